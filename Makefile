@@ -1,0 +1,49 @@
+# The commands of this project. `make demo` and `make test` need nothing but Python 3.11+ and this folder.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+RUN    ?= runs/quickstart
+
+.PHONY: setup demo test test-slow check fix bench docs clean
+
+setup: $(VENV)/.ready
+
+# Everything that the tests and the benches need, with the pinned versions.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(f"Python 3.11 or newer is needed, {sys.version.split()[0]} is {sys.executable}; use: make PYTHON=python3.12 setup") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[branches,training,bench,dev]"
+	touch $@
+
+demo: setup
+	$(BIN)/iai quickstart --output $(RUN)
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-slow: setup
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/iai bench moe
+	$(BIN)/iai bench branches
+	$(BIN)/iai bench grow
+	$(BIN)/iai bench headline
+
+docs: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf $(VENV) site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,66 @@
+"""Size, train, grow, edit and serve domain-specific mixtures of experts, on the hardware you have.
+
+Importing the package costs nothing: public names are found the first time they are used (PEP 562).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from interconnected_ai.branches import DenseSystem, InterconnectedAISystem, Prediction, inference
+    from interconnected_ai.config import BranchSpec, RunConfig, SystemConfig, TrainingConfig
+    from interconnected_ai.errors import InterconnectedAIError
+    from interconnected_ai.nn import LoRA, LoRALinear, MoELayer, TokenRouter
+    from interconnected_ai.training import evaluate, fit, train_epoch
+
+_ROOMS = {
+    "InterconnectedAISystem": "branches",
+    "DenseSystem": "branches",
+    "Prediction": "branches",
+    "inference": "branches",
+    "BranchSpec": "config",
+    "RunConfig": "config",
+    "SystemConfig": "config",
+    "TrainingConfig": "config",
+    "InterconnectedAIError": "errors",
+    "LoRA": "nn",
+    "LoRALinear": "nn",
+    "MoELayer": "nn",
+    "TokenRouter": "nn",
+    "evaluate": "training",
+    "fit": "training",
+    "train_epoch": "training",
+}
+
+__all__ = [
+    "BranchSpec",
+    "DenseSystem",
+    "InterconnectedAIError",
+    "InterconnectedAISystem",
+    "LoRA",
+    "LoRALinear",
+    "MoELayer",
+    "Prediction",
+    "RunConfig",
+    "SystemConfig",
+    "TokenRouter",
+    "TrainingConfig",
+    "__version__",
+    "evaluate",
+    "fit",
+    "inference",
+    "train_epoch",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the room that holds `name` the first time somebody asks for it."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

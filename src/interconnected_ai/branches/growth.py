@@ -1,0 +1,159 @@
+"""Growing: train one new branch on a finished trunk, on pooled vectors that are computed once."""
+
+import copy
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from interconnected_ai.branches.branch import Branch, BranchCard
+from interconnected_ai.branches.calibration import fit_temperature, fit_threshold
+from interconnected_ai.branches.prediction import probabilities
+from interconnected_ai.branches.system import InterconnectedAISystem
+from interconnected_ai.config import TrainingConfig
+from interconnected_ai.errors import DataError, NonFiniteLossError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class BranchFit:
+    """How training a branch went. validation_accuracy is a share of 1, NaN without validation rows."""
+
+    card: BranchCard
+    epochs: int
+    validation_accuracy: float
+    encode_seconds: float
+    train_seconds: float
+
+
+def fit_branch(
+    system: InterconnectedAISystem,
+    name: str,
+    texts: Sequence[str],
+    labels: Sequence[str],
+    *,
+    validation: tuple[Sequence[str], Sequence[str]] | None = None,
+    outside: Sequence[str] = (),
+    config: TrainingConfig | None = None,
+) -> BranchFit:
+    """Train the adapter and head of one branch; the trunk and every other branch stay as they are, bit for bit.
+
+    labels: class names of the branch's spec. validation: texts and labels to stop early by and to calibrate on.
+    outside: texts that are none of the branch's business, to fit its "unknown" threshold against.
+    Raises `DataError` for empty data and `UnknownNameError` for a label the branch does not have.
+    """
+    config = config or TrainingConfig()
+    name = system.branch_name(name)
+    started = time.perf_counter()
+    pooled = system.encode(texts)
+    targets = class_indices(system.cards[name], labels).to(pooled.device)
+    held_out = None
+    if validation is not None and len(validation[0]):
+        held_out = system.encode(validation[0]), class_indices(system.cards[name], validation[1]).to(pooled.device)
+    outside_pooled = system.encode(outside) if len(outside) else None
+    encoded = time.perf_counter()
+    epochs, accuracy = _train(system.branch(name), pooled, targets, held_out, config)
+    temperature, threshold = 1.0, 0.0
+    if held_out is not None:
+        logits = system.logits_of(held_out[0], [name])[name]
+        temperature = fit_temperature(logits, held_out[1])
+        calibrated = system.cards[name].with_changes(temperature=temperature)
+        apart = None
+        if outside_pooled is not None:
+            apart = probabilities(system.logits_of(outside_pooled, [name])[name], calibrated).amax(dim=-1)
+        threshold = fit_threshold(probabilities(logits, calibrated).amax(dim=-1), apart)
+    card = system.seal_branch(
+        name,
+        temperature=temperature,
+        threshold=threshold,
+        trained="added",
+        num_rows=len(texts),
+        metrics={} if held_out is None else {"accuracy": accuracy},
+    )
+    return BranchFit(card, epochs, accuracy, encoded - started, time.perf_counter() - encoded)
+
+
+def class_indices(card: BranchCard, labels: Sequence[str]) -> Tensor:
+    """Labels as the numbers of the head's outputs; `UnknownNameError` names a label that the branch does not have."""
+    number = {label: index for index, label in enumerate(card.spec.labels)}
+    for label in labels:
+        if label not in number:
+            raise UnknownNameError(f"label of branch {card.name!r}", label, card.spec.labels)
+    return torch.tensor([number[label] for label in labels], dtype=torch.long)
+
+
+def class_weights(targets: Tensor, num_classes: int) -> Tensor:
+    """(num_classes,) weights that lift rare classes: 1/√count, scaled so that the mean over all rows is 1."""
+    counts = torch.bincount(targets, minlength=num_classes).float()
+    weights = counts.clamp(min=1).rsqrt()
+    return weights * counts.sum() / (weights * counts).sum()
+
+
+def _train(
+    branch: Branch,
+    pooled: Tensor,
+    targets: Tensor,
+    held_out: tuple[Tensor, Tensor] | None,
+    config: TrainingConfig,
+) -> tuple[int, float]:
+    """Train on pooled vectors; returns the epochs run and the validation accuracy of the weights that are kept."""
+    if not len(pooled):
+        raise DataError("a branch cannot be trained on zero rows")
+    generator = torch.Generator().manual_seed(config.seed)
+    weights = class_weights(targets, branch.head.out_features) if config.class_weights == "balanced" else None
+    groups = [
+        {"params": list(branch.adapter.parameters()), "lr": config.lr_adapter},
+        {"params": list(branch.head.parameters()), "lr": config.lr_head},
+    ]
+    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    steps_per_epoch = -(-len(pooled) // config.batch_size)
+    total = steps_per_epoch * config.epochs
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: learning_rate_factor(step, total, config.warmup_steps)
+    )
+    best_accuracy, best_state, waited, epoch = float("nan"), None, 0, 0
+    rng = torch.random.get_rng_state()
+    torch.manual_seed(config.seed)  # dropout
+    try:
+        for epoch in range(1, config.epochs + 1):
+            branch.train()
+            for rows in torch.randperm(len(pooled), generator=generator).split(config.batch_size):
+                rows = rows.to(pooled.device)
+                loss = F.cross_entropy(
+                    branch(pooled[rows]), targets[rows], weights, label_smoothing=config.label_smoothing
+                )
+                if not torch.isfinite(loss):
+                    raise NonFiniteLossError(f"the loss became {loss.item()} in epoch {epoch}; lower lr_head", epoch)
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                torch.nn.utils.clip_grad_norm_(branch.parameters(), config.gradient_clip)
+                optimizer.step()
+                schedule.step()
+            if held_out is None:
+                continue
+            branch.eval()
+            with torch.no_grad():
+                accuracy = (branch(held_out[0]).argmax(dim=-1) == held_out[1]).double().mean().item()
+            if best_state is None or accuracy > best_accuracy:
+                best_accuracy, best_state, waited = accuracy, copy.deepcopy(branch.state_dict()), 0
+            else:
+                waited += 1
+                if config.patience is not None and waited >= config.patience:
+                    break
+    finally:
+        torch.random.set_rng_state(rng)
+        branch.eval()
+    if best_state is not None:
+        branch.load_state_dict(best_state)
+    return epoch, best_accuracy
+
+
+def learning_rate_factor(step: int, total_steps: int, warmup_steps: int) -> float:
+    """Share of the full rate at a step: linear warm-up (at most a tenth of the run), then a cosine down to zero."""
+    warmup = min(warmup_steps, total_steps // 10)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total_steps - warmup))))

@@ -1,0 +1,117 @@
+"""What a system says about a text: for every branch a label, how sure it is, and whether it knows at all."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from interconnected_ai.branches.branch import BranchCard
+from interconnected_ai.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from interconnected_ai.branches.system import InterconnectedAISystem
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class BranchPrediction:
+    """One branch's answer. `top` is (label, probability), best first; `unknown` means: below the branch's threshold."""
+
+    branch: str
+    label: str
+    confidence: float
+    unknown: bool
+    top: tuple[tuple[str, float], ...]
+
+    @property
+    def answer(self) -> str:
+        """The label, or "unknown"."""
+        return UNKNOWN if self.unknown else self.label
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Every branch's answer to one text."""
+
+    text: str
+    branches: dict[str, BranchPrediction]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "text": self.text,
+            "branches": {
+                name: {**asdict(answer), "answer": answer.answer, "top": [list(pair) for pair in answer.top]}
+                for name, answer in self.branches.items()
+            },
+        }
+
+
+def probabilities(logits: Tensor, card: BranchCard) -> Tensor:
+    """Calibrated probabilities: softmax(logits / temperature), in float32. (…, num_classes) → the same."""
+    return (logits.float() / card.temperature).softmax(dim=-1)
+
+
+def read_answers(logits: Tensor, card: BranchCard, top_n: int) -> list[BranchPrediction]:
+    """(batch, num_classes) logits of one branch as one answer per row."""
+    best, indices = probabilities(logits, card).topk(min(top_n, logits.shape[-1]), dim=-1)
+    return [
+        BranchPrediction(
+            branch=card.name,
+            label=card.spec.labels[classes[0]],
+            confidence=values[0],
+            unknown=values[0] < card.threshold,
+            top=tuple((card.spec.labels[c], v) for c, v in zip(classes, values, strict=True)),
+        )
+        for values, classes in zip(best.tolist(), indices.tolist(), strict=True)
+    ]
+
+
+def inference(
+    model: "InterconnectedAISystem",
+    input_ids: Tensor,
+    branch_id: int | str = 0,
+    device: torch.device | str | None = None,
+    attention_mask: Tensor | None = None,
+) -> Any:
+    """One branch's answer to tokenised text, as in the document's quick start.
+
+    input_ids: (seq,) or (batch, seq); without `attention_mask`, ids equal to the padding id are padding. branch_id: the
+    branch's number in the order of creation, or its name. Returns {"class", "label", "confidence", "unknown",
+    "probabilities", "branch"} for one row, and a list of them for a batch of several.
+    """
+    card = model.cards[model.branch_name(branch_id)]
+    if device is not None:
+        model.to(device)
+    input_ids = input_ids.to(model.encoder.device)
+    rows = input_ids.unsqueeze(0) if input_ids.dim() == 1 else input_ids
+    mask = attention_mask if attention_mask is None or attention_mask.dim() == 2 else attention_mask.unsqueeze(0)
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        logits = model(rows, mask, branches=[card.name]).logits[card.name]
+    model.train(was_training)
+    table = probabilities(logits, card)
+    answers = [
+        {
+            "class": int(row.argmax()),
+            "label": card.spec.labels[int(row.argmax())],
+            "confidence": float(row.max()),
+            "unknown": float(row.max()) < card.threshold,
+            "probabilities": row.tolist(),
+            "branch": card.name,
+        }
+        for row in table
+    ]
+    return answers[0] if len(answers) == 1 else answers
+
+
+def known_branch(names: list[str], branch: int | str) -> str:
+    """The name of a branch given by number or name; `UnknownNameError` lists the known ones, nearest first."""
+    if isinstance(branch, str) and branch in names:
+        return branch
+    if isinstance(branch, int) and 0 <= branch < len(names):
+        return names[branch]
+    raise UnknownNameError("branch", branch, names)

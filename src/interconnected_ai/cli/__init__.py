@@ -1,0 +1,89 @@
+"""The `iai` command. One file a verb, imported when it is called, so that `--help` answers at once."""
+
+import json
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from interconnected_ai import __version__
+from interconnected_ai.errors import InterconnectedAIError, nearest_first
+
+# verb → what it does, in the order of a first encounter
+VERBS = {
+    "quickstart": "Train a system on real text that is on this machine already, add a branch, prove the rest unchanged.",
+    "train": "Train the system that a config describes.",
+    "predict": "Answer for texts, with every branch or the named ones.",
+    "evaluate": "Measure every branch of a run on labelled rows.",
+    "branch": "Add, list, verify and remove branches of a trained run.",
+    "compare": "Is run B better than run A? Paired tests on the same rows.",
+    "bench": "Measure the numbers that the README quotes.",
+}
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+class _Verbs(click.Group):
+    """Commands that are imported when they are called; their one-line help stands in a table."""
+
+    def __init__(self, room: str, verbs: dict[str, str], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._room, self._verbs = room, verbs
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self._verbs)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in self._verbs:
+            return None
+        command: click.Command = import_module(f"{self._room}.{name}").command
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self._verbs.items()))
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in self._verbs:
+            known = ", ".join(nearest_first(args[0], self._verbs))
+            raise click.UsageError(f"no command {args[0]!r}; known, nearest first: {known}", context)
+        return super().resolve_command(context, args)
+
+
+@click.group(cls=_Verbs, room=__name__, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="iai")
+def iai() -> None:
+    """Size, train, grow, edit and serve domain-specific mixtures of experts, on the hardware you have.
+
+    Every command takes --json: one JSON object on stdout, everything else on stderr.
+    """
+
+
+def main(args: list[str] | None = None) -> None:
+    """The entry point: runs a verb and turns errors into one clear message and an exit code."""
+    given = sys.argv[1:] if args is None else args
+    try:
+        iai.main(args=given, prog_name="iai", standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.ClickException as error:
+        error.show()
+        _as_json(given, "UsageError", error.format_message())
+        sys.exit(BAD_INPUT)
+    except InterconnectedAIError as error:
+        click.echo(f"iai: {error}", err=True)
+        _as_json(given, type(error).__name__, str(error))
+        sys.exit(BAD_INPUT)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(
+            "iai: stopped; what was written is whole (`iai train CONFIG --resume` goes on with a training)", err=True
+        )
+        sys.exit(INTERRUPTED)
+
+
+def _as_json(given: list[str], kind: str, message: str) -> None:
+    if "--json" in given:
+        click.echo(json.dumps({"error": {"kind": kind, "message": message}}, ensure_ascii=False))

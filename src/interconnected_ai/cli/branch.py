@@ -1,0 +1,169 @@
+"""`iai branch add|list|verify|remove`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from interconnected_ai.cli.output import Output, percent, with_output
+from interconnected_ai.cli.rows import column_options, model_folder
+from interconnected_ai.config import BranchSpec, TrainingConfig
+from interconnected_ai.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from interconnected_ai.branches import BranchCheck, InterconnectedAISystem
+
+run_argument = click.argument("run", type=click.Path(path_type=Path))
+
+
+@click.group("branch")
+def command() -> None:
+    """Add, list, verify and remove branches of a trained run. The other branches never change by one bit."""
+
+
+@command.command("add")
+@run_argument
+@click.argument("name")
+@click.option("--data", "path", required=True, type=str, metavar="FILE", help="The branch's labelled rows.")
+@click.option("--validation", type=str, metavar="FILE", help="Validation rows; default: a tenth of the rows.")
+@click.option("--epochs", default=100, show_default=True, type=click.IntRange(min=1))
+@click.option("--patience", default=15, show_default=True, type=click.IntRange(min=1))
+@column_options
+@with_output
+def add(
+    run: Path,
+    name: str,
+    path: str,
+    validation: str | None,
+    epochs: int,
+    patience: int,
+    text: str,
+    label: str,
+    output: Output,
+) -> None:
+    """Train branch NAME on the finished trunk of RUN and save it there."""
+    BranchSpec.from_mapping({"name": name, "num_classes": 2}, source="branch")  # refuses an unsafe name before any work
+    from interconnected_ai.branches import fit_branch
+    from interconnected_ai.training import Rows, Splits, read_rows, split_rows
+
+    system = _open(run)
+    rows = read_rows(path, text, {name: label})
+    if validation is None:
+        held_out, train = split_rows(rows, [0.1], seed=0)
+    else:
+        held_out, train = read_rows(validation, text, {name: label}), rows
+    spec = Splits(train, held_out, Rows.of_branch(name, [], [])).specs()[0]
+    system.add_branch(spec)
+    settings = TrainingConfig(epochs=epochs, patience=patience)
+    fit = fit_branch(system, name, *train.of(name), validation=held_out.of(name), config=settings)
+    checks = [check for check in system.verify() if check.branch != name]
+    _require_unchanged(checks)
+    _save(system, run)
+    output.say(
+        f"Branch {name!r}: {spec.num_classes} classes, {fit.card.num_rows} rows, validation accuracy "
+        f"{percent(fit.validation_accuracy)} %, encoded in {fit.encode_seconds:.1f} s, trained in {fit.train_seconds:.1f} s.",
+        f"The outputs of the other {len(checks)} branches are what they were: max |Δ| = {_largest(checks):g}.",
+    )
+    output.result(
+        {
+            "branch": name,
+            "num_classes": spec.num_classes,
+            "num_rows": fit.card.num_rows,
+            "validation_accuracy": fit.validation_accuracy,
+            "encode_seconds": fit.encode_seconds,
+            "train_seconds": fit.train_seconds,
+            "old_outputs_max_abs_diff": _largest(checks),
+        }
+    )
+
+
+@command.command("list")
+@run_argument
+@with_output
+def list_branches(run: Path, output: Output) -> None:
+    """The branches of RUN: classes, rows, how they were trained, calibration."""
+    system = _open(run)
+    output.table(
+        f"{run}",
+        ["branch", "classes", "rows", "trained", "validation accuracy %", "temperature", "unknown below %"],
+        [
+            (
+                c.name,
+                c.spec.num_classes,
+                c.num_rows,
+                c.trained or "no",
+                percent(c.metrics["accuracy"]) if "accuracy" in c.metrics else "–",
+                f"{c.temperature:.3f}",
+                percent(c.threshold),
+            )
+            for c in system.cards.values()
+        ],
+    )
+    output.result({"branches": [card.to_dict() for card in system.cards.values()]})
+
+
+@command.command("verify")
+@run_argument
+@with_output
+def verify(run: Path, output: Output) -> None:
+    """Compute every branch's outputs on the stored probe texts again; exit code 1 when one differs on the same machine."""
+    system = _open(run)
+    checks = system.verify()
+    output.table(
+        f"{run}",
+        ["branch", "bit-identical", "max |Δ|", "same machine and libraries"],
+        [(c.branch, c.identical, f"{c.max_abs_diff:g}", c.same_machine) for c in checks],
+    )
+    changed = [c for c in checks if not c.identical and (c.same_machine or c.max_abs_diff > 1e-3)]
+    if any(not c.same_machine for c in checks):
+        output.say(
+            "Fingerprints were taken elsewhere: other libraries or processors round differently in the last bits."
+        )
+    output.result({"branches": [asdict(c) for c in checks], "unchanged": not changed})
+    if changed:
+        raise click.exceptions.Exit(1)
+
+
+@command.command("remove")
+@run_argument
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_output
+def remove(run: Path, name: str, yes: bool, output: Output) -> None:
+    """Take branch NAME out of RUN. Its weights are gone afterwards."""
+    system = _open(run)
+    name = system.branch_name(name)
+    if not yes:
+        click.confirm(f"Remove branch {name!r} of {run} for good?", abort=True, err=True)
+    system.remove_branch(name)
+    checks = system.verify()
+    _require_unchanged(checks)
+    _save(system, run)
+    output.say(f"Removed {name!r}; the other {len(checks)} branches are unchanged.")
+    output.result({"removed": name, "branches": system.branch_names, "old_outputs_max_abs_diff": _largest(checks)})
+
+
+def _open(run: Path) -> "InterconnectedAISystem":
+    from interconnected_ai.branches import InterconnectedAISystem
+
+    return InterconnectedAISystem.from_pretrained(model_folder(run))
+
+
+def _save(system: "InterconnectedAISystem", run: Path) -> None:
+    folder = model_folder(run)
+    system.save_pretrained(folder, include_encoder=(folder / "encoder").is_dir())
+
+
+def _require_unchanged(checks: "list[BranchCheck]") -> None:
+    """Our own promise, checked before anything is written."""
+    for check in checks:
+        if not check.identical and (check.same_machine or check.max_abs_diff > 1e-3):
+            raise IntegrityError(
+                f"branch {check.branch!r} no longer gives its stored outputs (max |Δ| = {check.max_abs_diff:g}); "
+                "nothing was saved. Look with: iai branch verify"
+            )
+
+
+def _largest(checks: "list[BranchCheck]") -> float:
+    return max((check.max_abs_diff for check in checks), default=0.0)

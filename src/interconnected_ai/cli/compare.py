@@ -1,0 +1,41 @@
+"""`iai compare RUN_A RUN_B`."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from interconnected_ai.cli.output import Output, percent, with_output
+from interconnected_ai.cli.rows import data_options, model_folder, rows_for
+
+
+@click.command("compare")
+@click.argument("run_a", type=click.Path(path_type=Path))
+@click.argument("run_b", type=click.Path(path_type=Path))
+@data_options
+@with_output
+def command(run_a: Path, run_b: Path, data: tuple[str, ...], text: str, label: str, output: Output) -> None:
+    """Is RUN_B better than RUN_A? McNemar's exact test and a 95 % bootstrap interval per branch, on the same rows."""
+    from interconnected_ai.branches import InterconnectedAISystem
+    from interconnected_ai.training import compare_systems
+
+    a = InterconnectedAISystem.from_pretrained(model_folder(run_a))
+    b = InterconnectedAISystem.from_pretrained(model_folder(run_b))
+    found = compare_systems(a, b, rows_for(run_a, a, data, text, label))
+    output.table(
+        f"A = {run_a}, B = {run_b}",
+        ["branch", "rows", "A %", "B %", "B − A, 95 % interval", "p (McNemar)", "verdict"],
+        [
+            (
+                c.branch,
+                c.num_rows,
+                percent(c.accuracy_a),
+                percent(c.accuracy_b),
+                f"{100 * c.difference:+.2f} ({100 * c.interval[0]:+.2f} … {100 * c.interval[1]:+.2f})",
+                f"{c.p_value:.4f}",
+                c.verdict,
+            )
+            for c in found
+        ],
+    )
+    output.result({"branches": {c.branch: {**asdict(c), "verdict": c.verdict} for c in found}})

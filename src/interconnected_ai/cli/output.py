@@ -1,0 +1,81 @@
+"""How commands speak: tables and sentences for people, or one JSON object on stdout; all else goes to stderr."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Output:
+    """Where a command's result goes. With `as_json` the words go to stderr and the figures to stdout."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        # Wide enough for a table even where the output is a file or a pipe.
+        width = None if sys.stdout.isatty() else 120
+        self._console = Console(stderr=as_json, width=width, highlight=False, soft_wrap=True)
+
+    def say(self, *sentences: str) -> None:
+        """Print sentences for people."""
+        for sentence in sentences:
+            self._console.print(sentence, markup=False)
+
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Print a table for people; numbers are aligned to the right."""
+        table = Table(title=title, title_justify="left", title_style="bold")
+        cells = [[_shown(cell) for cell in row] for row in rows]
+        for index, column in enumerate(columns):
+            numeric = all(_is_number(row[index]) for row in cells) and bool(cells)
+            table.add_column(column, justify="right" if numeric else "left")
+        for row in cells:
+            table.add_row(*row)
+        self._console.print(table)
+
+    def result(self, content: Mapping[str, Any]) -> None:
+        """The command's result as the one JSON object on stdout, when that was asked for."""
+        if self.as_json:
+            click.echo(json.dumps(content, ensure_ascii=False))
+
+
+def with_output(function: F) -> F:
+    """Give a command the --json flag; the function receives an `Output` as `output`."""
+
+    def receive(context: click.Context, parameter: click.Parameter, value: bool) -> Output:
+        _quieten()
+        return Output(value)
+
+    return click.option(
+        "--json", "output", is_flag=True, callback=receive, help="One JSON object on stdout, everything else on stderr."
+    )(function)
+
+
+def percent(share: float) -> str:
+    """0.9312 → 93.12"""
+    return f"{100 * share:.2f}"
+
+
+def _quieten() -> None:
+    """Our own log lines on stderr; no progress bars of libraries."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("interconnected_ai").setLevel(logging.INFO)
+    for noisy in ("httpx", "transformers", "huggingface_hub", "accelerate"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def _shown(cell: Any) -> str:
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, float):
+        return f"{cell:,.3f}" if abs(cell) < 1000 else f"{cell:,.0f}"
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(",", "").replace(".", "").replace("-", "").replace("+", "").replace("×", "").strip().isdigit()

@@ -1,0 +1,295 @@
+"""What a system is, what it learns from and how: frozen, strict records that go to YAML or JSON and back.
+
+Unknown keys are errors that name the nearest known key. Nothing here imports torch: a plan or `--help` reads these too.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from interconnected_ai.errors import ConfigError, nearest_first
+
+Pooling = Literal["mean", "cls", "attention"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+FeedForwardKind = Literal["moe", "dense"]
+
+# Letters of any alphabet and digits, with `_` and `-` inside: a name becomes part of file names and tensor keys.
+_SAFE_NAME = re.compile(r"^\w(?:[\w-]{0,62}\w)?$")
+_RESERVED_NAMES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
+
+# The document's three branches (Bio-Elec, Neuro-6G, IoBNT) and their class counts.
+DOCUMENT_BRANCHES = (("Bio-Elec", 100), ("Neuro-6G", 50), ("IoBNT", 80))
+
+
+class Record(BaseModel):
+    """A frozen record: unknown keys and wrong types are errors, equal contents are equal."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any], *, source: str = "settings") -> Self:
+        """The record these settings describe; `ConfigError` names every key that is wrong, and the remedy."""
+        if not isinstance(settings, Mapping):
+            raise ConfigError(f"{source}: needs a mapping of keys to values, got {type(settings).__name__}")
+        try:
+            return cls.model_validate(dict(settings))
+        except ValidationError as error:
+            raise ConfigError(_explain(cls, error, source)) from error
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """The record in a YAML or JSON file."""
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+            settings = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        except FileNotFoundError as error:
+            raise ConfigError(f"no config at {path}; write one, or start from configs/ in the repository") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read {path}: {error}; a config is a YAML or JSON file in UTF-8") from error
+        except (json.JSONDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"{path} is not valid {path.suffix or 'YAML'}: {error}") from error
+        return cls.from_mapping(settings, source=str(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values, ready for JSON or YAML; `from_mapping` reads them back to an equal record."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """The record as YAML, keys in the order of their definition."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+
+    def with_changes(self, **changes: Any) -> Self:
+        """A copy with some settings changed, checked like a new record."""
+        return self.from_mapping({**self.to_dict(), **changes})
+
+
+class BranchSpec(Record):
+    """A branch before it is built: its name and its classes.
+
+    Give `labels` (the class names, in the order of the head's outputs), or `num_classes` alone and the labels are
+    "0", "1", ….
+    """
+
+    name: str
+    num_classes: Annotated[int, Field(ge=2)]
+    labels: Annotated[tuple[str, ...], Field(strict=False)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, settings: Any) -> Any:
+        if not isinstance(settings, Mapping):
+            return settings
+        filled = dict(settings)
+        labels, num_classes = filled.get("labels"), filled.get("num_classes")
+        if labels is None and isinstance(num_classes, int):
+            filled["labels"] = tuple(str(i) for i in range(num_classes))
+        elif labels is not None and num_classes is None:
+            filled["num_classes"] = len(labels)
+        return filled
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_safe(cls, name: str) -> str:
+        if not _SAFE_NAME.match(name) or name.casefold() in _RESERVED_NAMES:
+            raise ValueError(
+                f"branch name {name!r} is no safe file name; use 1 to 64 letters and digits, with '_' or '-' "
+                "inside, such as 'bank-intents'"
+            )
+        return name
+
+    @model_validator(mode="after")
+    def _labels_are_distinct(self) -> Self:
+        if len(self.labels) != self.num_classes:
+            raise ValueError(
+                f"branch {self.name!r}: {len(self.labels)} labels for num_classes={self.num_classes}; give one"
+            )
+        if len(set(self.labels)) != len(self.labels):
+            twice = next(label for label in self.labels if self.labels.count(label) > 1)
+            raise ValueError(f"branch {self.name!r}: label {twice!r} stands twice; labels must be distinct")
+        return self
+
+
+class SystemConfig(Record):
+    """The shape of an `InterconnectedAISystem`. Defaults are the document's (`000_…`) where it names one.
+
+    base_model_name: a Hugging Face encoder by hub id or folder; None is the embedded default encoder.
+    top_k: FFN experts per token (the document's `k`, accepted as an alias).
+    d_ff: hidden size of one FFN expert (or of the dense FFN); None is 4 × the encoder's d_model.
+    ffn: what stands in the shared layers, FFN experts behind a token router, or one dense FFN (the twin for comparisons).
+    lora_rank: rank of each branch's adapter on the pooled vector.
+    encoder_lora_rank: rank of the one LoRA inside the encoder that all branches share; 0 leaves the encoder as it is.
+    """
+
+    base_model_name: str | None = None
+    ffn: FeedForwardKind = "moe"
+    num_experts: Annotated[int, Field(ge=2, le=128)] = 8
+    top_k: Annotated[int, Field(ge=1, validation_alias=AliasChoices("top_k", "k"))] = 2
+    num_moe_layers: Annotated[int, Field(ge=0, le=16)] = 2
+    d_ff: Annotated[int, Field(ge=1)] | None = None
+    pooling: Pooling = "mean"
+    max_seq_len: Annotated[int, Field(ge=2)] = 128
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    lora_rank: Annotated[int, Field(ge=1)] = 8
+    lora_alpha: Annotated[float, Field(gt=0.0)] = 16.0
+    encoder_lora_rank: Annotated[int, Field(ge=0)] = 0
+    encoder_lora_alpha: Annotated[float, Field(gt=0.0)] = 32.0
+    branches: Annotated[tuple[BranchSpec, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.top_k > self.num_experts:
+            raise ValueError(
+                f"top_k={self.top_k} of num_experts={self.num_experts}: a token cannot choose more than there are"
+            )
+        names = [branch.name.casefold() for branch in self.branches]
+        if len(set(names)) != len(names):
+            twice = next(b.name for b in self.branches if names.count(b.name.casefold()) > 1)
+            raise ValueError(f"branch {twice!r} stands twice (case does not count); branch names must be distinct")
+        return self
+
+
+class BranchData(Record):
+    """One branch's rows: a file of its own (or a Hugging Face dataset), with a text and a label column.
+
+    path: .csv, .tsv, .jsonl, .json, .parquet, a folder written by `datasets.save_to_disk`, or `hf:NAME[:CONFIG]` for a
+    dataset on the hub. validation, test: files of the same form; without them rows are held out of `path`.
+    """
+
+    name: str
+    path: str
+    text: str = "text"
+    label: str = "label"
+    validation: str | None = None
+    test: str | None = None
+
+
+class TableData(Record):
+    """One table for all branches: a text column, and for each branch a column of labels (empty = no label there)."""
+
+    path: str
+    text: str = "text"
+    labels: dict[str, str]
+    validation: str | None = None
+    test: str | None = None
+
+
+class DataConfig(Record):
+    """Where the rows come from (one file per branch, or one table) and how many are held out, stratified by class."""
+
+    branches: Annotated[tuple[BranchData, ...], Field(strict=False)] = ()
+    table: TableData | None = None
+    validation_fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.1
+    test_fraction: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.1
+    split_seed: int = 0
+
+    @model_validator(mode="after")
+    def _says_one_source(self) -> Self:
+        if bool(self.branches) == (self.table is not None):
+            raise ValueError("give either data.branches (one file per branch) or data.table (a column per branch)")
+        return self
+
+
+class TrainingConfig(Record):
+    """How a system is trained. Defaults are the document's (`000_…`).
+
+    batch_size: rows in one optimiser step, over all processes and accumulation steps together.
+    warmup_steps: linear warm-up before the cosine; at most a tenth of the run.
+    patience: epochs without a better mean validation accuracy before the run stops; None never stops early.
+    class_weights: "balanced" weighs classes by inverse frequency (square root), "none" treats rows alike.
+    precision: "auto" probes the device: bfloat16 where it is clearly faster, else float32.
+    cache_features: keep the frozen encoder's outputs on disk (not possible while an encoder LoRA trains).
+    feature_cache: folder for them; None is `features` in the run's folder.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 50
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    accumulation_steps: Annotated[int, Field(ge=1)] = 1
+    lr_moe: Annotated[float, Field(gt=0.0)] = 1e-4
+    lr_adapter: Annotated[float, Field(gt=0.0)] = 5e-4
+    lr_head: Annotated[float, Field(gt=0.0)] = 1e-3
+    lr_encoder_lora: Annotated[float, Field(gt=0.0)] = 5e-4
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    gradient_clip: Annotated[float, Field(gt=0.0)] = 1.0
+    warmup_steps: Annotated[int, Field(ge=0)] = 500
+    balance_loss_weight: Annotated[float, Field(ge=0.0)] = 0.01
+    z_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    class_weights: Literal["balanced", "none"] = "balanced"
+    patience: Annotated[int, Field(ge=1)] | None = 5
+    seed: int = 0
+    device: str = "auto"
+    precision: Precision = "auto"
+    cache_features: bool = True
+    feature_cache: str | None = None
+    checkpoint_every_steps: Annotated[int, Field(ge=1)] = 500
+    keep_checkpoints: Annotated[int, Field(ge=1)] = 2
+    monitors: Annotated[tuple[Literal["tensorboard", "wandb"], ...], Field(strict=False)] = ("tensorboard",)
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.batch_size % self.accumulation_steps:
+            raise ValueError(
+                f"batch_size={self.batch_size} must be a multiple of accumulation_steps={self.accumulation_steps}"
+            )
+        return self
+
+
+class RunConfig(Record):
+    """Everything `iai train` needs: the folder to write, the system, the data and the training."""
+
+    output: str
+    system: SystemConfig = SystemConfig()
+    data: DataConfig
+    training: TrainingConfig = TrainingConfig()
+
+
+def document_branches(num_branches: int) -> tuple[BranchSpec, ...]:
+    """The first `num_branches` of the document's branches; beyond its three, `branch-4`, … with 100 classes each."""
+    if num_branches < 0:
+        raise ConfigError(f"num_branches={num_branches}: needs 0 or more")
+    specs = [BranchSpec.from_mapping({"name": name, "num_classes": n}) for name, n in DOCUMENT_BRANCHES[:num_branches]]
+    more = range(len(specs) + 1, num_branches + 1)
+    return (*specs, *(BranchSpec.from_mapping({"name": f"branch-{i}", "num_classes": 100}) for i in more))
+
+
+def _explain(record: type[Record], error: ValidationError, source: str) -> str:
+    """One line per mistake: where, what was got, what is needed."""
+    lines = []
+    for mistake in error.errors():
+        where = ".".join(str(part) for part in mistake["loc"]) or record.__name__
+        if mistake["type"] == "extra_forbidden":
+            known = _known_keys(record, mistake["loc"][:-1])
+            nearest = ", ".join(nearest_first(str(mistake["loc"][-1]), known)[:5])
+            lines.append(f"{source}: unknown key {where!r}; known, nearest first: {nearest}")
+        elif mistake["type"] == "missing":
+            lines.append(f"{source}: key {where!r} is missing")
+        elif mistake["type"] == "value_error":
+            lines.append(f"{source}: {where}: {mistake['ctx']['error']}")
+        else:
+            lines.append(f"{source}: {where} = {mistake['input']!r}: {mistake['msg']}")
+    return "\n".join(lines)
+
+
+def _known_keys(record: type[Record], path: tuple[int | str, ...]) -> list[str]:
+    """The keys allowed at `path` inside `record`."""
+    for part in path:
+        if isinstance(part, int) or part not in record.model_fields:
+            continue
+        inner = _record_within(record.model_fields[part].annotation)
+        if inner is None:
+            return []
+        record = inner
+    return list(record.model_fields)
+
+
+def _record_within(annotation: Any) -> type[Record] | None:
+    """The record class inside an annotation such as `tuple[BranchSpec, ...]` or `TableData | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        return annotation
+    return next((r for arg in getattr(annotation, "__args__", ()) if (r := _record_within(arg)) is not None), None)

@@ -1,0 +1,90 @@
+"""Every error this package raises on purpose, as one tree.
+
+InterconnectedAIError
+├── ConfigError          a setting that cannot be: unknown key, impossible shape, contradiction
+├── UnknownNameError     a name nobody knows: branch, label, encoder (lists the known ones, nearest first)
+├── DataError            a file or table that cannot be learnt from
+├── EncoderError         an encoder that cannot be loaded
+├── StorageError         a folder that cannot be written or read
+│   ├── NotAModelError       no model of ours stands there
+│   ├── IntegrityError       bytes or shapes are not the ones that were saved
+│   ├── FormatVersionError   written by a newer version of this package
+│   └── UnsafeFileError      a pickle: loading it could run any code
+├── TrainingError        a run that cannot go on
+│   └── NonFiniteLossError   the loss became NaN or infinite
+└── MissingExtraError    an optional package is not installed
+
+A message says what was got, what is needed, and what to do. The command line turns these into exit code 2.
+"""
+
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+
+
+class InterconnectedAIError(Exception):
+    """Anything that went wrong for a reason the person in front of the screen can act on."""
+
+
+class ConfigError(InterconnectedAIError, ValueError):
+    """A setting that cannot be."""
+
+
+class UnknownNameError(InterconnectedAIError, LookupError):
+    """A name nobody knows; the message lists the known names, nearest first."""
+
+    def __init__(self, kind: str, name: object, known: Iterable[object]) -> None:
+        self.kind, self.name = kind, name
+        self.known = tuple(nearest_first(str(name), (str(k) for k in known)))
+        listed = ", ".join(repr(k) for k in self.known[:10]) or "(there are none)"
+        more = f" … and {len(self.known) - 10} more" if len(self.known) > 10 else ""
+        super().__init__(f"unknown {kind} {str(name)!r}; known, nearest first: {listed}{more}")
+
+
+class DataError(InterconnectedAIError, ValueError):
+    """A file or table that cannot be learnt from."""
+
+
+class EncoderError(InterconnectedAIError):
+    """An encoder that cannot be loaded."""
+
+
+class StorageError(InterconnectedAIError):
+    """A folder that cannot be written or read."""
+
+
+class NotAModelError(StorageError):
+    """No model of ours stands at this path."""
+
+
+class IntegrityError(StorageError):
+    """Bytes or shapes are not the ones that were saved."""
+
+
+class FormatVersionError(StorageError):
+    """Written by a newer version of this package."""
+
+
+class UnsafeFileError(StorageError):
+    """A pickle file: loading it could run any code, so it is refused."""
+
+
+class TrainingError(InterconnectedAIError):
+    """A run that cannot go on."""
+
+
+class NonFiniteLossError(TrainingError, ArithmeticError):
+    """The loss became NaN or infinite; `step` says when."""
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class MissingExtraError(InterconnectedAIError, ImportError):
+    """An optional package is not installed; the message holds the pip command."""
+
+
+def nearest_first(name: str, known: Iterable[str]) -> list[str]:
+    """The known names, the ones most like `name` first (ties in alphabetical order)."""
+    wanted = name.casefold()
+    return sorted(known, key=lambda k: (-SequenceMatcher(None, wanted, k.casefold()).ratio(), k))

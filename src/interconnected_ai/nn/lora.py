@@ -1,0 +1,117 @@
+"""Low-rank adapters (Hu et al. 2021): a module of their own, or wrapped around a linear layer; merge and unmerge."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LoRA(nn.Module):
+    """Δ(x) = (alpha / rank) · B · A · x, with B = 0 at the start, so a new adapter changes nothing.
+
+    `LoRA(768, 768, rank=8)` has 12,288 parameters.
+    """
+
+    def __init__(
+        self,
+        d_in: int,
+        d_out: int,
+        rank: int,
+        *,
+        alpha: float | None = None,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if rank < 1:
+            raise ValueError(f"rank={rank}: a low-rank adapter needs a rank of 1 or more")
+        self.scale = (2 * rank if alpha is None else alpha) / rank
+        self.lora_a = nn.Parameter(torch.empty(rank, d_in))
+        self.lora_b = nn.Parameter(torch.zeros(d_out, rank))
+        self.dropout = nn.Dropout(dropout)
+        nn.init.normal_(self.lora_a, std=d_in**-0.5, generator=generator)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(…, d_in) → (…, d_out)."""
+        return F.linear(F.linear(self.dropout(hidden), self.lora_a), self.lora_b) * self.scale
+
+    def delta_weight(self) -> Tensor:
+        """(d_out, d_in): the matrix that this adapter adds to a linear layer's weight."""
+        return self.lora_b @ self.lora_a * self.scale
+
+
+class LoRALinear(nn.Module):
+    """A frozen linear layer plus its adapter: W · x + b + Δ(x)."""
+
+    def __init__(
+        self,
+        base: nn.Linear,
+        rank: int,
+        *,
+        alpha: float | None = None,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.lora = LoRA(base.in_features, base.out_features, rank, alpha=alpha, dropout=dropout, generator=generator)
+        self._unmerged: Tensor | None = None
+
+    @property
+    def merged(self) -> bool:
+        """Whether Δ is folded into the base weight."""
+        return self._unmerged is not None
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(…, d_in) → (…, d_out)."""
+        out: Tensor = self.base(hidden)
+        return out if self.merged else out + self.lora(hidden)
+
+    def merge(self) -> None:
+        """Fold Δ into the base weight: one matrix product instead of three. The original weight is kept aside."""
+        if self._unmerged is None:
+            self._unmerged = self.base.weight.data
+            self.base.weight.data = self._unmerged + self.lora.delta_weight().detach()
+
+    def unmerge(self) -> None:
+        """Put the original base weight back, to the last bit."""
+        if self._unmerged is not None:
+            self.base.weight.data = self._unmerged
+            self._unmerged = None
+
+
+def add_lora(
+    model: nn.Module,
+    rank: int,
+    *,
+    targets: Callable[[str, nn.Linear], bool] = lambda name, linear: True,
+    alpha: float | None = None,
+    dropout: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> list[str]:
+    """Wrap the linear layers that `targets(name, linear)` picks in `LoRALinear`, in place; returns their names."""
+    chosen = [name for name, m in model.named_modules() if isinstance(m, nn.Linear) and targets(name, m)]
+    for name in chosen:
+        parent, _, attribute = name.rpartition(".")
+        base = model.get_submodule(name)
+        assert isinstance(base, nn.Linear)
+        wrapped = LoRALinear(base, rank, alpha=alpha, dropout=dropout, generator=generator)
+        setattr(model.get_submodule(parent), attribute, wrapped)
+    return chosen
+
+
+def merge_lora(model: nn.Module) -> None:
+    """Merge every `LoRALinear` inside `model`."""
+    for wrapped in _wrapped(model):
+        wrapped.merge()
+
+
+def unmerge_lora(model: nn.Module) -> None:
+    """Unmerge every `LoRALinear` inside `model`."""
+    for wrapped in _wrapped(model):
+        wrapped.unmerge()
+
+
+def _wrapped(model: nn.Module) -> Iterator[LoRALinear]:
+    return (m for m in model.modules() if isinstance(m, LoRALinear))

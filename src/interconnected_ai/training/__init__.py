@@ -1,0 +1,36 @@
+"""How weights come to be: data, batches, the loop, checkpoints, monitors, measuring and comparing."""
+
+from interconnected_ai.training.compare import Comparison, compare_answers, compare_systems
+from interconnected_ai.training.data import BranchReport, Rows, Splits, load_splits, read_rows, report_on, split_rows
+from interconnected_ai.training.devices import choose
+from interconnected_ai.training.docstrings import LIBRARIES, docstring_rows
+from interconnected_ai.training.loop import FitResult, calibrate, fit, train_epoch
+from interconnected_ai.training.metrics import BranchMetrics, auroc, branch_metrics, evaluate, macro_f1
+from interconnected_ai.training.runs import RunResult, train_run
+
+__all__ = [
+    "LIBRARIES",
+    "BranchMetrics",
+    "BranchReport",
+    "Comparison",
+    "FitResult",
+    "Rows",
+    "RunResult",
+    "Splits",
+    "auroc",
+    "branch_metrics",
+    "calibrate",
+    "choose",
+    "compare_answers",
+    "compare_systems",
+    "docstring_rows",
+    "evaluate",
+    "fit",
+    "load_splits",
+    "macro_f1",
+    "read_rows",
+    "report_on",
+    "split_rows",
+    "train_epoch",
+    "train_run",
+]

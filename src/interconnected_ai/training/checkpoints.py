@@ -1,0 +1,138 @@
+"""Checkpoints of a running training: weights, optimiser and place in the data, whole or absent.
+
+Without pickle: tensors in safetensors, the rest in JSON. A folder counts only with its manifest, which is written last.
+Random states are not kept: the loop derives its randomness from seed, step and process.
+"""
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interconnected_ai.errors import IntegrityError, StorageError
+from interconnected_ai.storage import (
+    atomic_folder,
+    check_folder,
+    is_complete,
+    load_tensors,
+    read_json,
+    recover,
+    save_tensors,
+    write_json,
+)
+
+KIND = "interconnected_ai checkpoint"
+_NAME = re.compile(r"^step-(\d{8})$")
+BEST = "best"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything needed to go on as if nothing had happened.
+
+    model: trainable tensors by name. optimizer: AdamW's tensors as "name/key". progress: step, epoch and whatever else
+    is plain JSON.
+    """
+
+    model: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    progress: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps done."""
+        return int(self.progress["step"])
+
+
+class CheckpointFolder:
+    """The checkpoints of one run: step-00000500, … and best."""
+
+    def __init__(self, folder: str | Path, *, keep: int = 2) -> None:
+        self.folder = Path(folder)
+        self.keep = keep
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, then drop the oldest beyond `keep`. On a full disk the old ones stay as they are."""
+        self._write(self.folder / f"step-{checkpoint.step:08d}", checkpoint)
+        for old in self.steps()[: -self.keep]:
+            shutil.rmtree(self.folder / f"step-{old:08d}", ignore_errors=True)
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """Replace the weights of the best epoch."""
+        self._write(self.folder / BEST, checkpoint)
+
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, in order."""
+        if not self.folder.is_dir():
+            return []
+        names = [(_NAME.match(f.name), f) for f in self.folder.iterdir()]
+        return sorted(int(match[1]) for match, f in names if match and is_complete(f))
+
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint that is whole and unaltered, or None. Damaged ones are passed over, newest first."""
+        damage: IntegrityError | None = None
+        for step in reversed(self.steps()):
+            try:
+                return self._read(self.folder / f"step-{step:08d}")
+            except IntegrityError as error:
+                damage = damage or error
+        if damage is not None:
+            raise damage
+        return None
+
+    def best(self) -> Checkpoint | None:
+        """The best epoch's weights, or None before the first evaluation."""
+        recover(self.folder / BEST)
+        return self._read(self.folder / BEST) if is_complete(self.folder / BEST) else None
+
+    def clear(self) -> None:
+        """Remove all checkpoints."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _write(self, folder: Path, checkpoint: Checkpoint) -> None:
+        recover(folder)
+        with atomic_folder(folder, kind=KIND) as scratch:
+            save_tensors(scratch / "model.safetensors", checkpoint.model)
+            if checkpoint.optimizer:
+                save_tensors(scratch / "optimizer.safetensors", checkpoint.optimizer)
+            write_json(scratch / "progress.json", checkpoint.progress)
+
+    def _read(self, folder: Path) -> Checkpoint:
+        check_folder(folder, kind=KIND)
+        optimizer = folder / "optimizer.safetensors"
+        return Checkpoint(
+            model=load_tensors(folder / "model.safetensors"),
+            optimizer=load_tensors(optimizer) if optimizer.is_file() else {},
+            progress=read_json(folder / "progress.json"),
+        )
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, Tensor]:
+    """AdamW's state as named tensors. names: parameter id → name."""
+    return {
+        f"{names[id(parameter)]}/{key}": torch.as_tensor(value)
+        for parameter, state in optimizer.state.items()
+        for key, value in state.items()
+    }
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, names: Mapping[int, str], tensors: Mapping[str, Tensor]
+) -> None:
+    """Put AdamW's state back; raises `StorageError` when it belongs to another set of parameters."""
+    by_name: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        parameter_name, _, key = name.rpartition("/")
+        by_name.setdefault(parameter_name, {})[key] = tensor
+    if unknown := set(by_name) - set(names.values()):
+        raise StorageError(f"the checkpoint's optimiser knows {sorted(unknown)[0]!r}, which this system does not train")
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            for key, tensor in by_name.get(names[id(parameter)], {}).items():
+                # AdamW keeps its step counter on the CPU, its moments beside the parameter.
+                optimizer.state[parameter][key] = tensor if key == "step" else tensor.to(parameter.device)

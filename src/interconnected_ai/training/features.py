@@ -1,0 +1,114 @@
+"""The frozen encoder's outputs on disk: computed once for each text, memory-mapped, keyed by encoder, text and length.
+
+A cache is a folder of segments, each a .npy file of token vectors and an index that is written last. A killed build
+goes on where it stopped and writes the same bits: texts are encoded in an order and in batches that depend on the texts
+alone.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interconnected_ai.branches import InterconnectedAISystem
+from interconnected_ai.errors import StorageError
+from interconnected_ai.storage import atomic_file
+
+_TEXTS_PER_SEGMENT = 4096
+_BATCH = 64
+
+
+class FeatureCache:
+    """Token vectors of texts, as the trunk takes them (with "cls" pooling one vector for each text)."""
+
+    def __init__(self, folder: str | Path, system: InterconnectedAISystem) -> None:
+        self.system = system
+        config = system.config
+        position = "cls" if config.pooling == "cls" else "tokens"
+        key = f"{system.encoder.fingerprint[:16]}-{system.encoder.max_seq_len}-{position}"
+        self.folder = Path(folder) / key
+        self._where: dict[bytes, tuple[int, int, int]] = {}  # text → segment, first token, end token
+        self._segments: list[np.ndarray] = []
+        self._open_segments()
+
+    def build(self, texts: Iterable[str], progress: Callable[[int, int], None] = lambda done, total: None) -> int:
+        """Encode and store the texts that are not stored yet; returns how many those were.
+
+        Raises `StorageError` before it begins when the disk is too small.
+        """
+        missing = sorted({text for text in texts if _digest(text) not in self._where})
+        if not missing:
+            return 0
+        token_ids = self.system.encoder.tokenize(missing)
+        order = sorted(range(len(missing)), key=lambda i: (-len(token_ids[i]), missing[i]))
+        self._require_space(sum(len(ids) for ids in token_ids))
+        for start in range(0, len(order), _TEXTS_PER_SEGMENT):
+            chunk = order[start : start + _TEXTS_PER_SEGMENT]
+            self._write_segment([missing[i] for i in chunk], [token_ids[i] for i in chunk])
+            progress(min(start + _TEXTS_PER_SEGMENT, len(order)), len(order))
+        return len(missing)
+
+    def read(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Packed token vectors (num_tokens, d_model) and the (batch, seq) mask, as `system(tokens=…)` takes them."""
+        places = [self._where[_digest(text)] for text in texts]
+        lengths = [end - start for _, start, end in places]
+        tokens = np.concatenate([self._segments[segment][start:end] for segment, start, end in places])
+        mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+        return torch.from_numpy(tokens), mask
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the stored vectors."""
+        return sum(segment.nbytes for segment in self._segments)
+
+    def _write_segment(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]]) -> None:
+        vectors, lengths = self._encode(token_ids)
+        name = f"segment-{len(self._segments):05d}"
+        with atomic_file(self.folder / f"{name}.npy") as scratch, scratch.open("wb") as file:
+            np.save(file, vectors)
+        digests = np.array([list(_digest(text)) for text in texts], dtype=np.uint8)
+        with atomic_file(self.folder / f"{name}.index.npz") as scratch, scratch.open("wb") as file:
+            np.savez(file, digests=digests, lengths=lengths)
+        self._open_segment(name)
+
+    def _encode(self, token_ids: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+        """Token vectors one after another, and how many each text has."""
+        vectors, lengths = [], []
+        encoder = self.system.encoder.eval()
+        with torch.inference_mode():
+            for start in range(0, len(token_ids), _BATCH):
+                input_ids, mask = encoder.pad(token_ids[start : start + _BATCH])
+                tokens, kept = self.system.encode_tokens(input_ids, mask)
+                vectors.append(tokens.float().cpu().numpy())
+                lengths.append(kept.sum(dim=1).cpu().numpy())
+        return np.concatenate(vectors), np.concatenate(lengths)
+
+    def _open_segments(self) -> None:
+        for index in sorted(self.folder.glob("segment-*.index.npz")):
+            self._open_segment(index.name.removesuffix(".index.npz"))
+
+    def _open_segment(self, name: str) -> None:
+        vectors = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        with np.load(self.folder / f"{name}.index.npz") as index:
+            ends = np.cumsum(index["lengths"])
+            for digest, end, length in zip(index["digests"], ends.tolist(), index["lengths"].tolist(), strict=True):
+                self._where[digest.tobytes()] = (len(self._segments), end - length, end)
+        self._segments.append(vectors)
+
+    def _require_space(self, num_tokens: int) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        needed = num_tokens * self.system.encoder.d_model * 4
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise StorageError(
+                f"the feature cache needs {needed / 1e9:.2f} GB in {self.folder}, {free / 1e9:.2f} GB are free; free some "
+                "space, set training.feature_cache to another disk, or training.cache_features to false"
+            )
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]

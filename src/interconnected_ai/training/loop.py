@@ -1,0 +1,547 @@
+"""The training loop: joint training of trunk, adapters and heads, on Hugging Face Accelerate.
+
+Everything random follows from (seed, step, process), so a run resumed from any checkpoint equals one never interrupted,
+to the last bit on a CPU. Every process knows the whole batch and computes its share of it.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interconnected_ai.branches import (
+    InterconnectedAISystem,
+    SystemOutput,
+    class_weights,
+    fit_temperature,
+    fit_threshold,
+)
+from interconnected_ai.branches.growth import learning_rate_factor
+from interconnected_ai.branches.prediction import probabilities
+from interconnected_ai.config import TrainingConfig
+from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError, StorageError, TrainingError
+from interconnected_ai.extras import require
+from interconnected_ai.training.batches import BatchPlan, share_of
+from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder, optimizer_tensors, restore_optimizer
+from interconnected_ai.training.data import Rows
+from interconnected_ai.training.devices import Choice, choose
+from interconnected_ai.training.features import FeatureCache
+from interconnected_ai.training.loss import GlobalBatch, LossParts, system_loss
+from interconnected_ai.training.metrics import BranchMetrics, branch_metrics, evaluate
+from interconnected_ai.training.monitors import Monitor, open_monitors
+from interconnected_ai.training.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+_LOG_EVERY = 10
+_EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a training went. validation: metrics of the weights that were kept; seconds of this call alone."""
+
+    steps: int
+    epochs: int
+    best_epoch: int
+    stopped_early: bool
+    train_seconds: float
+    cache_seconds: float
+    device: str
+    precision: str
+    validation: dict[str, BranchMetrics] = field(default_factory=dict)
+
+
+def fit(
+    system: InterconnectedAISystem,
+    train: Rows,
+    validation: Rows,
+    config: TrainingConfig,
+    folder: str | Path,
+    *,
+    resume: bool = False,
+) -> FitResult:
+    """Train trunk, adapters and heads together; afterwards the trunk is frozen and every branch calibrated and sealed.
+
+    folder: checkpoints, features, metrics.jsonl and TensorBoard logs go here. resume: go on from its last checkpoint.
+    Raises `NonFiniteLossError` when the loss is no number (the last good checkpoint stays), `StorageError` when the disk
+    is full, `TrainingError` when the trunk is already trained.
+    """
+    if system.trunk_is_trained:
+        raise TrainingError(
+            "this system's trunk is trained and frozen; training it again would change every branch. Use fit_branch to "
+            "train a branch on it, or build a new system"
+        )
+    random = torch.random.get_rng_state()
+    try:
+        return _Fit(system, train, validation, config, Path(folder)).run(resume=resume)
+    finally:
+        torch.random.set_rng_state(random)
+
+
+class _Fit:
+    """One training, from the first step or a checkpoint to the sealed system."""
+
+    def __init__(
+        self, system: InterconnectedAISystem, train: Rows, validation: Rows, config: TrainingConfig, folder: Path
+    ) -> None:
+        self.system, self.train_rows, self.validation, self.config, self.folder = (
+            system,
+            train,
+            validation,
+            config,
+            folder,
+        )
+        self.choice = choose(config.device, config.precision)
+        self.accelerator = _accelerator(self.choice)
+        self.is_main: bool = self.accelerator.is_main_process
+        self.plan = BatchPlan.for_rows(train, config.batch_size, config.seed)
+        self._require_rows_for_all()
+        specs = [card.spec for card in system.cards.values()]
+        self.targets = {name: torch.from_numpy(t) for name, t in train.targets(specs).items()}
+        self.weights = self._class_weights()
+        self.token_ids = system.encoder.tokenize(train.texts) if self._learns_encoder else []
+        self.checkpoints = CheckpointFolder(folder / "checkpoints", keep=config.keep_checkpoints)
+        self.total_steps = self.plan.steps_per_epoch * config.epochs
+
+        system.to(self.accelerator.device)
+        self.cache: FeatureCache | None = None
+        self.names = {id(p): name for name, p in system.named_parameters()}
+        groups = system.get_trainable_params(
+            lr_moe=config.lr_moe,
+            lr_adapter=config.lr_adapter,
+            lr_head=config.lr_head,
+            lr_encoder_lora=config.lr_encoder_lora,
+        )
+        optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+        self.base_rates = [group["lr"] for group in groups]
+        self.model, self.optimizer = self.accelerator.prepare(system, optimizer)
+
+        self.step = 0
+        self.best_score, self.best_epoch, self.waited = -math.inf, 0, 0
+        self.monitors: list[Monitor] = []
+
+    # The run
+
+    def run(self, *, resume: bool) -> FitResult:
+        cache_seconds = self._build_cache()
+        self._resume() if resume else self._start_afresh()
+        started = time.perf_counter()
+        stopped = False
+        if self.is_main:
+            self.monitors = open_monitors(self.config.monitors, self.folder, self.config.to_dict(), resume_at=self.step)
+        try:
+            with Progress(self.total_steps, self.step, "training", enabled=self.is_main) as progress:
+                while self.step < self.total_steps and not (stopped := self._has_waited_enough()):
+                    self._epoch(progress)
+        finally:
+            for monitor in self.monitors:
+                monitor.close()
+        train_seconds = time.perf_counter() - started
+        self._finish()
+        return FitResult(
+            steps=self.step,
+            epochs=self.step // self.plan.steps_per_epoch,
+            best_epoch=self.best_epoch,
+            stopped_early=stopped,
+            train_seconds=train_seconds,
+            cache_seconds=cache_seconds,
+            device=str(self.accelerator.device),
+            precision=str(self.choice.dtype).removeprefix("torch."),
+            validation=evaluate(self.system, self.validation) if len(self.validation) else {},
+        )
+
+    def _epoch(self, progress: Progress) -> None:
+        """The rest of the epoch that `self.step` stands in, and its evaluation."""
+        epoch, done = divmod(self.step, self.plan.steps_per_epoch)
+        for batch in self.plan.epoch(epoch)[done:]:
+            loss = self._step(batch)
+            self.step += 1
+            progress.advance(self.step, f"epoch {epoch + 1}, loss {loss:.3f}")
+            if self.step % self.plan.steps_per_epoch == 0:
+                self._evaluate(epoch + 1)
+            if self.step % self.config.checkpoint_every_steps == 0:
+                self._save()
+
+    def _step(self, batch: np.ndarray) -> float:
+        """One optimiser step on a whole batch; returns its loss."""
+        started = time.perf_counter()
+        torch.manual_seed(_mixed(self.config.seed, self.step, self.accelerator.process_index))
+        self.model.train()
+        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = rate * learning_rate_factor(self.step, self.total_steps, self.config.warmup_steps)
+        mine = share_of(batch, self.accelerator.process_index, self.accelerator.num_processes)
+        parts = [share_of(mine, i, self.config.accumulation_steps) for i in range(self.config.accumulation_steps)]
+        whole = GlobalBatch(
+            num_labels=sum(int((t[batch] >= 0).sum()) for t in self.targets.values()),
+            num_processes=self.accelerator.num_processes,
+            total=lambda counts: self.accelerator.reduce(counts, reduction="sum"),
+        )
+        losses = []
+        for number, rows in enumerate(parts):
+            last = number == len(parts) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                output, loss = self._forward(rows, whole)
+                self._require_finite(loss.total)
+                self.accelerator.backward(loss.total)
+                losses.append(loss)
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        task = self.accelerator.reduce(torch.stack([part.task for part in losses]).sum(), reduction="sum").item()
+        if self.step % _LOG_EVERY == 0:
+            balance = self.accelerator.reduce(torch.stack([part.balance for part in losses]).mean(), reduction="sum")
+            self._log_step(task, balance.item(), norm, output, rows, len(batch) / (time.perf_counter() - started))
+        return float(task)
+
+    def _forward(self, rows: np.ndarray, whole: GlobalBatch) -> tuple[SystemOutput, LossParts]:
+        """This process's rows through the system."""
+        if self.cache is not None:
+            tokens, mask = self.cache.read([self.train_rows.texts[row] for row in rows])
+            output = self.model(None, mask.to(self.accelerator.device), tokens=tokens.to(self.accelerator.device))
+        else:
+            input_ids, mask = self.system.encoder.pad([self._ids(row) for row in rows])
+            output = self.model(input_ids, mask)
+        targets = {name: t[rows].to(self.accelerator.device) for name, t in self.targets.items()}
+        return output, system_loss(
+            output,
+            targets,
+            whole,
+            class_weights=self.weights,
+            label_smoothing=self.config.label_smoothing,
+            balance_loss_weight=self.config.balance_loss_weight / self.config.accumulation_steps,
+            z_loss_weight=self.config.z_loss_weight / self.config.accumulation_steps,
+        )
+
+    # Evaluation and early stopping
+
+    def _evaluate(self, epoch: int) -> None:
+        """Validation accuracy after an epoch; keeps the weights when the mean over the branches is the best so far."""
+        if not len(self.validation):
+            self.best_epoch = epoch
+            return
+        metrics = self._validation_metrics()
+        score = sum(m.accuracy for m in metrics.values()) / len(metrics)
+        if score > self.best_score:
+            self.best_score, self.best_epoch, self.waited = score, epoch, 0
+            self._save(best=True)
+        else:
+            self.waited += 1
+        figures = {f"accuracy/{name}": m.accuracy for name, m in metrics.items()}
+        self._log({**figures, "accuracy/mean": score, "epoch": float(epoch)})
+
+    def _validation_metrics(self) -> dict[str, BranchMetrics]:
+        system, rows = self.system, self.validation
+        targets = rows.targets([card.spec for card in system.cards.values()])
+        logits: dict[str, list[Tensor]] = {name: [] for name in system.cards}
+        self.model.eval()
+        with torch.inference_mode(), self.accelerator.autocast():
+            for start in range(0, len(rows), _EVALUATION_BATCH):
+                texts = rows.texts[start : start + _EVALUATION_BATCH]
+                for name, part in self._evaluate_batch(texts).logits.items():
+                    logits[name].append(part.float().cpu())
+        out = {}
+        for name, parts in logits.items():
+            labelled = targets[name] >= 0
+            if labelled.any():
+                table = torch.cat(parts)[labelled].softmax(dim=-1)
+                out[name] = branch_metrics(table, torch.from_numpy(targets[name][labelled]))
+        return out
+
+    def _evaluate_batch(self, texts: list[str]) -> SystemOutput:
+        if self.cache is not None:
+            tokens, mask = self.cache.read(texts)
+            return self.model(None, mask.to(self.accelerator.device), tokens=tokens.to(self.accelerator.device))  # type: ignore[no-any-return]
+        return self.model(*self.system.encoder.pad(self.system.encoder.tokenize(texts)))  # type: ignore[no-any-return]
+
+    def _has_waited_enough(self) -> bool:
+        return self.config.patience is not None and self.waited >= self.config.patience
+
+    def _finish(self) -> None:
+        """Take the best weights, freeze what is shared, calibrate and seal every branch."""
+        self._save(final=True)
+        self.accelerator.wait_for_everyone()
+        best = self.checkpoints.best()
+        final = best if best is not None else self.checkpoints.latest()
+        if final is None:
+            raise StorageError(f"no checkpoint in {self.checkpoints.folder} after training; was it removed meanwhile?")
+        self.system = self.accelerator.unwrap_model(self.model)
+        _load_weights(self.system, final.model)
+        self.system.freeze_trunk()
+        self.system.eval()
+        calibrate(self.system, self.validation)
+        for name in self.system.branch_names:
+            rows = self.train_rows.of(name)[0] if name in self.train_rows.labels else []
+            self.system.seal_branch(name, trained="joint", num_rows=len(rows))
+
+    # Keeping
+
+    def _save(self, *, best: bool = False, final: bool = False) -> None:
+        """Write a checkpoint (the main process does; all take part where weights are spread over processes)."""
+        model, optimizer = self._gathered_state()
+        if not self.is_main:
+            return
+        progress = {
+            "step": self.step,
+            "total_steps": self.total_steps,
+            "best_score": self.best_score if math.isfinite(self.best_score) else None,
+            "best_epoch": self.best_epoch,
+            "waited": self.waited,
+            "finished": final,
+            "training": self.config.to_dict(),
+        }
+        checkpoint = Checkpoint(model=model, optimizer={} if best else optimizer, progress=progress)
+        self.checkpoints.save_best(checkpoint) if best else self.checkpoints.save(checkpoint)
+
+    def _gathered_state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Trained tensors and optimiser state by name, whole, on the CPU."""
+        if self._is_sharded:
+            from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
+
+            options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+            weights, state = get_state_dict(self.model, self.optimizer.optimizer, options=options)
+            moments = {
+                f"{name}/{key}": torch.as_tensor(value)
+                for name, entries in state["state"].items()
+                for key, value in entries.items()  # type: ignore[union-attr]
+            }
+            return {n: t for n, t in weights.items() if isinstance(t, Tensor)}, moments
+        system = self.accelerator.unwrap_model(self.model)
+        weights = {n: p.detach().cpu() for n, p in system.named_parameters() if p.requires_grad}
+        return weights, optimizer_tensors(self.optimizer.optimizer, self.names)
+
+    def _start_afresh(self) -> None:
+        if self.is_main:
+            self.checkpoints.clear()
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self) -> None:
+        """Go on from the newest checkpoint; from the beginning when there is none yet."""
+        checkpoint = self.checkpoints.latest()
+        if checkpoint is None:
+            logger.warning("no checkpoint in %s yet; starting from the beginning", self.checkpoints.folder)
+            return
+        if checkpoint.progress["training"] != self.config.to_dict():
+            changed = [k for k, v in self.config.to_dict().items() if checkpoint.progress["training"].get(k) != v]
+            raise ConfigError(
+                f"the checkpoint in {self.checkpoints.folder} was written with other settings ({', '.join(changed)}); "
+                "put them back to resume, or train into another folder"
+            )
+        if self._is_sharded:
+            self._restore_sharded(checkpoint)
+        else:
+            _load_weights(self.accelerator.unwrap_model(self.model), checkpoint.model)
+            restore_optimizer(self.optimizer.optimizer, self.names, checkpoint.optimizer)
+        self.step = checkpoint.step
+        best_score = checkpoint.progress["best_score"]
+        self.best_score = -math.inf if best_score is None else best_score
+        self.best_epoch, self.waited = checkpoint.progress["best_epoch"], checkpoint.progress["waited"]
+        logger.info("resumed at step %d of %d", self.step, self.total_steps)
+
+    def _restore_sharded(self, checkpoint: Checkpoint) -> None:
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict, set_state_dict
+
+        options = StateDictOptions(full_state_dict=True, ignore_frozen_params=True, strict=False)
+        state = get_optimizer_state_dict(self.model, self.optimizer.optimizer, options=options)
+        state["state"] = {}
+        for key, tensor in checkpoint.optimizer.items():
+            name, _, entry = key.rpartition("/")
+            state["state"].setdefault(name, {})[entry] = tensor  # type: ignore[arg-type, index]
+        set_state_dict(
+            self.model,
+            self.optimizer.optimizer,
+            model_state_dict=checkpoint.model,  # type: ignore[arg-type]
+            optim_state_dict=state,
+            options=options,
+        )
+
+    # Preparations
+
+    def _build_cache(self) -> float:
+        """Encode what is not on disk yet; returns the seconds it took. With an encoder LoRA there is nothing to keep."""
+        if self._learns_encoder or not self.config.cache_features:
+            return 0.0
+        started = time.perf_counter()
+        place = self.config.feature_cache or self.folder / "features"
+        texts = list(dict.fromkeys([*self.train_rows.texts, *self.validation.texts]))
+        if self.is_main:
+            with Progress(len(texts), 0, "encoding", enabled=True) as progress:
+                FeatureCache(place, self.system).build(texts, lambda done, total: progress.advance(done, ""))
+        self.accelerator.wait_for_everyone()
+        self.cache = FeatureCache(place, self.system)
+        return time.perf_counter() - started
+
+    def _class_weights(self) -> dict[str, Tensor] | None:
+        if self.config.class_weights == "none":
+            return None
+        cards = self.system.cards
+        return {n: class_weights(t[t >= 0], cards[n].spec.num_classes) for n, t in self.targets.items()}
+
+    def _require_rows_for_all(self) -> None:
+        if not len(self.train_rows):
+            raise DataError("training needs rows, got none")
+        known = self.system.cards
+        for name in self.train_rows.branch_names:
+            self.system.branch_name(name)
+        if untaught := [
+            name for name in known if name not in self.train_rows.labels or not self.train_rows.of(name)[0]
+        ]:
+            raise DataError(f"branch {untaught[0]!r} has no training rows; give it some, or remove the branch")
+        parts = self.accelerator.num_processes * self.config.accumulation_steps
+        smallest = min(len(batch) for batch in self.plan.epoch(0))
+        if smallest < parts:
+            raise ConfigError(
+                f"batches of {smallest} rows cannot be dealt out over {parts} parts "
+                f"({self.accelerator.num_processes} processes × {self.config.accumulation_steps} accumulation steps)"
+            )
+
+    @property
+    def _learns_encoder(self) -> bool:
+        return self.system.encoder.has_lora
+
+    @property
+    def _is_sharded(self) -> bool:
+        return str(self.accelerator.distributed_type).endswith("FSDP")
+
+    def _ids(self, row: int) -> list[int]:
+        if not self.token_ids:
+            self.token_ids = self.system.encoder.tokenize(self.train_rows.texts)
+        return self.token_ids[row]
+
+    def _require_finite(self, loss: Tensor) -> None:
+        total = self.accelerator.reduce(loss.detach(), reduction="sum").item()
+        if not math.isfinite(total):
+            kept = self.checkpoints.steps()
+            where = f"the checkpoint of step {kept[-1]} is intact" if kept else "no checkpoint was written before it"
+            raise NonFiniteLossError(
+                f"the loss became {total} at step {self.step + 1}; {where}. Lower the learning rates "
+                "(lr_moe, lr_adapter, lr_head), or lengthen warmup_steps, and train again",
+                self.step + 1,
+            )
+
+    # Figures
+
+    def _log_step(
+        self, task: float, balance: float, norm: Any, output: SystemOutput, rows: np.ndarray, rows_per_second: float
+    ) -> None:
+        figures = {
+            "loss/task": task,
+            "loss/balance": balance,
+            "gradient_norm": float(norm),
+            "rows_per_second": rows_per_second,
+        }
+        for group in self.optimizer.param_groups:
+            figures[f"rate/{group['name']}"] = group["lr"]
+        for layer, routing in enumerate(output.routings):
+            figures[f"routing/layer{layer}/entropy"] = float(routing.entropy)
+            figures[f"routing/layer{layer}/dead_experts"] = float(len(routing.dead_experts))
+            for expert, share in enumerate(routing.utilization.tolist()):
+                figures[f"routing/layer{layer}/expert{expert}"] = share
+        for name, logits in output.logits.items():
+            targets = self.targets[name][rows].to(logits.device)
+            labelled = targets >= 0
+            if labelled.any():
+                here = logits.detach().float()[labelled]
+                figures[f"train_accuracy/{name}"] = float((here.argmax(-1) == targets[labelled]).double().mean())
+                figures[f"train_loss/{name}"] = float(torch.nn.functional.cross_entropy(here, targets[labelled]))
+        self._log(figures)
+
+    def _log(self, figures: Mapping[str, float]) -> None:
+        for monitor in self.monitors:
+            monitor.log(self.step, figures)
+
+
+def calibrate(system: InterconnectedAISystem, validation: Rows) -> None:
+    """Fit every branch's temperature and threshold on validation rows; other branches' rows stand for foreign text."""
+    if not len(validation):
+        return
+    pooled = system.encode(validation.texts)
+    targets = validation.targets([card.spec for card in system.cards.values()])
+    for name, card in system.cards.items():
+        mine = targets[name] >= 0
+        if not mine.any():
+            continue
+        logits = system.logits_of(pooled, [name])[name].cpu()
+        own, answers = logits[mine], torch.from_numpy(targets[name][mine])
+        card = card.with_changes(temperature=fit_temperature(own, answers))
+        table = probabilities(logits, card)
+        own_texts = set(validation.of(name)[0])
+        foreign = [row for row in np.flatnonzero(~mine) if validation.texts[row] not in own_texts]
+        threshold = fit_threshold(table[mine].amax(dim=-1), table[foreign].amax(dim=-1))
+        metrics = asdict(branch_metrics(table[mine], answers, threshold=threshold))
+        system.cards[name] = card.with_changes(threshold=threshold, metrics={k: float(v) for k, v in metrics.items()})
+
+
+def train_epoch(
+    model: InterconnectedAISystem,
+    loader: Iterable[Any],
+    device: torch.device | str,
+    optimizer: torch.optim.Optimizer,
+    *,
+    balance_loss_weight: float = 0.01,
+    gradient_clip: float = 1.0,
+) -> float:
+    """One pass over a loader, as in the document's quick start; returns the mean task loss.
+
+    A batch is a mapping with input_ids (batch, seq), branch_id (batch,), labels (batch,) and optionally attention_mask,
+    or a tuple (input_ids, branch_id, labels). branch_id numbers branches in the order of creation.
+    """
+    model.to(device).train()
+    losses = []
+    for batch in loader:
+        fields = (
+            batch if isinstance(batch, Mapping) else dict(zip(("input_ids", "branch_id", "labels"), batch, strict=True))
+        )
+        fields = {key: value.to(device) for key, value in fields.items()}
+        output = model(fields["input_ids"], fields.get("attention_mask"))
+        targets = {
+            name: fields["labels"].where(fields["branch_id"] == number, torch.full_like(fields["labels"], -1))
+            for number, name in enumerate(model.branch_names)
+        }
+        loss = system_loss(output, targets, GlobalBatch(len(fields["labels"])), balance_loss_weight=balance_loss_weight)
+        if not torch.isfinite(loss.total):
+            raise NonFiniteLossError(f"the loss became {loss.total.item()} in batch {len(losses) + 1}", len(losses) + 1)
+        optimizer.zero_grad()
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), gradient_clip)
+        optimizer.step()
+        losses.append(loss.task.item())
+    if not losses:
+        raise DataError("the loader gave no batches")
+    model.eval()
+    return sum(losses) / len(losses)
+
+
+def _accelerator(choice: Choice) -> Any:
+    """Accelerate's view of this process: device, processes, mixed precision."""
+    accelerate = require("accelerate", "training", "training")
+    precision = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}[choice.dtype]
+    if accelerate.state.AcceleratorState._shared_state:
+        # A second training in one process may ask for another precision; Accelerate keeps the first one otherwise.
+        accelerate.state.AcceleratorState._reset_state()
+    return accelerate.Accelerator(mixed_precision=precision, cpu=choice.device.type == "cpu")
+
+
+def _load_weights(system: InterconnectedAISystem, weights: Mapping[str, Tensor]) -> None:
+    """Put a checkpoint's tensors into the system; raises `StorageError` when one has no place or another shape."""
+    parameters = dict(system.named_parameters())
+    for name, tensor in weights.items():
+        if name not in parameters or parameters[name].shape != tensor.shape:
+            raise StorageError(
+                f"the checkpoint's tensor {name!r} does not fit this system; was the system config changed?"
+            )
+        with torch.no_grad():
+            parameters[name].copy_(tensor)
+
+
+def _mixed(seed: int, step: int, process: int) -> int:
+    """One number from three, different for each of them."""
+    return int(np.random.SeedSequence((seed, step, process)).generate_state(1, np.uint64)[0] >> np.uint64(1))

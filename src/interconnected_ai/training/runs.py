@@ -1,0 +1,96 @@
+"""A run: the folder that `iai train` writes, from its config to the model that `iai predict` uses.
+
+run.yaml, data_report.json, metrics.jsonl, logs/ (TensorBoard), checkpoints/, features/, model/, results.json.
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from interconnected_ai.branches import Encoder, InterconnectedAISystem
+from interconnected_ai.config import RunConfig
+from interconnected_ai.errors import ConfigError, StorageError
+from interconnected_ai.storage import atomic_file, is_complete, write_json
+from interconnected_ai.training.data import Splits, load_splits, report_on
+from interconnected_ai.training.loop import FitResult, fit
+from interconnected_ai.training.metrics import BranchMetrics, evaluate
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run leaves: the system, how its training went, and its metrics on the test rows."""
+
+    folder: Path
+    system: InterconnectedAISystem
+    fit: FitResult
+    test: dict[str, BranchMetrics]
+
+
+def train_run(
+    config: RunConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    relative_to: Path | None = None,
+    splits: Splits | None = None,
+    encoder: Encoder | None = None,
+) -> RunResult:
+    """Read the data, train, measure on the test rows, save the model. Everything goes into `config.output`.
+
+    resume: go on after an interruption. overwrite: drop what an earlier run left there. splits: rows already in memory,
+    in place of reading `config.data`. Raises `StorageError` when the folder is taken and neither is asked for.
+    """
+    folder = Path(config.output)
+    _prepare_folder(folder, resume=resume, overwrite=overwrite)
+    splits = splits or load_splits(config.data, relative_to=relative_to)
+    named = {spec.name: spec for spec in config.system.branches}
+    specs = [named.get(spec.name, spec) for spec in splits.specs()]
+    if unknown := set(named) - {spec.name for spec in specs}:
+        raise ConfigError(f"system.branches has {sorted(unknown)[0]!r}, for which data names no rows")
+    shape = config.system.with_changes(branches=[spec.to_dict() for spec in specs])
+    system = InterconnectedAISystem.from_config(shape, encoder=encoder, seed=config.training.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_same_run(folder, config, resume=resume)
+    write_json_safely(folder / "data_report.json", {report.name: asdict(report) for report in report_on(splits)})
+    result = fit(system, splits.train, splits.validation, config.training, folder, resume=resume)
+    test = evaluate(system, splits.test) if len(splits.test) else {}
+    system.save_pretrained(folder / "model")
+    summary = {"fit": asdict(result), "test": {name: asdict(m) for name, m in test.items()}}
+    write_json_safely(folder / "results.json", summary)
+    return RunResult(folder, system, result, test)
+
+
+def write_json_safely(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    with atomic_file(path) as scratch:
+        write_json(scratch, content)
+
+
+def _prepare_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    if resume and overwrite:
+        raise ConfigError("resume and overwrite exclude each other; choose one")
+    if not folder.exists() or resume or not any(folder.iterdir()):
+        return
+    if not (folder / "run.yaml").is_file():
+        raise StorageError(f"{folder} exists and is no run of ours; choose another output folder")
+    if not overwrite:
+        state = "a finished run" if is_complete(folder / "model") else "an unfinished run"
+        raise StorageError(
+            f"{folder} holds {state}; use --resume to go on with it, --overwrite to drop it, or another output"
+        )
+    shutil.rmtree(folder)
+
+
+def _check_same_run(folder: Path, config: RunConfig, *, resume: bool) -> None:
+    """Keep the run's config; a resumed run must have the one it began with."""
+    kept = folder / "run.yaml"
+    if resume and kept.is_file():
+        if RunConfig.from_file(kept).with_changes(output=config.output) != config:
+            raise ConfigError(
+                f"{kept} differs from the config given; resume with the same config, or train into another folder"
+            )
+        return
+    with atomic_file(kept) as scratch:
+        scratch.write_text(config.to_yaml(), encoding="utf-8")

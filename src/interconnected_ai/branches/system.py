@@ -1,7 +1,6 @@
 """`InterconnectedAISystem`: one frozen encoder, shared MoE layers, any number of branches, one trunk pass for all."""
 
 import hashlib
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -414,26 +413,28 @@ class DenseSystem(InterconnectedAISystem):
         super().__init__(base_model_name, num_branches=num_branches, **{**settings, "ffn": "dense"})
 
     @staticmethod
-    def twin_config(config: SystemConfig, d_model: int, total_params: int) -> SystemConfig:
-        """The config of the twin whose total parameters are 20 : 11.8 of an MoE system's, the document's ratio.
+    def twin_config(config: SystemConfig, d_model: int) -> SystemConfig:
+        """The config of an MoE system's twin: its dense FFNs have 20 : 11.8 of the MoE layers' parameters.
 
-        total_params: of the MoE system, encoder and branches included. All of the difference goes into d_ff.
+        That is the document's ratio. It stands for whole systems there; encoder, adapters and heads are the same in
+        both twins, so it is taken of what differs.
         """
         if config.ffn != "moe" or not config.num_moe_layers:
-            raise ConfigError(
-                f"a dense twin needs an MoE system with layers, got {config.num_moe_layers} {config.ffn} layers"
-            )
+            raise ConfigError(f"a dense twin needs MoE layers to replace, got {config.num_moe_layers} {config.ffn} layers")
         d_ff = config.d_ff or 4 * d_model
-        per_expert = 2 * d_model * d_ff + d_ff + d_model
-        moe_layer = config.num_experts * (per_expert + d_model)
-        grown = total_params * (DENSE_OVER_MOE - 1.0) / config.num_moe_layers + moe_layer
-        return config.with_changes(ffn="dense", d_ff=math.floor((grown - d_model) / (2 * d_model + 1)))
+        moe_layer = config.num_experts * (2 * d_model * d_ff + d_ff + d_model + d_model)  # experts and their router rows
+        dense_d_ff = round((moe_layer * DENSE_OVER_MOE - d_model) / (2 * d_model + 1))
+        return config.with_changes(ffn="dense", d_ff=dense_d_ff)
 
     @classmethod
     def twin_of(cls, system: InterconnectedAISystem) -> InterconnectedAISystem:
-        """An untrained dense twin of an MoE system, on the same encoder."""
-        config = cls.twin_config(system.config, system.encoder.d_model, system.get_num_params()["total"])
-        return cls.from_config(config, encoder=system.encoder, seed=system.seed)
+        """An untrained dense twin of an MoE system, on the same frozen encoder.
+
+        With an encoder LoRA, which trains, the twin gets an encoder of its own.
+        """
+        config = cls.twin_config(system.config, system.encoder.d_model)
+        encoder = None if system.encoder.has_lora else system.encoder
+        return cls.from_config(config, encoder=encoder, seed=system.seed)
 
 
 def check_texts(texts: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from interconnected_ai.config import BranchData, BranchSpec, DataConfig, TableData
 from interconnected_ai.errors import DataError, UnknownNameError, nearest_first
 from interconnected_ai.extras import require
+from interconnected_ai.storage import atomic_file
 
 _FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
@@ -339,3 +340,10 @@ def _alphabet(text: str) -> str:
     if letters == 0:
         return "none"
     return "cyrillic" if cyrillic * 2 > letters else "latin" if latin * 2 > letters else "other"
+
+
+def write_rows(path: Path, texts: Sequence[str], labels: Sequence[str]) -> None:
+    """Write one branch's rows as JSONL with the columns text and label, whole or not at all."""
+    with atomic_file(path) as scratch, scratch.open("w", encoding="utf-8") as file:
+        for text, label in zip(texts, labels, strict=True):
+            file.write(json.dumps({"text": text, "label": label}, ensure_ascii=False) + "\n")

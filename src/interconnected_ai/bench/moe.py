@@ -91,7 +91,9 @@ def _against_transformers(repeats: int) -> dict[str, Any]:
     ours = _same_weights(blocks["eager"])
     difference = (ours(hidden)[0] - blocks["eager"](hidden[None])[0]).abs().max().item()
     if difference > 1e-4:
-        raise InterconnectedAIError(f"the two blocks differ by {difference:g}: the comparison would compare unlike things")
+        raise InterconnectedAIError(
+            f"the two blocks differ by {difference:g}: the comparison would compare unlike things"
+        )
 
     def train(block: nn.Module, inputs: Tensor) -> None:
         block.zero_grad(set_to_none=True)

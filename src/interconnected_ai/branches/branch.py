@@ -44,7 +44,7 @@ class BranchCard(Record):
     fingerprint: str | None = None
     trained: Literal["joint", "added"] | None = None
     num_rows: int = 0
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -39,7 +39,7 @@ def fit_threshold(inside: Tensor, outside: Tensor | None = None, *, keep: float 
         return highest
     answered = (inside.double()[None] >= candidates[:, None]).double().mean(dim=1)
     refused = (outside.double()[None] < candidates[:, None]).double().mean(dim=1)
-    return candidates[(answered + refused).argmax()].item()
+    return float(candidates[(answered + refused).argmax()])
 
 
 def _minimum(function: Callable[[float], float], low: float, high: float, *, tolerance: float = 1e-4) -> float:

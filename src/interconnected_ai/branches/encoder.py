@@ -34,6 +34,8 @@ class Encoder(nn.Module):
 
     def __init__(self, model: nn.Module, tokenizer: Any, *, name: str | None = None, max_seq_len: int = 128) -> None:
         super().__init__()
+        if isinstance(getattr(model, "pooler", None), nn.Module):
+            model.pooler = None  # type: ignore[assignment]  # never read here, and random where a checkpoint lacks it
         self.model = model.requires_grad_(False).eval()
         self.tokenizer = tokenizer
         self.name = name

@@ -128,7 +128,7 @@ def _train(
                 if not torch.isfinite(loss):
                     raise NonFiniteLossError(f"the loss became {loss.item()} in epoch {epoch}; lower lr_head", epoch)
                 optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 torch.nn.utils.clip_grad_norm_(branch.parameters(), config.gradient_clip)
                 optimizer.step()
                 schedule.step()

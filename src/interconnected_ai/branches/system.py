@@ -151,9 +151,9 @@ class InterconnectedAISystem(nn.Module):
         lr_encoder_lora: float = 5e-4,
     ) -> list[dict[str, Any]]:
         """Parameter groups for an optimiser, each with its own learning rate (the document's by default) and a name."""
-        branches = self.branches.named_parameters()
-        heads, adapters = [], []
-        for name, parameter in branches:
+        heads: list[nn.Parameter] = []
+        adapters: list[nn.Parameter] = []
+        for name, parameter in self.branches.named_parameters():
             (heads if ".head." in name else adapters).append(parameter)
         lora = [p for n, p in self.encoder.named_parameters() if ".lora." in n]
         groups = [
@@ -420,9 +420,13 @@ class DenseSystem(InterconnectedAISystem):
         both twins, so it is taken of what differs.
         """
         if config.ffn != "moe" or not config.num_moe_layers:
-            raise ConfigError(f"a dense twin needs MoE layers to replace, got {config.num_moe_layers} {config.ffn} layers")
+            raise ConfigError(
+                f"a dense twin needs MoE layers to replace, got {config.num_moe_layers} {config.ffn} layers"
+            )
         d_ff = config.d_ff or 4 * d_model
-        moe_layer = config.num_experts * (2 * d_model * d_ff + d_ff + d_model + d_model)  # experts and their router rows
+        moe_layer = config.num_experts * (
+            2 * d_model * d_ff + d_ff + d_model + d_model
+        )  # experts and their router rows
         dense_d_ff = round((moe_layer * DENSE_OVER_MOE - d_model) / (2 * d_model + 1))
         return config.with_changes(ffn="dense", d_ff=dense_d_ff)
 

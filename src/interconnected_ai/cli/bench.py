@@ -14,7 +14,9 @@ def command() -> None:
 
 
 @command.command("moe")
-@click.option("--repeats", type=click.IntRange(min=1), help="Runs of each contestant; default: enough for this machine.")
+@click.option(
+    "--repeats", type=click.IntRange(min=1), help="Runs of each contestant; default: enough for this machine."
+)
 @with_output
 def moe(repeats: int | None, output: Output) -> None:
     """The MoE layer against dense feed-forwards and against transformers' own block."""
@@ -60,7 +62,9 @@ def branches(num_branches: int, output: Output) -> None:
 
 
 @command.command("grow")
-@click.option("--seeds", default=3, show_default=True, type=click.IntRange(min=1), help="Trainings to take the mean of.")
+@click.option(
+    "--seeds", default=3, show_default=True, type=click.IntRange(min=1), help="Trainings to take the mean of."
+)
 @with_output
 def grow(seeds: int, output: Output) -> None:
     """A branch added after training against the same branch trained jointly."""
@@ -88,18 +92,21 @@ def headline(output: Output) -> None:
     output.table(
         "Measured here, and what the document claims for its own sizes (never measured by us)",
         ["", "dense twin", "MoE", "MoE / dense", "claimed dense", "claimed MoE", "claimed ratio"],
-        [
-            (row["what"], row["dense"], row["moe"], f"{row['ratio']:.3f}", *row["claimed"])
-            for row in found["rows"]
-        ],
+        [(row["what"], row["dense"], row["moe"], f"{row['ratio']:.3f}", *row["claimed"]) for row in found["rows"]],
     )
     output.result(found)
 
 
 @command.command("classify")
-@click.option("--data", "folder", required=True, type=click.Path(path_type=Path), help="Folder with banking77/ and clinc150/.")
-@click.option("--epochs", default=10, show_default=True, type=click.IntRange(min=1), help="Epochs with the encoder LoRA.")
-@click.option("--parts/--no-parts", default=True, show_default=True, help="Also train without encoder LoRA, and without MoE.")
+@click.option(
+    "--data", "folder", required=True, type=click.Path(path_type=Path), help="Folder with banking77/ and clinc150/."
+)
+@click.option(
+    "--epochs", default=10, show_default=True, type=click.IntRange(min=1), help="Epochs with the encoder LoRA."
+)
+@click.option(
+    "--parts/--no-parts", default=True, show_default=True, help="Also train without encoder LoRA, and without MoE."
+)
 @with_output
 def classify(folder: Path, epochs: int, parts: bool, output: Output) -> None:
     """BANKING77 and CLINC150 as two branches of one system, against TF-IDF and logistic regression."""

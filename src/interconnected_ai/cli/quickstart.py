@@ -49,6 +49,6 @@ def command(folder: Path, overwrite: bool, output: Output) -> None:
     output.say(
         f"Added in {100 * growth.added_over_joint_time:.1f} % of the time of joint training. "
         f"The other branches' outputs on the test rows: max |Δ| = {growth.old_outputs_max_abs_diff:g}.",
-        f"The model is in {folder / 'model'}. Try: iai predict {folder} \"Return the sum of array elements\"",
+        f'The model is in {folder / "model"}. Try: iai predict {folder} "Return the sum of array elements"',
     )
     output.result(done.to_dict())

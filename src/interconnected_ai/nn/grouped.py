@@ -103,7 +103,7 @@ def choose_backend(device: torch.device, dtype: torch.dtype) -> GroupedBackend:
 
 @lru_cache
 def _probe(device_type: str, index: int | None, dtype: torch.dtype) -> GroupedBackend:
-    device = torch.device(device_type, index)
+    device = torch.device(device_type) if index is None else torch.device(device_type, index)
     with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.autocast(device_type, enabled=False):
         rows = torch.zeros(512, 256, device=device, dtype=dtype)
         weight = torch.zeros(8, 256, 512, device=device, dtype=dtype)

@@ -4,6 +4,8 @@ Dropless and without batch statistics: what a token gets depends on that token a
 training and at inference (MegaBlocks, Gale et al. 2022, for dropless; Shazeer et al. 2017 for the layer).
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -152,28 +154,28 @@ class _TakeRows(torch.autograd.Function):
     """tokens[order // top_k], whose backward is a gather and a sum over k instead of a scatter with collisions."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, tokens: Tensor, order: Tensor, top_k: int) -> Tensor:
+    def forward(ctx: Any, tokens: Tensor, order: Tensor, top_k: int) -> Tensor:
         ctx.save_for_backward(order)
-        ctx.top_k = top_k  # type: ignore[attr-defined]
+        ctx.top_k = top_k
         return tokens.index_select(0, order.div(top_k, rounding_mode="floor"))
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        (order,) = ctx.saved_tensors  # type: ignore[attr-defined]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (order,) = ctx.saved_tensors
         per_choice = torch.empty_like(grad)
         per_choice[order] = grad
-        return per_choice.view(-1, ctx.top_k, grad.shape[-1]).sum(1), None, None  # type: ignore[attr-defined]
+        return per_choice.view(-1, ctx.top_k, grad.shape[-1]).sum(1), None, None
 
 
 class _PutBack(torch.autograd.Function):
     """rows[back], a permutation, whose backward is the inverse permutation: a gather as well."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, rows: Tensor, order: Tensor, back: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, order: Tensor, back: Tensor) -> Tensor:
         ctx.save_for_backward(order)
         return rows.index_select(0, back)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        (order,) = ctx.saved_tensors  # type: ignore[attr-defined]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (order,) = ctx.saved_tensors
         return grad.index_select(0, order), None, None

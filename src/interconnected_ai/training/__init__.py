@@ -1,10 +1,12 @@
 """How weights come to be: data, batches, the loop, checkpoints, monitors, measuring and comparing."""
 
+from interconnected_ai.training.calibrate import calibrate
 from interconnected_ai.training.compare import Comparison, compare_answers, compare_systems
 from interconnected_ai.training.data import BranchReport, Rows, Splits, load_splits, read_rows, report_on, split_rows
 from interconnected_ai.training.devices import choose
 from interconnected_ai.training.docstrings import LIBRARIES, docstring_rows
-from interconnected_ai.training.loop import FitResult, calibrate, fit, train_epoch
+from interconnected_ai.training.epoch import train_epoch
+from interconnected_ai.training.loop import FitResult, fit
 from interconnected_ai.training.metrics import BranchMetrics, auroc, branch_metrics, evaluate, macro_f1
 from interconnected_ai.training.runs import RunResult, train_run
 

@@ -77,7 +77,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
     """Exact two-sided p-value of McNemar's test: 2 · P(X ≤ min) for X ~ Binomial(only_a + only_b, ½), at most 1."""
     n, few = only_a + only_b, min(only_a, only_b)
     tail = sum(math.comb(n, i) for i in range(few + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return float(min(1.0, 2 * tail / 2**n))
 
 
 def _correct(system: InterconnectedAISystem, name: str, rows: Rows) -> np.ndarray:

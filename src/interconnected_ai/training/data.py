@@ -147,8 +147,8 @@ def split_rows(rows: Rows, fractions: Sequence[float], seed: int) -> list[Rows]:
             )
         groups = list(texts.values())
         random.shuffle(groups)
-        for side, group in zip(_sides(len(groups), fractions), groups, strict=True):
-            sides[side].extend(group)
+        for side, same_text in zip(_sides(len(groups), fractions), groups, strict=True):
+            sides[side].extend(same_text)
     return [rows.select(sorted(side)) for side in sides]
 
 

@@ -7,9 +7,9 @@ to the last bit on a CPU. Every process knows the whole batch and computes its s
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interconnected_ai.branches import (
-    InterconnectedAISystem,
-    SystemOutput,
-    class_weights,
-    fit_temperature,
-    fit_threshold,
-)
+from interconnected_ai.branches import InterconnectedAISystem, SystemOutput, class_weights
 from interconnected_ai.branches.growth import learning_rate_factor
-from interconnected_ai.branches.prediction import probabilities
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError, StorageError, TrainingError
 from interconnected_ai.extras import require
+from interconnected_ai.training import sharded
 from interconnected_ai.training.batches import BatchPlan, share_of
+from interconnected_ai.training.calibrate import calibrate
 from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder, optimizer_tensors, restore_optimizer
 from interconnected_ai.training.data import Rows
 from interconnected_ai.training.devices import Choice, choose
@@ -304,16 +299,7 @@ class _Fit:
     def _gathered_state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Trained tensors and optimiser state by name, whole, on the CPU."""
         if self._is_sharded:
-            from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
-
-            options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
-            weights, state = get_state_dict(self.model, self.optimizer.optimizer, options=options)
-            moments = {
-                f"{name}/{key}": torch.as_tensor(value)
-                for name, entries in state["state"].items()
-                for key, value in entries.items()  # type: ignore[union-attr]
-            }
-            return {n: t for n, t in weights.items() if isinstance(t, Tensor)}, moments
+            return sharded.gather(self.model, self.optimizer.optimizer)
         system = self.accelerator.unwrap_model(self.model)
         weights = {n: p.detach().cpu() for n, p in system.named_parameters() if p.requires_grad}
         return weights, optimizer_tensors(self.optimizer.optimizer, self.names)
@@ -336,7 +322,7 @@ class _Fit:
                 "put them back to resume, or train into another folder"
             )
         if self._is_sharded:
-            self._restore_sharded(checkpoint)
+            sharded.scatter(self.model, self.optimizer.optimizer, checkpoint.model, checkpoint.optimizer)
         else:
             _load_weights(self.accelerator.unwrap_model(self.model), checkpoint.model)
             restore_optimizer(self.optimizer.optimizer, self.names, checkpoint.optimizer)
@@ -345,23 +331,6 @@ class _Fit:
         self.best_score = -math.inf if best_score is None else best_score
         self.best_epoch, self.waited = checkpoint.progress["best_epoch"], checkpoint.progress["waited"]
         logger.info("resumed at step %d of %d", self.step, self.total_steps)
-
-    def _restore_sharded(self, checkpoint: Checkpoint) -> None:
-        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict, set_state_dict
-
-        options = StateDictOptions(full_state_dict=True, ignore_frozen_params=True, strict=False)
-        state = get_optimizer_state_dict(self.model, self.optimizer.optimizer, options=options)
-        state["state"] = {}
-        for key, tensor in checkpoint.optimizer.items():
-            name, _, entry = key.rpartition("/")
-            state["state"].setdefault(name, {})[entry] = tensor  # type: ignore[arg-type, index]
-        set_state_dict(
-            self.model,
-            self.optimizer.optimizer,
-            model_state_dict=checkpoint.model,  # type: ignore[arg-type]
-            optim_state_dict=state,
-            options=options,
-        )
 
     # Preparations
 
@@ -457,67 +426,6 @@ class _Fit:
     def _log(self, figures: Mapping[str, float]) -> None:
         for monitor in self.monitors:
             monitor.log(self.step, figures)
-
-
-def calibrate(system: InterconnectedAISystem, validation: Rows) -> None:
-    """Fit every branch's temperature and threshold on validation rows; other branches' rows stand for foreign text."""
-    if not len(validation):
-        return
-    pooled = system.encode(validation.texts)
-    targets = validation.targets([card.spec for card in system.cards.values()])
-    for name, card in system.cards.items():
-        mine = targets[name] >= 0
-        if not mine.any():
-            continue
-        logits = system.logits_of(pooled, [name])[name].cpu()
-        own, answers = logits[mine], torch.from_numpy(targets[name][mine])
-        card = card.with_changes(temperature=fit_temperature(own, answers))
-        table = probabilities(logits, card)
-        own_texts = set(validation.of(name)[0])
-        foreign = [row for row in np.flatnonzero(~mine) if validation.texts[row] not in own_texts]
-        threshold = fit_threshold(table[mine].amax(dim=-1), table[foreign].amax(dim=-1))
-        metrics = asdict(branch_metrics(table[mine], answers, threshold=threshold))
-        system.cards[name] = card.with_changes(threshold=threshold, metrics={k: float(v) for k, v in metrics.items()})
-
-
-def train_epoch(
-    model: InterconnectedAISystem,
-    loader: Iterable[Any],
-    device: torch.device | str,
-    optimizer: torch.optim.Optimizer,
-    *,
-    balance_loss_weight: float = 0.01,
-    gradient_clip: float = 1.0,
-) -> float:
-    """One pass over a loader, as in the document's quick start; returns the mean task loss.
-
-    A batch is a mapping with input_ids (batch, seq), branch_id (batch,), labels (batch,) and optionally attention_mask,
-    or a tuple (input_ids, branch_id, labels). branch_id numbers branches in the order of creation.
-    """
-    model.to(device).train()
-    losses = []
-    for batch in loader:
-        fields = (
-            batch if isinstance(batch, Mapping) else dict(zip(("input_ids", "branch_id", "labels"), batch, strict=True))
-        )
-        fields = {key: value.to(device) for key, value in fields.items()}
-        output = model(fields["input_ids"], fields.get("attention_mask"))
-        targets = {
-            name: fields["labels"].where(fields["branch_id"] == number, torch.full_like(fields["labels"], -1))
-            for number, name in enumerate(model.branch_names)
-        }
-        loss = system_loss(output, targets, GlobalBatch(len(fields["labels"])), balance_loss_weight=balance_loss_weight)
-        if not torch.isfinite(loss.total):
-            raise NonFiniteLossError(f"the loss became {loss.total.item()} in batch {len(losses) + 1}", len(losses) + 1)
-        optimizer.zero_grad()
-        loss.total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), gradient_clip)
-        optimizer.step()
-        losses.append(loss.task.item())
-    if not losses:
-        raise DataError("the loader gave no batches")
-    model.eval()
-    return sum(losses) / len(losses)
 
 
 def _accelerator(choice: Choice) -> Any:

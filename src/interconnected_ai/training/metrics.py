@@ -60,7 +60,7 @@ def macro_f1(predicted: Tensor, targets: Tensor) -> float:
     for label in torch.cat([predicted, targets]).unique():
         true_positives = ((predicted == label) & (targets == label)).sum().item()
         scores.append(2 * true_positives / ((predicted == label).sum().item() + (targets == label).sum().item()))
-    return sum(scores) / len(scores)
+    return float(sum(scores) / len(scores))
 
 
 def expected_calibration_error(confidence: Tensor, correct: Tensor, *, num_bins: int = 15) -> float:

@@ -1,0 +1,119 @@
+"""A tiny encoder built in memory stands where others download one; real data is used where it is present."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from interconnected_ai.branches import Encoder, InterconnectedAISystem
+from interconnected_ai.config import BranchSpec
+from interconnected_ai.training import Rows
+
+WORDS = (
+    "bank card money account loan pay transfer cash balance fee rain sun snow wind storm cloud cold hot warm fog "
+    "cat dog horse bird fish cow sheep lion tiger bear the a of in on my is was will please tell show me now today"
+).split()
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+TOPICS = {"money": WORDS[:10], "weather": WORDS[10:20], "animals": WORDS[20:30]}
+FILLERS = WORDS[30:]
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    vocabulary = {word: number for number, word in enumerate([*SPECIAL, *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    )
+
+
+def make_encoder(seed: int = 0, max_seq_len: int = 32) -> Encoder:
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(SPECIAL) + len(WORDS),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    return Encoder(BertModel(config, add_pooling_layer=False), make_tokenizer(), max_seq_len=max_seq_len)
+
+
+def make_rows(branch: str, count: int, *, seed: int = 0, marker: str = "") -> Rows:
+    """Sentences whose topic words say their class."""
+    random = torch.Generator().manual_seed(seed)
+
+    def pick(words: list[str], number: int) -> list[str]:
+        return [words[i] for i in torch.randint(len(words), (number,), generator=random).tolist()]
+
+    texts, labels = [], []
+    for row in range(count):
+        topic = list(TOPICS)[row % len(TOPICS)]
+        words = [*pick(TOPICS[topic], 3), *pick(FILLERS, 1 + row % 5), *pick(TOPICS[topic], 1)]
+        texts.append(" ".join([*words, marker]).strip())
+        labels.append(topic)
+    return Rows.of_branch(branch, texts, labels)
+
+
+def spec(name: str, *labels: str) -> BranchSpec:
+    return BranchSpec.from_mapping({"name": name, "labels": labels or ("animals", "money", "weather")})
+
+
+def make_system(*names: str, encoder: Encoder | None = None, **settings: object) -> InterconnectedAISystem:
+    return InterconnectedAISystem(
+        num_experts=4,
+        branches=[spec(name) for name in names],
+        encoder=encoder or make_encoder(),
+        **{"max_seq_len": 32, "d_ff": 48, **settings},
+    )
+
+
+def randomize(system: InterconnectedAISystem, seed: int = 1) -> InterconnectedAISystem:
+    """Give every trained tensor random values, so that nothing stands at its initial zero."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in system.named_parameters():
+            if not name.startswith("encoder.") or ".lora." in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    return system
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    return make_encoder()
+
+
+@pytest.fixture
+def encoder_folder(tmp_path: Path) -> Path:
+    """A Hugging Face encoder on disk, as a user would have it."""
+    folder = tmp_path / "tiny-bert"
+    made = make_encoder()
+    made.model.save_pretrained(folder)  # type: ignore[operator]
+    made.tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def shared_data() -> Iterator[Path]:
+    """Public data sets beside the checkout; tests that need them skip where they are absent."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data, which is not beside this checkout")
+    yield folder

@@ -22,9 +22,11 @@ def command(config: Path, resume: bool, overwrite: bool, output: Output) -> None
     settings = RunConfig.from_file(config)
     from dataclasses import asdict
 
-    from interconnected_ai.training import train_run
+    from interconnected_ai.training import process_rank, train_run
 
     result = train_run(_absolute(settings, config.parent), resume=resume, overwrite=overwrite)
+    if process_rank() != 0:
+        return
     rows = [
         (name, m.num_rows, percent(m.accuracy), percent(m.macro_f1), percent(m.calibration_error))
         for name, m in result.test.items()

@@ -8,7 +8,7 @@ from interconnected_ai.training.docstrings import LIBRARIES, docstring_rows
 from interconnected_ai.training.epoch import train_epoch
 from interconnected_ai.training.loop import FitResult, fit
 from interconnected_ai.training.metrics import BranchMetrics, auroc, branch_metrics, evaluate, macro_f1
-from interconnected_ai.training.runs import RunResult, train_run
+from interconnected_ai.training.runs import RunResult, process_rank, train_run
 
 __all__ = [
     "LIBRARIES",
@@ -30,6 +30,7 @@ __all__ = [
     "fit",
     "load_splits",
     "macro_f1",
+    "process_rank",
     "read_rows",
     "report_on",
     "split_rows",

@@ -3,6 +3,7 @@
 run.yaml, data_report.json, metrics.jsonl, logs/ (TensorBoard), checkpoints/, features/, model/, results.json.
 """
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -42,8 +43,9 @@ def train_run(
     resume: go on after an interruption. overwrite: drop what an earlier run left there. splits: rows already in memory,
     in place of reading `config.data`. Raises `StorageError` when the folder is taken and neither is asked for.
     """
-    folder = Path(config.output)
-    _prepare_folder(folder, resume=resume, overwrite=overwrite)
+    folder, is_main = Path(config.output), process_rank() == 0
+    if is_main:
+        _prepare_folder(folder, resume=resume, overwrite=overwrite)
     splits = splits or load_splits(config.data, relative_to=relative_to)
     named = {spec.name: spec for spec in config.system.branches}
     specs = [named.get(spec.name, spec) for spec in splits.specs()]
@@ -51,15 +53,22 @@ def train_run(
         raise ConfigError(f"system.branches has {sorted(unknown)[0]!r}, for which data names no rows")
     shape = config.system.with_changes(branches=[spec.to_dict() for spec in specs])
     system = InterconnectedAISystem.from_config(shape, encoder=encoder, seed=config.training.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    _check_same_run(folder, config, resume=resume)
-    write_json_safely(folder / "data_report.json", {report.name: asdict(report) for report in report_on(splits)})
+    if is_main:
+        folder.mkdir(parents=True, exist_ok=True)
+        _check_same_run(folder, config, resume=resume)
+        write_json_safely(folder / "data_report.json", {report.name: asdict(report) for report in report_on(splits)})
     result = fit(system, splits.train, splits.validation, config.training, folder, resume=resume)
     test = evaluate(system, splits.test) if len(splits.test) else {}
-    system.save_pretrained(folder / "model")
-    summary = {"fit": asdict(result), "test": {name: asdict(m) for name, m in test.items()}}
-    write_json_safely(folder / "results.json", summary)
+    if is_main:
+        system.save_pretrained(folder / "model")
+        summary = {"fit": asdict(result), "test": {name: asdict(m) for name, m in test.items()}}
+        write_json_safely(folder / "results.json", summary)
     return RunResult(folder, system, result, test)
+
+
+def process_rank() -> int:
+    """This process's number under `accelerate launch` or torchrun; 0 when it is the only one. The first one writes."""
+    return int(os.environ.get("RANK", "0"))
 
 
 def write_json_safely(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,0 +1,97 @@
+"""Grouped products: both ways equal one product per row, and the choice between them is explained."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.testing import assert_close
+
+from interconnected_ai.nn import FFNExperts, choose_backend
+from interconnected_ai.nn.grouped import BackendName, Groups, grouped_linear
+
+few = settings(deadline=None, max_examples=25, derandomize=True)
+
+
+def row_by_row(rows: Tensor, weight: Tensor, bias: Tensor | None, counts: list[int]) -> Tensor:
+    owner = [group for group, count in enumerate(counts) for _ in range(count)]
+    out = torch.einsum("ri,rio->ro", rows, weight[owner])
+    return out if bias is None else out + bias[owner]
+
+
+@few
+@given(
+    counts=st.lists(st.integers(0, 6), min_size=1, max_size=6),
+    d_in=st.sampled_from([4, 8]),
+    d_out=st.sampled_from([4, 12]),
+    with_bias=st.booleans(),
+    backend=st.sampled_from(["loop", "grouped_mm"]),
+)
+def test_both_ways_equal_one_product_per_row(
+    counts: list[int], d_in: int, d_out: int, with_bias: bool, backend: BackendName
+) -> None:
+    random = torch.Generator().manual_seed(sum(counts))
+    rows = torch.randn(sum(counts), d_in, generator=random).requires_grad_()
+    weight = torch.randn(len(counts), d_in, d_out, generator=random).requires_grad_()
+    bias = torch.randn(len(counts), d_out, generator=random).requires_grad_() if with_bias else None
+    out = grouped_linear(rows, weight, bias, Groups.from_counts(torch.tensor(counts)), backend)
+    expected = row_by_row(rows, weight, bias, counts)
+    assert_close(out, expected, rtol=1e-5, atol=1e-5)
+    leaves = [leaf for leaf in (rows, weight, bias) if leaf is not None]
+    ours, theirs = (torch.autograd.grad(y.square().sum(), leaves) for y in (out, expected))
+    for gradient, wanted in zip(ours, theirs, strict=True):
+        assert_close(gradient, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_of_the_loop_equal_numerical_ones() -> None:
+    random = torch.Generator().manual_seed(0)
+    groups = Groups.from_counts(torch.tensor([2, 0, 3]))
+    leaves = [
+        torch.randn(shape, generator=random, dtype=torch.float64).requires_grad_()
+        for shape in ((5, 3), (3, 3, 2), (3, 2))
+    ]
+    assert torch.autograd.gradcheck(lambda r, w, b: grouped_linear(r, w, b, groups, "loop"), leaves)
+
+
+@pytest.mark.parametrize("learns", ["rows", "weight", "bias"])
+def test_the_loop_computes_only_the_gradients_that_are_asked_for(learns: str) -> None:
+    leaves = {"rows": torch.ones(4, 3), "weight": torch.ones(2, 3, 5), "bias": torch.ones(2, 5)}
+    leaves[learns].requires_grad_()
+    out = grouped_linear(*leaves.values(), Groups.from_counts(torch.tensor([1, 3])), "loop")
+    out.sum().backward()
+    assert [name for name, leaf in leaves.items() if leaf.grad is not None] == [learns]
+
+
+def test_groups_know_where_each_begins_and_ends() -> None:
+    assert Groups.from_counts(torch.tensor([2, 0, 3])).bounds() == [(0, 2), (2, 2), (2, 5)]
+
+
+def test_the_choice_of_a_backend_comes_with_its_reason_and_leaves_randomness_alone() -> None:
+    torch.manual_seed(0)
+    before = torch.random.get_rng_state()
+    choice = choose_backend(torch.device("cpu"), torch.float32)
+    assert choice.name in ("loop", "grouped_mm")
+    assert "cpu" in choice.reason
+    assert "torch.float32" in choice.reason
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert choose_backend(torch.device("cpu"), torch.float32) is choice  # measured once
+
+
+def test_where_the_kernel_cannot_run_the_loop_is_chosen_and_the_reason_says_so() -> None:
+    choice = choose_backend(torch.device("cpu"), torch.float64)
+    try:
+        grouped_linear(
+            torch.ones(2, 4, dtype=torch.float64),
+            torch.ones(1, 4, 4, dtype=torch.float64),
+            None,
+            Groups.from_counts(torch.tensor([2])),
+            "grouped_mm",
+        )
+    except RuntimeError:
+        assert choice.name == "loop"
+        assert "does not run" in choice.reason
+
+
+def test_without_a_named_backend_any_width_works() -> None:
+    experts = FFNExperts(2, 3, 5)
+    assert experts(torch.ones(4, 3), torch.tensor([1, 3])).shape == (4, 3)

@@ -1,0 +1,101 @@
+"""`kill -9` at any moment, saving included, then resume: the weights of a run that was never interrupted."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import make_rows
+
+from interconnected_ai.storage import sha256_of
+from interconnected_ai.training.data import write_rows
+
+IAI = [sys.executable, "-m", "interconnected_ai.cli"]
+
+
+def write_run(folder: Path, encoder_folder: Path, output: str) -> Path:
+    for name, count in (("a", 72), ("b", 40)):
+        write_rows(folder / f"{name}.jsonl", *make_rows(name, count).of(name))
+    config = {
+        "output": str(folder / output),
+        "system": {"base_model_name": str(encoder_folder), "num_experts": 4, "max_seq_len": 32},
+        "data": {"branches": [{"name": n, "path": f"{n}.jsonl"} for n in ("a", "b")]},
+        "training": {
+            "epochs": 40, "batch_size": 16, "patience": None, "checkpoint_every_steps": 1, "precision": "float32",
+            "device": "cpu", "monitors": [],
+        },
+    }  # fmt: skip
+    path = folder / f"{output}.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def start(config: Path, *flags: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*IAI, "train", str(config), *flags, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_a_run_killed_at_random_moments_ends_in_the_same_bits(tmp_path: Path, encoder_folder: Path) -> None:
+    whole = start(write_run(tmp_path, encoder_folder, "whole"))
+    out, error = whole.communicate(timeout=300)
+    assert whole.returncode == 0, error
+    steps = json.loads(out)["fit"]["steps"]
+
+    moment = random.Random(time.time_ns())
+    config = write_run(tmp_path, encoder_folder, "killed")
+    survived = []
+    for attempt in range(3):
+        run = start(config, *(["--resume"] if attempt else []))
+        checkpoints = tmp_path / "killed" / "checkpoints"
+        deadline = time.monotonic() + 120
+        # Every step saves, so most random moments fall into a save.
+        wanted = (steps * (attempt + 1)) // 4
+        while time.monotonic() < deadline and run.poll() is None and newest(checkpoints) < wanted:
+            time.sleep(0.02)
+        time.sleep(moment.random() * 0.2)
+        run.send_signal(signal.SIGKILL)
+        run.communicate(timeout=60)
+        survived.append(newest(checkpoints))
+    last = start(config, "--resume")
+    _, error = last.communicate(timeout=300)
+    assert last.returncode == 0, error
+    assert 0 < survived[0] < steps, "the first kill came too late to show anything"
+    weights = [tmp_path / name / "model" / "model.safetensors" for name in ("whole", "killed")]
+    assert sha256_of(weights[0]) == sha256_of(weights[1])
+
+
+def newest(checkpoints: Path) -> int:
+    """The newest complete checkpoint's step."""
+    steps = [int(p.parent.name[5:]) for p in checkpoints.glob("step-*/manifest.json")]
+    return max(steps, default=0)
+
+
+def test_an_interrupt_leaves_with_130_and_can_be_resumed(tmp_path: Path, encoder_folder: Path) -> None:
+    config = write_run(tmp_path, encoder_folder, "interrupted")
+    run = start(config)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and newest(tmp_path / "interrupted" / "checkpoints") < 3:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    _, error = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "--resume" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("flags", [[], ["--resume", "--overwrite"]])
+def test_a_taken_folder_needs_a_decision(tmp_path: Path, encoder_folder: Path, flags: list[str]) -> None:
+    config = write_run(tmp_path, encoder_folder, "taken")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "run.yaml").write_text("output: taken\n")
+    run = start(config, *flags)
+    out, error = run.communicate(timeout=120)
+    assert run.returncode == 2
+    assert "overwrite" in json.loads(out)["error"]["message"]
+    assert "Traceback" not in error

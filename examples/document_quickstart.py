@@ -5,7 +5,7 @@ from torch import Tensor
 
 from interconnected_ai import InterconnectedAISystem, inference, train_epoch
 
-TEXTS = ["electrode in muscle", "nerve stimulation", "cortex over 6G", "latency of a spike", "nano device", "molecule bus"]
+TEXTS = ["muscle electrode", "nerve pulse", "cortex over 6G", "spike latency", "nano device", "molecule bus"]
 BRANCHES = [0, 0, 1, 1, 2, 2]  # Bio-Elec, Neuro-6G, IoBNT
 LABELS = [0, 1, 0, 1, 0, 1]
 

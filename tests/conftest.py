@@ -1,7 +1,6 @@
 """A tiny encoder built in memory stands where others download one; real data is used where it is present."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -111,9 +110,9 @@ def encoder_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shared_data() -> Iterator[Path]:
+def shared_data() -> Path:
     """Public data sets beside the checkout; tests that need them skip where they are absent."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("needs ../shared/data, which is not beside this checkout")
-    yield folder
+    return folder

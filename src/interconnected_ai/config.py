@@ -199,6 +199,8 @@ class TrainingConfig(Record):
     """How a system is trained. Defaults are the document's (`000_…`).
 
     batch_size: rows in one optimiser step, over all processes and accumulation steps together.
+    head_start_epochs: epochs in which adapters and heads alone learn, on pooled vectors of the untrained trunk, before the
+        joint training: random heads would first pull the trunk the wrong way (Kumar et al. 2022, LP-FT). Cheap; 0 is off.
     warmup_steps: linear warm-up before the cosine; at most a tenth of the run.
     patience: epochs without a better mean validation accuracy before the run stops; None never stops early.
     class_weights: "balanced" weighs classes by inverse frequency (square root), "none" treats rows alike.
@@ -209,6 +211,7 @@ class TrainingConfig(Record):
 
     epochs: Annotated[int, Field(ge=1)] = 50
     batch_size: Annotated[int, Field(ge=1)] = 64
+    head_start_epochs: Annotated[int, Field(ge=0)] = 0
     accumulation_steps: Annotated[int, Field(ge=1)] = 1
     lr_moe: Annotated[float, Field(gt=0.0)] = 1e-4
     lr_adapter: Annotated[float, Field(gt=0.0)] = 5e-4

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_encoder, make_rows, make_system, randomize, spec
 
+from conftest import make_encoder, make_rows, make_system, randomize, spec
 from interconnected_ai import DenseSystem, InterconnectedAISystem
 from interconnected_ai.branches import Encoder, fit_branch
 from interconnected_ai.config import TrainingConfig
@@ -54,7 +54,9 @@ def test_a_dense_system_comes_back_as_one(tmp_path: Path, encoder_folder: Path) 
 
 
 @pytest.mark.parametrize("lora", [0, 2])
-def test_with_the_encoder_included_the_folder_needs_nothing_else(tmp_path: Path, encoder_folder: Path, lora: int) -> None:
+def test_with_the_encoder_included_the_folder_needs_nothing_else(
+    tmp_path: Path, encoder_folder: Path, lora: int
+) -> None:
     system, _ = saved(tmp_path, encoder_folder, encoder_lora_rank=lora)
     system.save_pretrained(tmp_path / "whole", include_encoder=True)
     encoder_folder.rename(tmp_path / "gone")

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_encoder, make_rows, make_system, randomize, spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import make_encoder, make_rows, make_system, randomize, spec
 from interconnected_ai import DenseSystem, InterconnectedAISystem, inference
 from interconnected_ai.branches import Encoder, fit_branch
 from interconnected_ai.branches.system import DENSE_OVER_MOE

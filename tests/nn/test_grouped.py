@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from interconnected_ai.nn import FFNExperts, choose_backend
+from interconnected_ai.nn import FFNExperts, choose_backend, grouped
 from interconnected_ai.nn.grouped import BackendName, Groups, grouped_linear
 
 few = settings(deadline=None, max_examples=25, derandomize=True)
@@ -92,6 +92,18 @@ def test_where_the_kernel_cannot_run_the_loop_is_chosen_and_the_reason_says_so()
         assert "does not run" in choice.reason
 
 
-def test_without_a_named_backend_any_width_works() -> None:
-    experts = FFNExperts(2, 3, 5)
-    assert experts(torch.ones(4, 3), torch.tensor([1, 3])).shape == (4, 3)
+@pytest.mark.parametrize(("d_model", "d_ff"), [(3, 5), (6, 10), (4, 6), (5, 8)])
+def test_without_a_named_backend_any_width_works_even_where_the_kernel_is_faster(
+    monkeypatch: pytest.MonkeyPatch, d_model: int, d_ff: int
+) -> None:
+    monkeypatch.setattr(grouped, "_CLEARLY_FASTER", 0.0)
+    grouped._probe.cache_clear()
+    try:
+        if choose_backend(torch.device("cpu"), torch.float32).name == "loop":
+            pytest.skip("this PyTorch has no grouped_mm for the CPU")
+        experts = FFNExperts(2, d_model, d_ff, gated=True)
+        experts(torch.ones(4, d_model), torch.tensor([1, 3])).sum().backward()
+        with torch.inference_mode():
+            assert experts(torch.ones(4, d_model), torch.tensor([1, 3])).shape == (4, d_model)
+    finally:
+        grouped._probe.cache_clear()

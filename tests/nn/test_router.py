@@ -46,9 +46,7 @@ def random_routing(num_experts: int, top_k: int, num_tokens: int, seed: int) -> 
 
 @few
 @given(experts_and_choices(most=16), st.integers(1, 20), st.integers(0, 1000))
-def test_weights_sum_to_one_and_go_to_the_best_experts(
-    shape: tuple[int, int], num_tokens: int, seed: int
-) -> None:
+def test_weights_sum_to_one_and_go_to_the_best_experts(shape: tuple[int, int], num_tokens: int, seed: int) -> None:
     num_experts, top_k = shape
     routing = random_routing(num_experts, max(2, top_k), num_tokens, seed)
     assert_close(routing.weights.sum(dim=-1), torch.ones(num_tokens))
@@ -102,19 +100,13 @@ def test_balance_loss_can_take_the_shares_of_a_larger_batch() -> None:
     assert_close(mean, whole.balance_loss())
 
 
-def test_descending_the_balance_loss_balances_the_experts() -> None:
-    random = torch.Generator().manual_seed(0)
-    tokens = torch.randn(200, 8, generator=random).abs()
-    router = TokenRouter(8, 4, 2, generator=random)
-    with torch.no_grad():
-        router.weight[0] += 1.0  # everything goes to expert 0
-    before = router(tokens)
-    optimizer = torch.optim.Adam(router.parameters(), lr=0.02)
-    for _ in range(60):
-        optimizer.zero_grad()
-        router(tokens).balance_loss().backward()
-        optimizer.step()
-    assert router(tokens).entropy > before.entropy + 0.05
+def test_descending_the_balance_loss_lowers_the_crowded_experts_and_raises_the_others() -> None:
+    routing = collapsed(4, 2)
+    logits = (routing.logits / 50).requires_grad_()  # softer, so that the softmax has a slope
+    Routing(logits, routing.weights, routing.indices).balance_loss().backward()
+    assert logits.grad is not None
+    assert (logits.grad[:, :2] > 0).all()
+    assert (logits.grad[:, 2:] < 0).all()
 
 
 def test_z_loss_is_the_mean_squared_log_partition() -> None:

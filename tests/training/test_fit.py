@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_encoder, make_rows, make_system
 
+from conftest import make_encoder, make_rows, make_system
 from interconnected_ai import InterconnectedAISystem
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError, StorageError, TrainingError
@@ -90,6 +90,15 @@ def test_accumulated_micro_batches_equal_the_whole_batch(tmp_path: Path) -> None
         torch.testing.assert_close(tensor, trained[1][name], atol=1e-5, rtol=1e-3)
 
 
+def test_a_head_start_trains_heads_before_the_trunk(tmp_path: Path) -> None:
+    plain, ahead = make_system("a", "b"), make_system("a", "b")
+    slow = {"epochs": 1, "lr_head": 1e-2, "lr_adapter": 1e-2, "warmup_steps": 0}
+    fit(plain, rows(120), rows(0), config(**slow), tmp_path / "plain")
+    fit(ahead, rows(120), rows(0), config(**slow, head_start_epochs=20), tmp_path / "ahead")
+    accuracy = [evaluate(system, rows(60, seed=30))["a"].accuracy for system in (plain, ahead)]
+    assert accuracy[1] > accuracy[0]
+
+
 @pytest.mark.parametrize("settings", [{}, {"encoder_lora_rank": 2}])
 def test_a_run_resumed_in_mid_epoch_ends_in_the_same_bits(tmp_path: Path, settings: dict[str, object]) -> None:
     whole = make_system("a", "b", **settings)
@@ -130,7 +139,9 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) 
 def test_resuming_with_other_settings_is_refused(tmp_path: Path) -> None:
     fit(make_system("a", "b"), rows(), rows(0), config(checkpoint_every_steps=2), tmp_path)
     with pytest.raises(ConfigError, match="lr_head"):
-        fit(make_system("a", "b"), rows(), rows(0), config(checkpoint_every_steps=2, lr_head=0.5), tmp_path, resume=True)
+        fit(
+            make_system("a", "b"), rows(), rows(0), config(checkpoint_every_steps=2, lr_head=0.5), tmp_path, resume=True
+        )
 
 
 def test_a_nan_loss_stops_the_run_names_the_step_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
@@ -142,7 +153,7 @@ def test_a_nan_loss_stops_the_run_names_the_step_and_keeps_the_last_checkpoint(t
         return output * float("nan") if len(calls) == 4 else output
 
     system.trunk.norm.register_forward_hook(poison)
-    with pytest.raises(NonFiniteLossError, match="step 4.*checkpoint of step 2 is intact") as caught:
+    with pytest.raises(NonFiniteLossError, match=r"step 4.*checkpoint of step 2 is intact") as caught:
         fit(system, rows(), rows(0), config(checkpoint_every_steps=2), tmp_path)
     assert caught.value.step == 4
     kept = CheckpointFolder(tmp_path / "checkpoints").latest()
@@ -190,7 +201,9 @@ def test_a_row_may_have_labels_of_several_branches_or_of_none(tmp_path: Path) ->
     second[:10] = [None] * 10
     table = Rows(base.texts, {"a": base.labels["a"], "b": second})
     system = InterconnectedAISystem(
-        encoder=make_encoder(), num_experts=2, branches=[*_specs(("a", ("animals", "money", "weather")), ("b", ("no", "yes")))]
+        encoder=make_encoder(),
+        num_experts=2,
+        branches=[*_specs(("a", ("animals", "money", "weather")), ("b", ("no", "yes")))],
     )
     result = fit(system, table, rows(0), config(epochs=1), tmp_path)
     assert result.steps == 3

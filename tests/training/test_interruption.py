@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import make_rows
 
+from conftest import make_rows
 from interconnected_ai.storage import sha256_of
 from interconnected_ai.training.data import write_rows
 

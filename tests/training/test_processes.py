@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import make_rows
 
+from conftest import make_rows
 from interconnected_ai.storage import load_tensors
 from interconnected_ai.training.data import write_rows
 
@@ -22,7 +22,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def launch(folder: Path, encoder_folder: Path, name: str, launcher: list[str]) -> tuple[dict[str, torch.Tensor], list[float]]:
+def launch(
+    folder: Path, encoder_folder: Path, name: str, launcher: list[str]
+) -> tuple[dict[str, torch.Tensor], list[float]]:
     """Train on a few rows; returns the final weights and the losses that were logged."""
     for branch, count in (("a", 96), ("b", 64)):
         write_rows(folder / f"{branch}.jsonl", *make_rows(branch, count).of(branch))
@@ -44,7 +46,9 @@ def launch(folder: Path, encoder_folder: Path, name: str, launcher: list[str]) -
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     lines = [json.loads(line) for line in (folder / name / "metrics.jsonl").read_text().splitlines()]
-    return load_tensors(folder / name / "model" / "model.safetensors"), [r["loss/task"] for r in lines if "loss/task" in r]
+    return load_tensors(folder / name / "model" / "model.safetensors"), [
+        r["loss/task"] for r in lines if "loss/task" in r
+    ]
 
 
 def torchrun(*flags: str) -> list[str]:

@@ -27,6 +27,7 @@ TRAINING: dict[str, Any] = {
     "lr_head": 3e-3,
     "lr_adapter": 1e-3,
     "label_smoothing": 0.05,
+    "head_start_epochs": 20,
     "class_weights": "none",
     "patience": None,
     "monitors": [],
@@ -35,7 +36,7 @@ TRAINING: dict[str, Any] = {
 
 
 def bench_classify(
-    folder: Path, *, epochs: int = 10, parts: bool = True, say: Callable[[str], None] = print
+    folder: Path, *, epochs: int = 8, parts: bool = True, say: Callable[[str], None] = print
 ) -> dict[str, Any]:
     """All training rows, a fixed number of epochs; the test rows are read when all training is over.
 

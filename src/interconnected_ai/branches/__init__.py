@@ -4,7 +4,7 @@ from interconnected_ai.branches.branch import Branch, BranchCard
 from interconnected_ai.branches.calibration import fit_temperature, fit_threshold
 from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, embedded_encoder_folder
 from interconnected_ai.branches.fingerprint import BranchCheck
-from interconnected_ai.branches.growth import BranchFit, class_weights, fit_branch
+from interconnected_ai.branches.growth import BranchFit, class_weights, fit_branch, train_on_pooled
 from interconnected_ai.branches.prediction import BranchPrediction, Prediction, inference
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
 
@@ -26,4 +26,5 @@ __all__ = [
     "fit_temperature",
     "fit_threshold",
     "inference",
+    "train_on_pooled",
 ]

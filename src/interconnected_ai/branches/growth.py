@@ -55,7 +55,7 @@ def fit_branch(
         held_out = system.encode(validation[0]), class_indices(system.cards[name], validation[1]).to(pooled.device)
     outside_pooled = system.encode(outside) if len(outside) else None
     encoded = time.perf_counter()
-    epochs, accuracy = _train(system.branch(name), pooled, targets, held_out, config)
+    epochs, accuracy = train_on_pooled(system.branch(name), pooled, targets, held_out, config)
     temperature, threshold = 1.0, 0.0
     if held_out is not None:
         logits = system.logits_of(held_out[0], [name])[name]
@@ -92,14 +92,18 @@ def class_weights(targets: Tensor, num_classes: int) -> Tensor:
     return weights * counts.sum() / (weights * counts).sum()
 
 
-def _train(
+def train_on_pooled(
     branch: Branch,
     pooled: Tensor,
     targets: Tensor,
     held_out: tuple[Tensor, Tensor] | None,
     config: TrainingConfig,
 ) -> tuple[int, float]:
-    """Train on pooled vectors; returns the epochs run and the validation accuracy of the weights that are kept."""
+    """Train one adapter and head on pooled vectors (num_rows, d_model) and class numbers (num_rows,).
+
+    held_out: the same of validation rows, to keep the best epoch by. Returns the epochs run and the validation accuracy
+    of the weights that are kept (NaN without validation rows).
+    """
     if not len(pooled):
         raise DataError("a branch cannot be trained on zero rows")
     generator = torch.Generator().manual_seed(config.seed)

@@ -102,7 +102,7 @@ def headline(output: Output) -> None:
     "--data", "folder", required=True, type=click.Path(path_type=Path), help="Folder with banking77/ and clinc150/."
 )
 @click.option(
-    "--epochs", default=10, show_default=True, type=click.IntRange(min=1), help="Epochs with the encoder LoRA."
+    "--epochs", default=8, show_default=True, type=click.IntRange(min=1), help="Epochs with the encoder LoRA."
 )
 @click.option(
     "--parts/--no-parts", default=True, show_default=True, help="Also train without encoder LoRA, and without MoE."

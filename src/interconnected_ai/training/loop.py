@@ -17,12 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interconnected_ai.branches import InterconnectedAISystem, SystemOutput, class_weights
+from interconnected_ai.branches import InterconnectedAISystem, SystemOutput, class_weights, train_on_pooled
 from interconnected_ai.branches.growth import learning_rate_factor
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError, StorageError, TrainingError
 from interconnected_ai.extras import require
-from interconnected_ai.training import sharded
 from interconnected_ai.training.batches import BatchPlan, share_of
 from interconnected_ai.training.calibrate import calibrate
 from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder, optimizer_tensors, restore_optimizer
@@ -97,6 +96,7 @@ class _Fit:
         )
         self.choice = choose(config.device, config.precision)
         self.accelerator = _accelerator(self.choice)
+        _require_whole_weights(self.accelerator)
         self.is_main: bool = self.accelerator.is_main_process
         self.plan = BatchPlan.for_rows(train, config.batch_size, config.seed)
         self._require_rows_for_all()
@@ -298,8 +298,6 @@ class _Fit:
 
     def _gathered_state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Trained tensors and optimiser state by name, whole, on the CPU."""
-        if self._is_sharded:
-            return sharded.gather(self.model, self.optimizer.optimizer)
         system = self.accelerator.unwrap_model(self.model)
         weights = {n: p.detach().cpu() for n, p in system.named_parameters() if p.requires_grad}
         return weights, optimizer_tensors(self.optimizer.optimizer, self.names)
@@ -308,12 +306,37 @@ class _Fit:
         if self.is_main:
             self.checkpoints.clear()
         self.accelerator.wait_for_everyone()
+        self._head_start()
+
+    def _head_start(self) -> None:
+        """Let adapters and heads learn first, on what the untrained trunk gives: the encoder's own knowledge."""
+        if not self.config.head_start_epochs:
+            return
+        config = self.config.with_changes(epochs=self.config.head_start_epochs)
+        pooled = self._pooled(self.train_rows.texts)
+        for name in self.system.branch_names:
+            labelled = self.targets[name] >= 0
+            targets = self.targets[name][labelled].to(pooled.device)
+            train_on_pooled(self.system.branch(name), pooled[labelled.to(pooled.device)], targets, None, config)
+
+    def _pooled(self, texts: list[str]) -> Tensor:
+        """(num_texts, d_model): pooled vectors of the system as it is, from the feature cache where there is one."""
+        if self.cache is None:
+            return self.system.encode(texts)
+        self.system.eval()
+        device, parts = self.accelerator.device, []
+        with torch.inference_mode():
+            for start in range(0, len(texts), _EVALUATION_BATCH):
+                tokens, mask = self.cache.read(texts[start : start + _EVALUATION_BATCH])
+                parts.append(self.system.trunk(tokens.to(device), mask.to(device))[0])
+        return torch.cat(parts).clone()
 
     def _resume(self) -> None:
         """Go on from the newest checkpoint; from the beginning when there is none yet."""
         checkpoint = self.checkpoints.latest()
         if checkpoint is None:
             logger.warning("no checkpoint in %s yet; starting from the beginning", self.checkpoints.folder)
+            self._head_start()
             return
         if checkpoint.progress["training"] != self.config.to_dict():
             changed = [k for k, v in self.config.to_dict().items() if checkpoint.progress["training"].get(k) != v]
@@ -321,11 +344,8 @@ class _Fit:
                 f"the checkpoint in {self.checkpoints.folder} was written with other settings ({', '.join(changed)}); "
                 "put them back to resume, or train into another folder"
             )
-        if self._is_sharded:
-            sharded.scatter(self.model, self.optimizer.optimizer, checkpoint.model, checkpoint.optimizer)
-        else:
-            _load_weights(self.accelerator.unwrap_model(self.model), checkpoint.model)
-            restore_optimizer(self.optimizer.optimizer, self.names, checkpoint.optimizer)
+        _load_weights(self.accelerator.unwrap_model(self.model), checkpoint.model)
+        restore_optimizer(self.optimizer.optimizer, self.names, checkpoint.optimizer)
         self.step = checkpoint.step
         best_score = checkpoint.progress["best_score"]
         self.best_score = -math.inf if best_score is None else best_score
@@ -375,10 +395,6 @@ class _Fit:
     @property
     def _learns_encoder(self) -> bool:
         return self.system.encoder.has_lora
-
-    @property
-    def _is_sharded(self) -> bool:
-        return str(self.accelerator.distributed_type).endswith("FSDP")
 
     def _ids(self, row: int) -> list[int]:
         if not self.token_ids:
@@ -436,6 +452,16 @@ def _accelerator(choice: Choice) -> Any:
         # A second training in one process may ask for another precision; Accelerate keeps the first one otherwise.
         accelerate.state.AcceleratorState._reset_state()
     return accelerate.Accelerator(mixed_precision=precision, cpu=choice.device.type == "cpu")
+
+
+def _require_whole_weights(accelerator: Any) -> None:
+    """Every process must hold whole weights: checkpoints of sharded ones are not written yet."""
+    kind = str(accelerator.distributed_type).rpartition(".")[2]
+    if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        raise TrainingError(
+            f"training under {kind} is not supported yet: its checkpoints would not be whole. Launch without it; several "
+            "processes (DDP) work, and only the trunk, adapters and heads have gradients and optimiser states"
+        )
 
 
 def _load_weights(system: InterconnectedAISystem, weights: Mapping[str, Tensor]) -> None:

@@ -1,0 +1,72 @@
+"""The benches measure what they say: small repeats of the real thing, never an absolute time."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from interconnected_ai.bench import moe
+from interconnected_ai.bench.baselines import score
+from interconnected_ai.bench.classify import load_intents
+from interconnected_ai.bench.quickstart import library_splits, quickstart_config
+from interconnected_ai.bench.timing import Timing, machine, take_turns
+from interconnected_ai.config import RunConfig
+from interconnected_ai.errors import DataError
+
+
+def test_contestants_take_turns_and_warm_ups_do_not_count() -> None:
+    order: list[str] = []
+    times = take_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3, warmup=2)
+    assert order == ["a", "b"] * 5
+    assert [len(t.seconds) for t in times.values()] == [3, 3]
+
+
+def test_the_median_is_the_middle_and_the_spread_the_noise() -> None:
+    timing = Timing((1.0, 4.0, 2.0))
+    assert (timing.median, timing.spread) == (2.0, 4.0)
+
+
+def test_the_machine_is_named() -> None:
+    assert {"date", "processor", "cores", "torch"} <= machine().keys()
+
+
+def test_the_transformers_block_and_ours_hold_the_same_weights() -> None:
+    block = moe._transformers_block("eager")
+    ours = moe._same_weights(block)
+    hidden = torch.randn(10, moe.HF_SHAPE["d_model"])
+    torch.testing.assert_close(ours(hidden)[0], block(hidden[None])[0], atol=1e-4, rtol=1e-4)
+
+
+def test_the_quickstarts_config_is_one_that_train_takes(tmp_path: Path) -> None:
+    config = quickstart_config(tmp_path)
+    assert RunConfig.from_mapping(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_library_splits_share_no_text() -> None:
+    splits = library_splits(["stdlib"])
+    sides = [set(rows.texts) for rows in (splits.train, splits.validation, splits.test)]
+    assert not (sides[0] & sides[1] | sides[0] & sides[2] | sides[1] & sides[2])
+    assert len(splits.specs()[0].labels) > 20
+
+
+def test_a_score_counts_right_answers() -> None:
+    found = score(["a", "b", "b", "c"], ["a", "b", "a", "c"])
+    assert found.accuracy == 0.75
+    assert found.macro_f1 == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
+
+
+def test_absent_data_sets_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"train\.csv is missing"):
+        load_intents(tmp_path)
+
+
+def test_the_intent_data_has_its_published_sizes(shared_data: Path) -> None:
+    splits, strange = load_intents(shared_data)
+    assert {n: len(splits.train.of(n)[0]) for n in splits.train.branch_names} == {
+        "banking77": 10_003,
+        "clinc150": 15_000,
+    }
+    assert {n: len(splits.test.of(n)[0]) for n in splits.test.branch_names} == {"banking77": 3_080, "clinc150": 4_500}
+    assert {spec.name: spec.num_classes for spec in splits.specs()} == {"banking77": 77, "clinc150": 150}
+    assert {part: len(texts) for part, texts in strange.items()} == {"val": 100, "test": 1_000}

@@ -1,0 +1,180 @@
+"""The command line as a stranger uses it: a run from CSV files to predictions, and wrong words on the way."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from conftest import make_encoder, make_rows
+from interconnected_ai.cli import main
+from interconnected_ai.training.data import write_rows
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an encoder, data, and a trained run."""
+    folder = tmp_path_factory.mktemp("world")
+    made = make_encoder()
+    made.model.save_pretrained(folder / "encoder")  # type: ignore[operator]
+    made.tokenizer.save_pretrained(folder / "encoder")
+    for name, seed in (("topics", 0), ("more", 3), ("later", 5)):
+        write_rows(folder / f"{name}.jsonl", *make_rows(name, 90, seed=seed).of(name))
+    config = {
+        "output": str(folder / "run"),
+        "system": {"base_model_name": str(folder / "encoder"), "num_experts": 2, "max_seq_len": 32},
+        "data": {"branches": [{"name": n, "path": f"{n}.jsonl"} for n in ("topics", "more")], "test_fraction": 0.2},
+        "training": {
+            "epochs": 12, "batch_size": 16, "precision": "float32", "device": "cpu", "lr_head": 1e-2, "lr_moe": 3e-3,
+            "monitors": [],
+        },
+    }  # fmt: skip
+    (folder / "run.yaml").write_text(yaml.safe_dump(config))
+    run_main("train", str(folder / "run.yaml"))
+    return folder
+
+
+def run_main(*args: str) -> int:
+    """The exit code of `iai ARGS`."""
+    try:
+        main(list(args))
+    except SystemExit as leave:
+        return int(leave.code or 0)
+    return 0
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> Any:
+    """What `iai ARGS --json` prints on stdout: exactly one JSON object."""
+    capsys.readouterr()
+    assert run_main(*args, "--json") == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_run_leaves_everything_a_person_needs(world: Path) -> None:
+    names = {p.name for p in (world / "run").iterdir()}
+    assert {"run.yaml", "model", "metrics.jsonl", "results.json", "data_report.json", "checkpoints"} <= names
+
+
+def test_predict_answers_with_every_branch_in_order(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_json(capsys, "predict", str(world / "run"), "rain and snow storm", "cat dog horse lion")
+    answers = [p["branches"]["topics"]["label"] for p in found["predictions"]]
+    assert answers == ["weather", "animals"]
+    assert set(found["predictions"][0]["branches"]) == {"topics", "more"}
+    assert 0 <= found["predictions"][0]["branches"]["more"]["confidence"] <= 1
+
+
+def test_predict_prints_a_table_for_people(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert run_main("predict", str(world / "run"), "rain and snow storm", "--branch", "topics") == 0
+    out = capsys.readouterr().out
+    assert "weather" in out
+    assert "more" not in out
+
+
+def test_predict_reads_a_file(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (world / "texts.txt").write_text("bank money card\n\nsnow wind\n", encoding="utf-8")
+    found = run_json(capsys, "predict", str(world / "run"), "--file", str(world / "texts.txt"))
+    assert [p["text"] for p in found["predictions"]] == ["bank money card", "snow wind"]
+
+
+def test_evaluate_measures_the_runs_own_test_rows_and_other_files(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = run_json(capsys, "evaluate", str(world / "run"))
+    assert own["branches"]["topics"]["accuracy"] > 0.8
+    results = json.loads((world / "run" / "results.json").read_text())
+    assert own["branches"]["topics"]["accuracy"] == pytest.approx(results["test"]["topics"]["accuracy"])
+    other = run_json(capsys, "evaluate", str(world / "run"), "--data", f"topics={world / 'later.jsonl'}")
+    assert other["branches"]["topics"]["num_rows"] == 90
+
+
+def test_a_branch_is_added_verified_and_removed_without_touching_the_others(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(world / "run")
+    before = run_json(capsys, "predict", run, "rain and snow storm")["predictions"][0]["branches"]
+    added = run_json(capsys, "branch", "add", run, "later", "--data", str(world / "later.jsonl"))
+    assert added["old_outputs_max_abs_diff"] == 0
+    assert added["num_classes"] == 3
+    assert added["num_rows"] == 81
+    listed = run_json(capsys, "branch", "list", run)
+    assert [(b["spec"]["name"], b["trained"]) for b in listed["branches"]] == [
+        ("topics", "joint"), ("more", "joint"), ("later", "added"),
+    ]  # fmt: skip
+    checks = run_json(capsys, "branch", "verify", run)
+    assert checks["unchanged"]
+    assert all(c["identical"] and c["max_abs_diff"] == 0 for c in checks["branches"])
+    after = run_json(capsys, "predict", run, "rain and snow storm")["predictions"][0]["branches"]
+    assert {name: after[name] for name in before} == before
+    removed = run_json(capsys, "branch", "remove", run, "later", "--yes")
+    assert removed["branches"] == ["topics", "more"]
+    assert run_json(capsys, "predict", run, "rain and snow storm")["predictions"][0]["branches"] == before
+
+
+def test_compare_finds_no_difference_between_a_run_and_itself(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_json(capsys, "compare", str(world / "run"), str(world / "run"))
+    assert found["branches"]["topics"]["p_value"] == 1
+    assert found["branches"]["topics"]["difference"] == 0
+    assert "no difference" in found["branches"]["topics"]["verdict"]
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    return str(run_json(capsys, *args, code=2)["error"]["message"])
+
+
+def test_wrong_words_get_one_clear_message_and_exit_code_2(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(world / "run")
+    assert "nearest first: 'topics'" in error_of(capsys, "predict", run, "a text", "--branch", "topcs")
+    assert "no folder" in error_of(capsys, "predict", str(world / "nowhere"), "a text")
+    assert "empty" in error_of(capsys, "predict", run, "  ")
+    assert "no config" in error_of(capsys, "train", str(world / "nowhere.yaml"))
+    assert "holds a finished run" in error_of(capsys, "train", str(world / "run.yaml"))
+    later = str(world / "later.jsonl")
+    assert "no safe file name" in error_of(capsys, "branch", "add", run, "../evil", "--data", later)
+    assert "exists already" in error_of(capsys, "branch", "add", run, "Topics", "--data", later)
+    assert "no column 'labl'" in error_of(capsys, "branch", "add", run, "x", "--data", later, "--label", "labl")
+    assert "no file at" in error_of(capsys, "branch", "add", run, "x", "--data", "nowhere.csv")
+    assert "which branch" in error_of(capsys, "evaluate", run, "--data", later)
+
+
+def test_labels_that_a_branch_never_learnt_are_named_at_evaluation(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rows(world / "odd.jsonl", ["a cat"], ["planets"])
+    message = error_of(capsys, "evaluate", str(world / "run"), "--data", f"topics={world / 'odd.jsonl'}")
+    assert "'planets'" in message
+    assert "animals" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"text,label\n", "has no rows"),
+        ("text,label\nкошка,да\nсобака,нет\n".encode("cp1251"), "not UTF-8"),
+        (b"text,label\nmy cat,a\nmy dog,b\nthe cow,b\n", "one distinct text"),
+        (b"text,label\nmy cat,a\n ,b\n", "row 2"),
+    ],
+)
+def test_data_that_cannot_be_learnt_from_is_refused(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, said: str
+) -> None:
+    (tmp_path / "bad.csv").write_bytes(content)
+    assert said in error_of(capsys, "branch", "add", str(world / "run"), "bad", "--data", str(tmp_path / "bad.csv"))
+    assert run_json(capsys, "branch", "list", str(world / "run"))["branches"][-1]["spec"]["name"] == "more"
+
+
+def test_altered_weights_are_noticed(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import shutil
+
+    shutil.copytree(world / "run" / "model", tmp_path / "model")
+    weights = tmp_path / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    assert "restore it from a copy" in error_of(capsys, "predict", str(tmp_path / "model"), "a text")
+
+
+def test_a_pickle_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "model.pt")
+    assert "pickle" in error_of(capsys, "predict", str(tmp_path), "a text")

@@ -80,7 +80,7 @@ class Quickstart:
         }
 
 
-def quickstart_config(folder: Path, *, epochs: int = 6, seed: int = 0) -> RunConfig:
+def quickstart_config(folder: Path, *, epochs: int = 5, seed: int = 0) -> RunConfig:
     """Small experts and few epochs: a few thousand short texts need no more, and two cores are enough."""
     data = [
         {"name": name, "path": str(_data_file(folder, name, "train")),
@@ -93,7 +93,7 @@ def quickstart_config(folder: Path, *, epochs: int = 6, seed: int = 0) -> RunCon
             "system": {"d_ff": 192, "max_seq_len": MAX_SEQ_LEN},
             "data": {"branches": data},
             "training": {
-                "epochs": epochs, "lr_moe": 1e-3, "lr_head": 3e-3, "precision": "float32", "patience": None,
+                "epochs": epochs, "lr_moe": 1e-3, "lr_head": 3e-3, "head_start_epochs": 20, "precision": "float32", "patience": None,
                 "feature_cache": str(folder / "features"), "seed": seed,
             },
         }

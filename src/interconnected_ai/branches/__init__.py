@@ -5,7 +5,8 @@ from interconnected_ai.branches.calibration import fit_temperature, fit_threshol
 from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, embedded_encoder_folder
 from interconnected_ai.branches.fingerprint import BranchCheck
 from interconnected_ai.branches.growth import BranchFit, class_weights, fit_branch, train_on_pooled
-from interconnected_ai.branches.prediction import BranchPrediction, Prediction, inference
+from interconnected_ai.branches.inference import inference
+from interconnected_ai.branches.prediction import BranchPrediction, Prediction
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
 
 __all__ = [

@@ -128,9 +128,9 @@ class _Fit:
 
     def run(self, *, resume: bool) -> FitResult:
         cache_seconds = self._build_cache()
-        self._resume() if resume else self._start_afresh()
         started = time.perf_counter()
         stopped = False
+        self._resume() if resume else self._start_afresh()
         if self.is_main:
             self.monitors = open_monitors(self.config.monitors, self.folder, self.config.to_dict(), resume_at=self.step)
         try:

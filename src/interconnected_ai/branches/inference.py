@@ -1,0 +1,48 @@
+"""One branch's answer to tokenised text: the last step of the document's quick start."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interconnected_ai.branches.prediction import probabilities
+from interconnected_ai.branches.system import InterconnectedAISystem
+
+
+def inference(
+    model: InterconnectedAISystem,
+    input_ids: Tensor,
+    branch_id: int | str = 0,
+    device: torch.device | str | None = None,
+    attention_mask: Tensor | None = None,
+) -> Any:
+    """One branch's answer to tokenised text, as in the document's quick start.
+
+    input_ids: (seq,) or (batch, seq); without `attention_mask`, ids equal to the padding id are padding. branch_id: the
+    branch's number in the order of creation, or its name. Returns {"class", "label", "confidence", "unknown",
+    "probabilities", "branch"} for one row, and a list of them for a batch of several.
+    """
+    card = model.cards[model.branch_name(branch_id)]
+    if device is not None:
+        model.to(device)
+    input_ids = input_ids.to(model.encoder.device)
+    rows = input_ids.unsqueeze(0) if input_ids.dim() == 1 else input_ids
+    mask = attention_mask if attention_mask is None or attention_mask.dim() == 2 else attention_mask.unsqueeze(0)
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        logits = model(rows, mask, branches=[card.name]).logits[card.name]
+    model.train(was_training)
+    table = probabilities(logits, card)
+    answers = [
+        {
+            "class": int(row.argmax()),
+            "label": card.spec.labels[int(row.argmax())],
+            "confidence": float(row.max()),
+            "unknown": float(row.max()) < card.threshold,
+            "probabilities": row.tolist(),
+            "branch": card.name,
+        }
+        for row in table
+    ]
+    return answers[0] if len(answers) == 1 else answers

@@ -51,6 +51,11 @@ def write_folder(target: Path, word: str = "old") -> Path:
     return target
 
 
+def half_write(path: Path, error: type[BaseException] = PlugPulledError) -> None:
+    path.write_text("ne", encoding="utf-8")
+    raise error("pulled")
+
+
 def word_in(folder: Path) -> str:
     """What a reader finds, after checking the folder."""
     check_folder(folder, kind=KIND)
@@ -92,16 +97,14 @@ def test_an_error_inside_the_block_leaves_the_old_folder_and_no_trace(
     target = write_folder(tmp_path / "model")
     expected = StorageError if error is OSError else error
     with pytest.raises(expected), atomic_folder(target, kind=KIND) as scratch:
-        write_json(scratch / "config.json", {"word": "new"})
-        raise error("pulled")
+        half_write(scratch / "config.json", error)
     assert word_in(target) == "old"
     assert list(tmp_path.iterdir()) == [target]
 
 
 def test_an_error_inside_the_first_block_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(PlugPulledError), atomic_folder(tmp_path / "model", kind=KIND) as scratch:
-        (scratch / "a").write_text("a")
-        raise PlugPulledError
+        half_write(scratch / "a")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -343,9 +346,9 @@ def test_a_truncated_tensor_file_is_an_integrity_error(tmp_path: Path, keep: int
 
 
 def test_absent_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(NotAModelError, match="a.safetensors does not exist"):
+    with pytest.raises(NotAModelError, match=r"a\.safetensors does not exist"):
         load_tensors(tmp_path / "a.safetensors")
-    with pytest.raises(NotAModelError, match="a.json does not exist"):
+    with pytest.raises(NotAModelError, match=r"a\.json does not exist"):
         read_json(tmp_path / "a.json")
 
 
@@ -360,8 +363,7 @@ def test_an_atomic_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     with atomic_file(target) as scratch:
         scratch.write_text("old")
     with pytest.raises(PlugPulledError), atomic_file(target) as scratch:
-        scratch.write_text("ne")
-        raise PlugPulledError
+        half_write(scratch)
     assert target.read_text() == "old"
     with atomic_file(target) as scratch:
         scratch.write_text("new")

@@ -1,4 +1,4 @@
-"""Size, train, grow, edit and serve domain-specific mixtures of experts, on the hardware you have.
+"""Train and grow domain-specific systems of experts, on the hardware you have.
 
 Importing the package costs nothing: public names are found the first time they are used (PEP 562).
 """

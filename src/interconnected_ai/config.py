@@ -26,6 +26,15 @@ _RESERVED_NAMES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt
 DOCUMENT_BRANCHES = (("Bio-Elec", 100), ("Neuro-6G", 50), ("IoBNT", 80))
 
 
+class _Yaml(yaml.SafeLoader):
+    """YAML as people write it: 1e-3 is a number (PyYAML follows YAML 1.1, where it is a string)."""
+
+
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
 class Record(BaseModel):
     """A frozen record: unknown keys and wrong types are errors, equal contents are equal."""
 
@@ -47,7 +56,7 @@ class Record(BaseModel):
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8")
-            settings = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+            settings = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_Yaml)
         except FileNotFoundError as error:
             raise ConfigError(f"no config at {path}; write one, or start from configs/ in the repository") from error
         except (OSError, UnicodeDecodeError) as error:
@@ -157,8 +166,9 @@ class SystemConfig(Record):
 class BranchData(Record):
     """One branch's rows: a file of its own (or a Hugging Face dataset), with a text and a label column.
 
-    path: .csv, .tsv, .jsonl, .json, .parquet, a folder written by `datasets.save_to_disk`, or `hf:NAME[:CONFIG]` for a
-    dataset on the hub. validation, test: files of the same form; without them rows are held out of `path`.
+    path: .csv, .tsv, .jsonl, .json, .parquet, a folder written by `datasets.save_to_disk`, or a dataset on the hub as
+    `hf:NAME[:CONFIG][#SPLIT]` (its split `train` unless another is named). validation, test: sources of the same form;
+    without them rows are held out of `path`.
     """
 
     name: str

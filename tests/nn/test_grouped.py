@@ -57,7 +57,8 @@ def test_gradients_of_the_loop_equal_numerical_ones() -> None:
 def test_the_loop_computes_only_the_gradients_that_are_asked_for(learns: str) -> None:
     leaves = {"rows": torch.ones(4, 3), "weight": torch.ones(2, 3, 5), "bias": torch.ones(2, 5)}
     leaves[learns].requires_grad_()
-    out = grouped_linear(*leaves.values(), Groups.from_counts(torch.tensor([1, 3])), "loop")
+    groups = Groups.from_counts(torch.tensor([1, 3]))
+    out = grouped_linear(leaves["rows"], leaves["weight"], leaves["bias"], groups, "loop")
     out.sum().backward()
     assert [name for name, leaf in leaves.items() if leaf.grad is not None] == [learns]
 

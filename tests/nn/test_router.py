@@ -41,7 +41,8 @@ def random_routing(num_experts: int, top_k: int, num_tokens: int, seed: int) -> 
     router = TokenRouter(5, num_experts, top_k)
     with torch.no_grad():
         router.weight.copy_(torch.randn(router.weight.shape, generator=random))
-    return router(torch.randn(num_tokens, 5, generator=random))
+    routing: Routing = router(torch.randn(num_tokens, 5, generator=random))
+    return routing
 
 
 @few

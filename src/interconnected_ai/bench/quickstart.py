@@ -93,8 +93,8 @@ def quickstart_config(folder: Path, *, epochs: int = 5, seed: int = 0) -> RunCon
             "system": {"d_ff": 192, "max_seq_len": MAX_SEQ_LEN},
             "data": {"branches": data},
             "training": {
-                "epochs": epochs, "lr_moe": 1e-3, "lr_head": 3e-3, "head_start_epochs": 20, "precision": "float32", "patience": None,
-                "feature_cache": str(folder / "features"), "seed": seed,
+                "epochs": epochs, "lr_moe": 1e-3, "lr_head": 3e-3, "head_start_epochs": 20, "patience": None,
+                "precision": "float32", "feature_cache": str(folder / "features"), "seed": seed,
             },
         }
     )  # fmt: skip

@@ -96,6 +96,16 @@ class Encoder(nn.Module):
         add_lora(self.model, rank, targets=_is_inside_a_block, alpha=alpha, dropout=dropout, generator=generator)
         self.has_lora = True
 
+    def save(self, folder: str | Path) -> None:
+        """Write the pretrained encoder as an ordinary Hugging Face folder, without the shared LoRA."""
+        state = {
+            name.replace(".base.", "."): tensor
+            for name, tensor in self.model.state_dict().items()
+            if ".lora." not in name
+        }
+        self.model.save_pretrained(folder, state_dict=state)  # type: ignore[operator]
+        self.tokenizer.save_pretrained(folder)
+
     def train(self, mode: bool = True) -> Self:
         """A frozen encoder always runs in evaluation mode (no dropout), so its outputs may be cached."""
         return super().train(mode and self.has_lora)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from interconnected_ai.branches import fingerprint as proof
 from interconnected_ai.branches.branch import Branch, BranchCard
 from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, batches_by_length
+from interconnected_ai.branches.hub import card_text, local_folder
 from interconnected_ai.branches.prediction import Prediction, known_branch, read_answers
 from interconnected_ai.branches.trunk import Trunk, pack
 from interconnected_ai.config import BranchSpec, SystemConfig, document_branches
@@ -29,6 +30,7 @@ from interconnected_ai.storage import (
 )
 
 KIND = "interconnected_ai system"
+_PROBE = "probe."  # begins the names of the stored probe outputs in model.safetensors
 
 # The document compares a dense network of 20B parameters with an MoE of 11.8B (`000_…`, key results).
 DENSE_OVER_MOE = 20.0 / 11.8
@@ -304,13 +306,15 @@ class InterconnectedAISystem(nn.Module):
         hash of its weights is kept. Raises `StorageError` when the disk is full (what stood there is unchanged).
         """
         with atomic_folder(folder, kind=KIND) as scratch:
+            kept = {name: tensor for name, tensor in self.state_dict().items() if _is_ours(name)}
+            probes = {f"{_PROBE}{name}": logits for name, logits in self._probe_logits.items()}
             write_json(scratch / "config.json", self._description(include_encoder))
-            tensors = {n: t for n, t in self.state_dict().items() if _is_ours(n)}
-            probes = {f"probe.{name}": logits for name, logits in self._probe_logits.items()}
-            save_tensors(scratch / "model.safetensors", {**tensors, **probes})
-            (scratch / "README.md").write_text(self._card(), encoding="utf-8")
+            save_tensors(scratch / "model.safetensors", {**kept, **probes})
+            (scratch / "README.md").write_text(
+                card_text(self.config, self.cards, self.get_num_params()), encoding="utf-8"
+            )
             if include_encoder:
-                self._save_encoder(scratch / "encoder")
+                self.encoder.save(scratch / "encoder")
 
     @classmethod
     def from_pretrained(cls, folder_or_hub_id: str | Path, *, encoder: Encoder | None = None) -> Self:
@@ -318,39 +322,37 @@ class InterconnectedAISystem(nn.Module):
 
         encoder: an `Encoder` already in memory, in place of the one the folder names.
         """
-        folder = _local_folder(folder_or_hub_id)
+        folder = local_folder(folder_or_hub_id)
         recover(folder)
         check_folder(folder, kind=KIND)
-        description = read_json(folder / "config.json")
-        config = SystemConfig.from_mapping(description["system"], source=str(folder / "config.json"))
+        known = read_json(folder / "config.json")
+        config = SystemConfig.from_mapping(known["system"], source=str(folder / "config.json"))
         if encoder is None:
             inside = folder / "encoder"
             source = str(inside) if inside.is_dir() else config.base_model_name
             encoder = Encoder.load(source, max_seq_len=config.max_seq_len)
             encoder.name = config.base_model_name
-        if encoder.fingerprint != description["encoder_sha256"]:
+        if encoder.fingerprint != known["encoder_sha256"]:
             raise IntegrityError(
                 f"{folder} was trained on the encoder {config.base_model_name or EMBEDDED_ENCODER!r} with other weights "
-                f"({description['encoder_sha256'][:12]}…) than the one loaded ({encoder.fingerprint[:12]}…); "
+                f"({known['encoder_sha256'][:12]}…) than the one loaded ({encoder.fingerprint[:12]}…); "
                 "load that encoder, or save with include_encoder=True"
             )
-        system = cls.from_config(config, encoder=encoder, seed=description["seed"])
+        system = cls.from_config(config, encoder=encoder, seed=known["seed"])
         tensors = load_tensors(folder / "model.safetensors")
-        system._take_tensors(tensors, folder)
-        for card in description["branches"]:
-            known = BranchCard.from_mapping(card, source=str(folder / "config.json"))
-            system.cards[known.name] = known
-        system._probe_texts = tuple(description["probe"]["texts"])
-        system._probe_environment = description["probe"]["environment"]
-        system._probe_logits = {n.removeprefix("probe."): t for n, t in tensors.items() if n.startswith("probe.")}
-        if description["trunk_is_trained"]:
+        system._take_tensors({n: t for n, t in tensors.items() if not n.startswith(_PROBE)}, folder)
+        system._probe_logits = {n.removeprefix(_PROBE): t for n, t in tensors.items() if n.startswith(_PROBE)}
+        system._probe_texts = tuple(known["probe"]["texts"])
+        system._probe_environment = known["probe"]["environment"]
+        cards = (BranchCard.from_mapping(card, source=str(folder / "config.json")) for card in known["branches"])
+        system.cards = {card.name: card for card in cards}
+        if known["trunk_is_trained"]:
             system.freeze_trunk()
         return system
 
-    def _take_tensors(self, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    def _take_tensors(self, saved: Mapping[str, Tensor], folder: Path) -> None:
         """Load weights, refusing names and shapes that do not fit the config."""
         ours = {n: t for n, t in self.state_dict().items() if _is_ours(n)}
-        saved = {n: t for n, t in tensors.items() if not n.startswith("probe.")}
         if missing := sorted(ours.keys() - saved.keys()):
             raise IntegrityError(
                 f"{folder}: model.safetensors lacks {missing[0]!r} and {len(missing) - 1} more tensors"
@@ -362,7 +364,7 @@ class InterconnectedAISystem(nn.Module):
                 raise IntegrityError(
                     f"{folder}: {name!r} has shape {tuple(saved[name].shape)}, config.json says {tuple(tensor.shape)}"
                 )
-        self.load_state_dict(saved, strict=False)
+        self.load_state_dict(dict(saved), strict=False)
 
     def _description(self, include_encoder: bool) -> dict[str, Any]:
         return {
@@ -375,35 +377,6 @@ class InterconnectedAISystem(nn.Module):
             "branches": [card.to_dict() for card in self.cards.values()],
             "probe": {"texts": list(self._probe_texts), "environment": self._probe_environment},
         }
-
-    def _save_encoder(self, folder: Path) -> None:
-        """The pretrained encoder as an ordinary Hugging Face folder; the shared LoRA is with our own weights."""
-        state = {
-            name.replace(".base.", "."): tensor
-            for name, tensor in self.encoder.model.state_dict().items()
-            if ".lora." not in name
-        }
-        self.encoder.model.save_pretrained(folder, state_dict=state)  # type: ignore[operator]
-        self.encoder.tokenizer.save_pretrained(folder)
-
-    def _card(self) -> str:
-        counts = self.get_num_params()
-        rows = "\n".join(
-            f"| {card.name} | {card.spec.num_classes} | {card.num_rows} | {card.trained or 'untrained'} | "
-            + (f"{card.metrics['accuracy']:.4f} |" if "accuracy" in card.metrics else "– |")
-            for card in self.cards.values()
-        )
-        return (
-            "---\nlibrary_name: interconnected-ai\npipeline_tag: text-classification\n---\n\n"
-            f"# A system of {len(self.cards)} branches on one trunk\n\n"
-            f"Encoder: `{self.config.base_model_name or EMBEDDED_ENCODER}` (frozen). Parameters: {counts['total']:,}, "
-            f"of them {counts['trunk'] + counts['encoder_lora']:,} shared and trained.\n\n"
-            "| branch | classes | training rows | trained | validation accuracy |\n|---|---|---|---|---|\n"
-            f"{rows}\n\n"
-            "```python\nfrom interconnected_ai import InterconnectedAISystem\n\n"
-            'system = InterconnectedAISystem.from_pretrained("this folder")\n'
-            'print(system.predict(["a text"])[0])\n```\n'
-        )
 
 
 class DenseSystem(InterconnectedAISystem):
@@ -460,26 +433,3 @@ def _key(name: str) -> str:
 def _is_ours(tensor_name: str) -> bool:
     """Whether a tensor of the state dict belongs to the system itself and not to the pretrained encoder."""
     return not tensor_name.startswith("encoder.") or ".lora." in tensor_name
-
-
-def _local_folder(folder_or_hub_id: str | Path) -> Path:
-    """The folder, fetched from the hub when it is not on this machine."""
-    folder = Path(folder_or_hub_id)
-    run = folder / "model"
-    if run.is_dir() and not (folder / "config.json").exists():
-        return run  # a run folder: its model stands inside
-    name = str(folder_or_hub_id)
-    if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
-        return folder
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    from interconnected_ai.errors import NotAModelError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.md", "*.txt", "encoder/*"]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise NotAModelError(
-            f"no folder at {name!r}, and no such repository could be fetched from the hub ({type(error).__name__}); "
-            "check the spelling and the network"
-        ) from error

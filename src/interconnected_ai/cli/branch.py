@@ -8,8 +8,8 @@ import click
 
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.rows import column_options, model_folder
-from interconnected_ai.config import BranchSpec, TrainingConfig
-from interconnected_ai.errors import IntegrityError
+from interconnected_ai.config import BranchSpec, RunConfig, TrainingConfig
+from interconnected_ai.errors import DataError, IntegrityError, NotAModelError
 
 if TYPE_CHECKING:
     from interconnected_ai.branches import BranchCheck, InterconnectedAISystem
@@ -55,8 +55,10 @@ def add(
         held_out, train = read_rows(validation, text, {name: label}), rows
     spec = Splits(train, held_out, Rows.of_branch(name, [], [])).specs()[0]
     system.add_branch(spec)
-    settings = TrainingConfig(epochs=epochs, patience=patience)
-    fit = fit_branch(system, name, *train.of(name), validation=held_out.of(name), config=settings)
+    settings = TrainingConfig(epochs=epochs, patience=patience, lr_head=3e-3)
+    fit = fit_branch(
+        system, name, *train.of(name), validation=held_out.of(name), outside=_foreign_texts(run), config=settings
+    )
     checks = [check for check in system.verify() if check.branch != name]
     _require_unchanged(checks)
     _save(system, run)
@@ -144,9 +146,24 @@ def remove(run: Path, name: str, yes: bool, output: Output) -> None:
     output.result({"removed": name, "branches": system.branch_names, "old_outputs_max_abs_diff": _largest(checks)})
 
 
+def _foreign_texts(run: Path) -> list[str]:
+    """Validation texts of the run's first branches: what the new branch should call unknown. None without their data."""
+    from interconnected_ai.training import load_splits
+
+    if not (run / "run.yaml").is_file():
+        return []
+    try:
+        return load_splits(RunConfig.from_file(run / "run.yaml").data).validation.texts
+    except DataError as error:
+        click.echo(f"The threshold for unknown text is fitted on the branch's own rows alone: {error}", err=True)
+        return []
+
+
 def _open(run: Path) -> "InterconnectedAISystem":
     from interconnected_ai.branches import InterconnectedAISystem
 
+    if not run.is_dir():
+        raise NotAModelError(f"no folder at {run}; branches are changed in a run or model folder on this machine")
     return InterconnectedAISystem.from_pretrained(model_folder(run))
 
 

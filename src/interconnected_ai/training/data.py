@@ -290,9 +290,10 @@ def _by_column(records: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> 
 
 def _from_hub(name: str) -> dict[str, list[Any]]:
     datasets = require("datasets", "training", f"reading the dataset {name!r}")
-    repository, _, configuration = name.partition(":")
+    place, _, split = name.partition("#")
+    repository, _, configuration = place.partition(":")
     try:
-        return _columns_of(datasets.load_dataset(repository, configuration or None))
+        return _columns_of(datasets.load_dataset(repository, configuration or None, split=split or "train"))
     except (OSError, ValueError) as error:  # datasets raises both for unknown names and for a missing network
         raise DataError(f"cannot fetch the dataset {name!r} from the hub: {str(error).splitlines()[0]}") from error
 

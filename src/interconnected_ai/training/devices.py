@@ -48,10 +48,11 @@ def _device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:0, mps") from error
+    if name not in ("cpu", "cuda", "mps"):
+        raise ConfigError(
+            f"unknown device {name!r}; known: auto, cpu, cuda, mps. Choose among several GPUs with CUDA_VISIBLE_DEVICES"
+        )
+    device = torch.device(name)
     missing = (device.type == "cuda" and not torch.cuda.is_available()) or (
         device.type == "mps" and not torch.backends.mps.is_available()
     )

@@ -21,7 +21,8 @@ class LossParts:
 
 @dataclass(frozen=True)
 class GlobalBatch:
-    """What a process must know of the whole batch, so that the processes' gradients add up to those of one process.
+    """What a process must know of the whole batch, so that the processes' gradients add up to those of one process
+    (to the last digits without dropout, whose random masks differ).
 
     num_labels: (row, branch) pairs with a label in the whole batch; num_processes: gradients are averaged over these;
     total: sums a tensor over all processes.

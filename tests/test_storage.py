@@ -14,7 +14,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interconnected_ai import storage
 from interconnected_ai.errors import (
     FormatVersionError,
     IntegrityError,
@@ -64,7 +63,7 @@ def word_in(folder: Path) -> str:
     return str(word)
 
 
-def run_alone(program: str, *arguments: Path) -> subprocess.CompletedProcess[str]:
+def run_alone(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", program, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -220,7 +219,7 @@ from interconnected_ai.errors import StorageError
 from interconnected_ai.storage import atomic_file, atomic_folder, save_tensors
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-place, how = Path(sys.argv[1]), Path(sys.argv[2]).name
+place, how = Path(sys.argv[1]), sys.argv[2]
 try:
     if how == "file":
         with atomic_file(place / "rows.txt") as scratch:
@@ -242,7 +241,7 @@ except StorageError as error:
 def test_a_full_disk_raises_a_storage_error_and_keeps_the_old_contents(tmp_path: Path, how: str) -> None:
     target = write_folder(tmp_path / "model")
     (tmp_path / "rows.txt").write_text("old")
-    done = run_alone(DISK_FULL, tmp_path, Path(how))
+    done = run_alone(DISK_FULL, tmp_path, how)
     assert done.returncode == 7, done.stderr
     assert "could not write" in done.stdout
     assert word_in(target) == "old"
@@ -252,38 +251,42 @@ def test_a_full_disk_raises_a_storage_error_and_keeps_the_old_contents(tmp_path:
 
 POWER_CUT = """
 import os, sys
-from pathlib import Path
 from interconnected_ai.storage import atomic_folder, write_json
 
-with atomic_folder(sys.argv[1], kind="test-model") as scratch:
+target, moment = sys.argv[1:]
+
+def cut(event, arguments):  # Python tells an audit hook of every rename before it happens
+    into_place = event == "os.rename" and str(arguments[1]) == target
+    of_the_old = event == "shutil.rmtree" and os.path.exists(arguments[0]) and os.path.exists(target)
+    if (moment == "between the renames" and into_place) or (moment == "after the renames" and of_the_old):
+        os._exit(9)
+
+sys.addaudithook(cut)
+with atomic_folder(target, kind="test-model") as scratch:
     write_json(scratch / "config.json", {"word": "new"})
-    os._exit(9)
+    (scratch / "inside").mkdir()
+    (scratch / "inside" / "rows.txt").write_text("new rows\\n")
+    if moment == "while writing":
+        os._exit(9)
 """
 
 
-def test_after_a_crash_while_writing_the_old_folder_stands_and_recover_clears_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("moment", "word"), [("while writing", "old"), ("between the renames", "old"), ("after the renames", "new")]
+)
+def test_after_a_crash_at_any_moment_recover_leaves_one_whole_folder(tmp_path: Path, moment: str, word: str) -> None:
     target = write_folder(tmp_path / "model")
-    assert run_alone(POWER_CUT, target).returncode == 9
-    assert word_in(target) == "old"
-    assert len(list(tmp_path.iterdir())) == 2  # the crash left its scratch folder
+    done = run_alone(POWER_CUT, target, moment)
+    assert done.returncode == 9, done.stderr
+    assert len(list(tmp_path.iterdir())) == 2  # the crash left something behind
     recover(target)
-    assert list(tmp_path.iterdir()) == [target]
-    assert word_in(target) == "old"
-
-
-def test_recover_puts_back_a_folder_that_was_set_aside_for_nothing(tmp_path: Path) -> None:
-    target = write_folder(tmp_path / "model")
-    target.rename(storage._set_aside_name(target))  # a crash between the two renames
-    recover(target)
-    assert word_in(target) == "old"
+    assert word_in(target) == word
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_recover_drops_what_was_set_aside_when_the_new_folder_came(tmp_path: Path) -> None:
+def test_without_a_crash_the_same_program_replaces_the_folder(tmp_path: Path) -> None:
     target = write_folder(tmp_path / "model")
-    target.rename(storage._set_aside_name(target))
-    write_folder(tmp_path / "elsewhere", "new").rename(target)  # a crash after both renames
-    recover(target)
+    assert run_alone(POWER_CUT, target, "never").returncode == 0
     assert word_in(target) == "new"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -297,10 +300,10 @@ def test_recover_does_nothing_where_nothing_happened(tmp_path: Path) -> None:
     assert (word_in(target), word_in(other)) == ("old", "other")
 
 
-def test_a_set_aside_folder_does_not_stop_the_next_write(tmp_path: Path) -> None:
+def test_what_a_crash_left_does_not_stop_the_next_write(tmp_path: Path) -> None:
     target = write_folder(tmp_path / "model")
-    shutil.copytree(target, storage._set_aside_name(target))
-    assert word_in(write_folder(target, "new")) == "new"
+    assert run_alone(POWER_CUT, target, "after the renames").returncode == 9
+    assert word_in(write_folder(target, "newer")) == "newer"
     assert list(tmp_path.iterdir()) == [target]
 
 

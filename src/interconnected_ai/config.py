@@ -98,14 +98,14 @@ class BranchSpec(Record):
         labels, num_classes = filled.get("labels"), filled.get("num_classes")
         if labels is None and isinstance(num_classes, int):
             filled["labels"] = tuple(str(i) for i in range(num_classes))
-        elif labels is not None and num_classes is None:
+        elif isinstance(labels, list | tuple) and num_classes is None:
             filled["num_classes"] = len(labels)
         return filled
 
     @field_validator("name")
     @classmethod
     def _name_is_safe(cls, name: str) -> str:
-        if not _SAFE_NAME.match(name) or name.casefold() in _RESERVED_NAMES:
+        if not _SAFE_NAME.fullmatch(name) or name.casefold() in _RESERVED_NAMES:
             raise ValueError(
                 f"branch name {name!r} is no safe file name; use 1 to 64 letters and digits, with '_' or '-' "
                 "inside, such as 'bank-intents'"

@@ -55,9 +55,9 @@ def atomic_folder(target: str | Path, *, kind: str) -> Iterator[Path]:
 def atomic_file(target: str | Path) -> Iterator[Path]:
     """A scratch file that becomes `target` when the block ends well; `target` is never half-written."""
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.parent / f".{target.name}.writing-{os.getpid()}"
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield scratch
         _sync_file(scratch)
         os.replace(scratch, target)
@@ -65,7 +65,8 @@ def atomic_file(target: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise StorageError(f"could not write {target}: {error.strerror or error}; the old file is unchanged") from error
     finally:
-        scratch.unlink(missing_ok=True)
+        if scratch.parent.is_dir():
+            scratch.unlink(missing_ok=True)
 
 
 def is_complete(folder: str | Path) -> bool:
@@ -99,6 +100,10 @@ def check_folder(folder: str | Path, *, kind: str) -> None:
         raise IntegrityError(f"{folder / MANIFEST} lists no files; the folder is damaged, restore it from a copy")
     for name, expected in files.items():
         path = folder / name
+        if not isinstance(expected, dict) or not {"size_bytes", "sha256"} <= expected.keys():
+            raise IntegrityError(
+                f"{folder / MANIFEST} says nothing of {name}; the folder is damaged, restore it from a copy"
+            )
         if not path.is_file():
             raise IntegrityError(f"{path} is missing; the folder is damaged, restore it from a copy")
         size = path.stat().st_size

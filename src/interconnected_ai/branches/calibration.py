@@ -28,9 +28,10 @@ def fit_threshold(inside: Tensor, outside: Tensor | None = None, *, keep: float 
 
     inside: confidences of validation rows of the branch; outside: confidences on text that is none of its business
     (other branches' validation rows). The threshold separates the two best (mean of both rates) and still answers
-    at least `keep` of the branch's own rows; without outside rows it is the (1 - keep) quantile of `inside`.
+    at least `keep` of the branch's own rows; without outside rows it is the highest one that does.
     """
-    highest = torch.quantile(inside.double(), 1.0 - keep).item()
+    # The own rows that may be given up are whole rows: interpolating between two of them would give up one too many.
+    highest = inside.double().sort().values[math.floor((1.0 - keep) * len(inside) + 1e-9)].item()
     if outside is None or not len(outside):
         return highest
     candidates = torch.cat([inside, outside]).double().unique()

@@ -66,9 +66,8 @@ def main(args: list[str] | None = None) -> None:
     """The entry point: runs a verb and turns errors into one clear message and an exit code."""
     given = sys.argv[1:] if args is None else args
     try:
-        iai.main(args=given, prog_name="iai", standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
+        code = iai.main(args=given, prog_name="iai", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)  # click hands back the code of `Exit` instead of raising it
     except click.ClickException as error:
         error.show()
         _as_json(given, "UsageError", error.format_message())

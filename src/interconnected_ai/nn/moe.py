@@ -55,7 +55,7 @@ class FFNExperts(nn.Module):
         """rows: (num_rows, d_model) sorted by expert; tokens_per_expert: (num_experts,) → (num_rows, d_model)."""
         w_in, w_out, b_in, b_out = self._in_compute_dtype(rows)
         rows = rows.to(w_in.dtype)
-        backend = self.backend or choose_backend(rows.device, rows.dtype).name
+        backend = self.backend or self._backend_for(rows)
         groups = Groups.from_counts(tokens_per_expert)
         if backend == "loop" and not torch.is_grad_enabled():
             return self._one_expert_at_a_time(rows, groups)
@@ -77,6 +77,13 @@ class FFNExperts(nn.Module):
             else:
                 torch.addmm(b_out[expert], inner, w_out[expert], out=here)
         return out
+
+    def _backend_for(self, rows: Tensor) -> BackendName:
+        """The faster backend; the loop where a width is one that grouped_mm cannot take (rows of 16-byte multiples)."""
+        widths = (self.w_in.shape[1], self.w_in.shape[2], self.w_out.shape[1])
+        if any(width * rows.element_size() % 16 for width in widths):
+            return "loop"
+        return choose_backend(rows.device, rows.dtype).name
 
     def _activate(self, inner: Tensor) -> Tensor:
         if not self.gated:

@@ -55,8 +55,8 @@ class Routing:
         tokens_per_expert: counts to take f from instead of this batch's own, for instance summed over all processes.
         """
         counts = self.tokens_per_expert if tokens_per_expert is None else tokens_per_expert
-        share = (counts / counts.sum().clamp(min=1)).to(self.logits.dtype)
-        probability = self.logits.float().softmax(dim=-1).mean(dim=0) if len(self.logits) else share.float() * 0
+        share = counts / counts.sum().clamp(min=1)  # float32, whatever the logits are
+        probability = self.logits.float().softmax(dim=-1).mean(dim=0) if len(self.logits) else share * 0
         return self.num_experts * (share * probability).sum()
 
     def z_loss(self) -> Tensor:

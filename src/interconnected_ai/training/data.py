@@ -133,23 +133,39 @@ def split_rows(rows: Rows, fractions: Sequence[float], seed: int) -> list[Rows]:
     row to learn from; raises `DataError` for a class with one distinct text.
     """
     random = np.random.default_rng(seed)
-    by_class: dict[tuple[str | None, str | None], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    taken: dict[str, tuple[str | None, str | None]] = {}
-    for row, home in enumerate(rows.home()):
-        group = taken.setdefault(rows.texts[row], (home, rows.labels[home][row] if home is not None else None))
-        by_class[group][rows.texts[row]].append(row)
-    sides: list[list[int]] = [[] for _ in range(len(fractions) + 1)]
-    for (branch, label), texts in sorted(by_class.items(), key=str):
-        if branch is not None and len(texts) < 2:
+    texts_of, home_of = _texts_by_class(rows)
+    side_of: dict[str, int] = {}
+    for group in sorted(set(home_of.values()), key=str):
+        texts = [text for text, home in home_of.items() if home == group]
+        random.shuffle(texts)
+        side_of.update(zip(texts, _sides(len(texts), fractions), strict=True))
+    learnt = len(fractions)
+    for with_label in texts_of.values():  # where rows have several labels, the split by the first may leave another unlearnt
+        if all(side_of[text] != learnt for text in with_label):
+            side_of[next(iter(with_label))] = learnt
+    sides = [side_of[text] for text in rows.texts]
+    return [rows.select(row for row, at in enumerate(sides) if at == side) for side in range(learnt + 1)]
+
+
+def _texts_by_class(rows: Rows) -> tuple[dict[tuple[str, str], dict[str, None]], dict[str, tuple[str, str] | None]]:
+    """The distinct texts of each (branch, label), and for each text the first (branch, label) it has."""
+    texts_of: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+    home_of: dict[str, tuple[str, str] | None] = {}
+    for row, text in enumerate(rows.texts):
+        for name, column in rows.labels.items():
+            label = column[row]
+            if label is not None:
+                texts_of[name, label][text] = None
+                if home_of.get(text) is None:
+                    home_of[text] = (name, label)
+        home_of.setdefault(text, None)
+    for (name, label), texts in texts_of.items():
+        if len(texts) < 2:
             raise DataError(
-                f"class {label!r} of branch {branch!r} has one distinct text; it needs at least two, one to learn from and "
+                f"class {label!r} of branch {name!r} has one distinct text; it needs at least two, one to learn from and "
                 "one to measure on. Add rows, merge it with another class, or remove it"
             )
-        groups = list(texts.values())
-        random.shuffle(groups)
-        for side, same_text in zip(_sides(len(groups), fractions), groups, strict=True):
-            sides[side].extend(same_text)
-    return [rows.select(sorted(side)) for side in sides]
+    return texts_of, home_of
 
 
 @dataclass(frozen=True)
@@ -246,7 +262,7 @@ def _read_table(path: str) -> dict[str, list[Any]]:
             raise DataError(f"{file} is not a folder written by datasets.save_to_disk: {error}") from error
     if file.suffix not in _FORMATS:
         raise DataError(
-            f"{file} is of a kind that cannot be read; known: {', '.join(_FORMATS)}, a dataset folder, hf:NAME"
+            f"{file} is of a kind that cannot be read; known: {', '.join(_FORMATS)}, a dataset folder, hf:NAME[:CONFIG][#SPLIT]"
         )
     if not file.is_file():
         raise DataError(f"no file at {file}; check the path (relative paths start at the config's folder)")
@@ -266,6 +282,12 @@ def _read_file(file: Path) -> dict[str, list[Any]]:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines, delimiter="\t" if file.suffix == ".tsv" else ",", strict=True)
             records: list[dict[str, Any]] = list(reader)
+            for row, record in enumerate(records, start=1):
+                if None in record:  # where csv puts the cells beyond the header's
+                    raise DataError(
+                        f"{file}, row {row} has more cells than the header: {record[None]!r} is too much; "  # type: ignore[index]
+                        'put a text with commas in quotes: "a, b"'
+                    )
             return _by_column(records, reader.fieldnames or ())
     if file.suffix == ".parquet":
         parquet = require("pyarrow.parquet", "training", f"reading {file}")
@@ -277,7 +299,7 @@ def _read_file(file: Path) -> dict[str, list[Any]]:
         return columns
     text = file.read_text(encoding="utf-8-sig")
     records = (
-        json.loads(text or "[]") if file.suffix == ".json" else [json.loads(r) for r in text.splitlines() if r.strip()]
+        json.loads(text or "[]") if file.suffix == ".json" else [json.loads(r) for r in text.split("\n") if r.strip()]
     )
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise DataError(f'{file} needs a list of objects such as {{"text": …, "label": …}}')

@@ -114,6 +114,21 @@ def test_any_valid_record_survives_yaml_and_json(chosen: dict[str, Any]) -> None
     assert TrainingConfig.from_mapping(record.to_dict()) == record
 
 
+@pytest.mark.parametrize("written", ["1e-4", "1.0e-4", "1E-4", "0.0001", "1.e-4"])
+def test_numbers_may_be_written_as_people_write_them(tmp_path: Path, written: str) -> None:
+    (tmp_path / "run.yaml").write_text(f"lr_moe: {written}\n")
+    assert TrainingConfig.from_file(tmp_path / "run.yaml").lr_moe == 0.0001
+
+
+@pytest.mark.parametrize(
+    "label", ["1e5", "12E4", "1.e-3", "007", "yes", "null", "~", "1_000", "2024-01-01", "0x1f", " a", ""]
+)
+def test_labels_that_look_like_something_else_stay_strings(tmp_path: Path, label: str) -> None:
+    spec = BranchSpec.from_mapping({"name": "a", "labels": [label, "other"]})
+    (tmp_path / "spec.yaml").write_text(spec.to_yaml(), encoding="utf-8")
+    assert BranchSpec.from_file(tmp_path / "spec.yaml") == spec
+
+
 def test_k_of_the_documents_is_top_k() -> None:
     assert SystemConfig.from_mapping({"k": 3}) == SystemConfig.from_mapping({"top_k": 3})
     assert SystemConfig.from_mapping({"k": 3}).to_dict()["top_k"] == 3

@@ -63,6 +63,11 @@ def test_a_batch_holds_each_branch_in_proportion_to_its_size(made: tuple[Rows, B
             assert abs(inside - share) < 1.0 if share >= 1.0 else inside in (1, 2)
 
 
+def test_the_odd_rows_of_many_branches_do_not_all_meet_in_one_batch() -> None:
+    plan = BatchPlan.for_rows(rows_of([12] * 10), 11, seed=0)  # 11 batches, and each branch has one row to spare
+    assert max(len(batch) for batch in plan.epoch(0)) <= 15
+
+
 @few
 @given(plans())
 def test_the_same_seed_and_epoch_give_the_same_batches(made: tuple[Rows, BatchPlan]) -> None:

@@ -40,10 +40,10 @@ def test_auroc_of_separated_scores_is_one_and_of_equal_ones_a_half() -> None:
 
 
 def test_calibration_error_by_hand() -> None:
-    confidence = torch.tensor([0.95, 0.95, 0.55, 0.55])
+    confidence = torch.tensor([0.95, 0.95, 0.75, 0.75])
     correct = torch.tensor([True, False, True, True])
-    # bins of a tenth: |0.95 - 0.5| and |0.55 - 1.0|, half of the rows each
-    assert expected_calibration_error(confidence, correct, num_bins=10) == pytest.approx(0.45, abs=1e-6)
+    # bins of a tenth: |0.95 - 0.5| and |0.75 - 1.0|, half of the rows each
+    assert expected_calibration_error(confidence, correct, num_bins=10) == pytest.approx(0.35, abs=1e-6)
 
 
 def test_calibration_error_is_near_zero_for_honest_confidence_and_large_for_boasting() -> None:

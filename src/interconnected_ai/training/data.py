@@ -140,7 +140,9 @@ def split_rows(rows: Rows, fractions: Sequence[float], seed: int) -> list[Rows]:
         random.shuffle(texts)
         side_of.update(zip(texts, _sides(len(texts), fractions), strict=True))
     learnt = len(fractions)
-    for with_label in texts_of.values():  # where rows have several labels, the split by the first may leave another unlearnt
+    for (
+        with_label
+    ) in texts_of.values():  # where rows have several labels, the split by the first may leave another unlearnt
         if all(side_of[text] != learnt for text in with_label):
             side_of[next(iter(with_label))] = learnt
     sides = [side_of[text] for text in rows.texts]

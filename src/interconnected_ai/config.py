@@ -30,15 +30,20 @@ class _Yaml(yaml.SafeLoader):
     """YAML as people write it: 1e-3 is a number (PyYAML follows YAML 1.1, where it is a string)."""
 
 
-_Yaml.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+class _YamlOut(yaml.SafeDumper):
+    """The same rules for writing: a label such as "1e5" gets quotes, or it would come back as a number."""
+
+
+for _way in (_Yaml, _YamlOut):
+    _way.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+    )
 
 
 class Record(BaseModel):
     """A frozen record: unknown keys and wrong types are errors, equal contents are equal."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False)
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any], *, source: str = "settings") -> Self:
@@ -71,7 +76,7 @@ class Record(BaseModel):
 
     def to_yaml(self) -> str:
         """The record as YAML, keys in the order of their definition."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+        return yaml.dump(self.to_dict(), Dumper=_YamlOut, sort_keys=False, allow_unicode=True)
 
     def with_changes(self, **changes: Any) -> Self:
         """A copy with some settings changed, checked like a new record."""
@@ -184,7 +189,7 @@ class TableData(Record):
 
     path: str
     text: str = "text"
-    labels: dict[str, str]
+    labels: Annotated[dict[str, str], Field(min_length=1)]
     validation: str | None = None
     test: str | None = None
 
@@ -202,6 +207,10 @@ class DataConfig(Record):
     def _says_one_source(self) -> Self:
         if bool(self.branches) == (self.table is not None):
             raise ValueError("give either data.branches (one file per branch) or data.table (a column per branch)")
+        names = [source.name.casefold() for source in self.branches]
+        if len(set(names)) != len(names):
+            twice = next(s.name for s in self.branches if names.count(s.name.casefold()) > 1)
+            raise ValueError(f"data names branch {twice!r} twice; put its rows into one file, or name another branch")
         return self
 
 

@@ -182,7 +182,7 @@ def _refuse_foreign(target: Path) -> None:
 
 def _write_manifest(folder: Path, kind: str) -> None:
     files = {
-        str(path.relative_to(folder)): {"size_bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        path.relative_to(folder).as_posix(): {"size_bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
@@ -196,7 +196,12 @@ def _swap_in(scratch: Path, target: Path) -> None:
     if target.exists():
         shutil.rmtree(old, ignore_errors=True)
         os.rename(target, old)
-    os.rename(scratch, target)
+    try:
+        os.rename(scratch, target)
+    except OSError:
+        if old.is_dir():
+            os.rename(old, target)  # or what stood there would not be unchanged, as the error says
+        raise
     _sync_folder(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 

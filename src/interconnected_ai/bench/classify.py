@@ -11,8 +11,7 @@ import torch
 
 from interconnected_ai.bench.baselines import frozen_logistic_regression, tfidf_svm
 from interconnected_ai.bench.timing import machine
-from interconnected_ai.branches import Encoder, InterconnectedAISystem
-from interconnected_ai.branches.prediction import probabilities
+from interconnected_ai.branches import Encoder, InterconnectedAISystem, probabilities
 from interconnected_ai.config import SystemConfig, TrainingConfig
 from interconnected_ai.errors import DataError
 from interconnected_ai.training import Rows, Splits, auroc, calibrate, evaluate, fit

@@ -4,9 +4,16 @@ from interconnected_ai.branches.branch import Branch, BranchCard
 from interconnected_ai.branches.calibration import fit_temperature, fit_threshold
 from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, embedded_encoder_folder
 from interconnected_ai.branches.fingerprint import BranchCheck
-from interconnected_ai.branches.growth import BranchFit, class_weights, fit_branch, train_on_pooled
+from interconnected_ai.branches.growth import (
+    BranchFit,
+    class_indices,
+    class_weights,
+    fit_branch,
+    learning_rate_factor,
+    train_on_pooled,
+)
 from interconnected_ai.branches.inference import inference
-from interconnected_ai.branches.prediction import BranchPrediction, Prediction
+from interconnected_ai.branches.prediction import BranchPrediction, Prediction, probabilities
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
 
 __all__ = [
@@ -21,11 +28,14 @@ __all__ = [
     "InterconnectedAISystem",
     "Prediction",
     "SystemOutput",
+    "class_indices",
     "class_weights",
     "embedded_encoder_folder",
     "fit_branch",
     "fit_temperature",
     "fit_threshold",
     "inference",
+    "learning_rate_factor",
+    "probabilities",
     "train_on_pooled",
 ]

@@ -57,6 +57,7 @@ class LoRALinear(nn.Module):
         self.base = base.requires_grad_(False)
         self.lora = LoRA(base.in_features, base.out_features, rank, alpha=alpha, dropout=dropout, generator=generator)
         self._unmerged: Tensor | None = None
+        self.register_state_dict_pre_hook(_refuse_merged)
 
     @property
     def merged(self) -> bool:
@@ -111,6 +112,12 @@ def unmerge_lora(model: nn.Module) -> None:
     """Unmerge every `LoRALinear` inside `model`."""
     for wrapped in _wrapped(model):
         wrapped.unmerge()
+
+
+def _refuse_merged(module: nn.Module, prefix: str, keep_vars: bool) -> None:
+    """A state taken while merged would hold Δ twice, in the weight and in the adapter."""
+    if isinstance(module, LoRALinear) and module.merged:
+        raise RuntimeError(f"{prefix.rstrip('.') or 'this layer'} is merged; call unmerge_lora(model) before saving it")
 
 
 def _wrapped(model: nn.Module) -> Iterator[LoRALinear]:

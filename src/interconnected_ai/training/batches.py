@@ -45,7 +45,8 @@ class BatchPlan:
         shuffled = random.permutation(group)
         while len(shuffled) < steps:
             shuffled = np.concatenate([shuffled, random.permutation(group)])
-        pieces = np.array_split(shuffled, steps)
+        # A branch with fewer rows than batches gives each batch one, however the repeats come out.
+        pieces = np.array_split(shuffled[:steps] if len(group) < steps else shuffled, steps)
         return [pieces[i] for i in random.permutation(steps)]  # array_split puts the longer pieces first
 
 

@@ -5,8 +5,7 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
-from interconnected_ai.branches import InterconnectedAISystem, fit_temperature, fit_threshold
-from interconnected_ai.branches.prediction import probabilities
+from interconnected_ai.branches import InterconnectedAISystem, fit_temperature, fit_threshold, probabilities
 from interconnected_ai.training.data import Rows
 from interconnected_ai.training.metrics import branch_metrics
 

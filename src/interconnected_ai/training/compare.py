@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interconnected_ai.branches import InterconnectedAISystem
-from interconnected_ai.branches.growth import class_indices
+from interconnected_ai.branches import InterconnectedAISystem, class_indices
 from interconnected_ai.errors import DataError
 from interconnected_ai.training.data import Rows
 

@@ -129,8 +129,8 @@ def read_rows(path: str | Path, text: str, labels: Mapping[str, str]) -> Rows:
 def split_rows(rows: Rows, fractions: Sequence[float], seed: int) -> list[Rows]:
     """Hold out rows: one `Rows` per fraction and the remainder last, stratified by branch and class.
 
-    Rows with the same text go to the same side, so no text is both learnt and measured. Every class keeps at least one
-    row to learn from; raises `DataError` for a class with one distinct text.
+    Rows with the same text (case and spacing aside) go to the same side, so no text is both learnt and measured. Every
+    class keeps at least one row to learn from; raises `DataError` for a class with one distinct text.
     """
     random = np.random.default_rng(seed)
     texts_of, home_of = _texts_by_class(rows)
@@ -145,7 +145,7 @@ def split_rows(rows: Rows, fractions: Sequence[float], seed: int) -> list[Rows]:
     ) in texts_of.values():  # where rows have several labels, the split by the first may leave another unlearnt
         if all(side_of[text] != learnt for text in with_label):
             side_of[next(iter(with_label))] = learnt
-    sides = [side_of[text] for text in rows.texts]
+    sides = [side_of[_folded(text)] for text in rows.texts]
     return [rows.select(row for row, at in enumerate(sides) if at == side) for side in range(learnt + 1)]
 
 
@@ -153,7 +153,7 @@ def _texts_by_class(rows: Rows) -> tuple[dict[tuple[str, str], dict[str, None]],
     """The distinct texts of each (branch, label), and for each text the first (branch, label) it has."""
     texts_of: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     home_of: dict[str, tuple[str, str] | None] = {}
-    for row, text in enumerate(rows.texts):
+    for row, text in enumerate(map(_folded, rows.texts)):
         for name, column in rows.labels.items():
             label = column[row]
             if label is not None:

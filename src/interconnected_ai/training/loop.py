@@ -17,11 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interconnected_ai.branches import InterconnectedAISystem, SystemOutput, class_weights, train_on_pooled
-from interconnected_ai.branches.growth import learning_rate_factor
+from interconnected_ai.branches import (
+    InterconnectedAISystem,
+    SystemOutput,
+    class_weights,
+    learning_rate_factor,
+    train_on_pooled,
+)
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError, StorageError, TrainingError
 from interconnected_ai.extras import require
+from interconnected_ai.nn import choose_backend
 from interconnected_ai.training.batches import BatchPlan, share_of
 from interconnected_ai.training.calibrate import calibrate
 from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder, optimizer_tensors, restore_optimizer
@@ -133,6 +139,7 @@ class _Fit:
         self._resume() if resume else self._start_afresh()
         if self.is_main:
             self.monitors = open_monitors(self.config.monitors, self.folder, self.config.to_dict(), resume_at=self.step)
+            self._say_choices()
         try:
             with Progress(self.total_steps, self.step, "training", enabled=self.is_main) as progress:
                 while self.step < self.total_steps and not (stopped := self._has_waited_enough()):
@@ -153,6 +160,13 @@ class _Fit:
             precision=str(self.choice.dtype).removeprefix("torch."),
             validation=evaluate(self.system, self.validation) if len(self.validation) else {},
         )
+
+    def _say_choices(self) -> None:
+        """What was chosen by measuring, and why."""
+        logger.info("device %s, %s: %s", self.accelerator.device, self.choice.dtype, self.choice.reason)
+        if self.system.config.ffn == "moe" and self.system.config.num_moe_layers:
+            backend = choose_backend(self.accelerator.device, self.choice.dtype)
+            logger.info("experts' products by %s: %s", backend.name, backend.reason)
 
     def _epoch(self, progress: Progress) -> None:
         """The rest of the epoch that `self.step` stands in, and its evaluation."""

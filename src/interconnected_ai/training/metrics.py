@@ -6,9 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interconnected_ai.branches import InterconnectedAISystem
-from interconnected_ai.branches.growth import class_indices
-from interconnected_ai.branches.prediction import probabilities
+from interconnected_ai.branches import InterconnectedAISystem, class_indices, probabilities
 from interconnected_ai.training.data import Rows
 
 

@@ -153,7 +153,7 @@ def measure_growth(
     """
     later = library_splits([LATER])
     before = _outputs(system, splits.test.texts, system.branch_names)
-    added = add_library_branch(system, LATER, later, outside=splits.validation.texts, seed=config.seed)
+    added = add_library_branch(system, LATER, later, outside=splits.validation.texts[::4], seed=config.seed)
     after = _outputs(system, splits.test.texts, list(before))
     both = Splits(*(Rows.joined([a, b]) for a, b in _pairs(splits, later)))
     joint = InterconnectedAISystem.from_config(_shape_of(system, both), encoder=system.encoder, seed=system.seed)

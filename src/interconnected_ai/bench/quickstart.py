@@ -80,7 +80,7 @@ class Quickstart:
         }
 
 
-def quickstart_config(folder: Path, *, epochs: int = 5, seed: int = 0) -> RunConfig:
+def quickstart_config(folder: Path, *, epochs: int = 4, seed: int = 0) -> RunConfig:
     """Small experts and few epochs: a few thousand short texts need no more, and two cores are enough."""
     data = [
         {"name": name, "path": str(_data_file(folder, name, "train")),

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -109,6 +110,18 @@ class Encoder(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """A frozen encoder always runs in evaluation mode (no dropout), so its outputs may be cached."""
         return super().train(mode and self.has_lora)
+
+    @contextmanager
+    def attention_that_trains_fast(self) -> Iterator[None]:
+        """While the LoRA trains on a CPU: plain attention, since a third of a step goes into the fused one's backward."""
+        model: Any = self.model
+        usual = model.config._attn_implementation
+        if self.has_lora and self.device.type == "cpu":
+            model.set_attn_implementation("eager")
+        try:
+            yield
+        finally:
+            model.set_attn_implementation(usual)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, special tokens included, cut at `max_seq_len`."""

@@ -141,7 +141,10 @@ class _Fit:
             self.monitors = open_monitors(self.config.monitors, self.folder, self.config.to_dict(), resume_at=self.step)
             self._say_choices()
         try:
-            with Progress(self.total_steps, self.step, "training", enabled=self.is_main) as progress:
+            with (
+                self.system.encoder.attention_that_trains_fast(),
+                Progress(self.total_steps, self.step, "training", enabled=self.is_main) as progress,
+            ):
                 while self.step < self.total_steps and not (stopped := self._has_waited_enough()):
                     self._epoch(progress)
         finally:

@@ -18,6 +18,7 @@ from interconnected_ai.training import Rows, Splits, auroc, calibrate, evaluate,
 
 BANKING, CLINC = "banking77", "clinc150"
 MAX_SEQ_LEN = 64
+WHOLE = "encoder LoRA + MoE + adapters"
 
 # Chosen on rows held out of BANKING77's training set and on CLINC150's validation set, see docs/log.md.
 FULL: dict[str, Any] = {"d_ff": 384, "max_seq_len": MAX_SEQ_LEN, "encoder_lora_rank": 16}
@@ -49,29 +50,28 @@ def bench_classify(
     methods["frozen encoder + logistic regression"] = {
         n: frozen_logistic_regression(splits, n, max_seq_len=MAX_SEQ_LEN).accuracy for n in (BANKING, CLINC)
     }
-    variants: dict[str, dict[str, Any]] = {"encoder LoRA + MoE + adapters": {}}
+    variants: dict[str, dict[str, Any]] = {WHOLE: {}}
     if parts:
-        variants = {
-            "adapters and heads on the frozen encoder": {"encoder_lora_rank": 0, "num_moe_layers": 0},
-            "MoE + adapters on the frozen encoder": {"encoder_lora_rank": 0},
+        variants |= {
             "encoder LoRA + adapters, no MoE": {"num_moe_layers": 0},
-            **variants,
+            "MoE + adapters on the frozen encoder": {"encoder_lora_rank": 0},
+            "adapters and heads on the frozen encoder": {"encoder_lora_rank": 0, "num_moe_layers": 0},
         }
-    system = None
+    systems = {}
     for name, changes in variants.items():
         say(f"Training: {name} …")
-        system = train_variant(splits, changes, epochs=epochs if changes.get("encoder_lora_rank") != 0 else 2 * epochs)
-        metrics = evaluate(system, splits.test)
+        frozen = changes.get("encoder_lora_rank") == 0
+        systems[name] = train_variant(splits, changes, epochs=2 * epochs if frozen else epochs)
+        metrics = evaluate(systems[name], splits.test)
         methods[name] = {n: metrics[n].accuracy for n in (BANKING, CLINC)}
-        say(f"  {methods[name]}")
-    assert system is not None
+        say("  " + ", ".join(f"{n} {accuracy:.2%}" for n, accuracy in methods[name].items()))
     return {
         "machine": machine(),
         "epochs": epochs,
         "methods": [{"method": name, **scores} for name, scores in methods.items()],
-        "banking77_accuracy": methods["encoder LoRA + MoE + adapters"][BANKING],
-        "clinc150_accuracy": methods["encoder LoRA + MoE + adapters"][CLINC],
-        **_out_of_scope(system, splits.test, strange),
+        "banking77_accuracy": methods[WHOLE][BANKING],
+        "clinc150_accuracy": methods[WHOLE][CLINC],
+        **_out_of_scope(systems[WHOLE], splits.test, strange),
     }
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from interconnected_ai.config import BranchSpec, Record, SystemConfig
-from interconnected_ai.nn import LoRA
+from interconnected_ai.nn import Dropout, LoRA
 
 
 class Branch(nn.Module):
@@ -18,7 +18,7 @@ class Branch(nn.Module):
     ) -> None:
         super().__init__()
         self.adapter = LoRA(d_model, d_model, config.lora_rank, alpha=config.lora_alpha, generator=generator)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.head = nn.Linear(d_model, spec.num_classes)
         nn.init.normal_(self.head.weight, std=0.02, generator=generator)
         nn.init.zeros_(self.head.bias)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interconnected_ai.errors import EncoderError, IntegrityError, MissingExtraError, UnsafeFileError
-from interconnected_ai.nn import add_lora
+from interconnected_ai.nn import add_lora, swap_dropouts
 from interconnected_ai.storage import sha256_of
 
 logger = logging.getLogger(__name__)
@@ -95,6 +95,7 @@ class Encoder(nn.Module):
     def add_lora(self, rank: int, *, alpha: float, dropout: float, generator: torch.Generator | None) -> None:
         """One LoRA on every linear layer of the encoder's blocks, shared by all branches."""
         add_lora(self.model, rank, targets=_is_inside_a_block, alpha=alpha, dropout=dropout, generator=generator)
+        swap_dropouts(self.model)  # the encoder's own ones act while its LoRA trains
         self.has_lora = True
 
     def save(self, folder: str | Path) -> None:

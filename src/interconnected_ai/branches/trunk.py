@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interconnected_ai.config import Pooling, SystemConfig
-from interconnected_ai.nn import FeedForward, MoELayer, Routing
+from interconnected_ai.nn import Dropout, FeedForward, MoELayer, Routing
 
 
 class Trunk(nn.Module):
@@ -43,7 +43,7 @@ class MoEBlock(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(d_model)
         self.moe = MoELayer(d_model, d_ff, config.num_experts, config.top_k, generator=generator)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         nn.init.zeros_(self.moe.experts.w_out)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Routing | None]:
@@ -59,7 +59,7 @@ class DenseBlock(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(d_model)
         self.feed_forward = FeedForward(d_model, d_ff, generator=generator)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         nn.init.zeros_(self.feed_forward.w_out.weight)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Routing | None]:

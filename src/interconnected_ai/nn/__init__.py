@@ -1,5 +1,6 @@
 """Bricks: token router, MoE layer, feed-forward, LoRA. Shapes in, shapes out; no text, no files."""
 
+from interconnected_ai.nn.dropout import Dropout, swap_dropouts
 from interconnected_ai.nn.feed_forward import FeedForward
 from interconnected_ai.nn.grouped import GroupedBackend, choose_backend
 from interconnected_ai.nn.lora import LoRA, LoRALinear, add_lora, merge_lora, unmerge_lora
@@ -7,6 +8,7 @@ from interconnected_ai.nn.moe import FFNExperts, MoELayer
 from interconnected_ai.nn.router import Routing, TokenRouter
 
 __all__ = [
+    "Dropout",
     "FFNExperts",
     "FeedForward",
     "GroupedBackend",
@@ -18,5 +20,6 @@ __all__ = [
     "add_lora",
     "choose_backend",
     "merge_lora",
+    "swap_dropouts",
     "unmerge_lora",
 ]

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from interconnected_ai.nn.dropout import Dropout
+
 
 class LoRA(nn.Module):
     """Δ(x) = (alpha / rank) · B · A · x, with B = 0 at the start, so a new adapter changes nothing.
@@ -29,7 +31,7 @@ class LoRA(nn.Module):
         self.scale = (2 * rank if alpha is None else alpha) / rank
         self.lora_a = nn.Parameter(torch.empty(rank, d_in))
         self.lora_b = nn.Parameter(torch.zeros(d_out, rank))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         nn.init.normal_(self.lora_a, std=d_in**-0.5, generator=generator)
 
     def forward(self, hidden: Tensor) -> Tensor:

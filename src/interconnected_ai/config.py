@@ -58,17 +58,7 @@ class Record(BaseModel):
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
         """The record in a YAML or JSON file."""
-        path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-            settings = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_Yaml)
-        except FileNotFoundError as error:
-            raise ConfigError(f"no config at {path}; write one, or start from configs/ in the repository") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read {path}: {error}; a config is a YAML or JSON file in UTF-8") from error
-        except (json.JSONDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"{path} is not valid {path.suffix or 'YAML'}: {error}") from error
-        return cls.from_mapping(settings, source=str(path))
+        return cls.from_mapping(settings_in(path), source=str(path))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values, ready for JSON or YAML; `from_mapping` reads them back to an equal record."""
@@ -269,6 +259,20 @@ class RunConfig(Record):
     system: SystemConfig = SystemConfig()
     data: DataConfig
     training: TrainingConfig = TrainingConfig()
+
+
+def settings_in(path: str | Path) -> Any:
+    """What a YAML or JSON file holds; `ConfigError` when it is absent, not UTF-8, or not valid."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_Yaml)
+    except FileNotFoundError as error:
+        raise ConfigError(f"no config at {path}; write one, or start from configs/ in the repository") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}; a config is a YAML or JSON file in UTF-8") from error
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} is not valid {path.suffix or 'YAML'}: {error}") from error
 
 
 def document_branches(num_branches: int) -> tuple[BranchSpec, ...]:

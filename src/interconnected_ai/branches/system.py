@@ -19,6 +19,7 @@ from interconnected_ai.branches.trunk import Trunk, pack
 from interconnected_ai.config import BranchSpec, SystemConfig, document_branches
 from interconnected_ai.errors import ConfigError, DataError, IntegrityError
 from interconnected_ai.nn import Routing
+from interconnected_ai.planner import dense_twin
 from interconnected_ai.storage import (
     atomic_folder,
     check_folder,
@@ -31,9 +32,6 @@ from interconnected_ai.storage import (
 
 KIND = "interconnected_ai system"
 _PROBE = "probe."  # begins the names of the stored probe outputs in model.safetensors
-
-# The document compares a dense network of 20B parameters with an MoE of 11.8B (`000_…`, key results).
-DENSE_OVER_MOE = 20.0 / 11.8
 
 
 @dataclass(frozen=True)
@@ -385,31 +383,13 @@ class DenseSystem(InterconnectedAISystem):
     def __init__(self, base_model_name: str | None = None, num_branches: int = 3, **settings: Any) -> None:
         super().__init__(base_model_name, num_branches=num_branches, **{**settings, "ffn": "dense"})
 
-    @staticmethod
-    def twin_config(config: SystemConfig, d_model: int) -> SystemConfig:
-        """The config of an MoE system's twin: its dense FFNs have 20 : 11.8 of the MoE layers' parameters.
-
-        That is the document's ratio. It stands for whole systems there; encoder, adapters and heads are the same in
-        both twins, so it is taken of what differs.
-        """
-        if config.ffn != "moe" or not config.num_moe_layers:
-            raise ConfigError(
-                f"a dense twin needs MoE layers to replace, got {config.num_moe_layers} {config.ffn} layers"
-            )
-        d_ff = config.d_ff or 4 * d_model
-        moe_layer = config.num_experts * (
-            2 * d_model * d_ff + d_ff + d_model + d_model
-        )  # experts and their router rows
-        dense_d_ff = round((moe_layer * DENSE_OVER_MOE - d_model) / (2 * d_model + 1))
-        return config.with_changes(ffn="dense", d_ff=dense_d_ff)
-
     @classmethod
     def twin_of(cls, system: InterconnectedAISystem) -> InterconnectedAISystem:
-        """An untrained dense twin of an MoE system, on the same frozen encoder.
+        """An untrained dense twin of an MoE system, on the same frozen encoder (its size: `planner.dense_twin`).
 
         With an encoder LoRA, which trains, the twin gets an encoder of its own.
         """
-        config = cls.twin_config(system.config, system.encoder.d_model)
+        config = dense_twin(system.config, system.encoder.d_model)
         encoder = None if system.encoder.has_lora else system.encoder
         return cls.from_config(config, encoder=encoder, seed=system.seed)
 

@@ -1,0 +1,63 @@
+"""The parameter constructor: what a system takes in parameters, FLOPs, bytes, hours and money before it is built.
+
+Imports no torch: a plan answers at once.
+"""
+
+from interconnected_ai.planner.devices import (
+    DEVICES,
+    Calibration,
+    Device,
+    calibration_path,
+    find_device,
+    load_calibration,
+    read_devices,
+    save_calibration,
+    this_machine,
+)
+from interconnected_ai.planner.document import Claim, document_table
+from interconnected_ai.planner.duration import Range, Speed
+from interconnected_ai.planner.encoders import EncoderShape, encoder_shape
+from interconnected_ai.planner.memory import feature_cache_bytes, inference_memory, training_memory
+from interconnected_ai.planner.plan import Plan, Way, plan
+from interconnected_ai.planner.products import Product, backward_flops, forward_flops
+from interconnected_ai.planner.request import AddedBranch, PlanRequest, request_from
+from interconnected_ai.planner.search import Fit, largest_fit
+from interconnected_ai.planner.system import DENSE_OVER_MOE, SystemShape, dense_twin
+from interconnected_ai.planner.work import answer, training_step
+
+__all__ = [
+    "DENSE_OVER_MOE",
+    "DEVICES",
+    "AddedBranch",
+    "Calibration",
+    "Claim",
+    "Device",
+    "EncoderShape",
+    "Fit",
+    "Plan",
+    "PlanRequest",
+    "Product",
+    "Range",
+    "Speed",
+    "SystemShape",
+    "Way",
+    "answer",
+    "backward_flops",
+    "calibration_path",
+    "dense_twin",
+    "document_table",
+    "encoder_shape",
+    "feature_cache_bytes",
+    "find_device",
+    "forward_flops",
+    "inference_memory",
+    "largest_fit",
+    "load_calibration",
+    "plan",
+    "read_devices",
+    "request_from",
+    "save_calibration",
+    "this_machine",
+    "training_memory",
+    "training_step",
+]

@@ -1,0 +1,131 @@
+"""What a plan is asked for: a system, its data and training, a device, a branch to add later. From flags, a file or a run."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from interconnected_ai.config import Record, RunConfig, SystemConfig, TrainingConfig, settings_in
+from interconnected_ai.errors import ConfigError
+
+# A letter of text makes about a quarter of a token in English and a third in Russian, with the encoders planned for here.
+_CHARACTERS_PER_TOKEN = 4.0
+
+
+class AddedBranch(Record):
+    """The branch that is added to the trained system one day: its classes, and its rows for training."""
+
+    num_classes: Annotated[int, Field(ge=2)] = 20
+    num_rows: Annotated[int, Field(ge=1)] = 1000
+
+
+class PlanRequest(Record):
+    """Everything that the figures of a plan depend on.
+
+    num_rows: training rows of all branches together. tokens_per_text: mean length of a text in tokens, special tokens
+    included; None takes system.max_seq_len, the most it can be. device: a name of the device table or "this machine".
+    num_devices: data-parallel copies. requests_per_batch: texts answered at once at inference. Goals (None: no matter):
+    accuracy_floor as a share of 1, added_branches expected per year, budget_usd for the training.
+    """
+
+    system: SystemConfig = SystemConfig()
+    training: TrainingConfig = TrainingConfig()
+    num_rows: Annotated[int, Field(ge=1)] = 10_000
+    tokens_per_text: Annotated[int, Field(ge=2)] | None = None
+    device: str = "this machine"
+    num_devices: Annotated[int, Field(ge=1)] = 1
+    precision: str = "auto"
+    requests_per_batch: Annotated[int, Field(ge=1)] = 1
+    added: AddedBranch = AddedBranch()
+    added_branches: Annotated[int, Field(ge=0)] | None = None
+    accuracy_floor: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    budget_usd: Annotated[float, Field(gt=0.0)] | None = None
+    memory_bytes: Annotated[int, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if not self.system.branches:
+            raise ValueError("system.branches is empty; a plan needs at least one branch, such as --branches 3")
+        rows, branches = self.num_rows, len(self.system.branches)
+        if self.training.batch_size < branches:
+            raise ValueError(
+                f"training.batch_size={self.training.batch_size} cannot hold a row of each of {branches} branches; raise it"
+            )
+        parts = self.num_devices * self.training.accumulation_steps
+        if self.training.batch_size % parts:
+            raise ValueError(
+                f"training.batch_size={self.training.batch_size} must be a multiple of num_devices × accumulation_steps = "
+                f"{parts}; choose {parts * max(1, round(self.training.batch_size / parts))}"
+            )
+        if rows < branches:
+            raise ValueError(f"num_rows={rows} for {branches} branches: each needs rows of its own")
+        if self.tokens_per_text is not None and self.tokens_per_text > self.system.max_seq_len:
+            raise ValueError(
+                f"tokens_per_text={self.tokens_per_text} is more than system.max_seq_len={self.system.max_seq_len}, at which "
+                "texts are cut; raise max_seq_len or lower tokens_per_text"
+            )
+        return self
+
+    @property
+    def mean_tokens(self) -> int:
+        """Tokens that the plan counts for a text."""
+        return self.tokens_per_text or self.system.max_seq_len
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows of one forward pass in training, on one device."""
+        return self.training.batch_size // (self.training.accumulation_steps * self.num_devices)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of one epoch."""
+        return -(-self.num_rows // self.training.batch_size)
+
+
+def request_from(path: str | Path, **changes: Any) -> PlanRequest:
+    """The request in a YAML file, in a run's config, or in a run's folder (whose report says how many rows it read).
+
+    changes: settings that replace those of the file. Raises `ConfigError` for a file that is none of these.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _from_run(path, changes)
+    content = settings_in(path)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: needs a mapping of keys to values, got {type(content).__name__}")
+    if "data" in content or "output" in content:
+        run = RunConfig.from_mapping(content, source=str(path))
+        return _from_run_config(run, changes, source=str(path))
+    return PlanRequest.from_mapping({**content, **changes}, source=str(path))
+
+
+def _from_run(folder: Path, changes: dict[str, Any]) -> PlanRequest:
+    kept = folder / "run.yaml"
+    if not kept.is_file():
+        raise ConfigError(f"{folder} holds no run.yaml; give the folder of a run, a config file, or flags")
+    run = RunConfig.from_file(kept)
+    report = folder / "data_report.json"
+    if report.is_file():
+        found = json.loads(report.read_text(encoding="utf-8"))
+        known = {
+            "branches": [{"name": name, "num_classes": branch["num_classes"]} for name, branch in found.items()],
+            "num_rows": sum(branch["num_train"] for branch in found.values()),
+            "characters": sum(b["length_median"] * b["num_train"] for b in found.values()),
+        }
+        if not run.system.branches:
+            run = run.with_changes(system={**run.system.to_dict(), "branches": known["branches"]})
+        changes.setdefault("num_rows", known["num_rows"])
+        tokens = round(known["characters"] / known["num_rows"] / _CHARACTERS_PER_TOKEN) + 2
+        changes.setdefault("tokens_per_text", max(2, min(run.system.max_seq_len, tokens)))
+    return _from_run_config(run, changes, source=str(kept))
+
+
+def _from_run_config(run: RunConfig, changes: dict[str, Any], *, source: str) -> PlanRequest:
+    content: dict[str, Any] = {"system": run.system.to_dict(), "training": run.training.to_dict()}
+    if not run.system.branches and "system" not in changes:
+        raise ConfigError(
+            f"{source} names no classes (system.branches is empty: they are read from the data); say how many with "
+            "--classes, or plan the run's folder once it has read its data"
+        )
+    return PlanRequest.from_mapping({**content, **changes}, source=source)

@@ -1,0 +1,177 @@
+"""A branches system, counted: the parameters of its parts and the matrix products of its passes, without building it.
+
+Every count equals the built object's (`InterconnectedAISystem`, `DenseSystem`); tests build it and compare.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from interconnected_ai.config import BranchSpec, SystemConfig
+from interconnected_ai.errors import ConfigError
+from interconnected_ai.planner.encoders import EncoderShape, encoder_shape
+from interconnected_ai.planner.products import Product
+
+# The document compares a dense network of 20B parameters with an MoE of 11.8B (`000_…`, key results).
+DENSE_OVER_MOE = 20.0 / 11.8
+
+
+@dataclass(frozen=True)
+class SystemShape:
+    """A system before it is built: its config, and its encoder's shape."""
+
+    config: SystemConfig
+    encoder: EncoderShape
+
+    @classmethod
+    def of(cls, config: SystemConfig, *, encoder: EncoderShape | None = None) -> "SystemShape":
+        """The shape of the system a config describes; the encoder is looked up by `base_model_name`."""
+        return cls(config, encoder or encoder_shape(config.base_model_name))
+
+    @property
+    def d_model(self) -> int:
+        """Width of the token vectors."""
+        return self.encoder.d_model
+
+    @property
+    def d_ff(self) -> int:
+        """Hidden size of one FFN expert, or of the dense FFN."""
+        return self.config.d_ff or 4 * self.d_model
+
+    @property
+    def is_moe(self) -> bool:
+        """Whether FFN experts stand in the layers."""
+        return self.config.ffn == "moe" and self.config.num_moe_layers > 0
+
+    # Parameters
+
+    @cached_property
+    def num_params(self) -> dict[str, int]:
+        """Parameters of each part, under the keys of `InterconnectedAISystem.get_num_params`."""
+        counts = {
+            "encoder": self.encoder.num_params,
+            "encoder_lora": self.encoder.num_lora_params(self.config.encoder_lora_rank),
+            "trunk": self.num_trunk_params,
+            **{spec.name: self.num_branch_params(spec.num_classes) for spec in self.config.branches},
+        }
+        return {**counts, "total": sum(counts.values())}
+
+    @property
+    def num_trunk_params(self) -> int:
+        """The layers, the pooling and the layer norm after it: what all branches share and the joint training learns."""
+        pooling = self.d_model if self.config.pooling == "attention" else 0
+        return self.config.num_moe_layers * self.num_layer_params + pooling + 2 * self.d_model
+
+    @property
+    def num_layer_params(self) -> int:
+        """One layer: its norm, and either router and experts or the dense FFN."""
+        if self.config.ffn == "dense":
+            return 2 * self.d_model + ffn_params(self.d_model, self.d_ff)
+        num_experts = self.config.num_experts
+        return 2 * self.d_model + num_experts * (self.d_model + ffn_params(self.d_model, self.d_ff))
+
+    @property
+    def num_trainable_params(self) -> int:
+        """What the joint training learns: everything but the encoder's own weights."""
+        return self.num_params["total"] - self.num_params["encoder"]
+
+    @property
+    def num_shared_params(self) -> int:
+        """What all branches share: the encoder, its LoRA and the trunk."""
+        return sum(self.num_params[part] for part in ("encoder", "encoder_lora", "trunk"))
+
+    @property
+    def num_active_params(self) -> int:
+        """What one token passes through: all but the experts that it was not sent to (all branches answer)."""
+        total = self.num_params["total"]
+        if not self.is_moe:
+            return total
+        idle = self.config.num_experts - self.config.top_k
+        return total - self.config.num_moe_layers * idle * ffn_params(self.d_model, self.d_ff)
+
+    def num_branch_params(self, num_classes: int) -> int:
+        """One branch: a LoRA adapter on the pooled vector and a linear head."""
+        return 2 * self.config.lora_rank * self.d_model + (self.d_model + 1) * num_classes
+
+    # Matrix products
+
+    def encoder_products(self, batch: int, seq: int) -> tuple[Product, ...]:
+        """The encoder's, on `batch` rows of `seq` positions; its own weights are frozen, its LoRA learns.
+
+        A longer `seq` counts as the encoder's own limit, at which `Encoder` cuts texts.
+        """
+        seq = min(seq, self.encoder.max_seq_len)
+        return self.encoder.products(batch, seq, lora_rank=self.config.encoder_lora_rank)
+
+    def trunk_products(self, num_tokens: int, batch: int) -> tuple[Product, ...]:
+        """The trunk's on `num_tokens` real tokens (packed: padding is not computed) of `batch` rows.
+
+        With "cls" pooling one position of each row is all there is. An attention pooling's scores are products with a
+        vector, which `torch.utils.flop_counter` does not count; its weighted sum is, over the padded batch.
+        """
+        if self.config.pooling == "cls":
+            num_tokens = batch
+        make = self._moe_products if self.config.ffn == "moe" else self._dense_products
+        layers = tuple(product for _ in range(self.config.num_moe_layers) for product in make(num_tokens))
+        if self.config.pooling != "attention":
+            return layers
+        seq = -(-num_tokens // batch)
+        learns_before = self.config.num_moe_layers > 0 or self.config.encoder_lora_rank > 0
+        weight = "none" if learns_before else "frozen"  # the token vectors need a gradient only if something made them
+        return (*layers, Product("pooling", 1, seq, self.d_model, batch, weight, input_grad=True))
+
+    def branch_products(self, batch: int, num_classes: int, *, alone: bool = False) -> tuple[Product, ...]:
+        """One branch's on `batch` pooled vectors. alone: the branch learns on a finished trunk, nothing before it does."""
+        d_model, rank = self.d_model, self.config.lora_rank
+        return (
+            Product("adapter", batch, d_model, rank, 1, "trained", input_grad=not alone),
+            Product("adapter", batch, rank, d_model, 1, "trained", input_grad=True),
+            Product("head", batch, d_model, num_classes, 1, "trained", input_grad=True),
+        )
+
+    def head_products(self, batch: int) -> tuple[Product, ...]:
+        """Those of all branches: each answers for every row."""
+        return tuple(p for spec in self.config.branches for p in self.branch_products(batch, spec.num_classes))
+
+    def _moe_products(self, num_tokens: int) -> tuple[Product, ...]:
+        config, rows = self.config, num_tokens * self.config.top_k
+        spread = min(config.num_experts, max(rows, 1))
+        return (
+            Product("router", num_tokens, self.d_model, config.num_experts, 1, "trained", True),
+            Product("moe", rows, self.d_model, self.d_ff, 1, "trained", True, spread),
+            Product("moe", rows, self.d_ff, self.d_model, 1, "trained", True, spread),
+            Product("moe", 1, config.top_k, self.d_model, num_tokens, "none", True),  # the weighted sum over the k
+        )
+
+    def _dense_products(self, num_tokens: int) -> tuple[Product, ...]:
+        return (
+            Product("dense", num_tokens, self.d_model, self.d_ff, 1, "trained", True),
+            Product("dense", num_tokens, self.d_ff, self.d_model, 1, "trained", True),
+        )
+
+    # Others like it
+
+    def dense_twin(self) -> "SystemShape":
+        """The same system with dense FFNs of 20 : 11.8 of the MoE layers' parameters, see `dense_twin`."""
+        return SystemShape(dense_twin(self.config, self.d_model), self.encoder)
+
+    def with_branch(self, spec: BranchSpec) -> "SystemShape":
+        """The same system and one more branch."""
+        branches = [*(b.to_dict() for b in self.config.branches), spec.to_dict()]
+        return SystemShape(self.config.with_changes(branches=branches), self.encoder)
+
+
+def ffn_params(d_model: int, d_ff: int) -> int:
+    """A feed-forward block with biases: two matrices, two biases."""
+    return 2 * d_model * d_ff + d_ff + d_model
+
+
+def dense_twin(config: SystemConfig, d_model: int) -> SystemConfig:
+    """The config of an MoE system's twin: its dense FFNs have 20 : 11.8 of the MoE layers' parameters.
+
+    That is the document's ratio. It stands for whole systems there; encoder, adapters and heads are the same in
+    both twins, so it is taken of what differs. Raises `ConfigError` for a system without MoE layers.
+    """
+    if config.ffn != "moe" or not config.num_moe_layers:
+        raise ConfigError(f"a dense twin needs MoE layers to replace, got {config.num_moe_layers} {config.ffn} layers")
+    moe_layer = config.num_experts * (d_model + ffn_params(d_model, config.d_ff or 4 * d_model))
+    return config.with_changes(ffn="dense", d_ff=round((moe_layer * DENSE_OVER_MOE - d_model) / (2 * d_model + 1)))

@@ -1,0 +1,423 @@
+"""The expert model's counts: the document's figures, the built model, and pools of experts in a RAM budget."""
+
+import math
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.planner.expert import (
+    PRESETS,
+    ExpertShape,
+    PoolSize,
+    decode_rate,
+    expert_size,
+    expert_working_bytes,
+    kv_cache_bytes,
+    pool_size,
+    prefill_rate,
+    preset,
+    products,
+)
+from interconnected_ai.planner.products import backward_flops, forward_flops
+
+MIB = 2**20
+DOCUMENT = ExpertShape(vocab_size=10_000, d_model=512, n_layers=6, n_heads=8, d_ff=2048, max_seq_len=512)
+few = settings(deadline=None, max_examples=25, derandomize=True)
+fewer = settings(few, max_examples=12)
+
+
+# The architecture in plain modules, as the document describes it
+
+
+class Block(nn.Module):
+    """Pre-norm: x + attention(norm(x)), then x + feed-forward(norm(x))."""
+
+    def __init__(self, shape: ExpertShape, fused: bool) -> None:
+        super().__init__()
+        width, self.n_heads, self.fused = shape.d_model, shape.n_heads, fused
+        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.q, self.k, self.v, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.up, self.down = nn.Linear(width, shape.inner), nn.Linear(shape.inner, width)
+
+    def forward(self, hidden: Tensor, cached: list[Tensor]) -> Tensor:
+        """(batch, seq, d_model); cached: keys and values so far, (batch, n_heads, tokens, head width), grows."""
+        hidden = hidden + self._attention(self.norm_1(hidden), cached)
+        return hidden + self.down(F.gelu(self.up(self.norm_2(hidden))))
+
+    def _attention(self, normed: Tensor, cached: list[Tensor]) -> Tensor:
+        q, k, v = (self._split(layer(normed)) for layer in (self.q, self.k, self.v))
+        cached[0], cached[1] = torch.cat((cached[0], k), dim=2), torch.cat((cached[1], v), dim=2)
+        mixed: Tensor = self.out(self._attend(q, *cached).transpose(1, 2).flatten(2))
+        return mixed
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if self.fused:
+            return F.scaled_dot_product_attention(q, k, v)
+        return (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(dim=-1) @ v
+
+    def _split(self, hidden: Tensor) -> Tensor:
+        return hidden.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+
+
+class Model(nn.Module):
+    """Embedding, sinusoidal positions as a buffer, blocks, last norm, untied head."""
+
+    def __init__(self, shape: ExpertShape, fused: bool = False) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embedding = nn.Embedding(shape.vocab_size, shape.d_model)
+        self.register_buffer("positions", torch.zeros(shape.max_seq_len, shape.d_model))
+        self.blocks = nn.ModuleList(Block(shape, fused) for _ in range(shape.n_layers))
+        self.norm = nn.LayerNorm(shape.d_model)
+        self.head = nn.Linear(shape.d_model, shape.vocab_size, bias=False)
+
+    def forward(self, input_ids: Tensor, cache: list[list[Tensor]] | None = None, *, last: bool = False) -> Tensor:
+        """(batch, seq) → logits of all positions, or of the last one."""
+        cache = self.empty_cache(len(input_ids)) if cache is None else cache
+        start = cache[0][0].shape[2]
+        hidden = self.embedding(input_ids) * math.sqrt(self.shape.d_model)
+        hidden = hidden + self.positions[start : start + input_ids.shape[1]]
+        for block, cached in zip(self.blocks, cache, strict=True):
+            hidden = block(hidden, cached)
+        logits: Tensor = self.head(self.norm(hidden[:, -1:] if last else hidden))
+        return logits
+
+    def empty_cache(self, batch: int) -> list[list[Tensor]]:
+        weight = self.head.weight
+        empty = weight.new_zeros(batch, self.shape.n_heads, 0, self.shape.head_width)
+        return [[empty, empty] for _ in self.blocks]
+
+
+def on_meta(shape: ExpertShape) -> Model:
+    with torch.device("meta"):
+        return Model(shape)
+
+
+def num_bytes(tensors: Iterator[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+@st.composite
+def shapes(draw: st.DrawFn, largest: int = 12) -> ExpertShape:
+    n_heads = draw(st.integers(1, 4))
+    return ExpertShape(
+        vocab_size=draw(st.integers(1, 3000)),
+        d_model=n_heads * draw(st.integers(1, largest)),
+        n_layers=draw(st.integers(1, 4)),
+        n_heads=n_heads,
+        d_ff=draw(st.none() | st.integers(1, 200)),
+        max_seq_len=draw(st.integers(8, 64)),
+    )
+
+
+# The document's figures
+
+
+def test_the_documents_main_model_is_counted_exactly() -> None:
+    size = expert_size(DOCUMENT)
+    assert size.num_params == 29_155_328
+    assert size.num_params_without_embedding == 24_035_328
+    megabytes = {p: size.weight_bytes(p) / MIB for p in ("float32", "float16", "int8")}
+    assert {p: f"{mb:.1f}" for p, mb in megabytes.items()} == {"float32": "111.2", "float16": "55.6", "int8": "27.8"}
+
+
+def test_the_documents_small_example_is_counted_with_d_ff_left_out() -> None:
+    assert expert_size(ExpertShape(vocab_size=5000, d_model=256, n_layers=4)).num_params == 5_719_552
+
+
+@pytest.mark.parametrize(
+    ("name", "num_params", "megabytes"),
+    [
+        ("tiny", 1_676_800, ("6.4", "3.2", "1.6")),
+        ("small", 8_279_552, ("31.6", "15.8", "7.9")),
+        ("medium", 51_683_328, ("197.2", "98.6", "49.3")),
+        ("large", 133_504_512, ("509.3", "254.6", "127.3")),
+    ],
+)
+def test_the_documents_table_of_sizes_is_met_by_the_presets(
+    name: str, num_params: int, megabytes: tuple[str, str, str]
+) -> None:
+    size = expert_size(preset(name.title()))
+    assert size.num_params == num_params
+    assert tuple(f"{size.weight_bytes(p) / MIB:.1f}" for p in ("float32", "float16", "int8")) == megabytes
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_the_only_shape_of_its_kind_with_that_count(name: str) -> None:
+    wanted = expert_size(PRESETS[name]).num_params
+    found = []
+    for d_model in range(64, 1537, 64):
+        for n_layers in range(1, 49):
+            rest = wanted - expert_size(ExpertShape(1, d_model, n_layers)).num_params + 2 * d_model
+            if rest > 0 and rest % (2 * d_model * 1000) == 0:
+                found.append((rest // (2 * d_model), d_model, n_layers))
+    assert found == [(PRESETS[name].vocab_size, PRESETS[name].d_model, PRESETS[name].n_layers)]
+
+
+# The built model
+
+
+@few
+@given(shapes())
+def test_every_count_is_the_built_models(shape: ExpertShape) -> None:
+    model, size = on_meta(shape), expert_size(shape)
+    assert size.num_params == sum(p.numel() for p in model.parameters())
+    assert size.num_embedding_params == sum(p.numel() for p in model.embedding.parameters())
+    assert size.num_head_params == sum(p.numel() for p in model.head.parameters())
+    norms = [m for m in model.modules() if isinstance(m, nn.LayerNorm)]
+    assert size.num_norm_params == sum(p.numel() for norm in norms for p in norm.parameters())
+    attention = [layer for block in model.blocks for layer in (block.q, block.k, block.v, block.out)]
+    assert size.num_attention_params == sum(p.numel() for layer in attention for p in layer.parameters())
+    assert size.weight_bytes("float32") == num_bytes(model.parameters())
+    assert size.position_buffer_bytes == num_bytes(model.buffers())
+
+
+@few
+@given(shapes())
+def test_saved_bytes_are_the_state_dicts(shape: ExpertShape) -> None:
+    size = expert_size(shape)
+    for precision, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16), ("float16", torch.float16)):
+        assert size.state_dict_bytes(precision) == num_bytes(iter(on_meta(shape).to(dtype).state_dict().values()))
+
+
+@fewer
+@given(shapes(), st.integers(1, 3), st.integers(1, 4), st.integers(0, 4))
+def test_flops_of_a_pass_are_the_flop_counters(shape: ExpertShape, batch: int, seq: int, num_cached: int) -> None:
+    model = on_meta(shape)
+    cache = model.empty_cache(batch)
+    with torch.no_grad(), torch.device("meta"):
+        if num_cached:
+            model(torch.zeros(batch, num_cached, dtype=torch.long), cache)
+        with FlopCounterMode(display=False) as counter:
+            model(torch.zeros(batch, seq, dtype=torch.long), cache)
+        assert counter.get_total_flops() == forward_flops(products(shape, batch, seq, num_cached_tokens=num_cached))
+        with FlopCounterMode(display=False) as counter:
+            model(torch.zeros(batch, seq, dtype=torch.long), last=True)
+        assert counter.get_total_flops() == forward_flops(products(shape, batch, seq, all_logits=False))
+
+
+@fewer
+@given(shapes(), st.integers(1, 3), st.integers(1, 8))
+def test_flops_of_training_are_the_flop_counters(shape: ExpertShape, batch: int, seq: int) -> None:
+    model = on_meta(shape)
+    input_ids = torch.zeros(batch, seq, dtype=torch.long, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        model(input_ids).sum().backward()
+    work = products(shape, batch, seq, trains=True)
+    assert counter.get_total_flops() == forward_flops(work) + backward_flops(work)
+    assert backward_flops(products(shape, batch, seq)) == 0
+
+
+@fewer
+@given(shapes(), st.integers(1, 3), st.integers(1, 8))
+def test_the_cache_holds_the_keys_and_values_of_every_token(shape: ExpertShape, batch: int, num_tokens: int) -> None:
+    model = on_meta(shape).to(torch.float16)
+    cache = model.empty_cache(batch)
+    with torch.no_grad():
+        for _ in range(num_tokens):
+            model(torch.zeros(batch, 1, dtype=torch.long, device="meta"), cache)
+    held = num_bytes(tensor for cached in cache for tensor in cached)
+    assert kv_cache_bytes(shape, num_tokens, batch=batch, precision="float16") == held
+
+
+class LiveBytes(TorchDispatchMode):
+    """The most bytes of tensors made under this mode that were alive at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self.known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        before = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor) and (storage := leaf.untyped_storage())._cdata not in before | self.known:
+                self.known.add(storage._cdata)
+                self.now += storage.nbytes()
+                weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
+        self.peak = max(self.peak, self.now)
+        return out
+
+    def _gone(self, name: int, size: int) -> None:
+        self.known.discard(name)
+        self.now -= size
+
+
+@pytest.mark.parametrize(
+    ("batch", "num_tokens", "d_ff"), [(1, 256, None), (2, 128, None), (1, 1024, 512), (1, 256, 64)]
+)
+def test_working_memory_is_what_reading_a_prompt_takes(batch: int, num_tokens: int, d_ff: int | None) -> None:
+    shape = ExpertShape(vocab_size=1000, d_model=64, n_layers=3, n_heads=4, d_ff=d_ff, max_seq_len=1024)
+    model = Model(shape, fused=True).eval()
+    cache = model.empty_cache(batch)
+    with torch.inference_mode(), LiveBytes() as live:
+        model(torch.zeros(batch, num_tokens, dtype=torch.long), cache, last=True)
+    counted = expert_working_bytes(shape, num_tokens, batch=batch, precision="float32")
+    assert 0.98 * live.peak <= counted <= 1.15 * live.peak
+
+
+# Speed
+
+
+def test_generating_reads_every_weight_but_the_embedding_table_once_a_token() -> None:
+    shape = replace(DOCUMENT, max_seq_len=2048)
+    read = (
+        expert_size(shape).num_params_without_embedding * 2 + kv_cache_bytes(shape, 100, precision="float16") + 512 * 4
+    )
+    alone = {
+        "precision": "float16",
+        "num_context_tokens": 100,
+        "bandwidth_share": (0.5, 1.0),
+        "block_seconds": (0.0, 0.0),
+    }
+    rate = decode_rate(shape, bandwidth=1e9, **alone)  # type: ignore[arg-type]
+    assert rate.high == pytest.approx(1e9 / read)
+    assert rate.low == pytest.approx(rate.high / 2)
+    assert rate.bound_by == "bandwidth"
+    assert "assumed, not measured: 50% to 100% of 1 GB/s" in rate.assumption
+
+
+def test_the_assumed_shares_hold_what_gpt_fast_measured_on_a_large_model() -> None:
+    # Llama-2-7B, int8, batch 1, almost no context on an A100 80GB: 155.58 tokens/s (gpt-fast, README, Benchmarks).
+    # Its gated feed-forward of 3 × 11,008 has as many weights as a plain one of 16,512.
+    llama = ExpertShape(32_000, 4096, 32, 32, d_ff=16_512, max_seq_len=4096)
+    assert expert_size(llama).num_params == pytest.approx(6.74e9, rel=0.01)
+    rate = decode_rate(llama, bandwidth=2.039e12, precision="int8", num_context_tokens=5)
+    assert rate.low < 155.58 < rate.high
+    half = decode_rate(llama, bandwidth=2.039e12, precision="float16", num_context_tokens=5)
+    assert half.low < 104.9 < half.high
+
+
+@few
+@given(shapes(largest=64), st.integers(1, 8), st.sampled_from(["float32", "float16", "int8", "int4"]))
+def test_rates_are_ranges_that_grow_with_the_device(shape: ExpertShape, batch: int, precision: str) -> None:
+    slow = decode_rate(shape, bandwidth=1e10, flops=1e11, precision=precision, batch=batch)
+    fast = decode_rate(shape, bandwidth=1e12, flops=1e13, precision=precision, batch=batch)
+    assert 0 < slow.low < slow.high < fast.high
+    assert slow.low <= fast.low < fast.high
+    bytes_only = decode_rate(shape, bandwidth=1e10, precision=precision, batch=batch)
+    assert bytes_only.high >= slow.high
+
+
+def test_a_small_batch_is_bound_by_bandwidth_and_a_long_prompt_by_compute() -> None:
+    device = {"bandwidth": 4e10, "flops": 2e11}
+    assert decode_rate(DOCUMENT, **device).bound_by == "bandwidth"
+    assert prefill_rate(DOCUMENT, **device, seq=256).bound_by == "compute"
+    one, many = (decode_rate(DOCUMENT, **device, num_context_tokens=16, batch=n) for n in (1, 16))
+    assert many.high > 3 * one.high
+    assert many.bound_by == "compute"
+    all_logits, last = (prefill_rate(DOCUMENT, flops=2e11, seq=64, all_logits=which) for which in (True, False))
+    assert last.high > all_logits.high
+
+
+# Pools
+
+
+def test_a_pool_keeps_as_many_experts_as_fit_beside_the_working_memory() -> None:
+    each, working = expert_size(DOCUMENT).state_dict_bytes("float16"), expert_working_bytes(DOCUMENT)
+    pool = pool_size(DOCUMENT, 64, 10 * each + 2 * working + 1, num_active=2)
+    assert (pool.num_resident, pool.expert_bytes, pool.working_bytes) == (10, each, working)
+    assert pool.fits
+    assert not pool.all_resident
+    assert pool.disk_bytes == 64 * each
+    assert pool.used_bytes == 10 * each + 2 * working <= pool.ram_bytes
+
+
+def test_the_documents_64_experts_fit_into_four_gigabytes_at_half_precision() -> None:
+    pool = pool_size(DOCUMENT, 64, 4 * 2**30, "float16")
+    assert pool.all_resident
+    assert pool.mean_load_seconds is None
+    assert pool_size(DOCUMENT, 64, 2 * 2**30, "float16").num_resident < 64
+
+
+def test_loading_takes_the_disk_or_a_copy_from_the_page_cache() -> None:
+    pool = pool_size(25_000_000, 4, 10**8, "float32", disk_bandwidth=5e8, memory_bandwidth=1e10)
+    assert (pool.num_resident, pool.expert_bytes, pool.working_bytes) == (1, 10**8, 0)
+    assert pool.load_seconds == pytest.approx(0.2)
+    assert pool.cached_load_seconds == pytest.approx(0.02)
+    assert pool.mean_load_seconds == pytest.approx(0.15)
+
+
+@few
+@given(
+    shapes(),
+    st.integers(1, 200),
+    st.integers(1, 10**8),
+    st.sampled_from(["float32", "float16", "int8", "int4"]),
+    st.integers(0, 10**6),
+)
+def test_a_pool_never_plans_more_than_its_budget(
+    shape: ExpertShape, num_experts: int, ram_bytes: int, precision: str, reserve_bytes: int
+) -> None:
+    def pool(ram: int) -> PoolSize:
+        return pool_size(shape, num_experts, ram, precision, num_active=1, reserve_bytes=reserve_bytes)
+
+    planned = pool(ram_bytes)
+    assert 0 <= planned.num_resident <= num_experts
+    if planned.fits:
+        assert planned.used_bytes <= ram_bytes
+    assert planned.fits == (ram_bytes >= planned.needed_bytes)
+    assert pool(planned.needed_bytes).fits
+    assert pool(planned.needed_for_all_bytes).all_resident
+    assert not pool(planned.needed_for_all_bytes - 1).all_resident
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"n_heads": 7}, "d_model=512 cannot be dealt out over n_heads=7; n_heads must divide it, 8 would"),
+        ({"n_layers": 0}, "n_layers=0: needs a whole number of 1 or more"),
+        ({"vocab_size": -1}, "vocab_size=-1"),
+        ({"d_ff": 0}, "d_ff=0"),
+        ({"d_model": 512.0}, r"d_model=512\.0"),
+        ({"n_heads": True}, "n_heads=True"),
+        ({"max_seq_len": 0}, "max_seq_len=0"),
+        ({"dropout": 1.0}, r"dropout=1\.0"),
+    ],
+)
+def test_an_impossible_shape_is_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        replace(DOCUMENT, **changes)
+
+
+def test_impossible_requests_are_refused() -> None:
+    for wrong in (
+        lambda: kv_cache_bytes(DOCUMENT, 513),
+        lambda: kv_cache_bytes(DOCUMENT, -1),
+        lambda: products(DOCUMENT, 0, 1),
+        lambda: products(DOCUMENT, 1, 1, num_cached_tokens=512),
+        lambda: decode_rate(DOCUMENT, bandwidth=0.0),
+        lambda: prefill_rate(DOCUMENT, flops=float("nan")),
+        lambda: pool_size(DOCUMENT, 0, 10**9),
+        lambda: pool_size(DOCUMENT, 2, 10**9, num_active=3),
+        lambda: pool_size(0, 2, 10**9),
+        lambda: pool_size(DOCUMENT, 2, 10**9, reserve_bytes=-1),
+        lambda: pool_size(DOCUMENT, 2, 10**9, disk_bandwidth=0.0),
+    ):
+        with pytest.raises(ConfigError):
+            wrong()
+
+
+def test_unknown_names_list_the_known_ones() -> None:
+    with pytest.raises(UnknownNameError, match="known, nearest first: 'large'"):
+        preset("larg")
+    with pytest.raises(UnknownNameError, match="known, nearest first: 'float16'"):
+        expert_size(DOCUMENT).weight_bytes("fp16")
+    with pytest.raises(UnknownNameError):
+        pool_size(DOCUMENT, 1, 10**9, "float8")

@@ -51,7 +51,9 @@ shapes = st.fixed_dictionaries(
 
 def built(config: SystemConfig) -> InterconnectedAISystem:
     model = BertModel(BertConfig(**{k: v for k, v in ENCODER.items() if k != "model_type"}), add_pooling_layer=False)
-    return by_the_loop(InterconnectedAISystem.from_config(config, encoder=Encoder(model, make_tokenizer(), max_seq_len=40)))
+    return by_the_loop(
+        InterconnectedAISystem.from_config(config, encoder=Encoder(model, make_tokenizer(), max_seq_len=40))
+    )
 
 
 def by_the_loop(module: Any) -> Any:

@@ -138,7 +138,9 @@ def _disk() -> float:
                 os.fsync(file.fileno())
             return _DISK_BYTES / (time.perf_counter() - started)
     except OSError as error:
-        raise StorageError(f"the disk could not be measured in {tempfile.gettempdir()}: {error.strerror or error}") from error
+        raise StorageError(
+            f"the disk could not be measured in {tempfile.gettempdir()}: {error.strerror or error}"
+        ) from error
 
 
 def _seconds(run: Callable[[], object], place: torch.device) -> float:

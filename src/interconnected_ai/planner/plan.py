@@ -44,7 +44,8 @@ RUNTIME_BYTES = {"gpu": 600_000_000, "cpu": 700_000_000, "apple": 700_000_000}
 class Way:
     """One way of building it, with everything it takes.
 
-    params: of each part. flops: of one optimiser step and per token. cached: whether the frozen encoder runs once for
+    params: of each part. flops: of one optimiser step and per token; a training step leaves out an encoder whose outputs
+    are cached, a forward one does not. cached: whether the frozen encoder runs once for
     each text and not in every epoch. run_seconds: the whole training with its cache; latency_seconds: one request.
     remedy: the nearest change that makes it fit, None where it fits.
     """
@@ -59,6 +60,7 @@ class Way:
     training_flops_per_token: int
     step_forward_flops: int
     step_training_flops: int
+    step_backward_flops: int
     cached: bool
     weights_bytes: dict[str, int]
     training: TrainingMemory
@@ -234,6 +236,7 @@ def _joint_way(name: str, shape: SystemShape, request: PlanRequest, speed: Speed
         training_flops_per_token=total_flops(step) // num_tokens,
         step_forward_flops=forward * request.training.accumulation_steps,
         step_training_flops=total_flops(step) * request.training.accumulation_steps,
+        step_backward_flops=sum(part.backward_flops for part in step) * request.training.accumulation_steps,
         cached=cached,
         weights_bytes=_weights(shape.num_params["total"]),
         training=memory,
@@ -282,6 +285,7 @@ def _added_way(shape: SystemShape, request: PlanRequest, speed: Speed) -> Way:
         training_flops_per_token=total_flops(step) // (batch * tokens),
         step_forward_flops=step[0].forward_flops,
         step_training_flops=total_flops(step),
+        step_backward_flops=sum(part.backward_flops for part in step),
         cached=True,
         weights_bytes=_weights(grown.num_params["total"]),
         training=memory,

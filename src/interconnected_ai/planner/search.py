@@ -12,8 +12,7 @@ from interconnected_ai.planner.system import SystemShape
 
 _NUM_EXPERTS = (2, 4, 8, 16, 32, 64, 128)
 # Hidden sizes as multiples of an eighth of the encoder's width: what people build, and products that hardware likes.
-_D_FF_STEPS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-_MOST_CANDIDATES = len(_NUM_EXPERTS) * len(_D_FF_STEPS)
+_D_FF_STEPS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,11 @@ def largest_fit(request: PlanRequest, *, devices: str | Path | None = None) -> F
         if fits(peak_training_bytes(shape, candidate, precision).peak_bytes, device)
     ]
     fitting.sort(key=lambda pair: (-pair[0].num_params["total"], pair[0].num_active_params))
-    affordable = 0
     for shape, candidate in fitting:
         found = plan(candidate, devices=devices, encoder=shape.encoder)
         way = found.way("moe" if shape.is_moe else "dense")
         if request.budget_usd is None or (way.usd is not None and way.usd.expected <= request.budget_usd):
             return Fit(found, len(candidates), len(fitting))
-        affordable += 1
     smallest = min(
         (peak_training_bytes(shape, candidate, precision).peak_bytes for shape, candidate in shapes), default=0
     )

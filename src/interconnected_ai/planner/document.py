@@ -35,7 +35,10 @@ def _parameters() -> list[Claim]:
     return [
         Claim("parameters, MoE", "11.8B", _b(total), "the listed parts sum to less than the total printed under them"),
         Claim(
-            "parameters saved against dense 20B", "41 %", f"{1 - total / DENSE:.0%}", "follows from the sum of the parts"
+            "parameters saved against dense 20B",
+            "41 %",
+            f"{1 - total / DENSE:.0%}",
+            "follows from the sum of the parts",
         ),
         Claim(
             "active in one MoE layer",

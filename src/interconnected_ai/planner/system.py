@@ -5,6 +5,7 @@ Every count equals the built object's (`InterconnectedAISystem`, `DenseSystem`);
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from interconnected_ai.config import BranchSpec, SystemConfig
 from interconnected_ai.errors import ConfigError
@@ -116,7 +117,7 @@ class SystemShape:
             return layers
         seq = -(-num_tokens // batch)
         learns_before = self.config.num_moe_layers > 0 or self.config.encoder_lora_rank > 0
-        weight = "none" if learns_before else "frozen"  # the token vectors need a gradient only if something made them
+        weight: Literal["none", "frozen"] = "none" if learns_before else "frozen"  # the token vectors need a gradient only if something made them
         return (*layers, Product("pooling", 1, seq, self.d_model, batch, weight, input_grad=True))
 
     def branch_products(self, batch: int, num_classes: int, *, alone: bool = False) -> tuple[Product, ...]:

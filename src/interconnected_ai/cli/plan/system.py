@@ -1,4 +1,4 @@
-"""`iai plan` and `iai plan expert|pool|surgery`: what something takes before it is built. Imports no torch."""
+"""`iai plan`: a branches system, dense, MoE and one more branch side by side. Imports no torch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -8,30 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.cli.plan.units import spoken_bytes, spoken_count, spoken_seconds
 from interconnected_ai.errors import ConfigError
 
 if TYPE_CHECKING:
     from interconnected_ai.planner import Plan, PlanRequest, Range, Way
 
-_SYSTEM = "system"
 
-
-class _Plan(click.Group):
-    """`iai plan …` sizes a branches system unless the first word names something else to size."""
-
-    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        if not args or args[0] not in self.commands:
-            args = [_SYSTEM, *args]
-        return super().parse_args(context, args)
-
-
-@click.group("plan", cls=_Plan, context_settings={"help_option_names": ["-h", "--help"]})
-def command() -> None:
-    """Size, price and compare."""
-
-
-@command.command(
-    _SYSTEM,
+@click.command(
+    "system",
     epilog="Also: iai plan expert, iai plan pool, iai plan surgery (each with --help).",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -199,7 +184,7 @@ def _show(found: "Plan", output: Output) -> None:
     )
     retraining = found.retraining_seconds
     output.say(
-        f"One more branch: {_seconds(found.way('added branch').run_seconds)} against {_seconds(retraining)} for training "
+        f"One more branch: {spoken_seconds(found.way('added branch').run_seconds)} against {spoken_seconds(retraining)} for training "
         f"everything again with it ({found.added_over_retraining:.1%}).",
         "",
         f"Recommended: {found.recommendation.choice}.",
@@ -228,54 +213,31 @@ _FIGURES: tuple[tuple[str, Callable[["Way"], str]], ...] = (
     ("  active per token", lambda way: f"{way.num_active_params:,}"),
     ("  shared by all branches", lambda way: f"{way.num_shared_params:,}"),
     ("  per branch", lambda way: f"{way.num_params_per_branch:,}"),
-    ("FLOPs per token, forward", lambda way: _count(way.forward_flops_per_token)),
-    ("FLOPs per training step", lambda way: _count(way.step_training_flops)),
-    ("weights, float32", lambda way: _bytes(way.weights_bytes["float32"])),
-    ("weights, bfloat16", lambda way: _bytes(way.weights_bytes["bfloat16"])),
-    ("weights, int8 / int4", lambda way: f"{_bytes(way.weights_bytes['int8'])} / {_bytes(way.weights_bytes['int4'])}"),
-    ("gradients + optimiser", lambda way: _bytes(way.training.gradients_bytes + way.training.optimizer_bytes)),
-    ("activations", lambda way: _bytes(way.training.activations_bytes)),
-    ("  with checkpointing", lambda way: _bytes(way.checkpointed.activations_bytes)),
-    ("peak, training", lambda way: _bytes(way.training.peak_bytes) + ("" if way.fits_training else " (does not fit)")),
+    ("FLOPs per token, forward", lambda way: spoken_count(way.forward_flops_per_token)),
+    ("FLOPs per training step", lambda way: spoken_count(way.step_training_flops)),
+    ("weights, float32", lambda way: spoken_bytes(way.weights_bytes["float32"])),
+    ("weights, bfloat16", lambda way: spoken_bytes(way.weights_bytes["bfloat16"])),
+    (
+        "weights, int8 / int4",
+        lambda way: f"{spoken_bytes(way.weights_bytes['int8'])} / {spoken_bytes(way.weights_bytes['int4'])}",
+    ),
+    ("gradients + optimiser", lambda way: spoken_bytes(way.training.gradients_bytes + way.training.optimizer_bytes)),
+    ("activations", lambda way: spoken_bytes(way.training.activations_bytes)),
+    ("  with checkpointing", lambda way: spoken_bytes(way.checkpointed.activations_bytes)),
+    (
+        "peak, training",
+        lambda way: spoken_bytes(way.training.peak_bytes) + ("" if way.fits_training else " (does not fit)"),
+    ),
     (
         "peak, answering",
-        lambda way: _bytes(way.inference.peak_bytes) + ("" if way.fits_inference else " (does not fit)"),
+        lambda way: spoken_bytes(way.inference.peak_bytes) + ("" if way.fits_inference else " (does not fit)"),
     ),
-    ("feature cache on disk", lambda way: _bytes(way.feature_cache_bytes)),
-    ("a training step", lambda way: f"{_seconds(way.step_seconds)}, {way.step_bound_by}"),
-    ("the whole training", lambda way: _seconds(way.run_seconds)),
-    ("an answer", lambda way: f"{_seconds(way.latency_seconds)}, {way.latency_bound_by}"),
+    ("feature cache on disk", lambda way: spoken_bytes(way.feature_cache_bytes)),
+    ("a training step", lambda way: f"{spoken_seconds(way.step_seconds)}, {way.step_bound_by}"),
+    ("the whole training", lambda way: spoken_seconds(way.run_seconds)),
+    ("an answer", lambda way: f"{spoken_seconds(way.latency_seconds)}, {way.latency_bound_by}"),
     ("USD", lambda way: _usd(way.usd)),
 )
-
-
-def _count(number: float) -> str:
-    for size, letter in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g} {letter}"
-    return f"{number:.3g}"
-
-
-def _bytes(number: float) -> str:
-    for size, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if number >= size:
-            return f"{number / size:.3g} {unit}"
-    return f"{number:.0f} B"
-
-
-def _seconds(found: "Range") -> str:
-    """Expected, and the range in the same unit."""
-    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s")):
-        if found.expected >= size:
-            break
-    else:
-        size, unit = 1e-3, "ms"
-    low, middle, high = (_short(value / size) for value in (found.low, found.expected, found.high))
-    return f"{middle} {unit} ({low}–{high})"
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def _usd(found: "Range | None") -> str:
@@ -400,149 +362,3 @@ def _is_run(path: Path) -> bool:
     from interconnected_ai.config import settings_in
 
     return path.is_file() and "data" in (settings_in(path) or {})
-
-
-# A language-model expert, a pool of them, and surgery on a pretrained MoE
-
-
-@command.command("expert")
-@click.option("--preset", "preset_name", help="Tiny, Small, Medium or Large, the document's sizes.")
-@click.option("--vocab-size", type=int, help="Words of its tokenizer.")
-@click.option("--d-model", type=int, help="Width.  [default: 512]")
-@click.option("--layers", type=int, help="Transformer blocks.  [default: 6]")
-@click.option("--heads", type=int, help="Attention heads.  [default: 8]")
-@click.option("--d-ff", type=int, help="Hidden size of the feed-forward block.  [default: 4 × d_model]")
-@click.option("--context", type=int, help="Tokens that are kept.  [default: max_seq_len of the shape]")
-@click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Rows generated at once.")
-@click.option("--device", default="this machine", show_default=True, help="A name of the device table.")
-@click.option("--devices", type=click.Path(path_type=Path), help="A YAML file with device rows of your own.")
-@with_output
-def expert(preset_name: str | None, device: str, devices: Path | None, context: int | None, batch: int, output: Output,
-           **shape: int | None) -> None:  # fmt: skip
-    """A small language model: parameters, bytes, KV cache, tokens per second."""
-    from interconnected_ai.planner import find_device
-    from interconnected_ai.planner.expert import decode_rate, expert_size, kv_cache_bytes
-
-    sized = expert_size(_expert_shape(preset_name, shape))
-    place = find_device(device, devices)
-    kept = context or sized.shape.max_seq_len
-    flops = place.flops("float32") if "float32" in {*place.peak_flops, *place.measured_flops} else None
-    rows, figures = [], {}
-    for precision in ("float32", "float16", "int8", "int4"):
-        rate = decode_rate(
-            sized.shape,
-            bandwidth=place.bandwidth,
-            flops=flops,
-            precision=precision,
-            batch=batch,
-            num_context_tokens=kept,
-        )
-        cache = kv_cache_bytes(
-            sized.shape, kept, batch=batch, precision=precision if precision.startswith("float") else "float16"
-        )
-        figures[precision] = {"weight_bytes": sized.weight_bytes(precision), "kv_cache_bytes": cache, **asdict(rate)}
-        rows.append(
-            (
-                precision,
-                f"{sized.weight_bytes(precision) / 2**20:.1f} MiB",
-                _bytes(cache),
-                f"{rate.low:,.0f}–{rate.high:,.0f}",
-            )
-        )
-    output.say(
-        f"{sized.num_params:,} parameters, {sized.num_params_without_embedding:,} without the embedding; "
-        f"{place.name}, {kept:,} tokens of context, {batch} at once"
-    )
-    output.table("", ["precision", "weights", "KV cache", "tokens per second"], rows)
-    output.say(f"Tokens per second: {figures['float32']['assumption']}.")
-    output.result(
-        {
-            "shape": asdict(sized.shape),
-            "num_params": sized.num_params,
-            "num_params_without_embedding": sized.num_params_without_embedding,
-            "device": place.name,
-            "num_context_tokens": kept,
-            "batch": batch,
-            "precisions": figures,
-        }
-    )
-
-
-def _expert_shape(preset_name: str | None, flags: dict[str, int | None]) -> Any:
-    from interconnected_ai.planner.expert import ExpertShape, preset
-
-    keys = {"vocab_size": "vocab_size", "d_model": "d_model", "layers": "n_layers", "heads": "n_heads", "d_ff": "d_ff"}
-    given: dict[str, int] = {keys[flag]: value for flag, value in flags.items() if flag in keys and value is not None}
-    if preset_name:
-        return ExpertShape(**{**asdict(preset(preset_name)), **given})
-    if "vocab_size" not in given:
-        raise click.UsageError("give --vocab-size, or --preset Tiny, Small, Medium or Large")
-    return ExpertShape(**given)  # type: ignore[arg-type]
-
-
-@command.command("pool")
-@click.option("--experts", required=True, type=int, help="How many experts there are.")
-@click.option("--ram-gb", required=True, type=float, help="RAM that they may take.")
-@click.option("--preset", "preset_name", help="Tiny, Small, Medium or Large.")
-@click.option("--params", type=int, help="Parameters of one expert, in place of a shape.")
-@click.option("--vocab-size", type=int, help="Words of its tokenizer.")
-@click.option("--d-model", type=int, help="Width.")
-@click.option("--layers", type=int, help="Transformer blocks.")
-@click.option("--heads", type=int, help="Attention heads.")
-@click.option("--d-ff", type=int, help="Hidden size of the feed-forward block.")
-@click.option("--precision", default="float16", show_default=True, help="float32, float16, bfloat16, int8 or int4.")
-@click.option("--active", default=1, show_default=True, type=int, help="Experts that answer at the same time.")
-@click.option("--context", type=int, help="Tokens that each keeps.  [default: max_seq_len of the shape]")
-@with_output
-def pool(experts: int, ram_gb: float, preset_name: str | None, params: int | None, precision: str, active: int,
-         context: int | None, output: Output, **shape: int | None) -> None:  # fmt: skip
-    """Many experts within a RAM budget: how many stay in memory, and what loading another takes."""
-    from interconnected_ai.planner import this_machine
-    from interconnected_ai.planner.expert import pool_size
-
-    place = this_machine()
-    found = pool_size(
-        params if params is not None else _expert_shape(preset_name, shape),
-        experts,
-        round(ram_gb * 1e9),
-        precision,
-        num_active=active,
-        num_context_tokens=context,
-        disk_bandwidth=place.measured_disk_bandwidth,
-        memory_bandwidth=place.bandwidth,
-    )
-    load = "not measured (iai plan --calibrate)" if found.load_seconds is None else f"{found.load_seconds:.2f} s"
-    output.table(
-        f"{experts} experts in {ram_gb:g} GB, {precision}",
-        ["what", "value"],
-        [
-            ("one expert", _bytes(found.expert_bytes)),
-            ("working memory of one that answers", _bytes(found.working_bytes)),
-            ("stay in memory", f"{found.num_resident} of {experts}"),
-            ("memory in use", _bytes(found.used_bytes)),
-            ("memory in which all stay", _bytes(found.needed_for_all_bytes)),
-            ("on disk", _bytes(found.disk_bytes)),
-            ("loading one from disk", load),
-            ("loading one from the page cache", _short_seconds(found.cached_load_seconds)),
-        ],
-    )
-    if not found.fits:
-        output.say(
-            f"{active} answering experts do not fit: they need {_bytes(found.needed_bytes)}. Raise --ram-gb, lower --active "
-            "or --context, or take int8 or int4"
-        )
-    output.result(
-        {
-            **asdict(found),
-            "fits": found.fits,
-            "all_resident": found.all_resident,
-            "used_bytes": found.used_bytes,
-            "needed_bytes": found.needed_bytes,
-            "needed_for_all_bytes": found.needed_for_all_bytes,
-            "disk_bytes": found.disk_bytes,
-        }
-    )
-
-
-def _short_seconds(seconds: float | None) -> str:
-    return "unknown" if seconds is None else f"{1000 * seconds:.1f} ms"

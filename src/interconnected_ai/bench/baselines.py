@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from interconnected_ai.branches import Encoder, InterconnectedAISystem
 from interconnected_ai.extras import require
-from interconnected_ai.training import Rows, Splits, macro_f1
+from interconnected_ai.training import FeatureCache, Rows, Splits, macro_f1
+
+_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -40,21 +44,36 @@ def tfidf_svm(splits: Splits, name: str) -> Score:
     return score(model.fit(texts, labels).predict(asked), answers)
 
 
-def frozen_logistic_regression(splits: Splits, name: str, *, max_seq_len: int = 128, c: float = 10.0) -> Score:
-    """Mean-pooled, length-normalised vectors of the frozen embedded encoder, multinomial logistic regression."""
+def frozen_logistic_regression(
+    splits: Splits, name: str, *, max_seq_len: int = 128, c: float = 10.0, features: Path | None = None
+) -> Score:
+    """Mean-pooled, length-normalised vectors of the frozen embedded encoder, multinomial logistic regression.
+
+    features: a feature cache to take the encoder's outputs from, and to put those of new texts into.
+    """
     require("sklearn", "bench", "the logistic regression baseline")
     from sklearn.linear_model import LogisticRegression
 
     texts, labels = _learnt(splits, name)
     asked, answers = splits.test.of(name)
-    model = LogisticRegression(C=c, max_iter=2000).fit(frozen_vectors(texts, max_seq_len), labels)
-    return score(model.predict(frozen_vectors(asked, max_seq_len)), answers)
+    model = LogisticRegression(C=c, max_iter=2000).fit(frozen_vectors(texts, max_seq_len, features), labels)
+    return score(model.predict(frozen_vectors(asked, max_seq_len, features)), answers)
 
 
-def frozen_vectors(texts: list[str], max_seq_len: int) -> np.ndarray:
+def frozen_vectors(texts: list[str], max_seq_len: int, features: Path | None = None) -> np.ndarray:
     """(num_texts, d_model): what the encoder alone knows, without any of our layers."""
-    out: np.ndarray = F.normalize(_bare_system(max_seq_len).encode(texts)).cpu().numpy()
+    system = _bare_system(max_seq_len)
+    pooled = system.encode(texts) if features is None else _cached_vectors(system, texts, features)
+    out: np.ndarray = F.normalize(pooled).cpu().numpy()
     return out
+
+
+def _cached_vectors(system: InterconnectedAISystem, texts: list[str], features: Path) -> Tensor:
+    cache = FeatureCache(features, system)
+    cache.build(texts)
+    with torch.inference_mode():
+        parts = [system.trunk(*cache.read(texts[i : i + _BATCH]))[0] for i in range(0, len(texts), _BATCH)]
+    return torch.cat(parts)
 
 
 def score(predicted: Any, answers: list[str]) -> Score:

@@ -127,7 +127,9 @@ def run_quickstart(folder: Path, *, overwrite: bool = False, say: Say = print) -
     scores = {
         name: {
             "tfidf_svm": tfidf_svm(splits, name),
-            "frozen_logistic_regression": frozen_logistic_regression(splits, name, max_seq_len=MAX_SEQ_LEN),
+            "frozen_logistic_regression": frozen_logistic_regression(
+                splits, name, max_seq_len=MAX_SEQ_LEN, features=folder / "features"
+            ),
             "dense_twin": Score(dense_test[name].accuracy, dense_test[name].macro_f1),
             "system": Score(run.test[name].accuracy, run.test[name].macro_f1),
         }

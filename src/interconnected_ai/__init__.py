@@ -1,4 +1,4 @@
-"""Train and grow domain-specific systems of experts, on the hardware you have.
+"""Size, train and grow domain-specific systems of experts, on the hardware you have.
 
 Importing the package costs nothing: public names are found the first time they are used (PEP 562).
 """
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from interconnected_ai.config import BranchSpec, RunConfig, SystemConfig, TrainingConfig
     from interconnected_ai.errors import InterconnectedAIError
     from interconnected_ai.nn import LoRA, LoRALinear, MoELayer, TokenRouter
+    from interconnected_ai.planner import Plan, PlanRequest, plan
     from interconnected_ai.training import evaluate, fit, train_epoch
 
 _ROOMS = {
@@ -29,6 +30,9 @@ _ROOMS = {
     "LoRALinear": "nn",
     "MoELayer": "nn",
     "TokenRouter": "nn",
+    "Plan": "planner",
+    "PlanRequest": "planner",
+    "plan": "planner",
     "evaluate": "training",
     "fit": "training",
     "train_epoch": "training",
@@ -42,6 +46,8 @@ __all__ = [
     "LoRA",
     "LoRALinear",
     "MoELayer",
+    "Plan",
+    "PlanRequest",
     "Prediction",
     "RunConfig",
     "SystemConfig",
@@ -51,6 +57,7 @@ __all__ = [
     "evaluate",
     "fit",
     "inference",
+    "plan",
     "train_epoch",
 ]
 

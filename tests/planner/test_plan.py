@@ -22,7 +22,7 @@ from interconnected_ai.planner import (
 )
 from interconnected_ai.planner.duration import Range, rate_at
 from interconnected_ai.planner.memory import inference_memory, training_memory
-from interconnected_ai.planner.plan import nearest_change
+from interconnected_ai.planner.ways import nearest_change
 from interconnected_ai.planner.work import Work, training_step
 
 

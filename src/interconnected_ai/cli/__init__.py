@@ -58,7 +58,7 @@ class _Verbs(click.Group):
 @click.group(cls=_Verbs, room=__name__, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="iai")
 def iai() -> None:
-    """Train and grow domain-specific systems of experts, on the hardware you have.
+    """Size, train and grow domain-specific systems of experts, on the hardware you have.
 
     Every command takes --json: one JSON object on stdout, everything else on stderr.
     """

@@ -9,7 +9,7 @@ from interconnected_ai.planner.duration import Range
 from interconnected_ai.planner.request import PlanRequest
 
 if TYPE_CHECKING:
-    from interconnected_ai.planner.plan import Way
+    from interconnected_ai.planner.ways import Way
 
 Choice = Literal["moe", "dense"]
 

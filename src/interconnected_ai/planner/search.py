@@ -6,7 +6,7 @@ from pathlib import Path
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.planner.devices import find_device
 from interconnected_ai.planner.encoders import encoder_shape
-from interconnected_ai.planner.plan import Plan, chosen_precision, fits, peak_training_bytes, plan
+from interconnected_ai.planner.ways import Plan, chosen_precision, fits, peak_training_bytes, plan
 from interconnected_ai.planner.request import PlanRequest
 from interconnected_ai.planner.system import SystemShape
 

@@ -1,6 +1,7 @@
 """Saved systems: the same bits back, and a clear word about everything that is not as it was saved."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,40 @@ def test_the_card_is_a_readme_that_names_every_branch(tmp_path: Path, encoder_fo
     card = (folder / "README.md").read_text()
     assert "| one | 3 |" in card
     assert "| two | 3 |" in card
+
+
+class Hub:
+    """A hub in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.private = folder, False
+
+    def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool) -> None:
+        (self.folder / repo_id).mkdir(parents=True, exist_ok=exist_ok)
+        self.private = private
+
+    def upload_folder(self, *, repo_id: str, folder_path: Path, allow_patterns: list[str], commit_message: str) -> str:
+        for file in (f for pattern in allow_patterns for f in folder_path.glob(pattern)):
+            shutil.copy(file, self.folder / repo_id / file.name)
+        return f"https://hub.example/{repo_id}"
+
+
+def test_a_pushed_system_is_the_same_when_it_is_fetched(tmp_path: Path, encoder_folder: Path) -> None:
+    system, _ = saved(tmp_path, encoder_folder)
+    hub = Hub(tmp_path / "hub")
+    assert system.push_to_hub("me/system", private=True, api=hub) == "https://hub.example/me/system"
+    assert hub.private
+    fetched = InterconnectedAISystem.from_pretrained(tmp_path / "hub" / "me" / "system")
+    assert torch.equal(fetched.logits_of(fetched.encode(TEXTS))["one"], system.logits_of(system.encode(TEXTS))["one"])
+
+
+def test_a_hub_that_cannot_be_reached_is_said_with_the_remedy(tmp_path: Path, encoder_folder: Path) -> None:
+    class Down(Hub):
+        def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool) -> None:
+            raise ConnectionError("no route to host")
+
+    system, _ = saved(tmp_path, encoder_folder)
+    with pytest.raises(
+        StorageError, match=r"could not push to 'me/system' \(ConnectionError: no route to host\); needs"
+    ):
+        system.push_to_hub("me/system", api=Down(tmp_path))

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from interconnected_ai.branches.branch import BranchCard
 from interconnected_ai.branches.encoder import EMBEDDED_ENCODER
 from interconnected_ai.config import SystemConfig
-from interconnected_ai.errors import NotAModelError
+from interconnected_ai.errors import NotAModelError, StorageError
 
 _WANTED = ["*.json", "*.safetensors", "*.md", "*.txt", "encoder/*"]  # never pickles
 
@@ -48,3 +49,25 @@ def local_folder(folder_or_hub_id: str | Path) -> Path:
             f"no folder at {name!r}, and no such repository could be fetched from the hub ({type(error).__name__}); "
             "check the spelling and the network"
         ) from error
+
+
+def upload(folder: Path, repo_id: str, *, private: bool, token: str | None, api: Any = None) -> str:
+    """Send a saved system's folder to a hub repository, which is made when it is absent; returns the commit's address.
+
+    api: a `huggingface_hub.HfApi` of the caller's own (another endpoint); None is the public hub's.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    hub = HfApi(token=token) if api is None else api
+    try:
+        hub.create_repo(repo_id, private=private, exist_ok=True)
+        done = hub.upload_folder(
+            repo_id=repo_id, folder_path=folder, allow_patterns=_WANTED, commit_message="A system of interconnected-ai"
+        )
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise StorageError(
+            f"could not push to {repo_id!r} ({type(error).__name__}: {str(error).splitlines()[0]}); needs owner/name, a "
+            "network, and a token that may write (hf auth login, or token=)"
+        ) from error
+    return str(getattr(done, "commit_url", done))

@@ -1,6 +1,7 @@
 """`InterconnectedAISystem`: one frozen encoder, shared MoE layers, any number of branches, one trunk pass for all."""
 
 import hashlib
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from interconnected_ai.branches import fingerprint as proof
 from interconnected_ai.branches.branch import Branch, BranchCard
 from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, batches_by_length
-from interconnected_ai.branches.hub import card_text, local_folder
+from interconnected_ai.branches.hub import card_text, local_folder, upload
 from interconnected_ai.branches.prediction import Prediction, known_branch, read_answers
 from interconnected_ai.branches.trunk import Trunk, pack
 from interconnected_ai.config import BranchSpec, SystemConfig, document_branches
@@ -313,6 +314,23 @@ class InterconnectedAISystem(nn.Module):
             )
             if include_encoder:
                 self.encoder.save(scratch / "encoder")
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = False,
+        token: str | None = None,
+        include_encoder: bool = False,
+        api: Any = None,
+    ) -> str:
+        """Save, and send it to the hub repository `repo_id` (owner/name); returns the commit's address.
+
+        Raises `StorageError` without a network or a token that may write. api: see `hub.upload`.
+        """
+        with tempfile.TemporaryDirectory() as scratch:
+            self.save_pretrained(Path(scratch) / "model", include_encoder=include_encoder)
+            return upload(Path(scratch) / "model", repo_id, private=private, token=token, api=api)
 
     @classmethod
     def from_pretrained(cls, folder_or_hub_id: str | Path, *, encoder: Encoder | None = None) -> Self:

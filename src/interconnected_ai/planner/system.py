@@ -117,7 +117,8 @@ class SystemShape:
             return layers
         seq = -(-num_tokens // batch)
         learns_before = self.config.num_moe_layers > 0 or self.config.encoder_lora_rank > 0
-        weight: Literal["none", "frozen"] = "none" if learns_before else "frozen"  # the token vectors need a gradient only if something made them
+        # The token vectors need a gradient only if something that learns made them.
+        weight: Literal["none", "frozen"] = "none" if learns_before else "frozen"
         return (*layers, Product("pooling", 1, seq, self.d_model, batch, weight, input_grad=True))
 
     def branch_products(self, batch: int, num_classes: int, *, alone: bool = False) -> tuple[Product, ...]:

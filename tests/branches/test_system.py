@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from conftest import make_encoder, make_rows, make_system, randomize, spec
 from interconnected_ai import DenseSystem, InterconnectedAISystem, inference
 from interconnected_ai.branches import Encoder, fit_branch
-from interconnected_ai.planner import DENSE_OVER_MOE
 from interconnected_ai.config import SystemConfig, TrainingConfig
 from interconnected_ai.errors import ConfigError, DataError, UnknownNameError
+from interconnected_ai.planner import DENSE_OVER_MOE
 
 TEXTS = ["my bank card", "rain and snow today please tell me", "cat", "the lion was on the horse now", "cold wind"]
 

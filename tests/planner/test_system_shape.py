@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel
 
+from conftest import make_tokenizer
 from interconnected_ai.branches import DenseSystem, Encoder, InterconnectedAISystem
 from interconnected_ai.branches.trunk import Trunk
 from interconnected_ai.config import SystemConfig

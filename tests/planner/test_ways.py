@@ -233,7 +233,7 @@ def test_a_budget_limits_the_fit() -> None:
 
 
 def test_nothing_fits_in_too_little() -> None:
-    with pytest.raises(ConfigError, match="no system fits 0.7 GB of A100 80GB SXM: the smallest tried peaks at"):
+    with pytest.raises(ConfigError, match=r"no system fits 0\.7 GB of A100 80GB SXM: the smallest tried peaks at"):
         largest_fit(request(memory_bytes=700_000_000))
 
 

@@ -14,7 +14,7 @@ import torch
 
 from interconnected_ai.bench.calibration import calibrate
 from interconnected_ai.bench.timing import machine, take_turns
-from interconnected_ai.branches import Encoder, InterconnectedAISystem
+from interconnected_ai.branches import InterconnectedAISystem
 from interconnected_ai.config import SystemConfig
 from interconnected_ai.errors import TrainingError
 from interconnected_ai.planner import (

@@ -18,11 +18,11 @@ from interconnected_ai.planner.document import Claim, document_table
 from interconnected_ai.planner.duration import Range, Speed
 from interconnected_ai.planner.encoders import EncoderShape, encoder_shape
 from interconnected_ai.planner.memory import feature_cache_bytes, inference_memory, training_memory
-from interconnected_ai.planner.ways import Plan, Way, plan
 from interconnected_ai.planner.products import Product, backward_flops, forward_flops
 from interconnected_ai.planner.request import AddedBranch, PlanRequest, request_from
 from interconnected_ai.planner.search import Fit, largest_fit
 from interconnected_ai.planner.system import DENSE_OVER_MOE, SystemShape, dense_twin
+from interconnected_ai.planner.ways import Plan, Way, plan
 from interconnected_ai.planner.work import answer, training_step
 
 __all__ = [

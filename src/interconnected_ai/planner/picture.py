@@ -127,11 +127,8 @@ def _times(axes: "Axes", plan: Plan, names: list[str]) -> None:
 
 
 def _spoken(seconds: float) -> str:
-    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s")):
-        if seconds >= size:
-            break
-    else:
-        size, unit = 1e-3, "ms"
+    sizes = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+    size, unit = next(((size, unit) for size, unit in sizes if seconds >= size), (1e-3, "ms"))
     return f"{seconds / size:.2g} {unit}" if seconds / size < 100 else f"{seconds / size:.0f} {unit}"
 
 

@@ -82,7 +82,7 @@ def _expert_shape(preset_name: str | None, flags: dict[str, int | None]) -> Any:
         return ExpertShape(**{**asdict(preset(preset_name)), **given})
     if "vocab_size" not in given:
         raise click.UsageError("give --vocab-size, or --preset Tiny, Small, Medium or Large")
-    return ExpertShape(**given)  # type: ignore[arg-type]
+    return ExpertShape(**given)
 
 
 @click.command("pool")
@@ -133,8 +133,8 @@ def pool(experts: int, ram_gb: float, preset_name: str | None, params: int | Non
     )
     if not found.fits:
         output.say(
-            f"{active} answering experts do not fit: they need {spoken_bytes(found.needed_bytes)}. Raise --ram-gb, lower --active "
-            "or --context, or take int8 or int4"
+            f"{active} answering experts do not fit: they need {spoken_bytes(found.needed_bytes)}. Raise --ram-gb, lower "
+            "--active or --context, or take int8 or int4"
         )
     output.result(
         {

@@ -184,8 +184,8 @@ def _show(found: "Plan", output: Output) -> None:
     )
     retraining = found.retraining_seconds
     output.say(
-        f"One more branch: {spoken_seconds(found.way('added branch').run_seconds)} against {spoken_seconds(retraining)} for training "
-        f"everything again with it ({found.added_over_retraining:.1%}).",
+        f"One more branch: {spoken_seconds(found.way('added branch').run_seconds)} against {spoken_seconds(retraining)} for "
+        f"training everything again with it ({found.added_over_retraining:.1%}).",
         "",
         f"Recommended: {found.recommendation.choice}.",
         *(f"  {'+' if r.speaks_for else '·'} {r.text}" + _for(r.speaks_for) for r in found.recommendation.reasons),

@@ -24,11 +24,8 @@ def spoken_bytes(number: float) -> str:
 
 def spoken_seconds(found: "Range") -> str:
     """Expected, and the range in the same unit."""
-    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s")):
-        if found.expected >= size:
-            break
-    else:
-        size, unit = 1e-3, "ms"
+    sizes = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+    size, unit = next(((size, unit) for size, unit in sizes if found.expected >= size), (1e-3, "ms"))
     low, middle, high = (_short(value / size) for value in (found.low, found.expected, found.high))
     return f"{middle} {unit} ({low}–{high})"
 

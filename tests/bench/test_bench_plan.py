@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from interconnected_ai.bench import calibration
-from interconnected_ai.bench.plan import CASES, Case, _row, measured, predicted
+from interconnected_ai.bench.cases import Case, measured, predicted
+from interconnected_ai.bench.plan import CASES, _row
 from interconnected_ai.planner import Device, load_calibration, save_calibration
 
 
@@ -15,6 +16,7 @@ def device() -> Device:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calibration, "_SECONDS_EACH", 0.01)
         patch.setattr(calibration, "_DISK_BYTES", 2**20)
+        patch.setattr(calibration, "_REPEATS", 1)
         return calibration.calibrate(say=lambda sentence: None)
 
 

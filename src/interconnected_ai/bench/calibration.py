@@ -12,14 +12,22 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from interconnected_ai.bench.cases import Case, measured, predicted
 from interconnected_ai.errors import StorageError
 from interconnected_ai.planner import Calibration, Device, this_machine
 
 # (rows, d_in, d_out) of the products that are timed, from an adapter's to a large encoder's.
 _SIZES = ((64, 64, 64), (128, 384, 192), (512, 384, 384), (1024, 768, 768), (1024, 768, 3072))
 _SECONDS_EACH = 0.6
+_REPEATS = 5
 _CLEARLY_SLOWER = 0.8
 _DISK_BYTES = 256 * 2**20
+# Tensors of 16 MB: what training touches does not fit a cache.
+_NUMBERS = 2**22
+
+# How the pieces work together is measured on these two, which no bench compares with.
+_TRAINING = Case("reference training", {"num_experts": 16, "d_ff": 768}, batch=64, tokens=40)
+_ANSWERS = Case("reference answers", {"num_experts": 16, "d_ff": 768}, batch=96, tokens=64, trains=False)
 
 
 def calibrate(device: torch.device | None = None, *, say: Callable[[str], None] = print) -> Device:
@@ -43,7 +51,20 @@ def calibrate(device: torch.device | None = None, *, say: Callable[[str], None] 
         "disk_bandwidth": _disk(),
         "notes": notes,
     }
-    return here.with_changes(calibration=Calibration.from_mapping(calibration).to_dict())
+    plain = here.with_changes(calibration=Calibration.from_mapping(calibration).to_dict())
+    say("A reference step …")
+    return plain.with_changes(calibration={**calibration, **_together(plain)})
+
+
+def _together(device: Device) -> dict[str, float | int]:
+    """What the pieces take together: time in training and answering over their sum, memory beyond the tensors."""
+    found = {case.name: (predicted(case, device), measured(case, _REPEATS)) for case in (_TRAINING, _ANSWERS)}
+    (plan, trained), (quick, answered) = found[_TRAINING.name], found[_ANSWERS.name]
+    return {
+        "training_factor": trained["seconds"] / plan["seconds"],
+        "inference_factor": answered["seconds"] / quick["seconds"],
+        "overhead_bytes": max(0, round(trained["bytes"] - plan["bytes"])),
+    }
 
 
 def _described(place: torch.device) -> Device:
@@ -88,9 +109,9 @@ def _slow_precisions(products: dict[str, list[tuple[float, float]]]) -> list[str
 
 
 def _bandwidth(place: torch.device) -> float:
-    """Bytes per second through memory of a sum of two tensors of 4 MB (three tensors' worth each time)."""
-    left, right = torch.randn(2**20, device=place), torch.randn(2**20, device=place)
-    return 3 * 4 * 2**20 / _seconds(lambda: left + right, place)
+    """Bytes per second through memory of a sum of two tensors (three tensors' worth each time)."""
+    left, right = torch.randn(_NUMBERS, device=place), torch.randn(_NUMBERS, device=place)
+    return 3 * 4 * _NUMBERS / _seconds(lambda: left + right, place)
 
 
 def _op_seconds(place: torch.device) -> float:
@@ -107,13 +128,13 @@ def _op_seconds(place: torch.device) -> float:
 
 def _activations(place: torch.device) -> float:
     """Numbers through GELU per second."""
-    hidden = torch.randn(1024, 1536, device=place)
+    hidden = torch.randn(_NUMBERS, device=place)
     return hidden.numel() / _seconds(lambda: F.gelu(hidden), place)
 
 
 def _updates(place: torch.device) -> float:
     """Parameters that AdamW steps per second, clipping of the gradients included."""
-    params = [nn.Parameter(torch.zeros(768, 768, device=place)) for _ in range(6)]
+    params = [nn.Parameter(torch.zeros(_NUMBERS, device=place)) for _ in range(4)]
     optimizer = torch.optim.AdamW(params, lr=0.0)
 
     def step() -> None:

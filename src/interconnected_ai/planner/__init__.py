@@ -17,7 +17,7 @@ from interconnected_ai.planner.devices import (
 from interconnected_ai.planner.document import Claim, document_table
 from interconnected_ai.planner.duration import Range, Speed
 from interconnected_ai.planner.encoders import EncoderShape, encoder_shape
-from interconnected_ai.planner.memory import feature_cache_bytes, inference_memory, training_memory
+from interconnected_ai.planner.memory import feature_cache_bytes, inference_memory, overhead_of, training_memory
 from interconnected_ai.planner.products import Product, backward_flops, forward_flops
 from interconnected_ai.planner.request import AddedBranch, PlanRequest, request_from
 from interconnected_ai.planner.search import Fit, largest_fit
@@ -53,6 +53,7 @@ __all__ = [
     "inference_memory",
     "largest_fit",
     "load_calibration",
+    "overhead_of",
     "plan",
     "read_devices",
     "request_from",

@@ -37,7 +37,9 @@ class Calibration(Record):
 
     products: for each precision (FLOPs of one matrix product, FLOP/s reached), small products first: they reach less.
     bandwidth, disk_bandwidth: bytes per second. op_seconds: what a call costs before it computes anything.
-    activations_per_second: numbers through GELU. updates_per_second: parameters stepped by AdamW.
+    activations_per_second: numbers through GELU. updates_per_second: parameters stepped by AdamW. training_factor,
+    inference_factor: time of one reference step over the sum of its pieces; overhead_bytes: memory that it took beyond its
+    tensors (buffers of the libraries, gaps of the allocator).
     notes: what a person should know, such as a precision that is slow here.
     """
 
@@ -48,6 +50,9 @@ class Calibration(Record):
     op_seconds: Annotated[float, Field(ge=0.0)]
     activations_per_second: _Positive
     updates_per_second: _Positive
+    training_factor: _Positive = 1.0
+    inference_factor: _Positive = 1.0
+    overhead_bytes: Annotated[int, Field(ge=0)] = 0
     notes: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
     @field_validator("products")

@@ -84,7 +84,7 @@ class Speed:
 
     def seconds(self, parts: Iterable[Work]) -> Range:
         """The parts one after the other."""
-        expected = sum(self._part(part) for part in parts)
+        expected = sum(self._part(part) * self._factor(part) for part in parts)
         return Range(self.low * expected, expected, self.high * expected)
 
     def bound_by(self, parts: Iterable[Work]) -> str:
@@ -97,6 +97,13 @@ class Speed:
             split["bandwidth"] += self._besides(part)
             split["overhead"] += part.num_ops * self._op_seconds
         return max(split, key=lambda kind: split[kind])
+
+    def _factor(self, work: Work) -> float:
+        """How much longer the pieces take together than one by one, where that was measured."""
+        found = self.device.calibration
+        if found is None:
+            return 1.0
+        return found.training_factor if work.trains or work.updated_params else found.inference_factor
 
     def _part(self, work: Work) -> float:
         products = sum(max(self._compute(p), self._memory(p)) * self._passes_of(p, work) for p in work.products)

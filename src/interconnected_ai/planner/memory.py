@@ -6,11 +6,16 @@
 
 from dataclasses import dataclass
 
+from interconnected_ai.planner.devices import Device
 from interconnected_ai.planner.precision import BYTES, weight_bytes
 from interconnected_ai.planner.system import SystemShape
 
 # AdamW keeps a first and a second moment in float32 (Loshchilov and Hutter 2019; torch.optim.AdamW).
 ADAMW_BYTES_PER_PARAM = 8
+
+# An encoder whose LoRA trains keeps some two hundred blocks of a few MB each, and its gradients fit badly into the gaps that
+# they leave: twice their size was measured (docs/log.md).
+_SCATTERED = 2.0
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,22 @@ class InferenceMemory:
 
 
 def training_memory(
-    shape: SystemShape, *, batch: int, tokens_per_text: int, precision: str = "float32", checkpointing: bool = False
+    shape: SystemShape,
+    *,
+    batch: int,
+    tokens_per_text: int,
+    precision: str = "float32",
+    checkpointing: bool = False,
+    overhead_bytes: int = 0,
 ) -> TrainingMemory:
     """The joint training: weights, gradients and AdamW in float32 (16-bit training is autocast), activations in `precision`.
 
     batch: rows of one forward pass (batch_size over accumulation steps and processes). checkpointing: what it would be
-    if every layer kept its input alone and computed the rest again in the backward pass.
+    if every layer kept its input alone and computed the rest again in the backward pass. overhead_bytes: see `overhead_of`.
+
+    The peak is what is there when the backward pass ends, and what the C library has not given back by then: it keeps
+    freed blocks of up to 32 MB for reuse (glibc's M_MMAP_THRESHOLD), so activations count beside the gradients; two
+    buffers of the largest tensor are the optimiser's.
     """
     num_tokens = trunk_tokens(shape, batch, tokens_per_text)
     learnt = shape.num_trainable_params
@@ -64,16 +79,15 @@ def training_memory(
         kept = min(kept, inputs + max([*layers, encoder // max(1, blocks)]) + fixed)
     transient = _backward_transient(shape, num_tokens, precision)
     casts = _cast_weights(shape, precision)
-    forward_end = weights + optimizer + kept + transient + casts
-    backward_end = weights + optimizer + gradients + fixed + transient + casts + (layers[0] if layers else 0)
-    stepping = weights + optimizer + gradients + 2 * 4 * _largest_tensor(shape)
+    scattered = encoder * (_SCATTERED - 1)
+    peak = weights + optimizer + gradients + kept + scattered + transient + casts + 8 * _largest_tensor(shape)
     return TrainingMemory(
         weights_bytes=weights,
         gradients_bytes=gradients,
         optimizer_bytes=optimizer,
         activations_bytes=kept,
         transient_bytes=transient + casts,
-        peak_bytes=max(forward_end, backward_end, stepping),
+        peak_bytes=round(peak) + overhead_bytes,
     )
 
 
@@ -89,7 +103,7 @@ def added_branch_memory(shape: SystemShape, *, num_rows: int, num_classes: int, 
 
 
 def inference_memory(
-    shape: SystemShape, *, batch: int, tokens_per_text: int, precision: str = "float32"
+    shape: SystemShape, *, batch: int, tokens_per_text: int, precision: str = "float32", overhead_bytes: int = 0
 ) -> InferenceMemory:
     """Answering `batch` texts at once. precision: of the weights; activations are in float32, or in 16 bits with them."""
     each = int(max(2, BYTES[precision]))
@@ -104,7 +118,7 @@ def inference_memory(
         at_once = rows / shape.config.num_experts if shape.is_moe else rows
         moe = (2 * num_tokens + 3 * rows * shape.is_moe) * shape.d_model + 2 * at_once * shape.d_ff
         widest = max(widest, int(moe) * each + num_tokens * shape.d_model * each)
-    return InferenceMemory(weight_bytes(shape.num_params["total"], precision, scales=True), widest)
+    return InferenceMemory(weight_bytes(shape.num_params["total"], precision, scales=True), widest + overhead_bytes)
 
 
 def feature_cache_bytes(shape: SystemShape, *, num_texts: int, tokens_per_text: int) -> int:
@@ -112,6 +126,11 @@ def feature_cache_bytes(shape: SystemShape, *, num_texts: int, tokens_per_text: 
     if shape.config.encoder_lora_rank:
         return 0
     return trunk_tokens(shape, num_texts, tokens_per_text) * shape.d_model * 4
+
+
+def overhead_of(device: Device) -> int:
+    """Bytes that a process takes beyond its tensors and its libraries: measured by a calibration, else 0."""
+    return device.calibration.overhead_bytes if device.calibration else 0
 
 
 def trunk_tokens(shape: SystemShape, batch: int, tokens_per_text: int) -> int:

@@ -45,7 +45,7 @@ def largest_fit(request: PlanRequest, *, devices: str | Path | None = None) -> F
     fitting = [
         (shape, candidate)
         for shape, candidate in shapes
-        if fits(peak_training_bytes(shape, candidate, precision).peak_bytes, device)
+        if fits(peak_training_bytes(shape, candidate, precision, device), device)
     ]
     fitting.sort(key=lambda pair: (-pair[0].num_params["total"], pair[0].num_active_params))
     for shape, candidate in fitting:
@@ -53,9 +53,7 @@ def largest_fit(request: PlanRequest, *, devices: str | Path | None = None) -> F
         way = found.way("moe" if shape.is_moe else "dense")
         if request.budget_usd is None or (way.usd is not None and way.usd.expected <= request.budget_usd):
             return Fit(found, len(candidates), len(fitting))
-    smallest = min(
-        (peak_training_bytes(shape, candidate, precision).peak_bytes for shape, candidate in shapes), default=0
-    )
+    smallest = min((peak_training_bytes(shape, candidate, precision, device) for shape, candidate in shapes), default=0)
     limit = f"{device.memory_bytes / 1e9:.1f} GB of {device.name}"
     if fitting:
         limit += f" and a budget of {request.budget_usd} USD"

@@ -15,6 +15,7 @@ from interconnected_ai.planner.memory import (
     added_branch_memory,
     feature_cache_bytes,
     inference_memory,
+    overhead_of,
     training_memory,
 )
 from interconnected_ai.planner.precision import BYTES, weight_bytes
@@ -155,9 +156,15 @@ def chosen_precision(request: PlanRequest, device: Device) -> str:
     return "bfloat16" if device.kind == "gpu" and "bfloat16" in device.peak_flops else "float32"
 
 
-def peak_training_bytes(shape: SystemShape, request: PlanRequest, precision: str) -> TrainingMemory:
-    """Memory of the joint training on one of the devices."""
-    return training_memory(shape, batch=request.rows_at_once, tokens_per_text=request.mean_tokens, precision=precision)
+def peak_training_bytes(shape: SystemShape, request: PlanRequest, precision: str, device: Device) -> int:
+    """Memory of the joint training on one such device."""
+    return training_memory(
+        shape,
+        batch=request.rows_at_once,
+        tokens_per_text=request.mean_tokens,
+        precision=precision,
+        overhead_bytes=overhead_of(device),
+    ).peak_bytes
 
 
 def fits(num_bytes: int, device: Device) -> bool:
@@ -171,12 +178,12 @@ def nearest_change(shape: SystemShape, request: PlanRequest, device: Device, pre
     Tried in this order: smaller parts of a batch, 16-bit activations, half and a quarter of d_ff, fewer experts, and
     last the smallest device of the table that is large enough.
     """
-    if fits(peak_training_bytes(shape, request, precision).peak_bytes, device):
+    if fits(peak_training_bytes(shape, request, precision, device), device):
         return None
     for change, sentence in _changes(shape, request, device, precision):
         if fits(change(), device):
             return sentence
-    needed = peak_training_bytes(shape, request, precision).peak_bytes
+    needed = peak_training_bytes(shape, request, precision, device)
     large_enough = sorted(
         (d for d in DEVICES if fits(needed, d) and d.kind == device.kind), key=lambda d: d.memory_bytes
     )
@@ -194,7 +201,13 @@ def _changes(
     def with_steps(steps: int, shape: SystemShape = shape, precision: str = precision) -> Callable[[], int]:
         rows = max(1, batch // (steps * request.num_devices))
         return lambda: (
-            training_memory(shape, batch=rows, tokens_per_text=request.mean_tokens, precision=precision).peak_bytes
+            training_memory(
+                shape,
+                batch=rows,
+                tokens_per_text=request.mean_tokens,
+                precision=precision,
+                overhead_bytes=overhead_of(device),
+            ).peak_bytes
         )
 
     for steps in (2, 4, 8, 16, 32, 64):
@@ -220,8 +233,13 @@ def _joint_way(name: str, shape: SystemShape, request: PlanRequest, speed: Speed
     cached = _is_cached(shape, request)
     step = training_step(shape, rows, tokens, cached=cached)
     once = answer(shape, request.requests_per_batch, tokens)
-    memory = training_memory(shape, batch=rows, tokens_per_text=tokens, precision=speed.precision)
-    inference = inference_memory(shape, batch=request.requests_per_batch, tokens_per_text=tokens)
+    overhead = overhead_of(speed.device)
+    memory = training_memory(
+        shape, batch=rows, tokens_per_text=tokens, precision=speed.precision, overhead_bytes=overhead
+    )
+    inference = inference_memory(
+        shape, batch=request.requests_per_batch, tokens_per_text=tokens, overhead_bytes=overhead
+    )
     run = _run_seconds(shape, request, speed)
     forward = sum(part.forward_flops for part in answer(shape, rows, tokens))
     num_tokens = rows * tokens
@@ -241,7 +259,12 @@ def _joint_way(name: str, shape: SystemShape, request: PlanRequest, speed: Speed
         weights_bytes=_weights(shape.num_params["total"]),
         training=memory,
         checkpointed=training_memory(
-            shape, batch=rows, tokens_per_text=tokens, precision=speed.precision, checkpointing=True
+            shape,
+            batch=rows,
+            tokens_per_text=tokens,
+            precision=speed.precision,
+            checkpointing=True,
+            overhead_bytes=overhead,
         ),
         inference=inference,
         feature_cache_bytes=_cache_bytes(shape, request) if cached else 0,

@@ -1,0 +1,57 @@
+"""`iai report RUN`."""
+
+from pathlib import Path
+
+import click
+
+from interconnected_ai.cli.output import Output, percent, with_output
+
+
+@click.command("report")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--output", "page", type=click.Path(path_type=Path), metavar="PAGE.html", help="Default: report.html in RUN."
+)
+@click.option("--png", "picture", type=click.Path(path_type=Path), metavar="PAGE.png", help="The same as a picture.")
+@click.option("--usd-per-hour", type=float, help="What an hour of the machine costs, for the cost of the run.")
+@click.option(
+    "--language", type=click.Choice(["en", "ru"]), default="en", show_default=True, help="Language of the page."
+)
+@with_output
+def command(
+    run: Path, page: Path | None, picture: Path | None, usd_per_hour: float | None, language: str, output: Output
+) -> None:
+    """One page of RUN: curves, use of the experts, confusion, calibration, cost, test results.
+
+    The page is one HTML file that needs nothing else. A run that is not finished gets a page of what there is so far.
+    """
+    from interconnected_ai.training import missing_sentences, write_report
+
+    page = page or run / "report.html"
+    report = write_report(run, page, picture=picture, language=language, usd_per_hour=usd_per_hour)
+    missing = missing_sentences(report)
+    if report.answers:
+        output.table(
+            "Test rows",
+            ["branch", "rows", "accuracy %", "macro-F1 %", "ECE before %", "ECE after %"],
+            [
+                (
+                    found.name,
+                    found.metrics.num_rows,
+                    percent(found.metrics.accuracy),
+                    percent(found.metrics.macro_f1),
+                    percent(found.before.calibration_error),
+                    percent(found.after.calibration_error),
+                )
+                for found in report.answers
+            ],
+        )
+    output.say(*missing, *(f"Wrote {path}" for path in (page, picture) if path is not None))
+    output.result(
+        {
+            **report.to_dict(),
+            "missing": missing,
+            "page": str(page),
+            "picture": None if picture is None else str(picture),
+        }
+    )

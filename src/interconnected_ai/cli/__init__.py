@@ -14,6 +14,7 @@ from interconnected_ai.errors import InterconnectedAIError, nearest_first
 VERBS = {
     "quickstart": "Train a system on real text that is on this machine already, add a branch, prove the rest unchanged.",
     "train": "Train the system that a config describes.",
+    "doctor": "What is wrong with a run, before it (a config) or after it (its folder), and what helps.",
     "predict": "Answer for texts, with every branch or the named ones.",
     "evaluate": "Measure every branch of a run on labelled rows.",
     "branch": "Add, list, verify and remove branches of a trained run.",

@@ -1,30 +1,38 @@
 """`iai train CONFIG`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.config import RunConfig
+from interconnected_ai.errors import ConfigError
 
 
 @click.command("train")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run from its last checkpoint.")
 @click.option("--overwrite", is_flag=True, help="Drop what an earlier run left in the output folder.")
+@click.option("--force", is_flag=True, help="Train although the checklist says that it will end with an error.")
 @with_output
-def command(config: Path, resume: bool, overwrite: bool, output: Output) -> None:
+def command(config: Path, resume: bool, overwrite: bool, force: bool, output: Output) -> None:
     """Train the system that CONFIG (YAML or JSON) describes, and write it to the config's output folder.
 
     Paths in the config are relative to its folder, the output folder to the current one. `accelerate launch -m
-    interconnected_ai.cli train CONFIG` runs it on several processes.
+    interconnected_ai.cli train CONFIG` runs it on several processes. The checklist of `iai doctor CONFIG` comes first: what
+    will surely fail stops it, warnings do not.
     """
-    settings = RunConfig.from_file(config)
+    settings = with_absolute_paths(RunConfig.from_file(config), config.parent)
     from dataclasses import asdict
 
-    from interconnected_ai.training import process_rank, train_run
+    from interconnected_ai.training import process_rank, refuse_taken_folder, train_run
 
-    result = train_run(_absolute(settings, config.parent), resume=resume, overwrite=overwrite)
+    loaded: dict[str, Any] = {}
+    if process_rank() == 0:
+        refuse_taken_folder(Path(settings.output), resume=resume, overwrite=overwrite)
+        loaded = _checked(settings, force, output)
+    result = train_run(settings, resume=resume, overwrite=overwrite, **loaded)
     if process_rank() != 0:
         return
     rows = [
@@ -47,7 +55,27 @@ def command(config: Path, resume: bool, overwrite: bool, output: Output) -> None
     )
 
 
-def _absolute(settings: RunConfig, folder: Path) -> RunConfig:
+def _checked(settings: RunConfig, force: bool, output: Output) -> dict[str, Any]:
+    """Go through the checklist and tell what is not ok; returns the rows and the encoder, read and loaded for it.
+
+    Raises `ConfigError` with what will surely fail.
+    """
+    from interconnected_ai.branches import Encoder
+    from interconnected_ai.training import checklist, load_splits
+
+    splits = load_splits(settings.data)
+    encoder = Encoder.load(settings.system.base_model_name, max_seq_len=settings.system.max_seq_len)
+    checks = [c for c in checklist(settings, splits=splits, encoder=encoder) if c.name != "output folder free"]
+    found = [check for check in checks if check.state != "ok"]
+    output.say(f"Checklist: {len(checks) - len(found)} of {len(checks)} ok. All of it: iai doctor CONFIG")
+    output.say(*(f"  {check.state}: {check.name}: {check.evidence}. {check.remedy}" for check in found))
+    failing = [f"{check.name}: {check.evidence}. {check.remedy}" for check in found if check.state == "fails"]
+    if failing and not force:
+        raise ConfigError("this run would fail; --force starts it all the same\n" + "\n".join(failing))
+    return {"splits": splits, "encoder": encoder}
+
+
+def with_absolute_paths(settings: RunConfig, folder: Path) -> RunConfig:
     """The config with data paths that do not depend on where it is read from: it is kept in the run's folder."""
     content = settings.to_dict()
     sources = [content["data"]["table"]] if content["data"]["table"] else content["data"]["branches"]

@@ -5,35 +5,59 @@ from interconnected_ai.training.compare import Comparison, compare_answers, comp
 from interconnected_ai.training.data import BranchReport, Rows, Splits, load_splits, read_rows, report_on, split_rows
 from interconnected_ai.training.devices import choose
 from interconnected_ai.training.docstrings import LIBRARIES, docstring_rows
+from interconnected_ai.training.doctor import (
+    Check,
+    Diagnosis,
+    Illness,
+    checklist,
+    diagnose,
+    fixed_config,
+    write_fixed,
+)
 from interconnected_ai.training.epoch import train_epoch
+from interconnected_ai.training.features import FeatureCache
 from interconnected_ai.training.loop import FitResult, fit
 from interconnected_ai.training.metrics import BranchMetrics, auroc, branch_metrics, evaluate, macro_f1
-from interconnected_ai.training.runs import RunResult, process_rank, train_run
+from interconnected_ai.training.report import RunReport, gather_report, missing_sentences, write_report
+from interconnected_ai.training.runs import RunResult, process_rank, refuse_taken_folder, train_run
 
 __all__ = [
     "LIBRARIES",
     "BranchMetrics",
     "BranchReport",
+    "Check",
     "Comparison",
+    "Diagnosis",
+    "FeatureCache",
     "FitResult",
+    "Illness",
     "Rows",
+    "RunReport",
     "RunResult",
     "Splits",
     "auroc",
     "branch_metrics",
     "calibrate",
+    "checklist",
     "choose",
     "compare_answers",
     "compare_systems",
+    "diagnose",
     "docstring_rows",
     "evaluate",
     "fit",
+    "fixed_config",
+    "gather_report",
     "load_splits",
     "macro_f1",
+    "missing_sentences",
     "process_rank",
     "read_rows",
+    "refuse_taken_folder",
     "report_on",
     "split_rows",
     "train_epoch",
     "train_run",
+    "write_fixed",
+    "write_report",
 ]

@@ -33,7 +33,9 @@ from interconnected_ai.training.calibrate import calibrate
 from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder, optimizer_tensors, restore_optimizer
 from interconnected_ai.training.data import Rows
 from interconnected_ai.training.devices import Choice, choose
+from interconnected_ai.training.endings import noting_errors
 from interconnected_ai.training.features import FeatureCache
+from interconnected_ai.training.figures import Drift, learning_figures, routing_figures, validation_figures
 from interconnected_ai.training.loss import GlobalBatch, LossParts, system_loss
 from interconnected_ai.training.metrics import BranchMetrics, branch_metrics, evaluate
 from interconnected_ai.training.monitors import Monitor, open_monitors
@@ -82,7 +84,9 @@ def fit(
         )
     random = torch.random.get_rng_state()
     try:
-        return _Fit(system, train, validation, config, Path(folder)).run(resume=resume)
+        training = _Fit(system, train, validation, config, Path(folder))
+        with noting_errors(Path(folder), lambda: training.step):
+            return training.run(resume=resume)
     finally:
         torch.random.set_rng_state(random)
 
@@ -127,6 +131,8 @@ class _Fit:
         self.model, self.optimizer = self.accelerator.prepare(system, optimizer)
 
         self.step = 0
+        self.highest_loss = -math.inf  # since the last line of the log
+        self.drift = Drift(groups)
         self.best_score, self.best_epoch, self.waited = -math.inf, 0, 0
         self.monitors: list[Monitor] = []
 
@@ -141,6 +147,7 @@ class _Fit:
             self.monitors = open_monitors(self.config.monitors, self.folder, self.config.to_dict(), resume_at=self.step)
             self._say_choices()
         try:
+            self._log_head_start()
             with (
                 self.system.encoder.attention_that_trains_fast(),
                 Progress(self.total_steps, self.step, "training", enabled=self.is_main) as progress,
@@ -209,9 +216,12 @@ class _Fit:
         self.optimizer.step()
         self.optimizer.zero_grad()
         task = self.accelerator.reduce(torch.stack([part.task for part in losses]).sum(), reduction="sum").item()
+        self.highest_loss = max(self.highest_loss, task)
         if self.step % _LOG_EVERY == 0:
             balance = self.accelerator.reduce(torch.stack([part.balance for part in losses]).mean(), reduction="sum")
-            self._log_step(task, balance.item(), norm, output, rows, len(batch) / (time.perf_counter() - started))
+            self._log_step(
+                task, balance.item(), norm, output, rows, batch, len(batch) / (time.perf_counter() - started)
+            )
         return float(task)
 
     def _forward(self, rows: np.ndarray, whole: GlobalBatch) -> tuple[SystemOutput, LossParts]:
@@ -239,16 +249,16 @@ class _Fit:
         """Validation accuracy after an epoch; keeps the weights when the mean over the branches is the best so far."""
         if not len(self.validation):
             self.best_epoch = epoch
+            self._log({**self.drift.figures(), "epoch": float(epoch)})
             return
-        metrics = self._validation_metrics()
-        score = sum(m.accuracy for m in metrics.values()) / len(metrics)
+        figures = validation_figures(self._validation_metrics())
+        score = figures["accuracy/mean"]
         if score > self.best_score:
             self.best_score, self.best_epoch, self.waited = score, epoch, 0
             self._save(best=True)
         else:
             self.waited += 1
-        figures = {f"accuracy/{name}": m.accuracy for name, m in metrics.items()}
-        self._log({**figures, "accuracy/mean": score, "epoch": float(epoch)})
+        self._log({**figures, **self.drift.figures(), "epoch": float(epoch)})
 
     def _validation_metrics(self) -> dict[str, BranchMetrics]:
         system, rows = self.system, self.validation
@@ -432,29 +442,33 @@ class _Fit:
     # Figures
 
     def _log_step(
-        self, task: float, balance: float, norm: Any, output: SystemOutput, rows: np.ndarray, rows_per_second: float
+        self,
+        task: float,
+        balance: float,
+        norm: Any,
+        output: SystemOutput,
+        rows: np.ndarray,
+        batch: np.ndarray,
+        rows_per_second: float,
     ) -> None:
+        """rows: those that `output` answers; batch: the whole batch's, over all processes and parts."""
         figures = {
             "loss/task": task,
+            "loss/highest": self.highest_loss,
             "loss/balance": balance,
             "gradient_norm": float(norm),
             "rows_per_second": rows_per_second,
+            **{f"rate/{group['name']}": group["lr"] for group in self.optimizer.param_groups},
+            **{f"batch_rows/{name}": float((t[batch] >= 0).sum()) for name, t in self.targets.items()},
         }
-        for group in self.optimizer.param_groups:
-            figures[f"rate/{group['name']}"] = group["lr"]
-        for layer, routing in enumerate(output.routings):
-            figures[f"routing/layer{layer}/entropy"] = float(routing.entropy)
-            figures[f"routing/layer{layer}/dead_experts"] = float(len(routing.dead_experts))
-            for expert, share in enumerate(routing.utilization.tolist()):
-                figures[f"routing/layer{layer}/expert{expert}"] = share
-        for name, logits in output.logits.items():
-            targets = self.targets[name][rows].to(logits.device)
-            labelled = targets >= 0
-            if labelled.any():
-                here = logits.detach().float()[labelled]
-                figures[f"train_accuracy/{name}"] = float((here.argmax(-1) == targets[labelled]).double().mean())
-                figures[f"train_loss/{name}"] = float(torch.nn.functional.cross_entropy(here, targets[labelled]))
-        self._log(figures)
+        answers = {name: t[rows] for name, t in self.targets.items()}
+        self._log({**figures, **routing_figures(output.routings), **learning_figures(output.logits, answers)})
+        self.highest_loss = -math.inf
+
+    def _log_head_start(self) -> None:
+        """Validation figures of what adapters and heads learnt alone: epoch 0, which the joint training should better."""
+        if self.step == 0 and self.config.head_start_epochs and len(self.validation):
+            self._log({**validation_figures(self._validation_metrics()), "epoch": 0.0})
 
     def _log(self, figures: Mapping[str, float]) -> None:
         for monitor in self.monitors:

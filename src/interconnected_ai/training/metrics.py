@@ -9,14 +9,20 @@ from torch import Tensor
 from interconnected_ai.branches import InterconnectedAISystem, class_indices, probabilities
 from interconnected_ai.training.data import Rows
 
+_LEAST = 1e-12  # a probability that rounds to zero counts as this
+
 
 @dataclass(frozen=True)
 class BranchMetrics:
-    """One branch on labelled rows: shares of 1. `answered` is the share of rows above the branch's threshold."""
+    """One branch on labelled rows: shares of 1. `answered` is the share of rows above the branch's threshold.
+
+    loss: mean −log of the right class's probability, in nats; ln(num_classes) is guessing.
+    """
 
     num_rows: int
     accuracy: float
     macro_f1: float
+    loss: float
     calibration_error: float
     answered: float
 
@@ -47,6 +53,7 @@ def branch_metrics(table: Tensor, targets: Tensor, *, threshold: float = 0.0) ->
         num_rows=len(targets),
         accuracy=correct.double().mean().item(),
         macro_f1=macro_f1(predicted, targets),
+        loss=-table.gather(-1, targets[:, None]).double().clamp(min=_LEAST).log().mean().item(),
         calibration_error=expected_calibration_error(confidence, correct),
         answered=(confidence >= threshold).double().mean().item(),
     )

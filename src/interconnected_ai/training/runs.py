@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interconnected_ai.branches import Encoder, InterconnectedAISystem
-from interconnected_ai.config import RunConfig
+from interconnected_ai.config import RunConfig, SystemConfig
 from interconnected_ai.errors import ConfigError, StorageError
 from interconnected_ai.storage import atomic_file, is_complete, write_json
 from interconnected_ai.training.data import Splits, load_splits, report_on
@@ -47,11 +47,7 @@ def train_run(
     if is_main:
         _prepare_folder(folder, resume=resume, overwrite=overwrite)
     splits = splits or load_splits(config.data, relative_to=relative_to)
-    named = {spec.name: spec for spec in config.system.branches}
-    specs = [named.get(spec.name, spec) for spec in splits.specs()]
-    if unknown := set(named) - {spec.name for spec in specs}:
-        raise ConfigError(f"system.branches has {sorted(unknown)[0]!r}, for which data names no rows")
-    shape = config.system.with_changes(branches=[spec.to_dict() for spec in specs])
+    shape = shape_for(config, splits)
     system = InterconnectedAISystem.from_config(shape, encoder=encoder, seed=config.training.seed)
     if is_main:
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,6 +62,33 @@ def train_run(
     return RunResult(folder, system, result, test)
 
 
+def shape_for(config: RunConfig, splits: Splits) -> SystemConfig:
+    """The config's system with a branch for each that the data names; its classes are those of `system.branches` or the data's.
+
+    Raises `ConfigError` for a branch without rows, `DataError` for one with a single class.
+    """
+    named = {spec.name: spec for spec in config.system.branches}
+    specs = [named.get(spec.name, spec) for spec in splits.specs()]
+    if unknown := set(named) - {spec.name for spec in specs}:
+        raise ConfigError(f"system.branches has {sorted(unknown)[0]!r}, for which data names no rows")
+    return config.system.with_changes(branches=[spec.to_dict() for spec in specs])
+
+
+def refuse_taken_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Raise `StorageError` when a run's folder is taken and nobody said what to do with what is there. Changes nothing."""
+    if resume and overwrite:
+        raise ConfigError("resume and overwrite exclude each other; choose one")
+    if not folder.exists() or resume or not any(folder.iterdir()):
+        return
+    if not (folder / "run.yaml").is_file():
+        raise StorageError(f"{folder} exists and is no run of ours; choose another output folder")
+    if not overwrite:
+        state = "a finished run" if is_complete(folder / "model") else "an unfinished run"
+        raise StorageError(
+            f"{folder} holds {state}; use --resume to go on with it, --overwrite to drop it, or another output"
+        )
+
+
 def process_rank() -> int:
     """This process's number under `accelerate launch` or torchrun; 0 when it is the only one. The first one writes."""
     return int(os.environ.get("RANK", "0"))
@@ -78,18 +101,9 @@ def write_json_safely(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _prepare_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    if resume and overwrite:
-        raise ConfigError("resume and overwrite exclude each other; choose one")
-    if not folder.exists() or resume or not any(folder.iterdir()):
-        return
-    if not (folder / "run.yaml").is_file():
-        raise StorageError(f"{folder} exists and is no run of ours; choose another output folder")
-    if not overwrite:
-        state = "a finished run" if is_complete(folder / "model") else "an unfinished run"
-        raise StorageError(
-            f"{folder} holds {state}; use --resume to go on with it, --overwrite to drop it, or another output"
-        )
-    shutil.rmtree(folder)
+    refuse_taken_folder(folder, resume=resume, overwrite=overwrite)
+    if overwrite and folder.exists():
+        shutil.rmtree(folder)
 
 
 def _check_same_run(folder: Path, config: RunConfig, *, resume: bool) -> None:

@@ -72,7 +72,7 @@ def test_a_config_without_fault_leaves_with_0(world: Path, tmp_path: Path, capsy
     assert run_main("doctor", str(world / "fresh.yaml")) == 0
     out = capsys.readouterr().out
     assert "encoder frozen" in out
-    assert "topics: 111 rows" in out
+    assert "rows, 3 classes" in out
 
 
 def test_a_config_with_faults_leaves_with_1_and_its_fix_beside_it(
@@ -194,7 +194,7 @@ def test_training_begins_with_the_checklist_and_warnings_do_not_stop_it(
     assert Path(found["run"], "results.json").is_file()
     assert run_main("train", str(path), "--overwrite") == 0
     out = capsys.readouterr().out
-    assert "Checklist: 17 of 19 ok" in out
+    assert "Checklist: 16 of 18 ok" in out
     assert "warning: checkpoints on: the first would come at step 500" in out
 
 

@@ -198,6 +198,19 @@ def test_a_branch_that_some_batches_lack_is_counted(tmp_path: Path) -> None:
     assert "of 6 batches" in check.evidence
 
 
+def test_texts_longer_than_the_encoder_reads_cannot_be_helped_by_a_setting(tmp_path: Path) -> None:
+    long = rows()
+    long = Rows([" ".join([text] * 20) for text in long.texts], long.labels)
+    cut = look(tmp_path, splits(long))["texts fit max_seq_len"]
+    assert cut.settings_to_change == {"system.max_seq_len": 64}  # all the positions that it has
+    asked = config(tmp_path, system__max_seq_len=500)
+    found = checklist(asked, splits=splits(long), encoder=make_encoder(max_seq_len=500))
+    still = next(check for check in found if check.name == "texts fit max_seq_len")
+    assert "more than 64 tokens" in still.evidence
+    assert "no more positions" in still.remedy
+    assert not still.settings_to_change
+
+
 def test_without_a_tokenizer_lengths_are_guessed_from_characters(tmp_path: Path) -> None:
     asked = config(tmp_path, system__base_model_name=str(tmp_path / "nowhere"), system__max_seq_len=4)
     checks = {check.name: check for check in checklist(asked, splits=splits())}

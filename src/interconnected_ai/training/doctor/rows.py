@@ -134,12 +134,13 @@ def _texts_fit(ahead: Ahead) -> Check | None:
     if cut <= limit.CUT_TEXTS.value:
         return Check(name, "ok", told)
     wanted = -(-lengths[int(0.99 * (len(lengths) - 1))] // 8) * 8
-    if ahead.config.system.max_seq_len > longest:
-        return Check(
-            name, "warning", f"{told}; the encoder has no more positions", "choose another encoder, or split the texts"
-        )
-    changes = {"system.max_seq_len": wanted}
-    return Check(name, "warning", told, f"set max_seq_len to {wanted}: 99 % of the texts fit", changes)
+    possible = wanted if ahead.shape is None else ahead.shape.encoder.max_seq_len
+    if possible <= longest:
+        remedy = "the encoder has no more positions: choose another, or split the texts"
+        return Check(name, "warning", told, remedy)
+    changes = {"system.max_seq_len": min(wanted, possible)}
+    remedy = f"set max_seq_len to {min(wanted, possible)}" + (": 99 % of the texts fit" if wanted <= possible else "")
+    return Check(name, "warning", told, remedy, changes)
 
 
 CHECKS: tuple[Callable[[Ahead], Check | None], ...] = (

@@ -132,9 +132,10 @@ def calibration_noise(accuracy: float, num_rows: int, num_bins: int = 15) -> flo
     """The calibration error that perfectly honest confidence shows on so few rows: at most √(2 a (1 − a) B / (π n)).
 
     Each of B bins has an accuracy that is off by √(2 p (1 − p) / (π n_b)) on average; the sum is largest for equal bins
-    (Cauchy–Schwarz). a: accuracy over all rows.
+    (Cauchy–Schwarz). a: accuracy over all rows, by the rule of succession: that all of 30 were right does not make it 1.
     """
-    return sqrt(2 * accuracy * (1 - accuracy) * min(num_bins, num_rows) / (pi * max(1, num_rows)))
+    a = (accuracy * num_rows + 1) / (num_rows + 2)
+    return sqrt(2 * a * (1 - a) * min(num_bins, num_rows) / (pi * max(1, num_rows)))
 
 
 def is_starved(rows: float, batch_rows: float, num_branches: int) -> bool:

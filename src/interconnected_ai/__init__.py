@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from interconnected_ai.branches import DenseSystem, InterconnectedAISystem, Prediction, inference
     from interconnected_ai.config import BranchSpec, RunConfig, SystemConfig, TrainingConfig
     from interconnected_ai.errors import InterconnectedAIError
+    from interconnected_ai.memory import ThreeLevelMemory
     from interconnected_ai.nn import LoRA, LoRALinear, MoELayer, TokenRouter
     from interconnected_ai.planner import Plan, PlanRequest, plan
     from interconnected_ai.training import evaluate, fit, train_epoch
@@ -26,6 +27,7 @@ _ROOMS = {
     "SystemConfig": "config",
     "TrainingConfig": "config",
     "InterconnectedAIError": "errors",
+    "ThreeLevelMemory": "memory",
     "LoRA": "nn",
     "LoRALinear": "nn",
     "MoELayer": "nn",
@@ -51,6 +53,7 @@ __all__ = [
     "Prediction",
     "RunConfig",
     "SystemConfig",
+    "ThreeLevelMemory",
     "TokenRouter",
     "TrainingConfig",
     "__version__",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from os.path import commonprefix
 from typing import Any
 
-from interconnected_ai.memory.places import Kind, kind_in, number_in, number_of, place_of
+from interconnected_ai.memory.places import Kind, number_in, number_of, place_of
 from interconnected_ai.memory.ranking import best_first, bm25, fuse, lend_to_neighbours
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.memory.time_expressions import Window
@@ -73,6 +73,7 @@ _LONGEST_QUERY_TERMS = 64
 _LEAST_LIKENESS = 0.3  # of two words' trigrams, below which they have nothing to do with each other
 _MOST_LIKE = 4  # words of the vocabulary that stand in for one of the question
 _NUM_REFINED = 30
+_NO_NAMES = frozenset({"user", "assistant", "system", "tool"})
 _WINDOW_MESSAGES = 60
 
 
@@ -127,10 +128,10 @@ def _fused(
     known: Mapping[int, tuple[Any, ...]],
     weights: SearchWeights,
 ) -> list[Candidate]:
-    by_words = [number for number in best_first(scores) if number in known]
+    by_words = best_first({number: scores[number] for number in known if number in scores})
     legs = {"words": (1.0, [n for n in by_words if not known[n][1]]), "replies": (weights.reply, [n for n in by_words if known[n][1]])}
     if dense:
-        by_vector = [number for number in best_first(dense) if number in known]
+        by_vector = best_first({number: score for number, score in dense.items() if number in known})
         legs["vectors"] = (weights.vectors, [n for n in by_vector if not known[n][1]])
         legs["reply vectors"] = (weights.vectors * weights.reply, [n for n in by_vector if known[n][1]])
     if fact_sources:
@@ -146,7 +147,7 @@ def _fused(
     return [Candidate(*known[n][:5], score=fused[n], legs=tuple(found_by[n])) for n in best_first(fused)]
 
 
-def _affordable(postings: dict[str, Mapping[int, int]]) -> dict[str, Mapping[int, int]]:
+def _affordable(postings: dict[str, list[int]]) -> dict[str, list[int]]:
     """The rarest terms, as many as can be scored in time."""
     ordered = sorted(postings, key=lambda term: len(postings[term]))
     kept, total = {}, 0
@@ -161,9 +162,9 @@ def _affordable(postings: dict[str, Mapping[int, int]]) -> dict[str, Mapping[int
 def _sorted_by_kind(scores: Mapping[int, float]) -> Hits:
     hits = Hits()
     for entry, score in scores.items():
-        kind = kind_in(entry)
+        kind = (entry >> 8) & 3  # `kind_in`, written out: this is asked for every hit
         if kind <= Kind.REPLY:
-            hits.messages[number_in(entry)] = score
+            hits.messages[entry >> 10] = score
         elif kind == Kind.SUMMARY:
             hits.summaries[place_of(number_in(entry))] = score
         else:
@@ -222,11 +223,11 @@ def _favour_the_named(
     scores: Mapping[int, float], known: Mapping[int, tuple[Any, ...]], query: str, extra: float
 ) -> dict[int, float]:
     """"What did Caroline say": what Caroline said counts more. Only for roles that are names of speakers."""
-    asked = set(words(query))
     roles = {row[4] for row in known.values()}
-    named = {role for role in roles if asked & set(words(role))} - {"user", "assistant", "system", "tool"}
-    if not named or not extra:
+    if not extra or roles <= _NO_NAMES:
         return dict(scores)
+    asked = set(words(query))
+    named = {role for role in roles - _NO_NAMES if asked & set(words(role))}
     return {
         number: score * (1 + extra) if number in known and known[number][4] in named else score
         for number, score in scores.items()

@@ -3,8 +3,7 @@
 import os
 import sqlite3
 import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
@@ -22,7 +21,7 @@ _PAGE_CACHE_KIB = 4096
 
 # Terms carry their session in front, so a session's entries lie together and nothing of another one is read or counted.
 _INDEX = (
-    "CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5(terms, tokenize = \"ascii tokenchars '_'\", detail = 'full')",
+    "CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5(terms, tokenize = \"ascii tokenchars '_'\", detail = 'none')",
     """CREATE TABLE IF NOT EXISTS vectors (
         serial INTEGER PRIMARY KEY AUTOINCREMENT, session INTEGER NOT NULL, number INTEGER NOT NULL, part INTEGER NOT NULL,
         data BLOB NOT NULL, UNIQUE (number, part))""",
@@ -103,7 +102,7 @@ class SQLiteStore(Store):
         """See `Store`."""
         rows.many(
             "INSERT INTO search (rowid, terms) VALUES (?, ?)",
-            ((entry, " ".join(f"{_mark(entry)}{term}" for term in terms)) for entry, terms in entries),
+            ((entry, _marked(f"{entry >> 40}_", terms)) for entry, terms in entries),
         )
 
     def remove_terms(self, rows: Any, entries: Iterable[int]) -> None:
@@ -114,14 +113,13 @@ class SQLiteStore(Store):
         """See `Store`."""
         rows.run("DELETE FROM search")
 
-    def postings(self, rows: Any, session: int, terms: Sequence[str]) -> dict[str, Mapping[int, int]]:
+    def postings(self, rows: Any, session: int, terms: Sequence[str]) -> dict[str, list[int]]:
         """See `Store`."""
-        mark = f"{session}_"
-        found = {}
+        mark, found = f"{session}_", {}
         for term in terms:
             entries = rows.all("SELECT doc FROM temp.instances WHERE term = ?", mark + term)
             if entries:
-                found[term] = Counter(map(_first, entries))
+                found[term] = list(map(_first, entries))
         return found
 
     def vocabulary(self, rows: Any, session: int) -> Iterator[str]:
@@ -275,8 +273,10 @@ class SQLiteStore(Store):
             self._writing = threading.RLock()
 
 
-def _mark(entry: int) -> str:
-    return f"{entry >> 40}_"
+def _marked(mark: str, terms: Sequence[str]) -> str:
+    """Terms with their session in front, each once."""
+    once = dict.fromkeys(terms)
+    return mark + f" {mark}".join(once) if once else ""
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:

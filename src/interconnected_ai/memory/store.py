@@ -1,7 +1,7 @@
 """Where a memory is kept: what a store must be able to do. The SQL of the rooms above runs on every store alike."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -57,8 +57,8 @@ class Store(ABC):
         """Empty the index."""
 
     @abstractmethod
-    def postings(self, rows: Rows, session: int, terms: Sequence[str]) -> dict[str, Mapping[int, int]]:
-        """For each term that stands in the session: its entries, and how often it stands in each."""
+    def postings(self, rows: Rows, session: int, terms: Sequence[str]) -> dict[str, list[int]]:
+        """For each term that stands in the session: the entries that have it."""
 
     @abstractmethod
     def vocabulary(self, rows: Rows, session: int) -> Iterator[str]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from interconnected_ai.memory.records import Fact, Message, Summary
 
@@ -84,4 +85,9 @@ def summary_line(summary: Summary) -> str:
 
 def day_of(time: float) -> str:
     """2024-03-01, in UTC."""
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d")
+    return _day(int(time // 86_400))
+
+
+@lru_cache(maxsize=4096)
+def _day(number: int) -> str:
+    return datetime.fromtimestamp(number * 86_400, UTC).date().isoformat()

@@ -39,18 +39,16 @@ class Parts:
         lines = [*self._section(self.words.pinned, self.pins), *self._section(self.words.facts, self.facts)]
         lines += self._section(self.words.timeline, [summary_line(summary) for _, summary in self.timeline])
         lines += self._section(self.words.evidence, list(message_lines([(m, shown) for _, m, shown in self.evidence])))
-        if lines and self.has_frame:
-            lines.insert(0, self.words.preface)
         return "\n".join(lines)
 
     def text(self) -> str:
         """The block and the last messages, all as quotations."""
         last = self._section(self.words.last, list(message_lines(self.last)))
-        return "\n".join(part for part in (self.block(), "\n".join(last)) if part)
+        return self._framed("\n".join(part for part in (self.block(), *last) if part))
 
     def messages(self) -> tuple[dict[str, str], ...]:
         """The block as one user message, then the last messages. Whatever the log calls system comes as a quotation."""
-        block = self.block()
+        block = self._framed(self.block())
         shown = [{"role": "user", "content": block}] if block else []
         return (*shown, *(_as_turn(message, said) for message, said in self.last))
 
@@ -68,6 +66,9 @@ class Parts:
             self.has_frame = False
             return True
         return False
+
+    def _framed(self, text: str) -> str:
+        return f"{self.words.preface}\n{text}" if text and self.has_frame else text
 
     def _section(self, title: str, lines: list[str]) -> list[str]:
         return [title, *lines] if lines and self.has_frame else lines

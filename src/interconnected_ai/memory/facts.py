@@ -77,35 +77,45 @@ def sentence_of(fact: Fact) -> str:
 
 
 def _write(store: Store, rows: Rows, session: int, source: int, time: float, statement: Statement) -> int:
+    """Write one statement; 0 when it is known."""
     about = rows.all(
-        "SELECT number, relation, value, superseded_by, time FROM facts WHERE session = ? AND subject = ? AND relation IN (?, ?)",
-        session,
-        statement.subject,
-        statement.relation,
-        opposite_of(statement.relation) or statement.relation,
-    )
+        "SELECT number, relation, value, time FROM facts WHERE session = ? AND subject = ? AND relation IN (?, ?) "
+        "AND superseded_by IS NULL",
+        session, statement.subject, statement.relation, opposite_of(statement.relation) or statement.relation,
+    )  # fmt: skip
     value = normalize(statement.value)
-    current = [row for row in about if row[3] is None]
-    if any(row[1] == statement.relation and normalize(row[2]) == value for row in current):
+    if any(relation == statement.relation and normalize(old) == value for _, relation, old, _ in about):
         return 0
-    replaced = [
-        row[0]
-        for row in current
-        if (statement.is_single and row[1] == statement.relation) or (row[1] != statement.relation and _alike(row[2], value))
+    against = [
+        (number, when)
+        for number, relation, old, when in about
+        if (statement.is_single and relation == statement.relation) or (relation != statement.relation and _alike(old, value))
     ]
+    older = [number for number, when in against if when <= time]
+    newer = [number for number, when in against if when > time]  # told late: it is the old that was told now
+    number = _insert(store, rows, session, source, time, statement, older, newer)
+    for old in older:
+        rows.run("UPDATE facts SET superseded_by = ? WHERE number = ?", number, old)
+    for successor in newer[-1:]:
+        found = rows.one("SELECT contradicts FROM facts WHERE number = ?", successor)
+        links = [*json.loads(found[0] if found else "[]"), number]
+        rows.run("UPDATE facts SET contradicts = ? WHERE number = ?", json.dumps(links), successor)
+    return 1
+
+
+def _insert(
+    store: Store, rows: Rows, session: int, source: int, time: float, statement: Statement, older: list[int], newer: list[int]
+) -> int:
     words = terms(f"{statement.subject} {statement.relation} {statement.value}")
     inserted = rows.all(
-        "INSERT INTO facts (session, subject, relation, value, kind, time, source, num_words, contradicts) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+        "INSERT INTO facts (session, subject, relation, value, kind, time, source, num_words, superseded_by, contradicts) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
         session, statement.subject, statement.relation, statement.value, statement.kind, time, source, words.num_words,
-        json.dumps(replaced),
+        newer[-1] if newer else None, json.dumps(older),
     )  # fmt: skip
     number = int(inserted[0][0])
-    for old in replaced:
-        rows.run("UPDATE facts SET superseded_by = ? WHERE number = ?", number, old)
-    entry = entry_of(number_of(session, place_of(number)), Kind.FACT, words.num_words)
-    store.add_terms(rows, [(entry, words.terms)])
-    return 1
+    store.add_terms(rows, [(entry_of(number_of(session, place_of(number)), Kind.FACT, words.num_words), words.terms)])
+    return number
 
 
 def _alike(old: str, value: str) -> bool:

@@ -27,15 +27,16 @@ class Boundaries:
         """The level of a place."""
         return "long" if place <= self.long_upto else "stale" if place <= self.stale_upto else "current"
 
+    def save(self, rows: Rows) -> None:
+        """Write them down."""
+        rows.run(
+            "UPDATE sessions SET current_tokens = ?, stale_tokens = ?, long_tokens = ?, stale_upto = ?, long_upto = ? "
+            "WHERE number = ?",
+            self.current_tokens, self.stale_tokens, self.long_tokens, self.stale_upto, self.long_upto, self.session,
+        )  # fmt: skip
+
 
 BOUNDARY_COLUMNS = "number, current_tokens, stale_tokens, long_tokens, stale_upto, long_upto"
-
-
-def read_boundaries(rows: Rows, session: int) -> Boundaries:
-    """The levels of a session as they stand."""
-    row = rows.one(f"SELECT {BOUNDARY_COLUMNS} FROM sessions WHERE number = ?", session)
-    assert row is not None, "a session that has a number has a row"
-    return Boundaries(*row)
 
 
 def settle(rows: Rows, levels: Boundaries, capacities: Capacities) -> bool:
@@ -49,11 +50,7 @@ def settle(rows: Rows, levels: Boundaries, capacities: Capacities) -> bool:
     if moved and levels.long_tokens > capacities.long_tokens:
         want(rows, "merge", levels.session)
     if moved:
-        rows.run(
-            "UPDATE sessions SET current_tokens = ?, stale_tokens = ?, long_tokens = ?, stale_upto = ?, long_upto = ? "
-            "WHERE number = ?",
-            levels.current_tokens, levels.stale_tokens, levels.long_tokens, levels.stale_upto, levels.long_upto, levels.session,
-        )  # fmt: skip
+        levels.save(rows)
     return moved
 
 

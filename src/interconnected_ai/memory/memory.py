@@ -143,11 +143,13 @@ class ThreeLevelMemory:
 
         Raises `ConfigError` when all pins together would take more than 1,000 tokens.
         """
+        return self._pin(text, session, user, clock.time())
+
+    def _pin(self, text: str, session: str | None, user: str, moment: float) -> Pin:
         check_name("user", user)
         check_text("text", text)
         if not text.strip():
             raise ConfigError("an empty text cannot be pinned")
-        moment = clock.time()
         with self.store.write() as rows:
             number = session_number(rows, user, session, create=True) if session is not None else None
             pinned = [pin.text for pin in _pins(rows, user, session)]
@@ -186,6 +188,7 @@ class ThreeLevelMemory:
             chosen = bool(ids) or before is not None or containing is not None
             if chosen or pin is None:
                 for number in session_numbers(rows, owner, session):
+                    self.store.lock(rows, number)
                     if chosen:
                         numbers = self._chosen(rows, number, ids, before, containing)
                         erasure.remove_messages(self.store, rows, number, numbers, removed)
@@ -437,6 +440,8 @@ class ThreeLevelMemory:
 
     def _append_all(self, batch: Sequence[tuple[str, str, NewMessage]], counts: dict[str, int]) -> None:
         with self.store.write() as rows:
+            for user, session in sorted({(user, session) for user, session, _ in batch}):
+                self.store.lock(rows, session_number(rows, user, session, create=True))
             for user, session, message in batch:
                 _, added = append(self.store, rows, user, session, message, self.capacities, self._kinds())
                 counts["messages" if added else "present"] += 1
@@ -445,7 +450,7 @@ class ThreeLevelMemory:
         session = row.get("session")
         if any(pin.text == row["pin"] and pin.session == session for pin in self.pins(user=user)):
             return False
-        self.pin(row["pin"], session=session, user=user)
+        self._pin(row["pin"], session, user, as_seconds(row.get("time"), clock.time()))
         return True
 
     def _chosen(

@@ -2,9 +2,8 @@
 
 from interconnected_ai.memory.erasure import note_vector_removal
 from interconnected_ai.memory.jobs import want
-from interconnected_ai.memory.levels import read_boundaries, settle
+from interconnected_ai.memory.levels import Boundaries, settle
 from interconnected_ai.memory.log import message_entry, messages_after, new_message
-from interconnected_ai.memory.places import place_of
 from interconnected_ai.memory.records import Capacities
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.text import analyzer_signature
@@ -18,13 +17,16 @@ def rebuild(store: Store, rows: Rows, capacities: Capacities, count_tokens: Coun
 
     Returns how many messages were read.
     """
+    sessions = [number for (number,) in rows.all("SELECT number FROM sessions ORDER BY number")]
+    for session in sessions:
+        store.lock(rows, session)
     for table in ("summaries", "facts", "jobs", "vectors"):
         rows.run(f"DELETE FROM {table}")
     rows.run("DELETE FROM meta WHERE name IN ('vector_dimension', 'vector_model')")
     note_vector_removal(rows)
     store.clear_terms(rows)
     num_messages = 0
-    for (session,) in rows.all("SELECT number FROM sessions ORDER BY number"):
+    for session in sessions:
         num_messages += _index_again(store, rows, session, count_tokens)
         _levels_again(rows, session, capacities)
         for kind in ("facts", "embed") if embeds else ("facts",):
@@ -54,18 +56,18 @@ def _index_again(store: Store, rows: Rows, session: int, count_tokens: CountToke
         num_messages += len(messages)
         if len(messages) < _AT_ONCE:
             return num_messages
-        place = place_of(messages[-1].number)
+        place = messages[-1].place
 
 
 def _levels_again(rows: Rows, session: int, capacities: Capacities) -> None:
-    """All messages stand in current again, and overflow from there."""
-    sums = rows.one(
-        "SELECT count(*), coalesce(sum(num_words), 0), coalesce(sum(num_tokens), 0) FROM messages WHERE session = ?", session
-    )
-    assert sums is not None, "a sum is always one row"
+    """Let the messages overflow one after the other, as they did when they were added."""
+    sizes = rows.all("SELECT num_tokens, num_words FROM messages WHERE session = ? ORDER BY number", session)
     rows.run(
-        "UPDATE sessions SET num_messages = ?, num_words = ?, current_tokens = ?, stale_tokens = 0, long_tokens = 0, "
-        "stale_upto = 0, long_upto = 0, facts_upto = 0 WHERE number = ?",
-        *(int(value) for value in sums), session,
+        "UPDATE sessions SET num_messages = ?, num_words = ?, facts_upto = 0 WHERE number = ?",
+        len(sizes), sum(num_words for _, num_words in sizes), session,
     )  # fmt: skip
-    settle(rows, read_boundaries(rows, session), capacities)
+    levels = Boundaries(session, 0, 0, 0, 0, 0)
+    for num_tokens, _ in sizes:
+        levels.current_tokens += num_tokens
+        settle(rows, levels, capacities)
+    levels.save(rows)

@@ -7,7 +7,7 @@ from os.path import commonprefix
 from typing import Any
 
 from interconnected_ai.memory.places import Kind, number_in, number_of, place_of
-from interconnected_ai.memory.ranking import best_first, bm25, fuse, lend_to_neighbours
+from interconnected_ai.memory.ranking import K1, B, best_first, bm25, fuse, lend_to_neighbours
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.memory.time_expressions import Window
 from interconnected_ai.text import terms, words
@@ -20,20 +20,20 @@ class SearchWeights:
     reply: of what assistants said, against what users said. stem: of a Russian stem beside its dictionary form.
     neighbour, reach: what share of its score a message lends to those beside it, and how far. speaker: added to the share
     of 1 for messages of somebody whom the question names. facts, time, vectors: legs against the words' leg of 1.
-    closeness: what a word in the question's very form adds, beside its stem, in `search`. k1, b: of BM25, as Anserini has them.
+    closeness: what a word in the question's very form adds, beside its stem, in `search`. k1, b: of BM25.
     """
 
-    reply: float = 0.4
+    reply: float = 0.3
     stem: float = 0.5
     neighbour: float = 0.6
-    reach: int = 2
+    reach: int = 3
     speaker: float = 0.5
     facts: float = 0.3
     time: float = 0.5
     vectors: float = 0.8
     closeness: float = 2.0
-    k1: float = 0.9
-    b: float = 0.4
+    k1: float = K1
+    b: float = B
 
 
 @dataclass(frozen=True, slots=True)

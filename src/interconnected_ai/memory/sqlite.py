@@ -98,6 +98,9 @@ class SQLiteStore(Store):
                     connection.execute("ROLLBACK")  # nothing was written: this only ends the reading
                 self._idle.append(connection)
 
+    def lock(self, rows: Any, session: int) -> None:
+        """See `Store`. Nothing to do: there is one writer at a time."""
+
     def add_terms(self, rows: Any, entries: Iterable[tuple[int, Sequence[str]]]) -> None:
         """See `Store`."""
         rows.many(

@@ -45,6 +45,10 @@ class Store(ABC):
         """A transaction that reads: it sees one state from beginning to end, and waits for no writer."""
 
     @abstractmethod
+    def lock(self, rows: Rows, session: int) -> None:
+        """Keep other writers away from a session until this transaction ends. First of all, so that no two wait for each other."""
+
+    @abstractmethod
     def add_terms(self, rows: Rows, entries: Iterable[tuple[int, Sequence[str]]]) -> None:
         """Put terms of entries (see `places`) into the index."""
 

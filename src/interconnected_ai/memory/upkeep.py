@@ -114,6 +114,7 @@ class Upkeep:
             texts[pair : pair + 2] = [text]
         merges = [(group, text) for group, text in zip(groups, texts, strict=True) if len(group) > 1]
         with self.store.write() as rows:
+            self.store.lock(rows, job.session)
             if not finish(rows, job):
                 return
             for group, text in merges:
@@ -122,6 +123,7 @@ class Upkeep:
     def _write_summary(self, job: Job, summary: Summary, text: str, method: str) -> None:
         found = terms(text)
         with self.store.write() as rows:
+            self.store.lock(rows, job.session)
             if not finish(rows, job):
                 return
             drop_summary_terms(self.store, rows, job.session, summary.number)
@@ -203,6 +205,7 @@ class Upkeep:
             ]
             is_last = len(fresh) < _MESSAGES_AT_ONCE
             with self.store.write() as rows:
+                self.store.lock(rows, job.session)
                 if is_last and not finish(rows, job):
                     return
                 # only if nobody else read them meanwhile: two workers must not write the same facts
@@ -255,6 +258,7 @@ class Upkeep:
             parts = [(number, part, text) for number, content in waiting for part, text in enumerate(parts_of(content) or [" "])]
             vectors = unit_rows(model([text for _, _, text in parts]), len(parts), dimension, model.model_id)
             with self.store.write() as rows:
+                self.store.lock(rows, job.session)
                 remember_dimension(rows, vectors.shape[1])
                 there = self._still_there(rows, {number for number, _, _ in parts})
                 made = zip(parts, vectors, strict=True)

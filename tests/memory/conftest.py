@@ -1,5 +1,7 @@
 """Both stores for one suite: every test that takes `store_at` runs on SQLite and on a real PostgreSQL."""
 
+import os
+import signal
 import tempfile
 import uuid
 import warnings
@@ -7,12 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from conftest_memory import MakeMemory, count_words
+
 from interconnected_ai.memory import SQLiteStore, ThreeLevelMemory
 
 pytest.importorskip("Stemmer", reason='needs the extra "memory"')
 pytest.importorskip("pymorphy3", reason='needs the extra "memory"')
+
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
@@ -26,6 +29,7 @@ def postgres_server() -> Iterator[str]:
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         connection.execute("CREATE EXTENSION vector")
     yield server.get_uri()
+    os.kill(server.get_pid(), signal.SIGQUIT)  # at once: what stands there is thrown away
     server.cleanup()
 
 
@@ -36,7 +40,9 @@ def own_schema(address: str) -> str:
     schema = f"m{uuid.uuid4().hex[:12]}"
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {schema}")
-    return f"{address}{'&' if '?' in address else '?'}options=-csearch_path%3D{schema},public"
+    return (
+        f"{address}{'&' if '?' in address else '?'}options=-csearch_path%3D{schema},public%20-csynchronous_commit%3Doff"
+    )
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

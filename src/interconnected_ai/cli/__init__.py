@@ -21,6 +21,7 @@ VERBS = {
     "compare": "Is run B better than run A? Paired tests on the same rows.",
     "report": "One page of a run: curves, use of the experts, confusion, calibration, cost.",
     "plan": "Size, price and compare systems before they are built.",
+    "memory": "Search a memory, see what a model would be given, import, export, forget.",
     "bench": "Measure the numbers that the README quotes.",
 }
 

@@ -16,8 +16,8 @@ _CHARS_READ = 40_000  # of one message
 _LEAST_TOKENS = 24  # below this, a sentence would have to be cut
 
 _DECISION = re.compile(
-    r"\b(?:decid\w+|agreed?|must|will|should|need to|plan\w*|deadline|promis\w+|remember|always|never|important|instead|chose\w*|"
-    r"because|result\w*|finally|прошу|реши\w+|договор\w+|нужно|надо|долж\w+|будет|будем|буду|план\w*|срок\w*|обеща\w+|запомн\w+|"
+    r"\b(?:decid\w+|agreed?|must|will|should|need to|plan\w*|deadline|promis\w+|remember|always|never|important|instead|"
+    r"chose\w*|because|result\w*|finally|прошу|реши\w+|договор\w+|нужно|надо|долж\w+|будет|будем|буду|план\w*|срок\w*|обеща\w+|запомн\w+|"
     r"всегда|никогда|важно|вместо|выбра\w+|потому|итог\w*|наконец)\b",
     re.IGNORECASE,
 )

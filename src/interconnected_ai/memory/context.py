@@ -199,19 +199,20 @@ def _add_facts(parts: Parts, room: _Room, rows: Rows, session: int, hits: Hits, 
     if most <= 0:
         return
     found = best_first(hits.facts, _NUM_FOUND_FACTS)
-    standing = [n for (n,) in rows.all(
-        "SELECT number FROM facts WHERE session = ? AND kind = 'instruction' AND superseded_by IS NULL ORDER BY number DESC LIMIT ?",
-        session, _NUM_RECENT_FACTS)]  # fmt: skip
-    recent = [n for (n,) in rows.all(
-        "SELECT number FROM facts WHERE session = ? AND superseded_by IS NULL ORDER BY number DESC LIMIT ?",
-        session, _NUM_RECENT_FACTS)]  # fmt: skip
+    held = "SELECT number FROM facts WHERE session = ? AND superseded_by IS NULL"
+    newest = "ORDER BY number DESC LIMIT ?"
+    standing = [n for (n,) in rows.all(f"{held} AND kind = 'instruction' {newest}", session, _NUM_RECENT_FACTS)]
+    recent = [n for (n,) in rows.all(f"{held} {newest}", session, _NUM_RECENT_FACTS)]
     wanted = list(dict.fromkeys([*standing[: _NUM_RECENT_FACTS // 2], *found, *recent, *standing]))
     if not wanted:
         return
     facts = {fact.number: fact for fact in read_facts(rows, session, numbers=wanted)}
     chosen = [facts[number] for number in wanted if number in facts]
     old = _values_of(rows, session, chosen)
-    lines = {fact.number: fact_line(fact, ", ".join(old[n] for n in fact.contradicts if n in old), parts.words) for fact in chosen}
+    lines = {
+        fact.number: fact_line(fact, ", ".join(old[n] for n in fact.contradicts if n in old), parts.words)
+        for fact in chosen
+    }
     kept = set(room.fill(lines.values(), most - order.count_tokens(parts.words.facts)))
     parts.facts = [lines[f.number] for f in sorted(chosen, key=lambda f: (f.time, f.number)) if lines[f.number] in kept]
 
@@ -262,7 +263,9 @@ def _add_evidence(parts: Parts, room: _Room, rows: Rows, found: Sequence[Candida
     packed, too_long = _pack(found, room)
     excerpted = too_long[:_MOST_EXCERPTS]
     messages = read_messages(rows, [c.number for c in (*packed, *excerpted)])
-    shown = [(rank, messages[c.number], messages[c.number].content) for rank, c in enumerate(packed) if c.number in messages]
+    shown = [
+        (rank, messages[c.number], messages[c.number].content) for rank, c in enumerate(packed) if c.number in messages
+    ]
     for rank, candidate in enumerate(excerpted, start=len(packed)):
         if candidate.number in messages and room.left > 4 * _LINE_TOKENS:
             text = _excerpt(messages[candidate.number], order, min(room.left, order.budget_tokens // 8), parts.words)
@@ -309,5 +312,3 @@ def _as_turn(message: Message, shown: str) -> dict[str, str]:
     if role in ("user", "assistant"):
         return {"role": role, "content": shown}
     return {"role": "user", "content": quoted(shown, f"{message.role}: ")}
-
-

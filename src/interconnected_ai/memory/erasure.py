@@ -73,7 +73,8 @@ def count_levels(rows: Rows, session: int) -> None:
     )  # fmt: skip
     assert sums is not None, "a sum is always one row"
     rows.run(
-        "UPDATE sessions SET num_messages = ?, num_words = ?, current_tokens = ?, stale_tokens = ?, long_tokens = ? WHERE number = ?",
+        "UPDATE sessions SET num_messages = ?, num_words = ?, current_tokens = ?, stale_tokens = ?, long_tokens = ? "
+        "WHERE number = ?",
         *(int(value) for value in sums), session,
     )  # fmt: skip
 
@@ -93,7 +94,8 @@ def _summaries_anew(store: Store, rows: Rows, session: int, places: Sequence[int
             continue
         drop_summary_terms(store, rows, session, summary.number)
         left = rows.one(
-            "SELECT count(*), coalesce(sum(num_tokens), 0), min(time), max(time) FROM messages WHERE number >= ? AND number <= ?",
+            "SELECT count(*), coalesce(sum(num_tokens), 0), min(time), max(time) FROM messages "
+            "WHERE number >= ? AND number <= ?",
             number_of(session, summary.first_place), number_of(session, summary.last_place),
         )  # fmt: skip
         assert left is not None, "a count is always one row"

@@ -106,9 +106,15 @@ _RULES = (
     _rule("has", rf"(?<![\w-])у меня есть {_VALUE}"),
 )  # fmt: skip
 # "my favourite film is …", "my dog is called …": the relation holds what it is about.
-_FAVOURITE = re.compile(rf"\bmy (?:all-time )?favou?rite (?P<what>[\w ]{{2,30}}?)(?:'s| is| are) {_VALUE}", re.IGNORECASE)
-_FAVOURITE_RU = re.compile(rf"(?<![\w-])мо[йяеёи]+ любим\w+ (?P<what>[а-яё ]{{2,30}}?)\s*(?:[-–—]|это|\bназывается)\s*{_VALUE}", re.IGNORECASE)
-_CALLED = re.compile(rf"(?i:\bmy (?P<who>{'|'.join(_KIN.split())})(?:'s name is| is (?:called|named)|,? named)\s+){_NAMED}")
+_FAVOURITE = re.compile(
+    rf"\bmy (?:all-time )?favou?rite (?P<what>[\w ]{{2,30}}?)(?:'s| is| are) {_VALUE}", re.IGNORECASE
+)
+_FAVOURITE_RU = re.compile(
+    rf"(?<![\w-])мо[йяеёи]+ любим\w+ (?P<what>[а-яё ]{{2,30}}?)\s*(?:[-–—]|это|\bназывается)\s*{_VALUE}", re.IGNORECASE
+)
+_CALLED = re.compile(
+    rf"(?i:\bmy (?P<who>{'|'.join(_KIN.split())})(?:'s name is| is (?:called|named)|,? named)\s+){_NAMED}"
+)
 _CALLED_RU = re.compile(rf"(?i:(?<![\w-])мо\w+ (?P<who>{'|'.join(_KIN_RU.split())}) (?:зовут|называется)\s+){_NAMED}")
 _EMPTY_VALUES = frozenset("it that this them him her you to do so one не это его её ее их тебя вас так".split())
 _OPPOSITES = {"likes": "dislikes", "dislikes": "likes"}

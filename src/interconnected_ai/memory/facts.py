@@ -15,9 +15,7 @@ _COLUMNS = "f.number, s.user_name, s.name, f.subject, f.relation, f.value, f.kin
 _FROM = "FROM facts f JOIN sessions s ON s.number = f.session JOIN messages m ON m.number = f.source"
 
 
-def write_facts(
-    store: Store, rows: Rows, session: int, found: Iterable[tuple[int, float, Statement]]
-) -> int:
+def write_facts(store: Store, rows: Rows, session: int, found: Iterable[tuple[int, float, Statement]]) -> int:
     """Write statements of messages, (message number, time, statement), oldest first; how many were new.
 
     The same said again changes nothing. A single-valued relation with another value supersedes the older one; so does the
@@ -64,7 +62,9 @@ def statement_of(given: Any, subject: str) -> Statement:
     read = given.get if isinstance(given, dict) else lambda key, default=None: getattr(given, key, default)
     relation, value = read("relation"), read("value")
     if not (isinstance(relation, str) and relation.strip() and isinstance(value, str) and value.strip()):
-        raise DataError(f"extract returned {given!r}; needed are mappings or records with relation and value, both text")
+        raise DataError(
+            f"extract returned {given!r}; needed are mappings or records with relation and value, both text"
+        )
     kind = read("kind") or "fact"
     return Statement(read("subject") or subject, relation.strip(), value.strip(), str(kind), bool(read("is_single")))
 
@@ -89,7 +89,8 @@ def _write(store: Store, rows: Rows, session: int, source: int, time: float, sta
     against = [
         (number, when)
         for number, relation, old, when in about
-        if (statement.is_single and relation == statement.relation) or (relation != statement.relation and _alike(old, value))
+        if (statement.is_single and relation == statement.relation)
+        or (relation != statement.relation and _alike(old, value))
     ]
     older = [number for number, when in against if when <= time]
     newer = [number for number, when in against if when > time]  # told late: it is the old that was told now
@@ -104,7 +105,14 @@ def _write(store: Store, rows: Rows, session: int, source: int, time: float, sta
 
 
 def _insert(
-    store: Store, rows: Rows, session: int, source: int, time: float, statement: Statement, older: list[int], newer: list[int]
+    store: Store,
+    rows: Rows,
+    session: int,
+    source: int,
+    time: float,
+    statement: Statement,
+    older: list[int],
+    newer: list[int],
 ) -> int:
     words = terms(f"{statement.subject} {statement.relation} {statement.value}")
     inserted = rows.all(
@@ -125,10 +133,12 @@ def _alike(old: str, value: str) -> bool:
 
 
 def _drop_links(rows: Rows, session: int, gone: set[int]) -> None:
-    for number, links in rows.all("SELECT number, contradicts FROM facts WHERE session = ? AND contradicts <> '[]'", session):
+    for number, links in rows.all(
+        "SELECT number, contradicts FROM facts WHERE session = ? AND contradicts <> '[]'", session
+    ):
         left = [link for link in json.loads(links) if link not in gone]
         rows.run("UPDATE facts SET contradicts = ? WHERE number = ?", json.dumps(left), number)
 
 
 def _fact(row: tuple[Any, ...]) -> Fact:
-    return Fact(*row[:-1], contradicts=tuple(json.loads(row[-1])))
+    return Fact(*(*row[:-1], tuple(json.loads(row[-1]))))

@@ -45,7 +45,9 @@ def want(rows: Rows, kind: str, session: int, target: int = 0) -> None:
     )  # fmt: skip
 
 
-def take(store: Store, owner: str, kinds: tuple[str, ...], now: float, lease_seconds: float = LEASE_SECONDS) -> Job | None:
+def take(
+    store: Store, owner: str, kinds: tuple[str, ...], now: float, lease_seconds: float = LEASE_SECONDS
+) -> Job | None:
     """Lease the next job of these kinds that is due and that nobody holds; None when there is none."""
     marks = ", ".join("?" * len(kinds))
     with store.read() as rows:  # most looks find nothing, and need no writing
@@ -62,7 +64,7 @@ def take(store: Store, owner: str, kinds: tuple[str, ...], now: float, lease_sec
             f"ORDER BY number LIMIT 1{store.skip_locked}) RETURNING number, kind, session, target, wanted, attempts",
             now + lease_seconds, owner, now, now, MAX_ATTEMPTS, *kinds,
         )  # fmt: skip
-    return Job(*found[0], owner=owner) if found else None
+    return Job(*(*found[0], owner)) if found else None
 
 
 def finish(rows: Rows, job: Job) -> bool:
@@ -72,9 +74,7 @@ def finish(rows: Rows, job: Job) -> bool:
     """
     if rows.run("DELETE FROM jobs WHERE number = ? AND owner = ? AND wanted = ?", job.number, job.owner, job.wanted):
         return True
-    rows.run(
-        "UPDATE jobs SET leased_until = 0, attempts = 0 WHERE number = ? AND owner = ?", job.number, job.owner
-    )
+    rows.run("UPDATE jobs SET leased_until = 0, attempts = 0 WHERE number = ? AND owner = ?", job.number, job.owner)
     return False
 
 

@@ -101,8 +101,8 @@ def _current_to_stale(rows: Rows, levels: Boundaries, capacities: Capacities) ->
 def _new_summary(rows: Rows, session: int, stretch: list[tuple[int, int, float]]) -> None:
     times = [time for _, _, time in stretch]
     made = rows.all(
-        "INSERT INTO summaries (session, level, first_place, last_place, first_time, last_time, source_tokens, text, num_tokens, "
-        "num_words, method) VALUES (?, 'stale', ?, ?, ?, ?, ?, '', 0, 0, 'pending') RETURNING number",
+        "INSERT INTO summaries (session, level, first_place, last_place, first_time, last_time, source_tokens, text, "
+        "num_tokens, num_words, method) VALUES (?, 'stale', ?, ?, ?, ?, ?, '', 0, 0, 'pending') RETURNING number",
         session, stretch[0][0], stretch[-1][0], min(times), max(times), sum(tokens for _, tokens, _ in stretch),
     )  # fmt: skip
     want(rows, "compress", session, made[0][0])
@@ -111,7 +111,8 @@ def _new_summary(rows: Rows, session: int, stretch: list[tuple[int, int, float]]
 def _stale_to_long(rows: Rows, levels: Boundaries) -> bool:
     """Move the oldest stale summary to long; False when there is none."""
     oldest = rows.one(
-        "SELECT number, last_place, source_tokens FROM summaries WHERE session = ? AND level = 'stale' ORDER BY first_place LIMIT 1",
+        "SELECT number, last_place, source_tokens FROM summaries WHERE session = ? AND level = 'stale' "
+        "ORDER BY first_place LIMIT 1",
         levels.session,
     )
     if oldest is None:

@@ -155,7 +155,9 @@ def session_number(rows: Rows, user: str, session: str, *, create: bool = False)
     if not create:
         known = [name for (name,) in rows.all("SELECT name FROM sessions WHERE user_name = ?", user)]
         raise UnknownNameError(f"session of user {user!r}", session, known)
-    rows.run("INSERT INTO sessions (user_name, name) VALUES (?, ?) ON CONFLICT (user_name, name) DO NOTHING", user, session)
+    rows.run(
+        "INSERT INTO sessions (user_name, name) VALUES (?, ?) ON CONFLICT (user_name, name) DO NOTHING", user, session
+    )
     made = rows.one("SELECT number FROM sessions WHERE user_name = ? AND name = ?", user, session)
     assert made is not None, "a row that was just made is there"
     return int(made[0])
@@ -166,7 +168,10 @@ def session_numbers(rows: Rows, user: str | None, session: str | None) -> list[i
     where = [("user_name = ?", user)] if user is not None else []
     where += [("name = ?", session)] if session is not None else []
     clause = f"WHERE {' AND '.join(text for text, _ in where)}" if where else ""
-    return [number for (number,) in rows.all(f"SELECT number FROM sessions {clause} ORDER BY number", *[v for _, v in where])]
+    return [
+        number
+        for (number,) in rows.all(f"SELECT number FROM sessions {clause} ORDER BY number", *[v for _, v in where])
+    ]
 
 
 def read_sessions(rows: Rows, user: str | None) -> list[SessionInfo]:
@@ -184,7 +189,9 @@ def read_sessions(rows: Rows, user: str | None) -> list[SessionInfo]:
 def check_name(what: str, name: Any) -> None:
     """Refuse what cannot name a user, session, role or message."""
     if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME or "\0" in name:
-        raise DataError(f"{what}={name!r}: needed is text of 1 to {_LONGEST_NAME} characters, not blank and without NUL")
+        raise DataError(
+            f"{what}={name!r}: needed is text of 1 to {_LONGEST_NAME} characters, not blank and without NUL"
+        )
     check_text(what, name)
 
 

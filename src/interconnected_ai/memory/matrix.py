@@ -1,4 +1,4 @@
-"""Vectors of a session in memory, and the nearest of them by brute force. NumPy is imported here and nowhere else on the way."""
+"""Vectors of a session in memory, and the nearest of them by brute force. NumPy is imported here, and only when asked."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +23,9 @@ class SessionVectors:
     def read_new(self, rows: Rows, session: int) -> None:
         """Read what was embedded since the last time."""
         fresh = rows.all(
-            "SELECT serial, number, data FROM vectors WHERE session = ? AND serial > ? ORDER BY serial", session, self.last
+            "SELECT serial, number, data FROM vectors WHERE session = ? AND serial > ? ORDER BY serial",
+            session,
+            self.last,
         )
         if not fresh:
             return

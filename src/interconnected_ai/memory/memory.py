@@ -11,7 +11,8 @@ from interconnected_ai.errors import ConfigError, FormatVersionError
 from interconnected_ai.memory import erasure, transfer
 from interconnected_ai.memory.context import Order, fit, gather, ids_of
 from interconnected_ai.memory.facts import read_facts
-from interconnected_ai.memory.jobs import MAX_ATTEMPTS, Worker
+from interconnected_ai.memory.jobs import MAX_ATTEMPTS, Worker, want
+from interconnected_ai.memory.levels import read_summaries
 from interconnected_ai.memory.log import (
     NewMessage,
     append,
@@ -37,6 +38,7 @@ from interconnected_ai.memory.records import (
     Fact,
     Forgotten,
     Found,
+    Level,
     LevelStats,
     MemoryStats,
     Message,
@@ -46,7 +48,6 @@ from interconnected_ai.memory.records import (
     Summary,
     Transfer,
 )
-from interconnected_ai.memory.levels import read_summaries
 from interconnected_ai.memory.search import Candidate, Question, SearchWeights, find_evidence, find_messages, word_hits
 from interconnected_ai.memory.store import Rows, Store, open_store
 from interconnected_ai.memory.time_expressions import time_window
@@ -178,7 +179,7 @@ class ThreeLevelMemory:
         Given ids, `before` (a time) or `containing` (words): those messages of the session, or of all of the user's sessions.
         With session or user alone: all of it. pin: the pin of that number. Raises `ConfigError` when nothing is named.
         """
-        if not ids and before is containing is pin is session is user is None:
+        if not ids and all(named is None for named in (session, user, before, containing, pin)):
             raise ConfigError("forget: say what, with ids, session, user, before, containing or pin")
         owner = DEFAULT_USER if user is None else user
         removed = erasure.Removed()
@@ -201,15 +202,18 @@ class ThreeLevelMemory:
         erased = self.store.erase() if removed.is_any else True
         self._wake()
         return Forgotten(
-            removed.num_messages, removed.num_facts, removed.num_summaries, removed.num_vectors, removed.num_pins, erased
+            removed.num_messages,
+            removed.num_facts,
+            removed.num_summaries,
+            removed.num_vectors,
+            removed.num_pins,
+            erased,
         )
 
     def rebuild(self) -> int:
         """Make everything derived anew from the log: index, levels, summaries, facts, vectors. Returns the messages read."""
         with self._worker, self.store.write() as rows:
-            num_messages = rebuild(
-                self.store, rows, self.capacities, self.count_tokens, embeds=self.model is not None
-            )
+            num_messages = rebuild(self.store, rows, self.capacities, self.count_tokens, embeds=self.model is not None)
             if self.model is not None:
                 _remember(rows, "vector_model", self.model.model_id)
         self._index_is_foreign = False
@@ -384,7 +388,9 @@ class ThreeLevelMemory:
                 now, kinds = clock.time(), tuple(self._upkeep.work())
                 marks = ", ".join("?" * len(kinds))
                 open_jobs = rows.one(
-                    f"SELECT count(*) FROM jobs WHERE kind IN ({marks}) AND attempts < ? AND error = ''", *kinds, MAX_ATTEMPTS
+                    f"SELECT count(*) FROM jobs WHERE kind IN ({marks}) AND attempts < ? AND error = ''",
+                    *kinds,
+                    MAX_ATTEMPTS,
                 )
                 leased = rows.one("SELECT count(*) FROM jobs WHERE leased_until >= ?", now)
             if open_jobs is not None and leased is not None and not open_jobs[0] and not leased[0]:
@@ -429,7 +435,9 @@ class ThreeLevelMemory:
         try:
             return unit_rows(self.model.encode_query([query]), 1, dimension, self.model.model_id)[0]
         except Exception as error:  # noqa: BLE001 - a foreign callable may raise anything
-            log.warning("memory: %s failed on the query, the search goes on without vectors: %s", self.model.model_id, error)
+            log.warning(
+                "memory: %s failed on the query, the search goes on without vectors: %s", self.model.model_id, error
+            )
             return None
 
     def _find(self, rows: Rows, number: int, question: Question, limit: int, neighbours: bool) -> list[Candidate]:
@@ -453,9 +461,7 @@ class ThreeLevelMemory:
         self._pin(row["pin"], session, user, as_seconds(row.get("time"), clock.time()))
         return True
 
-    def _chosen(
-        self, rows: Rows, session: int, ids: Iterable[str], before: Any, containing: str | None
-    ) -> list[int]:
+    def _chosen(self, rows: Rows, session: int, ids: Iterable[str], before: Any, containing: str | None) -> list[int]:
         """The messages of a session that every given condition fits."""
         found = rows.all("SELECT number, id, time, content FROM messages WHERE session = ? ORDER BY number", session)
         named, words = set(ids), normalize(containing) if containing is not None else ""
@@ -506,8 +512,6 @@ class ThreeLevelMemory:
             if "vector_model" in wanted:
                 rows.run("DELETE FROM meta WHERE name = 'vector_dimension'")
                 for (number,) in rows.all("SELECT number FROM sessions"):
-                    from interconnected_ai.memory.jobs import want
-
                     want(rows, "embed", number)
 
 
@@ -518,7 +522,9 @@ def _remembered(rows: Rows, name: str) -> str | None:
 
 def _remember(rows: Rows, name: str, value: str) -> None:
     rows.run(
-        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value
+        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        name,
+        value,
     )
 
 
@@ -528,7 +534,9 @@ _PIN_COLUMNS = "p.number, p.user_name, s.name, p.text, p.time FROM pins p LEFT J
 def _pins(rows: Rows, user: str, session: str | None) -> list[Pin]:
     """What is pinned for a session: its own and those of all the user's sessions."""
     found = rows.all(
-        f"SELECT {_PIN_COLUMNS} WHERE p.user_name = ? AND (p.session IS NULL OR s.name = ?) ORDER BY p.number", user, session
+        f"SELECT {_PIN_COLUMNS} WHERE p.user_name = ? AND (p.session IS NULL OR s.name = ?) ORDER BY p.number",
+        user,
+        session,
     )
     return [Pin(*row) for row in found]
 
@@ -538,30 +546,39 @@ def _all_pins(rows: Rows, user: str) -> list[Pin]:
 
 
 def _stats(rows: Rows, sessions: Sequence[int], capacities: Capacities, file_bytes: int) -> MemoryStats:
-    levels = {level: [0, 0, 0, 0] for level in LEVELS}  # pieces, messages, tokens, stored tokens
+    levels: dict[Level, list[int]] = {
+        level: [0, 0, 0, 0] for level in LEVELS
+    }  # pieces, messages, tokens, stored tokens
     counts = [0, 0, 0, 0]  # facts, superseded, vectors, pins
     for session in sessions:
         for level, found in _levels_of(rows, session).items():
             levels[level] = [old + new for old, new in zip(levels[level], found, strict=True)]
         counts = [old + new for old, new in zip(counts, _counts_of(rows, session), strict=True)]
-    jobs = rows.one("SELECT count(*), coalesce(sum(CASE WHEN attempts >= ? THEN 1 ELSE 0 END), 0) FROM jobs", MAX_ATTEMPTS)
+    jobs = rows.one(
+        "SELECT count(*), coalesce(sum(CASE WHEN attempts >= ? THEN 1 ELSE 0 END), 0) FROM jobs", MAX_ATTEMPTS
+    )
     assert jobs is not None, "a count is always one row"
     num_sessions = max(1, len(sessions))
-    made = tuple(LevelStats(level, *levels[level], capacities[level] * num_sessions) for level in LEVELS)
+    made = tuple(_level_stats(level, levels[level], capacities[level] * num_sessions) for level in LEVELS)
     return MemoryStats(
         made, sum(s.num_messages for s in made), sum(s.num_tokens for s in made), len(sessions), counts[0], counts[1],
         counts[3], counts[2], int(jobs[0]), int(jobs[1]), file_bytes,
     )  # fmt: skip
 
 
-def _levels_of(rows: Rows, session: int) -> dict[str, list[int]]:
+def _level_stats(level: Level, found: Sequence[int], capacity_tokens: int) -> LevelStats:
+    num_pieces, num_messages, num_tokens, stored_tokens = found
+    return LevelStats(level, num_pieces, num_messages, num_tokens, stored_tokens, capacity_tokens)
+
+
+def _levels_of(rows: Rows, session: int) -> dict[Level, list[int]]:
     """Level → pieces, messages, represented tokens, stored tokens, counted from the rows themselves."""
     bounds = rows.one("SELECT stale_upto, long_upto FROM sessions WHERE number = ?", session)
     assert bounds is not None, "a session that has a number has a row"
-    found: dict[str, list[int]] = {level: [0, 0, 0, 0] for level in LEVELS}
+    found: dict[Level, list[int]] = {level: [0, 0, 0, 0] for level in LEVELS}
     for number, num_tokens in rows.all("SELECT number, num_tokens FROM messages WHERE session = ?", session):
         place = place_of(number)
-        level = "long" if place <= bounds[1] else "stale" if place <= bounds[0] else "current"
+        level: Level = "long" if place <= bounds[1] else "stale" if place <= bounds[0] else "current"
         found[level][1] += 1
         found[level][2] += num_tokens
     found["current"][0], found["current"][3] = found["current"][1], found["current"][2]
@@ -578,7 +595,6 @@ def _counts_of(rows: Rows, session: int) -> tuple[int, int, int, int]:
     )
     vectors = rows.one("SELECT count(*) FROM vectors WHERE session = ?", session)
     pins = rows.one("SELECT count(*) FROM pins WHERE session = ?", session)
-    assert facts is not None and vectors is not None and pins is not None, "a count is always one row"
-    return int(facts[0]), int(facts[1]), int(vectors[0]), int(pins[0])
-
-
+    assert facts is not None, "a count is always one row"
+    num_vectors, num_pins = (found[0] if found else 0 for found in (vectors, pins))
+    return int(facts[0]), int(facts[1]), int(num_vectors), int(num_pins)

@@ -60,5 +60,5 @@ def length_code(num_words: int) -> int:
     return min(255, doublings * _STEPS_PER_DOUBLING + part + 1)
 
 
-LENGTHS = (0.5, *(2.0 ** (code // _STEPS_PER_DOUBLING) * (1 + (code % _STEPS_PER_DOUBLING) / _STEPS_PER_DOUBLING) for code in range(255)))  # fmt: skip
+LENGTHS = (0.5, *(2 ** (step // _STEPS_PER_DOUBLING) * (1 + step % _STEPS_PER_DOUBLING / 16) for step in range(255)))
 """Words for every length code."""

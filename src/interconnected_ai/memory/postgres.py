@@ -110,7 +110,9 @@ class PostgresStore(Store):
         """See `Store`."""
         found: dict[str, list[int]] = {}
         for term in terms:
-            entries = rows.all("SELECT entry FROM search WHERE terms @@ ?::tsquery ORDER BY entry", f"'{session}_{term}'")
+            entries = rows.all(
+                "SELECT entry FROM search WHERE terms @@ ?::tsquery ORDER BY entry", f"'{session}_{term}'"
+            )
             if entries:
                 found[term] = [entry for (entry,) in entries]
         return found
@@ -159,7 +161,9 @@ class PostgresStore(Store):
         """See `Store`."""
         with self.read() as rows:
             sizes = rows.all("SELECT pg_total_relation_size(?::regclass)", _OURS[0])
-            sizes += [size for name in _OURS[1:] for size in rows.all("SELECT pg_total_relation_size(?::regclass)", name)]
+            sizes += [
+                size for name in _OURS[1:] for size in rows.all("SELECT pg_total_relation_size(?::regclass)", name)
+            ]
         return sum(int(size) for (size,) in sizes)
 
     def close(self) -> None:
@@ -193,7 +197,9 @@ class PostgresStore(Store):
         if connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'vector'").fetchone():
             return
         if not connection.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'").fetchone():
-            raise StorageError(f"{self.location} has no pgvector; install it on the server, then CREATE EXTENSION vector")
+            raise StorageError(
+                f"{self.location} has no pgvector; install it on the server, then CREATE EXTENSION vector"
+            )
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
 
     @contextmanager
@@ -222,7 +228,9 @@ class PostgresStore(Store):
         except self._psycopg.errors.ReadOnlySqlTransaction as error:
             raise StorageError(f"{self.location} is read-only; write to the primary server") from error
         except self._psycopg.OperationalError as error:
-            raise StorageError(f"{self.location} does not answer ({error}); check that the server runs, then try again") from error
+            raise StorageError(
+                f"{self.location} does not answer ({error}); check that the server runs, then try again"
+            ) from error
         except self._psycopg.Error as error:
             raise StorageError(f"{self.location}: {error}") from error
 

@@ -45,7 +45,11 @@ def _index_again(store: Store, rows: Rows, session: int, count_tokens: CountToke
         entries = []
         for message in messages:
             new = new_message(
-                message.role, message.content, time=message.time, id=message.id, num_tokens=count_tokens(message.content)
+                message.role,
+                message.content,
+                time=message.time,
+                id=message.id,
+                num_tokens=count_tokens(message.content),
             )
             rows.run(
                 "UPDATE messages SET num_tokens = ?, num_words = ?, is_reply = ? WHERE number = ?",

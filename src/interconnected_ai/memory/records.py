@@ -173,9 +173,7 @@ class LevelStats:
         return self.num_tokens / self.capacity_tokens
 
     def __str__(self) -> str:
-        return (
-            f"{self.level.capitalize()} memory: {self.num_pieces} pieces, {self.num_tokens} tokens ({self.share:.1%} used)"
-        )
+        return f"{self.level.capitalize()} memory: {self.num_pieces} pieces, {self.num_tokens} tokens ({self.share:.1%} used)"
 
 
 @dataclass(frozen=True, slots=True)

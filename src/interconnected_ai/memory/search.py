@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from os.path import commonprefix
 from typing import Any
 
 from interconnected_ai.memory.places import Kind, number_in, number_of, place_of
@@ -129,7 +128,10 @@ def _fused(
     weights: SearchWeights,
 ) -> list[Candidate]:
     by_words = best_first({number: scores[number] for number in known if number in scores})
-    legs = {"words": (1.0, [n for n in by_words if not known[n][1]]), "replies": (weights.reply, [n for n in by_words if known[n][1]])}
+    legs = {
+        "words": (1.0, [n for n in by_words if not known[n][1]]),
+        "replies": (weights.reply, [n for n in by_words if known[n][1]]),
+    }
     if dense:
         by_vector = best_first({number: score for number, score in dense.items() if number in known})
         legs["vectors"] = (weights.vectors, [n for n in by_vector if not known[n][1]])
@@ -144,13 +146,19 @@ def _fused(
         for number in numbers:
             found_by.setdefault(number, []).append(name)
     fused = fuse(legs.values())
-    return [Candidate(*known[n][:5], score=fused[n], legs=tuple(found_by[n])) for n in best_first(fused)]
+    return [_candidate(known[n], fused[n], found_by[n]) for n in best_first(fused)]
+
+
+def _candidate(row: Sequence[Any], score: float, legs: Sequence[str]) -> Candidate:
+    number, is_reply, num_tokens, time, role = row
+    return Candidate(number, bool(is_reply), num_tokens, time, role, score, tuple(legs))
 
 
 def _affordable(postings: dict[str, list[int]]) -> dict[str, list[int]]:
     """The rarest terms, as many as can be scored in time."""
     ordered = sorted(postings, key=lambda term: len(postings[term]))
-    kept, total = {}, 0
+    kept: dict[str, list[int]] = {}
+    total = 0
     for term in ordered:
         total += len(postings[term])
         if total > _MOST_POSTINGS and len(kept) >= _FEWEST_TERMS:
@@ -195,7 +203,7 @@ def _trigrams(word: str) -> set[str]:
 
 
 def _refine(rows: Rows, scores: dict[int, float], query: str, closeness: float, num_refined: int) -> dict[int, float]:
-    """Of messages with the same stems, the one that has them in the question's own forms: останусь is останется's before остался."""
+    """Of messages with the same stems, first the one with the question's own forms: for останется, останусь before остался."""
     asked = {word for word in words(query) if len(word) > 2}
     best = best_first(scores, num_refined)
     if not best or not asked or not closeness:
@@ -214,15 +222,21 @@ def _likeness_of_forms(asked: set[str], said: set[str]) -> float:
         if word in said:
             total += 1.0
             continue
-        shares = [len(commonprefix((word, other))) / max(len(word), len(other)) for other in said if other[:3] == word[:3]]
+        shares = [_num_alike(word, other) / max(len(word), len(other)) for other in said if other[:3] == word[:3]]
         total += max(shares, default=0.0)
     return total
+
+
+def _num_alike(word: str, other: str) -> int:
+    """How many letters two words begin with alike."""
+    pairs = zip(word, other, strict=False)
+    return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(word), len(other)))
 
 
 def _favour_the_named(
     scores: Mapping[int, float], known: Mapping[int, tuple[Any, ...]], query: str, extra: float
 ) -> dict[int, float]:
-    """"What did Caroline say": what Caroline said counts more. Only for roles that are names of speakers."""
+    """ "What did Caroline say": what Caroline said counts more. Only for roles that are names of speakers."""
     roles = {row[4] for row in known.values()}
     if not extra or roles <= _NO_NAMES:
         return dict(scores)
@@ -234,9 +248,7 @@ def _favour_the_named(
     }
 
 
-def _vector_hits(
-    store: Store, rows: Rows, session: int, question: Question, limit: int
-) -> list[tuple[int, float]]:
+def _vector_hits(store: Store, rows: Rows, session: int, question: Question, limit: int) -> list[tuple[int, float]]:
     return [] if question.vector is None else store.nearest(rows, session, question.vector, limit)
 
 
@@ -267,7 +279,8 @@ def _look_up(rows: Rows, numbers: Sequence[int]) -> dict[int, tuple[Any, ...]]:
     for start in range(0, len(wanted), 500):
         part = wanted[start : start + 500]
         for row in rows.all(
-            f"SELECT number, is_reply, num_tokens, time, role FROM messages WHERE number IN ({', '.join('?' * len(part))})", *part
+            f"SELECT number, is_reply, num_tokens, time, role FROM messages WHERE number IN ({', '.join('?' * len(part))})",
+            *part,
         ):
             known[row[0]] = row
     return known

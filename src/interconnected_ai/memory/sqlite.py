@@ -9,7 +9,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-
 from interconnected_ai.errors import FormatVersionError, NotAMemoryError, StorageError
 from interconnected_ai.memory.schema import SCHEMA_VERSION, SQLITE_TYPES, TABLES
 from interconnected_ai.memory.store import Store

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-
 from interconnected_ai.errors import ConfigError
 
 
@@ -46,7 +45,7 @@ class Store(ABC):
 
     @abstractmethod
     def lock(self, rows: Rows, session: int) -> None:
-        """Keep other writers away from a session until this transaction ends. First of all, so that no two wait for each other."""
+        """Keep other writers away from a session until this transaction ends. Comes first: no two may wait for each other."""
 
     @abstractmethod
     def add_terms(self, rows: Rows, entries: Iterable[tuple[int, Sequence[str]]]) -> None:
@@ -73,9 +72,7 @@ class Store(ABC):
         """Keep vectors of messages: (number, part, vector)."""
 
     @abstractmethod
-    def nearest(
-        self, rows: Rows, session: int, query: Any, limit: int
-    ) -> list[tuple[int, float]]:
+    def nearest(self, rows: Rows, session: int, query: Any, limit: int) -> list[tuple[int, float]]:
         """The messages whose vectors are most like the query's, (number, cosine), best first."""
 
     @abstractmethod

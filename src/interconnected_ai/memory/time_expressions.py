@@ -94,7 +94,7 @@ def _iso_day(match: re.Match[str], today: datetime) -> Span:
 
 
 def _named_day(match: re.Match[str], today: datetime) -> Span:
-    """"May 5", "5 мая 2023": without a year the last such day."""
+    """ "May 5", "5 мая 2023": without a year the last such day."""
     month, day = int(_MONTH[match["month"]]), int(match["day"])
     year = match["year"]
     if year:
@@ -111,7 +111,7 @@ def _named_month(match: re.Match[str], today: datetime) -> Span:
 
 
 def _last_month_of_name(match: re.Match[str], today: datetime) -> Span:
-    """"last March": the latest one that is over."""
+    """ "last March": the latest one that is over."""
     month = int(_MONTH[match["month"]])
     return _month(today.year if month < today.month else today.year - 1, month)
 
@@ -190,7 +190,10 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], datetime], Span]],
         (rf"\b{_LAST} (?P<weekday>{_W})\b", _last_weekday),
         (rf"\b(?:on|в|во) (?P<weekday>{_W})\b", _weekday),
         (rf"\b(?P<number>\d+|{_N})? ?(?:of )?(?P<unit>{_U}) (?:ago|назад)\b", _ago),
-        (rf"\b(?:in|over|during|for|за) (?:the )?(?:last|past|последн\w+) (?:(?P<number>\d+|{_N}) )?(?P<unit>{_U})\b", _during_the_last),
+        (
+            rf"\b(?:in|over|during|for|за) (?:the )?(?:last|past|последн\w+) (?:(?P<number>\d+|{_N}) )?(?P<unit>{_U})\b",
+            _during_the_last,
+        ),
         (r"\b(?:day before yesterday|позавчера)\b", lambda _, today: _days(today - timedelta(days=2))),
         (r"\b(?:yesterday|вчера)\b", lambda _, today: _days(today - timedelta(days=1))),
         (r"\b(?:today|сегодня)\b", lambda _, today: _days(today)),

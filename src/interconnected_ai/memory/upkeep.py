@@ -1,6 +1,5 @@
 """What the worker does: summaries, facts and vectors, each made from the log and written with the job that asked for it."""
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -55,8 +54,14 @@ class Upkeep:
 
     def work(self) -> dict[str, Callable[[Job], None]]:
         """What to do for each kind of job. Without a model, jobs of vectors wait for a process that has one."""
-        work = {"compress": self.compress, "merge": self.merge, "facts": self.learn_facts}
-        return {**work, "embed": self.embed} if self.model is not None else work
+        work: dict[str, Callable[[Job], None]] = {
+            "compress": self.compress,
+            "merge": self.merge,
+            "facts": self.learn_facts,
+        }
+        if self.model is not None:
+            work["embed"] = self.embed
+        return work
 
     # Summaries
 
@@ -182,7 +187,9 @@ class Upkeep:
         thread.join(self.timeout_seconds)
         if thread.is_alive():
             self._hanging = thread
-            log.warning("memory: summarize did not answer within %s s; the extractive summary is used", self.timeout_seconds)
+            log.warning(
+                "memory: summarize did not answer within %s s; the extractive summary is used", self.timeout_seconds
+            )
             return None
         if not answers:
             return None
@@ -201,7 +208,9 @@ class Upkeep:
             with self.store.read() as rows:
                 fresh = messages_after(rows, job.session, upto, _MESSAGES_AT_ONCE)
             found = [
-                (message.number, message.time, statement) for message in fresh for statement in self._statements(message)
+                (message.number, message.time, statement)
+                for message in fresh
+                for statement in self._statements(message)
             ]
             is_last = len(fresh) < _MESSAGES_AT_ONCE
             with self.store.write() as rows:
@@ -255,7 +264,11 @@ class Upkeep:
                 with self.store.write() as rows:
                     finish(rows, job)
                 return
-            parts = [(number, part, text) for number, content in waiting for part, text in enumerate(parts_of(content) or [" "])]
+            parts = [
+                (number, part, text)
+                for number, content in waiting
+                for part, text in enumerate(parts_of(content) or [" "])
+            ]
             vectors = unit_rows(model([text for _, _, text in parts]), len(parts), dimension, model.model_id)
             with self.store.write() as rows:
                 self.store.lock(rows, job.session)
@@ -273,13 +286,9 @@ def vector_dimension(rows: Rows) -> int | None:
 
 def remember_dimension(rows: Rows, dimension: int) -> None:
     """Write down the dimension with the first vectors; a model that changes it is refused with an error."""
-    rows.run("INSERT INTO meta (name, value) VALUES ('vector_dimension', ?) ON CONFLICT (name) DO NOTHING", str(dimension))
+    rows.run(
+        "INSERT INTO meta (name, value) VALUES ('vector_dimension', ?) ON CONFLICT (name) DO NOTHING", str(dimension)
+    )
     found = vector_dimension(rows)
     if found != dimension:
         raise InterconnectedAIError(f"the store holds vectors of {found} dimensions, these have {dimension}")
-
-
-def failed_jobs(rows: Rows) -> list[dict[str, Any]]:
-    """Jobs that were given up, with their last error."""
-    found = rows.all("SELECT kind, session, target, attempts, error FROM jobs WHERE error <> '' ORDER BY number")
-    return [json.loads(json.dumps(dict(zip(("kind", "session", "target", "attempts", "error"), row, strict=True)))) for row in found]

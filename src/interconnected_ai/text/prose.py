@@ -9,7 +9,10 @@ _CYRILLIC = re.compile(r"[а-яё]", re.IGNORECASE)
 _LATIN = re.compile(r"[a-z]", re.IGNORECASE)
 # A sentence ends with its mark and a space before something that can begin another one, or with its line.
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'»”)\]]*\s+(?=[\"'«“(\[]?[A-ZА-ЯЁ0-9\-–—*#])|\s*\n\s*")
-_ABBREVIATION = re.compile(r"(?:^|[\s(«\"])(?:[A-ZА-ЯЁ]|mr|mrs|ms|dr|prof|st|vs|etc|e\.g|i\.e|г|гг|ул|д|им|т|тыс|руб|стр|см|др|пр)\.$", re.IGNORECASE)  # fmt: skip
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(«\"])(?:[A-ZА-ЯЁ]|mr|mrs|ms|dr|prof|st|vs|etc|e\.g|i\.e|г|гг|ул|д|им|т|тыс|руб|стр|см|др|пр)\.$",
+    re.IGNORECASE,
+)
 
 
 def normalize(text: str) -> str:

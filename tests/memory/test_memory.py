@@ -646,7 +646,8 @@ def test_plain_chat_files_are_imported_and_a_bad_line_is_named(make: MakeMemory,
     memory = make()
     file = tmp_path / "chat.jsonl"
     file.write_text(
-        '{"role": "user", "content": "hello"}\n\n{"messages": [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}], "session": "s2"}\n'
+        '{"role": "user", "content": "hello"}\n\n{"session": "s2", "messages": '
+        '[{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]}\n'
     )
     assert memory.import_jsonl(file).num_messages == 3
     assert memory.import_jsonl(file).num_messages == 0

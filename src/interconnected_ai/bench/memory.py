@@ -1,4 +1,4 @@
-"""The memory measured: recall of evidence within budgets, time, bytes, against peers in the same run, and how all that grows."""
+"""The memory measured: evidence within budgets, time, bytes, against peers in the same run, and how all that grows."""
 
 import json
 import os

@@ -171,7 +171,8 @@ def plan(repeats: int, calibrated: bool, output: Output) -> None:
     "folder",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder with locomo/locomo10.json, beam100k/chats.jsonl.gz, koziev/premise_question_answer4_1s.txt, xquad/xquad.ru.json.",
+    help="Folder with locomo/locomo10.json, beam100k/chats.jsonl.gz, koziev/premise_question_answer4_1s.txt and "
+    "xquad/xquad.ru.json.",
 )
 @click.option("--vectors", is_flag=True, help="Also with the embedded vector model: about an hour of one core.")
 @click.option("--growth/--no-growth", default=True, show_default=True, help="Also 10 thousand to 3 million tokens.")

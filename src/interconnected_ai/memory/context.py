@@ -98,13 +98,13 @@ def gather(store: Store, rows: Rows, session: int | None, pins: Sequence[Pin], o
     _add_last(parts, room, recent, order)
     if session is None:
         return parts
-    hits = word_hits(store, rows, session, order.question.text, order.weights)
+    hits = word_hits(store, rows, [session], order.question.text, order.weights)
     _add_facts(parts, room, rows, session, hits, order)
     _add_timeline(parts, room, rows, session, hits, order)
     shown = {message.number for message, _ in parts.last}
     limit = max(64, min(1_000, room.left // 12))
     if room.left > _LEAST_MESSAGE_TOKENS:
-        found = find_evidence(store, rows, session, order.question, hits, order.weights, limit)
+        found = find_evidence(store, rows, [session], order.question, hits, order.weights, limit)
         _add_evidence(parts, room, rows, [c for c in found if c.number not in shown], order)
     return parts
 

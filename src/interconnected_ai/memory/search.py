@@ -121,7 +121,7 @@ def find_evidence(
     fact_sources, in_time = _fact_sources(rows, hits.facts), _in_window(rows, sessions, question.window)
     known = _look_up(rows, [*best_first(lent, limit), *dense, *fact_sources, *in_time])
     lent = _favour_the_named(lent, known, question.text, weights.speaker)
-    return _fused(lent, dense, fact_sources, in_time, known, weights)[:limit]
+    return _fused(lent, dense, fact_sources, in_time, known, weights, limit)
 
 
 def find_messages(
@@ -134,7 +134,7 @@ def find_messages(
     dense = _vector_hits(store, rows, sessions, question, refined)
     in_time = _in_window(rows, sessions, question.window)
     known = _look_up(rows, [*best_first(scores, refined), *dense, *in_time])
-    return _fused(scores, dense, [], in_time, known, weights)[:limit]
+    return _fused(scores, dense, [], in_time, known, weights, limit)
 
 
 def _session_scores(
@@ -156,6 +156,7 @@ def _fused(
     in_time: Sequence[int],
     known: Mapping[int, tuple[Any, ...]],
     weights: SearchWeights,
+    limit: int,
 ) -> list[Candidate]:
     by_words = best_first({number: scores[number] for number in known if number in scores})
     legs = {
@@ -176,7 +177,7 @@ def _fused(
         for number in numbers:
             found_by.setdefault(number, []).append(name)
     fused = fuse(legs.values())
-    return [_candidate(known[n], fused[n], found_by[n]) for n in best_first(fused)]
+    return [_candidate(known[n], fused[n], found_by[n]) for n in best_first(fused, limit)]
 
 
 def _candidate(row: Sequence[Any], score: float, legs: Sequence[str]) -> Candidate:

@@ -266,8 +266,9 @@ class Upkeep:
             with self.store.read() as rows:
                 waiting = rows.all(
                     "SELECT m.number, m.content FROM messages m LEFT JOIN vectors v ON v.number = m.number AND v.part = 0 "
-                    "WHERE m.number > ? AND m.number < ? AND v.number IS NULL ORDER BY m.is_reply, m.number LIMIT ?",
-                    first, end, _TEXTS_AT_ONCE,
+                    "WHERE m.number > ? AND m.number < ? AND v.number IS NULL AND m.is_reply <= ? "
+                    "ORDER BY m.is_reply, m.number LIMIT ?",
+                    first, end, int(model.replies), _TEXTS_AT_ONCE,
                 )  # fmt: skip
                 dimension = vector_dimension(rows)
             if not waiting:

@@ -17,6 +17,7 @@ from interconnected_ai.errors import ConfigError, nearest_first
 Pooling = Literal["mean", "cls", "attention"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 FeedForwardKind = Literal["moe", "dense"]
+NormPlace = Literal["post", "pre"]
 
 # Letters of any alphabet and digits, with `_` and `-` inside: a name becomes part of file names and tensor keys.
 _SAFE_NAME = re.compile(r"^\w(?:[\w-]{0,62}\w)?$")
@@ -155,6 +156,92 @@ class SystemConfig(Record):
         if len(set(names)) != len(names):
             twice = next(b.name for b in self.branches if names.count(b.name.casefold()) > 1)
             raise ValueError(f"branch {twice!r} stands twice (case does not count); branch names must be distinct")
+        return self
+
+
+class ExpertConfig(Record):
+    """The shape of an `ExpertModel`. Defaults are the document's (`001_…`).
+
+    d_ff: hidden size of the feed-forward block; None is 4 × d_model, as all the document's figures have it.
+    norm: "post" is the document's Add & Norm; "pre" learns without a long warm-up and travels to GPT-2's format.
+    tie_weights: the head uses the embedding's matrix instead of one of its own.
+    """
+
+    vocab_size: Annotated[int, Field(ge=1)]
+    d_model: Annotated[int, Field(ge=1)] = 512
+    n_layers: Annotated[int, Field(ge=1)] = 6
+    n_heads: Annotated[int, Field(ge=1)] = 8
+    d_ff: Annotated[int, Field(ge=1)] | None = None
+    max_seq_len: Annotated[int, Field(ge=1)] = 2048
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    norm: NormPlace = "post"
+    tie_weights: bool = False
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if self.d_model % self.n_heads:
+            near = [n for n in range(1, self.d_model + 1) if not self.d_model % n]
+            best = min(near, key=lambda n: abs(n - self.n_heads))
+            raise ValueError(
+                f"d_model={self.d_model} cannot be dealt out over n_heads={self.n_heads}; n_heads must divide it, "
+                f"{best} would"
+            )
+        return self
+
+    @property
+    def inner(self) -> int:
+        """Hidden size of the feed-forward block."""
+        return self.d_ff or 4 * self.d_model
+
+    @property
+    def head_width(self) -> int:
+        """Width of one attention head."""
+        return self.d_model // self.n_heads
+
+
+class GenerationConfig(Record):
+    """How a language model continues a prompt. The default samples from the model's own distribution.
+
+    temperature: logits are divided by it; 0 is greedy (the likeliest token). top_k, top_p (nucleus, Holtzman et al. 2020),
+    min_p (a token needs this share of the likeliest one's probability, Nguyen et al. 2024): what may be sampled; together
+    they narrow one another, in this order. num_beams: beam search (greedy beams; sampling settings exclude it);
+    length_penalty: scores of beams are divided by length ** length_penalty.
+    repetition_penalty: logits of tokens seen in prompt or answer are divided by it where positive, multiplied where negative
+    (Keskar et al. 2019). presence_penalty, frequency_penalty: taken from the logits of tokens in the answer, once, and for
+    each time they stand there. stop: the answer ends before any of these strings. bad_words: strings that may not appear.
+    logprobs: how many of the likeliest tokens' log probabilities to note at every step; 0 notes the chosen one's alone,
+    None nothing. window: what happens beyond max_seq_len, "error" or "slide" (the oldest tokens are forgotten).
+    """
+
+    max_new_tokens: Annotated[int, Field(ge=1)] = 128
+    temperature: Annotated[float, Field(ge=0.0, strict=False)] = 1.0
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    top_p: Annotated[float, Field(gt=0.0, le=1.0, strict=False)] | None = None
+    min_p: Annotated[float, Field(ge=0.0, le=1.0, strict=False)] | None = None
+    num_beams: Annotated[int, Field(ge=1)] = 1
+    length_penalty: Annotated[float, Field(strict=False)] = 1.0
+    repetition_penalty: Annotated[float, Field(gt=0.0, strict=False)] = 1.0
+    presence_penalty: Annotated[float, Field(ge=-2.0, le=2.0, strict=False)] = 0.0
+    frequency_penalty: Annotated[float, Field(ge=-2.0, le=2.0, strict=False)] = 0.0
+    stop: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    bad_words: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    logprobs: Annotated[int, Field(ge=0, le=100)] | None = None
+    window: Literal["error", "slide"] = "error"
+
+    @model_validator(mode="after")
+    def _ways_agree(self) -> Self:
+        if self.num_beams > 1:
+            if self.temperature not in (0.0, 1.0):
+                raise ValueError(
+                    f"num_beams={self.num_beams} searches, temperature={self.temperature} samples; give one of them"
+                )
+            narrowing = [n for n in ("top_k", "top_p", "min_p") if getattr(self, n) is not None]
+            if narrowing:
+                raise ValueError(
+                    f"num_beams={self.num_beams} searches, {narrowing[0]}={getattr(self, narrowing[0])} samples; give one"
+                )
+        if any(not text for text in (*self.stop, *self.bad_words)):
+            raise ValueError("stop and bad_words hold an empty string, which stands everywhere; leave it out")
         return self
 
 

@@ -75,7 +75,7 @@ def test_pieces_joined_are_the_text_and_no_stop_string_ever_shows(token_ids: lis
 
 
 def test_half_a_character_waits_for_its_other_half() -> None:
-    euro = [tokenizer().encode(letter) for letter in "€"][0]
+    euro = next(tokenizer().encode(letter) for letter in "€")
     assert len(euro) == 3  # a token a byte: the tokenizer has not met it
     feed = TextFeed(tokenizer())
     assert [feed.add(token) for token in euro] == ["", "", "€"]

@@ -1,5 +1,6 @@
 """The loop: transformers' `generate` is the reference; batches, endings, seeds, stop strings, the window."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,8 +57,7 @@ def recomputing(model: ExpertModel) -> Recomputing:
 def gpt2(seed: int = 0) -> GPT2LMHeadModel:
     torch.manual_seed(seed)
     shape = {"vocab_size": VOCABULARY, "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4}
-    model = GPT2LMHeadModel(GPT2Config(**shape, bos_token_id=None, eos_token_id=None, initializer_range=0.3)).eval()
-    return model
+    return GPT2LMHeadModel(GPT2Config(**shape, bos_token_id=None, eos_token_id=None, initializer_range=0.3)).eval()
 
 
 def transformers_answer(model: GPT2LMHeadModel, prompt: list[int], **settings: Any) -> list[int]:
@@ -272,7 +272,7 @@ def test_a_window_of_one_token_slides_too() -> None:
     model = made(max_seq_len=1)
     found = model.generate([[3]], 5, temperature=0.0, window="slide")[0]
     with torch.no_grad():
-        for before, after in zip(found, found[1:], strict=False):
+        for before, after in itertools.pairwise(found):
             assert int(model(torch.tensor([[before]]))[0, -1].argmax()) == after
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from interconnected_ai.errors import InterconnectedAIError
     from interconnected_ai.experts import Expert, ExpertModel
+    from interconnected_ai.memory import ThreeLevelMemory
     from interconnected_ai.nn import LoRA, LoRALinear, MoELayer, TokenRouter
     from interconnected_ai.planner import Plan, PlanRequest, plan
     from interconnected_ai.training import evaluate, fit, train_epoch
@@ -38,6 +39,7 @@ _ROOMS = {
     "InterconnectedAIError": "errors",
     "Expert": "experts",
     "ExpertModel": "experts",
+    "ThreeLevelMemory": "memory",
     "LoRA": "nn",
     "LoRALinear": "nn",
     "MoELayer": "nn",
@@ -67,6 +69,7 @@ __all__ = [
     "Prediction",
     "RunConfig",
     "SystemConfig",
+    "ThreeLevelMemory",
     "TokenRouter",
     "TrainingConfig",
     "__version__",

@@ -22,6 +22,7 @@ VERBS = {
     "generate": "Continue a prompt with an expert, a small language model of one's own.",
     "report": "One page of a run: curves, use of the experts, confusion, calibration, cost.",
     "plan": "Size, price and compare systems before they are built.",
+    "memory": "Search a memory, see what a model would be given, import, export, forget.",
     "bench": "Measure the numbers that the README quotes.",
 }
 

@@ -31,6 +31,7 @@ def write_ctranslate2(
     # no token is unknown and the caller says what the answer starts with; the names have to be in the vocabulary all the same
     spec.config.unk_token = spec.config.bos_token = spec.config.eos_token = spec._vocabulary[_end_id(tokenizer)]
     spec.config.layer_norm_epsilon = 1e-5
+    spec.config.add_attribute("expert", model.get_model_config())  # the library passes over what it does not know
     spec.validate()
     spec.optimize(quantization=precision)
     with atomic_folder(out, kind=KIND) as scratch:

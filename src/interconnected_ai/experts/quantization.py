@@ -3,19 +3,23 @@
 Matrices are quantised, and the token embedding; biases, norms and the table of positions stay as they are.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from interconnected_ai.errors import ConfigError
+from interconnected_ai.errors import ConfigError, UnknownNameError
 
 Bits = Literal[8, 4]
+QUANTIZED = ("int8", "int4")
 GROUP = 32  # weights that share a scale in 4 bits
+_SCALES = ".scales"
 _BIT_RANGE = {8: (-127, 127), 4: (-8, 7)}
+_NUM_AT_ONCE = 1 << 18  # weights whose scales are searched together: what is tried stays in the processor's cache
 # Clipping the largest weights a little makes the others finer. A scale is tried at these shares of the full range.
-_CLIPS = torch.linspace(0.7, 1.05, 36)
+_CLIPS = (0.75, 0.8, 0.84, 0.88, 0.91, 0.94, 0.97, 1.0, 1.03, 1.06)
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class QuantizedMatrix:
     def dequantized(self) -> Tensor:
         """(out, in) float32."""
         grouped = self.values.float().unflatten(1, (self.scales.shape[1], self.group))
-        return (grouped * self.scales.float()[:, :, None]).flatten(1)
+        whole: Tensor = (grouped * self.scales.float()[:, :, None]).flatten(1)
+        return whole
 
 
 def quantize_matrix(weight: Tensor, bits: Bits, group: int | None = None) -> QuantizedMatrix:
@@ -70,17 +75,62 @@ def quantize_matrix(weight: Tensor, bits: Bits, group: int | None = None) -> Qua
 
 
 def pack_int4(values: Tensor) -> Tensor:
-    """(out, in) int8 in [-8, 7] → (out, ⌈in / 2⌉) uint8: value + 8 in four bits, the even column in the low ones."""
+    """(out, in) int8 in [-8, 7], in even → (out, in / 2) uint8: value + 8 in four bits, the even column in the low ones."""
     shifted = (values + 8).to(torch.uint8)
-    if shifted.shape[1] % 2:
-        shifted = torch.nn.functional.pad(shifted, (0, 1), value=8)
     return shifted[:, 0::2] | (shifted[:, 1::2] << 4)
 
 
-def unpack_int4(packed: Tensor, width: int) -> Tensor:
-    """The (out, width) int8 values that `pack_int4` packed."""
-    pairs = torch.stack([packed & 0xF, packed >> 4], dim=2).flatten(1)[:, :width]
-    return pairs.to(torch.int8) - 8
+def unpack_int4(packed: Tensor) -> Tensor:
+    """The (out, in) int8 values that `pack_int4` packed."""
+    return torch.stack([packed & 0xF, packed >> 4], dim=2).flatten(1).to(torch.int8) - 8
+
+
+def quantize_model(model: nn.Module, precision: str) -> dict[str, QuantizedMatrix]:
+    """Every matrix of an expert, by the name of its weight; a tied head once, as the embedding.
+
+    precision "int8": 8 bits, a scale a row. "int4": 4 bits, a scale for every 32 weights; the embedding and the head, which
+    every token passes through alone, in 8 bits. Raises `UnknownNameError` for another precision.
+    """
+    if precision not in QUANTIZED:
+        raise UnknownNameError("precision", precision, QUANTIZED)
+    kinds = {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear | nn.Embedding)}
+    found: dict[str, QuantizedMatrix] = {}
+    met: set[int] = set()
+    for name, part in kinds.items():
+        if id(part.weight) not in met:
+            met.add(id(part.weight))
+            found[f"{name}.weight"] = quantize_matrix(part.weight, _bits_of(name, part.weight, precision))
+    return found
+
+
+def packed_tensors(matrices: Mapping[str, QuantizedMatrix]) -> dict[str, Tensor]:
+    """What stands in a file: NAME, int8 or (two weights a byte) uint8, and NAME.scales."""
+    packed = {name: pack_int4(m.values) if m.bits == 4 else m.values for name, m in matrices.items()}
+    return packed | {name + _SCALES: matrix.scales for name, matrix in matrices.items()}
+
+
+def unpacked_matrices(tensors: Mapping[str, Tensor]) -> dict[str, QuantizedMatrix]:
+    """The matrices among a file's tensors that are packed."""
+    names = [name for name in tensors if name + _SCALES in tensors]
+    return {name: _unpacked(tensors[name], tensors[name + _SCALES]) for name in names}
+
+
+def dequantized_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A file's tensors with every packed matrix in float32."""
+    matrices = unpacked_matrices(tensors)
+    kept = {name: tensor for name, tensor in tensors.items() if name.removesuffix(_SCALES) not in matrices}
+    return kept | {name: matrix.dequantized() for name, matrix in matrices.items()}
+
+
+def _bits_of(name: str, weight: Tensor, precision: str) -> Bits:
+    alone = name in ("embedding", "head")
+    return 8 if precision == "int8" or alone or weight.shape[1] % 2 else 4  # an odd row does not fill its last byte
+
+
+def _unpacked(values: Tensor, scales: Tensor) -> QuantizedMatrix:
+    if values.dtype == torch.uint8:
+        return QuantizedMatrix(unpack_int4(values), scales, 4)
+    return QuantizedMatrix(values, scales, 8)
 
 
 def _row_scales(groups: Tensor) -> Tensor:
@@ -88,16 +138,21 @@ def _row_scales(groups: Tensor) -> Tensor:
 
 
 def _searched_scales(groups: Tensor) -> Tensor:
-    """(out, groups) float16: the scale of least squared error. The extreme weight gets −8, the longer end of the range."""
+    """(out, groups) float16: the scale of least squared error, searched a few rows at a time."""
+    num_rows = max(1, _NUM_AT_ONCE // groups[0].numel())
+    return torch.cat([_best_scales(some) for some in groups.split(num_rows)])
+
+
+def _best_scales(groups: Tensor) -> Tensor:
+    """The extreme weight of a group gets -8, the longer end of the range, or with the other sign 7 and a little more."""
     extreme = groups.gather(2, groups.abs().argmax(dim=2, keepdim=True))[:, :, 0] / -8
     smallest = torch.finfo(torch.float16).smallest_normal
-    best, least = torch.empty(0), torch.full_like(extreme, torch.inf)
-    for sign in (1.0, -1.0):  # the other sign: where the ends of the range are nearly even
-        for clip in _CLIPS:
-            scales = (extreme * sign * clip).half()
-            scales = torch.where(scales.abs() < smallest, torch.full_like(scales, smallest), scales)
-            wide = scales.float()[:, :, None]
-            error = ((groups / wide).round_().clamp_(-8, 7) * wide - groups).square_().sum(dim=2)
-            best = torch.where(error < least, scales, best) if best.numel() else scales
-            least = torch.minimum(error, least)
+    best, least = torch.full_like(extreme, smallest).half(), torch.full_like(extreme, torch.inf)
+    for share in (sign * clip for sign in (1.0, -1.0) for clip in _CLIPS):
+        scales = (extreme * share).half()
+        scales = torch.where(scales.abs() < smallest, torch.full_like(scales, smallest), scales)
+        wide = scales.float()[:, :, None]
+        error = (groups / wide).round_().clamp_(-8, 7).mul_(wide).sub_(groups).square_().sum(dim=2)
+        best = torch.where(error < least, scales, best)
+        least = torch.minimum(error, least)
     return best

@@ -41,7 +41,12 @@ class CTranslate2Engine:
     name = "ctranslate2"
 
     def __init__(
-        self, folder: str | Path, tokenizer: Tokenizer | None = None, *, end_id: int | None = None, threads: int | None = None
+        self,
+        folder: str | Path,
+        tokenizer: Tokenizer | None = None,
+        *,
+        end_id: int | None = None,
+        threads: int | None = None,
     ) -> None:
         self._library = require("ctranslate2", "ctranslate2", "the engine ctranslate2")
         self._folder, self._threads = Path(folder), threads or torch.get_num_threads()
@@ -153,7 +158,7 @@ class _Listener:
     def __call__(self, step: Any) -> bool:
         if self.error is None:
             try:
-                return self._rows[step.batch_id].hear(step.token_id)
+                return self._rows[int(step.batch_id)].hear(int(step.token_id))
             except BaseException as error:  # noqa: BLE001 - it is raised again where the caller waits
                 self.error = error
         return True

@@ -28,7 +28,12 @@ class OnnxEngine:
     name = "onnx"
 
     def __init__(
-        self, folder: str | Path, tokenizer: Tokenizer | None = None, *, end_id: int | None = None, threads: int | None = None
+        self,
+        folder: str | Path,
+        tokenizer: Tokenizer | None = None,
+        *,
+        end_id: int | None = None,
+        threads: int | None = None,
     ) -> None:
         runtime = require("onnxruntime", "onnx", "the engine onnx")
         content = read_json(Path(folder) / "config.json")

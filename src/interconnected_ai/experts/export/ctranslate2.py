@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from interconnected_ai.errors import EngineError
 from interconnected_ai.extras import require
 from interconnected_ai.storage import atomic_folder
-from interconnected_ai.text import END, Tokenizer
+from interconnected_ai.text import Tokenizer
 
 if TYPE_CHECKING:
     from interconnected_ai.experts.model import ExpertModel
@@ -54,7 +54,9 @@ def _end_id(tokenizer: Tokenizer | None) -> int:
 def _spec(model: "ExpertModel", specs: Any) -> Any:
     """The model in CTranslate2's words. Linear weights are (out, in) there as here, and query, key, value are one matrix."""
     shape = model.config
-    spec = specs.TransformerDecoderModelSpec.from_config(shape.n_layers, shape.n_heads, activation=specs.Activation.GELU)
+    spec = specs.TransformerDecoderModelSpec.from_config(
+        shape.n_layers, shape.n_heads, activation=specs.Activation.GELU
+    )
     # the pre-norm spec with the order changed afterwards: the post-norm one has no room for the last layer norm
     spec.decoder.pre_norm = shape.norm == "pre"
     ours = {name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()}

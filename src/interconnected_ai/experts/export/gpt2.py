@@ -100,7 +100,9 @@ def write_gpt2(model: "ExpertModel", tokenizer: Tokenizer | None, out: str | Pat
     config, tensors = gpt2_config(model.config, end_id), gpt2_tensors(model)
     with atomic_folder(out, kind=KIND) as scratch:
         write_json(scratch / "config.json", config)
-        write_json(scratch / "generation_config.json", {"bos_token_id": end_id, "eos_token_id": end_id, "pad_token_id": end_id})
+        write_json(
+            scratch / "generation_config.json", {"bos_token_id": end_id, "eos_token_id": end_id, "pad_token_id": end_id}
+        )
         save_tensors(scratch / "model.safetensors", tensors, {"format": "pt"})
         if tokenizer is not None:
             _write_tokenizer(tokenizer, scratch, model.config.max_seq_len)

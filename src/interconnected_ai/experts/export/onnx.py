@@ -85,7 +85,9 @@ class _Graph:
     inputs: list[Any] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
 
-    def add(self, operator: str, inputs: list[str], *, domain: str = "", outputs: int | list[str] = 1, **settings: Any) -> str:
+    def add(
+        self, operator: str, inputs: list[str], *, domain: str = "", outputs: int | list[str] = 1, **settings: Any
+    ) -> str:
         """A node; returns the name of its first output."""
         name = f"{operator}_{len(self.nodes)}"
         names = outputs if isinstance(outputs, list) else [f"{name}.{number}" for number in range(outputs)]
@@ -130,14 +132,15 @@ def _describe(shape: ExpertConfig, weights: _Weights, graph: _Graph) -> None:
     """The model's forward pass, as nodes."""
     ids, positions = (graph.has(name, "INT64", ["batch", "seq"]) for name in ("input_ids", "positions"))
     lengths = [graph.has("last", "INT32", ["batch"]), graph.has("total", "INT32", [1])]
+    logits = graph.has("logits", "FLOAT", ["batch", shape.vocab_size], output=True)
     placed = graph.add("Gather", [graph.weight("positions.pe", weights.floats["positions.pe"]), positions])
     hidden = graph.add("Add", [_embed(graph, weights, ids, math.sqrt(shape.d_model)), placed])
     added = ""  # what is still to be added to the residual: the next norm's node does it on the way
     for number in range(shape.n_layers):
         hidden, added = _block(graph, weights, shape, number, hidden, added, lengths)
     hidden = _add_norm(graph, weights, "norm", hidden, added)[0]
-    logits = _head(graph, weights, _last_of_each_row(graph, hidden, positions, lengths[0]), tied=shape.tie_weights)
-    graph.add("Identity", [logits], outputs=[graph.has("logits", "FLOAT", ["batch", shape.vocab_size], output=True)])
+    ends = _last_of_each_row(graph, hidden, positions, lengths[0])
+    graph.add("Identity", [_head(graph, weights, ends, tied=shape.tie_weights)], outputs=[logits])
 
 
 def _block(
@@ -194,7 +197,9 @@ def _linear(graph: _Graph, weights: _Weights, name: str, hidden: str, *, biased:
         product = graph.add("MatMul", [hidden, graph.weight(f"{name}.weight", weights.floats[f"{name}.weight"].T)])
     else:
         product = _packed_product(graph, weights.matrix(f"{name}.weight", _BITS[graph.precision]), name, hidden)
-    return graph.add("Add", [product, graph.weight(f"{name}.bias", weights.floats[f"{name}.bias"])]) if biased else product
+    return (
+        graph.add("Add", [product, graph.weight(f"{name}.bias", weights.floats[f"{name}.bias"])]) if biased else product
+    )
 
 
 def _head(graph: _Graph, weights: _Weights, hidden: str, *, tied: bool) -> str:

@@ -291,41 +291,26 @@ class DataConfig(Record):
         return self
 
 
-class TrainingConfig(Record):
-    """How a system is trained. Defaults are the document's (`000_…`).
+class LoopConfig(Record):
+    """What every training has: how long, in which batches, how it is kept and watched.
 
     batch_size: rows in one optimiser step, over all processes and accumulation steps together.
-    head_start_epochs: epochs in which adapters and heads alone learn, on pooled vectors of the untrained trunk, before the
-        joint training: random heads would first pull the trunk the wrong way (Kumar et al. 2022, LP-FT). Cheap; 0 is off.
+    accumulation_steps: parts of a batch that a process computes one after another, for the same gradients in less memory.
     warmup_steps: linear warm-up before the cosine; at most a tenth of the run.
-    patience: epochs without a better mean validation accuracy before the run stops; None never stops early.
-    class_weights: "balanced" weighs classes by inverse frequency (square root), "none" treats rows alike.
+    patience: evaluations without a better score before the run stops; None never stops early.
     precision: "auto" probes the device: bfloat16 where it is clearly faster, else float32.
-    cache_features: keep the frozen encoder's outputs on disk (not possible while an encoder LoRA trains).
-    feature_cache: folder for them; None is `features` in the run's folder.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 50
     batch_size: Annotated[int, Field(ge=1)] = 64
-    head_start_epochs: Annotated[int, Field(ge=0)] = 0
     accumulation_steps: Annotated[int, Field(ge=1)] = 1
-    lr_moe: Annotated[float, Field(gt=0.0)] = 1e-4
-    lr_adapter: Annotated[float, Field(gt=0.0)] = 5e-4
-    lr_head: Annotated[float, Field(gt=0.0)] = 1e-3
-    lr_encoder_lora: Annotated[float, Field(gt=0.0)] = 5e-4
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
     gradient_clip: Annotated[float, Field(gt=0.0)] = 1.0
     warmup_steps: Annotated[int, Field(ge=0)] = 500
-    balance_loss_weight: Annotated[float, Field(ge=0.0)] = 0.01
-    z_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    class_weights: Literal["balanced", "none"] = "balanced"
     patience: Annotated[int, Field(ge=1)] | None = 5
     seed: int = 0
     device: str = "auto"
     precision: Precision = "auto"
-    cache_features: bool = True
-    feature_cache: str | None = None
     checkpoint_every_steps: Annotated[int, Field(ge=1)] = 500
     keep_checkpoints: Annotated[int, Field(ge=1)] = 2
     monitors: Annotated[tuple[Literal["tensorboard", "wandb"], ...], Field(strict=False)] = ("tensorboard",)
@@ -337,6 +322,30 @@ class TrainingConfig(Record):
                 f"batch_size={self.batch_size} must be a multiple of accumulation_steps={self.accumulation_steps}"
             )
         return self
+
+
+class TrainingConfig(LoopConfig):
+    """How a system is trained. Defaults are the document's (`000_…`).
+
+    head_start_epochs: epochs in which adapters and heads alone learn, on pooled vectors of the untrained trunk, before the
+        joint training: random heads would first pull the trunk the wrong way (Kumar et al. 2022, LP-FT). Cheap; 0 is off.
+    patience: epochs without a better mean validation accuracy before the run stops; None never stops early.
+    class_weights: "balanced" weighs classes by inverse frequency (square root), "none" treats rows alike.
+    cache_features: keep the frozen encoder's outputs on disk (not possible while an encoder LoRA trains).
+    feature_cache: folder for them; None is `features` in the run's folder.
+    """
+
+    head_start_epochs: Annotated[int, Field(ge=0)] = 0
+    lr_moe: Annotated[float, Field(gt=0.0)] = 1e-4
+    lr_adapter: Annotated[float, Field(gt=0.0)] = 5e-4
+    lr_head: Annotated[float, Field(gt=0.0)] = 1e-3
+    lr_encoder_lora: Annotated[float, Field(gt=0.0)] = 5e-4
+    balance_loss_weight: Annotated[float, Field(ge=0.0)] = 0.01
+    z_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    class_weights: Literal["balanced", "none"] = "balanced"
+    cache_features: bool = True
+    feature_cache: str | None = None
 
 
 class RunConfig(Record):

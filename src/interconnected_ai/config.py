@@ -348,6 +348,65 @@ class TrainingConfig(LoopConfig):
     feature_cache: str | None = None
 
 
+class ExpertTrainingConfig(LoopConfig):
+    """How an expert is trained: AdamW (decay on matrices only), linear warm-up, cosine down to zero.
+
+    batch_size: windows of `seq_len` tokens in one optimiser step. seq_len: None is the model's max_seq_len.
+    max_steps: an end before `epochs` are through; the cosine ends there too.
+    evaluate_every_steps: None is once an epoch. evaluation_tokens: at most about this many are measured on at each.
+    patience: evaluations without a lower validation loss before the run stops; None never stops early.
+    gradient_checkpointing: keep a block's input alone and compute the block again in the backward pass.
+    compile: torch.compile; pays on GPUs and long runs.
+    samples: prompts that are continued at every evaluation, for people to read. sample_tokens: how far.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 10
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    seq_len: Annotated[int, Field(ge=2)] | None = None
+    lr: Annotated[float, Field(gt=0.0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.1
+    warmup_steps: Annotated[int, Field(ge=0)] = 100
+    patience: Annotated[int, Field(ge=1)] | None = None
+    evaluate_every_steps: Annotated[int, Field(ge=1)] | None = None
+    evaluation_tokens: Annotated[int, Field(ge=1)] = 65_536
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    samples: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    sample_tokens: Annotated[int, Field(ge=1)] = 40
+
+
+class ExpertTextConfig(Record):
+    """The text that an expert learns from: files, folders or datasets, and how much of it is held out.
+
+    validation, test: sources of their own; without them whole documents are held out of `paths`.
+    text: column or key of the text in tables and JSON.
+    """
+
+    paths: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    validation: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    test: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    text: str = "text"
+    validation_fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
+    test_fraction: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
+    split_seed: int = 0
+
+
+class ExpertRunConfig(Record):
+    """Everything `iai expert train` needs: the expert's folder, its text, its shape and its training.
+
+    tokenizer: a tokenizer.json, or a folder that holds one, such as another expert's; None trains one on the text, of at
+    most `model.vocab_size` tokens. The model's vocabulary is the tokenizer's own.
+    """
+
+    output: str
+    text: ExpertTextConfig
+    model: ExpertConfig
+    tokenizer: str | None = None
+    roles: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    training: ExpertTrainingConfig = ExpertTrainingConfig()
+
+
 class RunConfig(Record):
     """Everything `iai train` needs: the folder to write, the system, the data and the training."""
 

@@ -22,7 +22,7 @@ class Processes:
 
     @classmethod
     def open(cls, device: str, precision: Any) -> "Processes":
-        """Raises `ConfigError` for a device this machine lacks, `TrainingError` where weights would be spread over processes."""
+        """Raises `ConfigError` for a device this machine lacks, `TrainingError` where no process would hold whole weights."""
         choice = choose(device, precision)
         accelerator = _accelerator(choice)
         _require_whole_weights(accelerator)

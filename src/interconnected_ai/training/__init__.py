@@ -2,6 +2,7 @@
 
 from interconnected_ai.training.calibrate import calibrate
 from interconnected_ai.training.compare import Comparison, compare_answers, compare_systems
+from interconnected_ai.training.corpus import Document
 from interconnected_ai.training.data import BranchReport, Rows, Splits, load_splits, read_rows, report_on, split_rows
 from interconnected_ai.training.devices import choose
 from interconnected_ai.training.docstrings import LIBRARIES, docstring_rows
@@ -14,6 +15,7 @@ from interconnected_ai.training.doctor import (
     fixed_config,
     write_fixed,
 )
+from interconnected_ai.training.documentation import documentation
 from interconnected_ai.training.epoch import train_epoch
 from interconnected_ai.training.features import FeatureCache
 from interconnected_ai.training.metrics import BranchMetrics, auroc, branch_metrics, evaluate, macro_f1
@@ -28,6 +30,7 @@ __all__ = [
     "Check",
     "Comparison",
     "Diagnosis",
+    "Document",
     "FeatureCache",
     "FitResult",
     "Illness",
@@ -44,6 +47,7 @@ __all__ = [
     "compare_systems",
     "diagnose",
     "docstring_rows",
+    "documentation",
     "evaluate",
     "fit",
     "fixed_config",

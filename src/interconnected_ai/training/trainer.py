@@ -83,8 +83,11 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Course:
-    """How a training went. best_step: when the weights that are kept were reached; seconds of this call alone."""
+    """How a training went. best_step: when the weights that are kept were reached; seconds of this call alone, whose first
+    step was `first_step`.
+    """
 
+    first_step: int
     steps: int
     best_step: int
     stopped_early: bool
@@ -131,8 +134,9 @@ class Trainer:
             self.monitors = open_monitors(self.config.monitors, self.folder, self.config.to_dict(), resume_at=self.step)
             choice = self.processes.choice
             logger.info("device %s, %s: %s", self.processes.device, choice.dtype, choice.reason)
+        first = self.step
         try:
-            if self.step == 0 and (figures := learner.begin()):
+            if first == 0 and (figures := learner.begin()):
                 self._log(figures)
             total = self.schedule.total_steps
             with learner.learning(), Progress(total, self.step, "training", enabled=self.processes.is_main) as progress:
@@ -141,7 +145,7 @@ class Trainer:
         finally:
             for monitor in self.monitors:
                 monitor.close()
-        return Course(self.step, self.best_step, stopped, time.perf_counter() - started)
+        return Course(first, self.step, self.best_step, stopped, time.perf_counter() - started)
 
     def finish(self) -> nn.Module:
         """Keep the last state, and take the best weights (the last ones, where nothing was evaluated); returns the model."""

@@ -9,7 +9,9 @@ from interconnected_ai.cli.output import Output, with_output
 
 @click.command("evaluate")
 @click.argument("expert", type=click.Path(path_type=Path))
-@click.option("--text", "text", multiple=True, metavar="FILES", help="Text to measure on.  [default: its test documents]")
+@click.option(
+    "--text", "text", multiple=True, metavar="FILES", help="Text to measure on.  [default: its test documents]"
+)
 @click.argument("more", nargs=-1, metavar="[FILES]...")
 @click.option("--seq-len", type=int, help="Window in tokens.  [default: that of the training]")
 @with_output

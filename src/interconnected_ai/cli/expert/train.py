@@ -27,7 +27,9 @@ _TRAINING = {
 @click.option("--text", "text", multiple=True, metavar="FILES", help="Text to learn from: files or folders.")
 @click.argument("more", nargs=-1, metavar="[FILES]...")
 @click.option("--out", type=click.Path(path_type=Path), help="The expert's folder, such as experts/NAME.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="YAML or JSON with all settings; flags go before it.")
+@click.option(
+    "--config", "file", type=click.Path(path_type=Path), help="YAML or JSON with all settings; flags go before it."
+)
 @click.option("--preset", help=f"The document's sizes: tiny, small, medium or large.  [default: {DEFAULT_PRESET}]")
 @click.option("--tokenizer", help="A tokenizer.json, or an expert that has one.  [default: one is trained on the text]")
 @click.option("--role", "roles", multiple=True, help="A role token for a tokenizer that is trained; repeatable.")

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from interconnected_ai.config import ExpertConfig, ExpertRunConfig
@@ -21,6 +22,7 @@ from interconnected_ai.experts import ExpertCard, ExpertModel, save_expert
 from interconnected_ai.storage import atomic_file, is_complete, read_json
 from interconnected_ai.text import Tokenizer
 from interconnected_ai.training.expert.fit import ExpertFit, fit_expert
+from interconnected_ai.training.expert.pace import within
 from interconnected_ai.training.expert.perplexity import HeldOut, Perplexity, measure
 from interconnected_ai.training.expert.samples import Samples
 from interconnected_ai.training.expert.texts import TextSplits, read_stream, read_texts, split_texts, write_stream
@@ -58,13 +60,15 @@ def train_expert(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    minutes: float | None = None,
     texts: TextSplits | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> ExpertRun:
     """Read the text, train a tokenizer unless there is one, train the expert, measure it, save it to `config.output`.
 
-    resume: go on after an interruption. overwrite: drop what an earlier training left. texts, tokenizer: in memory
-    already, in place of reading `config.text` and `config.tokenizer`.
+    resume: go on after an interruption. overwrite: drop what an earlier training left. minutes: as many steps as fit into
+    them, found by timing a few; the number is kept, so that a resumed training ends where it would have. texts, tokenizer:
+    in memory already, in place of reading `config.text` and `config.tokenizer`.
     Raises `StorageError` when the folder is taken and neither is asked for; see `fit_expert` for the rest.
     """
     output, folder = Path(config.output), training_folder(config)
@@ -77,6 +81,8 @@ def train_expert(
     processes.wait()
     words = Tokenizer.load(folder / _TOKENIZER)
     model = _fresh_model(config, words)
+    stream = read_stream(folder / _STREAM)
+    config = _paced(minutes, config, model, stream, processes)
     held = {
         part: HeldOut.of(found, words) if (found := _read_lines(folder / f"{part}.jsonl")) else None for part in _HELD
     }
@@ -84,7 +90,7 @@ def train_expert(
     validation = HeldOut.of(_read_lines(folder / "validation.jsonl"), words, most_tokens=most)
     sample = Samples(folder / "samples.jsonl", words, config.training.samples, config.training.sample_tokens)
     fit = fit_expert(
-        model, read_stream(folder / _STREAM), validation, config.training, folder,
+        model, stream, validation, config.training, folder,
         resume=resume, sample=sample if config.training.samples else None,
     )  # fmt: skip
     seq_len = config.training.seq_len or model.config.max_seq_len
@@ -98,8 +104,13 @@ def train_expert(
 
 def training_folder(config: ExpertRunConfig) -> Path:
     """Where checkpoints, curves and prepared text of a training stand: beside the expert."""
-    output = Path(config.output)
-    return output.with_name(f"{output.name}-training")
+    return _beside(Path(config.output))
+
+
+def held_out_texts(expert: Path, part: str) -> list[str]:
+    """The documents that an expert's training held out for "validation" or "test"; none where it is not beside it."""
+    path = _beside(expert) / f"{part}.jsonl"
+    return _read_lines(path) if path.is_file() else []
 
 
 def fit_to_dict(fit: ExpertFit) -> dict[str, Any]:
@@ -110,6 +121,10 @@ def fit_to_dict(fit: ExpertFit) -> dict[str, Any]:
 
 _TOKENIZER, _STREAM, _REPORT = "tokenizer.json", "train.npy", "text_report.json"
 _HELD = ("validation", "test")
+
+
+def _beside(expert: Path) -> Path:
+    return expert.with_name(f"{expert.name}-training")
 
 
 def _prepare_folder(output: Path, folder: Path, *, resume: bool, overwrite: bool) -> None:
@@ -201,6 +216,22 @@ def _fresh_model(config: ExpertRunConfig, words: Tokenizer) -> ExpertModel:
     shape: ExpertConfig = config.model.with_changes(vocab_size=words.vocab_size)
     generator = torch.Generator().manual_seed(config.training.seed)
     return ExpertModel.from_config(shape, generator=generator)
+
+
+def _paced(
+    minutes: float | None, config: ExpertRunConfig, model: ExpertModel, stream: np.ndarray, processes: Processes
+) -> ExpertRunConfig:
+    """The config with as many steps as fit into `minutes`; a resumed training has those it began with."""
+    kept = training_folder(config) / "paced.json"
+    if kept.is_file():
+        return config.with_changes(training=read_json(kept))
+    if minutes is None:
+        return config
+    training = within(minutes, model, stream, config.training)
+    processes.wait()
+    if processes.is_main:
+        write_json_safely(kept, training.to_dict())
+    return config.with_changes(training=training.to_dict())
 
 
 def _read_lines(path: Path) -> list[str]:

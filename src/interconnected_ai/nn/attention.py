@@ -47,20 +47,20 @@ class MultiHeadAttention(nn.Module):
         q, k, v = self.qkv(hidden).view(batch, seq, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
         if cache is not None:
             k, v = cache.append(layer, k, v)
-        if self.training and is_causal and mask is None and cache is None and hidden.device.type == "cpu":
+        dropped = self.dropout.p if self.training else 0.0
+        if dropped and is_causal and mask is None and cache is None and hidden.device.type == "cpu":
             mixed = self._causal_in_memory(q, k, v)
         else:
-            dropped = self.dropout.p if self.training else 0.0
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal, dropout_p=dropped)
         # (batch, n_heads, seq, head width)
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, seq, d_model))
         return out
 
     def _causal_in_memory(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """softmax(q · kᵀ / √w + causal mask) · v with the scores of all pairs in memory, as training on a CPU wants it.
+        """softmax(q · kᵀ / √w + causal mask) · v with the scores of all pairs in memory: for dropout on a CPU.
 
-        There the fused kernel has no dropout (with it PyTorch takes a plain way, and its own slow dropout), and a slow
-        backward pass. Scale and mask go into the product.
+        There the fused kernel has no dropout: PyTorch would take a plain way too, with its own slow dropout. Scale and
+        mask go into the product.
         """
         batch, n_heads, seq, width = q.shape
         q, k, v = (t.reshape(batch * n_heads, seq, width) for t in (q, k, v))

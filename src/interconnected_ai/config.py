@@ -245,6 +245,25 @@ class GenerationConfig(Record):
         return self
 
 
+class CorpusConfig(Record):
+    """The text that a language model learns from, and how much of it is held out.
+
+    paths: text files, tables (.jsonl, .csv, .tsv, .parquet), folders of these, datasets on the hub as
+    `hf:NAME[:CONFIG][#SPLIT]`, or `docs:LIBRARY`, the docstrings of an installed library. validation, test: sources of
+    their own; without them whole documents are held out of `paths`. text: column or key of the text in tables.
+    unit: what one document of a text file is.
+    """
+
+    paths: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    validation: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    test: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    text: str = "text"
+    unit: Literal["file", "paragraph", "line"] = "file"
+    validation_fraction: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
+    test_fraction: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
+    split_seed: int = 0
+
+
 class BranchData(Record):
     """One branch's rows: a file of its own (or a Hugging Face dataset), with a text and a label column.
 

@@ -2,7 +2,7 @@
 
 from interconnected_ai.training.calibrate import calibrate
 from interconnected_ai.training.compare import Comparison, compare_answers, compare_systems
-from interconnected_ai.training.corpus import Document
+from interconnected_ai.training.corpus import Corpus, CorpusPlan, CorpusReport, Document, Texts, survey
 from interconnected_ai.training.data import BranchReport, Rows, Splits, load_splits, read_rows, report_on, split_rows
 from interconnected_ai.training.devices import choose
 from interconnected_ai.training.docstrings import LIBRARIES, docstring_rows
@@ -29,6 +29,9 @@ __all__ = [
     "BranchReport",
     "Check",
     "Comparison",
+    "Corpus",
+    "CorpusPlan",
+    "CorpusReport",
     "Diagnosis",
     "Document",
     "FeatureCache",
@@ -38,6 +41,7 @@ __all__ = [
     "RunReport",
     "RunResult",
     "Splits",
+    "Texts",
     "auroc",
     "branch_metrics",
     "calibrate",
@@ -60,6 +64,7 @@ __all__ = [
     "refuse_taken_folder",
     "report_on",
     "split_rows",
+    "survey",
     "train_epoch",
     "train_run",
     "write_fixed",

@@ -19,6 +19,8 @@ _MOST_REPEATED = 0.5
 
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")  # where an object lay in memory: another number in every process
 _INVISIBLE = re.compile(r"[^\S\n ]|[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\ufeff]")
+# SciPy, once somebody has imported it, writes this section into numpy.sinc: the texts would depend on who was here first.
+_ADDED_BY_SCIPY = re.compile(r"^\*\*Array API Standard Support\*\*$.*?(?=^\w+\n-{3,}$|\Z)", re.MULTILINE | re.DOTALL)
 _WORD = re.compile(r"\w+")
 
 
@@ -43,7 +45,7 @@ def _is_of(library: str, source: str) -> bool:
 
 def _clean(docstring: str) -> str:
     """NFC, no trailing or invisible characters, at most one empty line in a row."""
-    text = unicodedata.normalize("NFC", docstring.expandtabs())
+    text = _ADDED_BY_SCIPY.sub("", unicodedata.normalize("NFC", docstring.expandtabs()))
     text = _ADDRESS.sub("at 0x…", _INVISIBLE.sub(" ", text))
     lines = "\n".join(line.rstrip() for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", lines).strip("\n")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from interconnected_ai import surgery
     from interconnected_ai.branches import DenseSystem, InterconnectedAISystem, Prediction, inference
     from interconnected_ai.config import (
         BranchSpec,
@@ -77,12 +78,15 @@ __all__ = [
     "fit",
     "inference",
     "plan",
+    "surgery",
     "train_epoch",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the room that holds `name` the first time somebody asks for it."""
+    """Import the room that holds `name` the first time somebody asks for it; `surgery` is a room itself."""
+    if name == "surgery":
+        return import_module(f"{__name__}.surgery")
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)

@@ -1,0 +1,26 @@
+"""See, change, add, train and program the experts and routers of a pretrained Hugging Face mixture of experts."""
+
+from interconnected_ai.surgery.context import Forward, Request
+from interconnected_ai.surgery.families import FAMILIES, Family
+from interconnected_ai.surgery.ffn import FFN, ExpertWeights
+from interconnected_ai.surgery.history import Recipe, Step
+from interconnected_ai.surgery.layer import Expert, Layer
+from interconnected_ai.surgery.model import MoE, Warmup
+from interconnected_ai.surgery.programs import Program, Rule
+
+__all__ = [
+    "FAMILIES",
+    "FFN",
+    "Expert",
+    "ExpertWeights",
+    "Family",
+    "Forward",
+    "Layer",
+    "MoE",
+    "Program",
+    "Recipe",
+    "Request",
+    "Rule",
+    "Step",
+    "Warmup",
+]

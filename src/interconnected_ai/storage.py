@@ -184,12 +184,12 @@ def _is_unaltered(path: Path, expected: Mapping[str, Any]) -> bool:
     """
     status = path.stat()
     identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    if _verified.get(identity) == expected["sha256"]:
+    if _verified.get(identity) == str(expected["sha256"]):
         return True
     if "sha256_parts" in expected:
-        unaltered = _sha256_of_parts(path) == expected["sha256_parts"]
+        unaltered = _sha256_of_parts(path) == list(expected["sha256_parts"])
     else:
-        unaltered = sha256_of(path) == expected["sha256"]
+        unaltered = sha256_of(path) == str(expected["sha256"])
     if unaltered and time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED_NS:
         if len(_verified) >= _MOST_VERIFIED:
             _verified.clear()

@@ -72,7 +72,9 @@ class Packed(Layout):
     (torch/_inductor/fx_passes/mkldnn_fusion.py). There is no public call for them, so `can_pack` looks whether they exist.
     """
 
-    min_rows = 4  # a single row goes through a kernel that reads no faster than MKL; four rows read the weights at full speed
+    min_rows = (
+        4  # a single row goes through a kernel that reads no faster than MKL; four rows read the weights at full speed
+    )
     _ROWS = 16  # the number of rows that blocks are laid out for; they serve any other number too
 
     def linear(self, layer: nn.Linear) -> Map:

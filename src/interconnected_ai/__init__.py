@@ -10,8 +10,16 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from interconnected_ai.branches import DenseSystem, InterconnectedAISystem, Prediction, inference
-    from interconnected_ai.config import BranchSpec, RunConfig, SystemConfig, TrainingConfig
+    from interconnected_ai.config import (
+        BranchSpec,
+        ExpertConfig,
+        GenerationConfig,
+        RunConfig,
+        SystemConfig,
+        TrainingConfig,
+    )
     from interconnected_ai.errors import InterconnectedAIError
+    from interconnected_ai.experts import Expert, ExpertModel
     from interconnected_ai.nn import LoRA, LoRALinear, MoELayer, TokenRouter
     from interconnected_ai.planner import Plan, PlanRequest, plan
     from interconnected_ai.training import evaluate, fit, train_epoch
@@ -22,10 +30,14 @@ _ROOMS = {
     "Prediction": "branches",
     "inference": "branches",
     "BranchSpec": "config",
+    "ExpertConfig": "config",
+    "GenerationConfig": "config",
     "RunConfig": "config",
     "SystemConfig": "config",
     "TrainingConfig": "config",
     "InterconnectedAIError": "errors",
+    "Expert": "experts",
+    "ExpertModel": "experts",
     "LoRA": "nn",
     "LoRALinear": "nn",
     "MoELayer": "nn",
@@ -41,6 +53,10 @@ _ROOMS = {
 __all__ = [
     "BranchSpec",
     "DenseSystem",
+    "Expert",
+    "ExpertConfig",
+    "ExpertModel",
+    "GenerationConfig",
     "InterconnectedAIError",
     "InterconnectedAISystem",
     "LoRA",

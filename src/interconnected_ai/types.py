@@ -34,6 +34,9 @@ class Generation:
     text: str | None = None
     steps: tuple[TokenStep, ...] = ()
 
+    def __str__(self) -> str:
+        return "" if self.text is None else self.text
+
 
 class Generate(Protocol):
     """Continues prompts, given as token ids: what every engine is.

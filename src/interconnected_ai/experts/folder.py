@@ -38,7 +38,9 @@ class ExpertCard:
     training: dict[str, Any] = field(default_factory=dict)
 
 
-def save_expert(model: ExpertModel, folder: str | Path, tokenizer: Tokenizer | None = None, card: ExpertCard | None = None) -> None:
+def save_expert(
+    model: ExpertModel, folder: str | Path, tokenizer: Tokenizer | None = None, card: ExpertCard | None = None
+) -> None:
     """Write the expert; `folder` is replaced whole or not at all. Raises `TokenizerError` for another model's tokenizer."""
     card = card or ExpertCard(name=Path(folder).name)
     if tokenizer is not None:
@@ -63,13 +65,60 @@ def load_model(folder_or_hub_id: str | Path) -> ExpertModel:
 
     Weights are mapped from the file and read when they are first used.
     """
+    return _read_model(checked_folder(folder_or_hub_id))
+
+
+def load_card(folder_or_hub_id: str | Path) -> ExpertCard:
+    """What an expert's folder says of itself."""
+    return _read_card(checked_folder(folder_or_hub_id))
+
+
+def load_tokenizer(folder_or_hub_id: str | Path) -> Tokenizer:
+    """The tokenizer in an expert's folder; raises `TokenizerError` when there is none, or it is not the model's own."""
     folder = checked_folder(folder_or_hub_id)
-    config = ExpertConfig.from_mapping(read_json(folder / "config.json").get("model", {}), source=str(folder / "config.json"))
+    return _read_tokenizer(folder, _read_card(folder), _read_config(folder))
+
+
+def load_expert(folder_or_hub_id: str | Path) -> tuple[ExpertModel, Tokenizer, ExpertCard]:
+    """Model, tokenizer and card of an expert's folder, which is checked once."""
+    folder = checked_folder(folder_or_hub_id)
+    card, model = _read_card(folder), _read_model(folder)
+    return model, _read_tokenizer(folder, card, model.config), card
+
+
+def _read_config(folder: Path) -> ExpertConfig:
+    path = folder / "config.json"
+    return ExpertConfig.from_mapping(read_json(path).get("model", {}), source=str(path))
+
+
+def _read_card(folder: Path) -> ExpertCard:
+    content = read_json(folder / "config.json")
+    return ExpertCard(content.get("name", ""), content.get("tokenizer_sha256"), content.get("training", {}))
+
+
+def _read_tokenizer(folder: Path, card: ExpertCard, config: ExpertConfig) -> Tokenizer:
+    if not (folder / TOKENIZER).is_file():
+        raise TokenizerError(f"{folder} holds no {TOKENIZER}; give token ids, or save the expert with its tokenizer")
+    tokenizer = Tokenizer.load(folder / TOKENIZER)
+    require_same_tokenizer(card, tokenizer, config)
+    return tokenizer
+
+
+def _read_model(folder: Path) -> ExpertModel:
+    config = _read_config(folder)
     tensors = load_tensors(folder / "model.safetensors")
     with torch.device("meta"):
         model = ExpertModel.from_config(config)
-    if config.tie_weights:
+    if config.tie_weights and "embedding.weight" in tensors:
         tensors["head.weight"] = tensors["embedding.weight"]
+    _require_shapes(folder, model, tensors)
+    model.load_state_dict(tensors, assign=True)
+    if config.tie_weights:
+        model.head.weight = model.embedding.weight
+    return model.requires_grad_(True).eval()
+
+
+def _require_shapes(folder: Path, model: ExpertModel, tensors: dict[str, torch.Tensor]) -> None:
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     found = {name: tensor.shape for name, tensor in tensors.items()}
     if wrong := [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]:
@@ -78,29 +127,6 @@ def load_model(folder_or_hub_id: str | Path) -> ExpertModel:
             f"{folder / 'model.safetensors'}: tensor {name!r} has shape {_shown(found.get(name))}, the config asks for "
             f"{_shown(expected.get(name))}; config and weights are of different models"
         )
-    model.load_state_dict(tensors, assign=True)
-    if config.tie_weights:
-        model.head.weight = model.embedding.weight
-    return model.requires_grad_(True).eval()
-
-
-def load_card(folder_or_hub_id: str | Path) -> ExpertCard:
-    """What an expert's folder says of itself."""
-    content = read_json(checked_folder(folder_or_hub_id) / "config.json")
-    return ExpertCard(content.get("name", ""), content.get("tokenizer_sha256"), content.get("training", {}))
-
-
-def load_tokenizer(folder_or_hub_id: str | Path) -> Tokenizer:
-    """The tokenizer in an expert's folder; raises `TokenizerError` when there is none, or it is not the model's own."""
-    folder = checked_folder(folder_or_hub_id)
-    if not (folder / TOKENIZER).is_file():
-        raise TokenizerError(f"{folder} holds no {TOKENIZER}; give token ids, or save the expert with its tokenizer")
-    tokenizer = Tokenizer.load(folder / TOKENIZER)
-    content = read_json(folder / "config.json")
-    require_same_tokenizer(
-        load_card(folder), tokenizer, ExpertConfig.from_mapping(content["model"], source=str(folder / "config.json"))
-    )
-    return tokenizer
 
 
 def require_same_tokenizer(card: ExpertCard, tokenizer: Tokenizer, config: ExpertConfig) -> None:
@@ -135,7 +161,9 @@ def _shown(shape: torch.Size | None) -> str:
 
 def _card_text(model: ExpertModel, card: ExpertCard) -> str:
     shape = model.config
-    figures = "".join(f"| {key} | {value} |\n" for key, value in card.training.items() if isinstance(value, int | float | str))
+    figures = "".join(
+        f"| {key} | {value} |\n" for key, value in card.training.items() if isinstance(value, int | float | str)
+    )
     table = f"\n| training | |\n|---|---|\n{figures}" if figures else ""
     return (
         "---\nlibrary_name: interconnected-ai\npipeline_tag: text-generation\n---\n\n"

@@ -7,15 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from interconnected_ai.text.byte_level import token_bytes
     from interconnected_ai.text.tokenizer import END, Tokenizer, role_token
 
 _FILES = {
     "END": "tokenizer",
     "Tokenizer": "tokenizer",
     "role_token": "tokenizer",
+    "token_bytes": "byte_level",
 }
 
-__all__ = ["END", "Tokenizer", "role_token"]
+__all__ = ["END", "Tokenizer", "role_token", "token_bytes"]
 
 
 def __getattr__(name: str) -> Any:

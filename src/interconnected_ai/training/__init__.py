@@ -18,10 +18,10 @@ from interconnected_ai.training.doctor import (
 from interconnected_ai.training.documentation import documentation
 from interconnected_ai.training.epoch import train_epoch
 from interconnected_ai.training.features import FeatureCache
-from interconnected_ai.training.loop import FitResult, fit
 from interconnected_ai.training.metrics import BranchMetrics, auroc, branch_metrics, evaluate, macro_f1
 from interconnected_ai.training.report import RunReport, gather_report, missing_sentences, write_report
 from interconnected_ai.training.runs import RunResult, process_rank, refuse_taken_folder, train_run
+from interconnected_ai.training.system import FitResult, fit
 
 __all__ = [
     "LIBRARIES",

@@ -395,22 +395,6 @@ class ExpertTrainingConfig(LoopConfig):
     sample_tokens: Annotated[int, Field(ge=1)] = 40
 
 
-class ExpertTextConfig(Record):
-    """The text that an expert learns from: files, folders or datasets, and how much of it is held out.
-
-    validation, test: sources of their own; without them whole documents are held out of `paths`.
-    text: column or key of the text in tables and JSON.
-    """
-
-    paths: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
-    validation: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    test: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    text: str = "text"
-    validation_fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
-    test_fraction: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
-    split_seed: int = 0
-
-
 class ExpertRunConfig(Record):
     """Everything `iai expert train` needs: the expert's folder, its text, its shape and its training.
 
@@ -419,7 +403,7 @@ class ExpertRunConfig(Record):
     """
 
     output: str
-    text: ExpertTextConfig
+    text: CorpusConfig
     model: ExpertConfig
     tokenizer: str | None = None
     roles: Annotated[tuple[str, ...], Field(strict=False)] = ()

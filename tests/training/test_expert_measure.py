@@ -1,6 +1,7 @@
 """Perplexity and bits per byte say what they should."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from torch.nn import functional as F
 
 from interconnected_ai.errors import DataError
 from interconnected_ai.experts import ExpertModel
+from interconnected_ai.text import END
+from interconnected_ai.training.corpus import Corpus, Texts
 from interconnected_ai.training.expert import HeldOut, measure
 
 
@@ -52,12 +55,24 @@ def test_every_token_is_predicted_once_from_its_window(seq_len: int) -> None:
     assert found.num_tokens == len(tokens) - 1
 
 
-def test_whole_documents_make_up_a_limited_measure() -> None:
+def test_random_documents_stand_for_a_long_side(tmp_path: Path) -> None:
     words = small_tokenizer()
-    texts = documents(10)
-    every, some = HeldOut.of(texts, words), HeldOut.of(texts, words, most_tokens=200)
-    assert some.num_tokens <= 200 < every.num_tokens
-    assert some.num_bytes == sum(len(text.encode()) for text in texts[: some.num_documents])
+    texts = Texts.of_documents(documents(60), validation_fraction=0.5, test_fraction=0.0)
+    side = Corpus.prepare(texts, words, tmp_path).validation
+    every, some = HeldOut.side(side), HeldOut.side(side, most_tokens=300)
+    assert every is not None
+    assert some is not None
+    assert every.num_bytes == side.num_bytes
+    assert 200 < some.num_tokens <= 300 < every.num_tokens
+    assert int((some.tokens == words.end_id).sum()) == some.num_documents + 1
+    assert some.num_bytes / some.num_tokens == pytest.approx(every.num_bytes / every.num_tokens, rel=0.01)
+    whole = set(words.decode(every.tokens.tolist(), skip_special=False).split(END))
+    assert set(words.decode(some.tokens.tolist(), skip_special=False).split(END)) <= whole
+
+
+def test_an_empty_side_is_nothing_to_measure_on(tmp_path: Path) -> None:
+    texts = Texts.of_documents(documents(10), test_fraction=0.0)
+    assert HeldOut.side(Corpus.prepare(texts, small_tokenizer(), tmp_path).test) is None
 
 
 def test_measuring_leaves_the_models_mode_alone() -> None:

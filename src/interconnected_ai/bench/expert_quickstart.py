@@ -6,24 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from interconnected_ai.bench.ngrams import Trigrams, bits, unigram_nats, xz_bits_per_byte
 from interconnected_ai.bench.timing import machine
 from interconnected_ai.config import ExpertRunConfig
 from interconnected_ai.text import Tokenizer
-from interconnected_ai.training import documentation
+from interconnected_ai.training.corpus import Survey, Texts, survey
+from interconnected_ai.training.corpus.texts import TEST, TRAIN
 from interconnected_ai.training.expert import (
     ExpertRun,
     HeldOut,
-    TextSplits,
     measure,
+    refuse_taken_folders,
     sample_text,
-    split_texts,
     train_expert,
-    training_folder,
 )
-from interconnected_ai.training.expert.texts import read_stream
 from interconnected_ai.training.runs import write_json_safely
 
 DOMAINS = ("stdlib", "numpy", "torch")
@@ -80,7 +76,7 @@ def quickstart_config(folder: Path, domain: str) -> ExpertRunConfig:
     return ExpertRunConfig.from_mapping(
         {
             "output": str(folder / domain),
-            "text": {"paths": [f"documentation of {domain}"], "validation_fraction": 0.03, "test_fraction": 0.07},
+            "text": {"paths": [f"docs:{domain}"], "validation_fraction": 0.03, "test_fraction": 0.07},
             "model": {
                 "vocab_size": 2000, "d_model": 192, "n_layers": 4, "n_heads": 3, "max_seq_len": 256, "dropout": 0.0,
                 "norm": "pre", "tie_weights": True,
@@ -101,24 +97,30 @@ def run_expert_quickstart(folder: Path, *, overwrite: bool = False, say: Say = p
     """
     started = time.perf_counter()
     configs = {domain: quickstart_config(folder, domain) for domain in DOMAINS}
+    for config in configs.values():
+        refuse_taken_folders(config, overwrite=overwrite)
     say("Reading the documentation of Python, NumPy and PyTorch …")
-    texts = {domain: _texts(domain, config) for domain, config in configs.items()}
+    texts = {domain: survey(Texts.of_config(config.text)) for domain, config in configs.items()}
     say("Training one tokenizer on all three …")
-    vocab_size = configs[DOMAINS[0]].model.vocab_size
-    tokenizer = Tokenizer.train([text for split in texts.values() for text in split.train], vocab_size)
+    learnt = [text for found in texts.values() for text in found.training_texts()]
+    tokenizer = Tokenizer.train(learnt, configs[DOMAINS[0]].model.vocab_size)
     runs: dict[str, ExpertRun] = {}
     for domain, config in configs.items():
-        num_bytes = sum(len(text.encode()) for text in texts[domain].train)
-        say(f"Training the expert {domain} on {num_bytes:,} bytes …")
-        runs[domain] = train_expert(config, overwrite=overwrite, texts=texts[domain], tokenizer=tokenizer)
+        say(f"Training the expert {domain} on {texts[domain].report.sides[0].num_bytes:,} bytes …")
+        runs[domain] = train_expert(config, overwrite=overwrite, surveyed=texts[domain], tokenizer=tokenizer)
     say("Measuring every expert on every domain …")
-    held = {domain: HeldOut.of(split.test, tokenizer) for domain, split in texts.items()}
-    table = {name: _known_by(run, held) for name, run in runs.items()}
+    held = {domain: _held_out(run) for domain, run in runs.items()}
     result = ExpertQuickstart(
         folder=folder,
-        bits_per_byte=table,
-        baselines=_baselines(configs, texts, held, tokenizer),
-        samples={name: _sample(name, run) for name, run in runs.items()},
+        bits_per_byte={
+            name: {domain: measure(run.model, text).bits_per_byte for domain, text in held.items()}
+            for name, run in runs.items()
+        },
+        baselines=_baselines(texts, runs),
+        samples={
+            name: PROMPTS[name] + sample_text(run.model, tokenizer, PROMPTS[name], SAMPLE_TOKENS)
+            for name, run in runs.items()
+        },
         train_seconds={name: run.fit.train_seconds for name, run in runs.items()},
         tokens_per_second={name: run.fit.tokens_per_second for name, run in runs.items()},
         seconds=time.perf_counter() - started,
@@ -129,31 +131,22 @@ def run_expert_quickstart(folder: Path, *, overwrite: bool = False, say: Say = p
     return result
 
 
-def _texts(domain: str, config: ExpertRunConfig) -> TextSplits:
-    documents = [document.text for document in documentation(domain)]
-    text = config.text
-    return split_texts(documents, validation=text.validation_fraction, test=text.test_fraction, seed=text.split_seed)
+def _held_out(run: ExpertRun) -> HeldOut:
+    found = HeldOut.side(run.corpus.test)
+    assert found is not None, "the quickstart's configs hold some documents out"
+    return found
 
 
-def _known_by(run: ExpertRun, held: Mapping[str, HeldOut]) -> dict[str, float]:
-    return {domain: measure(run.model, text).bits_per_byte for domain, text in held.items()}
-
-
-def _sample(name: str, run: ExpertRun) -> str:
-    return PROMPTS[name] + sample_text(run.model, run.tokenizer, PROMPTS[name], SAMPLE_TOKENS)
-
-
-def _baselines(
-    configs: Mapping[str, ExpertRunConfig],
-    texts: Mapping[str, TextSplits],
-    held: Mapping[str, HeldOut],
-    tokenizer: Tokenizer,
-) -> dict[str, dict[str, float]]:
+def _baselines(texts: Mapping[str, Survey], runs: Mapping[str, ExpertRun]) -> dict[str, dict[str, float]]:
+    """Each taught with the domain's training documents, and asked its test documents."""
     out: dict[str, dict[str, float]] = {"unigrams": {}, "trigrams": {}, "xz": {}}
-    for domain, config in configs.items():
-        learnt = np.array(read_stream(training_folder(config) / "train.npy"))
-        asked, num_bytes = held[domain].tokens, held[domain].num_bytes
-        out["unigrams"][domain] = bits(unigram_nats(learnt, asked, tokenizer.vocab_size)) / num_bytes
-        out["trigrams"][domain] = bits(Trigrams(learnt, tokenizer.vocab_size).nats(asked)) / num_bytes
-        out["xz"][domain] = xz_bits_per_byte(texts[domain].train, texts[domain].test)
+    for domain, run in runs.items():
+        learnt, asked, vocab_size = run.corpus.train.tokens, run.corpus.test, run.tokenizer.vocab_size
+        out["unigrams"][domain] = bits(unigram_nats(learnt, asked.tokens, vocab_size)) / asked.num_bytes
+        out["trigrams"][domain] = bits(Trigrams(learnt, vocab_size).nats(asked.tokens)) / asked.num_bytes
+        sides: dict[int, list[str]] = {TRAIN: [], TEST: []}
+        for side, _, document in texts[domain].documents():
+            if side in sides:
+                sides[side].append(document.text)
+        out["xz"][domain] = xz_bits_per_byte(sides[TRAIN], sides[TEST])
     return out

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from interconnected_ai.bench.timing import machine
-from interconnected_ai.config import ExpertConfig, ExpertTrainingConfig
+from interconnected_ai.config import CorpusConfig, ExpertConfig, ExpertTrainingConfig
 from interconnected_ai.errors import NonFiniteLossError
 from interconnected_ai.experts import ExpertModel
 from interconnected_ai.text import Tokenizer
-from interconnected_ai.training import documentation
-from interconnected_ai.training.expert import HeldOut, fit_expert, split_texts, write_stream
+from interconnected_ai.training.corpus import Corpus, Texts, survey
+from interconnected_ai.training.expert import HeldOut, fit_expert
 
 SHAPE = {"d_model": 128, "n_layers": 4, "n_heads": 2, "max_seq_len": 128}
 VOCAB_SIZE, BATCH_SIZE, WARM_UP = 2_000, 16, 20
@@ -42,24 +42,26 @@ def bench_norm(
     say: Any = print,
 ) -> dict[str, Any]:
     """Train every combination and compare the best learning rate of each norm, by its mean over the seeds."""
-    texts = split_texts([d.text for d in documentation(library)], validation=0.05, test=0.0, seed=0)
-    tokenizer = Tokenizer.train(texts.train, VOCAB_SIZE)
-    held = HeldOut.of(texts.validation, tokenizer)
+    read = survey(Texts.of_config(CorpusConfig(paths=(f"docs:{library}",), test_fraction=0.0)))
+    tokenizer = Tokenizer.train(read.training_texts(), VOCAB_SIZE)
     trials = []
     with TemporaryDirectory() as folder:
-        stream = write_stream(texts.train, tokenizer, Path(folder) / "train.npy")
+        corpus = Corpus.prepare(read.texts, tokenizer, folder, surveyed=read)
+        held = HeldOut.side(corpus.validation)
         for norm in ("post", "pre"):
             for lr in lrs:
                 for seed in seeds:
                     shape = {**SHAPE, "vocab_size": tokenizer.vocab_size, "norm": norm, "dropout": dropout}
-                    found = _train(shape, stream, held, lr=lr, seed=seed, steps=steps, folder=Path(folder) / "run")
+                    found = _train(
+                        shape, corpus.train.tokens, held, lr=lr, seed=seed, steps=steps, folder=Path(folder) / "run"
+                    )
                     trials.append(Trial(norm, lr, seed, found))
                     say(f"{norm}-norm, lr {lr:g}, seed {seed}: {_spoken(found)} bits per byte")
     return _compared(trials, lrs) | {"machine": machine(), "shape": SHAPE, "steps": steps, "library": library}
 
 
 def _train(
-    shape: dict[str, Any], stream: np.ndarray, held: HeldOut, *, lr: float, seed: int, steps: int, folder: Path
+    shape: dict[str, Any], tokens: np.ndarray, held: HeldOut | None, *, lr: float, seed: int, steps: int, folder: Path
 ) -> float | None:
     config = ExpertTrainingConfig(
         epochs=1_000, max_steps=steps, batch_size=BATCH_SIZE, lr=lr, seed=seed, warmup_steps=WARM_UP, precision="float32",
@@ -67,7 +69,7 @@ def _train(
     )  # fmt: skip
     model = ExpertModel.from_config(ExpertConfig.from_mapping(shape), generator=torch.Generator().manual_seed(seed))
     try:
-        fitted = fit_expert(model, stream, held, config, folder)
+        fitted = fit_expert(model, tokens, held, config, folder)
     except NonFiniteLossError:
         return None
     assert fitted.validation is not None, "validation documents were given"

@@ -13,13 +13,16 @@ from interconnected_ai.cli.output import Output, with_output
     "--text", "text", multiple=True, metavar="FILES", help="Text to measure on.  [default: its test documents]"
 )
 @click.argument("more", nargs=-1, metavar="[FILES]...")
+@click.option("--column", default="text", show_default=True, help="Column or key of the text in tables.")
 @click.option("--seq-len", type=int, help="Window in tokens.  [default: that of the training]")
 @with_output
-def command(expert: Path, text: tuple[str, ...], more: tuple[str, ...], seq_len: int | None, output: Output) -> None:
+def command(
+    expert: Path, text: tuple[str, ...], more: tuple[str, ...], column: str, seq_len: int | None, output: Output
+) -> None:
     """Perplexity and bits per byte of EXPERT on text files, or on the documents its training held out for testing."""
     from interconnected_ai.training.expert import evaluate_expert
 
-    found = evaluate_expert(expert, [*text, *more], seq_len=seq_len)
+    found = evaluate_expert(expert, [*text, *more], column=column, seq_len=seq_len)
     output.table(
         str(expert),
         ["documents", "tokens", "bytes", "perplexity", "bits per byte"],

@@ -1,13 +1,16 @@
 """`iai expert train --text FILES --out experts/NAME`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.config import ExpertRunConfig, settings_in
 from interconnected_ai.errors import ConfigError
+
+if TYPE_CHECKING:
+    from interconnected_ai.training.expert import ExpertRun
 
 DEFAULT_PRESET, DEFAULT_WINDOW = "small", 256
 
@@ -24,8 +27,10 @@ _TRAINING = {
 
 
 @click.command("train")
-@click.option("--text", "text", multiple=True, metavar="FILES", help="Text to learn from: files or folders.")
+@click.option("--text", "text", multiple=True, metavar="FILES", help="Text to learn from: files, folders, hf:…, docs:…")
 @click.argument("more", nargs=-1, metavar="[FILES]...")
+@click.option("--column", help="Column or key of the text in tables.  [default: text]")
+@click.option("--unit", type=click.Choice(["file", "paragraph", "line"]), help="What one document of a text file is.")
 @click.option("--out", type=click.Path(path_type=Path), help="The expert's folder, such as experts/NAME.")
 @click.option(
     "--config", "file", type=click.Path(path_type=Path), help="YAML or JSON with all settings; flags go before it."
@@ -59,11 +64,14 @@ _TRAINING = {
 @click.option("--overwrite", is_flag=True, help="Drop what an earlier training left there.")
 @with_output
 def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None:
-    """Train an expert on text files (.txt, .md, .rst, .py, .jsonl, folders of them) and write it to --out.
+    """Train an expert on text and write it to --out.
 
-    Without --tokenizer one is trained on the text. A part of the documents is held out: some to choose the best weights by,
-    some to measure on at the end. Checkpoints and curves go to a folder beside the expert, OUT-training. `accelerate launch
-    -m interconnected_ai.cli expert train …` runs it on several processes.
+    FILES are text files, tables (.jsonl, .csv, .tsv, .parquet), folders of these, hf:NAME (a dataset on the hub) or
+    docs:LIBRARY (the docstrings of stdlib, numpy, torch or sklearn as they are installed). A part of the documents is held
+    out: some to choose the best weights by, some to measure on at the end. Without --tokenizer one is trained on the rest.
+
+    Checkpoints and curves go to a folder beside the expert, OUT-training. `accelerate launch -m interconnected_ai.cli expert
+    train …` runs it on several processes.
     """
     config = _resumed(given) if resume and _is_bare(given) else _config(given)
     from interconnected_ai.training.expert import train_expert
@@ -72,6 +80,7 @@ def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None
     run = train_expert(config, resume=resume, overwrite=overwrite, minutes=given["minutes"])
     if process_rank() != 0:
         return
+    _tell_text(run, output)
     found = run.test or run.fit.validation
     if found is not None:
         what = "test documents" if run.test is not None else "validation documents"
@@ -87,6 +96,16 @@ def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None
         f'Expert: {run.folder}. Try: iai generate {run.folder} "Return the"',
     )
     output.result(run.to_dict())
+
+
+def _tell_text(run: "ExpertRun", output: Output) -> None:
+    """What was read: documents, bytes, tokens, copies, languages."""
+    whole = run.corpus.report.total
+    languages = ", ".join(f"{name} {100 * share:.0f} %" for name, share in whole.language_shares().items())
+    output.say(
+        f"{whole.num_documents:,} documents, {whole.num_bytes:,} bytes, {whole.num_tokens or 0:,} tokens ({languages}); "
+        f"{whole.num_duplicates:,} copies left out. All of it: {run.training_folder / 'text_report.json'}"
+    )
 
 
 def _is_bare(given: dict[str, Any]) -> bool:
@@ -113,10 +132,12 @@ def _config(given: dict[str, Any]) -> ExpertRunConfig:
     if file:
         _make_absolute(settings, file.parent)
     if texts := [*given["text"], *given["more"]]:
-        settings["text"] = {**settings["text"], "paths": [str(Path(path).resolve()) for path in texts]}
+        settings["text"] = {**settings["text"], "paths": [_absolute(path, Path()) for path in texts]}
+    flags = {"text": given["column"], "unit": given["unit"]}
+    settings["text"] |= {key: value for key, value in flags.items() if value is not None}
     if given["out"] is not None:
         settings["output"] = str(given["out"])
-    if not settings["text"]:
+    if not settings["text"].get("paths"):
         raise click.UsageError("give text to learn from: --text FILES, or --config FILE")
     if "output" not in settings:
         raise click.UsageError("say where the expert goes: --out experts/NAME")
@@ -125,10 +146,10 @@ def _config(given: dict[str, Any]) -> ExpertRunConfig:
     if given["roles"]:
         settings["roles"] = list(given["roles"])
     settings["model"] = _shape(settings["model"], given, has_file=file is not None)
-    flags = {key: given[flag] for flag, key in _TRAINING.items() if given[flag] is not None}
+    training = {key: given[flag] for flag, key in _TRAINING.items() if given[flag] is not None}
     if given["samples"]:
-        flags["samples"] = list(given["samples"])
-    settings["training"] = {**settings["training"], **flags}
+        training["samples"] = list(given["samples"])
+    settings["training"] = {**settings["training"], **training}
     return ExpertRunConfig.from_mapping(settings, source=str(file or "iai expert train"))
 
 
@@ -149,6 +170,11 @@ def _make_absolute(settings: dict[str, Any], folder: Path) -> None:
     if isinstance(text := settings["text"], dict):
         for key in ("paths", "validation", "test"):
             if isinstance(paths := text.get(key), list):
-                text[key] = [str((folder / path).resolve()) for path in paths if isinstance(path, str)]
+                text[key] = [_absolute(path, folder) if isinstance(path, str) else path for path in paths]
     if isinstance(path := settings.get("tokenizer"), str):
-        settings["tokenizer"] = str((folder / path).resolve())
+        settings["tokenizer"] = _absolute(path, folder)
+
+
+def _absolute(path: str, folder: Path) -> str:
+    """A path that does not depend on where it is read from; datasets and documentation have none."""
+    return path if path.startswith(("hf:", "docs:")) else str((folder / path).resolve())

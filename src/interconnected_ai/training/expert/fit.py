@@ -15,10 +15,10 @@ from torch import Tensor
 from interconnected_ai.config import ExpertTrainingConfig
 from interconnected_ai.errors import ConfigError, PromptError
 from interconnected_ai.experts import ExpertModel
+from interconnected_ai.training.corpus import CorpusPlan
 from interconnected_ai.training.endings import noting_errors
 from interconnected_ai.training.expert.objective import Objective, adamw
 from interconnected_ai.training.expert.perplexity import HeldOut, Perplexity, measure
-from interconnected_ai.training.expert.windows import Windows
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.trainer import Schedule, Trainer, Validation
 
@@ -68,7 +68,7 @@ def fit_expert(
     tokens: documents one after another, an end token before each and after the last; may be mapped from a file. folder:
     checkpoints, metrics.jsonl and TensorBoard logs go here. resume: go on from its last checkpoint; on a CPU the result
     equals an uninterrupted run's to the last bit. sample: called after every evaluation.
-    Raises `DataError` when the tokens do not fill one batch, `ConfigError` for windows longer than the model reads,
+    Raises `DataError` when the tokens do not fill one batch, `ConfigError` for blocks longer than the model reads,
     `PromptError` for tokens outside its vocabulary, `NonFiniteLossError` when the loss is no number (the last good
     checkpoint stays), `StorageError` when the disk is full.
     """
@@ -102,18 +102,19 @@ class _ExpertFit:
         sample: Sample | None,
     ) -> None:
         self.expert, self.validation, self.config, self.sample = model, validation, config, sample
-        self.seq_len = window_of(model, config)
-        self.windows = Windows(tokens, self.seq_len, config.batch_size, config.seed)
+        self.seq_len = block_of(model, config)
+        self.tokens = tokens
+        self.plan = CorpusPlan(len(tokens), self.seq_len, config.batch_size, config.seed)
         _require_in_vocabulary(tokens, model.config.vocab_size)
         self.processes = Processes.open(config.device, config.precision)
-        self._require_a_window_for_all()
+        self._require_a_block_for_all()
         model.to(self.processes.device)
         model.gradient_checkpointing = config.gradient_checkpointing
         objective = Objective(model)
         if config.compile:
             objective.compile()
         optimizer = adamw(model, lr=config.lr, weight_decay=config.weight_decay)
-        self.steps_per_epoch = self.windows.steps_per_epoch
+        self.steps_per_epoch = self.plan.steps_per_epoch
         steps = min(self.steps_per_epoch * config.epochs, config.max_steps or sys.maxsize)
         schedule = Schedule(steps, self.steps_per_epoch, config.evaluate_every_steps or self.steps_per_epoch)
         self.trainer = Trainer(self.processes, objective, optimizer, schedule, config, folder, rates="lr")
@@ -138,8 +139,8 @@ class _ExpertFit:
     # What the trainer asks for
 
     def batches(self, epoch: int, start: int) -> Iterator[np.ndarray]:
-        """Where the windows of each batch begin."""
-        return self.windows.epoch(epoch, start)
+        """Where the blocks of each batch begin."""
+        return self.plan.epoch(epoch, start)
 
     @contextmanager
     def learning(self) -> Iterator[None]:
@@ -152,7 +153,7 @@ class _ExpertFit:
 
     def loss(self, rows: np.ndarray, batch: np.ndarray) -> _Loss:
         """Mean nats per token of the whole batch, this part's share."""
-        nats: Tensor = self.trainer.model(self.windows.read(rows).to(self.processes.device))
+        nats: Tensor = self.trainer.model(self.plan.read(self.tokens, rows).to(self.processes.device))
         task = nats / (len(batch) * self.seq_len)
         return _Loss(task * self.processes.count, task.detach())
 
@@ -185,17 +186,17 @@ class _ExpertFit:
             self.expert.train()
         return Validation(score if score is None or math.isfinite(score) else -math.inf, figures)
 
-    def _require_a_window_for_all(self) -> None:
+    def _require_a_block_for_all(self) -> None:
         parts = self.processes.count * self.config.accumulation_steps
         if self.config.batch_size < parts:
             raise ConfigError(
-                f"a batch of {self.config.batch_size} windows cannot be dealt out over {parts} parts "
+                f"a batch of {self.config.batch_size} blocks cannot be dealt out over {parts} parts "
                 f"({self.processes.count} processes × {self.config.accumulation_steps} accumulation steps)"
             )
 
 
-def window_of(model: ExpertModel, config: ExpertTrainingConfig) -> int:
-    """Tokens of a training window. Raises `ConfigError` when the model cannot read as many."""
+def block_of(model: ExpertModel, config: ExpertTrainingConfig) -> int:
+    """Tokens of a training block. Raises `ConfigError` when the model cannot read as many."""
     seq_len = config.seq_len or model.config.max_seq_len
     if seq_len > model.config.max_seq_len:
         raise ConfigError(
@@ -204,7 +205,7 @@ def window_of(model: ExpertModel, config: ExpertTrainingConfig) -> int:
         )
     if seq_len < model.config.max_seq_len:
         logger.warning(
-            "windows of %d tokens: the model's positions beyond them, up to max_seq_len=%d, are never trained",
+            "blocks of %d tokens: the model's positions beyond them, up to max_seq_len=%d, are never trained",
             seq_len, model.config.max_seq_len,
         )  # fmt: skip
     return seq_len

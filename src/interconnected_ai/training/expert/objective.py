@@ -15,7 +15,7 @@ BETAS = (
 
 
 class Objective(nn.Module):
-    """Windows of tokens → Σ −ln p(token | those before it in its window), the expert's forward pass and loss in one.
+    """Blocks of tokens → Σ −ln p(token | those before it in its block), the expert's forward pass and loss in one.
 
     As one module, so that several processes and torch.compile see all of it, and no table of logits is handed around.
     """
@@ -24,10 +24,10 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, windows: Tensor) -> Tensor:
-        """(windows, seq_len + 1) token ids → nats, summed over all predicted tokens."""
-        hidden = self.model.hidden(windows[:, :-1]).flatten(0, 1)
-        return linear_cross_entropy(hidden, self.model.head.weight, windows[:, 1:].flatten())
+    def forward(self, blocks: Tensor) -> Tensor:
+        """(batch, seq_len + 1) token ids → nats, summed over all predicted tokens."""
+        hidden = self.model.hidden(blocks[:, :-1]).flatten(0, 1)
+        return linear_cross_entropy(hidden, self.model.head.weight, blocks[:, 1:].flatten())
 
 
 def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float) -> list[dict[str, Any]]:

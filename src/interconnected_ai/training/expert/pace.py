@@ -8,7 +8,7 @@ import numpy as np
 
 from interconnected_ai.config import ExpertTrainingConfig
 from interconnected_ai.experts import ExpertModel
-from interconnected_ai.training.expert.fit import fit_expert, window_of
+from interconnected_ai.training.expert.fit import block_of, fit_expert
 
 _WARM_UP, _TIMED = 2, 6
 
@@ -18,7 +18,7 @@ def within(
 ) -> ExpertTrainingConfig:
     """The settings with as many steps as fit; `epochs` follows, so that it does not end the training before."""
     steps = max(1, int(60 * minutes / _seconds_per_step(model, stream, config)))
-    steps_per_epoch = len(stream) // window_of(model, config) // config.batch_size
+    steps_per_epoch = len(stream) // block_of(model, config) // config.batch_size
     return config.with_changes(max_steps=steps, epochs=-(-steps // max(1, steps_per_epoch - 1)))
 
 

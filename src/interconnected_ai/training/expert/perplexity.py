@@ -1,7 +1,7 @@
 """How well an expert knows a text: perplexity, and bits per byte, which compares experts with different tokenizers."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from interconnected_ai.errors import DataError
 from interconnected_ai.experts import ExpertModel
 from interconnected_ai.nn import linear_cross_entropy
 from interconnected_ai.text import Tokenizer
+from interconnected_ai.training.corpus import TokenSide
 
 _BATCH_TOKENS = 8_192
 
@@ -25,17 +26,32 @@ class HeldOut:
     num_documents: int
 
     @classmethod
-    def of(cls, texts: Sequence[str], tokenizer: Tokenizer, *, most_tokens: int | None = None) -> "HeldOut":
-        """These texts, or the first of them that make up `most_tokens`. Raises `DataError` when there is nothing to read."""
-        tokens, num_bytes, num_documents = [tokenizer.end_id], 0, 0
-        for ids, text in zip(tokenizer.encode_batch(texts, end=True), texts, strict=True):
-            if most_tokens is not None and num_documents and len(tokens) + len(ids) > most_tokens:
-                break
-            tokens += ids
-            num_bytes, num_documents = num_bytes + len(text.encode()), num_documents + 1
-        if not num_bytes:
+    def of(cls, texts: Iterable[str], tokenizer: Tokenizer) -> "HeldOut":
+        """These texts. Raises `DataError` when there is nothing to read."""
+        kept = [text for text in texts if text]
+        if not kept:
             raise DataError("there is no text to measure on; give documents with at least one character")
-        return cls(np.array(tokens, dtype=np.uint32), num_bytes, num_documents)
+        ids = [tokenizer.end_id, *(one for text in tokenizer.encode_batch(kept, end=True) for one in text)]
+        return cls(np.array(ids, dtype=np.uint32), sum(len(text.encode()) for text in kept), len(kept))
+
+    @classmethod
+    def side(cls, side: TokenSide, *, most_tokens: int | None = None, seed: int = 0) -> "HeldOut | None":
+        """A side of a corpus; None when it is empty.
+
+        most_tokens: random documents that make up about as many; their bytes are then counted by their share of the tokens.
+        """
+        if not side.num_documents:
+            return None
+        whole = cls(side.tokens, side.num_bytes, side.num_documents)
+        if most_tokens is None or whole.num_tokens <= most_tokens:
+            return whole
+        ends = np.append(side.offsets[1:], len(side.tokens))  # of each document, with the token before the next one
+        order = np.random.default_rng(seed).permutation(side.num_documents)
+        sizes = (ends - side.offsets)[order]
+        picked = order[: max(1, int(np.searchsorted(np.cumsum(sizes), most_tokens, side="right")))]
+        parts = [side.tokens[side.offsets[number] : ends[number]] for number in picked]
+        tokens = np.concatenate([side.tokens[:1], *parts])
+        return cls(tokens, max(1, round(side.num_bytes * (len(tokens) - 1) / whole.num_tokens)), len(picked))
 
     @property
     def num_tokens(self) -> int:

@@ -1,19 +1,14 @@
 """A whole training of an expert: from text files to the folder that `iai generate` opens.
 
-The expert stands in `output`, its training in a folder beside it, OUTPUT-training: run.yaml, tokenizer.json, train.npy,
-validation.jsonl, test.jsonl, text_report.json, metrics.jsonl, samples.jsonl, logs/ (TensorBoard), checkpoints/,
-results.json.
+The expert stands in `output`, its training in a folder beside it, OUTPUT-training: run.yaml, tokenizer.json, corpus/ (the
+tokenised text), text_report.json, metrics.jsonl, samples.jsonl, logs/ (TensorBoard), checkpoints/, results.json.
 """
 
-import json
-import logging
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from interconnected_ai.config import ExpertConfig, ExpertRunConfig
@@ -21,15 +16,14 @@ from interconnected_ai.errors import ConfigError, StorageError, TokenizerError
 from interconnected_ai.experts import ExpertCard, ExpertModel, save_expert
 from interconnected_ai.storage import atomic_file, is_complete, read_json
 from interconnected_ai.text import Tokenizer
+from interconnected_ai.training.corpus import Corpus, Survey, Texts, survey
 from interconnected_ai.training.expert.fit import ExpertFit, fit_expert
 from interconnected_ai.training.expert.pace import within
 from interconnected_ai.training.expert.perplexity import HeldOut, Perplexity, measure
 from interconnected_ai.training.expert.samples import Samples
-from interconnected_ai.training.expert.texts import TextSplits, read_stream, read_texts, split_texts, write_stream
 from interconnected_ai.training.processes import Processes
+from interconnected_ai.training.progress import Progress
 from interconnected_ai.training.runs import write_json_safely
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,6 +34,7 @@ class ExpertRun:
     training_folder: Path
     model: ExpertModel
     tokenizer: Tokenizer
+    corpus: Corpus
     fit: ExpertFit
     test: Perplexity | None
 
@@ -50,6 +45,7 @@ class ExpertRun:
             "training": str(self.training_folder),
             "num_params": self.model.get_num_params(),
             "vocab_size": self.tokenizer.vocab_size,
+            "text": self.corpus.report.to_dict(),
             "fit": fit_to_dict(self.fit),
             "test": None if self.test is None else self.test.to_dict(),
         }
@@ -61,41 +57,46 @@ def train_expert(
     resume: bool = False,
     overwrite: bool = False,
     minutes: float | None = None,
-    texts: TextSplits | None = None,
+    surveyed: Survey | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> ExpertRun:
     """Read the text, train a tokenizer unless there is one, train the expert, measure it, save it to `config.output`.
 
-    resume: go on after an interruption. overwrite: drop what an earlier training left. minutes: as many steps as fit into
-    them, found by timing a few; the number is kept, so that a resumed training ends where it would have. texts, tokenizer:
-    in memory already, in place of reading `config.text` and `config.tokenizer`.
-    Raises `StorageError` when the folder is taken and neither is asked for; see `fit_expert` for the rest.
+    resume: go on after an interruption, on the text as it was read then. overwrite: drop what an earlier training left.
+    minutes: as many steps as fit into them, found by timing a few; a resumed training ends where it would have. surveyed,
+    tokenizer: at hand already, in place of `config.text` and `config.tokenizer`.
+    Raises `StorageError` when the folder is taken and neither is asked for; see `Corpus.prepare` and `fit_expert` for the
+    rest.
     """
     output, folder = Path(config.output), training_folder(config)
     processes = Processes.open(config.training.device, config.training.precision)
     if processes.is_main:
-        _prepare_folder(output, folder, resume=resume, overwrite=overwrite)
+        refuse_taken_folders(config, resume=resume, overwrite=overwrite)
+        if overwrite and (folder / "run.yaml").is_file():
+            shutil.rmtree(folder)
         _keep_config(folder, config, resume=resume)
         if not (folder / _REPORT).is_file():
-            _prepare_text(folder, config, texts or _read(config), tokenizer)
+            _prepare_text(folder, config, surveyed, tokenizer)
     processes.wait()
     words = Tokenizer.load(folder / _TOKENIZER)
+    corpus = _only_corpus(folder)
+    assert corpus is not None, "the text was prepared above"
     model = _fresh_model(config, words)
-    stream = read_stream(folder / _STREAM)
-    config = _paced(minutes, config, model, stream, processes)
-    held = {
-        part: HeldOut.of(found, words) if (found := _read_lines(folder / f"{part}.jsonl")) else None for part in _HELD
-    }
-    most = config.training.evaluation_tokens
-    validation = HeldOut.of(_read_lines(folder / "validation.jsonl"), words, most_tokens=most)
-    sample = Samples(folder / "samples.jsonl", words, config.training.samples, config.training.sample_tokens)
+    config = _paced(minutes, config, model, corpus, processes)
     fit = fit_expert(
-        model, stream, validation, config.training, folder,
-        resume=resume, sample=sample if config.training.samples else None,
+        model,
+        corpus.train.tokens,
+        HeldOut.side(corpus.validation, most_tokens=config.training.evaluation_tokens),
+        config.training,
+        folder,
+        resume=resume,
+        sample=_samples(config, folder, words),
+    )
+    test = HeldOut.side(corpus.test)
+    run = ExpertRun(
+        output, folder, model, words, corpus, fit,
+        test=None if test is None else measure(model, test, seq_len=config.training.seq_len),
     )  # fmt: skip
-    seq_len = config.training.seq_len or model.config.max_seq_len
-    test = None if held["test"] is None else measure(model, held["test"], seq_len=seq_len)
-    run = ExpertRun(output, folder, model, words, fit, test)
     if processes.is_main:
         save_expert(model, output, words, ExpertCard(output.name, words.sha256, _card(run, config)))
         write_json_safely(folder / "results.json", run.to_dict())
@@ -107,10 +108,24 @@ def training_folder(config: ExpertRunConfig) -> Path:
     return _beside(Path(config.output))
 
 
-def held_out_texts(expert: Path, part: str) -> list[str]:
-    """The documents that an expert's training held out for "validation" or "test"; none where it is not beside it."""
-    path = _beside(expert) / f"{part}.jsonl"
-    return _read_lines(path) if path.is_file() else []
+def refuse_taken_folders(config: ExpertRunConfig, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Raise `StorageError` where an expert or a training stands and nobody said what to do with it. Changes nothing."""
+    output, folder = Path(config.output), training_folder(config)
+    if resume and overwrite:
+        raise ConfigError("resume and overwrite exclude each other; choose one")
+    if resume or overwrite:
+        return
+    if is_complete(output):
+        raise StorageError(f"{output} holds an expert; use --overwrite to train it anew, or choose another --out")
+    if folder.exists() and any(folder.iterdir()):
+        raise StorageError(
+            f"{folder} holds an unfinished training; use --resume to go on with it, --overwrite to drop it, or another --out"
+        )
+
+
+def kept_corpus(expert: Path) -> Corpus | None:
+    """The tokenised text that an expert's training left beside it, if it is there."""
+    return _only_corpus(_beside(expert))
 
 
 def fit_to_dict(fit: ExpertFit) -> dict[str, Any]:
@@ -119,29 +134,11 @@ def fit_to_dict(fit: ExpertFit) -> dict[str, Any]:
     return {**asdict(fit), "tokens_per_second": fit.tokens_per_second, "validation": validation}
 
 
-_TOKENIZER, _STREAM, _REPORT = "tokenizer.json", "train.npy", "text_report.json"
-_HELD = ("validation", "test")
+_TOKENIZER, _CORPORA, _REPORT = "tokenizer.json", "corpus", "text_report.json"
 
 
 def _beside(expert: Path) -> Path:
     return expert.with_name(f"{expert.name}-training")
-
-
-def _prepare_folder(output: Path, folder: Path, *, resume: bool, overwrite: bool) -> None:
-    if resume and overwrite:
-        raise ConfigError("resume and overwrite exclude each other; choose one")
-    if overwrite:
-        if (folder / "run.yaml").is_file():
-            shutil.rmtree(folder)
-        return
-    if resume:
-        return
-    if is_complete(output):
-        raise StorageError(f"{output} holds an expert; use --overwrite to train it anew, or choose another --out")
-    if folder.exists() and any(folder.iterdir()):
-        raise StorageError(
-            f"{folder} holds an unfinished training; use --resume to go on with it, --overwrite to drop it, or another --out"
-        )
 
 
 def _keep_config(folder: Path, config: ExpertRunConfig, *, resume: bool) -> None:
@@ -169,40 +166,28 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return out
 
 
-def _read(config: ExpertRunConfig) -> TextSplits:
-    """The documents that the config names, split as it says."""
-    text = config.text
-    given = {part: read_texts(getattr(text, part), column=text.text) for part in _HELD if getattr(text, part)}
-    splits = split_texts(
-        read_texts(text.paths, column=text.text),
-        validation=0.0 if "validation" in given else text.validation_fraction,
-        test=0.0 if "test" in given else text.test_fraction,
-        seed=text.split_seed,
-    )
-    return replace(splits, **given)
-
-
-def _prepare_text(folder: Path, config: ExpertRunConfig, texts: TextSplits, tokenizer: Tokenizer | None) -> None:
-    """Tokenizer, token stream and held-out documents as files; the report comes last and says that they are whole."""
-    words = tokenizer or _tokenizer(config, texts.train)
-    stream = write_stream(texts.train, words, folder / _STREAM)
-    for part in _HELD:
-        with atomic_file(folder / f"{part}.jsonl") as scratch:
-            lines = (json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in getattr(texts, part))
-            scratch.write_text("".join(lines), encoding="utf-8")
+def _prepare_text(folder: Path, config: ExpertRunConfig, surveyed: Survey | None, tokenizer: Tokenizer | None) -> None:
+    """Tokenizer and tokenised text as files; the report comes last and says that they are whole."""
+    found = surveyed or survey(Texts.of_config(config.text))
+    words = tokenizer or _tokenizer(config, found)
     words.save(folder / _TOKENIZER)
-    num_bytes = sum(len(text.encode()) for text in texts.train)
-    report = {
-        "train_documents": len(texts.train), "train_bytes": num_bytes, "train_tokens": len(stream) - 1,
-        "bytes_per_token": num_bytes / (len(stream) - 1),
-        "validation_documents": len(texts.validation), "test_documents": len(texts.test),
-    }  # fmt: skip
-    write_json_safely(folder / _REPORT, report)
+    shutil.rmtree(folder / _CORPORA, ignore_errors=True)  # of an attempt that did not come to its end
+    total = found.report.total.num_bytes
+    with Progress(total, 0, "tokenizing") as progress:
+        corpus = Corpus.prepare(
+            found.texts, words, folder / _CORPORA, surveyed=found, progress=lambda done, _: progress.advance(done)
+        )
+    write_json_safely(folder / _REPORT, corpus.report.to_dict())
 
 
-def _tokenizer(config: ExpertRunConfig, texts: Sequence[str]) -> Tokenizer:
+def _only_corpus(folder: Path) -> Corpus | None:
+    found = sorted((folder / _CORPORA).glob("corpus-*"))
+    return Corpus.open(found[0]) if found else None
+
+
+def _tokenizer(config: ExpertRunConfig, found: Survey) -> Tokenizer:
     if config.tokenizer is None:
-        return Tokenizer.train(texts, config.model.vocab_size, roles=config.roles)
+        return Tokenizer.train(found.training_texts(), config.model.vocab_size, roles=config.roles)
     path = Path(config.tokenizer)
     words = Tokenizer.load(path / _TOKENIZER if path.is_dir() else path)
     if missing := [role for role in config.roles if role not in words.roles]:
@@ -219,7 +204,7 @@ def _fresh_model(config: ExpertRunConfig, words: Tokenizer) -> ExpertModel:
 
 
 def _paced(
-    minutes: float | None, config: ExpertRunConfig, model: ExpertModel, stream: np.ndarray, processes: Processes
+    minutes: float | None, config: ExpertRunConfig, model: ExpertModel, corpus: Corpus, processes: Processes
 ) -> ExpertRunConfig:
     """The config with as many steps as fit into `minutes`; a resumed training has those it began with."""
     kept = training_folder(config) / "paced.json"
@@ -227,21 +212,22 @@ def _paced(
         return config.with_changes(training=read_json(kept))
     if minutes is None:
         return config
-    training = within(minutes, model, stream, config.training)
+    training = within(minutes, model, corpus.train.tokens, config.training)
     processes.wait()
     if processes.is_main:
         write_json_safely(kept, training.to_dict())
     return config.with_changes(training=training.to_dict())
 
 
-def _read_lines(path: Path) -> list[str]:
-    with path.open(encoding="utf-8") as lines:
-        return [json.loads(line)["text"] for line in lines]
+def _samples(config: ExpertRunConfig, folder: Path, words: Tokenizer) -> Samples | None:
+    if not config.training.samples:
+        return None
+    return Samples(folder / "samples.jsonl", words, config.training.samples, config.training.sample_tokens)
 
 
 def _card(run: ExpertRun, config: ExpertRunConfig) -> dict[str, Any]:
     """What the expert's card says of its training."""
-    report = read_json(run.training_folder / _REPORT)
+    train = run.corpus.report.sides[0]
     found = run.test or run.fit.validation
     figures = {} if found is None else {"bits_per_byte": found.bits_per_byte, "perplexity": found.perplexity}
     return {
@@ -251,8 +237,8 @@ def _card(run: ExpertRun, config: ExpertRunConfig) -> dict[str, Any]:
         "steps": run.fit.steps,
         "best_step": run.fit.best_step,
         "epochs": run.fit.epochs,
-        "train_tokens": report["train_tokens"],
-        "train_bytes": report["train_bytes"],
+        "train_tokens": train.num_tokens,
+        "train_bytes": train.num_bytes,
         "precision": run.fit.precision,
         "settings": config.training.to_dict(),
     }

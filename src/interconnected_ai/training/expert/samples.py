@@ -18,9 +18,7 @@ _TEMPERATURE, _TOP_P = 0.8, 0.95
 class Samples:
     """Continues the same prompts at every evaluation, with the same random numbers, and keeps what came out."""
 
-    def __init__(
-        self, path: Path, tokenizer: Tokenizer, prompts: Sequence[str], num_tokens: int, *, resume_at: int = 0
-    ) -> None:
+    def __init__(self, path: Path, tokenizer: Tokenizer, prompts: Sequence[str], num_tokens: int) -> None:
         self.path, self.tokenizer, self.prompts, self.num_tokens = path, tokenizer, prompts, num_tokens
 
     def __call__(self, model: ExpertModel, step: int) -> None:

@@ -249,6 +249,55 @@ def generate(repeats: int, engines: tuple[str, ...], output: Output) -> None:
     _print(output, found, [line for line in asked if line[1] in found])
 
 
+@command.command("train")
+@click.option("--batch", default=8, show_default=True, type=click.IntRange(min=1), help="Rows of a step.")
+@click.option("--seq-len", default=256, show_default=True, type=click.IntRange(min=2), help="Tokens of a row.")
+@click.option(
+    "--repeats", default=5, show_default=True, type=click.IntRange(min=1), help="Steps timed of each contestant."
+)
+@with_output
+def train(batch: int, seq_len: int, repeats: int, output: Output) -> None:
+    """A training step of the 29M expert against transformers' GPT-2 of the same shape."""
+    from interconnected_ai.bench.train import bench_train
+
+    found = bench_train(batch=batch, seq_len=seq_len, repeats=repeats)
+    _print(
+        output,
+        found,
+        [
+            ("speed over transformers' GPT-2, its faster attention, dropout 0.1 (goal ≥ 1.1)", "train_over_hf"),
+            ("  the same without dropout", "train_over_hf_without_dropout"),
+            ("speed in bfloat16 over float32", "bfloat16_over_float32"),
+            ("peak memory over transformers' best", "memory_over_hf"),
+            ("gradient checkpointing: memory over without", "checkpointing_memory_ratio"),
+            ("gradient checkpointing: time over without", "checkpointing_time_ratio"),
+        ],
+    )
+
+
+@command.command("norm")
+@click.option("--library", default="numpy", show_default=True, help="Whose documentation is learnt.")
+@click.option("--steps", default=200, show_default=True, type=click.IntRange(min=1), help="Steps of each training.")
+@click.option("--seeds", default=2, show_default=True, type=click.IntRange(min=1), help="Trainings of each kind.")
+@with_output
+def norm(library: str, steps: int, seeds: int, output: Output) -> None:
+    """Post-norm against pre-norm: the same text and steps, each at its best learning rate."""
+    from interconnected_ai.bench.norm import bench_norm
+
+    found = bench_norm(library=library, steps=steps, seeds=range(seeds), say=lambda line: click.echo(line, err=True))
+    output.table(
+        "Bits per byte of held-out documentation, mean over the seeds",
+        ["norm", "learning rate", "bits per byte"],
+        [(r["norm"], f"{r['lr']:g}", "no number" if r["bits_per_byte"] is None else f"{r['bits_per_byte']:.4f}")
+         for r in found["rows"]],
+    )  # fmt: skip
+    if found["pre_over_post"] is not None:
+        output.say(
+            f"Pre-norm needs {found['pre_over_post']:.3f} × the bits of post-norm, each at its best learning rate."
+        )
+    output.result(found)
+
+
 def _print(output: Output, found: dict[str, Any], lines: list[tuple[str, str]]) -> None:
     output.table("Measured", ["what", "value"], [(what, found[key]) for what, key in lines])
     output.result(found)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.surgery import ExpertWeights, MoE, Program, Recipe, Rule
-from interconnected_ai.surgery.dressing import EditedRouter, RouterState, dress
+from interconnected_ai.surgery.context import dress
+from interconnected_ai.surgery.dressing import EditedRouter, RouterState
 
 families = pytest.mark.parametrize("family", TINY)
 IDS = prompts()

@@ -4,7 +4,7 @@ Every change returns the way back. Tensors that are built anew leave the old one
 back.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -119,7 +119,7 @@ def rebuild(
         if isinstance(tensor, Tensor):
             extra = [] if rows is None else [rows[name].to(tensor)]
             undos.append(exchange(place.router, name, _taken(tensor, index, extra)))
-    undos += _count(layer, len(order))
+    undos += count(layer, len(order))
     shut = {position for position, each in enumerate(order) if each in layer.closed or (closed and each >= before)}
     bias = {position: layer.state.bias[each] for position, each in enumerate(order) if each in layer.state.bias}
     undos.append(_reshape_state(layer, frozenset(shut), bias))
@@ -162,12 +162,16 @@ def placed(layer: Layer, num_new: int) -> tuple[list[int], tuple[int, ...]]:
     return order, tuple(position for position, each in enumerate(order) if each >= there)
 
 
-def new_rows(layer: Layer, sources: Sequence[int | None], rows: Tensor | None) -> dict[str, Tensor]:
+def new_rows(
+    layer: Layer, sources: Sequence[int | None], rows: Tensor | Mapping[str, Tensor] | None
+) -> dict[str, Tensor]:
     """The router's rows for new experts: given, copied from a source, or the mean of all."""
     wanted = (len(sources), layer.d_model)
-    if rows is not None and tuple(rows.shape) != wanted:
-        raise ConfigError(f"rows are {tuple(rows.shape)}; needs {wanted}, one row of the router for each new expert")
-    if rows is not None and not bool(torch.isfinite(rows).all()):
+    given = {} if rows is None else {"weight": rows} if isinstance(rows, Tensor) else dict(rows)
+    weight = given.get("weight")
+    if weight is not None and tuple(weight.shape) != wanted:
+        raise ConfigError(f"rows are {tuple(weight.shape)}; needs {wanted}, one row of the router for each new expert")
+    if not all(bool(torch.isfinite(each).all()) for each in given.values()):
         raise ConfigError("rows hold NaN or infinity; the router would choose nothing any more")
     made = {}
     for name in _ROUTER_ROWS:
@@ -175,14 +179,28 @@ def new_rows(layer: Layer, sources: Sequence[int | None], rows: Tensor | None) -
         if isinstance(tensor, Tensor):
             kept = tensor.detach()
             made[name] = torch.stack([kept.float().mean(dim=0).to(kept) if s is None else kept[s] for s in sources])
-    return made if rows is None else made | {"weight": rows.detach().to(made["weight"])}
+    return made | {name: row.detach().to(made[name]) for name, row in given.items() if name in made}
 
 
-def brought(tensors: dict[str, Tensor]) -> tuple[list[ExpertWeights], Tensor]:
+def brought(tensors: dict[str, Tensor]) -> tuple[list[ExpertWeights], dict[str, Tensor]]:
     """The experts and the router's rows in the tensors of an `insert`."""
     numbers = sorted({name.split(".")[0] for name in tensors if not name.startswith("row.")}, key=int)
     experts = [{n.partition(".")[2]: t for n, t in tensors.items() if n.split(".")[0] == number} for number in numbers]
-    return [ExpertWeights(**each) for each in experts], tensors["row.weight"]
+    rows = {name.removeprefix("row."): tensor for name, tensor in tensors.items() if name.startswith("row.")}
+    return [ExpertWeights(**each) for each in experts], rows
+
+
+def merged(tensors: dict[str, Tensor]) -> list[tuple[int, int, ExpertWeights]]:
+    """Layer, expert and weights in the tensors of a merged adapter."""
+    places = sorted({tuple(map(int, name.split(".")[:2])) for name in tensors})
+    return [
+        (
+            layer,
+            expert,
+            ExpertWeights(**{n.split(".")[2]: t for n, t in tensors.items() if n.startswith(f"{layer}.{expert}.")}),
+        )
+        for layer, expert in places
+    ]
 
 
 # What must hold afterwards
@@ -210,6 +228,14 @@ def same_up_to_rounding(layer: Layer, before: Probe, after: Probe) -> None:
         raise IntegrityError(
             f"layer {layer.number}: outputs changed by more than rounding; the operation was taken back"
         )
+
+
+def close(layer: Layer, before: Probe, after: Probe) -> None:
+    """Outputs are what they were up to the rounding of a merge."""
+    finite(layer, before, after)
+    room = 1024 * torch.finfo(before.out.dtype).eps * before.out.abs().amax()
+    if not bool(((before.out - after.out).abs() <= room).all()):
+        raise IntegrityError(f"layer {layer.number}: merging changed outputs by more than rounding; it was taken back")
 
 
 def others_equal(experts: set[int]) -> Callable[[Layer, Probe, Probe], None]:
@@ -264,7 +290,7 @@ def _router_rows(layer: Layer, experts: Sequence[int], shares: Sequence[float]) 
     return rows
 
 
-def _count(layer: Layer, num_experts: int) -> list[Undo]:
+def count(layer: Layer, num_experts: int) -> list[Undo]:
     """Every copy of the number of experts that the layer keeps."""
     place = layer.place
     undos = [

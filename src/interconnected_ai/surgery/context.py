@@ -1,8 +1,8 @@
 """What a router may know besides hidden states: token ids, padding, roles so far, and settings of each request.
 
 A block receives hidden states alone. The base model's pre-hook therefore reads its arguments and hands a `Forward` to every
-decoder layer as a keyword; the layer's own pre-hook takes it out again and makes it current for the blocks inside. Because
-the keyword is part of the layer's call, gradient checkpointing recomputes with the context of the right forward pass.
+decoder layer as a keyword; the layer, edited for that, makes it current for the blocks inside. Because the keyword is part
+of the layer's forward, gradient checkpointing recomputes with the context of the right forward pass (hooks would stay outside).
 """
 
 from collections.abc import Iterator, Sequence
@@ -106,14 +106,7 @@ class Hooks:
         self._handles.append(backbone.register_forward_pre_hook(self._enter, with_kwargs=True))
         self._handles.append(backbone.register_forward_hook(self._leave, with_kwargs=True))
         for layer in layers:
-            self._handles.append(layer.register_forward_pre_hook(_enter_layer, with_kwargs=True))
-            self._handles.append(layer.register_forward_hook(_leave_layer, always_call=True))
-
-    def remove(self) -> None:
-        """Take the hooks off."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+            dress(layer, EditedDecoder)
 
     def _enter(self, backbone: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         forward = self._read(args, kwargs)
@@ -227,13 +220,31 @@ def _follow(cache: Any, histories: "WeakKeyDictionary[Any, _History]") -> None:
     moved("batch_repeat_interleave", lambda roles, repeats: roles.repeat_interleave(repeats, dim=0))
 
 
-def _enter_layer(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if KEYWORD not in kwargs:
-        return None
-    _CURRENT.set(cast("Forward", kwargs[KEYWORD]))
-    return args, {name: value for name, value in kwargs.items() if name != KEYWORD}
+class EditedDecoder(nn.Module):
+    """A decoder layer that takes the `Forward` it was handed and makes it current while it runs.
+
+    A block that is called by hand afterwards must not take an earlier pass for its own, so it is put back at the end.
+    """
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """As the family's layer."""
+        token = _CURRENT.set(cast("Forward | None", kwargs.pop(KEYWORD, None)))
+        try:
+            return super().forward(*args, **kwargs)
+        finally:
+            _CURRENT.reset(token)
 
 
-def _leave_layer(layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-    """A block that is called by hand later must not take this pass for its own."""
-    _CURRENT.set(None)
+def dress(module: nn.Module, mixin: type) -> None:
+    """Make the module an instance of (mixin, its own class), under its own class's name."""
+    own = type(module)
+    if issubclass(own, mixin):
+        return
+    body = {"__module__": own.__module__, "__qualname__": own.__qualname__, "__doc__": own.__doc__}
+    module.__class__ = type(own.__name__, (mixin, own), body)
+
+
+def undress(module: nn.Module, mixin: type) -> None:
+    """Give the module its own class back."""
+    if issubclass(type(module), mixin):
+        module.__class__ = type(module).__mro__[2]

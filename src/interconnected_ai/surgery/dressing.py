@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from interconnected_ai.surgery.context import Forward, current
+from interconnected_ai.surgery.nf4 import run_packed
 from interconnected_ai.surgery.routing import Routing, Scores
 
 # (hidden, logits, forward) → logits and, where some experts must be chosen, (tokens, experts) true for those
@@ -42,32 +43,18 @@ class ExpertsState:
     """What edited experts do besides computing.
 
     variants: sets of modules that stand in for some experts, each with the condition under which it does. scale: expert →
-    factor on its output. direction: expert → vector added to its output.
+    factor on its output. direction: expert → vector added to its output. transposed: how the stacks lie, for packed ones.
     """
 
     variants: dict[str, Callable[[Forward | None], Tensor | bool]] = field(default_factory=dict)
     scale: dict[int, float] = field(default_factory=dict)
     direction: dict[int, Tensor] = field(default_factory=dict)
+    transposed: bool = False
 
     @property
     def plain(self) -> bool:
         """Whether the family's own experts would do the same."""
         return not self.variants and not self.scale and not self.direction
-
-
-def dress(module: nn.Module, mixin: type) -> None:
-    """Make the module an instance of (mixin, its own class)."""
-    own = type(module)
-    if issubclass(own, mixin):
-        return
-    body = {"__module__": own.__module__, "__qualname__": own.__qualname__, "__doc__": own.__doc__}
-    module.__class__ = type(own.__name__, (mixin, own), body)
-
-
-def undress(module: nn.Module, mixin: type) -> None:
-    """Give the module its own class back."""
-    if issubclass(type(module), mixin):
-        module.__class__ = type(module).__mro__[2]
 
 
 class EditedRouter(nn.Module):
@@ -133,7 +120,10 @@ class EditedExperts(nn.Module):
                 if len(tokens):
                     taken.append((module, tokens, weights[tokens, slots]))
                     rerouted = rerouted.masked_fill(here, self.num_experts)
-        out = self._others(hidden, rerouted, weights) if taken else super().forward(hidden, indices, weights)
+        if "packed" in self._modules:
+            out = self._unpacking(hidden, rerouted, weights)
+        else:
+            out = self._others(hidden, rerouted, weights) if taken else super().forward(hidden, indices, weights)
         for module, tokens, share in taken:
             mine = module(hidden[tokens]) * share.unsqueeze(1)
             out = out.index_add(0, tokens, mine.to(out.dtype))
@@ -158,6 +148,16 @@ class EditedExperts(nn.Module):
             known._is_expert_parallel = before
         return out
 
+    def _unpacking(self, hidden: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
+        """Packed experts one after the other, for the tokens routed to them."""
+        out = torch.zeros_like(hidden)
+        for expert in indices.unique().tolist():
+            if expert < self.num_experts:
+                tokens, slots = torch.where(indices == expert)
+                mine = run_packed(self, expert, hidden[tokens], self.surgery.transposed) * weights[tokens, slots, None]
+                out = out.index_add(0, tokens, mine.to(out.dtype))
+        return out
+
     def _scaled(self, indices: Tensor, weights: Tensor) -> Tensor:
         if not self.surgery.scale:
             return weights
@@ -173,10 +173,11 @@ class EditedExperts(nn.Module):
     def _dense(self, hidden: Tensor) -> Tensor:
         """Llama 4: rows of expert e are those e · tokens … (e + 1) · tokens; a token not routed there is all zeros."""
         state = self.surgery
-        out: Tensor = super().forward(hidden)
-        out = out.view(self.num_experts, -1, out.shape[-1])
         rows = hidden.view(self.num_experts, -1, hidden.shape[-1])
-        pieces = list(out.unbind(0))
+        if "packed" in self._modules:
+            pieces = [self._unpacked(expert, rows[expert]) for expert in range(self.num_experts)]
+        else:
+            pieces = list(super().forward(hidden).view_as(rows).unbind(0))
         for name, condition in state.variants.items():
             active = condition(current())
             if active is False:
@@ -184,12 +185,20 @@ class EditedExperts(nn.Module):
             for key, module in self._variant(name).items():
                 here = rows[int(key)].any(dim=-1)
                 tokens = torch.where(here & active.to(here.device) if isinstance(active, Tensor) else here)[0]
-                pieces[int(key)] = pieces[int(key)].index_copy(0, tokens, module(rows[int(key)][tokens]).to(out.dtype))
+                pieces[int(key)] = pieces[int(key)].index_copy(
+                    0, tokens, module(rows[int(key)][tokens]).to(hidden.dtype)
+                )
         for expert, factor in state.scale.items():
             pieces[expert] = pieces[expert] * factor
         for expert, vector in state.direction.items():
-            pieces[expert] = pieces[expert] + rows[expert].any(dim=-1, keepdim=True) * vector.to(out)
+            pieces[expert] = pieces[expert] + rows[expert].any(dim=-1, keepdim=True) * vector.to(hidden)
         return torch.stack(pieces).flatten(0, 1)
+
+    def _unpacked(self, expert: int, rows: Tensor) -> Tensor:
+        """Llama 4's rows of one packed expert, those routed to it."""
+        tokens = torch.where(rows.any(dim=-1))[0]
+        mine = run_packed(self, expert, rows[tokens], self.surgery.transposed)
+        return torch.zeros_like(rows).index_copy(0, tokens, mine)
 
 
 def _by_loop(experts: Any, hidden: Tensor, indices: Tensor, weights: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ class Layer:
         known: Any = self.place.experts
         packed = known._modules.get("packed")
         if packed is not None:
-            return self.place.layout.read(packed.slices(expert))
+            return self.place.layout.read(packed.slices(expert, stacks(known)))
         return self.place.layout.read({name: stack[expert].detach() for name, stack in stacks(known).items()})
 
     def need(self, *experts: int) -> None:

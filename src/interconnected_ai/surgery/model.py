@@ -1,24 +1,29 @@
 """`MoE`: a pretrained mixture of experts under the knife. Every operation is checked, verified, undoable and logged."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
-from interconnected_ai.surgery import changes
-from interconnected_ai.surgery.anatomy import copies_of, dissect
+from interconnected_ai.surgery import changes, vocabulary
+from interconnected_ai.surgery.adapters import Adapters, AdapterSpec, check_spec, install, settle, state_of, take_out
+from interconnected_ai.surgery.anatomy import copies_of, dissect, stacks
 from interconnected_ai.surgery.causal import EditedCausalLM
-from interconnected_ai.surgery.context import Hooks, Request
-from interconnected_ai.surgery.dressing import EditedRouter, RouterState, dress, undress
+from interconnected_ai.surgery.context import Hooks, Request, dress, undress
+from interconnected_ai.surgery.dressing import EditedRouter, RouterState
 from interconnected_ai.surgery.ffn import ExpertWeights, average, weights_in
 from interconnected_ai.surgery.history import Done, Recipe, Step, fingerprint
 from interconnected_ai.surgery.layer import Expert, Layer, Probe
 from interconnected_ai.surgery.losses import Record, watching
-from interconnected_ai.surgery.programs import Function, Program, check_program, check_requests, compile_program
+from interconnected_ai.surgery.nf4 import PackedExperts
+from interconnected_ai.surgery.programs import Function, Program, Rule, check_program, check_requests, compile_program
+from interconnected_ai.surgery.saving import Saved, save
+from interconnected_ai.surgery.trained import train_routers, verified
 
 Expect = Callable[[Layer, Probe, Probe], None]
 
@@ -43,6 +48,7 @@ class MoE:
         self.hooks = Hooks()
         self.program = Program()
         self.functions: tuple[Function, ...] = ()
+        self.adapters: dict[str, Adapters] = {}
         self._done: list[Done] = []
         self._made_for = self.description()
         self._fingerprint = self._routers_fingerprint()
@@ -115,7 +121,12 @@ class MoE:
         self._perform(step, [place], lambda: changes.replace(place, expert, weights), changes.others_equal({expert}))
 
     def insert(
-        self, layer: int, sources: Sequence[Any], rows: Tensor | None = None, *, closed: bool = True
+        self,
+        layer: int,
+        sources: Sequence[Any],
+        rows: Tensor | Mapping[str, Tensor] | None = None,
+        *,
+        closed: bool = True,
     ) -> tuple[int, ...]:
         """Add experts at the end of a layer and give their numbers.
 
@@ -242,6 +253,221 @@ class MoE:
         ) as seen:
             yield seen
 
+    def add_role(self, name: str, token: str | None = None) -> int:
+        """Let a token of its own begin a role, `<|role=NAME|>` unless another is given; gives the token's id.
+
+        A token the tokenizer lacks is added to it, and the embeddings grow by a row (their mean); a warning says so.
+        """
+        token = token or f"<|role={name}|>"
+        number = vocabulary.token_id(self, token)
+        self.set_program(
+            Program.from_mapping({**self.program.to_dict(), "roles": {**self.program.roles, name: number}})
+        )
+        return number
+
+    # Training
+
+    def lora(
+        self,
+        experts: Mapping[int, Sequence[int]],
+        rank: int = 16,
+        alpha: float | None = None,
+        *,
+        name: str = "lora",
+        role: str | None = None,
+        on_request: bool = False,
+        seed: int = 0,
+    ) -> Adapters:
+        """Low-rank adapters on these experts alone, computed for the tokens routed to them; all other parameters are frozen.
+
+        alpha: the update is scaled by alpha / rank; None is rank. role, on_request: see `AdapterSpec`.
+        """
+        chosen = {layer: tuple(numbers) for layer, numbers in experts.items()}
+        spec = AdapterSpec(name, "lora", chosen, rank, float(alpha or rank), role, on_request)
+        return self._adapt(spec, seed)
+
+    def train_experts(
+        self,
+        experts: Mapping[int, Sequence[int]],
+        *,
+        name: str = "full",
+        role: str | None = None,
+        on_request: bool = False,
+    ) -> Adapters:
+        """Copies of these experts as parameters of their own; all others are frozen, and out of an optimiser's reach."""
+        chosen = {layer: tuple(numbers) for layer, numbers in experts.items()}
+        return self._adapt(AdapterSpec(name, "full", chosen, role=role, on_request=on_request), seed=0)
+
+    def train_only(self, what: str, layers: Iterable[int] | None = None) -> list[nn.Parameter]:
+        """Freeze all but the "router" of all layers or some, or all but the "adapters"; gives what trains."""
+        if what == "router":
+            return train_routers(self.model, self._chosen(layers))
+        if what == "adapters":
+            self.model.requires_grad_(False)
+            parameters = [each for adapter in self.adapters.values() for each in adapter.parameters()]
+            for parameter in parameters:
+                parameter.requires_grad_(True)
+            return parameters
+        raise UnknownNameError("part to train", what, ("router", "adapters"))
+
+    def verified_training(self) -> AbstractContextManager[None]:
+        """Around a training: raises `TrainingError` unless what should move moved, and all else is the same to the last bit."""
+        return verified(self.model)
+
+    def merge_adapter(self, name: str) -> None:
+        """Write an adapter into the experts' own weights, and take it out."""
+        adapter = self._adapter(name)
+        if adapter.spec.conditional:
+            raise ConfigError(
+                f"adapter {name!r} acts for some tokens only; merged, it would act for all. Drop it or keep it"
+            )
+        self._needs_unpacked(adapter.spec)
+        merged = {place: module.merged() for place, module in adapter.modules().items()}
+        layers = [self.layers[number] for number in adapter.spec.experts]
+
+        def change() -> Callable[[], None]:
+            back = take_out(self, adapter.spec)
+            undos = [
+                changes.replace(self.layers[layer], expert, weights) for (layer, expert), weights in merged.items()
+            ]
+            del self.adapters[name]
+
+            def undo() -> None:
+                for each in undos:
+                    each()
+                back()
+                self.adapters[name] = adapter
+
+            return undo
+
+        tensors = {f"{layer}.{n}.{key}": t for (layer, n), w in merged.items() for key, t in w.copy().tensors().items()}
+        step = Step("merge_adapter", {"name": name}, tensors)
+        self._perform(step, layers, change, changes.close)
+
+    def drop_adapter(self, name: str) -> None:
+        """Take an adapter out and forget it."""
+        adapter = self._adapter(name)
+        take_out(self, adapter.spec)
+        del self.adapters[name]
+
+    def pack_experts(self, layers: Iterable[int] | None = None) -> int:
+        """Hold these layers' experts in 4 bits (NF4); gives the bytes of all their stacks now.
+
+        Not undoable: the numbers that are rounded away are gone. Outputs change a little; measure with `perplexity`.
+        """
+        chosen = self._chosen(layers)
+        for layer in chosen:
+            self._needs_bare(layer, "pack")
+        for layer in chosen:
+            own = stacks(layer.place.experts)
+            matrices = {name: stack for name, stack in own.items() if stack.ndim == 3}
+            for name in matrices:
+                del layer.place.experts._parameters[name]
+            layer.place.experts.add_module("packed", PackedExperts(matrices))
+            state_of(layer)
+            settle(layer)
+        return sum(layer.place.experts.packed.size_bytes for layer in chosen)  # type: ignore[union-attr, misc]
+
+    # Ablation and steering
+
+    @contextmanager
+    def ablate(self, experts: Mapping[int, Sequence[int]], *, reroute: bool = False) -> Iterator[None]:
+        """Without these experts for a moment: their outputs are zero, or (reroute) their tokens go to the next best."""
+        for number, gone in experts.items():
+            self.layers[number].need(*gone)
+        if reroute:
+            rules = [Rule(do="forbid", experts=tuple(gone), layers=(number,)) for number, gone in experts.items()]
+            before, functions = self.program, self.functions
+            program = Program.from_mapping({**before.to_dict(), "rules": [*before.rules, *rules]})
+            check_program(program, self._numbers(), {x.number: x.top_k for x in self.layers}, {})
+            self._install(program, functions)
+            try:
+                yield
+            finally:
+                self._install(before, functions)
+            return
+        with self.steer({number: dict.fromkeys(gone, 0.0) for number, gone in experts.items()}):
+            yield
+
+    @contextmanager
+    def steer(self, strengths: Mapping[int, Mapping[int, float | Tensor]]) -> Iterator[None]:
+        """For a moment: layer → expert → a factor on its output, or a vector added to it for the tokens it serves."""
+        for number, wanted in strengths.items():
+            self.layers[number].need(*wanted)
+        before = {
+            number: (dict(state_of(self.layers[number]).scale), dict(state_of(self.layers[number]).direction))
+            for number in strengths
+        }
+        try:
+            for number, wanted in strengths.items():
+                state = state_of(self.layers[number])
+                for expert, strength in wanted.items():
+                    if isinstance(strength, Tensor):
+                        state.direction[expert] = strength
+                    else:
+                        state.scale[expert] = float(strength)
+                settle(self.layers[number])
+            yield
+        finally:
+            for number, (scale, direction) in before.items():
+                state = state_of(self.layers[number])
+                state.scale, state.direction = scale, direction
+                settle(self.layers[number])
+
+    # Keeping
+
+    def save(self, folder: str | Path, *, verify: bool = True) -> Saved:
+        """Write the model: an ordinary checkpoint where the format can hold it, else with a side-car that `surgery.open` reads.
+
+        Steps before it can no longer be undone. Raises `StorageError` when it cannot be written; what stood there stays.
+        """
+        saved = save(self, folder, verify=verify)
+        self.settle_opened()
+        return saved
+
+    def settle_opened(self) -> None:
+        """Start a new log here."""
+        self._done.clear()
+        self._agree()
+        self._made_for, self._fingerprint = self.description(), self._routers_fingerprint()
+
+    @property
+    def has_functions_in_log(self) -> bool:
+        """Whether a step cannot stand in a recipe."""
+        return bool(self.functions)
+
+    def install_program(self, program: Program) -> None:
+        """Put rules in without a step in the log: for loading."""
+        self._install(program, ())
+
+    def put_in(self, spec: AdapterSpec, seed: int) -> Adapters:
+        """Put stand-ins in without freezing anything: for loading."""
+        check_spec(self, spec)
+        adapter = install(self, spec, seed)
+        self.adapters[spec.name] = adapter
+        self._follow()
+        return adapter
+
+    def set_numbers(self, layer: Layer, num_experts: int, top_k: int) -> None:
+        """Set every copy of a layer's numbers: for loading."""
+        changes.count(layer, num_experts)
+        changes.set_top_k([layer], top_k)
+
+    def expect_packed(self, layer: Layer, state: Mapping[str, Tensor]) -> None:
+        """Packed stacks of the sizes in `state`, to be filled: for loading."""
+        experts = layer.place.experts
+        matrices = {name: stack for name, stack in stacks(experts).items() if stack.ndim == 3}
+        for name in matrices:
+            del experts._parameters[name]
+        packed = PackedExperts(matrices)
+        for buffer in ("codes", "largest"):
+            for name in matrices:
+                stored = state[f"{layer.place.name}.experts.packed.{name}.{buffer}"]
+                setattr(packed.get_submodule(name), buffer, torch.empty_like(stored))
+        experts.add_module("packed", packed)
+        state_of(layer)
+        settle(layer)
+
     # History
 
     @property
@@ -343,6 +569,25 @@ class MoE:
     def _chosen(self, layers: Iterable[int] | None) -> list[Layer]:
         return list(self.layers) if layers is None else [self.layers[number] for number in layers]
 
+    def _adapt(self, spec: AdapterSpec, seed: int) -> Adapters:
+        adapter = self.put_in(spec, seed)
+        self.train_only("adapters")
+        return adapter
+
+    def _adapter(self, name: str) -> Adapters:
+        if name not in self.adapters:
+            raise UnknownNameError("adapter", name, self.adapters)
+        return self.adapters[name]
+
+    def _needs_unpacked(self, spec: AdapterSpec) -> None:
+        packed = [number for number in spec.experts if "packed" in self.layers[number].place.experts._modules]
+        if packed:
+            raise ConfigError(
+                f"the experts of layers {packed} are packed in 4 bits, which cannot take an adapter in without "
+                f"rounding it; keep the "
+                "adapter beside them, or merge it into the unpacked model"
+            )
+
     def _needs_bare(self, layer: Layer, what: str) -> None:
         """Operations that number experts anew would leave rules and adapters pointing at others."""
         if self.program.rules or self.functions:
@@ -401,7 +646,17 @@ class MoE:
             )
 
     def _replay(self, step: Step) -> None:
-        known = ("set_top_k", "replace", "insert", "let_in", "remove", "merge", "reorder", "set_program")
+        known = (
+            "set_top_k",
+            "replace",
+            "insert",
+            "let_in",
+            "remove",
+            "merge",
+            "reorder",
+            "set_program",
+            "merge_adapter",
+        )
         if step.do not in known:
             raise UnknownNameError("operation", step.do, known)
         arguments = dict(step.arguments)
@@ -411,6 +666,9 @@ class MoE:
             elif step.do == "insert":
                 sources, rows = changes.brought(step.tensors)
                 self.insert(**arguments, sources=sources, rows=rows)
+            elif step.do == "merge_adapter":
+                for layer, expert, weights in changes.merged(step.tensors):
+                    self.replace(layer, expert, weights)
             elif step.do == "set_program":
                 self.set_program(Program.from_mapping(arguments["program"], source="recipe"))
             else:

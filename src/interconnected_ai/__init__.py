@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from interconnected_ai import surgery
     from interconnected_ai.branches import DenseSystem, InterconnectedAISystem, Prediction, inference
-    from interconnected_ai.config import BranchSpec, RunConfig, SystemConfig, TrainingConfig
+    from interconnected_ai.config import (
+        BranchSpec,
+        ExpertConfig,
+        GenerationConfig,
+        RunConfig,
+        SystemConfig,
+        TrainingConfig,
+    )
     from interconnected_ai.errors import InterconnectedAIError
+    from interconnected_ai.experts import Expert, ExpertModel
     from interconnected_ai.memory import ThreeLevelMemory
     from interconnected_ai.nn import LoRA, LoRALinear, MoELayer, TokenRouter
     from interconnected_ai.planner import Plan, PlanRequest, plan
@@ -23,10 +32,14 @@ _ROOMS = {
     "Prediction": "branches",
     "inference": "branches",
     "BranchSpec": "config",
+    "ExpertConfig": "config",
+    "GenerationConfig": "config",
     "RunConfig": "config",
     "SystemConfig": "config",
     "TrainingConfig": "config",
     "InterconnectedAIError": "errors",
+    "Expert": "experts",
+    "ExpertModel": "experts",
     "ThreeLevelMemory": "memory",
     "LoRA": "nn",
     "LoRALinear": "nn",
@@ -43,6 +56,10 @@ _ROOMS = {
 __all__ = [
     "BranchSpec",
     "DenseSystem",
+    "Expert",
+    "ExpertConfig",
+    "ExpertModel",
+    "GenerationConfig",
     "InterconnectedAIError",
     "InterconnectedAISystem",
     "LoRA",
@@ -61,12 +78,15 @@ __all__ = [
     "fit",
     "inference",
     "plan",
+    "surgery",
     "train_epoch",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the room that holds `name` the first time somebody asks for it."""
+    """Import the room that holds `name` the first time somebody asks for it; `surgery` is a room itself."""
+    if name == "surgery":
+        return import_module(f"{__name__}.surgery")
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)

@@ -17,6 +17,7 @@ from interconnected_ai.errors import ConfigError, nearest_first
 Pooling = Literal["mean", "cls", "attention"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 FeedForwardKind = Literal["moe", "dense"]
+NormPlace = Literal["post", "pre"]
 
 # Letters of any alphabet and digits, with `_` and `-` inside: a name becomes part of file names and tensor keys.
 _SAFE_NAME = re.compile(r"^\w(?:[\w-]{0,62}\w)?$")
@@ -158,6 +159,111 @@ class SystemConfig(Record):
         return self
 
 
+class ExpertConfig(Record):
+    """The shape of an `ExpertModel`. Defaults are the document's (`001_…`).
+
+    d_ff: hidden size of the feed-forward block; None is 4 × d_model, as all the document's figures have it.
+    norm: "post" is the document's Add & Norm; "pre" learns without a long warm-up and travels to GPT-2's format.
+    tie_weights: the head uses the embedding's matrix instead of one of its own.
+    """
+
+    vocab_size: Annotated[int, Field(ge=1)]
+    d_model: Annotated[int, Field(ge=1)] = 512
+    n_layers: Annotated[int, Field(ge=1)] = 6
+    n_heads: Annotated[int, Field(ge=1)] = 8
+    d_ff: Annotated[int, Field(ge=1)] | None = None
+    max_seq_len: Annotated[int, Field(ge=1)] = 2048
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    norm: NormPlace = "post"
+    tie_weights: bool = False
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if self.d_model % self.n_heads:
+            near = [n for n in range(1, self.d_model + 1) if not self.d_model % n]
+            best = min(near, key=lambda n: abs(n - self.n_heads))
+            raise ValueError(
+                f"d_model={self.d_model} cannot be dealt out over n_heads={self.n_heads}; n_heads must divide it, "
+                f"{best} would"
+            )
+        return self
+
+    @property
+    def inner(self) -> int:
+        """Hidden size of the feed-forward block."""
+        return self.d_ff or 4 * self.d_model
+
+    @property
+    def head_width(self) -> int:
+        """Width of one attention head."""
+        return self.d_model // self.n_heads
+
+
+class GenerationConfig(Record):
+    """How a language model continues a prompt. The default samples from the model's own distribution.
+
+    temperature: logits are divided by it; 0 is greedy (the likeliest token). top_k, top_p (nucleus, Holtzman et al. 2020),
+    min_p (a token needs this share of the likeliest one's probability, Nguyen et al. 2024): what may be sampled; together
+    they narrow one another, in this order. num_beams: beam search (greedy beams; sampling settings exclude it);
+    length_penalty: scores of beams are divided by length ** length_penalty.
+    repetition_penalty: logits of tokens seen in prompt or answer are divided by it where positive, multiplied where negative
+    (Keskar et al. 2019). presence_penalty, frequency_penalty: taken from the logits of tokens in the answer, once, and for
+    each time they stand there. stop: the answer ends before any of these strings. bad_words: strings that may not appear.
+    logprobs: how many of the likeliest tokens' log probabilities to note at every step; 0 notes the chosen one's alone,
+    None nothing. window: what happens beyond max_seq_len, "error" or "slide" (the oldest tokens are forgotten).
+    """
+
+    max_new_tokens: Annotated[int, Field(ge=1)] = 128
+    temperature: Annotated[float, Field(ge=0.0, strict=False)] = 1.0
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    top_p: Annotated[float, Field(gt=0.0, le=1.0, strict=False)] | None = None
+    min_p: Annotated[float, Field(ge=0.0, le=1.0, strict=False)] | None = None
+    num_beams: Annotated[int, Field(ge=1)] = 1
+    length_penalty: Annotated[float, Field(strict=False)] = 1.0
+    repetition_penalty: Annotated[float, Field(gt=0.0, strict=False)] = 1.0
+    presence_penalty: Annotated[float, Field(ge=-2.0, le=2.0, strict=False)] = 0.0
+    frequency_penalty: Annotated[float, Field(ge=-2.0, le=2.0, strict=False)] = 0.0
+    stop: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    bad_words: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    logprobs: Annotated[int, Field(ge=0, le=100)] | None = None
+    window: Literal["error", "slide"] = "error"
+
+    @model_validator(mode="after")
+    def _ways_agree(self) -> Self:
+        if self.num_beams > 1:
+            if self.temperature not in (0.0, 1.0):
+                raise ValueError(
+                    f"num_beams={self.num_beams} searches, temperature={self.temperature} samples; give one of them"
+                )
+            narrowing = [n for n in ("top_k", "top_p", "min_p") if getattr(self, n) is not None]
+            if narrowing:
+                raise ValueError(
+                    f"num_beams={self.num_beams} searches, {narrowing[0]}={getattr(self, narrowing[0])} samples; give one"
+                )
+        if any(not text for text in (*self.stop, *self.bad_words)):
+            raise ValueError("stop and bad_words hold an empty string, which stands everywhere; leave it out")
+        return self
+
+
+class CorpusConfig(Record):
+    """The text that a language model learns from, and how much of it is held out.
+
+    paths: text files, tables (.jsonl, .csv, .tsv, .parquet), folders of these, datasets on the hub as
+    `hf:NAME[:CONFIG][#SPLIT]`, or `docs:LIBRARY`, the docstrings of an installed library. validation, test: sources of
+    their own; without them whole documents are held out of `paths`. text: column or key of the text in tables.
+    unit: what one document of a text file is.
+    """
+
+    paths: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    validation: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    test: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    text: str = "text"
+    unit: Literal["file", "paragraph", "line"] = "file"
+    validation_fraction: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
+    test_fraction: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
+    split_seed: int = 0
+
+
 class BranchData(Record):
     """One branch's rows: a file of its own (or a Hugging Face dataset), with a text and a label column.
 
@@ -204,41 +310,26 @@ class DataConfig(Record):
         return self
 
 
-class TrainingConfig(Record):
-    """How a system is trained. Defaults are the document's (`000_…`).
+class LoopConfig(Record):
+    """What every training has: how long, in which batches, how it is kept and watched.
 
     batch_size: rows in one optimiser step, over all processes and accumulation steps together.
-    head_start_epochs: epochs in which adapters and heads alone learn, on pooled vectors of the untrained trunk, before the
-        joint training: random heads would first pull the trunk the wrong way (Kumar et al. 2022, LP-FT). Cheap; 0 is off.
+    accumulation_steps: parts of a batch that a process computes one after another, for the same gradients in less memory.
     warmup_steps: linear warm-up before the cosine; at most a tenth of the run.
-    patience: epochs without a better mean validation accuracy before the run stops; None never stops early.
-    class_weights: "balanced" weighs classes by inverse frequency (square root), "none" treats rows alike.
+    patience: evaluations without a better score before the run stops; None never stops early.
     precision: "auto" probes the device: bfloat16 where it is clearly faster, else float32.
-    cache_features: keep the frozen encoder's outputs on disk (not possible while an encoder LoRA trains).
-    feature_cache: folder for them; None is `features` in the run's folder.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 50
     batch_size: Annotated[int, Field(ge=1)] = 64
-    head_start_epochs: Annotated[int, Field(ge=0)] = 0
     accumulation_steps: Annotated[int, Field(ge=1)] = 1
-    lr_moe: Annotated[float, Field(gt=0.0)] = 1e-4
-    lr_adapter: Annotated[float, Field(gt=0.0)] = 5e-4
-    lr_head: Annotated[float, Field(gt=0.0)] = 1e-3
-    lr_encoder_lora: Annotated[float, Field(gt=0.0)] = 5e-4
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
     gradient_clip: Annotated[float, Field(gt=0.0)] = 1.0
     warmup_steps: Annotated[int, Field(ge=0)] = 500
-    balance_loss_weight: Annotated[float, Field(ge=0.0)] = 0.01
-    z_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    class_weights: Literal["balanced", "none"] = "balanced"
     patience: Annotated[int, Field(ge=1)] | None = 5
     seed: int = 0
     device: str = "auto"
     precision: Precision = "auto"
-    cache_features: bool = True
-    feature_cache: str | None = None
     checkpoint_every_steps: Annotated[int, Field(ge=1)] = 500
     keep_checkpoints: Annotated[int, Field(ge=1)] = 2
     monitors: Annotated[tuple[Literal["tensorboard", "wandb"], ...], Field(strict=False)] = ("tensorboard",)
@@ -250,6 +341,73 @@ class TrainingConfig(Record):
                 f"batch_size={self.batch_size} must be a multiple of accumulation_steps={self.accumulation_steps}"
             )
         return self
+
+
+class TrainingConfig(LoopConfig):
+    """How a system is trained. Defaults are the document's (`000_…`).
+
+    head_start_epochs: epochs in which adapters and heads alone learn, on pooled vectors of the untrained trunk, before the
+        joint training: random heads would first pull the trunk the wrong way (Kumar et al. 2022, LP-FT). Cheap; 0 is off.
+    patience: epochs without a better mean validation accuracy before the run stops; None never stops early.
+    class_weights: "balanced" weighs classes by inverse frequency (square root), "none" treats rows alike.
+    cache_features: keep the frozen encoder's outputs on disk (not possible while an encoder LoRA trains).
+    feature_cache: folder for them; None is `features` in the run's folder.
+    """
+
+    head_start_epochs: Annotated[int, Field(ge=0)] = 0
+    lr_moe: Annotated[float, Field(gt=0.0)] = 1e-4
+    lr_adapter: Annotated[float, Field(gt=0.0)] = 5e-4
+    lr_head: Annotated[float, Field(gt=0.0)] = 1e-3
+    lr_encoder_lora: Annotated[float, Field(gt=0.0)] = 5e-4
+    balance_loss_weight: Annotated[float, Field(ge=0.0)] = 0.01
+    z_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    class_weights: Literal["balanced", "none"] = "balanced"
+    cache_features: bool = True
+    feature_cache: str | None = None
+
+
+class ExpertTrainingConfig(LoopConfig):
+    """How an expert is trained: AdamW (decay on matrices only), linear warm-up, cosine down to zero.
+
+    batch_size: windows of `seq_len` tokens in one optimiser step. seq_len: None is the model's max_seq_len.
+    max_steps: an end before `epochs` are through; the cosine ends there too.
+    evaluate_every_steps: None is once an epoch. evaluation_tokens: at most about this many are measured on at each.
+    patience: evaluations without a lower validation loss before the run stops; None never stops early.
+    gradient_checkpointing: keep a block's input alone and compute the block again in the backward pass.
+    compile: torch.compile; pays on GPUs and long runs.
+    samples: prompts that are continued at every evaluation, for people to read. sample_tokens: how far.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 10
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    seq_len: Annotated[int, Field(ge=2)] | None = None
+    lr: Annotated[float, Field(gt=0.0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.1
+    warmup_steps: Annotated[int, Field(ge=0)] = 100
+    patience: Annotated[int, Field(ge=1)] | None = None
+    evaluate_every_steps: Annotated[int, Field(ge=1)] | None = None
+    evaluation_tokens: Annotated[int, Field(ge=1)] = 65_536
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    samples: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    sample_tokens: Annotated[int, Field(ge=1)] = 40
+
+
+class ExpertRunConfig(Record):
+    """Everything `iai expert train` needs: the expert's folder, its text, its shape and its training.
+
+    tokenizer: a tokenizer.json, or a folder that holds one, such as another expert's; None trains one on the text, of at
+    most `model.vocab_size` tokens. The model's vocabulary is the tokenizer's own.
+    """
+
+    output: str
+    text: CorpusConfig
+    model: ExpertConfig
+    tokenizer: str | None = None
+    roles: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    training: ExpertTrainingConfig = ExpertTrainingConfig()
 
 
 class RunConfig(Record):

@@ -4,7 +4,10 @@ InterconnectedAIError
 ├── ConfigError          a setting that cannot be: unknown key, impossible shape, contradiction
 ├── UnknownNameError     a name nobody knows: branch, label, encoder (lists the known ones, nearest first)
 ├── DataError            a file or table that cannot be learnt from
+├── PromptError          what a language model cannot read: an empty prompt, a token id it does not know, too many tokens
 ├── EncoderError         an encoder that cannot be loaded
+├── TokenizerError       a tokenizer that cannot be loaded, or belongs to another model
+├── EngineError          an engine that cannot run this model or this request
 ├── StorageError         a folder that cannot be written or read
 │   ├── NotAModelError       no model of ours stands there
 │   ├── NotAMemoryError      no memory of ours stands there
@@ -45,8 +48,20 @@ class DataError(InterconnectedAIError, ValueError):
     """A file or table that cannot be learnt from."""
 
 
+class PromptError(InterconnectedAIError, ValueError):
+    """What a language model cannot read: an empty prompt, a token id it does not know, more tokens than its window."""
+
+
 class EncoderError(InterconnectedAIError):
     """An encoder that cannot be loaded."""
+
+
+class TokenizerError(InterconnectedAIError):
+    """A tokenizer that cannot be loaded, or belongs to another model."""
+
+
+class EngineError(InterconnectedAIError):
+    """An engine that cannot run this model or this request."""
 
 
 class StorageError(InterconnectedAIError):

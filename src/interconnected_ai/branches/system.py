@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from interconnected_ai.branches import fingerprint as proof
 from interconnected_ai.branches.branch import Branch, BranchCard
+from interconnected_ai.branches.card import card_text
 from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, batches_by_length
-from interconnected_ai.branches.hub import card_text, local_folder, upload
 from interconnected_ai.branches.prediction import Prediction, known_branch, read_answers
 from interconnected_ai.branches.trunk import Trunk, pack
 from interconnected_ai.config import BranchSpec, SystemConfig, document_branches
 from interconnected_ai.errors import ConfigError, DataError, IntegrityError
+from interconnected_ai.hub import local_folder, upload
 from interconnected_ai.nn import Routing
 from interconnected_ai.planner import dense_twin
 from interconnected_ai.storage import (
@@ -330,7 +331,7 @@ class InterconnectedAISystem(nn.Module):
         """
         with tempfile.TemporaryDirectory() as scratch:
             self.save_pretrained(Path(scratch) / "model", include_encoder=include_encoder)
-            return upload(Path(scratch) / "model", repo_id, private=private, token=token, api=api)
+            return upload(Path(scratch) / "model", repo_id, what="A system", private=private, token=token, api=api)
 
     @classmethod
     def from_pretrained(cls, folder_or_hub_id: str | Path, *, encoder: Encoder | None = None) -> Self:

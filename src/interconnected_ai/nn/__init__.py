@@ -1,25 +1,39 @@
-"""Bricks: token router, MoE layer, feed-forward, LoRA. Shapes in, shapes out; no text, no files."""
+"""Bricks: attention, feed-forward, transformer block, positions, KV cache, token router, MoE layer, LoRA.
 
+Shapes in, shapes out; no text, no files.
+"""
+
+from interconnected_ai.nn.attention import MultiHeadAttention
+from interconnected_ai.nn.cross_entropy import linear_cross_entropy
 from interconnected_ai.nn.dropout import Dropout, swap_dropouts
 from interconnected_ai.nn.feed_forward import FeedForward
 from interconnected_ai.nn.grouped import GroupedBackend, choose_backend
+from interconnected_ai.nn.kv_cache import KVCache
 from interconnected_ai.nn.lora import LoRA, LoRALinear, add_lora, merge_lora, unmerge_lora
 from interconnected_ai.nn.moe import FFNExperts, MoELayer
+from interconnected_ai.nn.positions import PositionalEncoding, sinusoidal_positions
 from interconnected_ai.nn.router import Routing, TokenRouter
+from interconnected_ai.nn.transformer import TransformerBlock
 
 __all__ = [
     "Dropout",
     "FFNExperts",
     "FeedForward",
     "GroupedBackend",
+    "KVCache",
     "LoRA",
     "LoRALinear",
     "MoELayer",
+    "MultiHeadAttention",
+    "PositionalEncoding",
     "Routing",
     "TokenRouter",
+    "TransformerBlock",
     "add_lora",
     "choose_backend",
+    "linear_cross_entropy",
     "merge_lora",
+    "sinusoidal_positions",
     "swap_dropouts",
     "unmerge_lora",
 ]

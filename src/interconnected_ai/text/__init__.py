@@ -1,15 +1,24 @@
-"""Words before any model sees them. Names are found on first use, so that each costs only what it needs itself."""
+"""Words before any model sees them: stems, lemmas and sentences of Russian and English, and tokenizers.
+
+Public names are found on first use (PEP 562): a room that needs one of them does not load what the others need.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interconnected_ai.text.analyzer import Terms, analyzer_signature, terms
+    from interconnected_ai.text.byte_level import token_bytes
     from interconnected_ai.text.prose import estimate_tokens, language_of, normalize, sentences, words
     from interconnected_ai.text.stems import lemma, stem
     from interconnected_ai.text.stopwords import STOP_WORDS
+    from interconnected_ai.text.tokenizer import END, Tokenizer, role_token
 
 _FILES = {
+    "Terms": "analyzer",
+    "analyzer_signature": "analyzer",
+    "terms": "analyzer",
+    "token_bytes": "byte_level",
     "estimate_tokens": "prose",
     "language_of": "prose",
     "normalize": "prose",
@@ -18,28 +27,32 @@ _FILES = {
     "lemma": "stems",
     "stem": "stems",
     "STOP_WORDS": "stopwords",
-    "Terms": "analyzer",
-    "analyzer_signature": "analyzer",
-    "terms": "analyzer",
+    "END": "tokenizer",
+    "Tokenizer": "tokenizer",
+    "role_token": "tokenizer",
 }
 
 __all__ = [
+    "END",
     "STOP_WORDS",
     "Terms",
+    "Tokenizer",
     "analyzer_signature",
     "estimate_tokens",
     "language_of",
     "lemma",
     "normalize",
+    "role_token",
     "sentences",
     "stem",
     "terms",
+    "token_bytes",
     "words",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the file that holds `name` the first time somebody asks for it (PEP 562)."""
+    """Import the file that holds `name` the first time somebody asks for it."""
     if name not in _FILES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_FILES[name]}"), name)

@@ -65,7 +65,7 @@ def _quieten() -> None:
     """Our own log lines on stderr; no progress bars of libraries."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("interconnected_ai").setLevel(logging.INFO)
-    for noisy in ("httpx", "transformers", "huggingface_hub", "accelerate"):
+    for noisy in ("bm25s", "httpx", "transformers", "huggingface_hub", "accelerate"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
 

@@ -7,6 +7,7 @@ from interconnected_ai.cli import Verbs
 # file → what the command does
 VERBS = {
     "quickstart": "Three experts on the documentation of Python, NumPy and PyTorch, in five minutes.",
+    "data": "What text holds, before an expert is trained on it.",
     "train": "Train an expert on text of your own.",
     "evaluate": "Perplexity and bits per byte of an expert on text.",
     "list": "The experts in a folder.",

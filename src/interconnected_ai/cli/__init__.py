@@ -19,6 +19,7 @@ VERBS = {
     "evaluate": "Measure every branch of a run on labelled rows.",
     "branch": "Add, list, verify and remove branches of a trained run.",
     "compare": "Is run B better than run A? Paired tests on the same rows.",
+    "generate": "Continue a prompt with an expert, a small language model of one's own.",
     "report": "One page of a run: curves, use of the experts, confusion, calibration, cost.",
     "plan": "Size, price and compare systems before they are built.",
     "bench": "Measure the numbers that the README quotes.",

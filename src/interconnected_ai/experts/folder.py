@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import IntegrityError, TokenizerError
@@ -142,7 +145,7 @@ def _read_model(folder: Path) -> ExpertModel:
     tensors = load_tensors(folder / "model.safetensors")
     if read_precision(folder) != FLOAT:
         tensors = dequantized_tensors(tensors) | {_POSITIONS: sinusoidal_positions(config.max_seq_len, config.d_model)}
-    with torch.device("meta"):
+    with torch.device("meta"), _Uninitialised():
         model = ExpertModel.from_config(config)
     if config.tie_weights and "embedding.weight" in tensors:
         tensors["head.weight"] = tensors["embedding.weight"]
@@ -151,6 +154,22 @@ def _read_model(folder: Path) -> ExpertModel:
     if config.tie_weights:
         model.head.weight = model.embedding.weight
     return model.requires_grad_(True).eval()
+
+
+class _Uninitialised(TorchFunctionMode):
+    """No initial weights for a model whose weights are read from a file; on the meta device they would take a second."""
+
+    _SKIPPED = frozenset(
+        {init.normal_, init.uniform_, init.kaiming_uniform_, init.constant_}
+        | {Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_, Tensor.mul_}
+    )
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if function in self._SKIPPED:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return function(*args, **(kwargs or {}))
 
 
 def _require_shapes(folder: Path, model: ExpertModel, tensors: dict[str, torch.Tensor]) -> None:

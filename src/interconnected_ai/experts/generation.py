@@ -164,8 +164,7 @@ class _Picker:
 
 def _require_chosen(logits: Tensor, token_ids: Tensor) -> None:
     """Raise `EngineError` where no token could be chosen: the logits are not numbers, or bad words forbid every token."""
-    places = token_ids.clamp(max=logits.shape[-1] - 1)  # what is drawn from NaN falls behind the last token
-    if not bool(logits.gather(1, places[:, None]).isfinite().all()):
+    if not bool(logits.gather(1, token_ids[:, None]).isfinite().all()):
         if bool(logits.isnan().any()):
             raise EngineError("the model gave NaN instead of logits: its weights are broken; restore or retrain it")
         raise EngineError("no token is left to choose: bad_words forbid every token; forbid fewer")

@@ -35,7 +35,8 @@ class Candidates:
         """(rows,) token ids by inversion: the first whose cumulated share exceeds the row's uniform number, (rows,) float64."""
         shares = self.scaled.softmax(dim=-1).cumsum(dim=-1, dtype=torch.float64)
         wanted = uniforms.clamp(max=_LAST) * shares[:, -1]
-        places = torch.searchsorted(shares, wanted[:, None], right=True)
+        # Clamped for NaN alone, which is found behind the last place; whoever uses the token will see that it is NaN.
+        places = torch.searchsorted(shares, wanted[:, None], right=True).clamp_(max=shares.shape[-1] - 1)
         return places[:, 0] if self.token_ids is None else self.token_ids.gather(1, places)[:, 0]
 
 

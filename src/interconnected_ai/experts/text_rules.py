@@ -61,7 +61,9 @@ class Written:
     stop_at: int | None = None
 
     def plus(self, token_id: int) -> "Written":
-        """With one more token."""
+        """With one more token; after a stop string nothing is added."""
+        if self.stop_at is not None:
+            return self
         # A vocabulary padded beyond its tokenizer has ids without text.
         piece = self.rules.pieces[token_id] if token_id < len(self.rules.pieces) else b""
         answer = self.answer + piece

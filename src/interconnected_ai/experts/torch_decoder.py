@@ -1,12 +1,12 @@
-"""An `ExpertModel` as a `Decoder`: `forward` reads the prompts, a step of its own adds one token to every row.
+"""An `ExpertModel` as a `Decoder`, with next to nothing between two matrix products.
 
-A step at batch 1 is bound by reading the weights, so what stands between two products must be next to nothing: few kernels,
-no modules, no masks where rows are of one length.
+A step at batch 1 is bound by reading the weights once. So there are no modules here, few kernels, and no mask where rows are
+of one length; `torch_products` says how the weights stand in memory.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,23 +14,71 @@ from torch.nn import functional as F
 
 from interconnected_ai.experts.model import ExpertModel
 from interconnected_ai.experts.prompts import require_known
-from interconnected_ai.nn import MultiHeadAttention, TransformerBlock
+from interconnected_ai.experts.torch_products import AddingMap, Layout, Map
+from interconnected_ai.nn import KVCache, TransformerBlock
 
-Map = Callable[[Tensor], Tensor]
-Attend = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], Tensor]
-Step = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], Tensor]
+
+@dataclass(frozen=True)
+class DecoderParts:
+    """A model taken apart into maps of (rows, d_model), in the order in which a token passes them."""
+
+    model: ExpertModel
+    blocks: tuple["_Block", ...]
+    norm: Map
+    head: Map
+    min_rows: int
+
+    @classmethod
+    def of(cls, model: ExpertModel, layout: Layout) -> "DecoderParts":
+        """The maps of a model, its weights laid out; a layout that copies does not follow later changes of the model."""
+        blocks = tuple(_Block.of(block, layout) for block in model.blocks)  # type: ignore[arg-type]
+        return cls(model, blocks, _norm_of(model.norm), layout.linear(model.head), layout.min_rows)
+
+
+@dataclass(frozen=True)
+class _Block:
+    qkv: Map
+    out: AddingMap
+    w_in: Map
+    w_out: AddingMap
+    norm_1: Map
+    norm_2: Map
+    n_heads: int
+    norms_first: bool
+
+    @classmethod
+    def of(cls, block: TransformerBlock, layout: Layout) -> "_Block":
+        attention, feed_forward = block.attention, block.feed_forward
+        return cls(
+            layout.linear(attention.qkv),
+            layout.adding(attention.out),
+            layout.gelu(feed_forward.w_in),
+            layout.adding(feed_forward.w_out),
+            _norm_of(block.norm_1),
+            _norm_of(block.norm_2),
+            attention.n_heads,
+            block.norm == "pre",
+        )
+
+    def __call__(self, hidden: Tensor, attend: Callable[[Tensor], Tensor]) -> Tensor:
+        """(rows, d_model) → the same; attend: (rows, 3 · d_model) queries, keys and values → (rows, d_model) mixed values."""
+        if self.norms_first:
+            hidden = self.out(attend(self.qkv(self.norm_1(hidden))), hidden)
+            return self.w_out(self.w_in(self.norm_2(hidden)), hidden)
+        hidden = self.norm_1(self.out(attend(self.qkv(hidden)), hidden))
+        return self.norm_2(self.w_out(self.w_in(hidden), hidden))
 
 
 class TorchDecoder:
-    """Greedy or sampled, alone or in a batch, on any device: equal to `ExpertModel.forward` up to rounding (1e-5)."""
+    """Reads prompts and tokens on any device: equal to `ExpertModel.forward` in evaluation up to rounding (1e-5)."""
 
-    def __init__(self, model: ExpertModel) -> None:
-        self._model = model
-        self._table, self._scale = model.embedding.weight, math.sqrt(model.config.d_model)
-        self._steps = [_step_of(block) for block in model.blocks]  # type: ignore[arg-type]
-        self._norm, self._head = _norm_of(model.norm), _product_of(model.head)
-        self._cache = model.new_cache(0, 0)
+    def __init__(self, parts: DecoderParts) -> None:
+        self._parts, self._model = parts, parts.model
+        self._table, self._scale = parts.model.embedding.weight, math.sqrt(parts.model.config.d_model)
+        self._cache: KVCache
         self._mask: Tensor | None = None
+        self._origins: list[int] = []
+        self._shared_slots = 0
 
     @property
     def vocab_size(self) -> int:
@@ -47,30 +95,33 @@ class TorchDecoder:
         """Forget everything, read the prompts: (batch, vocab_size) logits of the token after each, in float32."""
         for prompt in prompts:
             require_known(prompt, self.vocab_size)
-        longest, device = max(len(prompt) for prompt in prompts), self._table.device
-        input_ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=device)
-        starts = torch.tensor([longest - len(prompt) for prompt in prompts], device=device)
-        padded = any(len(prompt) < longest for prompt in prompts)
-        self._cache = self._model.new_cache(len(prompts), capacity, starts=starts if padded else None)
-        self._mask = self._mask_of(starts, capacity) if padded else None
-        self._shared_slots, self._origins = longest, list(range(len(prompts)))
-        with _evaluating(self._model):
-            return self._model(input_ids, cache=self._cache, last_only=True)[:, 0].float()  # type: ignore[no-any-return]
+        batch, longest, device = len(prompts), max(len(prompt) for prompt in prompts), self._table.device
+        lacking = [longest - len(prompt) for prompt in prompts]
+        input_ids = torch.tensor([[0] * n + list(p) for n, p in zip(lacking, prompts, strict=True)], device=device)
+        starts = torch.tensor(lacking, device=device) if any(lacking) else None
+        self._cache = self._model.new_cache(batch, capacity, starts=starts)
+        self._mask = None if starts is None else _padding_mask(starts, capacity, self._table.dtype)
+        self._origins, self._shared_slots = list(range(batch)), longest
+        hidden = self._embedded(input_ids, starts, 0)
+        for number, block in enumerate(self._parts.blocks):
+            hidden = block(hidden, self._prompt_attention(number, batch, longest, block.n_heads))
+        self._cache.advance(longest)
+        last = hidden.view(batch, longest, -1)[:, -1]
+        return self._parts.head(self._parts.norm(last)).float()
 
     @torch.inference_mode()
     def step(self, token_ids: Tensor) -> Tensor:
         """Add one token to each row, (batch,): (batch, vocab_size) logits of the next one."""
         cache, place = self._cache, self._cache.length
-        table = self._model.positions.pe
-        position = table[place] if cache.starts is None else table[place - cache.starts]
-        embedded = self._table[token_ids.to(self._table.device)]
-        hidden = torch.add(position, embedded, alpha=self._scale)  # (batch, d_model)
+        batch = cache.batch
+        spare = max(0, self._parts.min_rows - batch)
+        hidden = _filled(self._embedded(token_ids.to(self._table.device)[:, None], cache.starts, place), spare)
         written, read = cache.tensor.select(4, place), cache.tensor.narrow(4, 0, place + 1)
         mask = None if self._mask is None else self._mask[..., : place + 1]
-        for step, slot, (keys, values) in zip(self._steps, written, read, strict=True):
-            hidden = step(hidden, slot, keys, values, mask)
+        for block, slot, kept in zip(self._parts.blocks, written.unbind(), read.unbind(), strict=True):
+            hidden = block(hidden, _token_attention(slot, kept, mask, spare))
         cache.advance(1)
-        return self._head(self._norm(hidden)).float()
+        return self._parts.head(self._parts.norm(hidden))[:batch].float()
 
     @torch.inference_mode()
     def select(self, rows: Sequence[int]) -> None:
@@ -84,71 +135,61 @@ class TorchDecoder:
             self._mask = self._mask[torch.tensor(rows, device=self._mask.device)]
         self._origins = origins
 
-    def _mask_of(self, starts: Tensor, capacity: int) -> Tensor:
-        """(batch, 1, 1, capacity): -inf at a row's padding. Numbers, since a bool mask would be turned into them each step."""
-        padding = torch.arange(capacity, device=starts.device) < starts[:, None]
-        mask = torch.zeros(padding.shape, dtype=self._table.dtype, device=starts.device)
-        return mask.masked_fill_(padding, -math.inf)[:, None, None]
+    def _embedded(self, input_ids: Tensor, starts: Tensor | None, place: int) -> Tensor:
+        """(batch, seq) ids whose first stands in slot `place` → (batch · seq, d_model) with positions."""
+        batch, seq = input_ids.shape
+        table = self._model.positions.pe
+        if starts is None:
+            positions = table[place : place + seq].expand(batch, seq, -1)
+        else:
+            slots = torch.arange(place, place + seq, device=starts.device)
+            positions = table[(slots - starts[:, None]).clamp_(min=0)]
+        return torch.add(positions, self._table[input_ids], alpha=self._scale).view(batch * seq, -1)
+
+    def _prompt_attention(self, layer: int, batch: int, seq: int, n_heads: int) -> Callable[[Tensor], Tensor]:
+        mask = self._mask
+        if mask is not None:
+            causal = torch.ones(seq, seq, dtype=torch.bool, device=mask.device).tril()
+            itself = torch.eye(seq, dtype=torch.bool, device=mask.device)  # or a padding token would see nothing
+            visible = (causal & (mask[..., :seq] == 0)) | itself
+        else:
+            visible = None
+
+        def attend(qkv: Tensor) -> Tensor:
+            q, k, v = qkv.view(batch, seq, 3, n_heads, -1).permute(2, 0, 3, 1, 4)
+            k, v = self._cache.append(layer, k, v)
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=visible, is_causal=visible is None)
+            return mixed.transpose(1, 2).reshape(batch * seq, -1)
+
+        return attend
 
 
-class _evaluating:
-    """Dropout off while a model reads, whatever mode it is in."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._model, self._was_training = model, model.training
-
-    def __enter__(self) -> None:
-        if self._was_training:
-            self._model.eval()
-
-    def __exit__(self, *_: Any) -> None:
-        if self._was_training:
-            self._model.train()
+def _filled(rows: Tensor, spare: int) -> Tensor:
+    """(rows, d_model) with `spare` rows of zeros below."""
+    return F.pad(rows, (0, 0, 0, spare)) if spare else rows
 
 
-def _step_of(block: TransformerBlock) -> Step:
-    """One token a row through a block. The maps take (batch, d_model), the cache's slot to write, keys, values, mask."""
-    attend, feed = _attend_of(block.attention), _feed_of(block)
-    norm_1, norm_2 = _norm_of(block.norm_1), _norm_of(block.norm_2)
+def _token_attention(slot: Tensor, kept: Tensor, mask: Tensor | None, spare: int) -> Callable[[Tensor], Tensor]:
+    """Attention of one token a row. slot: (2, batch, head, width), to be written; kept: (2, batch, head, slots, width)."""
+    keys, values = kept.unbind()
 
-    def post(hidden: Tensor, slot: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        hidden = norm_1(attend(hidden, slot, keys, values, mask).add_(hidden))
-        return norm_2(feed(hidden).add_(hidden))
-
-    def pre(hidden: Tensor, slot: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        hidden = attend(norm_1(hidden), slot, keys, values, mask).add_(hidden)
-        return feed(norm_2(hidden)).add_(hidden)
-
-    return post if block.norm == "post" else pre
-
-
-def _attend_of(attention: MultiHeadAttention) -> Attend:
-    qkv, out, heads = _product_of(attention.qkv), _product_of(attention.out), attention.n_heads
-
-    def attend(hidden: Tensor, slot: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        batch, d_model = hidden.shape
-        parts = qkv(hidden).view(batch, 3, heads, 1, d_model // heads)
-        slot.copy_(parts[:, 1:, :, 0].transpose(0, 1))  # (key or value, batch, head, width)
-        mixed = F.scaled_dot_product_attention(parts[:, 0], keys, values, attn_mask=mask)  # (batch, head, 1, width)
-        return out(mixed.reshape(batch, d_model))
+    def attend(qkv: Tensor) -> Tensor:
+        _, batch, n_heads, width = slot.shape
+        parts = qkv[:batch].view(batch, 3, n_heads, width)
+        slot.copy_(parts[:, 1:].transpose(0, 1))
+        mixed = F.scaled_dot_product_attention(parts[:, 0, :, None], keys, values, attn_mask=mask)
+        return _filled(mixed.reshape(batch, -1), spare)  # (batch, head, 1, width) → (rows, d_model)
 
     return attend
 
 
-def _feed_of(block: TransformerBlock) -> Map:
-    w_in, w_out, activation = (
-        _product_of(block.feed_forward.w_in),
-        _product_of(block.feed_forward.w_out),
-        block.feed_forward.activation,
-    )
-    return lambda hidden: w_out(activation(w_in(hidden)))
+def _padding_mask(starts: Tensor, capacity: int, dtype: torch.dtype) -> Tensor:
+    """(batch, 1, 1, capacity): -inf at a row's padding. Numbers, since a bool mask would be turned into them at each step."""
+    padding = torch.arange(capacity, device=starts.device) < starts[:, None]
+    mask = torch.zeros(padding.shape, dtype=dtype, device=starts.device)
+    return mask.masked_fill_(padding, -math.inf)[:, None, None]
 
 
 def _norm_of(norm: nn.LayerNorm) -> Map:
     shape, weight, bias, eps = list(norm.normalized_shape), norm.weight, norm.bias, norm.eps
     return lambda hidden: torch.layer_norm(hidden, shape, weight, bias, eps)
-
-
-def _product_of(linear: nn.Linear) -> Map:
-    weight, bias = linear.weight, linear.bias
-    return lambda hidden: F.linear(hidden, weight, bias)

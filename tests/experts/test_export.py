@@ -9,9 +9,10 @@ import torch
 from expert_models import ids, made, tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from interconnected_ai.errors import EngineError, MissingExtraError, StorageError
+from interconnected_ai.errors import EngineError, MissingExtraError, StorageError, TokenizerError
 from interconnected_ai.experts import ExpertModel
 from interconnected_ai.experts.export.ctranslate2 import vocabulary, write_ctranslate2
+from interconnected_ai.experts.export.gguf import write_gguf
 from interconnected_ai.experts.export.gpt2 import write_gpt2
 from interconnected_ai.experts.export.onnx import write_onnx
 from interconnected_ai.text import END
@@ -159,6 +160,41 @@ def test_a_missing_package_is_named_with_its_extra(
     monkeypatch.setattr("interconnected_ai.extras.import_module", absent)
     with pytest.raises(MissingExtraError, match=rf'pip install "interconnected-ai\[{package}\]"'):
         write(made(), None, tmp_path / "out")
+
+
+@pytest.mark.parametrize("precision", ["float32", "q8_0", "q4_0"])
+@pytest.mark.parametrize("tie_weights", [False, True])
+def test_a_gguf_file_holds_the_weights_and_the_tokenizer(precision: str, tie_weights: bool, tmp_path: Path) -> None:
+    gguf = pytest.importorskip("gguf")
+    model = made(norm="pre", vocab_size=340, d_model=64, d_ff=128, tie_weights=tie_weights)
+    write_gguf(model, tokenizer(), tmp_path / "expert.gguf", precision=precision)
+    opened = gguf.GGUFReader(tmp_path / "expert.gguf")
+    found = {tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type) for tensor in opened.tensors}
+    tolerance = {"float32": 0, "q8_0": 0.02, "q4_0": 0.3}[precision]
+    wanted = {
+        "token_embd.weight": 8 * model.embedding.weight,
+        "position_embd.weight": model.positions.pe,
+        "blk.1.attn_qkv.weight": model.blocks[1].attention.qkv.weight,
+        "blk.0.ffn_down.bias": model.blocks[0].feed_forward.w_out.bias,
+    }
+    for name, tensor in wanted.items():
+        scale = tensor.abs().max().item() if tensor.dim() == 2 else 0.0
+        assert np.allclose(found[name], tensor.detach().numpy(), atol=tolerance * scale, rtol=0)
+    assert ("output.weight" in found) is not tie_weights
+    tokens = opened.get_field("tokenizer.ggml.tokens").contents()
+    assert tokens[:330] == [tokenizer().token(number) for number in range(330)]
+    assert len(tokens) == 340
+    assert opened.get_field("tokenizer.ggml.merges").contents() == tokenizer().merges
+
+
+def test_gguf_wants_pre_norm_a_tokenizer_and_a_known_precision(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match='this expert is norm="post"'):
+        write_gguf(made(norm="post"), tokenizer(), tmp_path / "expert.gguf")
+    with pytest.raises(TokenizerError, match="carries its tokenizer, and this expert has none"):
+        write_gguf(made(norm="pre"), None, tmp_path / "expert.gguf")
+    with pytest.raises(EngineError, match="no precision 'q3'; it has float32, q8_0, q4_0"):
+        write_gguf(made(norm="pre"), tokenizer(), tmp_path / "expert.gguf", precision="q3")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_export_replaces_an_export_and_nothing_else(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from interconnected_ai.experts.folder import (
 from interconnected_ai.experts.model import ExpertModel
 from interconnected_ai.experts.torch_engine import TorchEngine
 from interconnected_ai.extras import require
+from interconnected_ai.storage import atomic_folder
 from interconnected_ai.text import Tokenizer
 from interconnected_ai.types import Generate
 
@@ -197,6 +198,27 @@ def _open_ctranslate2(source: Source) -> Generate:
     return CTranslate2Engine(folder, source.tokenizer, end_id=source.end_id, threads=source.threads)
 
 
+def _open_llamacpp(source: Source) -> Generate:
+    from interconnected_ai.experts.engines.llamacpp import LlamaCppEngine
+    from interconnected_ai.experts.export.gguf import write_gguf
+
+    if source.tokenizer is None:
+        raise EngineError("the engine llamacpp reads its tokenizer from the GGUF file, and this expert has none")
+    if source.end_id not in (None, source.tokenizer.end_id):
+        raise EngineError(
+            f"the engine llamacpp ends an answer at the tokenizer's end token alone, not end_id={source.end_id}"
+        )
+
+    def write(place: Path) -> None:
+        with atomic_folder(place, kind="expert converted to GGUF") as scratch:
+            write_gguf(
+                load_model(source.folder), source.tokenizer, scratch / _GGUF, precision=_IN_GGUF[source.precision]
+            )
+
+    file = source.converted("llamacpp", write) / _GGUF
+    return LlamaCppEngine(file, source.shape, source.tokenizer, threads=source.threads)
+
+
 def _any_shape(shape: ExpertConfig) -> str:
     return ""
 
@@ -206,9 +228,16 @@ def _onnx_unfit(shape: ExpertConfig) -> str:
     return f"its attention takes heads whose width is a multiple of 8, here it is {width}" if width % 8 else ""
 
 
+def _llamacpp_unfit(shape: ExpertConfig) -> str:
+    return "" if shape.norm == "pre" else "GGUF's gpt2 is a pre-norm transformer, this one is post-norm"
+
+
+_GGUF = "model.gguf"
+_IN_GGUF = {"float32": "float32", "int8": "q8_0", "int4": "q4_0"}
 _TABLE: dict[str, EngineKind] = {
     "torch": EngineKind("torch", "", ("float32",), _any_shape, _open_torch),
     "onnx": EngineKind("onnxruntime", "onnx", ("float32", "int8", "int4"), _onnx_unfit, _open_onnx),
     "ctranslate2": EngineKind("ctranslate2", "ctranslate2", ("float32", "int8"), _any_shape, _open_ctranslate2),
+    "llamacpp": EngineKind("xllamacpp", "llamacpp", ("float32", "int8", "int4"), _llamacpp_unfit, _open_llamacpp),
 }
 ENGINES: Sequence[str] = tuple(_TABLE)

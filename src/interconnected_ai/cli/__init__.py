@@ -21,6 +21,7 @@ VERBS = {
     "compare": "Is run B better than run A? Paired tests on the same rows.",
     "report": "One page of a run: curves, use of the experts, confusion, calibration, cost.",
     "plan": "Size, price and compare systems before they are built.",
+    "surgery": "See, change, add, train and program the experts of a pretrained mixture of experts.",
     "bench": "Measure the numbers that the README quotes.",
 }
 

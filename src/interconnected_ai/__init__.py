@@ -11,8 +11,17 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from interconnected_ai import surgery
     from interconnected_ai.branches import DenseSystem, InterconnectedAISystem, Prediction, inference
-    from interconnected_ai.config import BranchSpec, RunConfig, SystemConfig, TrainingConfig
+    from interconnected_ai.config import (
+        BranchSpec,
+        ExpertConfig,
+        GenerationConfig,
+        RunConfig,
+        SystemConfig,
+        TrainingConfig,
+    )
     from interconnected_ai.errors import InterconnectedAIError
+    from interconnected_ai.experts import Expert, ExpertModel
+    from interconnected_ai.memory import ThreeLevelMemory
     from interconnected_ai.nn import LoRA, LoRALinear, MoELayer, TokenRouter
     from interconnected_ai.planner import Plan, PlanRequest, plan
     from interconnected_ai.training import evaluate, fit, train_epoch
@@ -23,10 +32,15 @@ _ROOMS = {
     "Prediction": "branches",
     "inference": "branches",
     "BranchSpec": "config",
+    "ExpertConfig": "config",
+    "GenerationConfig": "config",
     "RunConfig": "config",
     "SystemConfig": "config",
     "TrainingConfig": "config",
     "InterconnectedAIError": "errors",
+    "Expert": "experts",
+    "ExpertModel": "experts",
+    "ThreeLevelMemory": "memory",
     "LoRA": "nn",
     "LoRALinear": "nn",
     "MoELayer": "nn",
@@ -42,6 +56,10 @@ _ROOMS = {
 __all__ = [
     "BranchSpec",
     "DenseSystem",
+    "Expert",
+    "ExpertConfig",
+    "ExpertModel",
+    "GenerationConfig",
     "InterconnectedAIError",
     "InterconnectedAISystem",
     "LoRA",
@@ -52,6 +70,7 @@ __all__ = [
     "Prediction",
     "RunConfig",
     "SystemConfig",
+    "ThreeLevelMemory",
     "TokenRouter",
     "TrainingConfig",
     "__version__",

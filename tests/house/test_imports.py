@@ -60,7 +60,11 @@ def public_definitions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.Async
         yield node
         if isinstance(node, ast.ClassDef):
             methods = (inner for inner in node.body if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef))
-            yield from (method for method in methods if not method.name.startswith("_"))
+            yield from (m for m in methods if not m.name.startswith("_") and not is_overload(m))
+
+
+def is_overload(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any(isinstance(mark, ast.Name) and mark.id == "overload" for mark in function.decorator_list)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))

@@ -1,9 +1,8 @@
 """The expert model's counts: the document's figures, the built model, and pools of experts in a RAM budget."""
 
-import math
 import weakref
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -11,12 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.experts import ExpertModel
+from interconnected_ai.nn import MultiHeadAttention
 from interconnected_ai.planner.expert import (
     PRESETS,
     ExpertShape,
@@ -38,75 +39,14 @@ few = settings(deadline=None, max_examples=25, derandomize=True)
 fewer = settings(few, max_examples=12)
 
 
-# The architecture in plain modules, as the document describes it
-
-
-class Block(nn.Module):
-    """Pre-norm: x + attention(norm(x)), then x + feed-forward(norm(x))."""
-
-    def __init__(self, shape: ExpertShape, fused: bool) -> None:
-        super().__init__()
-        width, self.n_heads, self.fused = shape.d_model, shape.n_heads, fused
-        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.q, self.k, self.v, self.out = (nn.Linear(width, width) for _ in range(4))
-        self.up, self.down = nn.Linear(width, shape.inner), nn.Linear(shape.inner, width)
-
-    def forward(self, hidden: Tensor, cached: list[Tensor]) -> Tensor:
-        """(batch, seq, d_model); cached: keys and values so far, (batch, n_heads, tokens, head width), grows."""
-        hidden = hidden + self._attention(self.norm_1(hidden), cached)
-        return hidden + self.down(F.gelu(self.up(self.norm_2(hidden))))
-
-    def _attention(self, normed: Tensor, cached: list[Tensor]) -> Tensor:
-        q, k, v = (self._split(layer(normed)) for layer in (self.q, self.k, self.v))
-        cached[0], cached[1] = torch.cat((cached[0], k), dim=2), torch.cat((cached[1], v), dim=2)
-        mixed: Tensor = self.out(self._attend(q, *cached).transpose(1, 2).flatten(2))
-        return mixed
-
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        if self.fused:
-            return F.scaled_dot_product_attention(q, k, v)
-        return (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(dim=-1) @ v
-
-    def _split(self, hidden: Tensor) -> Tensor:
-        return hidden.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
-
-
-class Model(nn.Module):
-    """Embedding, sinusoidal positions as a buffer, blocks, last norm, untied head."""
-
-    def __init__(self, shape: ExpertShape, fused: bool = False) -> None:
-        super().__init__()
-        self.shape = shape
-        self.embedding = nn.Embedding(shape.vocab_size, shape.d_model)
-        self.register_buffer("positions", torch.zeros(shape.max_seq_len, shape.d_model))
-        self.blocks = nn.ModuleList(Block(shape, fused) for _ in range(shape.n_layers))
-        self.norm = nn.LayerNorm(shape.d_model)
-        self.head = nn.Linear(shape.d_model, shape.vocab_size, bias=False)
-
-    def forward(self, input_ids: Tensor, cache: list[list[Tensor]] | None = None, *, last: bool = False) -> Tensor:
-        """(batch, seq) → logits of all positions, or of the last one."""
-        cache = self.empty_cache(len(input_ids)) if cache is None else cache
-        start = cache[0][0].shape[2]
-        hidden = self.embedding(input_ids) * math.sqrt(self.shape.d_model)
-        hidden = hidden + self.positions[start : start + input_ids.shape[1]]
-        for block, cached in zip(self.blocks, cache, strict=True):
-            hidden = block(hidden, cached)
-        logits: Tensor = self.head(self.norm(hidden[:, -1:] if last else hidden))
-        return logits
-
-    def empty_cache(self, batch: int) -> list[list[Tensor]]:
-        weight = self.head.weight
-        empty = weight.new_zeros(batch, self.shape.n_heads, 0, self.shape.head_width)
-        return [[empty, empty] for _ in self.blocks]
-
-
-def on_meta(shape: ExpertShape) -> Model:
+def on_meta(shape: ExpertShape, norm: str = "post") -> ExpertModel:
     with torch.device("meta"):
-        return Model(shape)
+        return ExpertModel(**asdict(shape), norm=norm)  # type: ignore[arg-type]
 
 
-def num_bytes(tensors: Iterator[Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+def num_bytes(tensors: Iterable[Tensor]) -> int:
+    """Bytes of these tensors, a tied one once."""
+    return sum(t.numel() * t.element_size() for t in {t.untyped_storage()._cdata: t for t in tensors}.values())
 
 
 @st.composite
@@ -119,6 +59,7 @@ def shapes(draw: st.DrawFn, largest: int = 12) -> ExpertShape:
         n_heads=n_heads,
         d_ff=draw(st.none() | st.integers(1, 200)),
         max_seq_len=draw(st.integers(8, 64)),
+        tie_weights=draw(st.booleans()),
     )
 
 
@@ -169,17 +110,24 @@ def test_a_preset_is_the_only_shape_of_its_kind_with_that_count(name: str) -> No
 # The built model
 
 
+def test_a_shape_is_had_from_a_config() -> None:
+    config = ExpertConfig(vocab_size=50, d_model=24, n_layers=3, n_heads=2, max_seq_len=9, norm="pre", tie_weights=True)
+    assert ExpertShape.of(config) == ExpertShape(50, 24, 3, 2, None, 9, 0.1, True)
+
+
 @few
-@given(shapes())
-def test_every_count_is_the_built_models(shape: ExpertShape) -> None:
-    model, size = on_meta(shape), expert_size(shape)
-    assert size.num_params == sum(p.numel() for p in model.parameters())
-    assert size.num_embedding_params == sum(p.numel() for p in model.embedding.parameters())
-    assert size.num_head_params == sum(p.numel() for p in model.head.parameters())
+@given(shapes(), st.sampled_from(["post", "pre"]))
+def test_every_count_is_the_built_models(shape: ExpertShape, norm: str) -> None:
+    model, size = on_meta(shape, norm), expert_size(shape)
+    assert ExpertShape.of(model.config) == replace(shape, d_ff=model.config.d_ff)
+    assert size.num_params == model.get_num_params()
+    assert size.num_params_without_embedding == model.get_num_params(non_embedding=True)
+    assert size.num_embedding_params == model.embedding.weight.numel()
+    assert size.num_head_params == (0 if shape.tie_weights else model.head.weight.numel())
     norms = [m for m in model.modules() if isinstance(m, nn.LayerNorm)]
-    assert size.num_norm_params == sum(p.numel() for norm in norms for p in norm.parameters())
-    attention = [layer for block in model.blocks for layer in (block.q, block.k, block.v, block.out)]
-    assert size.num_attention_params == sum(p.numel() for layer in attention for p in layer.parameters())
+    assert size.num_norm_params == sum(p.numel() for part in norms for p in part.parameters())
+    attention = [m for m in model.modules() if isinstance(m, MultiHeadAttention)]
+    assert size.num_attention_params == sum(p.numel() for part in attention for p in part.parameters())
     assert size.weight_bytes("float32") == num_bytes(model.parameters())
     assert size.position_buffer_bytes == num_bytes(model.buffers())
 
@@ -189,22 +137,22 @@ def test_every_count_is_the_built_models(shape: ExpertShape) -> None:
 def test_saved_bytes_are_the_state_dicts(shape: ExpertShape) -> None:
     size = expert_size(shape)
     for precision, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16), ("float16", torch.float16)):
-        assert size.state_dict_bytes(precision) == num_bytes(iter(on_meta(shape).to(dtype).state_dict().values()))
+        assert size.state_dict_bytes(precision) == num_bytes(on_meta(shape).to(dtype).state_dict().values())
 
 
 @fewer
 @given(shapes(), st.integers(1, 3), st.integers(1, 4), st.integers(0, 4))
 def test_flops_of_a_pass_are_the_flop_counters(shape: ExpertShape, batch: int, seq: int, num_cached: int) -> None:
     model = on_meta(shape)
-    cache = model.empty_cache(batch)
     with torch.no_grad(), torch.device("meta"):
+        cache = model.new_cache(batch, num_cached + seq)
         if num_cached:
-            model(torch.zeros(batch, num_cached, dtype=torch.long), cache)
+            model(torch.zeros(batch, num_cached, dtype=torch.long), cache=cache)
         with FlopCounterMode(display=False) as counter:
-            model(torch.zeros(batch, seq, dtype=torch.long), cache)
+            model(torch.zeros(batch, seq, dtype=torch.long), cache=cache)
         assert counter.get_total_flops() == forward_flops(products(shape, batch, seq, num_cached_tokens=num_cached))
         with FlopCounterMode(display=False) as counter:
-            model(torch.zeros(batch, seq, dtype=torch.long), last=True)
+            model(torch.zeros(batch, seq, dtype=torch.long), cache=model.new_cache(batch, seq), last_only=True)
         assert counter.get_total_flops() == forward_flops(products(shape, batch, seq, all_logits=False))
 
 
@@ -223,13 +171,9 @@ def test_flops_of_training_are_the_flop_counters(shape: ExpertShape, batch: int,
 @fewer
 @given(shapes(), st.integers(1, 3), st.integers(1, 8))
 def test_the_cache_holds_the_keys_and_values_of_every_token(shape: ExpertShape, batch: int, num_tokens: int) -> None:
-    model = on_meta(shape).to(torch.float16)
-    cache = model.empty_cache(batch)
-    with torch.no_grad():
-        for _ in range(num_tokens):
-            model(torch.zeros(batch, 1, dtype=torch.long, device="meta"), cache)
-    held = num_bytes(tensor for cached in cache for tensor in cached)
-    assert kv_cache_bytes(shape, num_tokens, batch=batch, precision="float16") == held
+    for precision, dtype in (("float32", torch.float32), ("float16", torch.float16)):
+        cache = on_meta(shape).to(dtype).new_cache(batch, num_tokens)
+        assert kv_cache_bytes(shape, num_tokens, batch=batch, precision=precision) == cache.num_bytes
 
 
 class LiveBytes(TorchDispatchMode):
@@ -259,12 +203,15 @@ class LiveBytes(TorchDispatchMode):
 @pytest.mark.parametrize(
     ("batch", "num_tokens", "d_ff"), [(1, 256, None), (2, 128, None), (1, 1024, 512), (1, 256, 64)]
 )
-def test_working_memory_is_what_reading_a_prompt_takes(batch: int, num_tokens: int, d_ff: int | None) -> None:
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_working_memory_is_what_reading_a_prompt_takes(
+    norm: str, batch: int, num_tokens: int, d_ff: int | None
+) -> None:
     shape = ExpertShape(vocab_size=1000, d_model=64, n_layers=3, n_heads=4, d_ff=d_ff, max_seq_len=1024)
-    model = Model(shape, fused=True).eval()
-    cache = model.empty_cache(batch)
+    model = ExpertModel(**asdict(shape), norm=norm).eval()  # type: ignore[arg-type]
     with torch.inference_mode(), LiveBytes() as live:
-        model(torch.zeros(batch, num_tokens, dtype=torch.long), cache, last=True)
+        cache = model.new_cache(batch, num_tokens)
+        model(torch.zeros(batch, num_tokens, dtype=torch.long), cache=cache, last_only=True)
     counted = expert_working_bytes(shape, num_tokens, batch=batch, precision="float32")
     assert 0.98 * live.peak <= counted <= 1.15 * live.peak
 

@@ -1,4 +1,4 @@
-"""`iai bench moe|branches|grow|headline|classify|plan`."""
+"""`iai bench NAME`: a subcommand for each measurement."""
 
 from pathlib import Path
 from typing import Any
@@ -171,6 +171,131 @@ def plan(repeats: int, calibrated: bool, output: Output) -> None:
             ("measured inside the range (goal ≥ 0.90)", "range_coverage"),
         ],
     )
+
+
+@command.command("memory")
+@click.option(
+    "--data",
+    "folder",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder with locomo/locomo10.json, beam100k/chats.jsonl.gz, koziev/premise_question_answer4_1s.txt, xquad/xquad.ru.json.",
+)
+@click.option("--vectors", is_flag=True, help="Also with the embedded vector model: about an hour of one core.")
+@click.option("--growth/--no-growth", default=True, show_default=True, help="Also 10 thousand to 3 million tokens.")
+@click.option("--peers/--no-peers", default=True, show_default=True, help="Also other rankings in the same run.")
+@with_output
+def memory(folder: Path, vectors: bool, growth: bool, peers: bool, output: Output) -> None:
+    """The memory: evidence within budgets, time, bytes, against peers and against its goals."""
+    from interconnected_ai.bench.memory import bench_memory, goal_rows
+
+    found = bench_memory(
+        folder, vectors=vectors, growth=growth, peers=peers, say=lambda sentence: click.echo(sentence, err=True)
+    )
+    rows = goal_rows(found)
+    output.table(
+        "Measured, and the goals",
+        ["what", "value", "goal", "met"],
+        [(r["what"], "–" if r["value"] is None else r["value"], r["goal"], r["met"]) for r in rows],
+    )
+    keys = list(next(iter(found["recall"].values())))
+    output.table(
+        "Recall, the same questions and budgets",
+        ["", *keys],
+        [(name, *(values[key] for key in keys)) for name, values in found["recall"].items()],
+    )
+    output.say(
+        f"Flushing 4 KiB to this disk took {found['disk_flush_median_ms']:.2f} ms (p95 {found['disk_flush_p95_ms']:.2f}), "
+        f"a durable add {found['add_median_ms']:.2f} ms (p95 {found['add_p95_ms']:.2f}); {found['num_messages']:,} messages, "
+        f"{found['file_mb']:.1f} MB on disk.",
+        f"BEAM evidence in the whole context of 13k tokens: {found['beam100k_recall_whole_context_13k']:.3f}",
+    )
+    if growth:
+        output.table(
+            "Growth",
+            list(found["growth"][0]),
+            [["–" if value is None else value for value in row.values()] for row in found["growth"]],
+        )
+    output.result({**found, "goals": rows})
+
+
+@command.command("generate")
+@click.option("--repeats", default=5, show_default=True, type=click.IntRange(min=1), help="Runs of each contestant.")
+@click.option("--engine", "engines", multiple=True, help="Measure this engine only; repeat for several.")
+@with_output
+def generate(repeats: int, engines: tuple[str, ...], output: Output) -> None:
+    """Every engine that is installed against transformers' generate, 29M parameters, 64 + 128 tokens."""
+    from interconnected_ai.bench.generate import bench_generate
+
+    found = bench_generate(repeats=repeats, only=engines)
+    output.table(
+        f"Tokens per second, {found['num_params']:,} parameters, {found['num_prompt']} + {found['num_new']} tokens, greedy",
+        ["engine", "rows", "tokens/s", "over transformers", "same tokens %"],
+        [
+            (r["engine"], r["batch"], r["tokens_per_second"], r["over_transformers"], percent(r["same_tokens"]))
+            for r in found["rows"]
+        ],
+    )
+    for name, reason in found["passed_over"].items():
+        output.say(f"{name}: {reason}")
+    asked = [
+        ("best engine over transformers, 1 row (goal ≥ 4)", "best_over_hf_b1"),
+        ("best engine over transformers, 8 rows (goal ≥ 2.8)", "best_over_hf_b8"),
+        ("torch engine over transformers, 1 row (goal ≥ 1.5)", "torch_over_hf_b1"),
+        ("torch engine, share of what memory allows, 1 row (goal ≥ 0.75)", "torch_of_roofline_b1"),
+        ("loading the expert, first time in a process, ms (goal ≤ 50)", "load_ms"),
+        ("  again, ms", "load_again_ms"),
+    ]
+    _print(output, found, [line for line in asked if line[1] in found])
+
+
+@command.command("train")
+@click.option("--batch", default=8, show_default=True, type=click.IntRange(min=1), help="Rows of a step.")
+@click.option("--seq-len", default=256, show_default=True, type=click.IntRange(min=2), help="Tokens of a row.")
+@click.option(
+    "--repeats", default=5, show_default=True, type=click.IntRange(min=1), help="Steps timed of each contestant."
+)
+@with_output
+def train(batch: int, seq_len: int, repeats: int, output: Output) -> None:
+    """A training step of the 29M expert against transformers' GPT-2 of the same shape."""
+    from interconnected_ai.bench.train import bench_train
+
+    found = bench_train(batch=batch, seq_len=seq_len, repeats=repeats)
+    _print(
+        output,
+        found,
+        [
+            ("speed over transformers' GPT-2, its faster attention, dropout 0.1 (goal ≥ 1.1)", "train_over_hf"),
+            ("  the same without dropout", "train_over_hf_without_dropout"),
+            ("speed in bfloat16 over float32", "bfloat16_over_float32"),
+            ("peak memory over transformers' best", "memory_over_hf"),
+            ("gradient checkpointing: memory over without", "checkpointing_memory_ratio"),
+            ("gradient checkpointing: time over without", "checkpointing_time_ratio"),
+        ],
+    )
+
+
+@command.command("norm")
+@click.option("--library", default="numpy", show_default=True, help="Whose documentation is learnt.")
+@click.option("--steps", default=200, show_default=True, type=click.IntRange(min=1), help="Steps of each training.")
+@click.option("--seeds", default=2, show_default=True, type=click.IntRange(min=1), help="Trainings of each kind.")
+@with_output
+def norm(library: str, steps: int, seeds: int, output: Output) -> None:
+    """Post-norm against pre-norm: the same text and steps, each at its best learning rate."""
+    from interconnected_ai.bench.norm import bench_norm
+
+    found = bench_norm(library=library, steps=steps, seeds=range(seeds), say=lambda line: click.echo(line, err=True))
+    output.table(
+        "Bits per byte of held-out documentation, mean over the seeds",
+        ["norm", "learning rate", "bits per byte"],
+        [(r["norm"], f"{r['lr']:g}", "no number" if r["bits_per_byte"] is None else f"{r['bits_per_byte']:.4f}")
+         for r in found["rows"]],
+    )  # fmt: skip
+    if found["pre_over_post"] is not None:
+        output.say(
+            f"Pre-norm needs {found['pre_over_post']:.3f} × the bits of post-norm, each at its best learning rate."
+        )
+    output.result(found)
 
 
 def _print(output: Output, found: dict[str, Any], lines: list[tuple[str, str]]) -> None:

@@ -1,6 +1,25 @@
 """Experts: whole small language models, each for a domain."""
 
-from interconnected_ai.experts.folder import ExpertCard, load_card, load_model, load_tokenizer, save_expert
+from interconnected_ai.experts.decoder import Decoder
+from interconnected_ai.experts.expert import Expert
+from interconnected_ai.experts.folder import ExpertCard, load_card, load_expert, load_model, load_tokenizer, save_expert
+from interconnected_ai.experts.generation import generate
 from interconnected_ai.experts.model import ExpertModel
+from interconnected_ai.experts.scoring import Score, score_texts
+from interconnected_ai.experts.torch_engine import TorchEngine
 
-__all__ = ["ExpertCard", "ExpertModel", "load_card", "load_model", "load_tokenizer", "save_expert"]
+__all__ = [
+    "Decoder",
+    "Expert",
+    "ExpertCard",
+    "ExpertModel",
+    "Score",
+    "TorchEngine",
+    "generate",
+    "load_card",
+    "load_expert",
+    "load_model",
+    "load_tokenizer",
+    "save_expert",
+    "score_texts",
+]

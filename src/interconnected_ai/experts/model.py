@@ -4,19 +4,21 @@ Generation is in `generation.py`; this file knows token ids and logits only.
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from interconnected_ai.config import ExpertConfig, NormPlace
+from interconnected_ai.config import ExpertConfig, GenerationConfig, NormPlace
 from interconnected_ai.errors import PromptError
 from interconnected_ai.nn import Dropout, KVCache, PositionalEncoding, TransformerBlock
 
 if TYPE_CHECKING:
     from interconnected_ai.text import Tokenizer
+    from interconnected_ai.types import TokenStep
 
 
 class ExpertModel(nn.Module):
@@ -76,8 +78,8 @@ class ExpertModel(nn.Module):
         if self.config.norm == "pre":
             with torch.no_grad():
                 for block in self.blocks:
-                    block.attention.out.weight.mul_((2 * self.config.n_layers) ** -0.5)  # type: ignore[union-attr]
-                    block.feed_forward.w_out.weight.mul_((2 * self.config.n_layers) ** -0.5)  # type: ignore[union-attr]
+                    for last in (block.attention.out, block.feed_forward.w_out):  # type: ignore[union-attr]
+                        last.weight.mul_((2 * self.config.n_layers) ** -0.5)  # type: ignore[operator, union-attr]
 
     # What it is
 
@@ -110,6 +112,73 @@ class ExpertModel(nn.Module):
 
         return load_model(folder_or_hub_id)
 
+    # Continuing
+
+    @overload
+    def generate(
+        self, input_ids: Tensor, max_new_tokens: int = ..., temperature: float = ..., top_k: int | None = ...,
+        top_p: float | None = ..., *, end_id: int | None = ..., generator: torch.Generator | None = ..., **settings: Any,
+    ) -> Tensor: ...  # fmt: skip
+
+    @overload
+    def generate(
+        self, input_ids: Sequence[Sequence[int]], max_new_tokens: int = ..., temperature: float = ...,
+        top_k: int | None = ..., top_p: float | None = ..., *, end_id: int | None = ...,
+        generator: torch.Generator | None = ..., **settings: Any,
+    ) -> list[list[int]]: ...  # fmt: skip
+
+    def generate(
+        self,
+        input_ids: Tensor | Sequence[Sequence[int]],
+        max_new_tokens: int = 128,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        *,
+        end_id: int | None = None,
+        generator: torch.Generator | None = None,
+        **settings: Any,
+    ) -> Tensor | list[list[int]]:
+        """Prompt and answer together: (batch, seq) ids → (batch, seq + max_new_tokens); lists of any lengths → lists.
+
+        end_id: the token that ends an answer; it fills up what a tensor's row falls short of the longest. generator: makes
+        the sampling reproducible; None is torch's own. settings: the other fields of `GenerationConfig`, such as
+        `repetition_penalty` or `num_beams`. Raises `PromptError` and `ConfigError` for what cannot be.
+        """
+        from interconnected_ai.experts.sampling import fresh_seed  # these build on the model, so they import this file
+        from interconnected_ai.experts.torch_engine import TorchEngine
+
+        prompts = _as_lists(input_ids)
+        config = GenerationConfig.from_mapping(
+            {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, **settings},
+            source="generate",
+        )
+        answers = TorchEngine(self, end_id=end_id, layout="plain")(prompts, config, seed=fresh_seed(generator))
+        whole = [[*prompt, *answer.token_ids] for prompt, answer in zip(prompts, answers, strict=True)]
+        if not isinstance(input_ids, Tensor):
+            return whole
+        longest = max(len(row) for row in whole)
+        filler = 0 if end_id is None else end_id  # without an end token all rows are of one length
+        filled = [row + [filler] * (longest - len(row)) for row in whole]
+        return torch.tensor(filled, dtype=input_ids.dtype, device=input_ids.device)
+
+    def stream(
+        self,
+        input_ids: Tensor | Sequence[Sequence[int]],
+        *,
+        end_id: int | None = None,
+        generator: torch.Generator | None = None,
+        **settings: Any,
+    ) -> "Iterator[TokenStep]":
+        """The new tokens one by one, as they come; the arguments are those of `generate`."""
+        from interconnected_ai.experts.sampling import fresh_seed
+        from interconnected_ai.experts.torch_engine import TorchEngine
+
+        config = GenerationConfig.from_mapping(settings, source="stream")
+        yield from TorchEngine(self, end_id=end_id, layout="plain").steps(
+            _as_lists(input_ids), config, seed=fresh_seed(generator)
+        )
+
     # Computing
 
     def forward(
@@ -128,7 +197,13 @@ class ExpertModel(nn.Module):
         the last position, (batch, 1, vocab_size).
         Raises `PromptError` for ids outside the vocabulary, a mask of another shape, more tokens than max_seq_len.
         """
-        batch, seq = self._checked(input_ids, cache)
+        hidden = self.hidden(input_ids, mask, cache=cache)
+        logits: Tensor = self.head(hidden[:, -1:] if last_only else hidden)
+        return logits
+
+    def hidden(self, input_ids: Tensor, mask: Tensor | None = None, *, cache: KVCache | None = None) -> Tensor:
+        """(batch, seq, d_model): what the head reads; the arguments are those of `forward`."""
+        _, seq = self._checked(input_ids, cache)
         looked_at, positions, is_causal = self._visibility(input_ids, mask, cache)
         hidden = self.embedding(input_ids) * math.sqrt(self.config.d_model)
         hidden = self.dropout(self.positions(hidden, 0 if cache is None else cache.length, positions))
@@ -139,8 +214,8 @@ class ExpertModel(nn.Module):
                 hidden = block(hidden, looked_at, is_causal=is_causal, cache=cache, layer=number)
         if cache is not None:
             cache.advance(seq)
-        logits: Tensor = self.head(self.norm(hidden[:, -1:] if last_only else hidden))
-        return logits
+        out: Tensor = self.norm(hidden)
+        return out
 
     def new_cache(self, batch: int, capacity: int, *, starts: Tensor | None = None) -> KVCache:
         """An empty KV cache for `batch` rows of `capacity` tokens. starts: (batch,) padding tokens at each row's left."""
@@ -163,7 +238,7 @@ class ExpertModel(nn.Module):
                 f"{num_tokens} tokens are more than max_seq_len={self.config.max_seq_len}; shorten the text, or generate "
                 'with window="slide"'
             )
-        if cache is None and not torch.compiler.is_compiling():
+        if cache is None and not torch.compiler.is_compiling() and not input_ids.is_meta:
             self.require_known(input_ids)
         return batch, seq
 
@@ -184,11 +259,14 @@ class ExpertModel(nn.Module):
             return self._visibility_after(cache, input_ids.shape[1])
         if mask is None:
             return None, None, True
+        if mask.is_floating_point() and bool((mask < 0).any()):
+            raise PromptError("mask holds numbers below 0, as masks added to scores do; needed is 1 or True to look")
         batch, seq = input_ids.shape
         if mask.shape == (batch, seq) and not (batch == seq and _is_causal_mask(mask)):
             real = mask.bool()
             positions = (real.cumsum(dim=1) - 1).clamp(min=0)
-            return (_causal(seq, seq, mask.device) & real[:, None, None, :]) | _itself(seq, mask.device), positions, False
+            looked_at = _causal(seq, seq, mask.device) & real[:, None, None, :]
+            return looked_at | _itself(seq, mask.device), positions, False
         if mask.shape == (seq, seq):
             return mask.bool() | _itself(seq, mask.device), None, False
         if mask.shape == (batch, seq, seq):
@@ -213,6 +291,18 @@ class ExpertModel(nn.Module):
         return visible, (queries - starts[:, None]).clamp(min=0), False
 
 
+def _as_lists(input_ids: Tensor | Sequence[Sequence[int]]) -> list[list[int]]:
+    """Prompts as lists of token ids."""
+    if not isinstance(input_ids, Tensor):
+        return [list(prompt) for prompt in input_ids]
+    if input_ids.dim() != 2 or input_ids.is_floating_point():
+        raise PromptError(
+            f"input_ids has shape {tuple(input_ids.shape)} and dtype {input_ids.dtype}; needed are whole numbers, (batch, seq)"
+        )
+    rows: list[list[int]] = input_ids.tolist()
+    return rows
+
+
 def _causal(num_queries: int, num_keys: int, device: torch.device) -> Tensor:
     """(num_queries, num_keys): the queries are the last of the keys; each sees itself and what came before."""
     return torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).tril(num_keys - num_queries)
@@ -224,4 +314,5 @@ def _itself(seq: int, device: torch.device) -> Tensor:
 
 def _is_causal_mask(mask: Tensor) -> bool:
     """A square mask is one of positions (the document's lower triangle) when it is one, not a mask of padding."""
-    return bool((mask.bool() == _causal(*mask.shape, mask.device)).all())
+    num_queries, num_keys = mask.shape
+    return bool((mask.bool() == _causal(num_queries, num_keys, mask.device)).all())

@@ -66,11 +66,21 @@ class KVCache:
         assert 0 <= length <= self.length, f"crop to {length} of {self.length}"
         self.length = length
 
-    def select(self, rows: Tensor | Sequence[int]) -> None:
-        """Keep these rows, in this order; a row may come several times (beam search) or not at all (it is finished)."""
+    def select(self, rows: Tensor | Sequence[int], *, since: int = 0) -> None:
+        """Keep these rows, in this order; a row may come several times (beam search) or not at all (it is finished).
+
+        since: what stands before this slot is equal in each row and the row that takes its place, and is not copied; there
+        must be as many rows as before.
+        """
         index = torch.as_tensor(rows, device=self.tensor.device)
-        chosen = torch.empty_like(self.tensor[:, :, :1]).expand(-1, -1, len(index), -1, -1, -1).contiguous()
-        chosen[..., : self.length, :] = self.tensor[..., : self.length, :].index_select(2, index)
+        if since:
+            assert len(index) == self.batch, f"{len(index)} rows in place of {self.batch}"
+            changing = self.tensor[..., since : self.length, :]
+            changing.copy_(changing.index_select(2, index))
+            return
+        layers, both, _, heads, slots, width = self.tensor.shape
+        chosen = self.tensor.new_empty(layers, both, len(index), heads, slots, width)
+        torch.index_select(self.tensor[..., : self.length, :], 2, index, out=chosen[..., : self.length, :])
         self.tensor = chosen
         if self.starts is not None:
             self.starts = self.starts[index.to(self.starts.device)]

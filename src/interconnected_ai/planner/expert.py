@@ -1,13 +1,14 @@
 """An expert model (a small transformer language model), counted: parameters, bytes, products, tokens per second, pools.
 
-The architecture is the document's (`001_…`): token embedding, sinusoidal positions, pre-norm blocks of attention and a
-feed-forward block, a last norm, a language-model head. Its figures fix which biases there are; see `expert_size`.
+The architecture is that of `experts.ExpertModel`, the document's (`001_…`): token embedding, sinusoidal positions, blocks of
+attention and feed-forward with a norm each, a last norm, a language-model head. See `expert_size` for the biases.
 """
 
 import math
 from dataclasses import dataclass
 from typing import Literal
 
+from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.planner.precision import BYTES, weight_bytes
 from interconnected_ai.planner.products import Product, forward_flops
@@ -42,6 +43,7 @@ def _require_positive(name: str, value: float) -> None:
 class ExpertShape:
     """The shape of an `ExpertModel`. Defaults are the document's; d_ff None is 4 × d_model, as all its figures have it.
 
+    tie_weights: the head is the embedding's matrix. Where the norms stand changes no count.
     Raises `ConfigError` for a shape that cannot be.
     """
 
@@ -52,6 +54,12 @@ class ExpertShape:
     d_ff: int | None = None
     max_seq_len: int = 2048
     dropout: float = 0.1
+    tie_weights: bool = False
+
+    @classmethod
+    def of(cls, config: ExpertConfig) -> "ExpertShape":
+        """The shape of the model that this config describes."""
+        return cls(**config.model_dump(exclude={"norm"}))
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "d_model", "n_layers", "n_heads", "max_seq_len"):
@@ -118,8 +126,13 @@ class ExpertSize:
 
     @property
     def num_params_without_embedding(self) -> int:
-        """Without the token embedding; the head, which is a matrix of its own, counts (as in the document)."""
+        """Without the token embedding; the head counts, as in the document, where it is a matrix of its own."""
         return self.num_attention_params + self.num_feed_forward_params + self.num_norm_params + self.num_head_params
+
+    @property
+    def num_params_read(self) -> int:
+        """What every generated token reads: all but the embedding, of which it reads a row, unless the head is tied to it."""
+        return self.num_params_without_embedding + (self.num_embedding_params if self.shape.tie_weights else 0)
 
     @property
     def position_buffer_bytes(self) -> int:
@@ -145,8 +158,8 @@ def expert_size(shape: ExpertShape) -> ExpertSize:
 
     A block has (4·d² + 4·d) for attention, with biases in q, k, v and out; (2·d·f + f + d) for the feed-forward block,
     with biases in both layers; 4·d for two layer norms. Then 2·d for the last norm, and vocab·d each for the embedding and
-    for the head, which has no bias and is not tied to it. No other choice of biases gives the document's 29,155,328
-    (24,035,328 without the embedding) for vocab 10,000, d 512, 6 layers, f 2,048.
+    for the head, which has no bias (with tied weights it is the embedding, and counted there). No other choice of biases
+    gives the document's 29,155,328 (24,035,328 without the embedding) for vocab 10,000, d 512, 6 layers, f 2,048.
     """
     d_model, d_ff = shape.d_model, shape.inner
     return ExpertSize(
@@ -155,7 +168,7 @@ def expert_size(shape: ExpertShape) -> ExpertSize:
         num_attention_params=shape.n_layers * 4 * (d_model * d_model + d_model),
         num_feed_forward_params=shape.n_layers * (2 * d_model * d_ff + d_ff + d_model),
         num_norm_params=(2 * shape.n_layers + 1) * 2 * d_model,
-        num_head_params=shape.vocab_size * d_model,
+        num_head_params=0 if shape.tie_weights else shape.vocab_size * d_model,
     )
 
 
@@ -238,7 +251,7 @@ def decode_rate(
         num_context_tokens = max(1, shape.max_seq_len // 2)
     _require_count("num_context_tokens", num_context_tokens)
     size, quantised = expert_size(shape), _known(precision) in ("int8", "int4")
-    read = weight_bytes(size.num_params_without_embedding, precision, scales=quantised)
+    read = weight_bytes(size.num_params_read, precision, scales=quantised)
     read += batch * shape.d_model * 4  # a row of the embedding for each new token
     read += kv_cache_bytes(
         shape, num_context_tokens, batch=batch, precision=kv_precision or ("float16" if quantised else precision)
@@ -265,7 +278,7 @@ def prefill_rate(
     """
     _require_positive("flops", flops)
     quantised = _known(precision) in ("int8", "int4")
-    read = weight_bytes(expert_size(shape).num_params_without_embedding, precision, scales=quantised)
+    read = weight_bytes(expert_size(shape).num_params_read, precision, scales=quantised)
     work = forward_flops(products(shape, batch, seq, all_logits=all_logits))
     return _rate(shape, batch * seq, read, work, bandwidth, flops, bandwidth_share, block_seconds)
 
@@ -419,15 +432,16 @@ def expert_working_bytes(
 ) -> int:
     """What an expert that answers needs besides its weights: keys and values, and the widest moment of reading a prompt.
 
-    That moment is the feed-forward block's, with the residual before and after attention and the hidden layer before and
-    after the activation: 2·d + 2·f numbers a token; or attention's, with the residual, its norm, q, k, v and the mixed
-    values twice while they change their layout: 7·d (fused attention keeps no scores). Then the last position's logits.
+    That moment is the feed-forward block's, with the residual before and after attention, its norm (none with post-norm)
+    and the hidden layer before and after the activation: 3·d + 2·f numbers a token; or attention's, with the residual, its
+    norm, q, k, v and the mixed values twice while they change their layout: 7·d (fused attention keeps no scores). Then the
+    last position's logits.
     Quantised experts keep all of that in 16 bits.
     """
     num_tokens = shape.max_seq_len if num_context_tokens is None else num_context_tokens
     _require_count("num_context_tokens", num_tokens)
     kept = "float16" if _known(precision) in ("int8", "int4") else precision
-    widest = max(2 * shape.d_model + 2 * shape.inner, 7 * shape.d_model)
+    widest = max(3 * shape.d_model + 2 * shape.inner, 7 * shape.d_model)
     passing = round(batch * num_tokens * widest * BYTES[kept])
     logits = batch * shape.vocab_size * 4
     return kv_cache_bytes(shape, num_tokens, batch=batch, precision=kept) + passing + logits

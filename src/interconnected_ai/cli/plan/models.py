@@ -77,7 +77,7 @@ def _expert_shape(preset_name: str | None, flags: dict[str, int | None]) -> Any:
     from interconnected_ai.planner.expert import ExpertShape, preset
 
     keys = {"vocab_size": "vocab_size", "d_model": "d_model", "layers": "n_layers", "heads": "n_heads", "d_ff": "d_ff"}
-    given: dict[str, int] = {keys[flag]: value for flag, value in flags.items() if flag in keys and value is not None}
+    given: dict[str, Any] = {keys[flag]: value for flag, value in flags.items() if flag in keys and value is not None}
     if preset_name:
         return ExpertShape(**{**asdict(preset(preset_name)), **given})
     if "vocab_size" not in given:

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import click
 
-from interconnected_ai.cli import _Verbs
+from interconnected_ai.cli import Verbs
 
 VERBS = {
     "inspect": "A checkpoint's layers, experts, router and sizes, from its headers alone.",
@@ -18,7 +18,7 @@ VERBS = {
 }
 
 
-class _SurgeryVerbs(_Verbs):
+class _SurgeryVerbs(Verbs):
     """Commands whose files cannot have a hyphen in their names."""
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:

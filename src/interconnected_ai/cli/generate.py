@@ -1,0 +1,106 @@
+"""`iai generate EXPERT [PROMPT…]`."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.config import GenerationConfig
+from interconnected_ai.errors import DataError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Field of GenerationConfig → its type on the command line and its help. None where the field's own default stands.
+_SETTINGS: dict[str, tuple[Any, str]] = {
+    "max_new_tokens": (int, "Tokens of the answer at most.  [default: 128]"),
+    "temperature": (float, "Logits are divided by it; 0 always takes the likeliest token.  [default: 1.0]"),
+    "top_k": (int, "Sample from the k likeliest tokens."),
+    "top_p": (float, "Sample from the likeliest tokens that hold this share of the probability."),
+    "min_p": (float, "Sample from tokens with this share of the likeliest one's probability."),
+    "num_beams": (int, "Beam search with this many beams, instead of sampling."),
+    "length_penalty": (float, "Scores of beams are divided by length ** this.  [default: 1.0]"),
+    "repetition_penalty": (float, "Above 1: tokens of prompt and answer are less likely to come again."),
+    "presence_penalty": (float, "Taken once from the logits of tokens that the answer holds."),
+    "frequency_penalty": (float, "Taken from their logits for each time they stand there."),
+    "stop": (str, "The answer ends before this string; repeat for several."),
+    "bad_words": (str, "A string that may not appear; repeat for several."),
+    "logprobs": (int, "Note log probabilities of the chosen and this many of the likeliest tokens (with --json)."),
+    "window": (click.Choice(["error", "slide"]), "Beyond max_seq_len: an error, or the oldest tokens are forgotten."),
+}
+_SEVERAL = {"stop": "--stop", "bad_words": "--bad-word"}
+
+
+def _with_settings(function: F) -> F:
+    """Give a command an option for every field of `GenerationConfig`."""
+    for name, (kind, words) in reversed(_SETTINGS.items()):
+        flag = _SEVERAL.get(name, f"--{name.replace('_', '-')}")
+        function = click.option(flag, name, type=kind, multiple=name in _SEVERAL, help=words)(function)
+    return function
+
+
+@click.command("generate")
+@click.argument("expert", type=click.Path(path_type=Path))
+@click.argument("prompts", nargs=-1)
+@_with_settings
+@click.option("--seed", type=int, help="The same seed gives the same answer.")
+@click.option("--engine", default="torch", show_default=True, help="What computes; `auto` takes the fastest installed.")
+@click.option("--device", help="Where the torch engine computes, such as cuda.  [default: cpu]")
+@click.option(
+    "--stream/--no-stream",
+    default=None,
+    help="Print the answer as it comes.  [default: with one prompt, on a terminal]",
+)
+@with_output
+def command(
+    expert: Path,
+    prompts: tuple[str, ...],
+    seed: int | None,
+    engine: str,
+    device: str | None,
+    stream: bool | None,
+    output: Output,
+    **settings: Any,
+) -> None:
+    """Continue PROMPTS (or standard input, as one prompt) with the expert in the folder EXPERT."""
+    asked = list(prompts) or [_standard_input()]
+    given = {name: value for name, value in settings.items() if value not in (None, ())}
+    config = GenerationConfig.from_mapping(given, source="iai generate")
+    if stream is None:
+        stream = len(asked) == 1 and config.num_beams == 1 and not output.as_json and sys.stdout.isatty()
+    elif stream and (len(asked) > 1 or output.as_json):
+        raise click.UsageError("--stream prints one answer as it comes; give one prompt, and no --json")
+    from interconnected_ai.experts import Expert
+
+    opened = Expert.from_pretrained(expert, engine=engine, device=device)
+    if stream:
+        for piece in opened.stream(asked[0], config, seed=seed):
+            click.echo(piece, nl=False)
+        click.echo()
+        return
+    answers = opened.generate(asked, config, seed=seed)
+    for prompt, answer in zip(asked, answers, strict=True):
+        output.say(f"{prompt[:100]} →\n{answer}" if len(asked) > 1 else str(answer))
+    output.result(
+        {
+            "engine": engine,
+            "config": config.to_dict(),
+            "answers": [{"prompt": p, **asdict(answer)} for p, answer in zip(asked, answers, strict=True)],
+        }
+    )
+
+
+def _standard_input() -> str:
+    """All of standard input as one prompt, without its last line break."""
+    if sys.stdin.isatty():
+        raise click.UsageError("no prompt given; write it after EXPERT, or send it to standard input")
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"standard input is not UTF-8 (byte {error.start}); convert it first") from error
+    if not text.strip():
+        raise DataError("standard input holds no text; send a prompt, or write it after EXPERT")
+    return text.removesuffix("\n").removesuffix("\r")

@@ -1,0 +1,6 @@
+"""Engines: what computes an expert's answers, by name."""
+
+from interconnected_ai.experts.engines.choice import EngineChoice, choose_engine
+from interconnected_ai.experts.engines.opening import ENGINES, open_engine, runnable_engines
+
+__all__ = ["ENGINES", "EngineChoice", "choose_engine", "open_engine", "runnable_engines"]

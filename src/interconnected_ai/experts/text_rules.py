@@ -1,0 +1,111 @@
+"""Stop strings and bad words: rules on the text of an answer, kept byte by byte, since tokens end anywhere."""
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from interconnected_ai.config import GenerationConfig
+from interconnected_ai.errors import ConfigError
+from interconnected_ai.text import Tokenizer, token_bytes
+
+
+@dataclass(frozen=True)
+class TextRules:
+    """Stop strings and bad words as bytes, with the bytes of every token.
+
+    A token completes a bad word in two ways. It holds the whole word: `always`. Or it begins with the word's rest after
+    the text has ended in the word's beginning: `completions` has (beginning, tokens that begin with the rest).
+    """
+
+    pieces: tuple[bytes, ...]
+    stop: tuple[bytes, ...]
+    always: tuple[int, ...]
+    completions: tuple[tuple[bytes, tuple[int, ...]], ...]
+
+    @classmethod
+    def of(cls, config: GenerationConfig, tokenizer: Tokenizer | None) -> "TextRules | None":
+        """The rules that these settings make; None where there are none. Raises `ConfigError` where a tokenizer is missing."""
+        if not config.stop and not config.bad_words:
+            return None
+        if tokenizer is None:
+            name = "stop" if config.stop else "bad_words"
+            raise ConfigError(f"{name}={getattr(config, name)!r} is text, and there is no tokenizer; use an Expert")
+        pieces = token_bytes(tokenizer)
+        words = _as_bytes(config.bad_words)
+        splits = [(word[:cut], word[cut:]) for word in words for cut in range(1, len(word))]
+        found = [(beginning, _where(pieces, _begins_with(rest))) for beginning, rest in splits]
+        return cls(
+            pieces=pieces,
+            stop=_as_bytes(config.stop),
+            always=_where(pieces, lambda piece: any(word in piece for word in words)),
+            completions=tuple((beginning, tokens) for beginning, tokens in found if tokens),
+        )
+
+    def begin(self, prompt: Sequence[int]) -> "Written":
+        """The text of an answer that has not begun: a bad word may not be completed across the prompt's end either."""
+        longest = max((len(beginning) for beginning, _ in self.completions), default=0)
+        tail = b"".join(self.pieces[token] for token in prompt[-longest:]) if longest else b""
+        return Written(self, tail[-longest:] if longest else b"")
+
+
+@dataclass(frozen=True)
+class Written:
+    """An answer's bytes so far; `plus` gives the text that is one token longer.
+
+    before: the prompt's last bytes. stop_at: where in `answer` the first stop string begins, once there is one.
+    """
+
+    rules: TextRules
+    before: bytes = b""
+    answer: bytes = b""
+    stop_at: int | None = None
+
+    def plus(self, token_id: int) -> "Written":
+        """With one more token; after a stop string nothing is added."""
+        if self.stop_at is not None:
+            return self
+        # A vocabulary padded beyond its tokenizer has ids without text.
+        piece = self.rules.pieces[token_id] if token_id < len(self.rules.pieces) else b""
+        answer = self.answer + piece
+        longest = max(map(len, self.rules.stop), default=0)
+        since = max(0, len(self.answer) - longest + 1)
+        places = [place for stop in self.rules.stop if (place := answer.find(stop, since)) >= 0]
+        return replace(self, answer=answer, stop_at=min(places, default=None))
+
+    def banned(self) -> list[int]:
+        """Tokens that would complete a bad word."""
+        text = self.before + self.answer
+        found = list(self.rules.always)
+        for beginning, tokens in self.rules.completions:
+            if text.endswith(beginning):
+                found += tokens
+        return found
+
+    def num_kept(self, token_ids: Sequence[int]) -> int:
+        """How many of the answer's tokens begin before the stop string."""
+        if self.stop_at is None:
+            return len(token_ids)
+        begins = kept = 0
+        for token in token_ids:
+            if begins >= self.stop_at:
+                break
+            kept += 1
+            begins += len(self.rules.pieces[token]) if token < len(self.rules.pieces) else 0
+        return kept
+
+    def text(self) -> str:
+        """The answer up to the stop string."""
+        return self.answer[: self.stop_at].decode("utf-8", errors="replace")
+
+
+def _as_bytes(texts: Sequence[str]) -> tuple[bytes, ...]:
+    """In NFC, as the tokenizer writes: a typed "й" of two code points is the one letter that a model says."""
+    return tuple(unicodedata.normalize("NFC", text).encode() for text in texts)
+
+
+def _where(pieces: Sequence[bytes], holds: Callable[[bytes], bool]) -> tuple[int, ...]:
+    return tuple(token for token, piece in enumerate(pieces) if holds(piece))
+
+
+def _begins_with(rest: bytes) -> Callable[[bytes], bool]:
+    return lambda piece: piece.startswith(rest)

@@ -1,0 +1,121 @@
+"""`iai generate`: an answer, a stream, JSON, standard input, and wrong words."""
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interconnected_ai import Expert, ExpertModel, GenerationConfig
+from interconnected_ai.cli import main
+from interconnected_ai.cli.generate import _SETTINGS
+from interconnected_ai.text import Tokenizer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("experts") / "tiny"
+    words = Tokenizer.train(["the expert answers, эксперт отвечает"], 300)
+    Expert(ExpertModel(words.vocab_size, 16, 1, 2, max_seq_len=64), words).save_pretrained(path)
+    return path
+
+
+def run(*arguments: str) -> int:
+    try:
+        main(["generate", *arguments])
+    except SystemExit as leave:
+        return int(leave.code or 0)
+    return 0
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Any:
+    capsys.readouterr()
+    assert run(*arguments, "--json") == code
+    return json.loads(capsys.readouterr().out)
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    return str(run_json(capsys, *arguments, code=2)["error"]["message"])
+
+
+def test_every_setting_has_an_option() -> None:
+    assert list(_SETTINGS) == list(GenerationConfig.model_fields)
+
+
+def test_an_answer_is_printed_and_json_says_how_it_came(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = (str(folder), "the expert", "--max-new-tokens", "6", "--top-k", "20", "--seed", "3")
+    assert run(*asked) == 0
+    printed = capsys.readouterr().out
+    found = run_json(capsys, *asked, "--logprobs", "2")
+    wanted = Expert.from_pretrained(folder).generate("the expert", max_new_tokens=6, top_k=20, seed=3)
+    (answer,) = found["answers"]
+    assert answer["text"] == wanted.text
+    assert printed.rstrip("\n") == str(wanted).rstrip("\n")
+    assert answer["token_ids"] == list(wanted.token_ids)
+    assert answer["ended"] == "length"
+    assert len(answer["steps"]) == 6
+    assert len(answer["steps"][0]["top"]) == 2
+    assert found["config"]["top_k"] == 20
+    assert found["engine"] == "torch"
+
+
+def test_a_stream_prints_the_same(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = (str(folder), "the expert", "--max-new-tokens", "9", "--seed", "1")
+    printed = []
+    for way in ("--stream", "--no-stream"):
+        assert run(*asked, way) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+
+
+def test_several_prompts_get_an_answer_each(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_json(capsys, str(folder), "the", "эксперт", "--max-new-tokens", "3", "--temperature", "0")
+    assert [answer["prompt"] for answer in found["answers"]] == ["the", "эксперт"]
+    assert run(str(folder), "the", "эксперт", "--max-new-tokens", "3") == 0
+    assert "эксперт →" in capsys.readouterr().out
+
+
+def test_standard_input_is_a_prompt(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give(raw: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+
+    give("два\nслова\n".encode())
+    assert run_json(capsys, str(folder), "--max-new-tokens", "2")["answers"][0]["prompt"] == "два\nслова"
+    give("слово".encode("cp1251"))
+    assert "not UTF-8" in error_of(capsys, str(folder))
+    give(b" \n")
+    assert "holds no text" in error_of(capsys, str(folder))
+
+
+def test_stop_strings_and_bad_words_may_be_repeated(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_json(
+        capsys, str(folder), "the", "--stop", "x", "--stop", "y", "--bad-word", "z", "--max-new-tokens", "20", "--seed", "0"
+    )  # fmt: skip
+    assert found["config"]["stop"] == ["x", "y"]
+    assert found["config"]["bad_words"] == ["z"]
+    assert not {"x", "y", "z"} & set(found["answers"][0]["text"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (["--top-p", "1.5"], "top_p"),
+        (["--num-beams", "2", "--temperature", "0.5"], "searches"),
+        (["--max-new-tokens", "100"], "more than max_seq_len=64"),
+        (["--engine", "troch"], "unknown engine 'troch'"),
+        (["--stream"], "no --json"),
+        (["--window", "open"], "window"),
+    ],
+)
+def test_wrong_words_get_one_clear_message(
+    folder: Path, capsys: pytest.CaptureFixture[str], wrong: list[str], says: str
+) -> None:
+    assert says in error_of(capsys, str(folder), "the", *wrong)
+
+
+def test_a_folder_that_holds_no_expert_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no folder at" in error_of(capsys, str(tmp_path / "nowhere"), "the")

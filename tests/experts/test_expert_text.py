@@ -1,0 +1,230 @@
+"""Expert: text to text, streams that never cut a character or show a stop string, scores, engines by name."""
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from expert_models import TEXTS, made, tokenizer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interconnected_ai import Expert, ExpertModel, GenerationConfig
+from interconnected_ai.errors import ConfigError, DataError, PromptError, TokenizerError, UnknownNameError
+from interconnected_ai.experts import TorchEngine, score_texts
+from interconnected_ai.experts.streaming import TextFeed, stream_steps
+from interconnected_ai.text import Tokenizer, token_bytes
+from interconnected_ai.types import Generation, TokenStep
+
+few = settings(deadline=None, max_examples=80, derandomize=True)
+
+
+def expert() -> Expert:
+    return Expert(made(vocab_size=tokenizer().vocab_size, max_seq_len=256), tokenizer())
+
+
+# Tokens and their bytes
+
+
+@few
+@given(st.lists(st.integers(0, 329), max_size=30))
+def test_the_bytes_of_tokens_are_what_decoding_gives(token_ids: list[int]) -> None:
+    pieces = token_bytes(tokenizer())
+    assert len(pieces) == tokenizer().vocab_size
+    joined = b"".join(pieces[token] for token in token_ids)
+    assert joined.decode("utf-8", errors="replace") == tokenizer().decode(token_ids)
+
+
+def test_special_tokens_stand_for_no_bytes_and_roles_added_later_are_known() -> None:
+    words = Tokenizer.train(TEXTS, 300, roles=["code"])
+    before = token_bytes(words)
+    assert before[words.end_id] == before[words.role_id("code")] == b""
+    words.add_roles(["chat"])
+    assert token_bytes(words)[words.role_id("chat")] == b""
+
+
+def test_a_vocabulary_that_is_not_byte_level_is_refused() -> None:
+    words = Tokenizer.train(TEXTS, 300)
+    from tokenizers import Tokenizer as FastTokenizer
+    from tokenizers import models
+
+    foreign = FastTokenizer(models.WordLevel({"<|end|>": 0, "слово": 1}, unk_token="<|end|>"))
+    with pytest.raises(TokenizerError, match="needs a byte-level tokenizer"):
+        token_bytes(type(words)(foreign))
+
+
+# Streams
+
+
+@few
+@given(
+    st.lists(st.integers(0, 329), max_size=25),
+    st.lists(st.text(alphabet="the xpt, ркт\ufffd", min_size=1, max_size=4), max_size=2),
+)
+def test_pieces_joined_are_the_text_and_no_stop_string_ever_shows(token_ids: list[int], stop: list[str]) -> None:
+    feed, whole = TextFeed(tokenizer(), stop), tokenizer().decode(token_ids)
+    shown = ""
+    for token in token_ids:
+        shown += feed.add(token)
+        assert not any(one in shown for one in stop if "\ufffd" not in one)
+    shown += feed.finish()
+    if not any(one in whole for one in stop):
+        assert shown == whole
+
+
+def test_half_a_character_waits_for_its_other_half() -> None:
+    euro = next(tokenizer().encode(letter) for letter in "€")
+    assert len(euro) == 3  # a token a byte: the tokenizer has not met it
+    feed = TextFeed(tokenizer())
+    assert [feed.add(token) for token in euro] == ["", "", "€"]
+    cut = TextFeed(tokenizer())
+    assert [cut.add(token) for token in euro[:2]] == ["", ""]
+    assert cut.finish() == "\ufffd"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_stream_is_what_generate_gives_with_the_same_seed(seed: int) -> None:
+    asked = {"max_new_tokens": 40, "top_k": 30, "seed": seed}
+    whole = expert().generate(TEXTS[1], **asked)
+    pieces = list(expert().stream(TEXTS[1], **asked))
+    assert "".join(pieces) == whole.text == str(whole)
+    assert len(pieces) > 3
+    assert all(pieces)
+    stop = max((whole.text or "").split("\ufffd"), key=len)[:2]
+    cut = expert().generate(TEXTS[1], stop=(stop,), **asked)
+    assert cut.ended == "stop"
+    assert "".join(expert().stream(TEXTS[1], stop=(stop,), **asked)) == cut.text
+
+
+def test_what_an_engine_raises_is_raised_where_the_stream_is_read() -> None:
+    with pytest.raises(PromptError, match="more than max_seq_len"):
+        list(expert().stream(TEXTS[0], max_new_tokens=1000))
+    with pytest.raises(ConfigError, match="no answer before its end"):
+        expert().stream(TEXTS[0], num_beams=2)
+
+
+def test_whoever_stops_reading_stops_the_engine() -> None:
+    told: list[int] = []
+
+    def engine(
+        prompts: Sequence[Sequence[int]],
+        config: GenerationConfig,
+        *,
+        seed: int | None = None,
+        on_step: Callable[[TokenStep], None] | None = None,
+    ) -> list[Generation]:
+        assert on_step is not None
+        for number in range(10**9):
+            told.append(number)
+            on_step(TokenStep(0, number))
+        return []
+
+    steps = stream_steps(engine, [1], GenerationConfig())
+    assert next(steps).token_id == 0
+    steps.close()  # type: ignore[attr-defined]
+    assert told
+    assert not [thread for thread in threading.enumerate() if thread.name == "generation"]
+
+
+# Text to text
+
+
+def test_one_prompt_gives_one_answer_and_several_give_several() -> None:
+    one, (two, three) = (
+        expert().generate("The router", max_new_tokens=5, seed=3),
+        expert().generate(["The router", "Эксперт"], max_new_tokens=5, seed=3),
+    )
+    assert one.token_ids == two.token_ids
+    assert one.text == tokenizer().decode(one.token_ids)
+    assert three.text != one.text
+
+
+def test_an_empty_prompt_begins_a_new_text() -> None:
+    found = expert().generate("", max_new_tokens=4, temperature=0.0)
+    (wanted,) = generate_ids(expert().model, [tokenizer().end_id], 4)
+    assert list(found.token_ids) == wanted
+
+
+def generate_ids(model: ExpertModel, prompt: list[int], max_new_tokens: int) -> list[list[int]]:
+    config = GenerationConfig(max_new_tokens=max_new_tokens, temperature=0.0)
+    return [list(a.token_ids) for a in TorchEngine(model, tokenizer())([prompt], config)]
+
+
+def test_settings_come_as_words_as_a_config_or_as_both() -> None:
+    config = GenerationConfig(max_new_tokens=7, temperature=0.0)
+    assert len(expert().generate("x", config).token_ids) == 7
+    assert len(expert().generate("x", config, max_new_tokens=3).token_ids) == 3
+    with pytest.raises(ConfigError, match="max_new_tokens"):
+        expert().generate("x", max_new_token=3)
+    with pytest.raises(PromptError, match="a prompt is text, got int"):
+        expert().generate([3])  # type: ignore[list-item]
+
+
+def test_an_expert_comes_back_from_its_folder(tmp_path: Path) -> None:
+    expert().save_pretrained(tmp_path / "docs")
+    again = Expert.from_pretrained(tmp_path / "docs")
+    asked = {"max_new_tokens": 12, "seed": 1}
+    assert again.generate("The", **asked) == expert().generate("The", **asked)
+    assert again.card.tokenizer_sha256 == tokenizer().sha256
+    assert again.config == expert().config
+    named = Expert.from_pretrained(tmp_path / "docs", engine="torch", device="cpu")
+    assert named.generate("The", **asked) == again.generate("The", **asked)
+    with pytest.raises(UnknownNameError, match="unknown engine 'troch'; known, nearest first: 'torch'"):
+        Expert.from_pretrained(tmp_path / "docs", engine="troch")
+
+
+# Scores
+
+
+def test_a_score_is_the_cross_entropy_of_every_token() -> None:
+    model, text = expert().model, TEXTS[1]
+    row = torch.tensor([[tokenizer().end_id, *tokenizer().encode(text)]])
+    with torch.no_grad():
+        shares = model(row[:, :-1]).log_softmax(dim=-1)[0]
+    nats = -shares[torch.arange(row.shape[1] - 1), row[0, 1:]].double().sum().item()
+    found = expert().score(text)
+    assert found.nats == pytest.approx(nats, rel=1e-5)
+    assert (found.num_tokens, found.num_bytes) == (row.shape[1] - 1, len(text.encode()))
+    assert found.perplexity == pytest.approx(math.exp(nats / found.num_tokens))
+    assert found.bits_per_byte == pytest.approx(nats / math.log(2) / found.num_bytes)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(8, None), (8, 1), (8, 8), (5, 3), (1, None), (200, None)])
+def test_a_text_beyond_the_window_is_scored_token_for_token_in_windows(window: int, stride: int | None) -> None:
+    model = made(vocab_size=tokenizer().vocab_size, max_seq_len=window)
+    row = [tokenizer().end_id, *tokenizer().encode(TEXTS[2])]
+    step, nats, first = stride or max(1, window // 2), 0.0, 0
+    with torch.no_grad():
+        for place in range(1, len(row)):
+            while place > first + window:
+                first += step
+            shares = model(torch.tensor([row[first:place]])).log_softmax(dim=-1)
+            nats -= shares[0, -1, row[place]].item()
+    found = score_texts(model, tokenizer(), [TEXTS[2]], stride=stride)
+    assert found.nats == pytest.approx(nats, rel=1e-4)
+    assert found.num_tokens == len(row) - 1
+
+
+def test_texts_are_scored_together_and_nothing_to_score_is_an_error() -> None:
+    parts = [expert().score(text) for text in TEXTS]
+    whole = expert().score([*TEXTS, ""])
+    assert whole.nats == pytest.approx(sum(part.nats for part in parts))
+    assert whole.num_bytes == sum(part.num_bytes for part in parts)
+    with pytest.raises(DataError, match="all texts are empty"):
+        expert().score(["", ""])
+
+
+def test_any_function_of_the_right_form_is_an_engine() -> None:
+    def loud(
+        prompts: Sequence[Sequence[int]],
+        config: GenerationConfig,
+        *,
+        seed: int | None = None,
+        on_step: Callable[[TokenStep], None] | None = None,
+    ) -> list[Generation]:
+        return [Generation((1,), "length", f"{len(prompt)} tokens!") for prompt in prompts]
+
+    spoken = Expert(expert().model, tokenizer(), engine=loud)
+    assert str(spoken.generate("The router")) == f"{len(tokenizer().encode('The router'))} tokens!"

@@ -23,7 +23,9 @@ from interconnected_ai.surgery.losses import Record, watching
 from interconnected_ai.surgery.nf4 import PackedExperts
 from interconnected_ai.surgery.programs import Function, Program, Rule, check_program, check_requests, compile_program
 from interconnected_ai.surgery.saving import Saved, save
+from interconnected_ai.surgery.texts import perplexity
 from interconnected_ai.surgery.trained import train_routers, verified
+from interconnected_ai.surgery.usage import Usage, measure_usage
 
 Expect = Callable[[Layer, Probe, Probe], None]
 
@@ -367,6 +369,30 @@ class MoE:
             state_of(layer)
             settle(layer)
         return sum(layer.place.experts.packed.size_bytes for layer in chosen)  # type: ignore[union-attr, misc]
+
+    # Looking
+
+    def usage(
+        self,
+        texts: Mapping[str, Sequence[str]] | Sequence[str],
+        *,
+        max_tokens: int = 256,
+        batch_size: int = 8,
+        generate_tokens: int = 0,
+    ) -> Usage:
+        """Which experts the routers choose for these texts (domain → texts, or one list); see `measure_usage`."""
+        return measure_usage(self, texts, max_tokens=max_tokens, batch_size=batch_size, generate_tokens=generate_tokens)
+
+    def suggest(self, texts: Sequence[str], share: float = 0.25, **how: Any) -> dict[int, tuple[int, ...]]:
+        """The experts worth training for these texts, by layer; see `Usage.suggest`."""
+        return self.usage(texts).suggest("texts", share, **how)
+
+    def perplexity(self, texts: Sequence[str], *, max_tokens: int = 256, role: str | None = None) -> float:
+        """exp of the mean negative log likelihood of a token; role: begin every text with this role's token."""
+        if role is not None and role not in self.program.roles:
+            raise UnknownNameError("role", role, self.program.roles)
+        prefix = [] if role is None else [self.program.roles[role]]
+        return perplexity(self, texts, max_tokens=max_tokens, prefix=prefix)
 
     # Ablation and steering
 

@@ -35,9 +35,9 @@ class LlamaCppEngine:
 
     Greedy, temperature, top_k, top_p, min_p, repetition penalty, stop strings; what else `GenerationConfig` has is refused.
     `on_step` hears the tokens when the answers are whole: the server's stream leaves out those that end within a character.
-    Keys and values are kept in float16, GELU is the tanh approximation: llama.cpp's own ways. threads: of one step; None is
-    torch's number. tokenizer: the one in the file; without one no token ends an answer. Raises `MissingExtraError` without
-    the binding.
+    Keys and values are kept in float16, GELU is the tanh approximation: llama.cpp's own ways. tokenizer: the one in the file;
+    without one no token ends an answer, and token 0, which llama.cpp then takes for the end token, is never said. threads: of
+    one step; None is torch's number. Raises `MissingExtraError` without the binding.
     """
 
     name = "llamacpp"

@@ -1,5 +1,6 @@
 """Which messages answer a question, without asking a model: BM25 legs, facts, time, vectors, fused by reciprocal rank."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -201,8 +202,11 @@ def _affordable(postings: dict[str, list[int]]) -> dict[str, list[int]]:
 def _like_words(store: Store, rows: Rows, session: int, asked: Sequence[str]) -> dict[str, float]:
     """Terms of the session that share the most trigrams with the question's: misspellings, pet names, parts of words."""
     wanted = {term: _trigrams(term[1:]) for term in asked}
+    share_one = re.compile("|".join(map(re.escape, set().union(*wanted.values()))))
     found: dict[str, list[tuple[float, str]]] = {term: [] for term in asked}
     for term in store.vocabulary(rows, session):
+        if not share_one.search(f"  {term[1:]} "):
+            continue
         theirs = _trigrams(term[1:])
         for one, ours in wanted.items():
             likeness = 2 * len(ours & theirs) / (len(ours) + len(theirs))

@@ -30,7 +30,7 @@ class SearchWeights:
     speaker: float = 0.5
     facts: float = 0.3
     time: float = 0.5
-    vectors: float = 0.8
+    vectors: float = 1.0
     closeness: float = 2.0
     k1: float = K1
     b: float = B
@@ -205,7 +205,7 @@ def _like_words(store: Store, rows: Rows, session: int, asked: Sequence[str]) ->
     share_one = re.compile("|".join(map(re.escape, set().union(*wanted.values()))))
     found: dict[str, list[tuple[float, str]]] = {term: [] for term in asked}
     for term in store.vocabulary(rows, session):
-        if not share_one.search(f"  {term[1:]} "):
+        if term[0] == "l" or not share_one.search(f"  {term[1:]} "):  # a lemma's stem is there as well
             continue
         theirs = _trigrams(term[1:])
         for one, ours in wanted.items():

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 class _Means:
-    """Running means over real tokens of what a router sees, and of its k-th best logit."""
+    """Running means over real tokens of what a router sees, of its logits and of the k-th best of them."""
 
     def __init__(self) -> None:
         self.hidden: Tensor | None = None
+        self.logits: Tensor | None = None
         self.threshold = 0.0
         self.tokens = 0
 
@@ -28,10 +29,12 @@ class _Means:
         forward = current()
         real = None if forward is None else forward.real_tokens()
         worst = logits.detach().topk(indices.shape[1], dim=-1).values[:, -1]
+        logits = logits.detach()
         if real is not None:
-            hidden, worst = hidden[real], worst[real]
-        total = hidden.double().sum(dim=0)
+            hidden, worst, logits = hidden[real], worst[real], logits[real]
+        total, scores = hidden.double().sum(dim=0), logits.double().sum(dim=0)
         self.hidden = total if self.hidden is None else self.hidden + total
+        self.logits = scores if self.logits is None else self.logits + scores
         self.threshold += worst.double().sum().item()
         self.tokens += len(hidden)
 
@@ -39,6 +42,11 @@ class _Means:
         """The mean hidden state."""
         assert self.hidden is not None, "the router has run"
         return self.hidden / self.tokens
+
+    def favourite(self) -> int:
+        """The expert with the largest mean logit."""
+        assert self.logits is not None, "the router has run"
+        return int(self.logits.argmax())
 
 
 @torch.no_grad()
@@ -76,7 +84,7 @@ def rows_for(moe: "MoE", texts: Sequence[str], against: Sequence[str] = ()) -> d
         threshold = inside[layer.number].threshold / inside[layer.number].tokens
         weight: Tensor = layer.router.weight.detach()  # type: ignore[operator]
         if reach <= 1e-12 or threshold <= 0:
-            rows[layer.number] = weight.float().mean(dim=0, keepdim=True).to(weight)
+            rows[layer.number] = weight[inside[layer.number].favourite()].unsqueeze(0).clone()
         else:
             rows[layer.number] = (direction * (threshold / reach)).unsqueeze(0).to(weight)
     return rows

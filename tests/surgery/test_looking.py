@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from surgery_models import TINY, make, prompts
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from interconnected_ai import surgery
+from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError, DataError, TokenizerError, UnknownNameError
 from interconnected_ai.surgery import MoE, Program, Rule, make_role, perplexity, rows_for, upcycle
 

@@ -11,14 +11,18 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Moe
 
 from interconnected_ai.cli import main
 
-WORDS = "sun rain cloud wind snow storm mist warm coin bank loan stock fund money price trade the a of and is was".split()
+WORDS = (
+    "sun rain cloud wind snow storm mist warm coin bank loan stock fund money price trade the a of and is was".split()
+)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A tiny Qwen3-MoE with a word tokenizer, as it would be fetched."""
     torch.manual_seed(0)
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(["<pad>", "<eos>", "<unk>", *WORDS])}, "<unk>"))
+    tokenizer = Tokenizer(
+        models.WordLevel({word: i for i, word in enumerate(["<pad>", "<eos>", "<unk>", *WORDS])}, "<unk>")
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>"
@@ -59,7 +63,21 @@ def test_files_are_edited_without_loading(folder: Path, capsys: pytest.CaptureFi
     assert AutoModelForCausalLM.from_pretrained(folder / "k").config.num_experts_per_tok == 3
     assert run(capsys, "remove", model, "--experts", "1,5-6", "--output", folder / "less")["num_experts"] == 5
     assert AutoModelForCausalLM.from_pretrained(folder / "less").model.layers[1].mlp.gate.weight.shape[0] == 5
-    run(capsys, "replace", model, "--layer", 0, "--expert", 1, "--with", "1:2", "--with", "1:3", "--output", folder / "new")
+    run(
+        capsys,
+        "replace",
+        model,
+        "--layer",
+        0,
+        "--expert",
+        1,
+        "--with",
+        "1:2",
+        "--with",
+        "1:3",
+        "--output",
+        folder / "new",
+    )
     old, new = (AutoModelForCausalLM.from_pretrained(folder / name).model.layers for name in ("model", "new"))
     mean = old[1].mlp.experts.down_proj[2:4].mean(dim=0)
     torch.testing.assert_close(new[0].mlp.experts.down_proj[1], mean)
@@ -93,7 +111,9 @@ def test_a_role_is_made_kept_and_opened_again(folder: Path, capsys: pytest.Captu
     measured = done["perplexity"]
     assert measured["role_after"] < measured["role_before"]
     if method != "router":
-        assert measured["others_after"] == pytest.approx(measured["others_before"], rel=0.03)  # a 27th token takes its part
+        assert measured["others_after"] == pytest.approx(
+            measured["others_before"], rel=0.03
+        )  # a 27th token takes its part
     from interconnected_ai import surgery
 
     moe = surgery.open(folder / "role")
@@ -123,7 +143,10 @@ def test_a_recipe_is_applied(folder: Path, capsys: pytest.CaptureFixture[str]) -
         (["remove", "{}/model", "--experts", "0-6", "--output", "{}/out"], "lower top-k first"),
         (["remove", "{}/model", "--experts", "x", "--output", "{}/out"], "needs numbers and ranges"),
         (["replace", "{}/model", "--layer", "0", "--expert", "9", "--with", "1:2", "--output", "{}/out"], "0 to 7"),
-        (["replace", "{}/model", "--layer", "0", "--expert", "1", "--with", "12", "--output", "{}/out"], "LAYER:EXPERT"),
+        (
+            ["replace", "{}/model", "--layer", "0", "--expert", "1", "--with", "12", "--output", "{}/out"],
+            "LAYER:EXPERT",
+        ),
         (["insert", "{}/model", "--like", "8", "--output", "{}/out"], "0 to 7"),
         (["usage", "{}/model", "--texts", "{}/model/model.safetensors"], "not UTF-8"),
         (["apply", "{}/weather/0.txt", "{}/model", "--output", "{}/out"], "is no recipe"),

@@ -13,7 +13,20 @@ import interconnected_ai
 
 PACKAGE = Path(interconnected_ai.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-LIGHT = ["", ".config", ".errors", ".extras", ".planner", ".storage", ".cli", ".cli.plan"]
+LIGHT = [
+    "",
+    ".config",
+    ".errors",
+    ".extras",
+    ".memory",
+    ".planner",
+    ".storage",
+    ".text",
+    ".types",
+    ".cli",
+    ".cli.memory",
+    ".cli.plan",
+]
 HEAVY = {"torch", "transformers", "datasets", "sklearn", "pandas", "accelerate"}
 SHOW_IMPORTS = "import importlib, sys; importlib.import_module(sys.argv[1]); print(*sys.modules)"
 

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest_memory import SMALL, MakeMemory, count_words
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from interconnected_ai.errors import ConfigError, DataError, UnknownNameError
 from interconnected_ai.memory import EVIDENCE_ONLY, Capacities, Portions, SQLiteStore, ThreeLevelMemory
+from memory_stores import SMALL, MakeMemory, count_words
 
 WORDS = "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa quebec romeo".split()
 
@@ -646,7 +646,8 @@ def test_plain_chat_files_are_imported_and_a_bad_line_is_named(make: MakeMemory,
     memory = make()
     file = tmp_path / "chat.jsonl"
     file.write_text(
-        '{"role": "user", "content": "hello"}\n\n{"messages": [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}], "session": "s2"}\n'
+        '{"role": "user", "content": "hello"}\n\n{"session": "s2", "messages": '
+        '[{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]}\n'
     )
     assert memory.import_jsonl(file).num_messages == 3
     assert memory.import_jsonl(file).num_messages == 0

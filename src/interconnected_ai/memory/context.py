@@ -18,6 +18,7 @@ from interconnected_ai.types import CountTokens
 _LINE_TOKENS, _DAY_TOKENS = 7, 7  # `> #1234 user: ` and `[2024-03-01]`, about; the whole is counted at the end
 _LEAST_MESSAGE_TOKENS = 8
 _NUM_RECENT_FACTS, _NUM_FOUND_FACTS = 24, 24
+_CANDIDATES_FOR_ONE = 12
 _MOST_EXCERPTS = 4  # of messages too long to come in full
 _SPARE = 0.02  # of the budget: what the estimates of single lines may be wrong by together
 
@@ -41,14 +42,14 @@ class Parts:
         lines += self._section(self.words.evidence, list(message_lines([(m, shown) for _, m, shown in self.evidence])))
         return "\n".join(lines)
 
-    def text(self) -> str:
+    def text(self, block: str) -> str:
         """The block and the last messages, all as quotations."""
         last = self._section(self.words.last, list(message_lines(self.last)))
-        return self._framed("\n".join(part for part in (self.block(), *last) if part))
+        return self._framed("\n".join(part for part in (block, *last) if part))
 
-    def messages(self) -> tuple[dict[str, str], ...]:
+    def messages(self, block: str) -> tuple[dict[str, str], ...]:
         """The block as one user message, then the last messages. Whatever the log calls system comes as a quotation."""
-        block = self._framed(self.block())
+        block = self._framed(block)
         shown = [{"role": "user", "content": block}] if block else []
         return (*shown, *(_as_turn(message, said) for message, said in self.last))
 
@@ -98,13 +99,13 @@ def gather(store: Store, rows: Rows, session: int | None, pins: Sequence[Pin], o
     _add_last(parts, room, recent, order)
     if session is None:
         return parts
-    hits = word_hits(store, rows, session, order.question.text, order.weights)
+    hits = word_hits(store, rows, [session], order.question.text, order.weights)
     _add_facts(parts, room, rows, session, hits, order)
     _add_timeline(parts, room, rows, session, hits, order)
     shown = {message.number for message, _ in parts.last}
-    limit = max(64, min(1_000, room.left // 12))
     if room.left > _LEAST_MESSAGE_TOKENS:
-        found = find_evidence(store, rows, session, order.question, hits, order.weights, limit)
+        limit = _num_candidates(rows, session, room.left)
+        found = find_evidence(store, rows, [session], order.question, hits, order.weights, limit)
         _add_evidence(parts, room, rows, [c for c in found if c.number not in shown], order)
     return parts
 
@@ -112,7 +113,8 @@ def gather(store: Store, rows: Rows, session: int | None, pins: Sequence[Pin], o
 def fit(parts: Parts, budget_tokens: int, count_tokens: CountTokens) -> tuple[str, tuple[dict[str, str], ...], int]:
     """(text, messages, tokens of the larger of the two), after dropping what is over the budget."""
     while True:
-        text, messages = parts.text(), parts.messages()
+        block = parts.block()
+        text, messages = parts.text(block), parts.messages(block)
         apart = sum(count_tokens(message["content"]) for message in messages)
         num_tokens = max(count_tokens(text), apart) if text else 0
         if num_tokens <= budget_tokens:
@@ -141,6 +143,16 @@ def ids_of(parts: Parts, rows: Rows, session: int | None) -> tuple[tuple[str, ..
             )
         )  # fmt: skip
     return tuple(full), tuple(id for id in partly if id not in full)
+
+
+def _num_candidates(rows: Rows, session: int, room_tokens: int) -> int:
+    """How many messages to rank: several times what fits, since many of them are longer than those that are wanted."""
+    found = rows.one(
+        "SELECT current_tokens + stale_tokens + long_tokens, num_messages FROM sessions WHERE number = ?", session
+    )
+    num_tokens, num_messages = (int(value) for value in found or (0, 0))
+    mean_tokens = max(1, num_tokens // max(1, num_messages))
+    return max(128, min(1_000, _CANDIDATES_FOR_ONE * room_tokens // mean_tokens))
 
 
 class _Room:

@@ -75,25 +75,26 @@ def drop_summary_terms(store: Store, rows: Rows, session: int, summary: int) -> 
 
 
 def _current_to_stale(rows: Rows, levels: Boundaries, capacities: Capacities) -> None:
-    """Cut stretches of about one summary's size off the beginning of current, until there is room for another one."""
+    """Cut stretches of one summary's size off the beginning of current, until the rest has room."""
     size = max(1, min(_SEGMENT_TOKENS, capacities.current_tokens // 5))
-    goal = capacities.current_tokens - size
     oldest = rows.all(
         "SELECT number, num_tokens, time FROM messages WHERE number > ? AND number < ? ORDER BY number LIMIT ?",
         number_of(levels.session, levels.stale_upto), number_of(levels.session + 1, 0), _READ_AT_ONCE,
     )  # fmt: skip
     base = number_of(levels.session, 0)
     stretch: list[tuple[int, int, float]] = []
+    stretch_tokens = 0
     for number, num_tokens, time in oldest:
-        if levels.current_tokens <= goal and levels.current_tokens <= capacities.current_tokens:
-            break
         stretch.append((number - base, num_tokens, time))
+        stretch_tokens += num_tokens
         levels.current_tokens -= num_tokens
         levels.stale_tokens += num_tokens
         levels.stale_upto = number - base
-        if sum(tokens for _, tokens, _ in stretch) >= size:
+        if stretch_tokens >= size:
             _new_summary(rows, levels.session, stretch)
-            stretch = []
+            stretch, stretch_tokens = [], 0
+            if levels.current_tokens <= capacities.current_tokens:
+                return
     if stretch:
         _new_summary(rows, levels.session, stretch)
 

@@ -38,15 +38,16 @@ class SessionVectors:
             self.numbers, self.matrix = self.numbers[-MOST_ROWS:], self.matrix[-MOST_ROWS:].copy()
 
     def nearest(self, query: Any, limit: int) -> list[tuple[int, float]]:
-        """(number, cosine) of the best part of each message, the best first."""
+        """(number, cosine) of the best part of each message that stands out, the best first: see `Store.nearest`."""
         if self.matrix is None:
             return []
         scores = self.matrix @ np.asarray(query, dtype=np.float32)
+        least = float(scores.mean() + scores.std()) - 1e-6
         num_best = min(len(scores), 4 * limit)
         best: dict[int, float] = {}
         for row in np.argpartition(-scores, num_best - 1)[:num_best]:
             number, score = self.numbers[row], float(scores[row])
-            if score > best.get(number, -2.0):
+            if score >= max(least, best.get(number, -2.0)):
                 best[number] = score
         return sorted(best.items(), key=lambda pair: (-pair[1], -pair[0]))[:limit]
 

@@ -200,6 +200,9 @@ class ThreeLevelMemory:
             if removed.is_any:
                 rows.run("UPDATE jobs SET error = ''")  # an error may quote what it met
         erased = self.store.erase() if removed.is_any else True
+        if not erased:
+            with self.store.write() as rows:
+                want(rows, "erase", 0)
         self._wake()
         return Forgotten(
             removed.num_messages,
@@ -267,12 +270,9 @@ class ThreeLevelMemory:
         with self._worker:
             question = self._question(query, now)
             with self.store.read() as rows:
-                best: list[Candidate] = []
-                for number in session_numbers(rows, user, session):
-                    best += self._find(rows, number, question, limit, neighbours)
-                best.sort(key=lambda candidate: (-candidate.score, -candidate.time, -candidate.number))
-                messages = read_messages(rows, [candidate.number for candidate in best[:limit]])
-            return [Found(messages[c.number], c.score, c.legs) for c in best[:limit] if c.number in messages]
+                best = self._find(rows, session_numbers(rows, user, session), question, limit, neighbours)
+                messages = read_messages(rows, [candidate.number for candidate in best])
+            return [Found(messages[c.number], c.score, c.legs) for c in best]
 
     def facts(
         self,
@@ -289,15 +289,13 @@ class ThreeLevelMemory:
         if query is not None:
             self._require_index()
         with self._worker, self.store.read() as rows:
-            found: list[Fact] = []
-            for number in session_numbers(rows, user, session):
-                facts = read_facts(rows, number, superseded=superseded)
-                if query is not None:
-                    scores = word_hits(self.store, rows, number, query, self.weights).facts
-                    known = {fact.number: fact for fact in facts}
-                    facts = [known[n] for n in best_first(scores) if n in known]
-                found += facts
-        return found
+            numbers = session_numbers(rows, user, session)
+            found = [fact for number in numbers for fact in read_facts(rows, number, superseded=superseded)]
+            if query is None:
+                return found
+            scores = word_hits(self.store, rows, numbers, query, self.weights).facts
+        known = {fact.number: fact for fact in found}
+        return [known[number] for number in best_first(scores) if number in known]
 
     def pins(self, *, session: str | None = None, user: str = DEFAULT_USER) -> list[Pin]:
         """What is pinned for a session (the user's own pins included), or (session None) all of the user's pins."""
@@ -440,11 +438,13 @@ class ThreeLevelMemory:
             )
             return None
 
-    def _find(self, rows: Rows, number: int, question: Question, limit: int, neighbours: bool) -> list[Candidate]:
+    def _find(
+        self, rows: Rows, sessions: Sequence[int], question: Question, limit: int, neighbours: bool
+    ) -> list[Candidate]:
         if not neighbours:
-            return find_messages(self.store, rows, number, question, self.weights, limit)
-        hits = word_hits(self.store, rows, number, question.text, self.weights)
-        return find_evidence(self.store, rows, number, question, hits, self.weights, limit)
+            return find_messages(self.store, rows, sessions, question, self.weights, limit)
+        hits = word_hits(self.store, rows, sessions, question.text, self.weights)
+        return find_evidence(self.store, rows, sessions, question, hits, self.weights, limit)
 
     def _append_all(self, batch: Sequence[tuple[str, str, NewMessage]], counts: dict[str, int]) -> None:
         with self.store.write() as rows:

@@ -71,8 +71,12 @@ class PostgresStore(Store):
         self._idle: list[Any] = []
         self._state = threading.Lock()
         self._process = os.getpid()
-        with self._refusals():
-            self._prepare()
+        try:
+            with self._refusals():
+                self._prepare()
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def write(self) -> Iterator[Rows]:
@@ -136,8 +140,10 @@ class PostgresStore(Store):
     def nearest(self, rows: Rows, session: int, query: Any, limit: int) -> list[tuple[int, float]]:
         """See `Store`. Exact, by a scan of the session's vectors: an approximate index would lose rows to the filter."""
         found = rows.all(
-            "SELECT number, max(1 - (data <=> ?::halfvec)) AS score FROM vectors WHERE session = ? "
-            "GROUP BY number ORDER BY score DESC, number DESC LIMIT ?",
+            "WITH scored AS (SELECT number, 1 - (data <=> ?::halfvec) AS score FROM vectors WHERE session = ?) "
+            "SELECT number, max(score) FROM scored "
+            "WHERE score >= (SELECT avg(score) + stddev_pop(score) - 1e-6 FROM scored) "
+            "GROUP BY number ORDER BY max(score) DESC, number DESC LIMIT ?",
             _vector_text(query), session, limit,
         )  # fmt: skip
         return [(number, float(score)) for number, score in found]

@@ -1,6 +1,7 @@
 """Scores from postings: BM25, what neighbours lend each other, and reciprocal rank fusion. Plain arithmetic on numbers."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import nlargest
 
@@ -47,14 +48,13 @@ def lend_to_neighbours(scores: Mapping[int, float], share: float, reach: int = 1
     An answer often stands beside the words that were asked for. BM25 adds up over terms, so adding the neighbours' scores
     does for each question what indexing a message together with its neighbours does once and for all, at no bytes.
     """
-    lent = dict(scores)
-    known = lent.get
+    lent: defaultdict[int, float] = defaultdict(float, scores)
     for distance in range(1, reach + 1):
         part = share**distance
         for place, score in scores.items():
             gain = part * score
-            lent[place - distance] = known(place - distance, 0.0) + gain
-            lent[place + distance] = known(place + distance, 0.0) + gain
+            lent[place - distance] += gain
+            lent[place + distance] += gain
     return lent
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from interconnected_ai.memory.places import Kind, number_in, number_of, place_of
+from interconnected_ai.memory.places import Kind, number_of, place_of
 from interconnected_ai.memory.ranking import K1, B, best_first, bm25, fuse, lend_to_neighbours
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.memory.time_expressions import Window
@@ -65,6 +65,22 @@ class Hits:
     summaries: dict[int, float] = field(default_factory=dict)
     facts: dict[int, float] = field(default_factory=dict)
 
+    @property
+    def are_none(self) -> bool:
+        """Whether nothing was hit."""
+        return not (self.messages or self.summaries or self.facts)
+
+    def add(self, scores: Mapping[int, float]) -> None:
+        """Put scores of index entries where their kind belongs."""
+        for entry, score in scores.items():
+            kind = (entry >> 8) & 3  # `kind_in` and `number_in`, written out: this is asked for every hit
+            if kind <= Kind.REPLY:
+                self.messages[entry >> 10] = score
+            elif kind == Kind.SUMMARY:
+                self.summaries[place_of(entry >> 10)] = score
+            else:
+                self.facts[place_of(entry >> 10)] = score
+
 
 # Beyond so many postings the most frequent terms are left out: they tell little and cost the most.
 _MOST_POSTINGS, _FEWEST_TERMS = 12_000, 3
@@ -76,47 +92,61 @@ _NO_NAMES = frozenset({"user", "assistant", "system", "tool"})
 _WINDOW_MESSAGES = 60
 
 
-def word_hits(store: Store, rows: Rows, session: int, text: str, weights: SearchWeights) -> Hits:
-    """BM25 of everything in a session that shares a word with the text, or, when nothing does, a word like one of its own."""
+def word_hits(store: Store, rows: Rows, sessions: Sequence[int], text: str, weights: SearchWeights) -> Hits:
+    """BM25 of everything in the sessions that shares a word with the text, or, when nothing does, a word like one of it."""
     asked = [term for term, _ in Counter(terms(text).terms).most_common(_LONGEST_QUERY_TERMS)]
-    counts = rows.one("SELECT num_messages, num_words FROM sessions WHERE number = ?", session)
-    if not asked or counts is None or not counts[0]:
-        return Hits()
+    hits = Hits()
     term_weights = {term: weights.stem if _is_russian_stem(term) else 1.0 for term in asked}
-    postings = _affordable(store.postings(rows, session, asked))
-    if not postings:
-        term_weights = _like_words(store, rows, session, asked)
-        postings = _affordable(store.postings(rows, session, list(term_weights)))
-    scores = bm25(
-        postings, term_weights, num_entries=counts[0], mean_length=counts[1] / counts[0], k1=weights.k1, b=weights.b
-    )
-    return _sorted_by_kind(scores)
+    for session in sessions:
+        hits.add(_session_scores(store, rows, session, term_weights, weights))
+    if asked and hits.are_none:
+        for session in sessions:
+            like = _like_words(store, rows, session, asked)
+            hits.add(_session_scores(store, rows, session, like, weights))
+    return hits
 
 
 def find_evidence(
-    store: Store, rows: Rows, session: int, question: Question, hits: Hits, weights: SearchWeights, limit: int
+    store: Store,
+    rows: Rows,
+    sessions: Sequence[int],
+    question: Question,
+    hits: Hits,
+    weights: SearchWeights,
+    limit: int,
 ) -> list[Candidate]:
     """The best messages for a context, neighbours included, the best first."""
     lent = lend_to_neighbours(hits.messages, weights.neighbour, weights.reach)
-    dense = dict(_vector_hits(store, rows, session, question, limit))
-    numbers = dict.fromkeys([*best_first(lent, limit), *dense, *_fact_sources(rows, session, hits.facts)])
-    in_time = _in_window(rows, session, question.window)
-    known = _look_up(rows, [*numbers, *in_time])
+    dense = _vector_hits(store, rows, sessions, question, limit)
+    fact_sources, in_time = _fact_sources(rows, hits.facts), _in_window(rows, sessions, question.window)
+    known = _look_up(rows, [*best_first(lent, limit), *dense, *fact_sources, *in_time])
     lent = _favour_the_named(lent, known, question.text, weights.speaker)
-    return _fused(lent, dense, _fact_sources(rows, session, hits.facts), in_time, known, weights)[:limit]
+    return _fused(lent, dense, fact_sources, in_time, known, weights, limit)
 
 
 def find_messages(
-    store: Store, rows: Rows, session: int, question: Question, weights: SearchWeights, limit: int
+    store: Store, rows: Rows, sessions: Sequence[int], question: Question, weights: SearchWeights, limit: int
 ) -> list[Candidate]:
     """The messages that say themselves what was asked for, the best first: a result list for people, no neighbours."""
-    scores = word_hits(store, rows, session, question.text, weights).messages
+    scores = word_hits(store, rows, sessions, question.text, weights).messages
     refined = max(limit, _NUM_REFINED)
     scores = _refine(rows, scores, question.text, weights.closeness, refined)
-    dense = dict(_vector_hits(store, rows, session, question, refined))
-    in_time = _in_window(rows, session, question.window)
+    dense = _vector_hits(store, rows, sessions, question, refined)
+    in_time = _in_window(rows, sessions, question.window)
     known = _look_up(rows, [*best_first(scores, refined), *dense, *in_time])
-    return _fused(scores, dense, [], in_time, known, weights)[:limit]
+    return _fused(scores, dense, [], in_time, known, weights, limit)
+
+
+def _session_scores(
+    store: Store, rows: Rows, session: int, term_weights: Mapping[str, float], weights: SearchWeights
+) -> dict[int, float]:
+    counts = rows.one("SELECT num_messages, num_words FROM sessions WHERE number = ?", session)
+    if not term_weights or counts is None or not counts[0]:
+        return {}
+    postings = _affordable(store.postings(rows, session, list(term_weights)))
+    return bm25(
+        postings, term_weights, num_entries=counts[0], mean_length=counts[1] / counts[0], k1=weights.k1, b=weights.b
+    )
 
 
 def _fused(
@@ -126,6 +156,7 @@ def _fused(
     in_time: Sequence[int],
     known: Mapping[int, tuple[Any, ...]],
     weights: SearchWeights,
+    limit: int,
 ) -> list[Candidate]:
     by_words = best_first({number: scores[number] for number in known if number in scores})
     legs = {
@@ -146,7 +177,7 @@ def _fused(
         for number in numbers:
             found_by.setdefault(number, []).append(name)
     fused = fuse(legs.values())
-    return [_candidate(known[n], fused[n], found_by[n]) for n in best_first(fused)]
+    return [_candidate(known[n], fused[n], found_by[n]) for n in best_first(fused, limit)]
 
 
 def _candidate(row: Sequence[Any], score: float, legs: Sequence[str]) -> Candidate:
@@ -165,19 +196,6 @@ def _affordable(postings: dict[str, list[int]]) -> dict[str, list[int]]:
             break
         kept[term] = postings[term]
     return kept
-
-
-def _sorted_by_kind(scores: Mapping[int, float]) -> Hits:
-    hits = Hits()
-    for entry, score in scores.items():
-        kind = (entry >> 8) & 3  # `kind_in`, written out: this is asked for every hit
-        if kind <= Kind.REPLY:
-            hits.messages[entry >> 10] = score
-        elif kind == Kind.SUMMARY:
-            hits.summaries[place_of(number_in(entry))] = score
-        else:
-            hits.facts[place_of(number_in(entry))] = score
-    return hits
 
 
 def _like_words(store: Store, rows: Rows, session: int, asked: Sequence[str]) -> dict[str, float]:
@@ -248,11 +266,14 @@ def _favour_the_named(
     }
 
 
-def _vector_hits(store: Store, rows: Rows, session: int, question: Question, limit: int) -> list[tuple[int, float]]:
-    return [] if question.vector is None else store.nearest(rows, session, question.vector, limit)
+def _vector_hits(store: Store, rows: Rows, sessions: Sequence[int], question: Question, limit: int) -> dict[int, float]:
+    if question.vector is None:
+        return {}
+    return {n: score for session in sessions for n, score in store.nearest(rows, session, question.vector, limit)}
 
 
-def _fact_sources(rows: Rows, session: int, facts: Mapping[int, float]) -> list[int]:
+def _fact_sources(rows: Rows, facts: Mapping[int, float]) -> list[int]:
+    """The messages that the best of the facts that were hit come from, in their order."""
     best = best_first(facts, 20)
     if not best:
         return []
@@ -260,16 +281,15 @@ def _fact_sources(rows: Rows, session: int, facts: Mapping[int, float]) -> list[
     return list(dict.fromkeys(found[number] for number in best if number in found))
 
 
-def _in_window(rows: Rows, session: int, window: Window | None) -> list[int]:
+def _in_window(rows: Rows, sessions: Sequence[int], window: Window | None) -> list[int]:
     if window is None:
         return []
+    query = "SELECT number FROM messages WHERE session = ? AND time >= ? AND time < ? ORDER BY time LIMIT ?"
     return [
         number
-        for (number,) in rows.all(
-            "SELECT number FROM messages WHERE session = ? AND time >= ? AND time < ? ORDER BY time LIMIT ?",
-            session, window.start, window.end, _WINDOW_MESSAGES,
-        )
-    ]  # fmt: skip
+        for session in sessions
+        for (number,) in rows.all(query, session, window.start, window.end, _WINDOW_MESSAGES)
+    ]
 
 
 def _look_up(rows: Rows, numbers: Sequence[int]) -> dict[int, tuple[Any, ...]]:

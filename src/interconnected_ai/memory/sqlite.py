@@ -57,6 +57,9 @@ class SQLiteStore(Store):
     Raises `NotAMemoryError` for a file that is something else, `FormatVersionError` for one of a newer version.
     """
 
+    # How long `erase` waits for readers of other processes before it says that the bytes must wait.
+    erase_seconds: float = 2.0
+
     def __init__(self, path: str | Path, *, synchronous: str = "FULL") -> None:
         self.location = str(path)
         self._synchronous = synchronous
@@ -67,8 +70,12 @@ class SQLiteStore(Store):
         self._read_only = False
         self._vectors: dict[int, Any] = {}
         self._vectors_lock = threading.Lock()
-        with _refusals(self.location):
-            self._prepare()
+        try:
+            with _refusals(self.location):
+                self._prepare()
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def write(self) -> Iterator[_Rows]:
@@ -158,7 +165,11 @@ class SQLiteStore(Store):
             connection = self._writing_connection()
             connection.execute("INSERT INTO search (search) VALUES ('optimize')")  # drops terms of deleted entries
             connection.execute("VACUUM")
-            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection.execute(f"PRAGMA busy_timeout = {int(1000 * self.erase_seconds)}")
+            try:
+                busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_SECONDS)}")
             return not busy
 
     def file_bytes(self) -> int:
@@ -185,8 +196,8 @@ class SQLiteStore(Store):
         self._read_only = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
         if not fresh:
             self._check_header(path)
+            self._check_owner()
         if self._read_only:
-            self._check_version()
             return
         connection = self._writing_connection()
         connection.execute("BEGIN IMMEDIATE")
@@ -208,23 +219,24 @@ class SQLiteStore(Store):
 
     def _make_tables(self, connection: sqlite3.Connection) -> None:
         (mark,) = connection.execute("PRAGMA application_id").fetchone()
-        (num_tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if mark != _APPLICATION_ID and num_tables:
-            raise NotAMemoryError(f"{self.location} is the SQLite file of another program; choose another name")
         if mark != _APPLICATION_ID:
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             for statement in (*TABLES, *_INDEX):
                 connection.execute(statement.format(**SQLITE_TYPES) if "{" in statement else statement)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             connection.execute("INSERT INTO meta (name, value) VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
-        self._refuse_newer(connection)
 
-    def _check_version(self) -> None:
-        with self.read() as rows:
-            self._refuse_newer(rows._connection)
-
-    def _refuse_newer(self, connection: sqlite3.Connection) -> None:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    def _check_owner(self) -> None:
+        """Look before anything is written: only a file of ours, or one without tables, becomes a memory."""
+        connection = self._connect()
+        try:
+            (mark,) = connection.execute("PRAGMA application_id").fetchone()
+            (num_tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+        finally:
+            connection.close()
+        if mark != _APPLICATION_ID and num_tables:
+            raise NotAMemoryError(f"{self.location} is the SQLite file of another program; choose another name")
         if version > SCHEMA_VERSION:
             raise FormatVersionError(
                 f"{self.location} has schema version {version}, this package reads up to {SCHEMA_VERSION}; "
@@ -254,7 +266,7 @@ class SQLiteStore(Store):
             return connection
 
     def _connect(self) -> sqlite3.Connection:
-        mode = "ro" if self._read_only else "rwc"
+        mode = self._read_only_mode() if self._read_only else "rwc"
         connection = sqlite3.connect(
             f"{Path(self.location).absolute().as_uri()}?mode={mode}",
             uri=True,
@@ -267,6 +279,11 @@ class SQLiteStore(Store):
         for table, kind in (("instances", "instance"), ("vocabulary", "row")):
             connection.execute(f"CREATE VIRTUAL TABLE temp.{table} USING fts5vocab(main, search, {kind})")
         return connection
+
+    def _read_only_mode(self) -> str:
+        """Without a write-ahead log nobody is writing, and the file can be read where nothing can be written."""
+        waiting = Path(self.location + "-wal")
+        return "ro" if waiting.exists() and waiting.stat().st_size else "ro&immutable=1"
 
     def _leave_the_parents_connections(self) -> None:
         """After a fork, connections belong to the parent: using them here would damage the file."""

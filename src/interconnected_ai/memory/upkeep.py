@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interconnected_ai.errors import InterconnectedAIError
+from interconnected_ai.errors import DataError, StorageError
 from interconnected_ai.memory import fact_rules
 from interconnected_ai.memory.compression import (
     LONG_RATIO,
@@ -58,6 +58,7 @@ class Upkeep:
             "compress": self.compress,
             "merge": self.merge,
             "facts": self.learn_facts,
+            "erase": self.erase,
         }
         if self.model is not None:
             work["embed"] = self.embed
@@ -244,6 +245,15 @@ class Upkeep:
             there.update(n for (n,) in rows.all("SELECT number FROM messages WHERE number = ?", number))
         return there
 
+    # Bytes
+
+    def erase(self, job: Job) -> None:
+        """Take deleted bytes out of the files, which a reader elsewhere prevented when they were forgotten."""
+        if not self.store.erase():
+            raise StorageError(f"{self.store.location} is being read elsewhere: forgotten bytes are not gone yet")
+        with self.store.write() as rows:
+            finish(rows, job)
+
     # Vectors
 
     def embed(self, job: Job) -> None:
@@ -256,8 +266,9 @@ class Upkeep:
             with self.store.read() as rows:
                 waiting = rows.all(
                     "SELECT m.number, m.content FROM messages m LEFT JOIN vectors v ON v.number = m.number AND v.part = 0 "
-                    "WHERE m.number > ? AND m.number < ? AND v.number IS NULL ORDER BY m.is_reply, m.number LIMIT ?",
-                    first, end, _TEXTS_AT_ONCE,
+                    "WHERE m.number > ? AND m.number < ? AND v.number IS NULL AND m.is_reply <= ? "
+                    "ORDER BY m.is_reply, m.number LIMIT ?",
+                    first, end, int(model.replies), _TEXTS_AT_ONCE,
                 )  # fmt: skip
                 dimension = vector_dimension(rows)
             if not waiting:
@@ -291,4 +302,4 @@ def remember_dimension(rows: Rows, dimension: int) -> None:
     )
     found = vector_dimension(rows)
     if found != dimension:
-        raise InterconnectedAIError(f"the store holds vectors of {found} dimensions, these have {dimension}")
+        raise DataError(f"the store holds vectors of {found} dimensions, these have {dimension}")

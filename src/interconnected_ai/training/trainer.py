@@ -300,9 +300,7 @@ def _load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     parameters = dict(model.named_parameters())
     for name, tensor in weights.items():
         if name not in parameters or parameters[name].shape != tensor.shape:
-            raise StorageError(
-                f"the checkpoint's tensor {name!r} does not fit this model; was its config changed?"
-            )
+            raise StorageError(f"the checkpoint's tensor {name!r} does not fit this model; was its config changed?")
         with torch.no_grad():
             parameters[name].copy_(tensor)
 

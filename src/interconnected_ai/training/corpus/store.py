@@ -95,6 +95,14 @@ class Corpus:
         return cls(folder, train, validation, test, report)
 
 
+def count_tokens(surveyed: Survey, tokenizer: Tokenizer) -> CorpusReport:
+    """The report with the tokens of every source, and nothing stored."""
+    by_source = [0] * len(surveyed.texts.sources)
+    for _, source, _, ids in _encoded(surveyed, tokenizer):
+        by_source[source] += len(ids)
+    return surveyed.report.with_tokens(by_source)
+
+
 def _name(texts: Texts, tokenizer: Tokenizer) -> str:
     key = "\n".join([_FORMAT, tokenizer.sha256, texts.sha256()])
     return f"corpus-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
@@ -122,12 +130,10 @@ def _build(surveyed: Survey, tokenizer: Tokenizer, place: Path, progress: Progre
     with atomic_folder(place, kind=KIND) as scratch:
         with ExitStack() as files:
             writers = [_SideWriter(scratch, name, token_type, tokenizer.end_id, files) for name in SIDES]
-            for chunk in _chunks(surveyed.documents()):
-                encoded = tokenizer.encode_batch([document.text for _, _, _, document in chunk])
-                for (order, side, source, document), ids in zip(chunk, encoded, strict=True):
-                    writers[side].add(ids, order, continues=document.continues)
-                    by_source[source] += len(ids)
-                done += sum(len(document.text.encode()) for _, _, _, document in chunk)
+            for order, (side, source, document, ids) in enumerate(_encoded(surveyed, tokenizer)):
+                writers[side].add(ids, order, continues=document.continues)
+                by_source[source] += len(ids)
+                done += len(document.text.encode())
                 progress(done, total)
             by_side = [writer.finish() for writer in writers]
         report = surveyed.report.with_tokens(by_source, by_side)
@@ -141,16 +147,23 @@ def _build(surveyed: Survey, tokenizer: Tokenizer, place: Path, progress: Progre
             raise DataError("the sources changed while they were read; leave them alone meanwhile, and try again")
 
 
-_Kept = tuple[int, int, int, Document]  # place in the order of reading, side, source, document
+_Kept = tuple[int, int, Document]  # side, source, document
 
 
-def _chunks(documents: Iterator[tuple[int, int, Document]]) -> Iterator[list[_Kept]]:
-    """Documents by the megabyte."""
+def _encoded(surveyed: Survey, tokenizer: Tokenizer) -> Iterator[tuple[int, int, Document, list[int]]]:
+    """Every document that is kept, with its token ids; tokenised by the megabyte, which keeps all cores busy."""
+    for chunk in _chunks(surveyed.documents()):
+        encoded = tokenizer.encode_batch([document.text for _, _, document in chunk])
+        for (side, source, document), ids in zip(chunk, encoded, strict=True):
+            yield side, source, document, ids
+
+
+def _chunks(documents: Iterator[_Kept]) -> Iterator[list[_Kept]]:
     chunk: list[_Kept] = []
     characters = 0
-    for order, (side, source, document) in enumerate(documents):
-        chunk.append((order, side, source, document))
-        characters += len(document.text)
+    for kept in documents:
+        chunk.append(kept)
+        characters += len(kept[-1].text)
         if characters >= _CHUNK_CHARACTERS:
             yield chunk
             chunk, characters = [], 0

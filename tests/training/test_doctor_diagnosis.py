@@ -75,18 +75,18 @@ def test_a_healthy_run_is_silent(run: Runs, name: str) -> None:
 def test_a_healthy_run_is_silent_while_it_learns_and_after_an_interruption(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from interconnected_ai.training import loop
+    from interconnected_ai.training.trainer import Learner, Trainer
 
     seen: list[Diagnosis] = []
-    evaluate = loop._Fit._evaluate
+    evaluate = Trainer._evaluate
 
-    def look_after(self: loop._Fit, epoch: int) -> None:
-        evaluate(self, epoch)
+    def look_after(self: Trainer, learner: Learner) -> None:
+        evaluate(self, learner)
         seen.append(diagnose(tmp_path / "run"))
-        if epoch == 8:
+        if len(seen) == 8:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop._Fit, "_evaluate", look_after)
+    monkeypatch.setattr(Trainer, "_evaluate", look_after)
     case = HEALTHY["two branches"]
     with pytest.raises(KeyboardInterrupt):
         case.run(case.config(tmp_path / "run"))

@@ -147,7 +147,10 @@ def test_a_loss_that_is_no_number_is_noted_with_its_step(tmp_path: Path) -> None
 )
 def test_a_lack_of_memory_is_told_from_other_errors(tmp_path: Path, error: Exception, lacks: bool) -> None:
     assert is_out_of_memory(error) == lacks
-    with pytest.raises(TrainingError if lacks else type(error)), noting_errors(tmp_path, lambda: 4):
+    with (
+        pytest.raises(TrainingError if lacks else type(error)),
+        noting_errors(tmp_path, lambda: 4, advice="Take less."),
+    ):
         raise error
     noted = ending_of(tmp_path)
     if isinstance(error, KeyError):  # a mistake of ours, not the run's
@@ -165,6 +168,6 @@ def test_a_real_allocation_that_is_too_large_is_recognised() -> None:
 
 
 def test_an_ending_reads_back(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError), noting_errors(tmp_path, lambda: 7):
+    with pytest.raises(TrainingError), noting_errors(tmp_path, lambda: 7, advice="Take less."):
         raise TrainingError("one line\nand another")
     assert ending_of(tmp_path) == Ending(7, "TrainingError", "one line")

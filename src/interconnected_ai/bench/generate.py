@@ -192,6 +192,9 @@ def _row(
 def _loading(folder: Path, repeats: int) -> dict[str, float]:
     """Milliseconds from a folder in the page cache to a model."""
     command = [sys.executable, "-c", _LOAD, str(folder)]
-    first = [float(subprocess.run(command, check=True, capture_output=True, text=True).stdout) for _ in range(min(3, repeats))]
+    first = [
+        float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        for _ in range(min(3, repeats))
+    ]
     again = take_turns({"load": lambda: ExpertModel.from_pretrained(folder)}, repeats, warmup=2)["load"].median
     return {"load_ms": 1000 * median(first), "load_again_ms": 1000 * again}

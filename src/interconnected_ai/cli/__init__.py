@@ -21,43 +21,51 @@ VERBS = {
     "compare": "Is run B better than run A? Paired tests on the same rows.",
     "generate": "Continue a prompt with an expert, a small language model of one's own.",
     "report": "One page of a run: curves, use of the experts, confusion, calibration, cost.",
+    "expert": "Train, measure and list experts: small language models, each for a domain.",
     "plan": "Size, price and compare systems before they are built.",
+    "surgery": "See, change, add, train and program the experts of a pretrained mixture of experts.",
+    "memory": "Search a memory, see what a model would be given, import, export, forget.",
     "bench": "Measure the numbers that the README quotes.",
 }
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
 
-class _Verbs(click.Group):
+class Verbs(click.Group):
     """Commands that are imported when they are called; their one-line help stands in a table."""
 
     def __init__(self, room: str, verbs: dict[str, str], **settings: Any) -> None:
+        """room: the package whose files are the commands; verbs: file name → what the command does."""
         super().__init__(**settings)
         self._room, self._verbs = room, verbs
 
     def list_commands(self, context: click.Context) -> list[str]:
+        """The verbs in the order of their table."""
         return list(self._verbs)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The `command` of the verb's file."""
         if name not in self._verbs:
             return None
         command: click.Command = import_module(f"{self._room}.{name}").command
         return command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table, without importing the commands."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self._verbs.items()))
 
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it; an unknown verb names the nearest."""
         if args and not args[0].startswith("-") and args[0] not in self._verbs:
             known = ", ".join(nearest_first(args[0], self._verbs))
             raise click.UsageError(f"no command {args[0]!r}; known, nearest first: {known}", context)
         return super().resolve_command(context, args)
 
 
-@click.group(cls=_Verbs, room=__name__, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Verbs, room=__name__, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="iai")
 def iai() -> None:
     """Size, train and grow domain-specific systems of experts, on the hardware you have.

@@ -2,7 +2,7 @@
 
 from interconnected_ai.experts.decoder import Decoder
 from interconnected_ai.experts.expert import Expert
-from interconnected_ai.experts.folder import ExpertCard, load_card, load_model, load_tokenizer, save_expert
+from interconnected_ai.experts.folder import ExpertCard, load_card, load_expert, load_model, load_tokenizer, save_expert
 from interconnected_ai.experts.generation import generate
 from interconnected_ai.experts.model import ExpertModel
 from interconnected_ai.experts.scoring import Score, score_texts
@@ -17,6 +17,7 @@ __all__ = [
     "TorchEngine",
     "generate",
     "load_card",
+    "load_expert",
     "load_model",
     "load_tokenizer",
     "save_expert",

@@ -197,6 +197,12 @@ class ExpertModel(nn.Module):
         the last position, (batch, 1, vocab_size).
         Raises `PromptError` for ids outside the vocabulary, a mask of another shape, more tokens than max_seq_len.
         """
+        hidden = self.hidden(input_ids, mask, cache=cache)
+        logits: Tensor = self.head(hidden[:, -1:] if last_only else hidden)
+        return logits
+
+    def hidden(self, input_ids: Tensor, mask: Tensor | None = None, *, cache: KVCache | None = None) -> Tensor:
+        """(batch, seq, d_model): what the head reads; the arguments are those of `forward`."""
         _, seq = self._checked(input_ids, cache)
         looked_at, positions, is_causal = self._visibility(input_ids, mask, cache)
         hidden = self.embedding(input_ids) * math.sqrt(self.config.d_model)
@@ -208,8 +214,8 @@ class ExpertModel(nn.Module):
                 hidden = block(hidden, looked_at, is_causal=is_causal, cache=cache, layer=number)
         if cache is not None:
             cache.advance(seq)
-        logits: Tensor = self.head(self.norm(hidden[:, -1:] if last_only else hidden))
-        return logits
+        out: Tensor = self.norm(hidden)
+        return out
 
     def new_cache(self, batch: int, capacity: int, *, starts: Tensor | None = None) -> KVCache:
         """An empty KV cache for `batch` rows of `capacity` tokens. starts: (batch,) padding tokens at each row's left."""

@@ -4,6 +4,7 @@ Shapes in, shapes out; no text, no files.
 """
 
 from interconnected_ai.nn.attention import MultiHeadAttention
+from interconnected_ai.nn.cross_entropy import linear_cross_entropy
 from interconnected_ai.nn.dropout import Dropout, swap_dropouts
 from interconnected_ai.nn.feed_forward import FeedForward
 from interconnected_ai.nn.grouped import GroupedBackend, choose_backend
@@ -30,6 +31,7 @@ __all__ = [
     "TransformerBlock",
     "add_lora",
     "choose_backend",
+    "linear_cross_entropy",
     "merge_lora",
     "sinusoidal_positions",
     "swap_dropouts",

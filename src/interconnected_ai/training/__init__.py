@@ -2,6 +2,7 @@
 
 from interconnected_ai.training.calibrate import calibrate
 from interconnected_ai.training.compare import Comparison, compare_answers, compare_systems
+from interconnected_ai.training.corpus import Corpus, CorpusPlan, CorpusReport, Document, Texts, survey
 from interconnected_ai.training.data import BranchReport, Rows, Splits, load_splits, read_rows, report_on, split_rows
 from interconnected_ai.training.devices import choose
 from interconnected_ai.training.docstrings import LIBRARIES, docstring_rows
@@ -14,12 +15,13 @@ from interconnected_ai.training.doctor import (
     fixed_config,
     write_fixed,
 )
+from interconnected_ai.training.documentation import documentation
 from interconnected_ai.training.epoch import train_epoch
 from interconnected_ai.training.features import FeatureCache
-from interconnected_ai.training.loop import FitResult, fit
 from interconnected_ai.training.metrics import BranchMetrics, auroc, branch_metrics, evaluate, macro_f1
 from interconnected_ai.training.report import RunReport, gather_report, missing_sentences, write_report
 from interconnected_ai.training.runs import RunResult, process_rank, refuse_taken_folder, train_run
+from interconnected_ai.training.system import FitResult, fit
 
 __all__ = [
     "LIBRARIES",
@@ -27,7 +29,11 @@ __all__ = [
     "BranchReport",
     "Check",
     "Comparison",
+    "Corpus",
+    "CorpusPlan",
+    "CorpusReport",
     "Diagnosis",
+    "Document",
     "FeatureCache",
     "FitResult",
     "Illness",
@@ -35,6 +41,7 @@ __all__ = [
     "RunReport",
     "RunResult",
     "Splits",
+    "Texts",
     "auroc",
     "branch_metrics",
     "calibrate",
@@ -44,6 +51,7 @@ __all__ = [
     "compare_systems",
     "diagnose",
     "docstring_rows",
+    "documentation",
     "evaluate",
     "fit",
     "fixed_config",
@@ -56,6 +64,7 @@ __all__ = [
     "refuse_taken_folder",
     "report_on",
     "split_rows",
+    "survey",
     "train_epoch",
     "train_run",
     "write_fixed",

@@ -253,15 +253,9 @@ def _located(path: str, folder: Path) -> str:
 
 def _read_table(path: str) -> dict[str, list[Any]]:
     """A file's columns."""
-    if path.startswith("hf:"):
-        return _from_hub(path.removeprefix("hf:"))
     file = Path(path)
-    if file.is_dir():
-        datasets = require("datasets", "training", f"reading the dataset folder {file}")
-        try:
-            return _columns_of(datasets.load_from_disk(str(file)))
-        except (FileNotFoundError, ValueError) as error:
-            raise DataError(f"{file} is not a folder written by datasets.save_to_disk: {error}") from error
+    if path.startswith("hf:") or file.is_dir():
+        return _columns_of(open_dataset(path))
     if file.suffix not in _FORMATS:
         raise DataError(
             f"{file} is of a kind that cannot be read; known: {', '.join(_FORMATS)}, a dataset folder, hf:NAME[:CONFIG][#SPLIT]"
@@ -312,21 +306,32 @@ def _by_column(records: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> 
     return {column: [record.get(column) for record in records] for column in columns}
 
 
-def _from_hub(name: str) -> dict[str, list[Any]]:
-    datasets = require("datasets", "training", f"reading the dataset {name!r}")
-    place, _, split = name.partition("#")
-    repository, _, configuration = place.partition(":")
+def open_dataset(name: str) -> Any:
+    """A Hugging Face dataset: `hf:NAME[:CONFIG][#SPLIT]` (split `train` unless named), or a folder of `save_to_disk`.
+
+    Of a dataset with several splits, the train split. Raises `DataError` when it cannot be had.
+    """
+    datasets = require("datasets", "training", f"reading the dataset {name}")
     try:
-        return _columns_of(datasets.load_dataset(repository, configuration or None, split=split or "train"))
+        if not name.startswith("hf:"):
+            dataset = datasets.load_from_disk(name)
+        else:
+            place, _, split = name.removeprefix("hf:").partition("#")
+            repository, _, configuration = place.partition(":")
+            dataset = datasets.load_dataset(repository, configuration or None, split=split or "train")
     except (OSError, ValueError) as error:  # datasets raises both for unknown names and for a missing network
-        raise DataError(f"cannot fetch the dataset {name!r} from the hub: {str(error).splitlines()[0]}") from error
-
-
-def _columns_of(dataset: Any) -> dict[str, list[Any]]:
-    """The columns of a dataset (of its train split when it has several), class numbers turned into names."""
+        if not name.startswith("hf:"):
+            raise DataError(f"{name} is not a folder written by datasets.save_to_disk: {error}") from error
+        shown = name.removeprefix("hf:")
+        raise DataError(f"cannot fetch the dataset {shown!r} from the hub: {str(error).splitlines()[0]}") from error
     table = dataset["train"] if isinstance(dataset, dict) and "train" in dataset else dataset
     if isinstance(table, dict):
         raise DataError(f"the dataset has the splits {', '.join(table)}, needed is one named train")
+    return table
+
+
+def _columns_of(table: Any) -> dict[str, list[Any]]:
+    """The columns of a dataset, class numbers turned into names."""
     out = {}
     for column, feature in table.features.items():
         values = list(table[column])

@@ -25,7 +25,7 @@ class Ending:
 
 
 @contextmanager
-def noting_errors(folder: Path, steps_done: Callable[[], int]) -> Iterator[None]:
+def noting_errors(folder: Path, steps_done: Callable[[], int], *, advice: str) -> Iterator[None]:
     """Run a training; an error that ends it is noted in `folder`. A lack of memory becomes a `TrainingError` with advice."""
     (folder / _FILE).unlink(missing_ok=True)  # what ended an earlier attempt is history
     try:
@@ -37,10 +37,7 @@ def noting_errors(folder: Path, steps_done: Callable[[], int]) -> Iterator[None]
         )
         if not short_of_memory:
             raise
-        raise TrainingError(
-            f"memory ran out at step {steps_done() + 1} ({_first_line(error)}). Raise training.accumulation_steps, which "
-            "computes the same batch in smaller parts, or lower training.batch_size or system.max_seq_len"
-        ) from error
+        raise TrainingError(f"memory ran out at step {steps_done() + 1} ({_first_line(error)}). {advice}") from error
 
 
 def ending_of(folder: Path) -> Ending | None:

@@ -15,8 +15,8 @@ from interconnected_ai.config import RunConfig, SystemConfig
 from interconnected_ai.errors import ConfigError, StorageError
 from interconnected_ai.storage import atomic_file, is_complete, write_json
 from interconnected_ai.training.data import Splits, load_splits, report_on
-from interconnected_ai.training.loop import FitResult, fit
 from interconnected_ai.training.metrics import BranchMetrics, evaluate
+from interconnected_ai.training.system import FitResult, fit
 
 
 @dataclass(frozen=True)

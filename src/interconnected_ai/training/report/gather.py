@@ -26,8 +26,8 @@ from interconnected_ai.errors import (
 from interconnected_ai.storage import read_json
 from interconnected_ai.training.data import Rows, load_splits
 from interconnected_ai.training.endings import ending_of
-from interconnected_ai.training.loop import FitResult
 from interconnected_ai.training.metrics import BranchMetrics, branch_metrics, expected_calibration_error
+from interconnected_ai.training.system import FitResult
 
 NUM_BINS = 15  # those of the calibration error
 

@@ -1,0 +1,64 @@
+"""`iai expert list [FOLDER]`. Reads configs alone, and no torch."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.config import ExpertConfig
+from interconnected_ai.storage import MANIFEST, read_json
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    num_params: int
+    vocab_size: int
+    max_seq_len: int
+    bits_per_byte: float | None
+
+
+@click.command("list")
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("experts"))
+@with_output
+def command(folder: Path, output: Output) -> None:
+    """The experts in FOLDER (default: experts), with their sizes and how well they do on their own held-out text."""
+    rows = [_row(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST}")) if _is_expert(path)]
+    if rows:
+        output.table(
+            str(folder),
+            ["expert", "parameters", "vocabulary", "window", "bits per byte"],
+            [(r.name, r.num_params, r.vocab_size, r.max_seq_len, _spoken(r.bits_per_byte)) for r in rows],
+        )
+    else:
+        output.say(f"No experts in {folder}. Train one: iai expert train --text FILES --out {folder}/NAME")
+    output.result({"folder": str(folder), "experts": [asdict(row) for row in rows]})
+
+
+def _is_expert(manifest: Path) -> bool:
+    return read_json(manifest).get("kind") == "interconnected_ai expert"
+
+
+def _row(folder: Path) -> _Row:
+    from interconnected_ai.planner.expert import ExpertShape, expert_size
+
+    content = read_json(folder / "config.json")
+    config = ExpertConfig.from_mapping(content["model"], source=str(folder / "config.json"))
+    shape = ExpertShape(
+        config.vocab_size,
+        config.d_model,
+        config.n_layers,
+        config.n_heads,
+        config.d_ff,
+        config.max_seq_len,
+        config.dropout,
+    )
+    size = expert_size(shape)
+    num_params = size.num_params - (size.num_head_params if config.tie_weights else 0)
+    found = content.get("training", {}).get("bits_per_byte")
+    return _Row(folder.name, num_params, config.vocab_size, config.max_seq_len, found)
+
+
+def _spoken(bits_per_byte: float | None) -> str:
+    return "?" if bits_per_byte is None else f"{bits_per_byte:.3f}"

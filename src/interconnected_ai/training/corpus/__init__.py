@@ -1,0 +1,27 @@
+"""Text for language models: from files, tables and datasets to blocks of tokens.
+
+`Texts` names the sources, `survey` reads them once (what is in them, what stands twice, what is held out), `Corpus` holds
+them tokenised on disk, `CorpusPlan` says which block belongs to which batch."""
+
+from interconnected_ai.training.corpus.documents import Document
+from interconnected_ai.training.corpus.languages import language_of
+from interconnected_ai.training.corpus.packing import CorpusPlan
+from interconnected_ai.training.corpus.report import CorpusReport, SideReport, SourceReport
+from interconnected_ai.training.corpus.store import Corpus, TokenSide, count_tokens
+from interconnected_ai.training.corpus.survey import Survey, survey
+from interconnected_ai.training.corpus.texts import Texts
+
+__all__ = [
+    "Corpus",
+    "CorpusPlan",
+    "CorpusReport",
+    "Document",
+    "SideReport",
+    "SourceReport",
+    "Survey",
+    "Texts",
+    "TokenSide",
+    "count_tokens",
+    "language_of",
+    "survey",
+]

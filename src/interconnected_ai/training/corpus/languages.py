@@ -1,0 +1,50 @@
+"""Which language a text is in, as far as a report needs to know: Russian, English, or another."""
+
+import re
+from typing import Literal
+
+Language = Literal["Russian", "English", "other", "none"]
+
+_SEEN_CHARACTERS = 2_000  # the beginning of a text says its language
+_MOST_FOREIGN = 1 / 20  # words of names and quotations that a text may hold and still be in its language
+
+# Letters that other Cyrillic alphabets have and Russian has not (Ukrainian, Belarusian, Serbian, Macedonian, Kazakh, …),
+# and ъ where only Bulgarian has it.
+_NOT_RUSSIAN = re.compile(r"[іїєґўђјљњћџѓѕќәғқңөұүһ]|ъ(?![еёюя])")
+_ENGLISH_WORDS = frozenset(
+    "the of and to a in is that for it as with on be are this by an or at from not if you can which will has have was i "
+    "my your me do does what how where who when why all any one no return returns value default".split()
+)
+# The commonest words of German, French, Spanish, Italian, Portuguese, Dutch, Polish and Czech that are no English ones.
+_FOREIGN_WORDS = frozenset(
+    "der das und ist nicht ein eine den dem mit von zu auf sich für le les des et est une du dans pour que qui pas il "
+    "el los las del y por con una es il di che non per della um uma os em não é het een van niet dat op te w z na jest "
+    "się je že".split()
+)
+_ACCENTED = re.compile(r"[\u00df-\u024f]")
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+def language_of(text: str) -> Language:
+    """The language of most letters: "none" for a text of digits and signs alone.
+
+    By script first. Cyrillic is Russian unless letters that Russian lacks stand in more than a twentieth of the words.
+    Latin is English unless accents do, or common words of eight other languages outnumber the common English ones.
+    Programs count as English where their words are.
+    """
+    beginning = text[:_SEEN_CHARACTERS].casefold()
+    words = _WORD.findall(beginning)
+    letters = sum(map(len, words))
+    if not letters:
+        return "none"
+    if 2 * sum("\u0400" <= letter <= "\u04ff" for letter in beginning) > letters:
+        return "Russian" if len(_NOT_RUSSIAN.findall(beginning)) <= _MOST_FOREIGN * len(words) else "other"
+    if 2 * sum(letter.isascii() and letter.isalpha() for letter in beginning) > letters:
+        return "English" if _is_english(words) else "other"
+    return "other"
+
+
+def _is_english(words: list[str]) -> bool:
+    accented = sum(_ACCENTED.search(word) is not None for word in words)
+    english, foreign = (sum(word in common for word in words) for common in (_ENGLISH_WORDS, _FOREIGN_WORDS))
+    return accented <= max(1, _MOST_FOREIGN * len(words)) and foreign <= english + len(words) / 10  # "Los Angeles"

@@ -1,0 +1,21 @@
+"""Training experts: the learner, perplexity, and whole runs from text files to an expert's folder."""
+
+from interconnected_ai.training.expert.evaluate import evaluate_expert
+from interconnected_ai.training.expert.fit import ExpertFit, fit_expert
+from interconnected_ai.training.expert.perplexity import HeldOut, Perplexity, measure
+from interconnected_ai.training.expert.run import ExpertRun, refuse_taken_folders, train_expert, training_folder
+from interconnected_ai.training.expert.samples import sample_text
+
+__all__ = [
+    "ExpertFit",
+    "ExpertRun",
+    "HeldOut",
+    "Perplexity",
+    "evaluate_expert",
+    "fit_expert",
+    "measure",
+    "refuse_taken_folders",
+    "sample_text",
+    "train_expert",
+    "training_folder",
+]

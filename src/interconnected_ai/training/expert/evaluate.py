@@ -1,0 +1,44 @@
+"""Measuring a finished expert on documents, by its folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from interconnected_ai.config import CorpusConfig
+from interconnected_ai.errors import DataError
+from interconnected_ai.experts import load_expert
+from interconnected_ai.text import Tokenizer
+from interconnected_ai.training.corpus import Texts
+from interconnected_ai.training.expert.perplexity import HeldOut, Perplexity, measure
+from interconnected_ai.training.expert.run import kept_corpus
+
+
+def evaluate_expert(
+    expert: str | Path,
+    paths: Sequence[str] = (),
+    *,
+    column: str = "text",
+    seq_len: int | None = None,
+    documents_of: str | Path | None = None,
+) -> Perplexity:
+    """Perplexity and bits per byte of an expert on the documents of `paths`; without any, on its own test documents.
+
+    paths: as `CorpusConfig` has them. column: of the text in tables. seq_len: tokens of a block; None is that of the
+    training. documents_of: another expert whose own test documents are read, such as the one that this was quantised from.
+    Raises `DataError` when there are no documents.
+    """
+    model, tokenizer, card = load_expert(expert)
+    held = _documents(paths, column, tokenizer) if paths else _own(Path(documents_of or expert))
+    return measure(model, held, seq_len=seq_len or card.training.get("seq_len"))
+
+
+def _documents(paths: Sequence[str], column: str, tokenizer: Tokenizer) -> HeldOut:
+    config = CorpusConfig(paths=tuple(paths), text=column, validation_fraction=0.0, test_fraction=0.0)
+    return HeldOut.of((document.text for _, document in Texts.of_config(config).documents()), tokenizer)
+
+
+def _own(expert: Path) -> HeldOut:
+    corpus = kept_corpus(expert)
+    held = HeldOut.side(corpus.test) if corpus else None
+    if held is None:
+        raise DataError(f"{expert} has no test documents of its own beside it; give some with --text FILES")
+    return held

@@ -1,0 +1,41 @@
+"""How many steps fit into some minutes, found by timing a few on a copy of the model."""
+
+from copy import deepcopy
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from interconnected_ai.config import ExpertTrainingConfig
+from interconnected_ai.experts import ExpertModel
+from interconnected_ai.training.expert.fit import block_of, fit_expert
+
+_WARM_UP, _TIMED = 2, 6
+
+
+def within(
+    minutes: float, model: ExpertModel, stream: np.ndarray, config: ExpertTrainingConfig
+) -> ExpertTrainingConfig:
+    """The settings with as many steps as fit; `epochs` follows, so that it does not end the training before."""
+    steps = max(1, int(60 * minutes / _seconds_per_step(model, stream, config)))
+    steps_per_epoch = len(stream) // block_of(model, config) // config.batch_size
+    return config.with_changes(max_steps=steps, epochs=-(-steps // max(1, steps_per_epoch - 1)))
+
+
+def _seconds_per_step(model: ExpertModel, stream: np.ndarray, config: ExpertTrainingConfig) -> float:
+    seconds = [_seconds_of(model, stream, config, steps) for steps in (_WARM_UP, _TIMED)]
+    return seconds[1] / _TIMED
+
+
+def _seconds_of(model: ExpertModel, stream: np.ndarray, config: ExpertTrainingConfig, steps: int) -> float:
+    """Train a copy for some steps, with nothing measured and nothing kept."""
+    bare = {
+        "max_steps": steps,
+        "epochs": steps,
+        "evaluate_every_steps": 10**9,
+        "checkpoint_every_steps": 10**9,
+        "monitors": [],
+    }
+    with TemporaryDirectory() as folder:
+        fitted = fit_expert(deepcopy(model), stream, None, config.with_changes(**bare), Path(folder))
+    return fitted.train_seconds

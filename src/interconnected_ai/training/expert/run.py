@@ -1,0 +1,244 @@
+"""A whole training of an expert: from text files to the folder that `iai generate` opens.
+
+The expert stands in `output`, its training in a folder beside it, OUTPUT-training: run.yaml, tokenizer.json, corpus/ (the
+tokenised text), text_report.json, metrics.jsonl, samples.jsonl, logs/ (TensorBoard), checkpoints/, results.json.
+"""
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interconnected_ai.config import ExpertConfig, ExpertRunConfig
+from interconnected_ai.errors import ConfigError, StorageError, TokenizerError
+from interconnected_ai.experts import ExpertCard, ExpertModel, save_expert
+from interconnected_ai.storage import atomic_file, is_complete, read_json
+from interconnected_ai.text import Tokenizer
+from interconnected_ai.training.checkpoints import CheckpointFolder
+from interconnected_ai.training.corpus import Corpus, Survey, Texts, survey
+from interconnected_ai.training.expert.fit import ExpertFit, fit_expert
+from interconnected_ai.training.expert.pace import within
+from interconnected_ai.training.expert.perplexity import HeldOut, Perplexity, measure
+from interconnected_ai.training.expert.samples import Samples
+from interconnected_ai.training.processes import Processes
+from interconnected_ai.training.progress import Progress
+from interconnected_ai.training.runs import write_json_safely
+
+
+@dataclass(frozen=True)
+class ExpertRun:
+    """What a finished training leaves. test: of held-out documents that nothing was chosen by, if there are any."""
+
+    folder: Path
+    training_folder: Path
+    model: ExpertModel
+    tokenizer: Tokenizer
+    corpus: Corpus
+    fit: ExpertFit
+    test: Perplexity | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "expert": str(self.folder),
+            "training": str(self.training_folder),
+            "num_params": self.model.get_num_params(),
+            "vocab_size": self.tokenizer.vocab_size,
+            "text": self.corpus.report.to_dict(),
+            "fit": fit_to_dict(self.fit),
+            "test": None if self.test is None else self.test.to_dict(),
+        }
+
+
+def train_expert(
+    config: ExpertRunConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    minutes: float | None = None,
+    surveyed: Survey | None = None,
+    tokenizer: Tokenizer | None = None,
+) -> ExpertRun:
+    """Read the text, train a tokenizer unless there is one, train the expert, measure it, save it to `config.output`.
+
+    resume: go on after an interruption, on the text as it was read then. overwrite: drop what an earlier training left.
+    minutes: as many steps as fit into them, found by timing a few; a resumed training ends where it would have. surveyed,
+    tokenizer: at hand already, in place of `config.text` and `config.tokenizer`.
+    Raises `StorageError` when the folder is taken and neither is asked for; see `Corpus.prepare` and `fit_expert` for the
+    rest.
+    """
+    output, folder = Path(config.output), training_folder(config)
+    processes = Processes.open(config.training.device, config.training.precision)
+    if processes.is_main:
+        refuse_taken_folders(config, resume=resume, overwrite=overwrite)
+        if not resume and (folder / "run.yaml").is_file():
+            shutil.rmtree(folder)
+        _keep_config(folder, config, resume=resume)
+        if not (folder / _REPORT).is_file():
+            _prepare_text(folder, config, surveyed, tokenizer)
+    processes.wait()
+    words = Tokenizer.load(folder / _TOKENIZER)
+    corpus = _only_corpus(folder)
+    assert corpus is not None, "the text was prepared above"
+    model = _fresh_model(config, words)
+    config = _paced(minutes, config, model, corpus, processes)
+    fit = fit_expert(
+        model,
+        corpus.train.tokens,
+        HeldOut.side(corpus.validation, most_tokens=config.training.evaluation_tokens),
+        config.training,
+        folder,
+        resume=resume,
+        sample=_samples(config, folder, words),
+    )
+    test = HeldOut.side(corpus.test)
+    run = ExpertRun(
+        output, folder, model, words, corpus, fit,
+        test=None if test is None else measure(model, test, seq_len=config.training.seq_len),
+    )  # fmt: skip
+    if processes.is_main:
+        save_expert(model, output, words, ExpertCard(output.name, words.sha256, _card(run, config)))
+        write_json_safely(folder / "results.json", run.to_dict())
+    return run
+
+
+def training_folder(config: ExpertRunConfig) -> Path:
+    """Where checkpoints, curves and prepared text of a training stand: beside the expert."""
+    return _beside(Path(config.output))
+
+
+def refuse_taken_folders(config: ExpertRunConfig, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Raise `StorageError` where an expert or a training stands and nobody said what to do with it. Changes nothing."""
+    output, folder = Path(config.output), training_folder(config)
+    if resume and overwrite:
+        raise ConfigError("resume and overwrite exclude each other; choose one")
+    if output.exists() and not is_complete(output) and (not output.is_dir() or any(output.iterdir())):
+        raise StorageError(f"{output} exists and was not written by this package; choose another --out")
+    if resume or overwrite:
+        return
+    if is_complete(output):
+        raise StorageError(f"{output} holds an expert; use --overwrite to train it anew, or choose another --out")
+    if CheckpointFolder(folder / "checkpoints").steps():  # an attempt without any has nothing to lose
+        raise StorageError(
+            f"{folder} holds an unfinished training; use --resume to go on with it, --overwrite to drop it, or another --out"
+        )
+
+
+def kept_corpus(expert: Path) -> Corpus | None:
+    """The tokenised text that an expert's training left beside it, if it is there."""
+    return _only_corpus(_beside(expert))
+
+
+def fit_to_dict(fit: ExpertFit) -> dict[str, Any]:
+    """Plain values, ready for JSON."""
+    validation = None if fit.validation is None else fit.validation.to_dict()
+    return {**asdict(fit), "tokens_per_second": fit.tokens_per_second, "validation": validation}
+
+
+_TOKENIZER, _CORPORA, _REPORT = "tokenizer.json", "corpus", "text_report.json"
+
+
+def _beside(expert: Path) -> Path:
+    return expert.with_name(f"{expert.name}-training")
+
+
+def _keep_config(folder: Path, config: ExpertRunConfig, *, resume: bool) -> None:
+    """Keep the run's config; a resumed run must have the one it began with."""
+    kept = folder / "run.yaml"
+    if resume and kept.is_file():
+        before = ExpertRunConfig.from_file(kept).with_changes(output=config.output).to_dict()
+        if before != config.to_dict():
+            raise ConfigError(
+                f"{kept} differs from the settings given ({', '.join(_differences(before, config.to_dict()))}); resume with "
+                "the same, or train into another folder"
+            )
+        return
+    with atomic_file(kept) as scratch:
+        scratch.write_text(config.to_yaml(), encoding="utf-8")
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    out = []
+    for key, value in now.items():
+        if isinstance(value, dict) and isinstance(before.get(key), dict):
+            out += [f"{key}.{inner}" for inner in _differences(before[key], value)]
+        elif before.get(key) != value:
+            out.append(key)
+    return out
+
+
+def _prepare_text(folder: Path, config: ExpertRunConfig, surveyed: Survey | None, tokenizer: Tokenizer | None) -> None:
+    """Tokenizer and tokenised text as files; the report comes last and says that they are whole."""
+    found = surveyed or survey(Texts.of_config(config.text))
+    words = tokenizer or _tokenizer(config, found)
+    words.save(folder / _TOKENIZER)
+    shutil.rmtree(folder / _CORPORA, ignore_errors=True)  # of an attempt that did not come to its end
+    total = found.report.total.num_bytes
+    with Progress(total, 0, "tokenizing") as progress:
+        corpus = Corpus.prepare(
+            found.texts, words, folder / _CORPORA, surveyed=found, progress=lambda done, _: progress.advance(done)
+        )
+    write_json_safely(folder / _REPORT, corpus.report.to_dict())
+
+
+def _only_corpus(folder: Path) -> Corpus | None:
+    found = sorted((folder / _CORPORA).glob("corpus-*"))
+    return Corpus.open(found[0]) if found else None
+
+
+def _tokenizer(config: ExpertRunConfig, found: Survey) -> Tokenizer:
+    if config.tokenizer is None:
+        return Tokenizer.train(found.training_texts(), config.model.vocab_size, roles=config.roles)
+    path = Path(config.tokenizer)
+    words = Tokenizer.load(path / _TOKENIZER if path.is_dir() else path)
+    if missing := [role for role in config.roles if role not in words.roles]:
+        raise TokenizerError(
+            f"the tokenizer {path} has no role {missing[0]!r}; add it there first, or leave it out here"
+        )
+    return words
+
+
+def _fresh_model(config: ExpertRunConfig, words: Tokenizer) -> ExpertModel:
+    shape: ExpertConfig = config.model.with_changes(vocab_size=words.vocab_size)
+    generator = torch.Generator().manual_seed(config.training.seed)
+    return ExpertModel.from_config(shape, generator=generator)
+
+
+def _paced(
+    minutes: float | None, config: ExpertRunConfig, model: ExpertModel, corpus: Corpus, processes: Processes
+) -> ExpertRunConfig:
+    """The config with as many steps as fit into `minutes`; a resumed training has those it began with."""
+    kept = training_folder(config) / "paced.json"
+    if minutes is not None and not kept.is_file():
+        training = within(minutes, model, corpus.train.tokens, config.training)
+        if processes.is_main:
+            write_json_safely(kept, training.to_dict())
+        processes.wait()  # all take the main process's number: their clocks differ
+    return config.with_changes(training=read_json(kept)) if kept.is_file() else config
+
+
+def _samples(config: ExpertRunConfig, folder: Path, words: Tokenizer) -> Samples | None:
+    if not config.training.samples:
+        return None
+    return Samples(folder / "samples.jsonl", words, config.training.samples, config.training.sample_tokens)
+
+
+def _card(run: ExpertRun, config: ExpertRunConfig) -> dict[str, Any]:
+    """What the expert's card says of its training."""
+    train = run.corpus.report.sides[0]
+    found = run.test or run.fit.validation
+    figures = {} if found is None else {"bits_per_byte": found.bits_per_byte, "perplexity": found.perplexity}
+    return {
+        **figures,
+        "measured_on": "test" if run.test is not None else "validation",
+        "seq_len": config.training.seq_len or run.model.config.max_seq_len,
+        "steps": run.fit.steps,
+        "best_step": run.fit.best_step,
+        "epochs": run.fit.epochs,
+        "train_tokens": train.num_tokens,
+        "train_bytes": train.num_bytes,
+        "precision": run.fit.precision,
+        "settings": config.training.to_dict(),
+    }

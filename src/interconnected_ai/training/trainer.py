@@ -1,0 +1,310 @@
+"""The loop that every training stands on: steps, schedule, clipping, checkpoints, resume, monitors, the best weights.
+
+What is learnt, from what, and how well it goes is the learner's affair. Everything random follows from (seed, step,
+process), so a run resumed from any checkpoint equals one never interrupted, to the last bit on a CPU.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from interconnected_ai.branches import learning_rate_factor
+from interconnected_ai.config import LoopConfig
+from interconnected_ai.errors import ConfigError, NonFiniteLossError, StorageError
+from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder, optimizer_tensors, restore_optimizer
+from interconnected_ai.training.monitors import Monitor, open_monitors
+from interconnected_ai.training.processes import Processes
+from interconnected_ai.training.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+LOG_EVERY = 10
+
+
+class PartLoss(Protocol):
+    """The loss of one part of a batch. The parts' losses, over all processes, add up to that of the batch."""
+
+    @property
+    def total(self) -> Tensor:
+        """What is differentiated: times the number of processes, over which gradients are averaged."""
+
+    @property
+    def task(self) -> Tensor:
+        """What people watch, detached."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What an evaluation found. score: higher is better; None when there was nothing to measure on."""
+
+    score: float | None
+    figures: Mapping[str, float]
+
+
+class Learner(Protocol):
+    """What a training is about: its batches, its loss, its evaluation. A batch is the numbers of its rows."""
+
+    def batches(self, epoch: int, start: int) -> Iterable[np.ndarray]:
+        """The whole batches of an epoch from the `start`-th on, the same whenever they are asked for."""
+
+    def loss(self, rows: np.ndarray, batch: np.ndarray) -> PartLoss:
+        """Loss of these rows of a whole batch, by the prepared model."""
+
+    def figures(self, batch: np.ndarray, seconds: float) -> Mapping[str, float]:
+        """More figures of the step just done, beside loss, gradient and rates. Asked for every tenth step, on all processes."""
+
+    def validate(self) -> Validation:
+        """How good the weights are now. The model is in training mode before."""
+
+    def begin(self) -> Mapping[str, float]:
+        """Whatever precedes the first step of a training that starts afresh; returns figures of step 0, if any."""
+
+    def learning(self) -> AbstractContextManager[Any]:
+        """Surrounds all steps and evaluations."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a training is and when it is evaluated, in optimiser steps."""
+
+    total_steps: int
+    steps_per_epoch: int
+    evaluate_every_steps: int
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a training went. best_step: when the weights that are kept were reached; seconds of this call alone, whose first
+    step was `first_step`.
+    """
+
+    first_step: int
+    steps: int
+    best_step: int
+    stopped_early: bool
+    seconds: float
+
+
+class Trainer:
+    """Trains a model as its learner says, from the first step or a checkpoint.
+
+    model, optimizer: on the device already; `model` becomes what Accelerate prepares, for the learner's forward passes.
+    rates: names of the settings to lower when the loss is no number.
+    """
+
+    def __init__(
+        self,
+        processes: Processes,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        config: LoopConfig,
+        folder: Path,
+        *,
+        rates: str,
+    ) -> None:
+        self.processes, self.schedule, self.config, self.folder, self.rates = processes, schedule, config, folder, rates
+        self.accelerator = processes.accelerator
+        self.checkpoints = CheckpointFolder(folder / "checkpoints", keep=config.keep_checkpoints)
+        self.names = {id(p): name for name, p in model.named_parameters()}
+        self.base_rates = [group["lr"] for group in optimizer.param_groups]
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.step = 0
+        self.highest_loss = -math.inf  # since the last line of the log
+        self.best_score, self.best_step, self.waited = -math.inf, 0, 0
+        self.monitors: list[Monitor] = []
+
+    # The run
+
+    def run(self, learner: Learner, *, resume: bool = False) -> Course:
+        """All steps that are left. Raises `NonFiniteLossError` when the loss is no number (the last good checkpoint stays)."""
+        started = time.perf_counter()
+        stopped = False
+        self._resume() if resume else self._start_afresh()
+        if self.processes.is_main:
+            self.monitors = open_monitors(self.config.monitors, self.folder, self.config.to_dict(), resume_at=self.step)
+            choice = self.processes.choice
+            logger.info("device %s, %s: %s", self.processes.device, choice.dtype, choice.reason)
+        first = self.step
+        try:
+            if first == 0 and (figures := learner.begin()):
+                self._log(figures)
+            total = self.schedule.total_steps
+            with learner.learning(), Progress(total, self.step, "training", enabled=self.processes.is_main) as progress:
+                while self.step < total and not (stopped := self._has_waited_enough()):
+                    self._epoch(learner, progress)
+        finally:
+            for monitor in self.monitors:
+                monitor.close()
+        return Course(first, self.step, self.best_step, stopped, time.perf_counter() - started)
+
+    def finish(self) -> nn.Module:
+        """Keep the last state, and take the best weights (the last ones, where nothing was evaluated); returns the model."""
+        self._save(final=True)
+        self.processes.wait()
+        best = self.checkpoints.best()
+        final = best if best is not None else self.checkpoints.latest()
+        if final is None:
+            raise StorageError(f"no checkpoint in {self.checkpoints.folder} after training; was it removed meanwhile?")
+        model = self.unwrapped()
+        _load_weights(model, final.model)
+        return model
+
+    def unwrapped(self) -> nn.Module:
+        """The model as it was given."""
+        model: nn.Module = self.accelerator.unwrap_model(self.model)
+        return model
+
+    def _epoch(self, learner: Learner, progress: Progress) -> None:
+        """The rest of the epoch that `self.step` stands in; evaluations and checkpoints on the way."""
+        schedule = self.schedule
+        epoch, done = divmod(self.step, schedule.steps_per_epoch)
+        for batch in learner.batches(epoch, done):
+            loss = self._step(learner, batch)
+            self.step += 1
+            progress.advance(self.step, f"epoch {epoch + 1}, loss {loss:.3f}")
+            ended = self.step == schedule.total_steps
+            if self.step % schedule.evaluate_every_steps == 0 or ended:
+                self._evaluate(learner)
+            if self.step % self.config.checkpoint_every_steps == 0:
+                self._save()
+            if ended or self._has_waited_enough():
+                return
+
+    def _step(self, learner: Learner, batch: np.ndarray) -> float:
+        """One optimiser step on a whole batch; returns its loss."""
+        started = time.perf_counter()
+        torch.manual_seed(_mixed(self.config.seed, self.step, self.processes.index))
+        self.model.train()
+        factor = learning_rate_factor(self.step, self.schedule.total_steps, self.config.warmup_steps)
+        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = rate * factor
+        parts = self.processes.parts(batch, self.config.accumulation_steps)
+        losses = []
+        for number, rows in enumerate(parts):
+            last = number == len(parts) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                loss = learner.loss(rows, batch)
+                self._require_finite(loss.total)
+                self.accelerator.backward(loss.total)
+                losses.append(loss.task)
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        task = self.processes.total(torch.stack(losses).sum()).item()
+        self.highest_loss = max(self.highest_loss, task)
+        if self.step % LOG_EVERY == 0:
+            self._log_step(task, float(norm), learner.figures(batch, time.perf_counter() - started))
+        return float(task)
+
+    def _require_finite(self, loss: Tensor) -> None:
+        total = self.processes.total(loss.detach()).item()
+        if not math.isfinite(total):
+            kept = self.checkpoints.steps()
+            where = f"the checkpoint of step {kept[-1]} is intact" if kept else "no checkpoint was written before it"
+            raise NonFiniteLossError(
+                f"the loss became {total} at step {self.step + 1}; {where}. Lower the learning rates "
+                f"({self.rates}), or lengthen warmup_steps, and train again",
+                self.step + 1,
+            )
+
+    # Evaluation and early stopping
+
+    def _evaluate(self, learner: Learner) -> None:
+        """Measure; keep the weights when they are the best so far."""
+        found = learner.validate()
+        if found.score is None:
+            self.best_step = self.step
+        elif found.score > self.best_score:
+            self.best_score, self.best_step, self.waited = found.score, self.step, 0
+            self._save(best=True)
+        else:
+            self.waited += 1
+        self._log(found.figures)
+
+    def _has_waited_enough(self) -> bool:
+        return self.config.patience is not None and self.waited >= self.config.patience
+
+    # Keeping
+
+    def _save(self, *, best: bool = False, final: bool = False) -> None:
+        """Write a checkpoint (the main process does; all take part where weights are spread over processes)."""
+        model, optimizer = self._gathered_state()
+        if not self.processes.is_main:
+            return
+        progress = {
+            "step": self.step,
+            "total_steps": self.schedule.total_steps,
+            "best_score": self.best_score if math.isfinite(self.best_score) else None,
+            "best_step": self.best_step,
+            "waited": self.waited,
+            "finished": final,
+            "training": self.config.to_dict(),
+        }
+        checkpoint = Checkpoint(model=model, optimizer={} if best else optimizer, progress=progress)
+        self.checkpoints.save_best(checkpoint) if best else self.checkpoints.save(checkpoint)
+
+    def _gathered_state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Trained tensors and optimiser state by name, whole, on the CPU."""
+        weights = {n: p.detach().cpu() for n, p in self.unwrapped().named_parameters() if p.requires_grad}
+        return weights, optimizer_tensors(self.optimizer.optimizer, self.names)
+
+    def _start_afresh(self) -> None:
+        if self.processes.is_main:
+            self.checkpoints.clear()
+        self.processes.wait()
+
+    def _resume(self) -> None:
+        """Go on from the newest checkpoint; from the beginning when there is none yet."""
+        checkpoint = self.checkpoints.latest()
+        if checkpoint is None:
+            logger.warning("no checkpoint in %s yet; starting from the beginning", self.checkpoints.folder)
+            return
+        if checkpoint.progress["training"] != self.config.to_dict():
+            changed = [k for k, v in self.config.to_dict().items() if checkpoint.progress["training"].get(k) != v]
+            raise ConfigError(
+                f"the checkpoint in {self.checkpoints.folder} was written with other settings ({', '.join(changed)}); "
+                "put them back to resume, or train into another folder"
+            )
+        _load_weights(self.unwrapped(), checkpoint.model)
+        restore_optimizer(self.optimizer.optimizer, self.names, checkpoint.optimizer)
+        self.step = checkpoint.step
+        best_score = checkpoint.progress["best_score"]
+        self.best_score = -math.inf if best_score is None else best_score
+        self.best_step, self.waited = checkpoint.progress["best_step"], checkpoint.progress["waited"]
+        logger.info("resumed at step %d of %d", self.step, self.schedule.total_steps)
+
+    # Figures
+
+    def _log_step(self, task: float, norm: float, more: Mapping[str, float]) -> None:
+        rates = {f"rate/{group['name']}": group["lr"] for group in self.optimizer.param_groups}
+        self._log({"loss/task": task, "loss/highest": self.highest_loss, "gradient_norm": norm, **rates, **more})
+        self.highest_loss = -math.inf
+
+    def _log(self, figures: Mapping[str, float]) -> None:
+        for monitor in self.monitors:
+            monitor.log(self.step, figures)
+
+
+def _load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put a checkpoint's tensors into the model; raises `StorageError` when one has no place or another shape."""
+    parameters = dict(model.named_parameters())
+    for name, tensor in weights.items():
+        if name not in parameters or parameters[name].shape != tensor.shape:
+            raise StorageError(f"the checkpoint's tensor {name!r} does not fit this model; was its config changed?")
+        with torch.no_grad():
+            parameters[name].copy_(tensor)
+
+
+def _mixed(seed: int, step: int, process: int) -> int:
+    """One number from three, different for each of them."""
+    return int(np.random.SeedSequence((seed, step, process)).generate_state(1, np.uint64)[0] >> np.uint64(1))

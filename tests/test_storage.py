@@ -1,5 +1,6 @@
 """Folders that are whole or absent: replacing, damage, crashes, a full disk, and pickles."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -8,12 +9,14 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interconnected_ai import storage
 from interconnected_ai.errors import (
     FormatVersionError,
     IntegrityError,
@@ -380,3 +383,67 @@ def test_an_atomic_file_that_cannot_be_written_is_a_storage_error(tmp_path: Path
         scratch.write_text("x")
     with pytest.raises(StorageError, match="could not write"), atomic_file(tmp_path) as scratch:
         scratch.write_text("x")
+
+
+# Checking again
+
+
+@pytest.fixture
+def no_doubt(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Times are past doubt at once; the names of the files that are read for their checksum."""
+    read: list[str] = []
+    digest = hashlib.file_digest
+
+    def noted(file: Any, name: str) -> Any:
+        read.append(Path(file.name).name)
+        return digest(file, name)
+
+    monkeypatch.setattr(storage, "_SETTLED_NS", -1)
+    monkeypatch.setattr(hashlib, "file_digest", noted)
+    return read
+
+
+def test_a_folder_that_was_found_whole_is_not_read_again(tmp_path: Path, no_doubt: list[str]) -> None:
+    with atomic_folder(tmp_path / "model", kind=KIND) as scratch:
+        (scratch / "a.txt").write_text("one")
+    no_doubt.clear()
+    for _ in range(3):
+        check_folder(tmp_path / "model", kind=KIND)
+    assert no_doubt == ["a.txt"]
+    (tmp_path / "model" / "a.txt").write_text("two")
+    with pytest.raises(IntegrityError, match="altered"):
+        check_folder(tmp_path / "model", kind=KIND)
+    (tmp_path / "model" / "a.txt").write_text("one")
+    check_folder(tmp_path / "model", kind=KIND)
+    assert no_doubt == ["a.txt"] * 3
+
+
+def test_a_file_that_was_written_just_now_is_read_every_time(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "model", kind=KIND) as scratch:
+        (scratch / "a.txt").write_text("one")
+    check_folder(tmp_path / "model", kind=KIND)
+    status = (tmp_path / "model" / "a.txt").stat()
+    (tmp_path / "model" / "a.txt").write_text("two")
+    os.utime(tmp_path / "model" / "a.txt", ns=(status.st_atime_ns, status.st_mtime_ns))  # the same time of writing
+    with pytest.raises(IntegrityError, match="altered"):
+        check_folder(tmp_path / "model", kind=KIND)
+
+
+@pytest.mark.parametrize("place", [0, 70, 99, 100, 255])
+def test_a_large_file_is_checked_in_parts_and_no_byte_of_it_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    monkeypatch.setattr(storage, "_PART_BYTES", 100)
+    monkeypatch.setattr(storage, "_READ_BYTES", 50)
+    with atomic_folder(tmp_path / "model", kind=KIND) as scratch:
+        (scratch / "large").write_bytes(bytes(range(256)))
+    manifest = json.loads((tmp_path / "model" / MANIFEST).read_text())
+    said = manifest["files"]["large"]
+    assert said["sha256"] == hashlib.sha256(bytes(range(256))).hexdigest()
+    assert [hashlib.sha256(bytes(range(256))[i : i + 100]).hexdigest() for i in (0, 100, 200)] == said["sha256_parts"]
+    check_folder(tmp_path / "model", kind=KIND)
+    altered = bytearray(range(256))
+    altered[place] ^= 1
+    (tmp_path / "model" / "large").write_bytes(altered)
+    with pytest.raises(IntegrityError, match="altered"):
+        check_folder(tmp_path / "model", kind=KIND)

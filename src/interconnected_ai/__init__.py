@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from interconnected_ai import surgery
     from interconnected_ai.branches import DenseSystem, InterconnectedAISystem, Prediction, inference
     from interconnected_ai.config import (
         BranchSpec,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     )
     from interconnected_ai.errors import InterconnectedAIError
     from interconnected_ai.experts import Expert, ExpertModel
+    from interconnected_ai.memory import ThreeLevelMemory
     from interconnected_ai.nn import LoRA, LoRALinear, MoELayer, TokenRouter
     from interconnected_ai.planner import Plan, PlanRequest, plan
     from interconnected_ai.training import evaluate, fit, train_epoch
@@ -38,6 +40,7 @@ _ROOMS = {
     "InterconnectedAIError": "errors",
     "Expert": "experts",
     "ExpertModel": "experts",
+    "ThreeLevelMemory": "memory",
     "LoRA": "nn",
     "LoRALinear": "nn",
     "MoELayer": "nn",
@@ -67,6 +70,7 @@ __all__ = [
     "Prediction",
     "RunConfig",
     "SystemConfig",
+    "ThreeLevelMemory",
     "TokenRouter",
     "TrainingConfig",
     "__version__",
@@ -74,12 +78,15 @@ __all__ = [
     "fit",
     "inference",
     "plan",
+    "surgery",
     "train_epoch",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the room that holds `name` the first time somebody asks for it."""
+    """Import the room that holds `name` the first time somebody asks for it; `surgery` is a room itself."""
+    if name == "surgery":
+        return import_module(f"{__name__}.surgery")
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)

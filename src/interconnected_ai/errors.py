@@ -10,6 +10,7 @@ InterconnectedAIError
 ├── EngineError          an engine that cannot run this model or this request
 ├── StorageError         a folder that cannot be written or read
 │   ├── NotAModelError       no model of ours stands there
+│   ├── NotAMemoryError      no memory of ours stands there
 │   ├── IntegrityError       bytes or shapes are not the ones that were saved
 │   ├── FormatVersionError   written by a newer version of this package
 │   └── UnsafeFileError      a pickle: loading it could run any code
@@ -69,6 +70,10 @@ class StorageError(InterconnectedAIError):
 
 class NotAModelError(StorageError):
     """No model of ours stands at this path."""
+
+
+class NotAMemoryError(StorageError):
+    """No memory of ours stands at this path: another file, another program's database, or a damaged one."""
 
 
 class IntegrityError(StorageError):

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from interconnected_ai.config import GenerationConfig
+if TYPE_CHECKING:
+    from interconnected_ai.config import GenerationConfig  # pydantic is 15 MB that a memory does not need
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,35 @@ class Generate(Protocol):
     def __call__(
         self,
         prompts: Sequence[Sequence[int]],
-        config: GenerationConfig,
+        config: "GenerationConfig",
         *,
         seed: int | None = None,
         on_step: Callable[[TokenStep], None] | None = None,
     ) -> list[Generation]:
         """One `Generation` for each prompt, in order."""
+
+
+CountTokens = Callable[[str], int]
+"""Text → number of tokens, as the model that will read it counts them."""
+
+
+class Encode(Protocol):
+    """Texts → an array (num_texts, dimension) of floats, one row a text, in order.
+
+    A model that treats questions and passages differently may also have a method `encode_query` of the same form. An
+    attribute `model_id` names the model, so that vectors of two models are never mixed.
+    """
+
+    def __call__(self, texts: Sequence[str], /) -> Any:
+        """The vectors of the texts."""
+
+
+class Summarize(Protocol):
+    """A text → its summary in the same language, of at most `max_tokens` tokens."""
+
+    def __call__(self, text: str, /, *, max_tokens: int) -> str:
+        """The summary."""
+
+
+Extract = Callable[[str], Sequence[Any]]
+"""One message → its facts, each a mapping or record with `subject`, `relation` and `value`."""

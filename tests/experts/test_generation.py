@@ -14,9 +14,10 @@ from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from interconnected_ai import ExpertModel, GenerationConfig
-from interconnected_ai.errors import ConfigError, EngineError, PromptError
+from interconnected_ai.errors import ConfigError, EngineError, PromptError, UnknownNameError
 from interconnected_ai.experts import TorchEngine, generate
-from interconnected_ai.experts.torch_decoder import TorchDecoder
+from interconnected_ai.experts.torch_decoder import DecoderParts, TorchDecoder
+from interconnected_ai.experts.torch_products import LAYOUTS, can_pack
 from interconnected_ai.types import TokenStep
 
 few = settings(deadline=None, max_examples=15, derandomize=True)
@@ -52,6 +53,10 @@ class Recomputing:
 
 def recomputing(model: ExpertModel) -> Recomputing:
     return Recomputing(model, model.config.vocab_size, model.config.max_seq_len)
+
+
+def fast(model: ExpertModel, layout: str = "plain") -> TorchDecoder:
+    return TorchDecoder(DecoderParts.of(model, LAYOUTS[layout]()))
 
 
 def gpt2(seed: int = 0) -> GPT2LMHeadModel:
@@ -99,20 +104,23 @@ def test_beams_are_transformers(num_beams: int, length_penalty: float, end_id: i
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("prompts", [PROMPTS[:1], PROMPTS, [PROMPTS[1]] * 3], ids=["one", "several", "alike"])
-def test_the_engine_gives_forwards_logits_token_by_token(norm: str, prompts: list[list[int]]) -> None:
+def test_the_engine_gives_forwards_logits_token_by_token(norm: str, layout: str, prompts: list[list[int]]) -> None:
+    if layout == "packed" and not can_pack(torch.zeros(1)):
+        pytest.skip("oneDNN's operators are not there")
     model = made(norm=norm)
-    fast, slow = TorchDecoder(model), recomputing(model)
-    logits, wanted = fast.start(prompts, 30), slow.start(prompts, 30)
+    ours, slow = fast(model, layout), recomputing(model)
+    logits, wanted = ours.start(prompts, 30), slow.start(prompts, 30)
     for number in range(15):
         torch.testing.assert_close(logits, wanted, atol=1e-5, rtol=1e-5)
         if number in (4, 9):
             rows = [len(logits) - 1, 0, len(logits) - 1][: max(1, 3 - number // 4)]
-            fast.select(rows)
+            ours.select(rows)
             slow.select(rows)
             wanted = wanted[rows]
         token_ids = wanted.argmax(dim=-1)
-        logits, wanted = fast.step(token_ids), slow.step(token_ids)
+        logits, wanted = ours.step(token_ids), slow.step(token_ids)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +129,7 @@ def test_the_engine_gives_forwards_logits_token_by_token(norm: str, prompts: lis
 def test_the_engine_answers_as_the_slow_way_does(changes: dict[str, Any]) -> None:
     model = made()
     config = GenerationConfig(max_new_tokens=12, **changes)
-    assert answers(TorchDecoder(model), PROMPTS, config) == answers(recomputing(model), PROMPTS, config)
+    assert answers(fast(model), PROMPTS, config) == answers(recomputing(model), PROMPTS, config)
 
 
 @few
@@ -133,6 +141,28 @@ def test_what_a_prompt_is_answered_does_not_depend_on_its_neighbours(lengths: li
     for prompt, answer in zip(prompts, together, strict=True):
         if prompts.count(prompt) == 1:
             assert answers(recomputing(made()), [prompt], config, seed=seed, end_id=3) == [answer]
+
+
+@pytest.mark.parametrize("layout", ["auto", "plain"])
+def test_an_engine_follows_a_model_that_learns(layout: Any) -> None:
+    model = made()
+    engine = TorchEngine(model, layout=layout)
+    first = engine(PROMPTS, GREEDY)
+    assert engine(PROMPTS, GREEDY) == first
+    with torch.no_grad():
+        model.head.weight.mul_(-1.0)
+    changed = engine(PROMPTS, GREEDY)
+    assert changed != first
+    assert changed == TorchEngine(model, layout="plain")(PROMPTS, GREEDY)
+
+
+def test_half_precision_generates_too() -> None:
+    found = TorchEngine(made().to(torch.bfloat16))(PROMPTS, GREEDY)
+    assert [len(answer.token_ids) for answer in found] == [12] * 4
+    with pytest.raises(EngineError, match="needs float32 weights"):
+        TorchEngine(made().half(), layout="packed")
+    with pytest.raises(UnknownNameError, match="nearest first: 'packed'"):
+        TorchEngine(made(), layout="pack")  # type: ignore[arg-type]
 
 
 # Endings
@@ -169,7 +199,7 @@ def test_every_token_is_told_as_it_comes() -> None:
 
 def test_log_probabilities_are_the_models_own() -> None:
     model, config = made(), GenerationConfig(max_new_tokens=4, temperature=0.5, top_k=5, logprobs=3)
-    (answer,) = generate(TorchDecoder(model), [PROMPTS[0]], config, seed=1)
+    (answer,) = generate(fast(model), [PROMPTS[0]], config, seed=1)
     row = torch.tensor([[*PROMPTS[0], *answer.token_ids]])
     with torch.no_grad():
         shares = model(row).log_softmax(dim=-1)[0, len(PROMPTS[0]) - 1 :]
@@ -179,7 +209,7 @@ def test_log_probabilities_are_the_models_own() -> None:
         best = wanted.topk(3)
         assert [token for token, _ in step.top] == best.indices.tolist()
         assert [share for _, share in step.top] == pytest.approx(best.values.tolist(), abs=1e-4)
-    beam = generate(TorchDecoder(model), [PROMPTS[0]], GREEDY.with_changes(num_beams=2, logprobs=0))[0]
+    beam = generate(fast(model), [PROMPTS[0]], GREEDY.with_changes(num_beams=2, logprobs=0))[0]
     assert [step.token_id for step in beam.steps] == list(beam.token_ids)
     assert all(step.logprob is not None and step.logprob < 0 for step in beam.steps)
 
@@ -248,7 +278,7 @@ def test_beyond_the_window_is_an_error_that_says_what_fits() -> None:
 def test_a_sliding_window_forgets_the_oldest_half_and_goes_on() -> None:
     model = made(max_seq_len=12)
     config = GenerationConfig(temperature=0.0, max_new_tokens=40, window="slide")
-    (found,) = answers(TorchDecoder(model), [PROMPTS[0]], config)
+    (found,) = answers(fast(model), [PROMPTS[0]], config)
     read, wanted = list(PROMPTS[0]), []
     with torch.no_grad():
         for _ in range(40):
@@ -264,8 +294,8 @@ def test_rows_slide_each_in_its_own_time(changes: dict[str, Any]) -> None:
     model = made(max_seq_len=12)
     config = GenerationConfig(max_new_tokens=30, window="slide", **changes)
     prompts = [ids(1, n, seed=n)[0].tolist() for n in (2, 30, 9)]
-    together = answers(TorchDecoder(model), prompts, config, seed=5)
-    assert together == [answers(TorchDecoder(model), [prompt], config, seed=5)[0] for prompt in prompts]
+    together = answers(fast(model), prompts, config, seed=5)
+    assert together == [answers(fast(model), [prompt], config, seed=5)[0] for prompt in prompts]
 
 
 def test_a_window_of_one_token_slides_too() -> None:

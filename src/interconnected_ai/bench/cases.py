@@ -88,11 +88,11 @@ def _measure(case: Case, repeats: int, sender: Any) -> None:
     place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tiny = Case("", {"d_ff": 16, "encoder_lora_rank": 1}, batch=2, tokens=4, cached=False, precision=case.precision)
     _step_of(tiny, place)()
-    base = _resident_bytes(place)
-    _forget_peak(place)
+    base = resident_bytes(place)
+    forget_peak(place)
     step = _step_of(case, place)
     timing = take_turns({"step": step}, repeats, warmup=2)["step"]
-    sender.send({"seconds": timing.median, "bytes": float(_peak_bytes(place) - base)})
+    sender.send({"seconds": timing.median, "bytes": float(peak_bytes(place) - base)})
 
 
 def _step_of(case: Case, place: torch.device) -> Callable[[], None]:
@@ -135,22 +135,23 @@ def _step_of(case: Case, place: torch.device) -> Callable[[], None]:
     return with_plain_attention
 
 
-def _resident_bytes(place: torch.device) -> int:
+def resident_bytes(place: torch.device) -> int:
     """What the process holds now."""
     if place.type == "cuda":
         return int(torch.cuda.memory_allocated(place))
-    return _status("VmRSS") or _peak_bytes(place)
+    return _status("VmRSS") or peak_bytes(place)
 
 
-def _peak_bytes(place: torch.device) -> int:
-    """The most it held since `_forget_peak`."""
+def peak_bytes(place: torch.device) -> int:
+    """The most it held since `forget_peak`."""
     if place.type == "cuda":
         return int(torch.cuda.max_memory_allocated(place))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return _status("VmHWM") or (peak if sys.platform == "darwin" else peak * 1024)
 
 
-def _forget_peak(place: torch.device) -> None:
+def forget_peak(place: torch.device) -> None:
+    """Begin to look for the most anew."""
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     elif Path("/proc/self/clear_refs").exists():

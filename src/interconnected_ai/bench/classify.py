@@ -3,7 +3,7 @@
 import csv
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,15 @@ from interconnected_ai.training import Rows, Splits, auroc, calibrate, evaluate,
 
 BANKING, CLINC = "banking77", "clinc150"
 MAX_SEQ_LEN = 64
-WHOLE = "encoder LoRA + MoE + adapters"
+WHOLE = "whole"
+
+# part → what its line is called, and what it changes in the whole system
+PARTS: dict[str, tuple[str, dict[str, Any]]] = {
+    WHOLE: ("encoder LoRA + MoE + adapters", {}),
+    "no-moe": ("encoder LoRA + adapters, no MoE", {"num_moe_layers": 0}),
+    "no-lora": ("MoE + adapters on the frozen encoder", {"encoder_lora_rank": 0}),
+    "heads": ("adapters and heads on the frozen encoder", {"encoder_lora_rank": 0, "num_moe_layers": 0}),
+}
 
 # Chosen on rows held out of BANKING77's training set and on CLINC150's validation set, see docs/log.md.
 FULL: dict[str, Any] = {"d_ff": 384, "max_seq_len": MAX_SEQ_LEN, "encoder_lora_rank": 16}
@@ -36,42 +44,38 @@ TRAINING: dict[str, Any] = {
 
 
 def bench_classify(
-    folder: Path, *, epochs: int = 8, parts: bool = True, say: Callable[[str], None] = print
+    folder: Path, *, epochs: int = 8, parts: Sequence[str] = tuple(PARTS), say: Callable[[str], None] = print
 ) -> dict[str, Any]:
-    """All training rows, a fixed number of epochs; the test rows are read when all training is over.
+    """All training rows, a fixed number of epochs; a system's test rows are read when its training is over.
 
-    Out-of-scope texts: CLINC150's validation ones fit the threshold, its test ones measure it. Keys are those of
-    `iai bench classify --json`. Raises `DataError` when the data sets are not in `folder`.
+    parts: which of `PARTS` to train; figures of the whole system are there only with the whole. Out-of-scope texts:
+    CLINC150's validation ones fit the threshold, its test ones measure it. Keys are those of `iai bench classify --json`.
+    Raises `DataError` when the data sets are not in `folder`.
     """
     splits, strange = load_intents(folder)
-    methods = {}
     say("TF-IDF with a linear SVM, and logistic regression on the frozen encoder …")
-    methods["TF-IDF + linear SVM"] = {n: tfidf_svm(splits, n).accuracy for n in (BANKING, CLINC)}
-    methods["frozen encoder + logistic regression"] = {
-        n: frozen_logistic_regression(splits, n, max_seq_len=MAX_SEQ_LEN).accuracy for n in (BANKING, CLINC)
+    methods = {
+        "TF-IDF + linear SVM": {n: tfidf_svm(splits, n).accuracy for n in (BANKING, CLINC)},
+        "frozen encoder + logistic regression": {
+            n: frozen_logistic_regression(splits, n, max_seq_len=MAX_SEQ_LEN).accuracy for n in (BANKING, CLINC)
+        },
     }
-    variants: dict[str, dict[str, Any]] = {WHOLE: {}}
-    if parts:
-        variants |= {
-            "encoder LoRA + adapters, no MoE": {"num_moe_layers": 0},
-            "MoE + adapters on the frozen encoder": {"encoder_lora_rank": 0},
-            "adapters and heads on the frozen encoder": {"encoder_lora_rank": 0, "num_moe_layers": 0},
-        }
-    systems = {}
-    for name, changes in variants.items():
+    figures: dict[str, float] = {}
+    for part in parts:
+        name, changes = PARTS[part]
         say(f"Training: {name} …")
-        frozen = changes.get("encoder_lora_rank") == 0
-        systems[name] = train_variant(splits, changes, epochs=2 * epochs if frozen else epochs)
-        metrics = evaluate(systems[name], splits.test)
+        system = train_variant(splits, changes, epochs=2 * epochs if "encoder_lora_rank" in changes else epochs)
+        metrics = evaluate(system, splits.test)
         methods[name] = {n: metrics[n].accuracy for n in (BANKING, CLINC)}
         say("  " + ", ".join(f"{n} {accuracy:.2%}" for n, accuracy in methods[name].items()))
+        if part == WHOLE:
+            figures = {f"{n}_accuracy": accuracy for n, accuracy in methods[name].items()}
+            figures |= _out_of_scope(system, splits.test, strange)
     return {
         "machine": machine(),
         "epochs": epochs,
         "methods": [{"method": name, **scores} for name, scores in methods.items()],
-        "banking77_accuracy": methods[WHOLE][BANKING],
-        "clinc150_accuracy": methods[WHOLE][CLINC],
-        **_out_of_scope(systems[WHOLE], splits.test, strange),
+        **figures,
     }
 
 

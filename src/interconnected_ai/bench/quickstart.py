@@ -90,7 +90,7 @@ def quickstart_config(folder: Path, *, epochs: int = 4, seed: int = 0) -> RunCon
     return RunConfig.from_mapping(
         {
             "output": str(folder),
-            "system": {"d_ff": 192, "max_seq_len": MAX_SEQ_LEN},
+            "system": {"d_ff": 128, "max_seq_len": MAX_SEQ_LEN},
             "data": {"branches": data},
             "training": {
                 "epochs": epochs, "lr_moe": 1e-3, "lr_head": 3e-3, "head_start_epochs": 20, "patience": None,

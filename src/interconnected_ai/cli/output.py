@@ -56,6 +56,12 @@ def with_output(function: F) -> F:
     )(function)
 
 
+def print_measured(output: Output, found: Mapping[str, Any], lines: Iterable[tuple[str, str]]) -> None:
+    """A measurement: a table of what stands at these keys, each with its words, and all of it as the result."""
+    output.table("Measured", ["what", "value"], [(what, found[key]) for what, key in lines])
+    output.result(found)
+
+
 def percent(share: float) -> str:
     """0.9312 → 93.12"""
     return f"{100 * share:.2f}"
@@ -65,7 +71,7 @@ def _quieten() -> None:
     """Our own log lines on stderr; no progress bars of libraries."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("interconnected_ai").setLevel(logging.INFO)
-    for noisy in ("httpx", "transformers", "huggingface_hub", "accelerate"):
+    for noisy in ("bm25s", "httpx", "transformers", "huggingface_hub", "accelerate"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
 

@@ -5,11 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import IntegrityError, TokenizerError
 from interconnected_ai.experts.model import ExpertModel
+from interconnected_ai.experts.quantization import (
+    QuantizedMatrix,
+    dequantized_tensors,
+    packed_tensors,
+    quantize_model,
+    unpacked_matrices,
+)
 from interconnected_ai.hub import local_folder
+from interconnected_ai.nn import sinusoidal_positions
 from interconnected_ai.storage import (
     atomic_folder,
     check_folder,
@@ -23,6 +34,8 @@ from interconnected_ai.text import Tokenizer
 
 KIND = "interconnected_ai expert"
 TOKENIZER = "tokenizer.json"
+FLOAT = "float32"
+_POSITIONS = "positions.pe"
 
 
 @dataclass(frozen=True)
@@ -39,9 +52,17 @@ class ExpertCard:
 
 
 def save_expert(
-    model: ExpertModel, folder: str | Path, tokenizer: Tokenizer | None = None, card: ExpertCard | None = None
+    model: ExpertModel,
+    folder: str | Path,
+    tokenizer: Tokenizer | None = None,
+    card: ExpertCard | None = None,
+    *,
+    precision: str = "float32",
 ) -> None:
-    """Write the expert; `folder` is replaced whole or not at all. Raises `TokenizerError` for another model's tokenizer."""
+    """Write the expert; `folder` is replaced whole or not at all. Raises `TokenizerError` for another model's tokenizer.
+
+    precision: of the matrices, "float32", "int8" or "int4" (`quantize_model`); what is loaded is float32 again, rounded.
+    """
     card = card or ExpertCard(name=Path(folder).name)
     if tokenizer is not None:
         require_same_tokenizer(card, tokenizer, model.config)
@@ -53,8 +74,10 @@ def save_expert(
             "tokenizer_sha256": card.tokenizer_sha256,
             "training": card.training,
         }
+        if precision != FLOAT:
+            content["precision"] = precision
         write_json(scratch / "config.json", content)
-        save_tensors(scratch / "model.safetensors", _kept_tensors(model))
+        save_tensors(scratch / "model.safetensors", _kept_tensors(model, precision))
         if tokenizer is not None:
             tokenizer.save(scratch / TOKENIZER)
         (scratch / "README.md").write_text(_card_text(model, card), encoding="utf-8")
@@ -76,7 +99,7 @@ def load_card(folder_or_hub_id: str | Path) -> ExpertCard:
 def load_tokenizer(folder_or_hub_id: str | Path) -> Tokenizer:
     """The tokenizer in an expert's folder; raises `TokenizerError` when there is none, or it is not the model's own."""
     folder = checked_folder(folder_or_hub_id)
-    return _read_tokenizer(folder, _read_card(folder), _read_config(folder))
+    return _read_tokenizer(folder, _read_card(folder), read_config(folder))
 
 
 def load_expert(folder_or_hub_id: str | Path) -> tuple[ExpertModel, Tokenizer, ExpertCard]:
@@ -86,7 +109,20 @@ def load_expert(folder_or_hub_id: str | Path) -> tuple[ExpertModel, Tokenizer, E
     return model, _read_tokenizer(folder, card, model.config), card
 
 
-def _read_config(folder: Path) -> ExpertConfig:
+def load_quantized(folder: Path) -> dict[str, QuantizedMatrix]:
+    """The packed matrices of a checked folder, by the names of their weights; none for an expert in float32."""
+    if read_precision(folder) == FLOAT:
+        return {}
+    return unpacked_matrices(load_tensors(folder / "model.safetensors"))
+
+
+def read_precision(folder: Path) -> str:
+    """The precision of a checked folder's matrices: "float32", "int8" or "int4"."""
+    return str(read_json(folder / "config.json").get("precision", FLOAT))
+
+
+def read_config(folder: Path) -> ExpertConfig:
+    """The shape that a checked folder names."""
     path = folder / "config.json"
     return ExpertConfig.from_mapping(read_json(path).get("model", {}), source=str(path))
 
@@ -105,9 +141,11 @@ def _read_tokenizer(folder: Path, card: ExpertCard, config: ExpertConfig) -> Tok
 
 
 def _read_model(folder: Path) -> ExpertModel:
-    config = _read_config(folder)
+    config = read_config(folder)
     tensors = load_tensors(folder / "model.safetensors")
-    with torch.device("meta"):
+    if read_precision(folder) != FLOAT:
+        tensors = dequantized_tensors(tensors) | {_POSITIONS: sinusoidal_positions(config.max_seq_len, config.d_model)}
+    with torch.device("meta"), _Uninitialised():
         model = ExpertModel.from_config(config)
     if config.tie_weights and "embedding.weight" in tensors:
         tensors["head.weight"] = tensors["embedding.weight"]
@@ -116,6 +154,22 @@ def _read_model(folder: Path) -> ExpertModel:
     if config.tie_weights:
         model.head.weight = model.embedding.weight
     return model.requires_grad_(True).eval()
+
+
+class _Uninitialised(TorchFunctionMode):
+    """No initial weights for a model whose weights are read from a file; on the meta device they would take a second."""
+
+    _SKIPPED = frozenset(
+        {init.normal_, init.uniform_, init.kaiming_uniform_, init.constant_}
+        | {Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_, Tensor.mul_}
+    )
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if function in self._SKIPPED:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return function(*args, **(kwargs or {}))
 
 
 def _require_shapes(folder: Path, model: ExpertModel, tensors: dict[str, torch.Tensor]) -> None:
@@ -150,9 +204,14 @@ def checked_folder(folder_or_hub_id: str | Path) -> Path:
     return folder
 
 
-def _kept_tensors(model: ExpertModel) -> dict[str, torch.Tensor]:
-    """All tensors, a tied head once."""
-    return {n: t for n, t in model.state_dict().items() if not (model.config.tie_weights and n == "head.weight")}
+def _kept_tensors(model: ExpertModel, precision: str) -> dict[str, torch.Tensor]:
+    """All tensors, a tied head once; quantised matrices packed, and then without the table of positions, which is computed."""
+    tensors = {n: t for n, t in model.state_dict().items() if not (model.config.tie_weights and n == "head.weight")}
+    if precision == FLOAT:
+        return tensors
+    matrices = quantize_model(model, precision)
+    others = {name: tensor for name, tensor in tensors.items() if name not in matrices and name != _POSITIONS}
+    return others | packed_tensors(matrices)
 
 
 def _shown(shape: torch.Size | None) -> str:

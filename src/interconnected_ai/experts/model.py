@@ -153,7 +153,7 @@ class ExpertModel(nn.Module):
             {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, **settings},
             source="generate",
         )
-        answers = TorchEngine(self, end_id=end_id)(prompts, config, seed=fresh_seed(generator))
+        answers = TorchEngine(self, end_id=end_id, layout="plain")(prompts, config, seed=fresh_seed(generator))
         whole = [[*prompt, *answer.token_ids] for prompt, answer in zip(prompts, answers, strict=True)]
         if not isinstance(input_ids, Tensor):
             return whole
@@ -175,7 +175,9 @@ class ExpertModel(nn.Module):
         from interconnected_ai.experts.torch_engine import TorchEngine
 
         config = GenerationConfig.from_mapping(settings, source="stream")
-        yield from TorchEngine(self, end_id=end_id).steps(_as_lists(input_ids), config, seed=fresh_seed(generator))
+        yield from TorchEngine(self, end_id=end_id, layout="plain").steps(
+            _as_lists(input_ids), config, seed=fresh_seed(generator)
+        )
 
     # Computing
 

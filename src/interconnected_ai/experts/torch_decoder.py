@@ -1,12 +1,12 @@
-"""An `ExpertModel` as a `Decoder`: `forward` reads the prompts, a step of its own adds one token to every row.
+"""An `ExpertModel` as a `Decoder`, with next to nothing between two matrix products.
 
-A step at batch 1 is bound by reading the weights, so what stands between two products must be next to nothing: few kernels,
-no modules, no masks where rows are of one length.
+A step at batch 1 is bound by reading the weights once. So there are no modules here, few kernels, and no mask where rows are
+of one length; `torch_products` says how the weights stand in memory.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,23 +14,76 @@ from torch.nn import functional as F
 
 from interconnected_ai.experts.model import ExpertModel
 from interconnected_ai.experts.prompts import require_known
-from interconnected_ai.nn import MultiHeadAttention, TransformerBlock
+from interconnected_ai.experts.torch_products import AddingMap, Layout, Map
+from interconnected_ai.nn import KVCache, TransformerBlock
 
-Map = Callable[[Tensor], Tensor]
-Attend = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], Tensor]
-Step = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], Tensor]
+
+@dataclass(frozen=True)
+class DecoderParts:
+    """A model taken apart into maps of (rows, d_model), in the order in which a token passes them."""
+
+    model: ExpertModel
+    blocks: tuple["_Block", ...]
+    norm: Map
+    head: Map
+    min_rows: int
+
+    @classmethod
+    def of(cls, model: ExpertModel, layout: Layout) -> "DecoderParts":
+        """The maps of a model, its weights laid out; a layout that copies does not follow later changes of the model."""
+        blocks = tuple(_Block.of(block, layout) for block in model.blocks)  # type: ignore[arg-type]
+        return cls(model, blocks, _norm_of(model.norm), layout.linear(model.head), layout.min_rows)
+
+
+@dataclass(frozen=True)
+class _Block:
+    qkv: Map
+    out: AddingMap
+    w_in: Map
+    w_out: AddingMap
+    norm_1: Map
+    norm_2: Map
+    n_heads: int
+    norms_first: bool
+
+    @classmethod
+    def of(cls, block: TransformerBlock, layout: Layout) -> "_Block":
+        attention, feed_forward = block.attention, block.feed_forward
+        return cls(
+            layout.linear(attention.qkv),
+            layout.adding(attention.out),
+            layout.gelu(feed_forward.w_in),
+            layout.adding(feed_forward.w_out),
+            _norm_of(block.norm_1),
+            _norm_of(block.norm_2),
+            attention.n_heads,
+            block.norm == "pre",
+        )
+
+    def attended(self, hidden: Tensor) -> Tensor:
+        """(rows, d_model) → (rows, 3 · d_model): queries, keys and values."""
+        return self.qkv(self.norm_1(hidden) if self.norms_first else hidden)
+
+    def finished(self, mixed: Tensor, hidden: Tensor) -> Tensor:
+        """What attention gave and what went into the block, both (rows, d_model) → what comes out of it."""
+        hidden = self.out(mixed, hidden)
+        if self.norms_first:
+            return self.w_out(self.w_in(self.norm_2(hidden)), hidden)
+        hidden = self.norm_1(hidden)
+        return self.norm_2(self.w_out(self.w_in(hidden), hidden))
 
 
 class TorchDecoder:
-    """Greedy or sampled, alone or in a batch, on any device: equal to `ExpertModel.forward` up to rounding (1e-5)."""
+    """Reads prompts and tokens on any device: equal to `ExpertModel.forward` in evaluation up to rounding (1e-5)."""
 
-    def __init__(self, model: ExpertModel) -> None:
-        self._model = model
-        self._table, self._scale = model.embedding.weight, math.sqrt(model.config.d_model)
-        self._steps = [_step_of(block) for block in model.blocks]  # type: ignore[arg-type]
-        self._norm, self._head = _norm_of(model.norm), _product_of(model.head)
-        self._cache = model.new_cache(0, 0)
+    def __init__(self, parts: DecoderParts) -> None:
+        self._parts, self._model = parts, parts.model
+        self._table, self._scale = parts.model.embedding.weight, math.sqrt(parts.model.config.d_model)
+        self._cache: KVCache
+        self._room: _Room
         self._mask: Tensor | None = None
+        self._origins: list[int] = []
+        self._shared_slots = 0
 
     @property
     def vocab_size(self) -> int:
@@ -47,30 +100,38 @@ class TorchDecoder:
         """Forget everything, read the prompts: (batch, vocab_size) logits of the token after each, in float32."""
         for prompt in prompts:
             require_known(prompt, self.vocab_size)
-        longest, device = max(len(prompt) for prompt in prompts), self._table.device
-        input_ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=device)
-        starts = torch.tensor([longest - len(prompt) for prompt in prompts], device=device)
-        padded = any(len(prompt) < longest for prompt in prompts)
-        self._cache = self._model.new_cache(len(prompts), capacity, starts=starts if padded else None)
-        self._mask = self._mask_of(starts, capacity) if padded else None
-        self._shared_slots, self._origins = longest, list(range(len(prompts)))
-        with _evaluating(self._model):
-            return self._model(input_ids, cache=self._cache, last_only=True)[:, 0].float()  # type: ignore[no-any-return]
+        batch, longest, device = len(prompts), max(len(prompt) for prompt in prompts), self._table.device
+        lacking = [longest - len(prompt) for prompt in prompts]
+        input_ids = torch.tensor([[0] * n + list(p) for n, p in zip(lacking, prompts, strict=True)], device=device)
+        starts = torch.tensor(lacking, device=device) if any(lacking) else None
+        self._cache = self._model.new_cache(batch, capacity, starts=starts)
+        self._mask = None if starts is None else _padding_mask(starts, capacity, self._table.dtype)
+        self._origins, self._shared_slots = list(range(batch)), longest
+        self._room = _Room(self._parts, batch)
+        visible = None if self._mask is None else _visible(self._mask[..., :longest])
+        hidden = self._embedded(input_ids, 0).view(batch * longest, -1)
+        for layer, block in enumerate(self._parts.blocks):
+            hidden = block.finished(self._attend(block.attended(hidden), layer, batch, visible), hidden)
+        self._cache.advance(longest)
+        last = hidden.view(batch, longest, -1)[:, -1]
+        return self._parts.head(self._parts.norm(last)).float()
 
     @torch.inference_mode()
     def step(self, token_ids: Tensor) -> Tensor:
         """Add one token to each row, (batch,): (batch, vocab_size) logits of the next one."""
-        cache, place = self._cache, self._cache.length
-        table = self._model.positions.pe
-        position = table[place] if cache.starts is None else table[place - cache.starts]
-        embedded = self._table[token_ids.to(self._table.device)]
-        hidden = torch.add(position, embedded, alpha=self._scale)  # (batch, d_model)
-        written, read = cache.tensor.select(4, place), cache.tensor.narrow(4, 0, place + 1)
+        cache, place, room, attention = self._cache, self._cache.length, self._room, F.scaled_dot_product_attention
+        room.hidden_rows.copy_(self._embedded(token_ids.to(self._table.device)[:, None], place)[:, 0])
+        hidden = room.hidden
+        slots = cache.tensor.select(4, place).unbind()  # a layer's (key or value, batch, head, width), to be written
+        kept = cache.tensor.narrow(4, 0, place + 1).flatten(0, 1).unbind()  # keys and values of each layer in turn
         mask = None if self._mask is None else self._mask[..., : place + 1]
-        for step, slot, (keys, values) in zip(self._steps, written, read, strict=True):
-            hidden = step(hidden, slot, keys, values, mask)
+        for block, slot, keys, values in zip(self._parts.blocks, slots, kept[::2], kept[1::2], strict=True):
+            qkv = block.attended(hidden)
+            slot.copy_(room.keys_and_values(qkv))
+            room.mixed_heads.copy_(attention(room.queries(qkv), keys, values, attn_mask=mask))
+            hidden = block.finished(room.mixed, hidden)
         cache.advance(1)
-        return self._head(self._norm(hidden)).float()
+        return self._parts.head(self._parts.norm(hidden))[: room.batch].float()
 
     @torch.inference_mode()
     def select(self, rows: Sequence[int]) -> None:
@@ -82,73 +143,68 @@ class TorchDecoder:
         self._cache.select(rows, since=self._shared_slots if origins == self._origins else 0)
         if self._mask is not None and origins != self._origins:
             self._mask = self._mask[torch.tensor(rows, device=self._mask.device)]
+        if len(rows) != self._room.batch:
+            self._room = _Room(self._parts, len(rows))
         self._origins = origins
 
-    def _mask_of(self, starts: Tensor, capacity: int) -> Tensor:
-        """(batch, 1, 1, capacity): -inf at a row's padding. Numbers, since a bool mask would be turned into them each step."""
-        padding = torch.arange(capacity, device=starts.device) < starts[:, None]
-        mask = torch.zeros(padding.shape, dtype=self._table.dtype, device=starts.device)
-        return mask.masked_fill_(padding, -math.inf)[:, None, None]
+    def _embedded(self, input_ids: Tensor, place: int) -> Tensor:
+        """(batch, seq) ids whose first stands in slot `place` → (batch, seq, d_model) with positions."""
+        seq, table, starts = input_ids.shape[1], self._model.positions.pe, self._cache.starts
+        if starts is None:
+            positions = table[place : place + seq]
+        else:
+            slots = torch.arange(place, place + seq, device=starts.device)
+            positions = table[(slots - starts[:, None]).clamp_(min=0)]
+        return torch.add(positions, F.embedding(input_ids, self._table), alpha=self._scale)
+
+    def _attend(self, qkv: Tensor, layer: int, batch: int, visible: Tensor | None) -> Tensor:
+        """Attention of whole prompts among themselves: (batch · seq, 3 · d_model) → (batch · seq, d_model)."""
+        rows, width = qkv.shape
+        q, k, v = qkv.view(batch, rows // batch, 3, self._model.config.n_heads, -1).permute(2, 0, 3, 1, 4)
+        k, v = self._cache.append(layer, k, v)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=visible, is_causal=visible is None)
+        return mixed.transpose(1, 2).reshape(rows, width // 3)
 
 
-class _evaluating:
-    """Dropout off while a model reads, whatever mode it is in."""
+class _Room:
+    """Tensors that every step writes anew, and views of them that need not be made at every step.
 
-    def __init__(self, model: nn.Module) -> None:
-        self._model, self._was_training = model, model.training
+    There are at least `min_rows` rows; those beyond the batch stay zero or hold what nobody reads.
+    """
 
-    def __enter__(self) -> None:
-        if self._was_training:
-            self._model.eval()
+    def __init__(self, parts: DecoderParts, batch: int) -> None:
+        shape, like = parts.model.config, parts.model.embedding.weight
+        width, head_width = shape.d_model, shape.head_width
+        self.batch = batch
+        self.hidden, self.mixed = like.new_zeros(2, max(batch, parts.min_rows), width).unbind()
+        self.hidden_rows = self.hidden[:batch]
+        self.mixed_heads = self.mixed[:batch].view(batch, shape.n_heads, 1, head_width)
+        self._queries = (batch, shape.n_heads, 1, head_width), (3 * width, head_width, head_width, 1)
+        self._kept = (2, batch, shape.n_heads, head_width), (width, 3 * width, head_width, 1), width
 
-    def __exit__(self, *_: Any) -> None:
-        if self._was_training:
-            self._model.train()
+    def queries(self, qkv: Tensor) -> Tensor:
+        """(rows, 3 · d_model) → (batch, head, 1, width) in one call."""
+        return qkv.as_strided(*self._queries)
 
-
-def _step_of(block: TransformerBlock) -> Step:
-    """One token a row through a block. The maps take (batch, d_model), the cache's slot to write, keys, values, mask."""
-    attend, feed = _attend_of(block.attention), _feed_of(block)
-    norm_1, norm_2 = _norm_of(block.norm_1), _norm_of(block.norm_2)
-
-    def post(hidden: Tensor, slot: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        hidden = norm_1(attend(hidden, slot, keys, values, mask).add_(hidden))
-        return norm_2(feed(hidden).add_(hidden))
-
-    def pre(hidden: Tensor, slot: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        hidden = attend(norm_1(hidden), slot, keys, values, mask).add_(hidden)
-        return feed(norm_2(hidden)).add_(hidden)
-
-    return post if block.norm == "post" else pre
+    def keys_and_values(self, qkv: Tensor) -> Tensor:
+        """(rows, 3 · d_model) → (key or value, batch, head, width) in one call."""
+        return qkv.as_strided(*self._kept)
 
 
-def _attend_of(attention: MultiHeadAttention) -> Attend:
-    qkv, out, heads = _product_of(attention.qkv), _product_of(attention.out), attention.n_heads
-
-    def attend(hidden: Tensor, slot: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        batch, d_model = hidden.shape
-        parts = qkv(hidden).view(batch, 3, heads, 1, d_model // heads)
-        slot.copy_(parts[:, 1:, :, 0].transpose(0, 1))  # (key or value, batch, head, width)
-        mixed = F.scaled_dot_product_attention(parts[:, 0], keys, values, attn_mask=mask)  # (batch, head, 1, width)
-        return out(mixed.reshape(batch, d_model))
-
-    return attend
+def _visible(mask: Tensor) -> Tensor:
+    """(batch, 1, seq, seq): a token sees the real tokens up to itself; padding sees itself, or its softmax would be empty."""
+    seq = mask.shape[-1]
+    causal = torch.ones(seq, seq, dtype=torch.bool, device=mask.device).tril()
+    return (causal & (mask == 0)) | torch.eye(seq, dtype=torch.bool, device=mask.device)
 
 
-def _feed_of(block: TransformerBlock) -> Map:
-    w_in, w_out, activation = (
-        _product_of(block.feed_forward.w_in),
-        _product_of(block.feed_forward.w_out),
-        block.feed_forward.activation,
-    )
-    return lambda hidden: w_out(activation(w_in(hidden)))
+def _padding_mask(starts: Tensor, capacity: int, dtype: torch.dtype) -> Tensor:
+    """(batch, 1, 1, capacity): -inf at a row's padding. Numbers, since a bool mask would be turned into them at each step."""
+    padding = torch.arange(capacity, device=starts.device) < starts[:, None]
+    mask = torch.zeros(padding.shape, dtype=dtype, device=starts.device)
+    return mask.masked_fill_(padding, -math.inf)[:, None, None]
 
 
 def _norm_of(norm: nn.LayerNorm) -> Map:
     shape, weight, bias, eps = list(norm.normalized_shape), norm.weight, norm.bias, norm.eps
     return lambda hidden: torch.layer_norm(hidden, shape, weight, bias, eps)
-
-
-def _product_of(linear: nn.Linear) -> Map:
-    weight, bias = linear.weight, linear.bias
-    return lambda hidden: F.linear(hidden, weight, bias)

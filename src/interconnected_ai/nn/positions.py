@@ -24,7 +24,9 @@ class PositionalEncoding(nn.Module):
 
     def __init__(self, d_model: int, max_seq_len: int) -> None:
         super().__init__()
-        self.register_buffer("pe", sinusoidal_positions(max_seq_len, d_model))
+        table = torch.empty(max_seq_len, d_model)
+        # On the meta device there is nothing to compute, and the first operation there imports for seconds.
+        self.register_buffer("pe", table if table.is_meta else sinusoidal_positions(max_seq_len, d_model))
 
     def forward(self, hidden: Tensor, start: int = 0, positions: Tensor | None = None) -> Tensor:
         """(batch, seq, d_model) → the same. start: position of the first token; positions: (batch, seq), if rows differ."""

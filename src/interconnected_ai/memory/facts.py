@@ -1,0 +1,144 @@
+"""The book of facts: what is stated is written down with its source, newer supersedes older, contradictions stay visible."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from interconnected_ai.errors import DataError
+from interconnected_ai.memory.fact_rules import Statement, opposite_of
+from interconnected_ai.memory.places import Kind, entry_of, number_of, place_of
+from interconnected_ai.memory.records import Fact
+from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.text import normalize, terms
+
+_COLUMNS = "f.number, s.user_name, s.name, f.subject, f.relation, f.value, f.kind, f.time, m.id, f.superseded_by, f.contradicts"
+_FROM = "FROM facts f JOIN sessions s ON s.number = f.session JOIN messages m ON m.number = f.source"
+
+
+def write_facts(store: Store, rows: Rows, session: int, found: Iterable[tuple[int, float, Statement]]) -> int:
+    """Write statements of messages, (message number, time, statement), oldest first; how many were new.
+
+    The same said again changes nothing. A single-valued relation with another value supersedes the older one; so does the
+    contrary of the same value ("no longer likes"), and both are linked by `contradicts`.
+    """
+    num_new = 0
+    for source, time, statement in found:
+        num_new += _write(store, rows, session, source, time, statement)
+    return num_new
+
+
+def read_facts(
+    rows: Rows, session: int, *, superseded: bool = False, numbers: Sequence[int] | None = None
+) -> list[Fact]:
+    """The facts of a session, oldest first; only those that still hold, unless `superseded`."""
+    where = "WHERE f.session = ?" + ("" if superseded else " AND f.superseded_by IS NULL")
+    values: list[Any] = [session]
+    if numbers is not None:
+        where += f" AND f.number IN ({', '.join('?' * len(numbers))})"
+        values += numbers
+    return [_fact(row) for row in rows.all(f"SELECT {_COLUMNS} {_FROM} {where} ORDER BY f.time, f.number", *values)]
+
+
+def remove_facts_of(store: Store, rows: Rows, session: int, sources: Sequence[int]) -> int:
+    """Remove the facts that came from these messages; what they had superseded holds again."""
+    gone = [
+        (number, num_words)
+        for source in sources
+        for number, num_words in rows.all("SELECT number, num_words FROM facts WHERE source = ?", source)
+    ]
+    for number, num_words in gone:
+        rows.run("UPDATE facts SET superseded_by = NULL WHERE session = ? AND superseded_by = ?", session, number)
+        rows.run("DELETE FROM facts WHERE number = ?", number)
+        store.remove_terms(rows, [entry_of(number_of(session, number), Kind.FACT, num_words)])
+    if gone:
+        _drop_links(rows, session, {number for number, _ in gone})
+    return len(gone)
+
+
+def statement_of(given: Any, subject: str) -> Statement:
+    """What an `extract` callable returned, as a statement; `DataError` when it is none."""
+    if isinstance(given, Statement):
+        return given
+    read = given.get if isinstance(given, dict) else lambda key, default=None: getattr(given, key, default)
+    relation, value = read("relation"), read("value")
+    if not (isinstance(relation, str) and relation.strip() and isinstance(value, str) and value.strip()):
+        raise DataError(
+            f"extract returned {given!r}; needed are mappings or records with relation and value, both text"
+        )
+    kind = read("kind") or "fact"
+    return Statement(read("subject") or subject, relation.strip(), value.strip(), str(kind), bool(read("is_single")))
+
+
+def sentence_of(fact: Fact) -> str:
+    """A fact in words, for the index and for people."""
+    if fact.kind == "instruction":
+        return fact.value
+    return f"{fact.subject} {fact.relation} {fact.value}"
+
+
+def _write(store: Store, rows: Rows, session: int, source: int, time: float, statement: Statement) -> int:
+    """Write one statement; 0 when it is known."""
+    about = rows.all(
+        "SELECT number, relation, value, time FROM facts WHERE session = ? AND subject = ? AND relation IN (?, ?) "
+        "AND superseded_by IS NULL",
+        session, statement.subject, statement.relation, opposite_of(statement.relation) or statement.relation,
+    )  # fmt: skip
+    value = normalize(statement.value)
+    if any(relation == statement.relation and normalize(old) == value for _, relation, old, _ in about):
+        return 0
+    against = [
+        (number, when)
+        for number, relation, old, when in about
+        if (statement.is_single and relation == statement.relation)
+        or (relation != statement.relation and _alike(old, value))
+    ]
+    older = [number for number, when in against if when <= time]
+    newer = [number for number, when in against if when > time]  # told late: it is the old that was told now
+    number = _insert(store, rows, session, source, time, statement, older, newer)
+    for old in older:
+        rows.run("UPDATE facts SET superseded_by = ? WHERE number = ?", number, old)
+    for successor in newer[-1:]:
+        found = rows.one("SELECT contradicts FROM facts WHERE number = ?", successor)
+        links = [*json.loads(found[0] if found else "[]"), number]
+        rows.run("UPDATE facts SET contradicts = ? WHERE number = ?", json.dumps(links), successor)
+    return 1
+
+
+def _insert(
+    store: Store,
+    rows: Rows,
+    session: int,
+    source: int,
+    time: float,
+    statement: Statement,
+    older: list[int],
+    newer: list[int],
+) -> int:
+    words = terms(f"{statement.subject} {statement.relation} {statement.value}")
+    inserted = rows.all(
+        "INSERT INTO facts (session, subject, relation, value, kind, time, source, num_words, superseded_by, contradicts) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+        session, statement.subject, statement.relation, statement.value, statement.kind, time, source, words.num_words,
+        newer[-1] if newer else None, json.dumps(older),
+    )  # fmt: skip
+    number = int(inserted[0][0])
+    store.add_terms(rows, [(entry_of(number_of(session, place_of(number)), Kind.FACT, words.num_words), words.terms)])
+    return number
+
+
+def _alike(old: str, value: str) -> bool:
+    """Whether two values are of one thing: the same words but for their endings."""
+    ours, theirs = set(terms(value).terms), set(terms(old).terms)
+    return bool(ours) and ours == theirs
+
+
+def _drop_links(rows: Rows, session: int, gone: set[int]) -> None:
+    for number, links in rows.all(
+        "SELECT number, contradicts FROM facts WHERE session = ? AND contradicts <> '[]'", session
+    ):
+        left = [link for link in json.loads(links) if link not in gone]
+        rows.run("UPDATE facts SET contradicts = ? WHERE number = ?", json.dumps(left), number)
+
+
+def _fact(row: tuple[Any, ...]) -> Fact:
+    return Fact(*(*row[:-1], tuple(json.loads(row[-1]))))

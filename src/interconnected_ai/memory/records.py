@@ -1,0 +1,247 @@
+"""What the memory hands out and is set up with: small frozen records."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from interconnected_ai.errors import ConfigError
+
+Level = Literal["current", "stale", "long"]
+LEVELS: tuple[Level, ...] = ("current", "stale", "long")
+DEFAULT_USER, DEFAULT_SESSION = "default", "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Capacities:
+    """Tokens of the log that each level of a session represents at most; the document's 750,000 together.
+
+    long_tokens is where the oldest summaries begin to be merged with each other, since nothing is ever thrown away.
+    """
+
+    current_tokens: int = 50_000
+    stale_tokens: int = 200_000
+    long_tokens: int = 500_000
+
+    def __post_init__(self) -> None:
+        _require_positive(self)
+
+    def __getitem__(self, level: Level) -> int:
+        return {"current": self.current_tokens, "stale": self.stale_tokens, "long": self.long_tokens}[level]
+
+
+@dataclass(frozen=True, slots=True)
+class Portions:
+    """How a context divides its budget; what one part leaves, the evidence takes.
+
+    num_last: messages at the end that come in full. longest_share: of the budget, what one of them may take before it is
+    cut with a mark. facts_tokens, timeline_tokens: at most; small budgets give these parts at most a tenth and a sixth.
+    """
+
+    num_last: int = 10
+    longest_share: float = 0.2
+    facts_tokens: int = 1_000
+    timeline_tokens: int = 2_000
+
+    def __post_init__(self) -> None:
+        if self.num_last < 0 or self.facts_tokens < 0 or self.timeline_tokens < 0:
+            raise ConfigError(f"{self}: portions are numbers from 0")
+        if not 0 < self.longest_share <= 1:
+            raise ConfigError(f"longest_share={self.longest_share}: a share of the budget lies above 0 and up to 1")
+
+
+EVIDENCE_ONLY = Portions(num_last=0, facts_tokens=0, timeline_tokens=0)
+"""Portions of a context that holds nothing but what was found, for measuring retrieval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the log, as it was given. place counts from 1 within the session; level is where it stands now."""
+
+    id: str
+    user: str
+    session: str
+    place: int
+    role: str
+    content: str
+    time: float
+    num_tokens: int
+    level: Level
+    number: int
+    is_reply: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A message that answers a query, with its score and the legs of the search that found it."""
+
+    message: Message
+    score: float
+    legs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What somebody said of themselves: subject, relation, value, when, and the message it stands in.
+
+    kind is `fact`, `preference` or `instruction`. superseded_by is the number of the newer fact that replaced this one;
+    contradicts holds the numbers of older facts that say otherwise, which are kept.
+    """
+
+    number: int
+    user: str
+    session: str
+    subject: str
+    relation: str
+    value: str
+    kind: str
+    time: float
+    source_id: str
+    superseded_by: int | None
+    contradicts: tuple[int, ...]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether nothing newer replaced it."""
+        return self.superseded_by is None
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """An instruction or fact that comes along with every context, of one session or (session None) of all of a user's."""
+
+    number: int
+    user: str
+    session: str | None
+    text: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What stands for the messages first_place to last_place in the stale or long level.
+
+    method is `extractive`, `summarize`, or `merged` for timeline summaries put together; `pending` until the worker made it.
+    """
+
+    number: int
+    level: Level
+    first_place: int
+    last_place: int
+    first_time: float
+    last_time: float
+    source_tokens: int
+    text: str
+    num_tokens: int
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What goes to the model: never more than the budget.
+
+    text: everything, with recalled words as quotations. messages: the same for a chat API, the recalled block as one user
+    message, then the last messages in their own roles. source_ids: the messages whose words stand in it in full.
+    summarised_ids: those that stand in it only cut or summarised. seconds: how long it took, query embedding apart.
+    """
+
+    text: str
+    messages: tuple[dict[str, str], ...]
+    num_tokens: int
+    source_ids: tuple[str, ...]
+    summarised_ids: tuple[str, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class LevelStats:
+    """One level: its pieces (messages or summaries), the tokens it represents, and those it takes as it is stored."""
+
+    level: Level
+    num_pieces: int
+    num_messages: int
+    num_tokens: int
+    stored_tokens: int
+    capacity_tokens: int
+
+    @property
+    def share(self) -> float:
+        """Tokens over capacity; above 1 for a long level that merges its summaries."""
+        return self.num_tokens / self.capacity_tokens
+
+    def __str__(self) -> str:
+        return f"{self.level.capitalize()} memory: {self.num_pieces} pieces, {self.num_tokens} tokens ({self.share:.1%} used)"
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStats:
+    """Levels, and what else there is, of one session or of many together."""
+
+    levels: tuple[LevelStats, ...]
+    num_messages: int
+    num_tokens: int
+    num_sessions: int
+    num_facts: int
+    num_superseded: int
+    num_pins: int
+    num_vectors: int
+    num_jobs: int
+    num_failed_jobs: int
+    file_bytes: int
+
+    def __getitem__(self, level: Level) -> LevelStats:
+        return next(stats for stats in self.levels if stats.level == level)
+
+    def __iter__(self) -> Iterator[LevelStats]:
+        return iter(self.levels)
+
+    def __str__(self) -> str:
+        lines = [f"Messages added: {self.num_messages}", *map(str, self.levels)]
+        return "\n".join([*lines, "", f"All tokens in the system: {self.num_tokens}"])
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """One session of one user."""
+
+    user: str
+    session: str
+    num_messages: int
+    num_tokens: int
+    first_time: float | None
+    last_time: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What `forget` removed, and whether the bytes are gone from the files too (a reader elsewhere may delay that)."""
+
+    num_messages: int
+    num_facts: int
+    num_summaries: int
+    num_vectors: int
+    num_pins: int
+    bytes_erased: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What an import or export moved: rows added, and those that stood there already."""
+
+    num_messages: int
+    num_pins: int
+    num_present: int = 0
+
+
+def _require_positive(record: Any) -> None:
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{field.name}={value!r}: a level needs room for at least one token")
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

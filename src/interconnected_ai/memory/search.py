@@ -1,0 +1,319 @@
+"""Which messages answer a question, without asking a model: BM25 legs, facts, time, vectors, fused by reciprocal rank."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from interconnected_ai.memory.places import Kind, number_of, place_of
+from interconnected_ai.memory.ranking import K1, B, best_first, bm25, fuse, lend_to_neighbours
+from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.memory.time_expressions import Window
+from interconnected_ai.text import terms, words
+
+
+@dataclass(frozen=True, slots=True)
+class SearchWeights:
+    """How much each leg of the search counts. The defaults were chosen on the even dialogues of LoCoMo and BEAM.
+
+    reply: of what assistants said, against what users said. stem: of a Russian stem beside its dictionary form.
+    neighbour, reach: what share of its score a message lends to those beside it, and how far. speaker: added to the share
+    of 1 for messages of somebody whom the question names. facts, time, vectors: legs against the words' leg of 1.
+    closeness: what a word in the question's very form adds, beside its stem, in `search`. k1, b: of BM25.
+    """
+
+    reply: float = 0.3
+    stem: float = 0.5
+    neighbour: float = 0.6
+    reach: int = 3
+    speaker: float = 0.5
+    facts: float = 0.3
+    time: float = 0.5
+    vectors: float = 1.0
+    closeness: float = 2.0
+    k1: float = K1
+    b: float = B
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A query as the legs take it. vector: its embedding, where there is one. window: the time it speaks of."""
+
+    text: str
+    window: Window | None = None
+    vector: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A message that may answer, without its words yet."""
+
+    number: int
+    is_reply: bool
+    num_tokens: int
+    time: float
+    role: str
+    score: float
+    legs: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Hits:
+    """What the words of a question hit in one session: scores by number."""
+
+    messages: dict[int, float] = field(default_factory=dict)
+    summaries: dict[int, float] = field(default_factory=dict)
+    facts: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def are_none(self) -> bool:
+        """Whether nothing was hit."""
+        return not (self.messages or self.summaries or self.facts)
+
+    def add(self, scores: Mapping[int, float]) -> None:
+        """Put scores of index entries where their kind belongs."""
+        for entry, score in scores.items():
+            kind = (entry >> 8) & 3  # `kind_in` and `number_in`, written out: this is asked for every hit
+            if kind <= Kind.REPLY:
+                self.messages[entry >> 10] = score
+            elif kind == Kind.SUMMARY:
+                self.summaries[place_of(entry >> 10)] = score
+            else:
+                self.facts[place_of(entry >> 10)] = score
+
+
+# Beyond so many postings the most frequent terms are left out: they tell little and cost the most.
+_MOST_POSTINGS, _FEWEST_TERMS = 12_000, 3
+_LONGEST_QUERY_TERMS = 64
+_LEAST_LIKENESS = 0.3  # of two words' trigrams, below which they have nothing to do with each other
+_MOST_LIKE = 4  # words of the vocabulary that stand in for one of the question
+_NUM_REFINED = 30
+_NO_NAMES = frozenset({"user", "assistant", "system", "tool"})
+_WINDOW_MESSAGES = 60
+
+
+def word_hits(store: Store, rows: Rows, sessions: Sequence[int], text: str, weights: SearchWeights) -> Hits:
+    """BM25 of everything in the sessions that shares a word with the text, or, when nothing does, a word like one of it."""
+    asked = [term for term, _ in Counter(terms(text).terms).most_common(_LONGEST_QUERY_TERMS)]
+    hits = Hits()
+    term_weights = {term: weights.stem if _is_russian_stem(term) else 1.0 for term in asked}
+    for session in sessions:
+        hits.add(_session_scores(store, rows, session, term_weights, weights))
+    if asked and hits.are_none:
+        for session in sessions:
+            like = _like_words(store, rows, session, asked)
+            hits.add(_session_scores(store, rows, session, like, weights))
+    return hits
+
+
+def find_evidence(
+    store: Store,
+    rows: Rows,
+    sessions: Sequence[int],
+    question: Question,
+    hits: Hits,
+    weights: SearchWeights,
+    limit: int,
+) -> list[Candidate]:
+    """The best messages for a context, neighbours included, the best first."""
+    lent = lend_to_neighbours(hits.messages, weights.neighbour, weights.reach)
+    dense = _vector_hits(store, rows, sessions, question, limit)
+    fact_sources, in_time = _fact_sources(rows, hits.facts), _in_window(rows, sessions, question.window)
+    known = _look_up(rows, [*best_first(lent, limit), *dense, *fact_sources, *in_time])
+    lent = _favour_the_named(lent, known, question.text, weights.speaker)
+    return _fused(lent, dense, fact_sources, in_time, known, weights, limit)
+
+
+def find_messages(
+    store: Store, rows: Rows, sessions: Sequence[int], question: Question, weights: SearchWeights, limit: int
+) -> list[Candidate]:
+    """The messages that say themselves what was asked for, the best first: a result list for people, no neighbours."""
+    scores = word_hits(store, rows, sessions, question.text, weights).messages
+    refined = max(limit, _NUM_REFINED)
+    scores = _refine(rows, scores, question.text, weights.closeness, refined)
+    dense = _vector_hits(store, rows, sessions, question, refined)
+    in_time = _in_window(rows, sessions, question.window)
+    known = _look_up(rows, [*best_first(scores, refined), *dense, *in_time])
+    return _fused(scores, dense, [], in_time, known, weights, limit)
+
+
+def _session_scores(
+    store: Store, rows: Rows, session: int, term_weights: Mapping[str, float], weights: SearchWeights
+) -> dict[int, float]:
+    counts = rows.one("SELECT num_messages, num_words FROM sessions WHERE number = ?", session)
+    if not term_weights or counts is None or not counts[0]:
+        return {}
+    postings = _affordable(store.postings(rows, session, list(term_weights)))
+    return bm25(
+        postings, term_weights, num_entries=counts[0], mean_length=counts[1] / counts[0], k1=weights.k1, b=weights.b
+    )
+
+
+def _fused(
+    scores: Mapping[int, float],
+    dense: Mapping[int, float],
+    fact_sources: Sequence[int],
+    in_time: Sequence[int],
+    known: Mapping[int, tuple[Any, ...]],
+    weights: SearchWeights,
+    limit: int,
+) -> list[Candidate]:
+    by_words = best_first({number: scores[number] for number in known if number in scores})
+    legs = {
+        "words": (1.0, [n for n in by_words if not known[n][1]]),
+        "replies": (weights.reply, [n for n in by_words if known[n][1]]),
+    }
+    if dense:
+        by_vector = best_first({number: score for number, score in dense.items() if number in known})
+        legs["vectors"] = (weights.vectors, [n for n in by_vector if not known[n][1]])
+        legs["reply vectors"] = (weights.vectors * weights.reply, [n for n in by_vector if known[n][1]])
+    if fact_sources:
+        legs["facts"] = (weights.facts, [n for n in fact_sources if n in known])
+    if in_time:
+        inside = {number: scores.get(number, 0.0) for number in in_time if number in known}
+        legs["time"] = (weights.time, best_first(inside))
+    found_by: dict[int, list[str]] = {}
+    for name, (_, numbers) in legs.items():
+        for number in numbers:
+            found_by.setdefault(number, []).append(name)
+    fused = fuse(legs.values())
+    return [_candidate(known[n], fused[n], found_by[n]) for n in best_first(fused, limit)]
+
+
+def _candidate(row: Sequence[Any], score: float, legs: Sequence[str]) -> Candidate:
+    number, is_reply, num_tokens, time, role = row
+    return Candidate(number, bool(is_reply), num_tokens, time, role, score, tuple(legs))
+
+
+def _affordable(postings: dict[str, list[int]]) -> dict[str, list[int]]:
+    """The rarest terms, as many as can be scored in time."""
+    ordered = sorted(postings, key=lambda term: len(postings[term]))
+    kept: dict[str, list[int]] = {}
+    total = 0
+    for term in ordered:
+        total += len(postings[term])
+        if total > _MOST_POSTINGS and len(kept) >= _FEWEST_TERMS:
+            break
+        kept[term] = postings[term]
+    return kept
+
+
+def _like_words(store: Store, rows: Rows, session: int, asked: Sequence[str]) -> dict[str, float]:
+    """Terms of the session that share the most trigrams with the question's: misspellings, pet names, parts of words."""
+    wanted = {term: _trigrams(term[1:]) for term in asked}
+    share_one = re.compile("|".join(map(re.escape, set().union(*wanted.values()))))
+    found: dict[str, list[tuple[float, str]]] = {term: [] for term in asked}
+    for term in store.vocabulary(rows, session):
+        if term[0] == "l" or not share_one.search(f"  {term[1:]} "):  # a lemma's stem is there as well
+            continue
+        theirs = _trigrams(term[1:])
+        for one, ours in wanted.items():
+            likeness = 2 * len(ours & theirs) / (len(ours) + len(theirs))
+            if likeness >= _LEAST_LIKENESS:
+                found[one].append((likeness, term))
+    weights: dict[str, float] = {}
+    for like in found.values():
+        for likeness, term in sorted(like, reverse=True)[:_MOST_LIKE]:
+            weights[term] = max(weights.get(term, 0.0), likeness)
+    return weights
+
+
+def _trigrams(word: str) -> set[str]:
+    padded = f"  {word} "
+    return {padded[i : i + 3] for i in range(len(padded) - 2)}
+
+
+def _refine(rows: Rows, scores: dict[int, float], query: str, closeness: float, num_refined: int) -> dict[int, float]:
+    """Of messages with the same stems, first the one with the question's own forms: for останется, останусь before остался."""
+    asked = {word for word in words(query) if len(word) > 2}
+    best = best_first(scores, num_refined)
+    if not best or not asked or not closeness:
+        return scores
+    contents = rows.all(f"SELECT number, content FROM messages WHERE number IN ({', '.join('?' * len(best))})", *best)
+    refined = dict(scores)
+    for number, content in contents:
+        refined[number] += closeness * _likeness_of_forms(asked, set(words(content[:4000])))
+    return refined
+
+
+def _likeness_of_forms(asked: set[str], said: set[str]) -> float:
+    """Σ over the asked words of the longest common beginning with a said one, as a share of the longer word."""
+    total = 0.0
+    for word in asked:
+        if word in said:
+            total += 1.0
+            continue
+        shares = [_num_alike(word, other) / max(len(word), len(other)) for other in said if other[:3] == word[:3]]
+        total += max(shares, default=0.0)
+    return total
+
+
+def _num_alike(word: str, other: str) -> int:
+    """How many letters two words begin with alike."""
+    pairs = zip(word, other, strict=False)
+    return next((number for number, (a, b) in enumerate(pairs) if a != b), min(len(word), len(other)))
+
+
+def _favour_the_named(
+    scores: Mapping[int, float], known: Mapping[int, tuple[Any, ...]], query: str, extra: float
+) -> dict[int, float]:
+    """ "What did Caroline say": what Caroline said counts more. Only for roles that are names of speakers."""
+    roles = {row[4] for row in known.values()}
+    if not extra or roles <= _NO_NAMES:
+        return dict(scores)
+    asked = set(words(query))
+    named = {role for role in roles - _NO_NAMES if asked & set(words(role))}
+    return {
+        number: score * (1 + extra) if number in known and known[number][4] in named else score
+        for number, score in scores.items()
+    }
+
+
+def _vector_hits(store: Store, rows: Rows, sessions: Sequence[int], question: Question, limit: int) -> dict[int, float]:
+    if question.vector is None:
+        return {}
+    return {n: score for session in sessions for n, score in store.nearest(rows, session, question.vector, limit)}
+
+
+def _fact_sources(rows: Rows, facts: Mapping[int, float]) -> list[int]:
+    """The messages that the best of the facts that were hit come from, in their order."""
+    best = best_first(facts, 20)
+    if not best:
+        return []
+    found = dict(rows.all(f"SELECT number, source FROM facts WHERE number IN ({', '.join('?' * len(best))})", *best))
+    return list(dict.fromkeys(found[number] for number in best if number in found))
+
+
+def _in_window(rows: Rows, sessions: Sequence[int], window: Window | None) -> list[int]:
+    if window is None:
+        return []
+    query = "SELECT number FROM messages WHERE session = ? AND time >= ? AND time < ? ORDER BY time LIMIT ?"
+    return [
+        number
+        for session in sessions
+        for (number,) in rows.all(query, session, window.start, window.end, _WINDOW_MESSAGES)
+    ]
+
+
+def _look_up(rows: Rows, numbers: Sequence[int]) -> dict[int, tuple[Any, ...]]:
+    """(number, is_reply, num_tokens, time, role) of messages that are there."""
+    known: dict[int, tuple[Any, ...]] = {}
+    wanted = sorted(set(numbers))
+    for start in range(0, len(wanted), 500):
+        part = wanted[start : start + 500]
+        for row in rows.all(
+            f"SELECT number, is_reply, num_tokens, time, role FROM messages WHERE number IN ({', '.join('?' * len(part))})",
+            *part,
+        ):
+            known[row[0]] = row
+    return known
+
+
+def _is_russian_stem(term: str) -> bool:
+    return term[0] == "s" and "а" <= term[1:2] <= "я"
+
+
+def session_range(session: int) -> tuple[int, int]:
+    """The numbers between which all messages of a session lie."""
+    return number_of(session, 0), number_of(session + 1, 0)

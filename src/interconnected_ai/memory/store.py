@@ -1,0 +1,110 @@
+"""Where a memory is kept: what a store must be able to do. The SQL of the rooms above runs on every store alike."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from interconnected_ai.errors import ConfigError
+
+
+class Rows(Protocol):
+    """An open transaction: SQL with `?` for values."""
+
+    def run(self, sql: str, *values: Any) -> int:
+        """Carry out a statement; how many rows it changed."""
+
+    def all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """All rows of a query, or of a statement with RETURNING."""
+
+    def one(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
+        """The first row, or None."""
+
+    def many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
+        """Carry out a statement once for each row of values."""
+
+
+class Store(ABC):
+    """A database with the tables of `schema`, an index of terms, and vectors.
+
+    Raises `StorageError` (and kin) for whatever the database refuses: a full disk, a read-only file, a lost connection.
+    """
+
+    location: str
+    # Appended to the query that takes a job, where a database can pass over rows that others hold.
+    skip_locked: str = ""
+
+    @abstractmethod
+    def write(self) -> AbstractContextManager[Rows]:
+        """A transaction that writes: committed when the block ends well, else nothing of it happened. One at a time."""
+
+    @abstractmethod
+    def read(self) -> AbstractContextManager[Rows]:
+        """A transaction that reads: it sees one state from beginning to end, and waits for no writer."""
+
+    @abstractmethod
+    def lock(self, rows: Rows, session: int) -> None:
+        """Keep other writers away from a session until this transaction ends. Comes first: no two may wait for each other."""
+
+    @abstractmethod
+    def add_terms(self, rows: Rows, entries: Iterable[tuple[int, Sequence[str]]]) -> None:
+        """Put terms of entries (see `places`) into the index."""
+
+    @abstractmethod
+    def remove_terms(self, rows: Rows, entries: Iterable[int]) -> None:
+        """Take entries out of the index."""
+
+    @abstractmethod
+    def clear_terms(self, rows: Rows) -> None:
+        """Empty the index."""
+
+    @abstractmethod
+    def postings(self, rows: Rows, session: int, terms: Sequence[str]) -> dict[str, list[int]]:
+        """For each term that stands in the session: the entries that have it."""
+
+    @abstractmethod
+    def vocabulary(self, rows: Rows, session: int) -> Iterator[str]:
+        """All terms of a session."""
+
+    @abstractmethod
+    def put_vectors(self, rows: Rows, session: int, vectors: Sequence[tuple[int, int, Any]]) -> None:
+        """Keep vectors of messages: (number, part, vector)."""
+
+    @abstractmethod
+    def nearest(self, rows: Rows, session: int, query: Any, limit: int) -> list[tuple[int, float]]:
+        """The messages whose vectors are most like the query's, (number, cosine), best first.
+
+        Only those that stand out, by a standard deviation above the mean of the session: everything has some cosine with
+        everything, and what has no more than the rest has nothing to do with the query.
+        """
+
+    @abstractmethod
+    def erase(self) -> bool:
+        """Make sure that nothing deleted is left in the bytes of the files; False when that must wait for a reader."""
+
+    @abstractmethod
+    def file_bytes(self) -> int:
+        """Size on disk."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+
+def open_store(location: "str | Path | Store") -> Store:
+    """The store at a path or address: a file is SQLite, `postgresql://…` PostgreSQL; a `Store` is taken as it is."""
+    if isinstance(location, Store):
+        return location
+    address = str(location)
+    if address.startswith(("postgresql://", "postgres://")):
+        from interconnected_ai.memory.postgres import PostgresStore
+
+        return PostgresStore(address)
+    if "://" in address:
+        raise ConfigError(
+            f"store={address!r}: an address of this kind is unknown; give the path of a file, or postgresql://USER@HOST/DATABASE"
+        )
+    from interconnected_ai.memory.sqlite import SQLiteStore
+
+    return SQLiteStore(address)

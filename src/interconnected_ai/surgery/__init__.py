@@ -1,0 +1,47 @@
+"""See, change, add, train and program the experts and routers of a pretrained Hugging Face mixture of experts."""
+
+from interconnected_ai.surgery.adapters import Adapters, AdapterSpec
+from interconnected_ai.surgery.checkpoint import Checkpoint
+from interconnected_ai.surgery.context import Forward, Request
+from interconnected_ai.surgery.families import FAMILIES, Family
+from interconnected_ai.surgery.ffn import FFN, ExpertWeights
+from interconnected_ai.surgery.history import Recipe, Step
+from interconnected_ai.surgery.layer import Expert, Layer
+from interconnected_ai.surgery.model import MoE, Warmup
+from interconnected_ai.surgery.opening import open_moe as open
+from interconnected_ai.surgery.programs import Program, Rule
+from interconnected_ai.surgery.prompts import rows_for
+from interconnected_ai.surgery.role import Role, make_role
+from interconnected_ai.surgery.saving import Saved
+from interconnected_ai.surgery.texts import perplexity, tune
+from interconnected_ai.surgery.upcycle import upcycle
+from interconnected_ai.surgery.usage import Usage
+
+__all__ = [
+    "FAMILIES",
+    "FFN",
+    "AdapterSpec",
+    "Adapters",
+    "Checkpoint",
+    "Expert",
+    "ExpertWeights",
+    "Family",
+    "Forward",
+    "Layer",
+    "MoE",
+    "Program",
+    "Recipe",
+    "Request",
+    "Role",
+    "Rule",
+    "Saved",
+    "Step",
+    "Usage",
+    "Warmup",
+    "make_role",
+    "open",
+    "perplexity",
+    "rows_for",
+    "tune",
+    "upcycle",
+]

@@ -1,0 +1,68 @@
+"""Opening: a model in memory, a folder or a hub id; what cannot be operated on is refused before weights load."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from interconnected_ai.errors import ConfigError, IntegrityError, NotAModelError
+from interconnected_ai.hub import local_folder
+from interconnected_ai.storage import read_json
+from interconnected_ai.surgery.families import family_of
+from interconnected_ai.surgery.model import MoE
+from interconnected_ai.surgery.safetensor_files import files_of
+from interconnected_ai.surgery.saving import SIDE_CAR, load_edited
+
+
+def open_moe(
+    source: Any, tokenizer: Any = None, *, dtype: Any = "auto", expert_parallel: int | None = None, **loading: Any
+) -> MoE:
+    """The mixture of experts in a model, its folder or its hub id, ready to be operated on.
+
+    A folder that `MoE.save` wrote with a side-car is opened with everything in it. dtype: as in `from_pretrained`; "auto" is
+    the stored one. loading: further arguments of `from_pretrained`, such as device_map.
+    Raises `ConfigError` for a dense model, `UnknownNameError` for a family nobody knows, `IntegrityError` for missing shards.
+    """
+    if isinstance(source, nn.Module):
+        return MoE(source, tokenizer, expert_parallel)
+    folder = local_folder(source)
+    check_openable(folder)
+    if (folder / SIDE_CAR).is_file():
+        return load_edited(
+            folder, tokenizer or tokenizer_in(folder), dtype=dtype, expert_parallel=expert_parallel, **loading
+        )
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **loading)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise IntegrityError(f"{folder} could not be loaded by transformers: {error}") from error
+    return MoE(model.eval(), tokenizer or tokenizer_in(folder), expert_parallel)
+
+
+def check_openable(folder: Path) -> None:
+    """Raise for a folder without a known mixture of experts or without all its weights; reads no weight."""
+    if not (folder / "config.json").is_file():
+        raise NotAModelError(
+            f"no config.json in {folder}; needs the folder of a Hugging Face model, or its hub id as owner/name"
+        )
+    config = read_json(folder / "config.json")
+    text = config.get("text_config") or config
+    keys = ("num_experts", "num_local_experts", "n_routed_experts")
+    if not any(text.get(key) for key in keys):
+        raise ConfigError(
+            f"{folder} holds a dense model ({text.get('model_type')}): its config.json names no experts; "
+            f"surgery.upcycle makes a "
+            "mixture of experts out of one"
+        )
+    family_of(text, str(folder / "config.json"))
+    files_of(folder)
+
+
+def tokenizer_in(folder: Path) -> Any:
+    """The tokenizer beside a model; None without one."""
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
+        return None
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)

@@ -1,0 +1,111 @@
+"""`iai expert` as a stranger uses it: from a text file to an expert, and wrong words on the way."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interconnected_ai.cli import main
+
+SENTENCES = ("the cat sees a bird", "my dog likes the rain", "one cow follows the river", "a horse knows the storm")
+SMALL = (
+    "--d-model", "16", "--layers", "1", "--heads", "2", "--seq-len", "16", "--vocab-size", "300", "--batch-size", "4",
+    "--epochs", "1", "--precision", "float32", "--device", "cpu",
+)  # fmt: skip
+
+
+def run_main(*args: str) -> int:
+    """The exit code of `iai ARGS`."""
+    try:
+        main(list(args))
+    except SystemExit as leave:
+        return int(leave.code or 0)
+    return 0
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> Any:
+    """What `iai ARGS --json` prints on stdout: exactly one JSON object."""
+    capsys.readouterr()
+    assert run_main(*args, "--json") == code
+    return json.loads(capsys.readouterr().out)
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    return str(run_json(capsys, *args, code=2)["error"]["message"])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two text files, and an expert trained on them."""
+    folder = tmp_path_factory.mktemp("world")
+    for name in ("one", "two"):
+        lines = [
+            f"{name} {number}: {SENTENCES[number % 4]}, {SENTENCES[(number * 3 + 1) % 4]}." for number in range(80)
+        ]
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    texts = ["--text", str(folder / "one.txt"), str(folder / "two.txt")]
+    assert run_main("expert", "train", *texts, "--unit", "line", "--out", str(folder / "experts" / "pets"), *SMALL) == 0
+    return folder
+
+
+def test_several_files_are_one_text_and_the_expert_can_be_measured(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expert = str(world / "experts" / "pets")
+    results = json.loads((world / "experts" / "pets-training" / "results.json").read_text())
+    assert results["text"]["total"]["num_documents"] == 160
+    own = run_json(capsys, "expert", "evaluate", expert)
+    assert own["bits_per_byte"] == pytest.approx(results["test"]["bits_per_byte"], rel=1e-5)
+    given = run_json(capsys, "expert", "evaluate", expert, "--text", str(world / "one.txt"))
+    assert given["num_bytes"] == (world / "one.txt").stat().st_size
+    assert given["perplexity"] > 1
+
+
+def test_experts_are_listed_with_their_figures(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_json(capsys, "expert", "list", str(world / "experts"))["experts"]
+    assert [(e["name"], e["max_seq_len"]) for e in found] == [("pets", 16)]
+    results = json.loads((world / "experts" / "pets-training" / "results.json").read_text())
+    assert found[0]["num_params"] == results["num_params"]
+    assert found[0]["bits_per_byte"] == results["test"]["bits_per_byte"]
+    assert run_json(capsys, "expert", "list", str(world / "nowhere"))["experts"] == []
+
+
+def test_a_training_is_resumed_by_its_folder_alone(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    expert = str(world / "experts" / "pets")
+    again = run_json(capsys, "expert", "train", "--out", expert, "--resume")
+    results = json.loads((world / "experts" / "pets-training" / "results.json").read_text())
+    assert again["fit"]["steps"] == results["fit"]["steps"]
+    assert "no training of" in error_of(capsys, "expert", "train", "--out", str(world / "experts" / "x"), "--resume")
+
+
+def test_a_config_is_read_and_flags_go_before_it(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (world / "run.yaml").write_text(
+        "output: unused\ntext: {paths: [one.txt], unit: line}\n"
+        "model: {vocab_size: 300, d_model: 16, n_layers: 1, n_heads: 2, max_seq_len: 16, norm: pre}\n"
+        "training: {epochs: 9, batch_size: 4, precision: float32, device: cpu, monitors: []}\n",
+        encoding="utf-8",
+    )
+    out = str(world / "experts" / "configured")
+    found = run_json(capsys, "expert", "train", "--config", str(world / "run.yaml"), "--out", out, "--steps", "3")
+    assert found["fit"]["steps"] == 3
+    assert found["text"]["total"]["num_documents"] == 80
+    assert not (Path("unused")).exists()
+
+
+def test_wrong_words_get_one_clear_message_and_exit_code_2(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, out = str(world / "one.txt"), str(world / "experts" / "new")
+    train = ("expert", "train", "--text", text, "--out", out)
+    assert "--text FILES" in error_of(capsys, "expert", "train", "--out", out)
+    assert "--out experts/NAME" in error_of(capsys, "expert", "train", "--text", text)
+    assert "nearest first: 'small'" in error_of(capsys, *train, "--preset", "smal")
+    assert "n_heads must divide it" in error_of(capsys, *train, "--d-model", "30", "--heads", "4")
+    assert "no file or folder at" in error_of(capsys, "expert", "train", "--text", "nowhere.txt", "--out", out)
+    assert "unknown device 'tpu'" in error_of(capsys, *train, "--device", "tpu")
+    assert "one batch of batch_size=9999" in error_of(capsys, *train, *SMALL, "--unit", "line", "--batch-size", "9999")
+    assert "holds an expert" in error_of(capsys, *train[:-1], str(world / "experts" / "pets"))
+    assert "no folder at" in error_of(capsys, "expert", "evaluate", str(world / "experts" / "nobody"))
+    assert "no command 'trian'; known, nearest first: train" in error_of(capsys, "expert", "trian")
+    (world / "bad.txt").write_bytes("кошка".encode("cp1251"))
+    pets = str(world / "experts" / "pets")
+    assert "not UTF-8" in error_of(capsys, "expert", "evaluate", pets, "--text", str(world / "bad.txt"))

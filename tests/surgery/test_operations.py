@@ -1,0 +1,284 @@
+"""Every operation on a tiny random model of every family: right, verified, undone to the last bit."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from interconnected_ai.bench.tiny_moes import TINY, make, prompts
+from interconnected_ai.errors import ConfigError
+from interconnected_ai.surgery import ExpertWeights, MoE, Program, Recipe, Rule
+from interconnected_ai.surgery.context import dress
+from interconnected_ai.surgery.dressing import EditedRouter, RouterState
+
+families = pytest.mark.parametrize("family", TINY)
+IDS = prompts()
+
+
+@torch.no_grad()
+def logits(moe: MoE, **more: Any) -> Tensor:
+    out: Tensor = moe.model(IDS, **more).logits
+    return out
+
+
+def used_expert(moe: MoE, layer: int) -> int:
+    """An expert that the test's prompt reaches in this layer."""
+    with moe.watch() as seen:
+        logits(moe)
+    routed = next(each for each in seen.passes if each.layer == layer)
+    return int(routed.indices[0, 0])
+
+
+def num_groups(moe: MoE) -> int:
+    return moe.layers[0].groups[0]
+
+
+@families
+def test_the_edited_router_chooses_what_the_familys_own_does(family: str) -> None:
+    moe = MoE(make(family))
+    before = logits(moe)
+    for layer in moe.layers:
+        layer.router.__dict__["surgery"] = RouterState(moe.family.routing)
+        dress(layer.router, EditedRouter)
+    assert torch.equal(logits(moe), before)
+    with torch.no_grad():
+        recorded = moe.model(IDS, output_router_logits=True)
+    assert len(getattr(recorded, "router_logits", (1, 2))) == 2
+
+
+@families
+def test_an_expert_as_an_ordinary_ffn_computes_what_the_stack_does(family: str) -> None:
+    moe = MoE(make(family))
+    layer = moe.layers[0]
+    hidden = torch.randn(5, 32, generator=torch.Generator().manual_seed(1))
+    experts: Any = layer.place.experts
+    number = torch.full((5, 1), 3)
+    if family == "llama4":
+        routed = torch.zeros(8, 5, 32).index_copy(0, torch.tensor([3]), hidden.unsqueeze(0))
+        with torch.no_grad():
+            expected = experts(routed.flatten(0, 1)).view(8, 5, 32)[3]
+    else:
+        with torch.no_grad():
+            expected = experts(hidden, number, torch.ones(5, 1))
+    with torch.no_grad():
+        torch.testing.assert_close(layer.experts[3].ffn(hidden), expected, rtol=1e-5, atol=1e-5)
+
+
+@families
+def test_inserted_experts_change_nothing_to_the_last_bit_until_they_are_let_in(family: str) -> None:
+    moe = MoE(make(family))
+    before = logits(moe)
+    source = used_expert(moe, 0)
+    numbers = moe.insert(0, [moe.layers[0].experts[source]] * num_groups(moe))
+    assert moe.layers[0].num_experts == 8 + num_groups(moe)
+    assert torch.equal(logits(moe), before)
+    assert moe.layers[0].closed == set(numbers)
+    moe.let_in(0, numbers)
+    assert not torch.equal(logits(moe), before)
+    moe.undo()
+    assert torch.equal(logits(moe), before)
+    moe.undo()
+    assert torch.equal(logits(moe), before)
+    assert moe.plain
+    assert moe.uniform
+    assert not isinstance(moe.layers[0].router, EditedRouter)
+
+
+@families
+def test_an_inserted_expert_opens_step_by_step(family: str) -> None:
+    moe = MoE(make(family))
+    before = logits(moe)
+    numbers = moe.insert(0, [moe.layers[0].experts[used_expert(moe, 0)]] * num_groups(moe))
+    warmup = moe.let_in(0, numbers, steps=4)
+    distances = []
+    while not warmup.finished:
+        warmup.step()
+        distances.append((logits(moe) - before).abs().max().item())
+    assert moe.layers[0].state.bias == {}
+    assert distances[-1] > 0
+    assert distances[-1] >= distances[0]
+
+
+@families
+def test_top_k_changes_in_every_copy_and_for_a_moment(family: str) -> None:
+    moe = MoE(make(family))
+    before = logits(moe)
+    if family == "phimoe":
+        with pytest.raises(ConfigError, match="always takes 2"):
+            moe.set_top_k(3)
+        return
+    with moe.top_k(1):
+        assert not torch.equal(logits(moe), before)
+    assert torch.equal(logits(moe), before)
+    moe.set_top_k(3)
+    config = moe.model.config
+    fresh = type(moe.model)(type(config)(**{**config.to_dict(), "num_experts_per_tok": 3})).eval()
+    fresh.load_state_dict(moe.model.state_dict())
+    with torch.no_grad():
+        expected = fresh(IDS, labels=IDS, output_router_logits=True)
+        out = moe.model(IDS, labels=IDS, output_router_logits=True)
+    assert torch.equal(out.logits, expected.logits)
+    assert torch.equal(out.loss, expected.loss)  # the balance loss reads a copy of its own
+    assert moe.model.config.num_experts_per_tok == 3
+    assert moe.undo().do == "set_top_k"
+    assert torch.equal(logits(moe), before)
+
+
+@families
+def test_a_replaced_expert_serves_its_tokens_and_no_others(family: str) -> None:
+    moe = MoE(make(family))
+    before = logits(moe)
+    used = used_expert(moe, 0)
+    source = moe.layers[1].experts[(used + 1) % 8]
+    moe.layers[0].experts[used].replace(source)
+    for name, tensor in moe.layers[0].read(used).tensors().items():
+        assert torch.equal(tensor, source.weights.tensors()[name])
+    assert not torch.equal(logits(moe), before)
+    moe.undo()
+    assert torch.equal(logits(moe), before)
+
+
+@families
+def test_experts_in_another_order_give_the_same(family: str) -> None:
+    moe = MoE(make(family))
+    before = logits(moe)
+    size = 8 // num_groups(moe)
+    order = [group * size + (i + 1) % size for group in range(num_groups(moe)) for i in range(size)]
+    moe.reorder(0, order)
+    torch.testing.assert_close(logits(moe), before, rtol=1e-4, atol=1e-4)
+    moe.undo()
+    assert torch.equal(logits(moe), before)
+
+
+@families
+def test_layers_may_have_different_numbers_of_experts_with_a_balance_loss(family: str) -> None:
+    moe = MoE(make(family))
+    before = logits(moe)
+    groups = num_groups(moe)
+    if 8 // groups < 3:
+        with pytest.raises(ConfigError, match="leave two or more"):
+            moe.remove(0, range(groups))
+        return
+    moe.remove(0, [group * (8 // groups) for group in range(groups)])
+    assert moe.layers[0].num_experts == 8 - groups
+    assert not moe.uniform
+    with torch.no_grad():
+        out = moe.model(IDS, labels=IDS, output_router_logits=True)
+    assert torch.isfinite(out.loss)
+    if hasattr(moe.model, "router_aux_loss_coef"):
+        plain = moe.model(IDS, labels=IDS).loss
+        torch.testing.assert_close(out.loss, plain + moe.model.router_aux_loss_coef * out.aux_loss)
+        assert [layer.shape[1] for layer in out.router_logits] == [8 - groups, 8]
+    moe.undo()
+    assert torch.equal(logits(moe), before)
+
+
+@families
+def test_merged_experts_become_their_mean(family: str) -> None:
+    moe = MoE(make(family))
+    if num_groups(moe) > 1:
+        with pytest.raises(ConfigError, match="groups"):
+            moe.merge(0, [0, 1])
+        return
+    before = logits(moe)
+    first, second = (moe.layers[0].read(each).copy() for each in (2, 5))
+    number = moe.merge(0, [2, 5], shares=[0.25, 0.75])
+    torch.testing.assert_close(moe.layers[0].read(number).down, 0.25 * first.down + 0.75 * second.down)
+    assert moe.layers[0].num_experts == 7
+    moe.undo()
+    assert torch.equal(logits(moe), before)
+
+
+@families
+def test_forced_and_forbidden_experts_are_and_are_not_chosen(family: str) -> None:
+    moe = MoE(make(family))
+    before = logits(moe)
+    row, used = IDS[0].tolist(), used_expert(moe, 1)
+    moe.set_program(
+        Program(
+            rules=(
+                Rule(do="force", experts=(3,), tokens=tuple(row), layers=(0,)),
+                Rule(do="forbid", experts=(used,), layers=(1,)),
+            )
+        )
+    )
+    with moe.watch() as seen:
+        logits(moe)
+    first, second = (each.indices for each in seen.passes)
+    assert (first.view(2, 9, -1)[0] == 3).any(dim=-1).all()
+    assert not (second == used).any()
+    moe.undo()
+    assert torch.equal(logits(moe), before)
+
+
+@families
+def test_a_recipe_replays_to_the_same_bits(family: str, tmp_path: Any) -> None:
+    moe, other = MoE(make(family)), MoE(make(family))
+    groups = num_groups(moe)
+    numbers = moe.insert(1, [moe.layers[0].experts[2]] * groups)
+    moe.let_in(1, numbers)
+    moe.replace(0, 1, moe.layers[1].experts[4])
+    moe.set_program(Program(rules=(Rule(do="prefer", experts=(1,), tokens=(5, 6)),)))
+    moe.recipe().save(tmp_path / "recipe.yaml")
+    other.apply(tmp_path / "recipe.yaml")
+    assert torch.equal(logits(other), logits(moe))
+    assert [step.do for step in other.steps] == [step.do for step in moe.steps]
+    with pytest.raises(ConfigError, match="made for another model"):
+        other.apply(Recipe.load(tmp_path / "recipe.yaml"))
+    stranger = MoE(make(family, seed=9))
+    with pytest.raises(ConfigError, match="other router weights"):
+        stranger.apply(tmp_path / "recipe.yaml")
+    assert stranger.steps == ()
+
+
+@pytest.mark.parametrize("change", ["shape", "dtype", "nan"])
+def test_a_replacement_that_does_not_fit_is_refused_and_nothing_changes(change: str) -> None:
+    moe = MoE(make("qwen3_moe"))
+    before = logits(moe)
+    good = moe.layers[0].read(0).copy()
+    bad = {
+        "shape": lambda: ExpertWeights(good.gate[:, :-1], good.up, good.down),
+        "dtype": lambda: ExpertWeights(good.gate.double(), good.up, good.down),
+        "nan": lambda: ExpertWeights(good.gate * float("nan"), good.up, good.down),
+    }[change]()
+    said = {"shape": "needs", "dtype": "convert it first", "nan": "NaN"}[change]
+    with pytest.raises(ConfigError, match=said):
+        moe.replace(0, 0, bad)
+    with pytest.raises(ConfigError, match=said):
+        moe.insert(0, [bad])
+    assert torch.equal(logits(moe), before)
+    assert moe.steps == ()
+
+
+def test_numbers_out_of_range_are_refused() -> None:
+    moe = MoE(make("qwen3_moe"))
+    with pytest.raises(ConfigError, match="layer 7 has no experts"):
+        moe.layers[7]
+    for number in (8, -1, True):
+        with pytest.raises(ConfigError, match="experts 0 to 7"):
+            moe.layers[0].experts[number]
+    with pytest.raises(ConfigError, match="top-k"):
+        moe.remove(0, range(7))
+    with pytest.raises(ConfigError, match="no expert left"):
+        moe.remove(0, range(8))
+    with pytest.raises(ConfigError, match="8 experts in reach"):
+        moe.set_top_k(9)
+    with pytest.raises(ConfigError, match="at least 1"):
+        moe.set_top_k(0)
+    with pytest.raises(ConfigError, match="nothing to undo"):
+        moe.undo()
+    with pytest.raises(ConfigError, match="not closed"):
+        moe.let_in(0, [3])
+
+
+def test_top_k_beyond_the_groups_is_refused_where_transformers_takes_masked_experts() -> None:
+    moe = MoE(make("deepseek_v3"))  # 2 groups of 4, of which a token may use 1
+    with pytest.raises(ConfigError, match="4 experts together"):
+        moe.set_top_k(5)
+
+
+def test_operations_warn_when_devices_can_no_longer_share_the_experts() -> None:
+    moe = MoE(make("qwen3_moe"), expert_parallel=4)
+    with pytest.warns(UserWarning, match="4 devices cannot share"):
+        moe.insert(0, [None])

@@ -79,7 +79,7 @@ def test_after_kill_9_every_acknowledged_message_is_there_and_everything_derived
         while not all(path.exists() and path.stat().st_size for path in told):
             assert all(writer.poll() is None for writer in writers), [writer.communicate() for writer in writers]
             time.sleep(0.01)
-        time.sleep(0.3 + draw.random() / 2)
+        time.sleep(0.05 + draw.random() / 5)
         for writer in writers:
             writer.send_signal(signal.SIGKILL)
         for writer in writers:

@@ -86,11 +86,27 @@ def bm25s_stemmed(dialogue: Dialogue) -> Rank:
     return rank
 
 
+def agent_memory_toolkit(dialogue: Dialogue) -> Rank:
+    """A memory library from PyPI that needs neither network nor model: agent-memory-toolkit, its full-text search."""
+    library = require("agent_memory_toolkit.store", "bench", "the peer agent-memory-toolkit")
+    store = library.MemoryStore(":memory:")
+    place = {str(store.add(_spoken(t.role, t.content)).id): number for number, t in enumerate(dialogue.turns)}
+
+    def rank(question: str, limit: int) -> list[int]:
+        asked = " OR ".join(f'"{word}"' for word in dict.fromkeys(_WORD.findall(question)))
+        return [place[str(found.memory.id)] for found in store.search_fts(asked, limit=limit)] if asked else []
+
+    return rank
+
+
 PEERS: dict[str, Callable[[Dialogue], Rank]] = {
     "FTS5 unicode61": plain_fts5,
     "rank_bm25": rank_bm25,
     "bm25s + Snowball": bm25s_stemmed,
+    "agent-memory-toolkit": agent_memory_toolkit,
 }
+OPTIONAL_PEERS = {"agent-memory-toolkit": "agent_memory_toolkit"}
+"""Peers that no extra brings, and their modules: they take part when somebody installed them."""
 
 
 def packed(places: Sequence[int], sizes: Sequence[int], budget_tokens: int) -> set[int]:

@@ -40,6 +40,13 @@ def expert(tmp_path: Path) -> Path:
     return tmp_path / "expert"
 
 
+@pytest.fixture
+def pre_norm_expert(tmp_path: Path) -> Path:
+    """The same with pre-norm, and more rows in its embedding than the tokenizer has tokens."""
+    save_expert(made(norm="pre", vocab_size=340, d_model=64, d_ff=128), tmp_path / "pre", tokenizer())
+    return tmp_path / "pre"
+
+
 def opened(name: str, expert: Path | ExpertModel, **options: Any) -> Generate:
     return open_engine(name, expert, threads=1, **options)
 
@@ -119,9 +126,8 @@ def test_onnx_serves_every_setting_as_the_reference_does(settings: dict[str, Any
     assert opened("onnx", expert)(PROMPTS, config, seed=3) == open_engine("torch", expert)(PROMPTS, config, seed=3)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
+LACKING = {
+    "ctranslate2": [
         {"min_p": 0.1},
         {"repetition_penalty": 1.2},
         {"presence_penalty": 0.5},
@@ -132,12 +138,26 @@ def test_onnx_serves_every_setting_as_the_reference_does(settings: dict[str, Any
         {"num_beams": 2, "stop": ("the",)},
         {"max_new_tokens": 60, "window": "slide"},
     ],
-    ids=lambda settings: " ".join(settings),
-)
-@pytest.mark.parametrize("name", [installed("ctranslate2")])
-def test_a_setting_that_an_engine_lacks_is_refused_by_name(name: str, settings: dict[str, Any], expert: Path) -> None:
-    with pytest.raises(EngineError, match=rf"the engine {name} has no .*{list(settings)[-1]}.*torch and onnx have it"):
-        opened(name, expert)(PROMPTS, asked(**settings))
+    "llamacpp": [
+        {"num_beams": 2},
+        {"presence_penalty": 0.5},
+        {"frequency_penalty": 0.5},
+        {"bad_words": ("the",)},
+        {"logprobs": 0},
+        {"max_new_tokens": 60, "window": "slide"},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", [installed(name) for name in LACKING])
+def test_settings_that_an_engine_lacks_are_refused_by_name(name: str, pre_norm_expert: Path) -> None:
+    engine = opened(name, pre_norm_expert)
+    for settings in LACKING[name]:
+        lacking = list(settings)[-1]
+        with pytest.raises(
+            EngineError, match=rf"the engine {name} has no .*{lacking}.*; the engines torch and onnx have it"
+        ):
+            engine(PROMPTS, asked(**settings))
 
 
 @pytest.mark.parametrize("name", FAST)
@@ -152,6 +172,60 @@ def test_wrong_prompts_are_refused_before_anything_is_read(name: str) -> None:
             engine(prompts, asked())
 
 
+# llama.cpp: pre-norm, with a tokenizer, a sampler of its own
+
+llamacpp = pytest.mark.skipif(
+    any(importlib.util.find_spec(package) is None for package in ("xllamacpp", "gguf")),
+    reason="xllamacpp or gguf is not installed",
+)
+
+
+@llamacpp
+@pytest.mark.parametrize("settings", [{}, {"repetition_penalty": 1.5}, {"stop": ("d", "7")}], ids=str)
+def test_llamacpp_answers_as_the_reference_does(settings: dict[str, Any], pre_norm_expert: Path) -> None:
+    config, told = asked(**settings), list[TokenStep]()
+    answers = opened("llamacpp", pre_norm_expert)(PROMPTS, config, on_step=told.append)
+    assert answers == open_engine("torch", pre_norm_expert)(PROMPTS, config)
+    heard = [tuple(step.token_id for step in told if step.row == row) for row in range(len(PROMPTS))]
+    assert all(
+        tokens[: len(answer.token_ids)] == answer.token_ids for tokens, answer in zip(heard, answers, strict=True)
+    )
+
+
+@llamacpp
+def test_llamacpp_samples_by_its_seed_and_serves_more_prompts_than_it_has_places_for(pre_norm_expert: Path) -> None:
+    engine, config = opened("llamacpp", pre_norm_expert), asked(temperature=1.5, top_k=60, top_p=0.9, min_p=0.01)
+    assert engine(PROMPTS, config, seed=7) == engine(PROMPTS, config, seed=7)
+    assert engine(PROMPTS, config, seed=7) != engine(PROMPTS, config, seed=8)
+    many = engine([[1 + number % 50, 2] for number in range(40)], asked())
+    assert [answer.ended for answer in many] == ["length"] * 40
+    assert many[:3] == engine([[1, 2], [2, 2], [3, 2]], asked())
+
+
+@llamacpp
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_llamacpp_runs_quantised_weights(precision: str, pre_norm_expert: Path) -> None:
+    answers = opened("llamacpp", pre_norm_expert, precision=precision)(PROMPTS, asked())
+    assert [len(answer.token_ids) for answer in answers] == [15] * len(PROMPTS)
+
+
+@llamacpp
+def test_llamacpp_says_what_it_cannot_run(expert: Path, pre_norm_expert: Path) -> None:
+    with pytest.raises(EngineError, match="llamacpp cannot run this expert: GGUF's gpt2 is a pre-norm transformer"):
+        open_engine("llamacpp", expert)
+    with pytest.raises(EngineError, match="ends an answer at the tokenizer's end token alone, not end_id=5"):
+        open_engine("llamacpp", pre_norm_expert, end_id=5)
+
+
+@llamacpp
+def test_llamacpp_runs_an_expert_without_a_tokenizer() -> None:
+    model = made(norm="pre", seed=1)
+    config = asked(max_new_tokens=8)
+    wanted = TorchEngine(model)(PROMPTS, config)
+    assert all(0 not in answer.token_ids for answer in wanted)  # the token that llama.cpp then takes for the end token
+    assert opened("llamacpp", model)(PROMPTS, config) == wanted
+
+
 # Opening
 
 
@@ -161,7 +235,9 @@ def test_an_unknown_engine_lists_the_known_ones(expert: Path) -> None:
 
 
 def test_a_precision_that_an_engine_lacks_is_refused_with_one_that_has_it(expert: Path) -> None:
-    with pytest.raises(EngineError, match=r"ctranslate2 has no precision='int4', it has float32, int8; onnx"):
+    with pytest.raises(
+        EngineError, match=r"ctranslate2 has no precision='int4', it has float32, int8; onnx and llamacpp can"
+    ):
         open_engine("ctranslate2", expert, precision="int4")
 
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import make_system, randomize
 from interconnected_ai.branches import Encoder
 from interconnected_ai.cli import VERBS
-from interconnected_ai.config import RunConfig
+from interconnected_ai.config import ExpertRunConfig, RunConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = ["README.md", "README.ru.md"]
@@ -55,7 +55,8 @@ def test_no_figure_is_left_open(name: str) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_example_configs_are_valid(path: Path) -> None:
-    assert RunConfig.from_file(path).output
+    kind = ExpertRunConfig if path.stem.startswith("expert_") else RunConfig
+    assert kind.from_file(path).output
 
 
 def test_both_readmes_show_the_same_commands() -> None:

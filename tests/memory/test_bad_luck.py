@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest_memory import MakeMemory, count_words
 
 from interconnected_ai.errors import ConfigError, DataError, FormatVersionError, NotAMemoryError, StorageError
 from interconnected_ai.memory import Capacities, SQLiteStore, ThreeLevelMemory, VectorModel
+from memory_stores import MakeMemory, count_words
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest_memory import SMALL, MakeMemory, count_words
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from interconnected_ai.errors import ConfigError, DataError, UnknownNameError
 from interconnected_ai.memory import EVIDENCE_ONLY, Capacities, Portions, SQLiteStore, ThreeLevelMemory
+from memory_stores import SMALL, MakeMemory, count_words
 
 WORDS = "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa quebec romeo".split()
 

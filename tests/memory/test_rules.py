@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 import pytest
-from conftest_memory import count_words
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from interconnected_ai.memory.places import (
 )
 from interconnected_ai.memory.ranking import best_first, bm25, fuse, lend_to_neighbours
 from interconnected_ai.memory.vectors import MOST_PARTS, PART_CHARS, parts_of
+from memory_stores import count_words
 
 # Facts
 

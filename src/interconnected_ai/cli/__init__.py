@@ -23,6 +23,7 @@ VERBS = {
     "report": "One page of a run: curves, use of the experts, confusion, calibration, cost.",
     "expert": "Train, measure and list experts: small language models, each for a domain.",
     "plan": "Size, price and compare systems before they are built.",
+    "surgery": "See, change, add, train and program the experts of a pretrained mixture of experts.",
     "memory": "Search a memory, see what a model would be given, import, export, forget.",
     "bench": "Measure the numbers that the README quotes.",
 }

@@ -56,6 +56,12 @@ def with_output(function: F) -> F:
     )(function)
 
 
+def print_measured(output: Output, found: Mapping[str, Any], lines: Iterable[tuple[str, str]]) -> None:
+    """A measurement: a table of what stands at these keys, each with its words, and all of it as the result."""
+    output.table("Measured", ["what", "value"], [(what, found[key]) for what, key in lines])
+    output.result(found)
+
+
 def percent(share: float) -> str:
     """0.9312 → 93.12"""
     return f"{100 * share:.2f}"

@@ -227,20 +227,18 @@ class Checkpoint:
     def _write_weights(self, scratch: Path) -> None:
         """One file for each there was, without the edited layers' tensors, and one for each edited layer."""
         replaced = {name for layer in self._slots for name in self._tensor_names(layer)}
-        files: dict[str, list[Entry]] = {}
-        for path in self.files:
-            kept = [
-                entry for entry in self.entries.values() if entry.ranges[0].path == path and entry.name not in replaced
-            ]
-            if kept:
-                files[path.name] = kept
-        for layer in self._slots:
-            files[f"model-layer-{layer:03d}.safetensors"] = list(self._new_entries(layer))
+        files = [
+            [entry for entry in self.entries.values() if entry.ranges[0].path == path and entry.name not in replaced]
+            for path in self.files
+        ]
+        files = [kept for kept in files if kept] + [list(self._new_entries(layer)) for layer in self._slots]
         weight_map: dict[str, str] = {}
-        for name, entries in files.items():
+        for number, entries in enumerate(files, 1):
+            # never model.safetensors beside an index: transformers would read that file alone
+            name = f"model-{number:05d}-of-{len(files):05d}.safetensors"
             write_file(scratch / name, entries)
             weight_map |= {entry.name: name for entry in entries}
-        total = sum(entry.size_bytes for entries in files.values() for entry in entries)
+        total = sum(entry.size_bytes for entries in files for entry in entries)
         write_json(
             scratch / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map}
         )

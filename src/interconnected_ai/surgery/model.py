@@ -23,7 +23,9 @@ from interconnected_ai.surgery.losses import Record, watching
 from interconnected_ai.surgery.nf4 import PackedExperts
 from interconnected_ai.surgery.programs import Function, Program, Rule, check_program, check_requests, compile_program
 from interconnected_ai.surgery.saving import Saved, save
+from interconnected_ai.surgery.texts import perplexity
 from interconnected_ai.surgery.trained import train_routers, verified
+from interconnected_ai.surgery.usage import Usage, measure_usage
 
 Expect = Callable[[Layer, Probe, Probe], None]
 
@@ -247,7 +249,7 @@ class MoE:
     @contextmanager
     def watch(self, *, keep_graph: bool = True) -> Iterator[Record]:
         """Record what the routers choose inside the block: for balance and z losses, and for counting."""
-        self._follow()
+        self.follow()
         with watching(
             self.family.routing, [(layer.number, layer.router) for layer in self.layers], keep_graph=keep_graph
         ) as seen:
@@ -368,6 +370,30 @@ class MoE:
             settle(layer)
         return sum(layer.place.experts.packed.size_bytes for layer in chosen)  # type: ignore[union-attr, misc]
 
+    # Looking
+
+    def usage(
+        self,
+        texts: Mapping[str, Sequence[str]] | Sequence[str],
+        *,
+        max_tokens: int = 256,
+        batch_size: int = 8,
+        generate_tokens: int = 0,
+    ) -> Usage:
+        """Which experts the routers choose for these texts (domain → texts, or one list); see `measure_usage`."""
+        return measure_usage(self, texts, max_tokens=max_tokens, batch_size=batch_size, generate_tokens=generate_tokens)
+
+    def suggest(self, texts: Sequence[str], share: float = 0.25, **how: Any) -> dict[int, tuple[int, ...]]:
+        """The experts worth training for these texts, by layer; see `Usage.suggest`."""
+        return self.usage(texts).suggest("texts", share, **how)
+
+    def perplexity(self, texts: Sequence[str], *, max_tokens: int = 256, role: str | None = None) -> float:
+        """exp of the mean negative log likelihood of a token; role: begin every text with this role's token."""
+        if role is not None and role not in self.program.roles:
+            raise UnknownNameError("role", role, self.program.roles)
+        prefix = [] if role is None else [self.program.roles[role]]
+        return perplexity(self, texts, max_tokens=max_tokens, prefix=prefix)
+
     # Ablation and steering
 
     @contextmanager
@@ -445,7 +471,7 @@ class MoE:
         check_spec(self, spec)
         adapter = install(self, spec, seed)
         self.adapters[spec.name] = adapter
-        self._follow()
+        self.follow()
         return adapter
 
     def set_numbers(self, layer: Layer, num_experts: int, top_k: int) -> None:
@@ -550,7 +576,7 @@ class MoE:
         self.program, self.functions = program, functions
         self.hooks.role_tokens = {token: i for i, token in enumerate(program.roles.values())}
         self.hooks.role_names = program.role_names
-        self._follow()
+        self.follow()
         for layer in self.layers:
             state, number = layer.state, layer.number
             needed = always or functions or any(r.layers is None or number in r.layers for r in program.rules)
@@ -560,7 +586,8 @@ class MoE:
             layer.router.__dict__["surgery"] = state
             _dress_router(layer)
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """Let routers know the forward pass they are in: padding, token ids, roles."""
         self.hooks.install(self.anatomy.backbone, [layer.place.decoder for layer in self.layers])
 
     def _numbers(self) -> dict[int, int]:

@@ -21,7 +21,7 @@ def token_id(moe: "MoE", token: str) -> int:
     if token in moe.tokenizer.get_vocab():
         known: int = moe.tokenizer.convert_tokens_to_ids(token)
         return known
-    moe.tokenizer.add_special_tokens({"additional_special_tokens": [token]}, replace_additional_special_tokens=False)
+    moe.tokenizer.add_tokens([token], special_tokens=True)
     number: int = moe.tokenizer.convert_tokens_to_ids(token)
     rows = moe.model.get_input_embeddings().weight.shape[0]
     grown = number >= rows

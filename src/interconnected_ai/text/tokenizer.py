@@ -1,6 +1,7 @@
 """Byte-level BPE: words to token ids and back, trained on the user's own text. Nothing is ever unknown."""
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -112,6 +113,12 @@ class Tokenizer:
     def sha256(self) -> str:
         """What tells this tokenizer from every other: SHA-256 of its content."""
         return hashlib.sha256(self._fast.to_str().encode()).hexdigest()
+
+    @property
+    def merges(self) -> list[str]:
+        """Which tokens were joined to make others, in the order learnt: "a b" for ab."""
+        found = json.loads(self._fast.to_str())["model"]["merges"]
+        return [pair if isinstance(pair, str) else " ".join(pair) for pair in found]
 
     @property
     def roles(self) -> list[str]:

@@ -7,7 +7,7 @@ from interconnected_ai.training.corpus.documents import Document
 from interconnected_ai.training.corpus.languages import language_of
 from interconnected_ai.training.corpus.packing import CorpusPlan
 from interconnected_ai.training.corpus.report import CorpusReport, SideReport, SourceReport
-from interconnected_ai.training.corpus.store import Corpus, TokenSide
+from interconnected_ai.training.corpus.store import Corpus, TokenSide, count_tokens
 from interconnected_ai.training.corpus.survey import Survey, survey
 from interconnected_ai.training.corpus.texts import Texts
 
@@ -21,6 +21,7 @@ __all__ = [
     "Survey",
     "Texts",
     "TokenSide",
+    "count_tokens",
     "language_of",
     "survey",
 ]

@@ -6,25 +6,31 @@ from typing import Literal
 Language = Literal["Russian", "English", "other", "none"]
 
 _SEEN_CHARACTERS = 2_000  # the beginning of a text says its language
-_FEW_WORDS = 8  # a line this short may do without any of the words below
+_MOST_FOREIGN = 1 / 20  # words of names and quotations that a text may hold and still be in its language
 
-# Letters that other Cyrillic alphabets have and Russian has not (Ukrainian, Belarusian, Serbian, Macedonian, Kazakh, …).
-_NOT_RUSSIAN = re.compile(r"[іїєґўђјљњћџѓѕќәғқңөұүһ]")
-_RUSSIAN_ALONE = re.compile(r"[ыэё]")  # Bulgarian, Serbian and Ukrainian lack all three
-_RUSSIAN_WORDS = frozenset("и в не на что с по как это из у для от так же или только если его но к за то был".split())
+# Letters that other Cyrillic alphabets have and Russian has not (Ukrainian, Belarusian, Serbian, Macedonian, Kazakh, …),
+# and ъ where only Bulgarian has it.
+_NOT_RUSSIAN = re.compile(r"[іїєґўђјљњћџѓѕќәғқңөұүһ]|ъ(?![еёюя])")
 _ENGLISH_WORDS = frozenset(
     "the of and to a in is that for it as with on be are this by an or at from not if you can which will has have was i "
-    "my your do does what how when all any one no return returns value default".split()
+    "my your me do does what how where who when why all any one no return returns value default".split()
 )
+# The commonest words of German, French, Spanish, Italian, Portuguese, Dutch, Polish and Czech that are no English ones.
+_FOREIGN_WORDS = frozenset(
+    "der das und ist nicht ein eine den dem mit von zu auf sich für le les des et est une du dans pour que qui pas il "
+    "el los las del y por con una es il di che non per della um uma os em não é het een van niet dat op te w z na jest "
+    "się je že".split()
+)
+_ACCENTED = re.compile(r"[\u00df-\u024f]")
 _WORD = re.compile(r"[^\W\d_]+")
 
 
 def language_of(text: str) -> Language:
     """The language of most letters: "none" for a text of digits and signs alone.
 
-    By script first. Cyrillic is Russian unless it has letters that Russian lacks, or is long without any word or letter
-    that only Russian has. Latin is English when a tenth of its words are common English ones, or when it is short and
-    plain ASCII. Programs count as English where their words are.
+    By script first. Cyrillic is Russian unless letters that Russian lacks stand in more than a twentieth of the words.
+    Latin is English unless accents do, or common words of eight other languages outnumber the common English ones.
+    Programs count as English where their words are.
     """
     beginning = text[:_SEEN_CHARACTERS].casefold()
     words = _WORD.findall(beginning)
@@ -32,18 +38,13 @@ def language_of(text: str) -> Language:
     if not letters:
         return "none"
     if 2 * sum("\u0400" <= letter <= "\u04ff" for letter in beginning) > letters:
-        return "Russian" if _is_russian(beginning, words) else "other"
+        return "Russian" if len(_NOT_RUSSIAN.findall(beginning)) <= _MOST_FOREIGN * len(words) else "other"
     if 2 * sum(letter.isascii() and letter.isalpha() for letter in beginning) > letters:
-        return "English" if _is_english(beginning, words) else "other"
+        return "English" if _is_english(words) else "other"
     return "other"
 
 
-def _is_russian(text: str, words: list[str]) -> bool:
-    if len(_NOT_RUSSIAN.findall(text)) > len(words) / 20:
-        return False
-    return len(words) < _FEW_WORDS or bool(_RUSSIAN_ALONE.search(text)) or "что" in words
-
-
-def _is_english(text: str, words: list[str]) -> bool:
-    common = sum(word in _ENGLISH_WORDS for word in words)
-    return common >= len(words) / 10 or (len(words) < _FEW_WORDS and text.isascii())
+def _is_english(words: list[str]) -> bool:
+    accented = sum(_ACCENTED.search(word) is not None for word in words)
+    english, foreign = (sum(word in common for word in words) for common in (_ENGLISH_WORDS, _FOREIGN_WORDS))
+    return accented <= max(1, _MOST_FOREIGN * len(words)) and foreign <= english + len(words) / 10  # "Los Angeles"

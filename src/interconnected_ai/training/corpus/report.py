@@ -1,7 +1,7 @@
 """What is in a corpus, in figures: documents, bytes, words, tokens, languages, copies, and what was passed over."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -50,7 +50,7 @@ class SourceReport:
 
 @dataclass(frozen=True)
 class SideReport:
-    """What one side holds: "train", "validation" or "test"."""
+    """What one side holds: "train", "validation" or "test". num_tokens: end tokens counted; None until it is stored."""
 
     name: str
     num_documents: int
@@ -86,8 +86,10 @@ class CorpusReport:
             sum(tokens) if len(tokens) == len(self.sources) else None,
         )
 
-    def with_tokens(self, by_source: list[int], by_side: list[int]) -> "CorpusReport":
-        """The report with the tokens of each source and of each side."""
+    def with_tokens(
+        self, by_source: Sequence[int], by_side: Sequence[int | None] = (None, None, None)
+    ) -> "CorpusReport":
+        """The report with the tokens of each source, and of each side where it is stored."""
         return CorpusReport(
             tuple(replace(one, num_tokens=count) for one, count in zip(self.sources, by_source, strict=True)),
             tuple(replace(one, num_tokens=count) for one, count in zip(self.sides, by_side, strict=True)),

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 KIND = "interconnected_ai corpus"
 _FORMAT = "1"  # counts up when the same texts would be tokenised or dealt out otherwise
 _CHUNK_CHARACTERS = 1 << 20  # tokenised at once: what a building process holds in memory
+_TOKENS_AT_ONCE = 1 << 16
 _NARROW = 1 << 16
 
 # Called with the bytes that were tokenised so far, and all bytes.
@@ -95,6 +96,14 @@ class Corpus:
         return cls(folder, train, validation, test, report)
 
 
+def count_tokens(surveyed: Survey, tokenizer: Tokenizer) -> CorpusReport:
+    """The report with the tokens of every source, and nothing stored."""
+    by_source = [0] * len(surveyed.texts.sources)
+    for _, source, _, ids in _encoded(surveyed, tokenizer):
+        by_source[source] += len(ids)
+    return surveyed.report.with_tokens(by_source)
+
+
 def _name(texts: Texts, tokenizer: Tokenizer) -> str:
     key = "\n".join([_FORMAT, tokenizer.sha256, texts.sha256()])
     return f"corpus-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
@@ -122,12 +131,10 @@ def _build(surveyed: Survey, tokenizer: Tokenizer, place: Path, progress: Progre
     with atomic_folder(place, kind=KIND) as scratch:
         with ExitStack() as files:
             writers = [_SideWriter(scratch, name, token_type, tokenizer.end_id, files) for name in SIDES]
-            for chunk in _chunks(surveyed.documents()):
-                encoded = tokenizer.encode_batch([document.text for _, _, _, document in chunk])
-                for (order, side, source, document), ids in zip(chunk, encoded, strict=True):
-                    writers[side].add(ids, order, continues=document.continues)
-                    by_source[source] += len(ids)
-                done += sum(len(document.text.encode()) for _, _, _, document in chunk)
+            for order, (side, source, document, ids) in enumerate(_encoded(surveyed, tokenizer)):
+                writers[side].add(ids, order, continues=document.continues)
+                by_source[source] += len(ids)
+                done += len(document.text.encode())
                 progress(done, total)
             by_side = [writer.finish() for writer in writers]
         report = surveyed.report.with_tokens(by_source, by_side)
@@ -141,16 +148,23 @@ def _build(surveyed: Survey, tokenizer: Tokenizer, place: Path, progress: Progre
             raise DataError("the sources changed while they were read; leave them alone meanwhile, and try again")
 
 
-_Kept = tuple[int, int, int, Document]  # place in the order of reading, side, source, document
+_Kept = tuple[int, int, Document]  # side, source, document
 
 
-def _chunks(documents: Iterator[tuple[int, int, Document]]) -> Iterator[list[_Kept]]:
-    """Documents by the megabyte."""
+def _encoded(surveyed: Survey, tokenizer: Tokenizer) -> Iterator[tuple[int, int, Document, list[int]]]:
+    """Every document that is kept, with its token ids; tokenised by the megabyte, which keeps all cores busy."""
+    for chunk in _chunks(surveyed.documents()):
+        encoded = tokenizer.encode_batch([document.text for _, _, document in chunk])
+        for (side, source, document), ids in zip(chunk, encoded, strict=True):
+            yield side, source, document, ids
+
+
+def _chunks(documents: Iterator[_Kept]) -> Iterator[list[_Kept]]:
     chunk: list[_Kept] = []
     characters = 0
-    for order, (side, source, document) in enumerate(documents):
-        chunk.append((order, side, source, document))
-        characters += len(document.text)
+    for kept in documents:
+        chunk.append(kept)
+        characters += len(kept[-1].text)
         if characters >= _CHUNK_CHARACTERS:
             yield chunk
             chunk, characters = [], 0
@@ -166,27 +180,35 @@ class _SideWriter:
         self._tokens: BinaryIO = files.enter_context((folder / f"{name}.tokens").open("wb"))
         self._offsets: BinaryIO = files.enter_context((folder / f"{name}.offsets").open("wb"))
         self._length, self._last = 0, -2
+        self._waiting: list[int] = []  # many small writes would take longer than tokenising does
 
     def add(self, ids: list[int], order: int, *, continues: bool) -> None:
         """A document. order: its place among all, which says whether the one it continues stands on this side too."""
         if not (continues and order == self._last + 1 and self._length):
-            self._write([self._end_id])
+            self._append([self._end_id])
         self._offsets.write(self._length.to_bytes(8, "little"))
-        self._write(ids)
+        self._append(ids)
         self._last = order
 
     def finish(self) -> int:
         """The last end token; returns how many tokens there are."""
         if self._length:
-            self._write([self._end_id])
+            self._append([self._end_id])
+        self._flush()
         return self._length
 
-    def _write(self, ids: list[int]) -> None:
-        tokens = np.array(ids, dtype=np.int64)
+    def _append(self, ids: list[int]) -> None:
+        self._waiting += ids
+        self._length += len(ids)
+        if len(self._waiting) >= _TOKENS_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        tokens = np.array(self._waiting, dtype=np.int64)
         if len(tokens) and not 0 <= tokens.min() <= tokens.max() <= np.iinfo(self._type).max:
             raise DataError(
                 f"token id {tokens.max()} does not fit into {self._type.itemsize} bytes, which the tokenizer's vocabulary "
                 "asks for; its ids reach beyond its vocabulary, use another tokenizer"
             )
         self._tokens.write(tokens.astype(self._type).tobytes())
-        self._length += len(tokens)
+        self._waiting.clear()

@@ -211,15 +211,12 @@ def _paced(
 ) -> ExpertRunConfig:
     """The config with as many steps as fit into `minutes`; a resumed training has those it began with."""
     kept = training_folder(config) / "paced.json"
-    if kept.is_file():
-        return config.with_changes(training=read_json(kept))
-    if minutes is None:
-        return config
-    training = within(minutes, model, corpus.train.tokens, config.training)
-    processes.wait()
-    if processes.is_main:
-        write_json_safely(kept, training.to_dict())
-    return config.with_changes(training=training.to_dict())
+    if minutes is not None and not kept.is_file():
+        training = within(minutes, model, corpus.train.tokens, config.training)
+        if processes.is_main:
+            write_json_safely(kept, training.to_dict())
+        processes.wait()  # all take the main process's number: their clocks differ
+    return config.with_changes(training=read_json(kept)) if kept.is_file() else config
 
 
 def _samples(config: ExpertRunConfig, folder: Path, words: Tokenizer) -> Samples | None:

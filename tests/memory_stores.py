@@ -5,16 +5,20 @@ import signal
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest_memory import MakeMemory, count_words
 
-from interconnected_ai.memory import SQLiteStore, ThreeLevelMemory
+from interconnected_ai.memory import Capacities, SQLiteStore, ThreeLevelMemory
 
-pytest.importorskip("Stemmer", reason='needs the extra "memory"')
-pytest.importorskip("pymorphy3", reason='needs the extra "memory"')
+SMALL = Capacities(1_000, 1_000, 1_000)
+MakeMemory = Callable[..., ThreeLevelMemory]
+
+
+def count_words(text: str) -> int:
+    """A tokenizer that a reader can follow."""
+    return len(text.split())
 
 
 @pytest.fixture(scope="session")

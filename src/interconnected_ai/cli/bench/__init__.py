@@ -1,0 +1,24 @@
+"""`iai bench`: the numbers that the README quotes. One file a measurement, imported when it is called."""
+
+import click
+
+from interconnected_ai.cli import Verbs
+
+VERBS = {
+    "moe": "The MoE layer against dense feed-forwards and against transformers' own block.",
+    "branches": "One batch through many branches, on our trunk and with PEFT.",
+    "grow": "A branch added after training against the same branch trained jointly.",
+    "headline": "The document's table, MoE system and dense twin, measured, beside what the document claims.",
+    "classify": "BANKING77 and CLINC150 as two branches of one system, against TF-IDF and logistic regression.",
+    "plan": "The planner against this machine: step time and peak memory, predicted and measured.",
+    "memory": "The memory: evidence within budgets, time, bytes, against peers and against its goals.",
+    "generate": "Every engine that is installed against transformers' generate, 29M parameters, 64 + 128 tokens.",
+    "train": "A training step of the 29M expert against transformers' GPT-2 of the same shape.",
+    "norm": "Post-norm against pre-norm: the same text and steps, each at its best learning rate.",
+    "tokenizer": "Tokens per word of Russian text that the vocabulary was not trained on, by source.",
+}
+
+
+@click.group("bench", cls=Verbs, room=__name__, verbs=VERBS)
+def command() -> None:
+    """Measure the numbers that the README quotes: ratios, side by side in one run, medians."""

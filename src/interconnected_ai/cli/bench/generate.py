@@ -1,0 +1,35 @@
+"""`iai bench generate`."""
+
+import click
+
+from interconnected_ai.cli.output import Output, percent, print_measured, with_output
+
+
+@click.command("generate")
+@click.option("--repeats", default=5, show_default=True, type=click.IntRange(min=1), help="Runs of each contestant.")
+@click.option("--engine", "engines", multiple=True, help="Measure this engine only; repeat for several.")
+@with_output
+def command(repeats: int, engines: tuple[str, ...], output: Output) -> None:
+    """Every engine that is installed against transformers' generate, 29M parameters, 64 + 128 tokens."""
+    from interconnected_ai.bench.generate import bench_generate
+
+    found = bench_generate(repeats=repeats, only=engines)
+    output.table(
+        f"Tokens per second, {found['num_params']:,} parameters, {found['num_prompt']} + {found['num_new']} tokens, greedy",
+        ["engine", "rows", "tokens/s", "over transformers", "same tokens %"],
+        [
+            (r["engine"], r["batch"], r["tokens_per_second"], r["over_transformers"], percent(r["same_tokens"]))
+            for r in found["rows"]
+        ],
+    )
+    for name, reason in found["passed_over"].items():
+        output.say(f"{name}: {reason}")
+    asked = [
+        ("best engine over transformers, 1 row (goal ≥ 4)", "best_over_hf_b1"),
+        ("best engine over transformers, 8 rows (goal ≥ 2.8)", "best_over_hf_b8"),
+        ("torch engine over transformers, 1 row (goal ≥ 1.5)", "torch_over_hf_b1"),
+        ("torch engine, share of what memory allows, 1 row (goal ≥ 0.75)", "torch_of_roofline_b1"),
+        ("loading the expert, first time in a process, ms (goal ≤ 50)", "load_ms"),
+        ("  again, ms", "load_again_ms"),
+    ]
+    print_measured(output, found, [line for line in asked if line[1] in found])

@@ -1,0 +1,54 @@
+"""`iai bench memory`."""
+
+from pathlib import Path
+
+import click
+
+from interconnected_ai.cli.output import Output, with_output
+
+
+@click.command("memory")
+@click.option(
+    "--data",
+    "folder",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder with locomo/locomo10.json, beam100k/chats.jsonl.gz, koziev/premise_question_answer4_1s.txt and "
+    "xquad/xquad.ru.json.",
+)
+@click.option("--vectors", is_flag=True, help="Also with the embedded vector model: about an hour of one core.")
+@click.option("--growth/--no-growth", default=True, show_default=True, help="Also 10 thousand to 3 million tokens.")
+@click.option("--peers/--no-peers", default=True, show_default=True, help="Also other rankings in the same run.")
+@with_output
+def command(folder: Path, vectors: bool, growth: bool, peers: bool, output: Output) -> None:
+    """The memory: evidence within budgets, time, bytes, against peers and against its goals."""
+    from interconnected_ai.bench.memory import bench_memory, goal_rows
+
+    found = bench_memory(
+        folder, vectors=vectors, growth=growth, peers=peers, say=lambda sentence: click.echo(sentence, err=True)
+    )
+    rows = goal_rows(found)
+    output.table(
+        "Measured, and the goals",
+        ["what", "value", "goal", "met"],
+        [(r["what"], "–" if r["value"] is None else r["value"], r["goal"], r["met"]) for r in rows],
+    )
+    keys = list(next(iter(found["recall"].values())))
+    output.table(
+        "Recall, the same questions and budgets",
+        ["", *keys],
+        [(name, *(values[key] for key in keys)) for name, values in found["recall"].items()],
+    )
+    output.say(
+        f"Flushing 4 KiB to this disk took {found['disk_flush_median_ms']:.2f} ms (p95 {found['disk_flush_p95_ms']:.2f}), "
+        f"a durable add {found['add_median_ms']:.2f} ms (p95 {found['add_p95_ms']:.2f}); {found['num_messages']:,} messages, "
+        f"{found['file_mb']:.1f} MB on disk.",
+        f"BEAM evidence in the whole context of 13k tokens: {found['beam100k_recall_whole_context_13k']:.3f}",
+    )
+    if growth:
+        output.table(
+            "Growth",
+            list(found["growth"][0]),
+            [["–" if value is None else value for value in row.values()] for row in found["growth"]],
+        )
+    output.result({**found, "goals": rows})

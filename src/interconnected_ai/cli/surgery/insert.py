@@ -1,0 +1,32 @@
+"""`iai surgery insert MODEL --like 77`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.cli.surgery.inputs import numbers, open_model
+
+
+@click.command("insert")
+@click.argument("model")
+@click.option("--like", help="Copy this expert of each layer.  [default: the mean of the layer's experts]", type=int)
+@click.option("--layers", help="Numbers and ranges.  [default: all]")
+@click.option("--let-in", is_flag=True, help="Open the new experts at once: outputs change.")
+@click.option("--output", "target", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@with_output
+def command(model: str, like: int | None, layers: str | None, let_in: bool, target: Path, output: Output) -> None:
+    """Add an expert to every layer, or some: out of reach at first, so that outputs stay the same to the last bit."""
+    moe: Any = open_model(model)
+    chosen = [moe.layers[n] for n in numbers(layers, "--layers")] if layers else list(moe.layers)
+    made = {}
+    for layer in chosen:
+        source = None if like is None else layer.experts[like]
+        made[layer.number] = moe.insert(layer.number, [source] * layer.groups[0])
+        if let_in:
+            moe.let_in(layer.number, made[layer.number])
+    saved = moe.save(target)
+    output.say(f"New experts: {', '.join(f'layer {n}: {list(e)}' for n, e in made.items())}", f"Written to {target}.")
+    output.say(*([f"{saved.words}."] if saved.words else []))
+    output.result({"folder": str(target), "experts": {n: list(e) for n, e in made.items()}, "vanilla": saved.vanilla})

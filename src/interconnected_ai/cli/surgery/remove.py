@@ -1,0 +1,26 @@
+"""`iai surgery remove FOLDER --experts 3,5`."""
+
+from pathlib import Path
+
+import click
+
+from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.cli.surgery.inputs import numbers
+
+
+@click.command("remove")
+@click.argument("folder")
+@click.option("--experts", required=True, help="Numbers and ranges, such as 77 or 80-100,3.")
+@click.option("--output", "target", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@with_output
+def command(folder: str, experts: str, target: Path, output: Output) -> None:
+    """Take these experts out of every layer (a config knows one number for all); works on a checkpoint larger than memory."""
+    from interconnected_ai.surgery import Checkpoint
+
+    checkpoint, gone = Checkpoint(folder), numbers(experts, "--experts")
+    for layer in checkpoint.layers:
+        checkpoint.remove(layer, gone)
+    checkpoint.save(target)
+    left = checkpoint.num_experts(next(iter(checkpoint.layers)))
+    output.say(f"{len(gone)} experts less in each of {len(checkpoint.layers)} layers, {left} are left: {target}")
+    output.result({"folder": str(target), "removed": gone, "num_experts": left})

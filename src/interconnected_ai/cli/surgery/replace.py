@@ -1,0 +1,41 @@
+"""`iai surgery replace FOLDER --layer 3 --expert 77 --with 3:12`."""
+
+from pathlib import Path
+
+import click
+
+from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.errors import ConfigError
+
+
+@click.command("replace")
+@click.argument("folder")
+@click.option("--layer", required=True, type=int)
+@click.option("--expert", required=True, type=int)
+@click.option(
+    "--with", "sources", required=True, multiple=True, help="LAYER:EXPERT; repeat it for the mean of several."
+)
+@click.option("--from", "other", help="The folder they come from.  [default: FOLDER]")
+@click.option("--output", "target", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@with_output
+def command(
+    folder: str, layer: int, expert: int, sources: tuple[str, ...], other: str | None, target: Path, output: Output
+) -> None:
+    """Put another expert's weights where one stands; works on a checkpoint larger than memory."""
+    from interconnected_ai.surgery import Checkpoint
+    from interconnected_ai.surgery.ffn import average
+
+    checkpoint = Checkpoint(folder)
+    giver = Checkpoint(other) if other else checkpoint
+    given = [giver.read(*_place(source)) for source in sources]
+    checkpoint.replace(layer, expert, average(given) if len(given) > 1 else given[0])
+    checkpoint.save(target)
+    output.say(f"Expert {expert} of layer {layer} has the weights of {', '.join(sources)}: {target}")
+    output.result({"folder": str(target), "layer": layer, "expert": expert, "with": list(sources)})
+
+
+def _place(text: str) -> tuple[int, int]:
+    layer, colon, expert = text.partition(":")
+    if not colon or not layer.isdigit() or not expert.isdigit():
+        raise ConfigError(f"--with {text!r}: needs LAYER:EXPERT, such as 3:12")
+    return int(layer), int(expert)

@@ -1,0 +1,65 @@
+"""`iai surgery role MODEL --name code --texts DIR`."""
+
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.cli.surgery.inputs import numbers, open_model, texts_in
+
+
+@click.command("role")
+@click.argument("model")
+@click.option("--name", required=True, help="The role; its token is <|role=NAME|>.")
+@click.option("--texts", required=True, type=click.Path(path_type=Path), help="The role's texts: a file or folder.")
+@click.option(
+    "--others", type=click.Path(path_type=Path), help="Texts that should stay as they are: measured, not learnt."
+)
+@click.option("--experts", default="auto", show_default=True, help="auto, or numbers and ranges such as 80-100.")
+@click.option("--method", type=click.Choice(["lora", "full", "router"]), default="lora", show_default=True)
+@click.option("--share", default=0.25, show_default=True, type=float, help="Part of the experts that auto takes.")
+@click.option("--rank", default=16, show_default=True, type=click.IntRange(min=1), help="Of the adapters.")
+@click.option("--steps", default=100, show_default=True, type=click.IntRange(min=1))
+@click.option("--batch-size", default=8, show_default=True, type=click.IntRange(min=1))
+@click.option("--seq-tokens", default=128, show_default=True, type=click.IntRange(min=8))
+@click.option("--learning-rate", type=float, help="[default: 2e-3 for lora, 3e-4 for full and router]")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--output", "target", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@with_output
+def command(
+    model: str, name: str, texts: Path, others: Path | None, experts: str, method: Literal["lora", "full", "router"],
+    share: float, rank: int, steps: int, batch_size: int, seq_tokens: int, learning_rate: float | None, seed: int,
+    target: Path, output: Output,
+) -> None:  # fmt: skip
+    """Pick experts of MODEL, train them on the role's texts, let a token switch them on, and say what it did."""
+    from interconnected_ai.surgery import make_role
+
+    learnt, kept = texts_in(texts), texts_in(others) if others else []
+    moe: Any = open_model(model)
+    chosen: Any = "auto" if experts == "auto" else {layer.number: numbers(experts, "--experts") for layer in moe.layers}
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        role = make_role(
+            moe, name, learnt, kept, experts=chosen, method=method, share=share, rank=rank, steps=steps, batch_size=batch_size,
+            seq_tokens=seq_tokens, learning_rate=learning_rate, seed=seed,
+        )  # fmt: skip
+    output.say(*(f"Note: {warning.message}." for warning in said))
+    saved = moe.save(target)
+    rows: list[tuple[str, Any, Any]] = [
+        (f"{name}'s held-out texts, with its token after", role.role_before, role.role_after)
+    ]
+    if role.others_before is not None:
+        rows.append(("other texts", role.others_before, role.others_after))
+    output.table("Perplexity", ["", "before", "after"], rows)
+    output.say(
+        f"{role.num_params:,} parameters trained in {sum(map(len, role.experts.values()))} experts ({method}).",
+        f"<|role={name}|> (id {role.token_id}) switches the role on. Written to {target}.",
+        *([f"{saved.words}."] if saved.words else []),
+    )
+    output.result(
+        {"folder": str(target), "role": name, "token_id": role.token_id, "experts": role.experts, "num_params": role.num_params,
+         "perplexity": {"role_before": role.role_before, "role_after": role.role_after, "others_before": role.others_before,
+                        "others_after": role.others_after}}
+    )  # fmt: skip

@@ -1,0 +1,24 @@
+"""`iai surgery top-k FOLDER K`."""
+
+from pathlib import Path
+
+import click
+
+from interconnected_ai.cli.output import Output, with_output
+
+
+@click.command("top-k")
+@click.argument("folder")
+@click.argument("top_k", type=int, metavar="K")
+@click.option("--output", "target", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@with_output
+def command(folder: str, top_k: int, target: Path, output: Output) -> None:
+    """Let a token take K experts in every layer; works on a checkpoint larger than memory."""
+    from interconnected_ai.surgery import Checkpoint
+
+    checkpoint = Checkpoint(folder)
+    before = checkpoint.top_k
+    checkpoint.set_top_k(top_k)
+    checkpoint.save(target)
+    output.say(f"A token takes {top_k} experts instead of {before}: {target}")
+    output.result({"folder": str(target), "top_k": top_k, "before": before})

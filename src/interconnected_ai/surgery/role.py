@@ -1,0 +1,109 @@
+"""A role for a model in one go: pick experts, train them on the role's texts, switch them on by a token, measure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from interconnected_ai.errors import DataError, UnknownNameError
+from interconnected_ai.surgery.programs import Program, Rule
+from interconnected_ai.surgery.texts import perplexity, tune
+
+if TYPE_CHECKING:
+    from interconnected_ai.surgery.model import MoE
+
+Method = Literal["lora", "full", "router"]
+
+# A nudge, e^0.5: enough to settle close calls in favour of the role's experts, not to override the router.
+_ROLE_BIAS = 0.5
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role that was made. perplexities: on held-out texts; of the role with its token after, of others without it.
+
+    others_after differs from others_before only where the method changes what all tokens use ("router").
+    """
+
+    name: str
+    token_id: int
+    method: str
+    experts: dict[int, tuple[int, ...]]
+    num_params: int
+    losses: tuple[float, ...]
+    role_before: float
+    role_after: float
+    others_before: float | None
+    others_after: float | None
+
+
+def make_role(
+    moe: "MoE",
+    name: str,
+    texts: Sequence[str],
+    others: Sequence[str] = (),
+    *,
+    experts: Mapping[int, Sequence[int]] | Literal["auto"] = "auto",
+    method: Method = "lora",
+    share: float = 0.25,
+    rank: int = 16,
+    steps: int = 100,
+    batch_size: int = 8,
+    seq_tokens: int = 128,
+    learning_rate: float | None = None,
+    held_out: float = 0.2,
+    seed: int = 0,
+) -> Role:
+    """Train a role on its texts and let `<|role=NAME|>` switch it on, from that token to the next role's.
+
+    experts: layer → numbers, or "auto": the `share` of each layer's experts that the texts use most. method: "lora" and
+    "full" train those experts in copies that only the role's tokens reach, "router" trains the routers, for all tokens.
+    others: texts that should stay as they were; measured, not learnt. learning_rate: None is 2e-3 for lora, 3e-4 for
+    full and router.
+    """
+    if method not in ("lora", "full", "router"):
+        raise UnknownNameError("method", method, ("lora", "full", "router"))
+    learnt, held = _split(texts, held_out, seed)
+    other_held = list(others)
+    role_before = perplexity(moe, held, max_tokens=seq_tokens)
+    others_before = perplexity(moe, other_held, max_tokens=seq_tokens) if other_held else None
+    picked = moe.suggest(learnt, share=share) if experts == "auto" else {n: tuple(e) for n, e in experts.items()}
+    token = moe.add_role(name)
+    rules = [
+        Rule(do="prefer", experts=some, layers=(layer,), role=name, bias=_ROLE_BIAS) for layer, some in picked.items()
+    ]
+    program = Program.from_mapping({**moe.program.to_dict(), "rules": [*moe.program.rules, *rules]})
+    moe.set_program(program)
+    if method == "router":
+        parameters = moe.train_only("router")
+    elif method == "lora":
+        parameters = moe.lora(picked, rank=rank, name=name, role=name, seed=seed).parameters()
+    else:
+        parameters = moe.train_experts(picked, name=name, role=name).parameters()
+    rate = learning_rate or (2e-3 if method == "lora" else 3e-4)
+    losses = tune(
+        moe, learnt, parameters, steps=steps, batch_size=batch_size, seq_tokens=seq_tokens, learning_rate=rate,
+        balance_weight=0.01 if method == "router" else 0.0, prefix=[token], seed=seed,
+    )  # fmt: skip
+    return Role(
+        name=name,
+        token_id=token,
+        method=method,
+        experts=picked,
+        num_params=sum(parameter.numel() for parameter in parameters),
+        losses=tuple(losses),
+        role_before=role_before,
+        role_after=perplexity(moe, held, max_tokens=seq_tokens, prefix=[token]),
+        others_before=others_before,
+        others_after=perplexity(moe, other_held, max_tokens=seq_tokens) if other_held else None,
+    )
+
+
+def _split(texts: Sequence[str], held_out: float, seed: int) -> tuple[list[str], list[str]]:
+    """Texts to learn from, and texts to measure on."""
+    if len(texts) < 2:
+        raise DataError(f"{len(texts)} texts: needs two or more, some to learn from and some to measure on")
+    order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(seed)).tolist()
+    number = min(max(1, round(held_out * len(texts))), len(texts) - 1)
+    return [texts[i] for i in order[number:]], [texts[i] for i in order[:number]]

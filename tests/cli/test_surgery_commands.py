@@ -1,0 +1,160 @@
+"""`iai surgery`: every verb on a tiny model with a tokenizer, and what it says about mistakes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+from interconnected_ai.cli import main
+
+WORDS = (
+    "sun rain cloud wind snow storm mist warm coin bank loan stock fund money price trade the a of and is was".split()
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A tiny Qwen3-MoE with a word tokenizer, as it would be fetched."""
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(
+        models.WordLevel({word: i for i, word in enumerate(["<pad>", "<eos>", "<unk>", *WORDS])}, "<unk>")
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>"
+    ).save_pretrained(tmp_path / "model")
+    config = Qwen3MoeConfig(
+        vocab_size=len(WORDS) + 3, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=8,
+        moe_intermediate_size=8, num_experts=8, num_experts_per_tok=2, norm_topk_prob=True, max_position_embeddings=64,
+        pad_token_id=0, eos_token_id=1, bos_token_id=1, initializer_range=0.3,
+    )  # fmt: skip
+    Qwen3MoeForCausalLM(config).save_pretrained(tmp_path / "model")
+    for name, start in (("weather", 0), ("bank", 8)):
+        (tmp_path / name).mkdir()
+        for number in range(6):
+            words = [WORDS[start + (number + i) % 8] for i in range(12)]
+            (tmp_path / name / f"{number}.txt").write_text(" ".join(words), encoding="utf-8")
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: Any, code: int = 0) -> dict[str, Any]:
+    with pytest.raises(SystemExit) as left:
+        main(["surgery", *map(str, arguments), "--json"])
+    shown = capsys.readouterr()
+    assert left.value.code == code, shown.err
+    return dict(json.loads(shown.out))
+
+
+def test_inspect_reads_the_anatomy(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run(capsys, "inspect", folder / "model")
+    assert found["family"] == "Qwen3-MoE"
+    assert found["top_k"] == 2
+    assert [layer["num_experts"] for layer in found["layers"]] == [8, 8]
+    assert found["layers"][0]["expert_params"] == 3 * 16 * 8
+
+
+def test_files_are_edited_without_loading(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = folder / "model"
+    assert run(capsys, "top-k", model, 3, "--output", folder / "k")["top_k"] == 3
+    assert AutoModelForCausalLM.from_pretrained(folder / "k").config.num_experts_per_tok == 3
+    assert run(capsys, "remove", model, "--experts", "1,5-6", "--output", folder / "less")["num_experts"] == 5
+    assert AutoModelForCausalLM.from_pretrained(folder / "less").model.layers[1].mlp.gate.weight.shape[0] == 5
+    run(
+        capsys,
+        "replace",
+        model,
+        "--layer",
+        0,
+        "--expert",
+        1,
+        "--with",
+        "1:2",
+        "--with",
+        "1:3",
+        "--output",
+        folder / "new",
+    )
+    old, new = (AutoModelForCausalLM.from_pretrained(folder / name).model.layers for name in ("model", "new"))
+    mean = old[1].mlp.experts.down_proj[2:4].mean(dim=0)
+    torch.testing.assert_close(new[0].mlp.experts.down_proj[1], mean)
+
+
+def test_an_inserted_expert_waits_in_a_side_car(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = run(capsys, "insert", folder / "model", "--like", 3, "--output", folder / "more")
+    assert done == {"folder": str(folder / "more"), "experts": {"0": [8], "1": [8]}, "vanilla": False}
+    assert run(capsys, "insert", folder / "model", "--let-in", "--output", folder / "open")["vanilla"]
+
+
+def test_usage_counts_and_draws(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    found = run(
+        capsys, "usage", folder / "model", "--texts", folder / "weather", "--texts", folder / "bank", "--plot",
+        folder / "use.png", "--generate", 3,
+    )  # fmt: skip
+    assert found["domains"]["weather"]["tokens"] == 6 * 12 + 6 * 2  # the last written token is never read again
+    assert found["domains"]["weather"]["generated_tokens"] == 6 * 2
+    assert all(sum(layer) == pytest.approx(1) for layer in found["domains"]["bank"]["share"])
+    assert len(found["suggested"]["bank"]["0"]) == 2
+    assert (folder / "use.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("method", ["lora", "full", "router"])
+def test_a_role_is_made_kept_and_opened_again(folder: Path, capsys: pytest.CaptureFixture[str], method: str) -> None:
+    done = run(
+        capsys, "role", folder / "model", "--name", "weather", "--texts", folder / "weather", "--others", folder / "bank",
+        "--method", method, "--steps", 60, "--batch-size", 4, "--seq-tokens", 16, "--rank", 4, "--learning-rate", 0.03, "--output", folder / "role",
+    )  # fmt: skip
+    measured = done["perplexity"]
+    assert measured["role_after"] < measured["role_before"]
+    if method != "router":
+        assert measured["others_after"] == pytest.approx(
+            measured["others_before"], rel=0.03
+        )  # a 27th token takes its part
+    from interconnected_ai import surgery
+
+    moe = surgery.open(folder / "role")
+    assert moe.program.roles == {"weather": done["token_id"]}
+    assert moe.tokenizer.convert_tokens_to_ids("<|role=weather|>") == done["token_id"]
+    if method != "router":
+        assert list(moe.adapters) == ["weather"]
+
+
+def test_a_recipe_is_applied(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from interconnected_ai import surgery
+
+    moe = surgery.open(folder / "model")
+    moe.set_top_k(3)
+    moe.recipe().save(folder / "recipe.yaml")
+    for number, extra in enumerate([[], ["--streaming"]]):
+        target = folder / f"applied{number}"
+        assert run(capsys, "apply", folder / "recipe.yaml", folder / "model", "--output", target, *extra)["vanilla"]
+        assert AutoModelForCausalLM.from_pretrained(target).config.num_experts_per_tok == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["inspect", "{}/nothing"], "no config.json"),
+        (["top-k", "{}/model", "9", "--output", "{}/out"], "from 1 to 8"),
+        (["remove", "{}/model", "--experts", "0-6", "--output", "{}/out"], "lower top-k first"),
+        (["remove", "{}/model", "--experts", "x", "--output", "{}/out"], "needs numbers and ranges"),
+        (["replace", "{}/model", "--layer", "0", "--expert", "9", "--with", "1:2", "--output", "{}/out"], "0 to 7"),
+        (
+            ["replace", "{}/model", "--layer", "0", "--expert", "1", "--with", "12", "--output", "{}/out"],
+            "LAYER:EXPERT",
+        ),
+        (["insert", "{}/model", "--like", "8", "--output", "{}/out"], "0 to 7"),
+        (["usage", "{}/model", "--texts", "{}/model/model.safetensors"], "not UTF-8"),
+        (["apply", "{}/weather/0.txt", "{}/model", "--output", "{}/out"], "is no recipe"),
+    ],
+)
+def test_mistakes_are_named_and_nothing_is_written(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    answer = run(capsys, *(each.format(folder) for each in arguments), code=2)
+    assert said in answer["error"]["message"]
+    assert not (folder / "out").exists()

@@ -1,5 +1,6 @@
 """What the memory is measured against: other rankings of the same messages, packed into the same budgets by the same rule."""
 
+import logging
 import re
 import sqlite3
 import tempfile
@@ -66,6 +67,7 @@ def rank_bm25(dialogue: Dialogue) -> Rank:
 def bm25s_stemmed(dialogue: Dialogue) -> Rank:
     """The package bm25s with its stop words and the Snowball stemmer of the dialogue's language: the strongest plain BM25."""
     library = require("bm25s", "bench", "the peer bm25s")
+    logging.getLogger("bm25s").setLevel(logging.ERROR)  # it tells of every index it builds
     stemmers = require("Stemmer", "memory", "stemming")
     spoken = [_spoken(t.role, t.content) for t in dialogue.turns]
     russian = sum("а" <= letter <= "я" for letter in " ".join(spoken[:200]).lower()) > 1000

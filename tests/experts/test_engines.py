@@ -210,14 +210,20 @@ def test_llamacpp_runs_quantised_weights(precision: str, pre_norm_expert: Path) 
 
 
 @llamacpp
-def test_llamacpp_says_what_it_cannot_run(expert: Path, pre_norm_expert: Path, tmp_path: Path) -> None:
+def test_llamacpp_says_what_it_cannot_run(expert: Path, pre_norm_expert: Path) -> None:
     with pytest.raises(EngineError, match="llamacpp cannot run this expert: GGUF's gpt2 is a pre-norm transformer"):
         open_engine("llamacpp", expert)
     with pytest.raises(EngineError, match="ends an answer at the tokenizer's end token alone, not end_id=5"):
         open_engine("llamacpp", pre_norm_expert, end_id=5)
-    save_expert(made(norm="pre"), tmp_path / "wordless")
-    with pytest.raises(EngineError, match="reads its tokenizer from the GGUF file, and this expert has none"):
-        open_engine("llamacpp", tmp_path / "wordless")
+
+
+@llamacpp
+def test_llamacpp_runs_an_expert_without_a_tokenizer() -> None:
+    model = made(norm="pre", seed=1)
+    config = asked(max_new_tokens=8)
+    wanted = TorchEngine(model)(PROMPTS, config)
+    assert all(0 not in answer.token_ids for answer in wanted)  # the token that llama.cpp then takes for the end token
+    assert opened("llamacpp", model)(PROMPTS, config) == wanted
 
 
 # Opening

@@ -9,12 +9,14 @@ import torch
 from expert_models import ids, made, tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from interconnected_ai.errors import EngineError, MissingExtraError, StorageError, TokenizerError
-from interconnected_ai.experts import ExpertModel
-from interconnected_ai.experts.export.ctranslate2 import vocabulary, write_ctranslate2
+from interconnected_ai.errors import EngineError, MissingExtraError, StorageError, TokenizerError, UnknownNameError
+from interconnected_ai.experts import ExpertModel, save_expert
+from interconnected_ai.experts.export import export_expert
+from interconnected_ai.experts.export.ctranslate2 import write_ctranslate2
 from interconnected_ai.experts.export.gguf import write_gguf
 from interconnected_ai.experts.export.gpt2 import write_gpt2
 from interconnected_ai.experts.export.onnx import write_onnx
+from interconnected_ai.experts.export.vocabulary import vocabulary
 from interconnected_ai.text import END
 
 SHAPES = [
@@ -63,7 +65,7 @@ def test_tied_weights_stay_tied_in_gpt2(tmp_path: Path) -> None:
 def test_the_exported_tokenizer_cuts_text_as_ours_does(text: str, tmp_path: Path) -> None:
     write_gpt2(made(norm="pre", vocab_size=330), tokenizer(), tmp_path / "gpt2")
     opened = AutoTokenizer.from_pretrained(tmp_path / "gpt2")
-    assert opened(text).input_ids == tokenizer().encode(text)
+    assert opened(text).input_ids == tokenizer().encode(text, special=True)
     assert (opened.eos_token, opened.eos_token_id) == (END, tokenizer().end_id)
     assert opened.model_max_length == 40
 
@@ -85,7 +87,7 @@ def test_ctranslate2_computes_the_same(shape: dict[str, Any], tmp_path: Path) ->
         assert torch.allclose(torch.from_numpy(found), model(input_ids), atol=EXACT, rtol=0)
 
 
-def test_ctranslate2_gets_a_name_for_every_row_of_the_embedding() -> None:
+def test_every_row_of_the_embedding_has_a_name_of_its_own() -> None:
     named = vocabulary(tokenizer(), 340)
     assert len(named) == len(set(named)) == 340
     assert [named.index(tokenizer().token(number)) for number in (0, 5, 200)] == [0, 5, 200]
@@ -190,11 +192,43 @@ def test_a_gguf_file_holds_the_weights_and_the_tokenizer(precision: str, tie_wei
 def test_gguf_wants_pre_norm_a_tokenizer_and_a_known_precision(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match='this expert is norm="post"'):
         write_gguf(made(norm="post"), tokenizer(), tmp_path / "expert.gguf")
-    with pytest.raises(TokenizerError, match="carries its tokenizer, and this expert has none"):
-        write_gguf(made(norm="pre"), None, tmp_path / "expert.gguf")
     with pytest.raises(EngineError, match="no precision 'q3'; it has float32, q8_0, q4_0"):
         write_gguf(made(norm="pre"), tokenizer(), tmp_path / "expert.gguf", precision="q3")
     assert not list(tmp_path.iterdir())
+    save_expert(made(norm="pre"), tmp_path / "wordless")
+    with pytest.raises(TokenizerError, match="carries its tokenizer, and this expert has none"):
+        export_expert(tmp_path / "wordless", "gguf", tmp_path / "expert.gguf")
+
+
+@pytest.mark.parametrize(
+    ("to", "quantize", "package"),
+    [
+        ("gpt2", None, "transformers"),
+        ("gguf", "q8_0", "gguf"),
+        ("onnx", "int8", "onnx"),
+        ("onnx", None, "onnx"),
+        ("ctranslate2", "int8", "ctranslate2"),
+    ],
+)
+def test_an_experts_folder_is_exported_by_the_formats_name(
+    to: str, quantize: str, package: str, tmp_path: Path
+) -> None:
+    pytest.importorskip(package)
+    save_expert(made(norm="pre", vocab_size=330, d_model=64, d_ff=128), tmp_path / "mine", tokenizer())
+    done = export_expert(tmp_path / "mine", to, tmp_path / "out", quantize=quantize)
+    assert done.path == (tmp_path / "out" / "mine.gguf" if to == "gguf" else tmp_path / "out")
+    assert done.precision == (quantize or "float32")
+    files = [done.path] if done.path.is_file() else [file for file in done.path.iterdir() if file.is_file()]
+    assert done.size_bytes == sum(file.stat().st_size for file in files) > 50_000
+    assert (tmp_path / "out" / "tokenizer.json").is_file() is (to != "gguf")
+
+
+def test_unknown_formats_and_precisions_say_what_there_is(tmp_path: Path) -> None:
+    save_expert(made(norm="pre", vocab_size=330), tmp_path / "mine", tokenizer())
+    with pytest.raises(UnknownNameError, match="unknown format 'ggml'; known, nearest first: 'gguf'"):
+        export_expert(tmp_path / "mine", "ggml", tmp_path / "out")
+    with pytest.raises(EngineError, match="gpt2 is exported in float32 alone, not 'int8'; gguf, onnx and ctranslate2"):
+        export_expert(tmp_path / "mine", "gpt2", tmp_path / "out", quantize="int8")
 
 
 def test_an_export_replaces_an_export_and_nothing_else(tmp_path: Path) -> None:

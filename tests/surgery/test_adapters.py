@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from surgery_models import TINY, make, prompts
 from torch import Tensor
 
 from interconnected_ai import surgery
+from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError, TrainingError
 from interconnected_ai.surgery import MoE, Program, Request
 from interconnected_ai.surgery.nf4 import levels, pack, unpack

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 import torch
-from surgery_models import TINY, make, prompts
 from torch import Tensor
 
+from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.surgery import ExpertWeights, MoE, Program, Recipe, Rule
 from interconnected_ai.surgery.context import dress

@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from surgery_models import TINY, make, prompts
 from torch import Tensor
 
+from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.surgery import Forward, MoE, Program, Request, Rule
 

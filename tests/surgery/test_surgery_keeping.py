@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from surgery_models import TINY, make, prompts
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from interconnected_ai import surgery
+from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError, IntegrityError, NotAModelError, StorageError, UnknownNameError
 from interconnected_ai.surgery import Checkpoint, MoE, Program, Recipe, Rule
 from interconnected_ai.surgery.dressing import EditedRouter

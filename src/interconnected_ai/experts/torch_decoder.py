@@ -5,7 +5,7 @@ of one length; `torch_products` says how the weights stand in memory.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -60,12 +60,16 @@ class _Block:
             block.norm == "pre",
         )
 
-    def __call__(self, hidden: Tensor, attend: Callable[[Tensor], Tensor]) -> Tensor:
-        """(rows, d_model) → the same; attend: (rows, 3 · d_model) queries, keys and values → (rows, d_model) mixed values."""
+    def attended(self, hidden: Tensor) -> Tensor:
+        """(rows, d_model) → (rows, 3 · d_model): queries, keys and values."""
+        return self.qkv(self.norm_1(hidden) if self.norms_first else hidden)
+
+    def finished(self, mixed: Tensor, hidden: Tensor) -> Tensor:
+        """What attention gave and what went into the block, both (rows, d_model) → what comes out of it."""
+        hidden = self.out(mixed, hidden)
         if self.norms_first:
-            hidden = self.out(attend(self.qkv(self.norm_1(hidden))), hidden)
             return self.w_out(self.w_in(self.norm_2(hidden)), hidden)
-        hidden = self.norm_1(self.out(attend(self.qkv(hidden)), hidden))
+        hidden = self.norm_1(hidden)
         return self.norm_2(self.w_out(self.w_in(hidden), hidden))
 
 
@@ -76,6 +80,7 @@ class TorchDecoder:
         self._parts, self._model = parts, parts.model
         self._table, self._scale = parts.model.embedding.weight, math.sqrt(parts.model.config.d_model)
         self._cache: KVCache
+        self._room: _Room
         self._mask: Tensor | None = None
         self._origins: list[int] = []
         self._shared_slots = 0
@@ -102,9 +107,11 @@ class TorchDecoder:
         self._cache = self._model.new_cache(batch, capacity, starts=starts)
         self._mask = None if starts is None else _padding_mask(starts, capacity, self._table.dtype)
         self._origins, self._shared_slots = list(range(batch)), longest
-        hidden = self._embedded(input_ids, starts, 0)
-        for number, block in enumerate(self._parts.blocks):
-            hidden = block(hidden, self._prompt_attention(number, batch, longest, block.n_heads))
+        self._room = _Room(self._parts, batch)
+        visible = None if self._mask is None else _visible(self._mask[..., :longest])
+        hidden = self._embedded(input_ids, 0).view(batch * longest, -1)
+        for layer, block in enumerate(self._parts.blocks):
+            hidden = block.finished(self._attend(block.attended(hidden), layer, batch, visible), hidden)
         self._cache.advance(longest)
         last = hidden.view(batch, longest, -1)[:, -1]
         return self._parts.head(self._parts.norm(last)).float()
@@ -112,16 +119,19 @@ class TorchDecoder:
     @torch.inference_mode()
     def step(self, token_ids: Tensor) -> Tensor:
         """Add one token to each row, (batch,): (batch, vocab_size) logits of the next one."""
-        cache, place = self._cache, self._cache.length
-        batch = cache.batch
-        spare = max(0, self._parts.min_rows - batch)
-        hidden = _filled(self._embedded(token_ids.to(self._table.device)[:, None], cache.starts, place), spare)
-        written, read = cache.tensor.select(4, place), cache.tensor.narrow(4, 0, place + 1)
+        cache, place, room, attention = self._cache, self._cache.length, self._room, F.scaled_dot_product_attention
+        room.hidden_rows.copy_(self._embedded(token_ids.to(self._table.device)[:, None], place)[:, 0])
+        hidden = room.hidden
+        slots = cache.tensor.select(4, place).unbind()  # a layer's (key or value, batch, head, width), to be written
+        kept = cache.tensor.narrow(4, 0, place + 1).flatten(0, 1).unbind()  # keys and values of each layer in turn
         mask = None if self._mask is None else self._mask[..., : place + 1]
-        for block, slot, kept in zip(self._parts.blocks, written.unbind(), read.unbind(), strict=True):
-            hidden = block(hidden, _token_attention(slot, kept, mask, spare))
+        for block, slot, keys, values in zip(self._parts.blocks, slots, kept[::2], kept[1::2], strict=True):
+            qkv = block.attended(hidden)
+            slot.copy_(room.keys_and_values(qkv))
+            room.mixed_heads.copy_(attention(room.queries(qkv), keys, values, attn_mask=mask))
+            hidden = block.finished(room.mixed, hidden)
         cache.advance(1)
-        return self._parts.head(self._parts.norm(hidden))[:batch].float()
+        return self._parts.head(self._parts.norm(hidden))[: room.batch].float()
 
     @torch.inference_mode()
     def select(self, rows: Sequence[int]) -> None:
@@ -133,54 +143,59 @@ class TorchDecoder:
         self._cache.select(rows, since=self._shared_slots if origins == self._origins else 0)
         if self._mask is not None and origins != self._origins:
             self._mask = self._mask[torch.tensor(rows, device=self._mask.device)]
+        if len(rows) != self._room.batch:
+            self._room = _Room(self._parts, len(rows))
         self._origins = origins
 
-    def _embedded(self, input_ids: Tensor, starts: Tensor | None, place: int) -> Tensor:
-        """(batch, seq) ids whose first stands in slot `place` → (batch · seq, d_model) with positions."""
-        batch, seq = input_ids.shape
-        table = self._model.positions.pe
+    def _embedded(self, input_ids: Tensor, place: int) -> Tensor:
+        """(batch, seq) ids whose first stands in slot `place` → (batch, seq, d_model) with positions."""
+        seq, table, starts = input_ids.shape[1], self._model.positions.pe, self._cache.starts
         if starts is None:
-            positions = table[place : place + seq].expand(batch, seq, -1)
+            positions = table[place : place + seq]
         else:
             slots = torch.arange(place, place + seq, device=starts.device)
             positions = table[(slots - starts[:, None]).clamp_(min=0)]
-        return torch.add(positions, self._table[input_ids], alpha=self._scale).view(batch * seq, -1)
+        return torch.add(positions, F.embedding(input_ids, self._table), alpha=self._scale)
 
-    def _prompt_attention(self, layer: int, batch: int, seq: int, n_heads: int) -> Callable[[Tensor], Tensor]:
-        mask = self._mask
-        if mask is not None:
-            causal = torch.ones(seq, seq, dtype=torch.bool, device=mask.device).tril()
-            itself = torch.eye(seq, dtype=torch.bool, device=mask.device)  # or a padding token would see nothing
-            visible = (causal & (mask[..., :seq] == 0)) | itself
-        else:
-            visible = None
-
-        def attend(qkv: Tensor) -> Tensor:
-            q, k, v = qkv.view(batch, seq, 3, n_heads, -1).permute(2, 0, 3, 1, 4)
-            k, v = self._cache.append(layer, k, v)
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=visible, is_causal=visible is None)
-            return mixed.transpose(1, 2).reshape(batch * seq, -1)
-
-        return attend
+    def _attend(self, qkv: Tensor, layer: int, batch: int, visible: Tensor | None) -> Tensor:
+        """Attention of whole prompts among themselves: (batch · seq, 3 · d_model) → (batch · seq, d_model)."""
+        rows, width = qkv.shape
+        q, k, v = qkv.view(batch, rows // batch, 3, self._model.config.n_heads, -1).permute(2, 0, 3, 1, 4)
+        k, v = self._cache.append(layer, k, v)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=visible, is_causal=visible is None)
+        return mixed.transpose(1, 2).reshape(rows, width // 3)
 
 
-def _filled(rows: Tensor, spare: int) -> Tensor:
-    """(rows, d_model) with `spare` rows of zeros below."""
-    return F.pad(rows, (0, 0, 0, spare)) if spare else rows
+class _Room:
+    """Tensors that every step writes anew, and views of them that need not be made at every step.
+
+    There are at least `min_rows` rows; those beyond the batch stay zero or hold what nobody reads.
+    """
+
+    def __init__(self, parts: DecoderParts, batch: int) -> None:
+        shape, like = parts.model.config, parts.model.embedding.weight
+        width, head_width = shape.d_model, shape.head_width
+        self.batch = batch
+        self.hidden, self.mixed = like.new_zeros(2, max(batch, parts.min_rows), width).unbind()
+        self.hidden_rows = self.hidden[:batch]
+        self.mixed_heads = self.mixed[:batch].view(batch, shape.n_heads, 1, head_width)
+        self._queries = (batch, shape.n_heads, 1, head_width), (3 * width, head_width, head_width, 1)
+        self._kept = (2, batch, shape.n_heads, head_width), (width, 3 * width, head_width, 1), width
+
+    def queries(self, qkv: Tensor) -> Tensor:
+        """(rows, 3 · d_model) → (batch, head, 1, width) in one call."""
+        return qkv.as_strided(*self._queries)
+
+    def keys_and_values(self, qkv: Tensor) -> Tensor:
+        """(rows, 3 · d_model) → (key or value, batch, head, width) in one call."""
+        return qkv.as_strided(*self._kept)
 
 
-def _token_attention(slot: Tensor, kept: Tensor, mask: Tensor | None, spare: int) -> Callable[[Tensor], Tensor]:
-    """Attention of one token a row. slot: (2, batch, head, width), to be written; kept: (2, batch, head, slots, width)."""
-    keys, values = kept.unbind()
-
-    def attend(qkv: Tensor) -> Tensor:
-        _, batch, n_heads, width = slot.shape
-        parts = qkv[:batch].view(batch, 3, n_heads, width)
-        slot.copy_(parts[:, 1:].transpose(0, 1))
-        mixed = F.scaled_dot_product_attention(parts[:, 0, :, None], keys, values, attn_mask=mask)
-        return _filled(mixed.reshape(batch, -1), spare)  # (batch, head, 1, width) → (rows, d_model)
-
-    return attend
+def _visible(mask: Tensor) -> Tensor:
+    """(batch, 1, seq, seq): a token sees the real tokens up to itself; padding sees itself, or its softmax would be empty."""
+    seq = mask.shape[-1]
+    causal = torch.ones(seq, seq, dtype=torch.bool, device=mask.device).tril()
+    return (causal & (mask == 0)) | torch.eye(seq, dtype=torch.bool, device=mask.device)
 
 
 def _padding_mask(starts: Tensor, capacity: int, dtype: torch.dtype) -> Tensor:

@@ -19,9 +19,9 @@ class TorchEngine:
     """Continues prompts with an `ExpertModel`; a `Generate` of `interconnected_ai.types`.
 
     tokenizer: for texts, stop strings and bad words. end_id: the token that ends an answer; None is the tokenizer's, and
-    without a tokenizer no token ends one. layout: how weights stand in memory (`torch_products`): "plain", "transposed",
-    "packed", or "auto", the fastest on this device. All but "plain" keep a copy of the weights, made at the first call and
-    made anew when the model has changed. It may be called from several threads at once.
+    without a tokenizer no token ends one. layout: how weights stand in memory (`torch_products`): "plain", the model's own,
+    "packed", a copy of them in oneDNN's layout, or "auto", the fastest on this device. The copy is made at the first call,
+    and made anew when the model has changed. It may be called from several threads at once.
     """
 
     name = "torch"
@@ -32,7 +32,7 @@ class TorchEngine:
         tokenizer: Tokenizer | None = None,
         *,
         end_id: int | None = None,
-        layout: Literal["auto", "plain", "transposed", "packed"] = "auto",
+        layout: Literal["auto", "plain", "packed"] = "auto",
     ) -> None:
         if layout != "auto" and layout not in LAYOUTS:
             raise UnknownNameError("layout", layout, ["auto", *LAYOUTS])

@@ -1,7 +1,7 @@
 """Matrix products for generation: which layout of a weight a token's product reads fastest, and what is fused into it.
 
-At batch 1 a product is bound by reading its weight, and libraries read one layout faster than another. A layout makes maps
-of a model's linear layers; all of them give the same numbers up to rounding.
+At batch 1 a product is bound by reading its weight, and how fast it is read depends on the layout and on the library. A
+layout makes maps of a model's linear layers; all of them give the same numbers up to rounding.
 """
 
 import platform
@@ -53,20 +53,8 @@ class Plain(Layout):
         return lambda hidden, residual: linear(hidden).add_(residual)
 
 
-class Transposed(Plain):
-    """Weights as (d_in, d_out), as GPT-2 keeps them: MKL streams them faster at batch 1, without a sum across lanes."""
-
-    def linear(self, layer: nn.Linear) -> Map:
-        """One product with the transposed copy."""
-        bias: Tensor | None = layer.bias
-        weight = layer.weight.detach().t().contiguous()
-        if bias is None:
-            return lambda hidden: torch.mm(hidden, weight)
-        return lambda hidden: torch.addmm(bias, hidden, weight)
-
-
 class Packed(Layout):
-    """Weights in oneDNN's own blocks, with activation and residual computed before a product's result leaves the cache.
+    """Weights in oneDNN's own blocks, the activation computed before a product's result leaves the cache.
 
     These are the operators that torch.compile puts in place of linear layers when it freezes a model on a CPU
     (torch/_inductor/fx_passes/mkldnn_fusion.py). There is no public call for them, so `can_pack` looks whether they exist.
@@ -88,16 +76,16 @@ class Packed(Layout):
         return lambda hidden: run(hidden, weight, bias, "gelu", [], "none")
 
     def adding(self, layer: nn.Linear) -> AddingMap:
-        """One product, the sum included."""
-        weight, bias, run = self._pack(layer), layer.bias, torch.ops.mkldnn._linear_pointwise.binary
-        return lambda hidden, residual: run(hidden, residual, weight, bias, "add")
+        """The product, then the sum: oneDNN's fused sum costs more than the addition of a few rows."""
+        linear = self.linear(layer)
+        return lambda hidden, residual: linear(hidden).add_(residual)
 
     def _pack(self, layer: nn.Linear) -> Tensor:
         packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), self._ROWS)
         return packed
 
 
-LAYOUTS: dict[str, type[Layout]] = {"plain": Plain, "transposed": Transposed, "packed": Packed}
+LAYOUTS: dict[str, type[Layout]] = {"plain": Plain, "packed": Packed}
 
 
 def can_pack(weight: Tensor) -> bool:

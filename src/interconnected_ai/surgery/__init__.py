@@ -10,9 +10,11 @@ from interconnected_ai.surgery.layer import Expert, Layer
 from interconnected_ai.surgery.model import MoE, Warmup
 from interconnected_ai.surgery.opening import open_moe as open
 from interconnected_ai.surgery.programs import Program, Rule
+from interconnected_ai.surgery.prompts import rows_for
 from interconnected_ai.surgery.role import Role, make_role
 from interconnected_ai.surgery.saving import Saved
 from interconnected_ai.surgery.texts import perplexity, tune
+from interconnected_ai.surgery.upcycle import upcycle
 from interconnected_ai.surgery.usage import Usage
 
 __all__ = [
@@ -39,5 +41,7 @@ __all__ = [
     "make_role",
     "open",
     "perplexity",
+    "rows_for",
     "tune",
+    "upcycle",
 ]

@@ -249,7 +249,7 @@ class MoE:
     @contextmanager
     def watch(self, *, keep_graph: bool = True) -> Iterator[Record]:
         """Record what the routers choose inside the block: for balance and z losses, and for counting."""
-        self._follow()
+        self.follow()
         with watching(
             self.family.routing, [(layer.number, layer.router) for layer in self.layers], keep_graph=keep_graph
         ) as seen:
@@ -471,7 +471,7 @@ class MoE:
         check_spec(self, spec)
         adapter = install(self, spec, seed)
         self.adapters[spec.name] = adapter
-        self._follow()
+        self.follow()
         return adapter
 
     def set_numbers(self, layer: Layer, num_experts: int, top_k: int) -> None:
@@ -576,7 +576,7 @@ class MoE:
         self.program, self.functions = program, functions
         self.hooks.role_tokens = {token: i for i, token in enumerate(program.roles.values())}
         self.hooks.role_names = program.role_names
-        self._follow()
+        self.follow()
         for layer in self.layers:
             state, number = layer.state, layer.number
             needed = always or functions or any(r.layers is None or number in r.layers for r in program.rules)
@@ -586,7 +586,8 @@ class MoE:
             layer.router.__dict__["surgery"] = state
             _dress_router(layer)
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """Let routers know the forward pass they are in: padding, token ids, roles."""
         self.hooks.install(self.anatomy.backbone, [layer.place.decoder for layer in self.layers])
 
     def _numbers(self) -> dict[int, int]:

@@ -15,6 +15,7 @@ VERBS = {
     "generate": "Every engine that is installed against transformers' generate, 29M parameters, 64 + 128 tokens.",
     "train": "A training step of the 29M expert against transformers' GPT-2 of the same shape.",
     "norm": "Post-norm against pre-norm: the same text and steps, each at its best learning rate.",
+    "tokenizer": "Tokens per word of Russian text that the vocabulary was not trained on, by source.",
 }
 
 

@@ -11,6 +11,8 @@ VERBS = {
     "train": "Train an expert on text of your own.",
     "evaluate": "Perplexity and bits per byte of an expert on text.",
     "list": "The experts in a folder.",
+    "quantize": "Weights in 8 or 4 bits, and what that costs in perplexity.",
+    "export": "Write an expert for transformers, llama.cpp, ONNX Runtime or CTranslate2.",
 }
 
 

@@ -7,6 +7,7 @@ import click
 from interconnected_ai.cli import Verbs
 
 VERBS = {
+    "quickstart": "Train a small MoE on text that is on this machine, then the whole story on it.",
     "inspect": "A checkpoint's layers, experts, router and sizes, from its headers alone.",
     "usage": "Which experts serve which texts; a heat map; the experts worth training.",
     "top-k": "Let a token take another number of experts.",

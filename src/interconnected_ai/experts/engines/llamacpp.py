@@ -35,14 +35,15 @@ class LlamaCppEngine:
 
     Greedy, temperature, top_k, top_p, min_p, repetition penalty, stop strings; what else `GenerationConfig` has is refused.
     `on_step` hears the tokens when the answers are whole: the server's stream leaves out those that end within a character.
-    Keys and values are kept in float16, GELU is the tanh approximation: llama.cpp's own ways. threads: of one step; None is
-    torch's number. Raises `MissingExtraError` without the binding.
+    Keys and values are kept in float16, GELU is the tanh approximation: llama.cpp's own ways. tokenizer: the one in the file;
+    without one no token ends an answer, and token 0, which llama.cpp then takes for the end token, is never said. threads: of
+    one step; None is torch's number. Raises `MissingExtraError` without the binding.
     """
 
     name = "llamacpp"
 
     def __init__(
-        self, file: str | Path, shape: ExpertConfig, tokenizer: Tokenizer, *, threads: int | None = None
+        self, file: str | Path, shape: ExpertConfig, tokenizer: Tokenizer | None = None, *, threads: int | None = None
     ) -> None:
         self._binding = require("xllamacpp", "llamacpp", "the engine llamacpp")
         self._file, self._shape, self._tokenizer = Path(file), shape, tokenizer
@@ -65,10 +66,12 @@ class LlamaCppEngine:
         if capacity > self._shape.max_seq_len:
             raise refusal(self.name, f"window={config.window!r}")
         rules = TextRules.of(config, self._tokenizer)
-        answers = self._server_for(len(read), capacity).complete({"prompt": read, **_asked(config, seed, capacity)})
+        wanted = {"prompt": read, "ignore_eos": self._tokenizer is None, **_asked(config, seed, capacity)}
+        answers = self._server_for(len(read), capacity).complete(wanted)
+        end_id = None if self._tokenizer is None else self._tokenizer.end_id
         found = []
         for row, answer in enumerate(sorted(answers, key=lambda one: int(one["index"]))):
-            token_ids = [token for token in answer["tokens"] if token != self._tokenizer.end_id]
+            token_ids = [token for token in answer["tokens"] if token != end_id]
             for token in token_ids if on_step is not None else ():
                 on_step(TokenStep(row, token))  # type: ignore[misc]
             found.append(self._generation(read[row], token_ids, answer["stop_type"], rules))

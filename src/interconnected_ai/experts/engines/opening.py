@@ -30,12 +30,16 @@ from interconnected_ai.types import Generate
 
 @dataclass(frozen=True)
 class Source:
-    """An expert's folder, checked, and how an engine on it is to be opened."""
+    """An expert's folder, checked, and how an engine on it is to be opened.
+
+    precision: that the engine is to compute in. stored: that the folder's weights are in.
+    """
 
     folder: Path
     shape: ExpertConfig
     tokenizer: Tokenizer | None
     precision: str
+    stored: str
     end_id: int | None
     threads: int | None
     cache: Path | None
@@ -49,8 +53,8 @@ class Source:
 class EngineKind:
     """What there is to know of an engine before it is opened.
 
-    package: what has to be importable, brought by `extra`. precisions: of the weights. unfit: why it cannot run an expert of
-    this shape, "" if it can.
+    package: what has to be importable, brought by `extra`. precisions: of the weights it computes with. unfit: why it cannot
+    run an expert of this shape, "" if it can. dequantizes: a quantised expert runs too, its weights in float32 again.
     """
 
     package: str
@@ -58,6 +62,11 @@ class EngineKind:
     precisions: tuple[str, ...]
     unfit: Callable[[ExpertConfig], str]
     open: Callable[[Source], Generate]
+    dequantizes: bool = False
+
+    def has(self, precision: str, stored: str) -> bool:
+        """Whether the engine computes in this precision on weights stored in that one."""
+        return precision in self.precisions or (self.dequantizes and precision == stored)
 
 
 def open_engine(
@@ -93,7 +102,7 @@ def open_engine(
 def open_source(name: str, source: Source) -> Generate:
     """The engine of this name on a checked folder."""
     kind = engine_kind(name)
-    if source.precision not in kind.precisions:
+    if not kind.has(source.precision, source.stored):
         able = " and ".join(other for other, row in _TABLE.items() if source.precision in row.precisions)
         raise EngineError(
             f"the engine {name} has no precision={source.precision!r}, it has {', '.join(kind.precisions)}; "
@@ -116,7 +125,7 @@ def why_not(name: str, source: Source) -> str:
     kind = engine_kind(name)
     if find_spec(kind.package) is None:
         return f'not installed (pip install "interconnected-ai[{kind.extra}]")'
-    if source.precision not in kind.precisions:
+    if not kind.has(source.precision, source.stored):
         return f"has no precision {source.precision}"
     return kind.unfit(source.shape)
 
@@ -141,8 +150,9 @@ def source_of(
     folder = checked_folder(expert)
     if tokenizer is None and (folder / TOKENIZER).is_file():
         tokenizer = load_tokenizer(folder)
+    stored = read_precision(folder)
     return Source(
-        folder, read_config(folder), tokenizer, precision or read_precision(folder), end_id, threads,
+        folder, read_config(folder), tokenizer, precision or stored, stored, end_id, threads,
         None if cache is None else Path(cache),
     )  # fmt: skip
 
@@ -202,9 +212,8 @@ def _open_llamacpp(source: Source) -> Generate:
     from interconnected_ai.experts.engines.llamacpp import LlamaCppEngine
     from interconnected_ai.experts.export.gguf import write_gguf
 
-    if source.tokenizer is None:
-        raise EngineError("the engine llamacpp reads its tokenizer from the GGUF file, and this expert has none")
-    if source.end_id not in (None, source.tokenizer.end_id):
+    known = None if source.tokenizer is None else source.tokenizer.end_id
+    if source.end_id not in (None, known):
         raise EngineError(
             f"the engine llamacpp ends an answer at the tokenizer's end token alone, not end_id={source.end_id}"
         )
@@ -235,7 +244,7 @@ def _llamacpp_unfit(shape: ExpertConfig) -> str:
 _GGUF = "model.gguf"
 _IN_GGUF = {"float32": "float32", "int8": "q8_0", "int4": "q4_0"}
 _TABLE: dict[str, EngineKind] = {
-    "torch": EngineKind("torch", "", ("float32",), _any_shape, _open_torch),
+    "torch": EngineKind("torch", "", ("float32",), _any_shape, _open_torch, dequantizes=True),
     "onnx": EngineKind("onnxruntime", "onnx", ("float32", "int8", "int4"), _onnx_unfit, _open_onnx),
     "ctranslate2": EngineKind("ctranslate2", "ctranslate2", ("float32", "int8"), _any_shape, _open_ctranslate2),
     "llamacpp": EngineKind("xllamacpp", "llamacpp", ("float32", "int8", "int4"), _llamacpp_unfit, _open_llamacpp),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interconnected_ai.errors import EngineError
+from interconnected_ai.experts.export.vocabulary import vocabulary
 from interconnected_ai.extras import require
 from interconnected_ai.storage import atomic_folder
 from interconnected_ai.text import Tokenizer
@@ -38,13 +39,6 @@ def write_ctranslate2(
         spec.save(str(scratch))
         if tokenizer is not None:
             tokenizer.save(scratch / "tokenizer.json")
-
-
-def vocabulary(tokenizer: Tokenizer | None, vocab_size: int) -> list[str]:
-    """One name for every row of the embedding: the tokens, then names for rows that no token uses."""
-    known = 0 if tokenizer is None else tokenizer.vocab_size
-    named = [] if tokenizer is None else [tokenizer.token(number) for number in range(known)]
-    return [*named, *(f"<|row={number}|>" for number in range(known, vocab_size))]
 
 
 def _end_id(tokenizer: Tokenizer | None) -> int:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interconnected_ai.errors import EngineError, TokenizerError
+from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.export.gpt2 import gpt2_tensors, require_pre_norm
+from interconnected_ai.experts.export.vocabulary import vocabulary
 from interconnected_ai.extras import require
 from interconnected_ai.storage import atomic_file
 from interconnected_ai.text import Tokenizer
@@ -49,16 +50,12 @@ def write_gguf(
 ) -> None:
     """Write one file. precision: "float32", "q8_0" or "q4_0", of all matrices; norms, biases and positions stay float32.
 
-    Raises `EngineError` for a post-norm expert or an unknown precision, `TokenizerError` without a tokenizer, which the
-    format carries, `MissingExtraError` without the package gguf.
+    Without a tokenizer the tokens have numbers for names: the file continues token ids, not text.
+    Raises `EngineError` for a post-norm expert or an unknown precision, `MissingExtraError` without the package gguf.
     """
     require_pre_norm(model.config, "GGUF's gpt2")
     if precision not in PRECISIONS:
         raise EngineError(f"gguf knows no precision {precision!r}; it has {', '.join(PRECISIONS)}")
-    if tokenizer is None:
-        raise TokenizerError(
-            "a GGUF file carries its tokenizer, and this expert has none; save the expert with it first"
-        )
     gguf = require("gguf", "llamacpp", "export to GGUF")
     with atomic_file(out) as scratch:
         writer = gguf.GGUFWriter(str(scratch), _ARCHITECTURE)
@@ -94,19 +91,22 @@ def _add_shape(writer: Any, gguf: Any, model: "ExpertModel", precision: str, nam
     writer.add_file_type(gguf.LlamaFileType[_FILE_TYPES[precision]])
 
 
-def _add_tokenizer(writer: Any, gguf: Any, tokenizer: Tokenizer, vocab_size: int) -> None:
-    """Byte-level BPE, cut as GPT-2 cuts. Rows that no token uses get names, since the format wants one for each."""
-    special = {tokenizer.end_id, *(tokenizer.role_id(role) for role in tokenizer.roles)}
-    tokens = [tokenizer.token(number) for number in range(tokenizer.vocab_size)]
-    kinds = [gguf.TokenType.CONTROL if number in special else gguf.TokenType.NORMAL for number in range(len(tokens))]
-    unused = range(tokenizer.vocab_size, vocab_size)
+def _add_tokenizer(writer: Any, gguf: Any, tokenizer: Tokenizer | None, vocab_size: int) -> None:
+    """Byte-level BPE, cut as GPT-2 cuts. The format wants a name for every row, also for those that no token uses."""
+    kinds = [gguf.TokenType.UNUSED] * vocab_size
+    merges, end_id = ["<|no|> <|merge|>"], 0  # llama.cpp refuses a file without merges
+    if tokenizer is not None:
+        special = {tokenizer.end_id, *(tokenizer.role_id(role) for role in tokenizer.roles)}
+        for number in range(tokenizer.vocab_size):
+            kinds[number] = gguf.TokenType.CONTROL if number in special else gguf.TokenType.NORMAL
+        merges, end_id = tokenizer.merges or merges, tokenizer.end_id
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list([*tokens, *(f"<|row={number}|>" for number in unused)])
-    writer.add_token_types([*kinds, *(gguf.TokenType.UNUSED for _ in unused)])
-    writer.add_token_merges(tokenizer.merges or ["<|no|> <|merge|>"])
-    writer.add_bos_token_id(tokenizer.end_id)
-    writer.add_eos_token_id(tokenizer.end_id)
+    writer.add_token_list(vocabulary(tokenizer, vocab_size))
+    writer.add_token_types(kinds)
+    writer.add_token_merges(merges)
+    writer.add_bos_token_id(end_id)
+    writer.add_eos_token_id(end_id)
     writer.add_add_bos_token(False)
 
 

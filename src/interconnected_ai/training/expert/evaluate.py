@@ -13,15 +13,21 @@ from interconnected_ai.training.expert.run import kept_corpus
 
 
 def evaluate_expert(
-    expert: str | Path, paths: Sequence[str] = (), *, column: str = "text", seq_len: int | None = None
+    expert: str | Path,
+    paths: Sequence[str] = (),
+    *,
+    column: str = "text",
+    seq_len: int | None = None,
+    documents_of: str | Path | None = None,
 ) -> Perplexity:
     """Perplexity and bits per byte of an expert on the documents of `paths`; without any, on its own test documents.
 
     paths: as `CorpusConfig` has them. column: of the text in tables. seq_len: tokens of a block; None is that of the
-    training. Raises `DataError` when there are no documents.
+    training. documents_of: another expert whose own test documents are read, such as the one that this was quantised from.
+    Raises `DataError` when there are no documents.
     """
     model, tokenizer, card = load_expert(expert)
-    held = _documents(paths, column, tokenizer) if paths else _own(Path(expert))
+    held = _documents(paths, column, tokenizer) if paths else _own(Path(documents_of or expert))
     return measure(model, held, seq_len=seq_len or card.training.get("seq_len"))
 
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-import transformers
 
 SIZES = {
     "vocab_size": 96,
@@ -94,6 +93,8 @@ TINY: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 def make(family: str, seed: int = 0, **settings: Any) -> Any:
     """The model, in evaluation, every parameter random (biases and norms too)."""
+    import transformers
+
     model_class, config_class, more = TINY[family]
     config = getattr(transformers, config_class)(**{**SIZES, **more, **settings})
     torch.manual_seed(seed)

@@ -1,0 +1,341 @@
+"""Surgery in figures: operations that hold in every family, adapters of single experts beside PEFT, 4 bits, router rules."""
+
+import math
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interconnected_ai.bench.surgery_quickstart import BATCH, SEQ_TOKENS, library_texts
+from interconnected_ai.bench.timing import machine, take_turns
+from interconnected_ai.bench.tiny_moes import TINY, make, prompts
+from interconnected_ai.errors import InterconnectedAIError
+from interconnected_ai.surgery import MoE, Program, Rule, perplexity, tune
+from interconnected_ai.surgery import open as open_moe
+
+D_MODEL, D_FF, NUM_EXPERTS, TOP_K, NUM_LAYERS = 256, 128, 64, 8, 2
+RANK = 16
+# the fewer tokens an expert gets, the more it costs to materialise every expert's update, as PEFT does
+ROWS, FEW_TOKENS, MANY_TOKENS = 4, 64, 256
+
+
+def bench_surgery(*, repeats: int = 5, model: Path | None = None, seed: int = 0) -> dict[str, Any]:
+    """Everything. model: the `base` folder of `iai surgery quickstart`, for the gain of suggested experts; None
+    leaves it out.
+    """
+    found: dict[str, Any] = {
+        "machine": machine(),
+        **bench_families(),
+        **bench_adapters(repeats),
+        **bench_packing(),
+        **bench_program(repeats),
+    }
+    return found | (bench_suggestion(model, seed=seed) if model is not None else {})
+
+
+# Families
+
+
+def bench_families() -> dict[str, Any]:
+    """Every operation on a tiny random model of every family: family → operation → whether it held."""
+    ticks = {family: {name: _held(check, family) for name, check in OPERATIONS.items()} for family in TINY}
+    return {"ticks": ticks, "families_passing": sum(all(row.values()) for row in ticks.values())}
+
+
+def _held(check: Callable[[MoE], bool], family: str) -> bool:
+    try:
+        return check(MoE(make(family)))
+    except (InterconnectedAIError, RuntimeError, IndexError):
+        return False
+
+
+@torch.no_grad()
+def _logits(moe: MoE) -> Tensor:
+    out: Tensor = moe.model(prompts()).logits
+    return out
+
+
+def _inserted(moe: MoE) -> tuple[int, ...]:
+    return moe.insert(0, [moe.layers[0].experts[0]] * moe.layers[0].groups[0])
+
+
+def _top_k(moe: MoE) -> bool:
+    before = _logits(moe)
+    if moe.family.routing.fixed_top_k is None:
+        moe.set_top_k(3)
+        return moe.layers[1].top_k == 3 and not torch.equal(_logits(moe), before)
+    return moe.layers[0].top_k == moe.family.routing.fixed_top_k
+
+
+def _insert(moe: MoE) -> bool:
+    before = _logits(moe)
+    _inserted(moe)
+    return torch.equal(_logits(moe), before)
+
+
+def _undo(moe: MoE) -> bool:
+    before = _logits(moe)
+    moe.let_in(0, _inserted(moe))
+    moe.replace(1, 0, moe.layers[0].experts[3])
+    while moe.steps:
+        moe.undo()
+    return torch.equal(_logits(moe), before)
+
+
+def _reorder(moe: MoE) -> bool:
+    before, num_groups = _logits(moe), moe.layers[0].groups[0]
+    size = 8 // num_groups
+    moe.reorder(0, [g * size + (i + 1) % size for g in range(num_groups) for i in range(size)])
+    return torch.allclose(_logits(moe), before, rtol=1e-3, atol=1e-3)
+
+
+def _uneven(moe: MoE) -> bool:
+    moe.let_in(0, _inserted(moe))
+    with torch.no_grad():
+        out = moe.model(prompts(), labels=prompts(), output_router_logits=True)
+    return not moe.uniform and bool(torch.isfinite(out.loss))
+
+
+def _lora(moe: MoE) -> bool:
+    with moe.watch() as seen:
+        before = _logits(moe)
+    expert = int(seen.passes[0].indices.flatten().mode().values)
+    adapter = moe.lora({0: [expert]}, rank=2)
+    if not torch.allclose(_logits(moe), before, rtol=1e-3, atol=1e-3):
+        return False
+    with torch.no_grad():
+        for parameter in adapter.parameters():
+            parameter.add_(0.1)
+    optimizer = torch.optim.AdamW(moe.model.parameters(), lr=1e-2, weight_decay=0.1)
+    with moe.verified_training():
+        moe.model(prompts(), labels=prompts()).loss.backward()
+        optimizer.step()
+    after = _logits(moe)
+    moe.merge_adapter("lora")
+    return torch.allclose(_logits(moe), after, rtol=1e-3, atol=1e-3)
+
+
+def _router(moe: MoE) -> bool:
+    moe.train_only("router")
+    optimizer = torch.optim.AdamW(moe.model.parameters(), lr=1e-2, weight_decay=0.1)
+    with moe.verified_training():
+        with moe.watch() as seen:
+            loss = moe.model(prompts(), labels=prompts()).loss
+        (loss + 0.01 * seen.balance_loss()).backward()
+        optimizer.step()
+    return True
+
+
+def _program(moe: MoE) -> bool:
+    moe.set_program(Program(rules=(Rule(do="force", experts=(3,)),)))
+    with moe.watch() as seen:
+        _logits(moe)
+    return all(bool((routed.indices == 3).any(dim=1).all()) for routed in seen.passes)
+
+
+def _pack(moe: MoE) -> bool:
+    moe.pack_experts()
+    return bool(torch.isfinite(_logits(moe)).all())
+
+
+def _vanilla(moe: MoE) -> bool:
+    moe.replace(0, 1, moe.layers[1].experts[2])
+    with tempfile.TemporaryDirectory() as folder:
+        return moe.save(Path(folder) / "out").vanilla
+
+
+def _side_car(moe: MoE) -> bool:
+    before = _logits(moe)
+    _inserted(moe)
+    with tempfile.TemporaryDirectory() as folder:
+        moe.save(Path(folder) / "out")
+        return torch.equal(_logits(open_moe(Path(folder) / "out")), before)
+
+
+OPERATIONS: Mapping[str, Callable[[MoE], bool]] = {
+    "top-k": _top_k,
+    "insert, same bits": _insert,
+    "undo, same bits": _undo,
+    "reorder": _reorder,
+    "uneven layers": _uneven,
+    "LoRA on one": _lora,
+    "router alone": _router,
+    "program": _program,
+    "4 bits": _pack,
+    "vanilla": _vanilla,
+    "side-car": _side_car,
+}
+
+
+# Adapters beside PEFT
+
+
+def medium(seed: int = 0, num_layers: int = NUM_LAYERS) -> Any:
+    """A random Qwen3-MoE with 64 experts, large enough for products to matter."""
+    from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+    torch.manual_seed(seed)
+    config = Qwen3MoeConfig(
+        vocab_size=512, hidden_size=D_MODEL, num_hidden_layers=num_layers, num_attention_heads=4, num_key_value_heads=2,
+        head_dim=64, moe_intermediate_size=D_FF, intermediate_size=D_FF, num_experts=NUM_EXPERTS, num_experts_per_tok=TOP_K,
+        norm_topk_prob=True, max_position_embeddings=512, pad_token_id=0,
+    )  # fmt: skip
+    return Qwen3MoeForCausalLM(config).eval()
+
+
+def bench_adapters(repeats: int) -> dict[str, Any]:
+    """LoRA on 2 of 64 experts of each layer beside PEFT's, which takes all: forward + backward, time and extra memory.
+
+    Extra memory is what the peak takes beyond that of the frozen model, and the adapters themselves.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    ours = MoE(medium())
+    ours.lora({layer.number: [5, 40] for layer in ours.layers}, rank=RANK)
+    targets = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)  # PEFT asks by an old name
+        theirs = get_peft_model(
+            medium(), LoraConfig(r=RANK, lora_alpha=RANK, target_modules=[], target_parameters=targets)
+        )
+    frozen = medium().requires_grad_(False)
+    # a backward pass through all layers with next to nothing to learn
+    frozen.model.layers[0].input_layernorm.weight.requires_grad_(True)
+    models = {"ours": ours.model, "peft": theirs, "frozen": frozen}
+    few, many = _ids(FEW_TOKENS), _ids(MANY_TOKENS)
+    times = take_turns({name: _step(model, few) for name, model in models.items()}, repeats)
+    longer = take_turns({name: _step(model, many) for name, model in models.items()}, repeats)
+    peaks = {name: peak_bytes(_step(model, few)) for name, model in models.items()}
+    adapters = {
+        name: sum(4 * p.numel() for p in models[name].parameters() if p.requires_grad) for name in ("ours", "peft")
+    }
+    extra = {name: max(peaks[name] - peaks["frozen"], 0) + size for name, size in adapters.items()}
+    return {
+        "lora_time_over_peft": times["ours"].median / times["peft"].median,
+        "lora_time_over_peft_more_tokens": longer["ours"].median / longer["peft"].median,
+        "lora_time_over_frozen": times["ours"].median / times["frozen"].median,
+        "lora_memory_over_peft": extra["ours"] / extra["peft"],
+        "lora_extra_bytes": extra["ours"],
+        "peft_extra_bytes": extra["peft"],
+    }
+
+
+def _ids(tokens: int, rows: int = ROWS) -> Tensor:
+    return torch.randint(12, 500, (rows, tokens), generator=torch.Generator().manual_seed(1))
+
+
+def _step(model: Any, ids: Tensor) -> Callable[[], None]:
+    def run() -> None:
+        model.zero_grad(set_to_none=True)
+        model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+
+    return run
+
+
+def peak_bytes(run: Callable[[], None]) -> int:
+    """The most bytes that were allocated at one time inside, beyond those before; from torch's own allocation events
+    on a CPU.
+    """
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        return torch.cuda.max_memory_allocated() - before
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
+        run()
+    events = trace.profiler.kineto_results.events()
+    live = most = 0
+    for event in sorted((each for each in events if each.name() == "[memory]"), key=lambda each: each.start_ns()):
+        live += event.nbytes()
+        most = max(most, live)
+    return most
+
+
+# Four bits, rules
+
+
+@torch.no_grad()
+def bench_packing() -> dict[str, Any]:
+    """Bytes of packed experts over those in bfloat16, and how far logits move on a random model."""
+    ids = _ids(MANY_TOKENS)
+    moe = MoE(medium())
+    before = moe.model(ids).logits
+    plain = sum(2 * tensor.numel() for layer in moe.layers for tensor in layer.place.experts.parameters())
+    packed = moe.pack_experts()
+    after = moe.model(ids).logits
+    return {
+        "bytes_4bit_over_bf16": packed / plain,
+        "logits_relative_error_4bit": float((after - before).norm() / before.norm()),
+    }
+
+
+@torch.no_grad()
+def bench_program(repeats: int) -> dict[str, Any]:
+    """A forward pass with rules on roles and tokens in every layer, over one without."""
+    ids = _ids(MANY_TOKENS)
+    ids[:, 3] = 7
+    plain, ruled = MoE(medium(num_layers=4)), MoE(medium(num_layers=4))
+    ruled.set_program(
+        Program(
+            roles={"code": 7},
+            rules=(
+                Rule(do="prefer", experts=tuple(range(16, 32)), role="code"),
+                Rule(do="forbid", experts=(3,), tokens=(11, 12)),
+            ),
+        )
+    )
+    times = take_turns({"plain": lambda: plain.model(ids), "ruled": lambda: ruled.model(ids)}, 3 * repeats)
+    return {"program_overhead": times["ruled"].median / times["plain"].median - 1}
+
+
+# Suggested experts
+
+
+@dataclass(frozen=True)
+class _Gain:
+    """What LoRA on some experts gained: nats per token on held-out texts."""
+
+    nats: float
+    num_params: int
+
+
+def bench_suggestion(
+    model: Path, *, library: str = "sklearn", steps: int = 80, seed: int = 0, most_texts: int | None = None
+) -> dict[str, Any]:
+    """LoRA on the suggested quarter of the experts, on a random quarter and on all, for a library the model never saw."""
+    texts = library_texts([library], most=most_texts, seed=seed)[library]
+    moe = open_moe(model)
+    everything = {layer.number: tuple(range(layer.num_experts)) for layer in moe.layers}
+    suggested = moe.suggest(texts.learnt[:200], 0.25)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = {
+        layer: tuple(torch.randperm(len(experts), generator=generator)[: len(suggested[layer])].tolist())
+        for layer, experts in everything.items()
+    }
+    chosen = {"suggested": suggested, "random": drawn, "all": everything}
+    gains = {name: _gain(model, experts, texts.learnt, texts.held, steps, seed) for name, experts in chosen.items()}
+    return {
+        "suggested_gain_share": gains["suggested"].nats / gains["all"].nats,
+        "random_gain_share": gains["random"].nats / gains["all"].nats,
+        "suggested_params_share": gains["suggested"].num_params / gains["all"].num_params,
+        "gain_nats": {name: gain.nats for name, gain in gains.items()},
+    }
+
+
+def _gain(
+    model: Path, experts: Mapping[int, Sequence[int]], learnt: Sequence[str], held: Sequence[str], steps: int, seed: int
+) -> _Gain:
+    moe = open_moe(model)
+    before = perplexity(moe, held, max_tokens=SEQ_TOKENS)
+    adapter = moe.lora(experts, rank=RANK, seed=seed)
+    tune(
+        moe, learnt, adapter.parameters(), steps=steps, batch_size=BATCH, seq_tokens=SEQ_TOKENS, learning_rate=2e-3, seed=seed
+    )  # fmt: skip
+    return _Gain(math.log(before / perplexity(moe, held, max_tokens=SEQ_TOKENS)), adapter.num_params)

@@ -1,0 +1,36 @@
+"""`iai expert export EXPERT --to gpt2|gguf|onnx|ctranslate2 --out PATH`."""
+
+from pathlib import Path
+
+import click
+
+from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.cli.plan.units import spoken_bytes
+
+_FORMATS = {
+    "gpt2": "transformers and vLLM open it",
+    "gguf": "llama.cpp and its relatives run it",
+    "onnx": "ONNX Runtime runs it",
+    "ctranslate2": "CTranslate2 runs it",
+}
+
+
+@click.command("export")
+@click.argument("expert", type=click.Path(path_type=Path))
+@click.option("--to", "to", required=True, help=f"The format: {', '.join(_FORMATS)}.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="The folder, or for gguf the file, to write."
+)
+@click.option(
+    "--quantize", help="Of the weights: q8_0, q4_0 (gguf); int8, int4 (onnx); int8 (ctranslate2).  [default: float32]"
+)
+@with_output
+def command(expert: Path, to: str, out: Path, quantize: str | None, output: Output) -> None:
+    """Write EXPERT in the format of another program. gpt2 and gguf hold pre-norm experts, the others both kinds."""
+    from interconnected_ai.experts.export import export_expert
+
+    done = export_expert(expert, to, out, quantize=quantize)
+    output.say(f"{done.path}: {done.precision}, {spoken_bytes(done.size_bytes)}; {_FORMATS[to]}")
+    output.result(
+        {"format": done.format, "path": str(done.path), "precision": done.precision, "size_bytes": done.size_bytes}
+    )

@@ -1,0 +1,66 @@
+"""`iai expert quantize EXPERT --to int8|int4 --out PATH`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.errors import DataError
+
+if TYPE_CHECKING:
+    from interconnected_ai.experts.quantized import QuantizedSize
+
+_MEGABYTE = 2**20  # as the tables of sizes count
+
+
+@click.command("quantize")
+@click.argument("expert", type=click.Path(path_type=Path))
+@click.option("--to", "precision", required=True, type=click.Choice(["int8", "int4"]), help="Bits of a weight.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to write.")
+@click.option(
+    "--text",
+    "text",
+    multiple=True,
+    metavar="FILE",
+    help="Text to measure perplexity on.  [default: its test documents]",
+)
+@with_output
+def command(expert: Path, precision: str, out: Path, text: tuple[str, ...], output: Output) -> None:
+    """Write EXPERT with its weights in 8 or 4 bits, and measure what that costs in perplexity."""
+    from interconnected_ai.experts.quantized import quantize_expert
+
+    size = quantize_expert(expert, out, precision)
+    output.table(f"{out}: {size.num_params:,} parameters in {precision}", ["weights", "MB (2²⁰ bytes)"], _rows(size))
+    perplexities = _perplexities(expert, out, text, output)
+    output.result(
+        {"expert": str(expert), "out": str(out), **asdict(size), "total_bytes": size.total_bytes, **perplexities}
+    )
+
+
+def _rows(size: "QuantizedSize") -> list[tuple[str, str]]:
+    parts = {
+        "values": size.value_bytes,
+        "scales": size.scale_bytes,
+        "biases and norms, float32": size.kept_bytes,
+        "together": size.total_bytes,
+        "in float32": size.float_bytes,
+    }
+    return [(name, f"{count / _MEGABYTE:.2f}") for name, count in parts.items()]
+
+
+def _perplexities(expert: Path, out: Path, text: tuple[str, ...], output: Output) -> dict[str, float | None]:
+    """Before and after on the same documents; None where there is no text to measure on."""
+    from interconnected_ai.training.expert import evaluate_expert
+
+    try:
+        before, after = (evaluate_expert(one, text, documents_of=expert).perplexity for one in (expert, out))
+    except DataError as error:
+        if text:
+            raise
+        output.say(f"Perplexity was not measured ({error}); give text with --text FILE")
+        return {"perplexity_before": None, "perplexity_after": None, "perplexity_change": None}
+    change = after / before - 1
+    output.say(f"Perplexity {before:.3f} in float32, {after:.3f} in quantised weights: {100 * change:+.2f} %")
+    return {"perplexity_before": before, "perplexity_after": after, "perplexity_change": change}

@@ -1,0 +1,62 @@
+"""An expert's folder in fewer bits: written beside the original, with what it weighs part by part."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from interconnected_ai.errors import ConfigError
+from interconnected_ai.experts.folder import (
+    FLOAT,
+    TOKENIZER,
+    checked_folder,
+    load_card,
+    load_model,
+    load_quantized,
+    load_tokenizer,
+    read_precision,
+    save_expert,
+)
+
+
+@dataclass(frozen=True)
+class QuantizedSize:
+    """Bytes of a quantised expert's weights.
+
+    value_bytes: of the packed values, a byte or half a byte a weight. scale_bytes: of their scales. kept_bytes: of biases and
+    norms, which stay in float32. float_bytes: what the same parameters take in float32.
+    """
+
+    precision: str
+    num_params: int
+    value_bytes: int
+    scale_bytes: int
+    kept_bytes: int
+    float_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """All of it."""
+        return self.value_bytes + self.scale_bytes + self.kept_bytes
+
+
+def quantize_expert(expert: str | Path, out: str | Path, precision: str) -> QuantizedSize:
+    """Write the expert of a folder with its matrices in "int8" or "int4"; everything else goes along.
+
+    Raises `ConfigError` for one that is quantised already: its rounding would be rounded again.
+    """
+    folder = checked_folder(expert)
+    if (stored := read_precision(folder)) != FLOAT:
+        raise ConfigError(f"{folder} is {stored} already; quantise the {FLOAT} expert, or the rounding adds up")
+    model = load_model(folder)
+    tokenizer = load_tokenizer(folder) if (folder / TOKENIZER).is_file() else None
+    save_expert(model, out, tokenizer, load_card(folder), precision=precision)
+    matrices = load_quantized(Path(out))
+    num_params = model.get_num_params()
+    num_kept = num_params - sum(matrix.values.numel() for matrix in matrices.values())
+    return QuantizedSize(
+        precision,
+        num_params,
+        sum(matrix.value_bytes for matrix in matrices.values()),
+        sum(matrix.scale_bytes for matrix in matrices.values()),
+        4 * num_kept,
+        4 * num_params,
+    )

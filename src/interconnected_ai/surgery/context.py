@@ -42,7 +42,8 @@ class Forward:
 
     input_ids: (rows, seq), None when the model was given embeddings. real: (rows, seq), false where padding stands.
     roles: (rows, seq), index of the role that holds at each position, -1 without. requests: one a row, empty without.
-    prompt_tokens: whether these positions are a prompt's (nothing was cached before them).
+    prompt_tokens: whether these positions are a prompt's (nothing was cached before them). memo: what one layer found
+    out and the next need not.
     """
 
     rows: int
@@ -52,6 +53,7 @@ class Forward:
     roles: Tensor | None
     requests: tuple[Request, ...]
     prompt_tokens: bool
+    memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def ids(self) -> Tensor:
         """The token ids, flat; `ConfigError` when the model was given embeddings alone."""

@@ -581,7 +581,7 @@ class MoE:
             state, number = layer.state, layer.number
             needed = always or functions or any(r.layers is None or number in r.layers for r in program.rules)
             state.program = (
-                compile_program(program, number, layer.num_experts, _asks_top_k(layer), functions) if needed else None
+                compile_program(program, number, layer.num_experts, _limits(layer), functions) if needed else None
             )
             layer.router.__dict__["surgery"] = state
             _dress_router(layer)
@@ -765,8 +765,8 @@ def _is_plain(layer: Layer) -> bool:
     return layer.state.plain and children.get("variants") is None and children.get("packed") is None
 
 
-def _asks_top_k(layer: Layer) -> Callable[[], int]:
-    return lambda: layer.top_k
+def _limits(layer: Layer) -> Callable[[], tuple[int, int]]:
+    return lambda: (layer.top_k, len(layer.closed))
 
 
 def _say(config: Any, keys: Sequence[str], value: int) -> None:

@@ -77,6 +77,20 @@ def test_forms_of_one_word_share_a_stem_or_a_lemma() -> None:
     assert lemma("running") == stem("running")
 
 
+def test_dictionary_forms_are_those_of_the_analyser() -> None:
+    import pymorphy3
+
+    analyser = pymorphy3.MorphAnalyzer(lang="ru")
+    said = (
+        "вчера мы с детьми ходили в зоопарк и видели ежиков стали стекла белки пошли люди шел дождь моя подруга купила лыжи "
+        "лучшего решения чем это не нашлось договорились перенести срок сдачи самолетами наиболее быстрейший потом еще пил чай "
+        "нашей стеной мыло раму косил косой косой кот котом печь пекли ели ель данные дали даль три тремя семью семьей суши"
+    ).split()
+    assert len(said) > 50
+    for word in said:
+        assert lemma(word) == analyser.parse(word)[0].normal_form.replace("ё", "е"), word
+
+
 def test_terms_are_stems_lemmas_and_codes_without_stop_words() -> None:
     found = terms("The dogs of Ёжик run v2.13.0 for anna@example.org 🎉")
     assert {"sdog", "srun", "sежик", "lежик", "rv2_13_0", "ranna_example_org", "r🎉"} <= set(found.terms)

@@ -454,6 +454,7 @@ def test_memory_does_not_grow_with_the_corpus(
     tmp_path: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "_CHUNK_CHARACTERS", 20_000)
+    monkeypatch.setattr(store, "_TOKENS_AT_ONCE", 5_000)
     peaks = []
     for number, size in enumerate((120_000, 1_600_000)):
         path = tmp_path / f"{number}.txt"

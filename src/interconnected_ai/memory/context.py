@@ -18,7 +18,7 @@ from interconnected_ai.types import CountTokens
 _LINE_TOKENS, _DAY_TOKENS = 7, 7  # `> #1234 user: ` and `[2024-03-01]`, about; the whole is counted at the end
 _LEAST_MESSAGE_TOKENS = 8
 _NUM_RECENT_FACTS, _NUM_FOUND_FACTS = 24, 24
-_CANDIDATES_FOR_ONE = 12
+_CANDIDATES_FOR_ONE = 5
 _MOST_EXCERPTS = 4  # of messages too long to come in full
 _SPARE = 0.02  # of the budget: what the estimates of single lines may be wrong by together
 
@@ -152,7 +152,7 @@ def _num_candidates(rows: Rows, session: int, room_tokens: int) -> int:
     )
     num_tokens, num_messages = (int(value) for value in found or (0, 0))
     mean_tokens = max(1, num_tokens // max(1, num_messages))
-    return max(128, min(1_000, _CANDIDATES_FOR_ONE * room_tokens // mean_tokens))
+    return max(256, min(1_000, _CANDIDATES_FOR_ONE * room_tokens // mean_tokens))
 
 
 class _Room:

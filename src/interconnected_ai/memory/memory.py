@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from interconnected_ai.errors import ConfigError, FormatVersionError
-from interconnected_ai.memory import erasure, transfer
+from interconnected_ai.memory import erasure
 from interconnected_ai.memory.context import Order, fit, gather, ids_of
 from interconnected_ai.memory.facts import read_facts
 from interconnected_ai.memory.jobs import MAX_ATTEMPTS, Worker, want
@@ -335,6 +335,10 @@ class ThreeLevelMemory:
 
     def export_jsonl(self, path: str | Path, *, session: str | None = None, user: str | None = None) -> Transfer:
         """Write the log and the pins as JSONL, of one session, one user, or everybody."""
+        from interconnected_ai.memory import (
+            transfer,
+        )  # here: OpenSSL, for checksums, is memory that a conversation needs not
+
         with self.store.read() as rows:
             owners = [(info.user, info.session) for info in read_sessions(rows, user)]
             chosen = [(owner, name) for owner, name in owners if session is None or name == session]
@@ -350,6 +354,8 @@ class ThreeLevelMemory:
         session, user: for rows that name none. A row has `role` and `content`, and may have `user`, `session`, `id`, `time`.
         Raises `DataError` naming the line; what came before it has been added, and importing again goes on from there.
         """
+        from interconnected_ai.memory import transfer
+
         counts = {"messages": 0, "pins": 0, "present": 0}
         batch: list[tuple[str, str, NewMessage]] = []
         last_time: dict[tuple[str, str], float] = {}

@@ -1,5 +1,6 @@
 """Which messages answer a question, without asking a model: BM25 legs, facts, time, vectors, fused by reciprocal rank."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class SearchWeights:
     speaker: float = 0.5
     facts: float = 0.3
     time: float = 0.5
-    vectors: float = 0.8
+    vectors: float = 1.0
     closeness: float = 2.0
     k1: float = K1
     b: float = B
@@ -201,8 +202,11 @@ def _affordable(postings: dict[str, list[int]]) -> dict[str, list[int]]:
 def _like_words(store: Store, rows: Rows, session: int, asked: Sequence[str]) -> dict[str, float]:
     """Terms of the session that share the most trigrams with the question's: misspellings, pet names, parts of words."""
     wanted = {term: _trigrams(term[1:]) for term in asked}
+    share_one = re.compile("|".join(map(re.escape, set().union(*wanted.values()))))
     found: dict[str, list[tuple[float, str]]] = {term: [] for term in asked}
     for term in store.vocabulary(rows, session):
+        if term[0] == "l" or not share_one.search(f"  {term[1:]} "):  # a lemma's stem is there as well
+            continue
         theirs = _trigrams(term[1:])
         for one, ours in wanted.items():
             likeness = 2 * len(ours & theirs) / (len(ours) + len(theirs))

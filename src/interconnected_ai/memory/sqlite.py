@@ -16,7 +16,7 @@ from interconnected_ai.memory.store import Store
 # Somebody else's whole `forget` of a large file fits in this.
 BUSY_SECONDS = 60.0
 _APPLICATION_ID = 0x49414D31  # "IAM1" in the file's header: `file` and we know it again
-_PAGE_CACHE_KIB = 4096
+_PAGE_CACHE_KIB = 2048
 
 # Terms carry their session in front, so a session's entries lie together and nothing of another one is read or counted.
 _INDEX = (

@@ -1,8 +1,6 @@
 """A summariser over HTTP: any server that speaks the OpenAI chat API (llama.cpp, vLLM, Ollama, our own `iai serve`)."""
 
 import json
-import urllib.error
-import urllib.request
 
 from interconnected_ai.errors import ConfigError, DataError
 from interconnected_ai.text import language_of
@@ -30,6 +28,9 @@ class ChatSummarizer:
 
     def __call__(self, text: str, /, *, max_tokens: int) -> str:
         """The server's summary of the text."""
+        import urllib.error  # here: TLS alone takes 8 MB, and few memories ask a server
+        import urllib.request
+
         task = _TASKS["ru" if language_of(text) == "ru" else "en"].format(max_tokens=max_tokens)
         body = {
             "model": self.model,

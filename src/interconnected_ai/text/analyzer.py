@@ -16,7 +16,7 @@ _LONGEST = 48  # characters of a term; longer ones are base64 and the like
 _TOKEN = re.compile(r"[^\W_]+(?:[-._@/:+#'][^\W_]+)*|[☀-➿\U0001f300-\U0001faff]")
 _PART = re.compile(r"[^\W_]+")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_REMEMBERED_TOKENS = 16_384
+_REMEMBERED_TOKENS = 8_192
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ from functools import cache, lru_cache
 from typing import Any
 
 from interconnected_ai.extras import require
+from interconnected_ai.text.lemmas import russian_lemmas
 
 # Zipf's law does the rest: a few thousand words are nearly all of what people say.
-_REMEMBERED_WORDS = 16_384
+_REMEMBERED_WORDS = 8_192
 
 
 @lru_cache(maxsize=_REMEMBERED_WORDS)
@@ -23,11 +24,8 @@ def lemma(word: str) -> str:
 
     pymorphy3 guesses the forms of unknown words, but two forms of one unknown word may get two lemmas; a stem is steadier.
     """
-    parses = _morphology()
-    if not is_cyrillic(word) or not parses.word_is_known(word):
-        return stem(word)
-    form: str = parses.parse(word)[0].normal_form
-    return form.replace("ё", "е")
+    form = russian_lemmas().lemma(word) if is_cyrillic(word) else None
+    return stem(word) if form is None else form.replace("ё", "е")
 
 
 def is_cyrillic(word: str) -> bool:
@@ -40,8 +38,3 @@ def _stemmer(language: str) -> Any:
     stemmer = require("Stemmer", "memory", "stemming").Stemmer(language)
     stemmer.maxCacheSize = 0  # `lru_cache` above remembers already
     return stemmer
-
-
-@cache
-def _morphology() -> Any:
-    return require("pymorphy3", "memory", "Russian dictionary forms").MorphAnalyzer(lang="ru")

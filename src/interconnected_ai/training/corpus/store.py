@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 KIND = "interconnected_ai corpus"
 _FORMAT = "1"  # counts up when the same texts would be tokenised or dealt out otherwise
 _CHUNK_CHARACTERS = 1 << 20  # tokenised at once: what a building process holds in memory
+_TOKENS_AT_ONCE = 1 << 16
 _NARROW = 1 << 16
 
 # Called with the bytes that were tokenised so far, and all bytes.
@@ -179,27 +180,35 @@ class _SideWriter:
         self._tokens: BinaryIO = files.enter_context((folder / f"{name}.tokens").open("wb"))
         self._offsets: BinaryIO = files.enter_context((folder / f"{name}.offsets").open("wb"))
         self._length, self._last = 0, -2
+        self._waiting: list[int] = []  # many small writes would take longer than tokenising does
 
     def add(self, ids: list[int], order: int, *, continues: bool) -> None:
         """A document. order: its place among all, which says whether the one it continues stands on this side too."""
         if not (continues and order == self._last + 1 and self._length):
-            self._write([self._end_id])
+            self._append([self._end_id])
         self._offsets.write(self._length.to_bytes(8, "little"))
-        self._write(ids)
+        self._append(ids)
         self._last = order
 
     def finish(self) -> int:
         """The last end token; returns how many tokens there are."""
         if self._length:
-            self._write([self._end_id])
+            self._append([self._end_id])
+        self._flush()
         return self._length
 
-    def _write(self, ids: list[int]) -> None:
-        tokens = np.array(ids, dtype=np.int64)
+    def _append(self, ids: list[int]) -> None:
+        self._waiting += ids
+        self._length += len(ids)
+        if len(self._waiting) >= _TOKENS_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        tokens = np.array(self._waiting, dtype=np.int64)
         if len(tokens) and not 0 <= tokens.min() <= tokens.max() <= np.iinfo(self._type).max:
             raise DataError(
                 f"token id {tokens.max()} does not fit into {self._type.itemsize} bytes, which the tokenizer's vocabulary "
                 "asks for; its ids reach beyond its vocabulary, use another tokenizer"
             )
         self._tokens.write(tokens.astype(self._type).tobytes())
-        self._length += len(tokens)
+        self._waiting.clear()

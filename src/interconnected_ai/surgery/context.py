@@ -130,7 +130,7 @@ class Hooks:
             raise ConfigError("the model was called with neither input_ids nor inputs_embeds; give one")
         rows, seq_tokens = shaped.shape[:2]
         mask = kwargs.get("attention_mask")
-        real = None if mask is None or mask.ndim != 2 else mask[:, -seq_tokens:].bool()
+        real = mask[:, -seq_tokens:].bool() if isinstance(mask, Tensor) and mask.ndim == 2 else None
         cache = kwargs.get("past_key_values")
         cached_tokens = 0 if cache is None else int(cache.get_seq_length())
         requests = self._per_row(rows)

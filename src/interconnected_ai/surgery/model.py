@@ -370,6 +370,17 @@ class MoE:
             settle(layer)
         return sum(layer.place.experts.packed.size_bytes for layer in chosen)  # type: ignore[union-attr, misc]
 
+    def unpack_experts(self, layers: Iterable[int] | None = None) -> None:
+        """Hold packed experts as ordinary numbers again: those that four bits kept."""
+        for layer in self._chosen(layers):
+            experts = layer.place.experts
+            packed = experts._modules.pop("packed", None)
+            if isinstance(packed, PackedExperts):
+                for name, stack in packed.stacks().items():
+                    whole = torch.stack([stack[expert] for expert in range(layer.num_experts)])
+                    experts.register_parameter(name, nn.Parameter(whole, requires_grad=False))
+                settle(layer)
+
     # Looking
 
     def usage(
@@ -625,7 +636,9 @@ class MoE:
                 f"{what}: layer {layer.number} has adapters or experts in training; merge or drop them first"
             )
         if children.get("packed") is not None:
-            raise ConfigError(f"{what}: the experts of layer {layer.number} are packed in 4 bits; unpack them first")
+            raise ConfigError(
+                f"{what}: the experts of layer {layer.number} are packed in 4 bits; unpack them first (unpack_experts)"
+            )
 
     def _weights(self, source: Any, layer: Layer) -> ExpertWeights:
         """The weights in whatever stands for an expert."""

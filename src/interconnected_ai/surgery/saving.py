@@ -128,6 +128,7 @@ def _write(moe: "MoE", scratch: Path, fits: bool, extra: Mapping[str, Any] | Non
         with _no_progress_bar():
             moe.model.save_pretrained(scratch, state_dict=state)
     else:
+        moe.model.config.dtype = moe.model.dtype  # a model that was cast still has the old one there
         moe.model.config.save_pretrained(scratch)
         for number, shard in enumerate(_shards(state, moe.model)):
             save_tensors(scratch / f"surgery-{number:05d}.safetensors", shard)

@@ -150,6 +150,19 @@ def test_packed_models_come_back_to_the_same_bits(family: str, tmp_path: Path) -
 
 
 @families
+def test_unpacked_experts_are_what_four_bits_kept_and_can_be_operated_on(family: str) -> None:
+    moe = MoE(make(family))
+    moe.pack_experts()
+    packed = logits(moe)
+    with pytest.raises(ConfigError, match="unpack_experts"):
+        moe.reorder(0, range(8))
+    moe.unpack_experts()
+    torch.testing.assert_close(logits(moe), packed, rtol=1e-3, atol=1e-3)
+    assert moe.plain
+    moe.replace(0, 1, moe.layers[1].experts[2])
+
+
+@families
 def test_an_adapter_may_wait_for_a_role_or_a_request(family: str) -> None:
     moe = MoE(make(family))
     before = logits(moe)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
-from interconnected_ai.errors import ConfigError
+from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.surgery import Forward, MoE, Program, Request, Rule
 
 families = pytest.mark.parametrize("family", TINY)
@@ -219,6 +219,19 @@ def test_rules_that_cannot_hold_are_refused(rule: Rule, said: str) -> None:
     assert moe.program == Program()
     with pytest.raises(ConfigError, match="no token begins"):
         Program.from_mapping({"rules": [{"do": "force", "experts": [1], "role": "ghost"}]})
+
+
+def test_what_rules_and_adapters_wait_for_stays() -> None:
+    moe = programmed("qwen3_moe")
+    with pytest.raises(ConfigError, match="leaves 4 experts"):
+        moe.set_top_k(5)
+    with pytest.raises(UnknownNameError, match=r"role 'ode'.*'code'"), moe.requests([Request(role="ode")]):
+        pass
+    moe.lora({0: [1]}, role="code")
+    with pytest.raises(ConfigError, match="wait for roles"):
+        moe.set_program(Program())
+    moe.drop_adapter("lora")
+    moe.set_program(Program())
 
 
 def test_rules_that_together_leave_too_few_are_caught_when_they_meet() -> None:

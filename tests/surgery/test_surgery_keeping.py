@@ -73,6 +73,22 @@ def test_closed_experts_and_uneven_layers_come_back_through_the_side_car_alone(f
     assert torch.isfinite(logits(again.model)).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_tied_embeddings_and_other_dtypes_come_back_through_a_side_car(dtype: torch.dtype, tmp_path: Path) -> None:
+    moe = MoE(make("qwen3_moe", tie_word_embeddings=True).to(dtype))
+    before = logits(moe.model)
+    numbers = moe.insert(1, [moe.layers[0].experts[1]])
+    assert torch.equal(logits(moe.model), before)
+    moe.set_program(Program(rules=(Rule(do="prefer", experts=(0,), tokens=(5,)),)))
+    expected = logits(moe.model)
+    moe.save(tmp_path / "out")
+    again = surgery.open(tmp_path / "out")
+    assert next(again.model.parameters()).dtype == dtype
+    torch.testing.assert_close(logits(again.model), expected, rtol=0.05, atol=0.05)  # .to() rounds the rotary table too
+    assert again.model.lm_head.weight is again.model.get_input_embeddings().weight
+    assert again.layers[1].closed == set(numbers)
+
+
 def test_rules_roles_and_adapters_come_back(tmp_path: Path) -> None:
     moe = MoE(make("qwen3_moe"))
     moe.set_program(

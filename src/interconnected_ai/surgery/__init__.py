@@ -8,7 +8,9 @@ from interconnected_ai.surgery.ffn import FFN, ExpertWeights
 from interconnected_ai.surgery.history import Recipe, Step
 from interconnected_ai.surgery.layer import Expert, Layer
 from interconnected_ai.surgery.model import MoE, Warmup
+from interconnected_ai.surgery.opening import open_moe as load
 from interconnected_ai.surgery.opening import open_moe as open
+from interconnected_ai.surgery.parallel import deepspeed_config, transformers_plan
 from interconnected_ai.surgery.programs import Program, Rule
 from interconnected_ai.surgery.prompts import rows_for
 from interconnected_ai.surgery.role import Role, make_role
@@ -38,10 +40,13 @@ __all__ = [
     "Step",
     "Usage",
     "Warmup",
+    "deepspeed_config",
+    "load",
     "make_role",
     "open",
     "perplexity",
     "rows_for",
+    "transformers_plan",
     "tune",
     "upcycle",
 ]

@@ -275,7 +275,7 @@ def _condition(moe: "MoE", spec: AdapterSpec) -> Callable[[Forward | None], Tens
             return False
         flags: Tensor | bool = True
         if spec.role is not None:
-            if forward.roles is None:
+            if forward.roles is None or spec.role not in moe.hooks.role_names:
                 return False
             flags = forward.roles.reshape(-1) == moe.hooks.role_names.index(spec.role)
         if spec.on_request:

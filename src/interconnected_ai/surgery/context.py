@@ -42,7 +42,8 @@ class Forward:
 
     input_ids: (rows, seq), None when the model was given embeddings. real: (rows, seq), false where padding stands.
     roles: (rows, seq), index of the role that holds at each position, -1 without. requests: one a row, empty without.
-    prompt_tokens: whether these positions are a prompt's (nothing was cached before them).
+    prompt_tokens: whether these positions are a prompt's (nothing was cached before them). memo: what one layer found
+    out and the next need not.
     """
 
     rows: int
@@ -52,6 +53,7 @@ class Forward:
     roles: Tensor | None
     requests: tuple[Request, ...]
     prompt_tokens: bool
+    memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def ids(self) -> Tensor:
         """The token ids, flat; `ConfigError` when the model was given embeddings alone."""
@@ -128,7 +130,7 @@ class Hooks:
             raise ConfigError("the model was called with neither input_ids nor inputs_embeds; give one")
         rows, seq_tokens = shaped.shape[:2]
         mask = kwargs.get("attention_mask")
-        real = None if mask is None or mask.ndim != 2 else mask[:, -seq_tokens:].bool()
+        real = mask[:, -seq_tokens:].bool() if isinstance(mask, Tensor) and mask.ndim == 2 else None
         cache = kwargs.get("past_key_values")
         cached_tokens = 0 if cache is None else int(cache.get_seq_length())
         requests = self._per_row(rows)

@@ -90,6 +90,8 @@ class MoE:
         chosen = self._chosen(layers)
         for layer in chosen:
             changes.check_top_k(layer, top_k)
+        takes = {layer.number: layer.top_k for layer in self.layers} | dict.fromkeys([x.number for x in chosen], top_k)
+        check_program(self.program, self._numbers(), takes, self._groups())
         arguments = {"top_k": top_k} | ({} if layers is None else {"layers": [layer.number for layer in chosen]})
         self._perform(
             Step("set_top_k", arguments), chosen, lambda: changes.set_top_k(chosen, top_k), changes.takes(top_k)
@@ -225,8 +227,12 @@ class MoE:
         functions: rules written in Python, (hidden, logits, forward) → logits, in all layers. They cannot be saved.
         """
         top_k = {layer.number: layer.top_k for layer in self.layers}
-        groups = {layer.number: layer.groups for layer in self.layers}
-        check_program(program, self._numbers(), top_k, groups)
+        check_program(program, self._numbers(), top_k, self._groups())
+        waiting = [each.name for each in self.adapters.values() if each.spec.role not in (None, *program.roles)]
+        if waiting:
+            raise ConfigError(
+                f"the adapters {waiting} wait for roles that this program lacks; keep the roles, or drop them first"
+            )
         before, before_functions = self.program, self.functions
 
         def change() -> Callable[[], None]:
@@ -238,6 +244,9 @@ class MoE:
     @contextmanager
     def requests(self, requests: Sequence[Request]) -> Iterator[None]:
         """Settings for each row of the batches inside: prompt, adapter, role, and the experts it may use."""
+        for request in requests:
+            if request.role not in (None, *self.program.roles):
+                raise UnknownNameError("role", request.role, self.program.roles)
         check_requests(requests, self._numbers(), {layer.number: layer.top_k for layer in self.layers})
         self._install(self.program, self.functions, always=True)
         try:
@@ -370,6 +379,17 @@ class MoE:
             settle(layer)
         return sum(layer.place.experts.packed.size_bytes for layer in chosen)  # type: ignore[union-attr, misc]
 
+    def unpack_experts(self, layers: Iterable[int] | None = None) -> None:
+        """Hold packed experts as ordinary numbers again: those that four bits kept."""
+        for layer in self._chosen(layers):
+            experts = layer.place.experts
+            packed = experts._modules.pop("packed", None)
+            if isinstance(packed, PackedExperts):
+                for name, stack in packed.stacks().items():
+                    whole = torch.stack([stack[expert] for expert in range(layer.num_experts)])
+                    experts.register_parameter(name, nn.Parameter(whole, requires_grad=False))
+                settle(layer)
+
     # Looking
 
     def usage(
@@ -405,7 +425,7 @@ class MoE:
             rules = [Rule(do="forbid", experts=tuple(gone), layers=(number,)) for number, gone in experts.items()]
             before, functions = self.program, self.functions
             program = Program.from_mapping({**before.to_dict(), "rules": [*before.rules, *rules]})
-            check_program(program, self._numbers(), {x.number: x.top_k for x in self.layers}, {})
+            check_program(program, self._numbers(), {x.number: x.top_k for x in self.layers}, self._groups())
             self._install(program, functions)
             try:
                 yield
@@ -581,7 +601,7 @@ class MoE:
             state, number = layer.state, layer.number
             needed = always or functions or any(r.layers is None or number in r.layers for r in program.rules)
             state.program = (
-                compile_program(program, number, layer.num_experts, _asks_top_k(layer), functions) if needed else None
+                compile_program(program, number, layer.num_experts, _limits(layer), functions) if needed else None
             )
             layer.router.__dict__["surgery"] = state
             _dress_router(layer)
@@ -592,6 +612,9 @@ class MoE:
 
     def _numbers(self) -> dict[int, int]:
         return {layer.number: layer.num_experts for layer in self.layers}
+
+    def _groups(self) -> dict[int, tuple[int, int]]:
+        return {layer.number: layer.groups for layer in self.layers}
 
     def _chosen(self, layers: Iterable[int] | None) -> list[Layer]:
         return list(self.layers) if layers is None else [self.layers[number] for number in layers]
@@ -625,7 +648,9 @@ class MoE:
                 f"{what}: layer {layer.number} has adapters or experts in training; merge or drop them first"
             )
         if children.get("packed") is not None:
-            raise ConfigError(f"{what}: the experts of layer {layer.number} are packed in 4 bits; unpack them first")
+            raise ConfigError(
+                f"{what}: the experts of layer {layer.number} are packed in 4 bits; unpack them first (unpack_experts)"
+            )
 
     def _weights(self, source: Any, layer: Layer) -> ExpertWeights:
         """The weights in whatever stands for an expert."""
@@ -765,8 +790,8 @@ def _is_plain(layer: Layer) -> bool:
     return layer.state.plain and children.get("variants") is None and children.get("packed") is None
 
 
-def _asks_top_k(layer: Layer) -> Callable[[], int]:
-    return lambda: layer.top_k
+def _limits(layer: Layer) -> Callable[[], tuple[int, int]]:
+    return lambda: (layer.top_k, len(layer.closed))
 
 
 def _say(config: Any, keys: Sequence[str], value: int) -> None:

@@ -79,8 +79,12 @@ class PackedExperts(nn.Module):
 
     def slices(self, expert: int, biases: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What a slice of every stack would be."""
-        matrices = {name: stack[expert] for name, stack in self.named_children() if isinstance(stack, PackedStack)}
+        matrices = {name: stack[expert] for name, stack in self.stacks().items()}
         return matrices | {name: bias[expert].detach() for name, bias in biases.items()}
+
+    def stacks(self) -> dict[str, PackedStack]:
+        """The packed stacks by name."""
+        return {name: stack for name, stack in self.named_children() if isinstance(stack, PackedStack)}
 
     @property
     def size_bytes(self) -> int:

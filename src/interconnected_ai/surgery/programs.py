@@ -107,26 +107,31 @@ def check_requests(requests: Sequence[Request], num_experts: dict[int, int], top
 
 
 def compile_program(
-    program: Program, layer: int, num_experts: int, top_k: Callable[[], int], functions: Iterable[Function] = ()
+    program: Program,
+    layer: int,
+    num_experts: int,
+    limits: Callable[[], tuple[int, int]],
+    functions: Iterable[Function] = (),
 ) -> Apply:
     """What one layer's router runs between its logits and its choice.
 
-    Preferences and Python functions first, then what is forced, last what is forbidden: a ban always holds.
+    Preferences and Python functions first, then what is forced, last what is forbidden: a ban always holds. limits: the layer's
+    top-k and how many of its experts are closed, when it runs.
     """
     rules = [rule for rule in program.rules if rule.layers is None or layer in rule.layers]
     ordered = sorted(rules, key=lambda rule: ("prefer", "force", "forbid", "only").index(rule.do))
-    soft = [rule for rule in ordered if rule.do in ("prefer", "force")]
-    hard = [rule for rule in ordered if rule.do in ("forbid", "only")]
-    masks = [_Experts(rule.experts, num_experts) for rule in ordered]
-    by_rule = dict(zip(map(id, ordered), masks, strict=True))
+    soft = [(rule, _Experts(rule.experts, num_experts)) for rule in ordered if rule.do in ("prefer", "force")]
+    hard = [(rule, _Experts(rule.experts, num_experts)) for rule in ordered if rule.do in ("forbid", "only")]
+    spared = num_experts - len({expert for rule, _ in hard if rule.do == "forbid" for expert in rule.experts})
+    restricts = any(rule.do == "only" for rule, _ in hard)
     written = tuple(functions)
 
     def apply(hidden: Tensor, logits: Tensor, forward: Forward) -> tuple[Tensor, Tensor | None]:
         forced: Tensor | None = None
         for function in written:
             logits = _checked(function(hidden, logits, forward), logits, function)
-        for rule in soft:
-            here = _cells(rule, program, forward, by_rule[id(rule)], logits)
+        for rule, experts in soft:
+            here = _cells(rule, program, forward, experts, logits)
             if here is None:
                 continue
             if rule.do == "prefer":
@@ -134,15 +139,17 @@ def compile_program(
             else:
                 logits = torch.where(here, logits.amax(dim=-1, keepdim=True) + 1.0, logits)
                 forced = here if forced is None else forced | here
-        banned = [_cells(rule, program, forward, by_rule[id(rule)], logits, invert=rule.do == "only") for rule in hard]
-        banned.append(_refused(forward, num_experts, logits.device))
-        cells = [each for each in banned if each is not None]
+        banned = [_cells(rule, program, forward, experts, logits, invert=rule.do == "only") for rule, experts in hard]
+        asked = _refused(forward, num_experts, logits.device)
+        cells = [each for each in (*banned, asked) if each is not None]
         for each in cells:
             logits = logits.masked_fill(each, float("-inf"))
             forced = None if forced is None else forced & ~each
-        if cells and bool(((logits > float("-inf")).sum(dim=-1) < top_k()).any()):
+        top_k, closed = limits()
+        could_starve = restricts or asked is not None or spared - closed < top_k  # else nobody needs to count
+        if cells and could_starve and bool(((logits > float("-inf")).sum(dim=-1) < top_k).any()):
             raise ConfigError(
-                f"rules and requests together leave a token fewer than {top_k()} experts (top-k) in layer {layer}; loosen one"
+                f"rules and requests together leave a token fewer than {top_k} experts (top-k) in layer {layer}; loosen one"
             )
         return logits, forced
 
@@ -176,7 +183,15 @@ def _cells(
 
 
 def _holds(rule: Rule, program: Program, forward: Forward, device: torch.device) -> Tensor | Literal[True] | None:
-    """(tokens,) where the conditions hold; True everywhere, None nowhere."""
+    """(tokens,) where the conditions hold; True everywhere, None nowhere. Found once for all layers of a pass."""
+    conditions = (rule.prompt, rule.adapter, rule.tokens, rule.role, device)
+    if conditions not in forward.memo:
+        forward.memo[conditions] = _found(rule, program, forward, device)
+    found: Tensor | Literal[True] | None = forward.memo[conditions]
+    return found
+
+
+def _found(rule: Rule, program: Program, forward: Forward, device: torch.device) -> Tensor | Literal[True] | None:
     found: Tensor | Literal[True] = True
     for wanted, name in ((rule.prompt, "prompt"), (rule.adapter, "adapter")):
         if wanted is not None:

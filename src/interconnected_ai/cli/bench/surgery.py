@@ -1,0 +1,39 @@
+"""`iai bench surgery`."""
+
+from pathlib import Path
+
+import click
+
+from interconnected_ai.cli.output import Output, print_measured, with_output
+
+
+@click.command("surgery")
+@click.option("--repeats", default=5, show_default=True, type=click.IntRange(min=1), help="Runs of each contestant.")
+@click.option(
+    "--model", type=click.Path(path_type=Path),
+    help="The folder `base` of `iai surgery quickstart`: what LoRA on the suggested experts gains.",
+)  # fmt: skip
+@with_output
+def command(repeats: int, model: Path | None, output: Output) -> None:
+    """Operations by family, adapters of single experts beside PEFT's, experts in 4 bits, rules in the router."""
+    from interconnected_ai.bench.surgery import OPERATIONS, bench_surgery
+
+    found = bench_surgery(repeats=repeats, model=model)
+    output.table(
+        "Operations on tiny random models",
+        ["family", *OPERATIONS],
+        [(family, *("✓" if held else "✗" for held in row.values())) for family, row in found["ticks"].items()],
+    )
+    lines = [
+        (f"families in which every operation holds, of {len(found['ticks'])} (goal 10)", "families_passing"),
+        ("LoRA on 2 of 64 experts: time over PEFT on all (goal ≤ 0.5)", "lora_time_over_peft"),
+        ("  the same with four times the tokens", "lora_time_over_peft_more_tokens"),
+        ("  extra memory over PEFT's (goal ≤ 0.1)", "lora_memory_over_peft"),
+        ("experts in 4 bits: bytes over bfloat16 (goal ≤ 0.3)", "bytes_4bit_over_bf16"),
+        ("  relative error of the logits of a random model", "logits_relative_error_4bit"),
+        ("rules in the router: share of a forward pass (goal ≤ 0.05)", "program_overhead"),
+        ("LoRA on the suggested quarter: share of the gain on all (goal ≥ 0.9)", "suggested_gain_share"),
+        ("  on a random quarter", "random_gain_share"),
+        ("  share of the parameters (goal ≤ 0.3)", "suggested_params_share"),
+    ]
+    print_measured(output, found, [line for line in lines if line[1] in found])

@@ -370,7 +370,8 @@ class TrainingConfig(LoopConfig):
 class ExpertTrainingConfig(LoopConfig):
     """How an expert is trained: AdamW (decay on matrices only), linear warm-up, cosine down to zero.
 
-    batch_size: windows of `seq_len` tokens in one optimiser step. seq_len: None is the model's max_seq_len.
+    batch_size: blocks of `seq_len` tokens in one optimiser step. seq_len: None is the model's max_seq_len.
+    lr: None is 0.8 / d_model with pre-norm, 0.13 / d_model with post-norm.
     max_steps: an end before `epochs` are through; the cosine ends there too.
     evaluate_every_steps: None is once an epoch. evaluation_tokens: at most about this many are measured on at each.
     patience: evaluations without a lower validation loss before the run stops; None never stops early.
@@ -383,7 +384,7 @@ class ExpertTrainingConfig(LoopConfig):
     batch_size: Annotated[int, Field(ge=1)] = 16
     max_steps: Annotated[int, Field(ge=1)] | None = None
     seq_len: Annotated[int, Field(ge=2)] | None = None
-    lr: Annotated[float, Field(gt=0.0)] = 1e-3
+    lr: Annotated[float, Field(gt=0.0)] | None = None
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.1
     warmup_steps: Annotated[int, Field(ge=0)] = 100
     patience: Annotated[int, Field(ge=1)] | None = None

@@ -9,7 +9,7 @@ pytest.importorskip("pymorphy3", reason='needs the extra "memory"')
 
 from interconnected_ai.bench.memory import evidence_recall, goal_rows, hit_rates
 from interconnected_ai.bench.memory_data import Asked, Dialogue, Turn, read_beam, read_koziev, read_locomo, read_xquad
-from interconnected_ai.bench.memory_peers import PEERS, our_memory, packed
+from interconnected_ai.bench.memory_peers import OPTIONAL_PEERS, PEERS, our_memory, packed
 from interconnected_ai.errors import DataError
 
 TINY = Dialogue(
@@ -24,8 +24,9 @@ TINY = Dialogue(
 
 @pytest.mark.parametrize("name", PEERS)
 def test_every_peer_finds_the_plain_words(name: str) -> None:
-    if name != "FTS5 unicode61":
-        pytest.importorskip({"rank_bm25": "rank_bm25"}.get(name, "bm25s"))
+    modules = {"rank_bm25": "rank_bm25", "bm25s + Snowball": "bm25s", **OPTIONAL_PEERS}
+    if name in modules:
+        pytest.importorskip(modules[name])
     assert hit_rates(TINY, PEERS[name], (1,))[1] == 1.0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from interconnected_ai import Expert, ExpertModel, GenerationConfig
 from interconnected_ai.cli import main
@@ -18,7 +19,8 @@ from interconnected_ai.text import Tokenizer
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("experts") / "tiny"
     words = Tokenizer.train(["the expert answers, эксперт отвечает"], 300)
-    Expert(ExpertModel(words.vocab_size, 16, 1, 2, max_seq_len=64), words).save_pretrained(path)
+    generator = torch.Generator().manual_seed(0)
+    Expert(ExpertModel(words.vocab_size, 16, 1, 2, max_seq_len=64, generator=generator), words).save_pretrained(path)
     return path
 
 
@@ -52,7 +54,7 @@ def test_an_answer_is_printed_and_json_says_how_it_came(folder: Path, capsys: py
     wanted = Expert.from_pretrained(folder).generate("the expert", max_new_tokens=6, top_k=20, seed=3)
     (answer,) = found["answers"]
     assert answer["text"] == wanted.text
-    assert printed.rstrip("\n") == str(wanted).rstrip("\n")
+    assert printed == f"{wanted}\n"
     assert answer["token_ids"] == list(wanted.token_ids)
     assert answer["ended"] == "length"
     assert len(answer["steps"]) == 6
@@ -61,13 +63,15 @@ def test_an_answer_is_printed_and_json_says_how_it_came(folder: Path, capsys: py
     assert found["engine"] == "torch"
 
 
-def test_a_stream_prints_the_same(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = (str(folder), "the expert", "--max-new-tokens", "9", "--seed", "1")
+def test_a_stream_prints_the_same_and_leaves_tabs_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = (str(folder), "the expert", "--max-new-tokens", "40", "--seed", "10")
     printed = []
+    assert "\t" in str(Expert.from_pretrained(folder).generate("the expert", max_new_tokens=40, seed=10))
     for way in ("--stream", "--no-stream"):
         assert run(*asked, way) == 0
         printed.append(capsys.readouterr().out)
     assert printed[0] == printed[1]
+    assert "\t" in printed[0]
 
 
 def test_several_prompts_get_an_answer_each(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

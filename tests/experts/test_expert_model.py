@@ -7,6 +7,7 @@ import torch
 from expert_models import VOCABULARY, ids, made
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional as F
 
 from interconnected_ai import ExpertConfig, ExpertModel
@@ -182,7 +183,8 @@ def test_dropout_acts_in_training_only() -> None:
     assert torch.equal(model(ids(1, 5)), model(ids(1, 5)))
     model.train()
     assert not torch.equal(model(ids(1, 5)), model(ids(1, 5)))
-    assert sum(isinstance(m, Dropout) for m in model.modules()) == 3
+    assert any(isinstance(m, Dropout) for m in model.modules())
+    assert not any(type(m) is nn.Dropout for m in model.modules())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -196,6 +198,7 @@ def test_half_precision_gives_nearly_the_same(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own, at the first compilation
 @pytest.mark.parametrize("norm", NORMS)
 def test_it_compiles_in_one_piece_and_gives_the_same(norm: str) -> None:
     model, rows = made(norm=norm), ids(2, 11)

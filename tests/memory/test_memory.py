@@ -65,8 +65,8 @@ def test_levels_never_hold_more_than_they_may_and_add_up_to_the_log(
 
 
 def test_summaries_are_shorter_by_the_documents_ratios_and_in_the_language_of_their_source(make: MakeMemory) -> None:
-    memory = make(capacities=Capacities(2_000, 4_000, 4_000))
-    for number in range(500):
+    memory = make(capacities=Capacities(1_000, 2_000, 4_000))
+    for number in range(220):
         memory.add(
             "user",
             f"Сегодня мы решили вопрос номер {number} с Иваном Петровым: срок сдачи перенесли на {number % 28 + 1} мая. "

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 
 import pytest
 
@@ -21,6 +22,11 @@ print(hashlib.sha256(repr(documentation(sys.argv[1])).encode()).hexdigest())
 """
 
 
+@cache
+def read(library: str) -> list[Document]:
+    return documentation(library)
+
+
 @pytest.fixture(scope="module", params=LEAST_BYTES)
 def library(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -28,7 +34,7 @@ def library(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def documents(library: str) -> list[Document]:
-    return documentation(library)
+    return read(library)
 
 
 def test_every_library_gives_about_a_megabyte_or_more(library: str, documents: list[Document]) -> None:
@@ -47,7 +53,7 @@ def test_no_text_stands_twice_however_it_is_spaced_or_cased(documents: list[Docu
 
 
 def test_modules_classes_functions_and_methods_are_all_there() -> None:
-    sources = {one.source for one in documentation("stdlib")}
+    sources = {one.source for one in read("stdlib")}
     assert {
         "argparse",
         "argparse.ArgumentParser",
@@ -58,14 +64,14 @@ def test_modules_classes_functions_and_methods_are_all_there() -> None:
 
 
 def test_a_docstring_is_kept_whole_with_its_sections_and_examples() -> None:
-    text = next(one.text for one in documentation("numpy") if one.source == "numpy.linspace")
+    text = next(one.text for one in read("numpy") if one.source == "numpy.linspace")
     assert "Parameters\n----------" in text
     assert "Returns\n-------" in text
     assert ">>> np.linspace(2.0, 3.0, num=5)" in text
 
 
 def test_a_tensors_methods_are_named_after_the_tensor_not_after_a_private_base() -> None:
-    sources = {one.source for one in documentation("torch")}
+    sources = {one.source for one in read("torch")}
     assert "torch.Tensor.scatter_" in sources
     assert not [source for source in sources if source.startswith("torch._C.TensorBase.")]
 
@@ -98,7 +104,7 @@ def test_another_process_with_another_hash_seed_gives_the_same_texts() -> None:
     command = [sys.executable, "-W", "error", "-c", HASH_OF_TEXTS, "numpy"]
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.strip() == hashlib.sha256(repr(documentation("numpy")).encode()).hexdigest()
+    assert done.stdout.strip() == hashlib.sha256(repr(read("numpy")).encode()).hexdigest()
 
 
 def test_an_unknown_library_is_refused_with_the_known_ones_nearest_first() -> None:

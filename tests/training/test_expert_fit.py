@@ -139,6 +139,14 @@ def test_everything_a_person_watches_is_in_the_metrics(words: Tokenizer, tmp_pat
     assert list((tmp_path / "logs").glob("events.out.tfevents.*"))
 
 
+@pytest.mark.parametrize(("norm", "expected"), [("pre", 0.8 / 32), ("post", 0.13 / 32)])
+def test_the_learning_rate_follows_from_width_and_norm(
+    words: Tokenizer, tmp_path: Path, norm: str, expected: float
+) -> None:
+    train(make_expert(words, norm=norm), words, tmp_path, max_steps=11, lr=None, warmup_steps=0)
+    assert lines(tmp_path)[0]["rate/matrices"] == pytest.approx(expected)
+
+
 def test_only_matrices_decay(words: Tokenizer) -> None:
     model = make_expert(words, tie_weights=True)
     matrices, vectors = parameter_groups(model, lr=1e-3, weight_decay=0.1)

@@ -117,7 +117,9 @@ def _engine_contestant(engine: Generate) -> Contestant:
 
 def _transformers_contestant(folder: Path, attention: str) -> Contestant:
     from transformers import GPT2LMHeadModel
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     model = GPT2LMHeadModel.from_pretrained(folder, attn_implementation=attention).eval()
 
     def run(work: _Work) -> list[list[int]]:

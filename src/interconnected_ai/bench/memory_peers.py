@@ -1,5 +1,6 @@
 """What the memory is measured against: other rankings of the same messages, packed into the same budgets by the same rule."""
 
+import logging
 import re
 import sqlite3
 import tempfile
@@ -66,6 +67,7 @@ def rank_bm25(dialogue: Dialogue) -> Rank:
 def bm25s_stemmed(dialogue: Dialogue) -> Rank:
     """The package bm25s with its stop words and the Snowball stemmer of the dialogue's language: the strongest plain BM25."""
     library = require("bm25s", "bench", "the peer bm25s")
+    logging.getLogger("bm25s").setLevel(logging.ERROR)  # it tells of every index it builds
     stemmers = require("Stemmer", "memory", "stemming")
     spoken = [_spoken(t.role, t.content) for t in dialogue.turns]
     russian = sum("а" <= letter <= "я" for letter in " ".join(spoken[:200]).lower()) > 1000
@@ -86,11 +88,27 @@ def bm25s_stemmed(dialogue: Dialogue) -> Rank:
     return rank
 
 
+def agent_memory_toolkit(dialogue: Dialogue) -> Rank:
+    """A memory library from PyPI that needs neither network nor model: agent-memory-toolkit, its full-text search."""
+    library = require("agent_memory_toolkit.store", "bench", "the peer agent-memory-toolkit")
+    store = library.MemoryStore(":memory:")
+    place = {str(store.add(_spoken(t.role, t.content)).id): number for number, t in enumerate(dialogue.turns)}
+
+    def rank(question: str, limit: int) -> list[int]:
+        asked = " OR ".join(f'"{word}"' for word in dict.fromkeys(_WORD.findall(question)))
+        return [place[str(found.memory.id)] for found in store.search_fts(asked, limit=limit)] if asked else []
+
+    return rank
+
+
 PEERS: dict[str, Callable[[Dialogue], Rank]] = {
     "FTS5 unicode61": plain_fts5,
     "rank_bm25": rank_bm25,
     "bm25s + Snowball": bm25s_stemmed,
+    "agent-memory-toolkit": agent_memory_toolkit,
 }
+OPTIONAL_PEERS = {"agent-memory-toolkit": "agent_memory_toolkit"}
+"""Peers that no extra brings, and their modules: they take part when somebody installed them."""
 
 
 def packed(places: Sequence[int], sizes: Sequence[int], budget_tokens: int) -> set[int]:

@@ -36,7 +36,7 @@ def bench_norm(
     *,
     library: str = "numpy",
     steps: int = 200,
-    lrs: Sequence[float] = (1e-3, 3e-3, 6e-3),
+    lrs: Sequence[float] = (5e-4, 1e-3, 3e-3, 6e-3),
     seeds: Sequence[int] = (0, 1),
     dropout: float = 0.0,
     say: Any = print,

@@ -83,7 +83,8 @@ def command(
         return
     answers = opened.generate(asked, config, seed=seed)
     for prompt, answer in zip(asked, answers, strict=True):
-        output.say(f"{prompt[:100]} →\n{answer}" if len(asked) > 1 else str(answer))
+        # Not through the console, which would turn tabs into spaces.
+        click.echo(f"{prompt[:100]} →\n{answer}" if len(asked) > 1 else str(answer), err=output.as_json)
     output.result(
         {
             "engine": engine,

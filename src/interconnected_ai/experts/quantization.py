@@ -152,7 +152,8 @@ def _best_scales(groups: Tensor) -> Tensor:
         scales = (extreme * share).half()
         scales = torch.where(scales.abs() < smallest, torch.full_like(scales, smallest), scales)
         wide = scales.float()[:, :, None]
-        error = (groups / wide).round_().clamp_(-8, 7).mul_(wide).sub_(groups).square_().sum(dim=2)
+        off = (groups / wide).round_().clamp_(-8, 7).mul_(wide).sub_(groups)
+        error = (off * off).sum(dim=2)
         best = torch.where(error < least, scales, best)
         least = torch.minimum(error, least)
     return best

@@ -49,10 +49,13 @@ def new_message(role: str, content: str, *, time: float, id: str | None, num_tok
     check_text("content", content)
     if not isinstance(num_tokens, int) or num_tokens < 0:
         raise DataError(f"count_tokens returned {num_tokens!r}; needed is a number of tokens from 0")
-    # A speaker's name is part of what was said: "what did Caroline say" must find her words.
-    spoken = content[:_INDEXED_CHARS]
-    named = spoken if role.lower() in REPLY_ROLES or role.lower() == "user" else f"{role}: {spoken}"
-    return NewMessage(id or uuid.uuid4().hex[:20], role, content, time, num_tokens, terms(named))
+    found = terms(as_spoken(role, content[:_INDEXED_CHARS]))
+    return NewMessage(id or uuid.uuid4().hex[:20], role, content, time, num_tokens, found)
+
+
+def as_spoken(role: str, content: str) -> str:
+    """A message with the speaker's name, where a role is one: "what did Caroline say" must find her words."""
+    return content if role.lower() in REPLY_ROLES or role.lower() == "user" else f"{role}: {content}"
 
 
 def append(

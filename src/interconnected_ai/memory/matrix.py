@@ -9,6 +9,8 @@ from interconnected_ai.memory.store import Rows
 
 MOST_ROWS = 100_000  # of a session; 20 ms to search, 154 MB at 384 dimensions. Beyond, the newest are searched
 
+_LEAST_DEVIATION = 1e-6  # of cosines that are all the same
+
 
 @dataclass(slots=True)
 class SessionVectors:
@@ -38,17 +40,19 @@ class SessionVectors:
             self.numbers, self.matrix = self.numbers[-MOST_ROWS:], self.matrix[-MOST_ROWS:].copy()
 
     def nearest(self, query: Any, limit: int) -> list[tuple[int, float]]:
-        """(number, cosine) of the best part of each message that stands out, the best first: see `Store.nearest`."""
+        """(number, likeness) of the best part of each message, the best first: see `Store.nearest`."""
         if self.matrix is None:
             return []
-        scores = self.matrix @ np.asarray(query, dtype=np.float32)
-        least = float(scores.mean() + scores.std()) - 1e-6
-        num_best = min(len(scores), 4 * limit)
+        cosines = self.matrix @ np.asarray(query, dtype=np.float32)
+        mean, deviation = float(cosines.mean()), float(cosines.std())
+        if deviation < _LEAST_DEVIATION:
+            return []
+        num_best = min(len(cosines), 2 * limit)
         best: dict[int, float] = {}
-        for row in np.argpartition(-scores, num_best - 1)[:num_best]:
-            number, score = self.numbers[row], float(scores[row])
-            if score >= max(least, best.get(number, -2.0)):
-                best[number] = score
+        for row in np.argpartition(-cosines, num_best - 1)[:num_best]:
+            number, likeness = self.numbers[row], (float(cosines[row]) - mean) / deviation
+            if likeness > max(0.0, best.get(number, 0.0)):
+                best[number] = likeness
         return sorted(best.items(), key=lambda pair: (-pair[1], -pair[0]))[:limit]
 
 

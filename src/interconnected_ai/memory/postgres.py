@@ -140,10 +140,10 @@ class PostgresStore(Store):
     def nearest(self, rows: Rows, session: int, query: Any, limit: int) -> list[tuple[int, float]]:
         """See `Store`. Exact, by a scan of the session's vectors: an approximate index would lose rows to the filter."""
         found = rows.all(
-            "WITH scored AS (SELECT number, 1 - (data <=> ?::halfvec) AS score FROM vectors WHERE session = ?) "
-            "SELECT number, max(score) FROM scored "
-            "WHERE score >= (SELECT avg(score) + stddev_pop(score) - 1e-6 FROM scored) "
-            "GROUP BY number ORDER BY max(score) DESC, number DESC LIMIT ?",
+            "WITH scored AS (SELECT number, 1 - (data <=> ?::halfvec) AS cosine FROM vectors WHERE session = ?), "
+            "rest AS (SELECT avg(cosine) AS mean, stddev_pop(cosine) AS deviation FROM scored) "
+            "SELECT number, (max(cosine) - max(mean)) / max(deviation) AS likeness FROM scored, rest "
+            "WHERE deviation > 1e-6 AND cosine > mean GROUP BY number ORDER BY likeness DESC, number DESC LIMIT ?",
             _vector_text(query), session, limit,
         )  # fmt: skip
         return [(number, float(score)) for number, score in found]

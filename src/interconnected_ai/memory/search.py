@@ -18,9 +18,10 @@ class SearchWeights:
     """How much each leg of the search counts. The defaults were chosen on the even dialogues of LoCoMo and BEAM.
 
     reply: of what assistants said, against what users said. stem: of a Russian stem beside its dictionary form.
-    neighbour, reach: what share of its score a message lends to those beside it, and how far. speaker: added to the share
-    of 1 for messages of somebody whom the question names. facts, time, vectors: legs against the words' leg of 1.
-    closeness: what a word in the question's very form adds, beside its stem, in `search`. k1, b: of BM25.
+    neighbour, reach: what share of its score a message lends to those beside it, and how far. speaker: added to the share of 1
+    for messages of somebody whom the question names. facts, time: legs against the words' leg of 1. vectors: what a standard
+    deviation of likeness adds, as a share of the best score by words. closeness: what a word in the question's very form adds,
+    beside its stem, in `search`. k1, b: of BM25.
     """
 
     reply: float = 0.3
@@ -30,7 +31,7 @@ class SearchWeights:
     speaker: float = 0.5
     facts: float = 0.3
     time: float = 0.5
-    vectors: float = 1.0
+    vectors: float = 0.15
     closeness: float = 2.0
     k1: float = K1
     b: float = B
@@ -121,8 +122,8 @@ def find_evidence(
     dense = _vector_hits(store, rows, sessions, question, limit)
     fact_sources, in_time = _fact_sources(rows, hits.facts), _in_window(rows, sessions, question.window)
     known = _look_up(rows, [*best_first(lent, limit), *dense, *fact_sources, *in_time])
-    lent = _favour_the_named(lent, known, question.text, weights.speaker)
-    return _fused(lent, dense, fact_sources, in_time, known, weights, limit)
+    scores = _favour_the_named(_blend(lent, dense, weights.vectors), known, question.text, weights.speaker)
+    return _fused(scores, dense, fact_sources, in_time, known, weights, limit)
 
 
 def find_messages(
@@ -135,7 +136,7 @@ def find_messages(
     dense = _vector_hits(store, rows, sessions, question, refined)
     in_time = _in_window(rows, sessions, question.window)
     known = _look_up(rows, [*best_first(scores, refined), *dense, *in_time])
-    return _fused(scores, dense, [], in_time, known, weights, limit)
+    return _fused(_blend(scores, dense, weights.vectors), dense, [], in_time, known, weights, limit)
 
 
 def _session_scores(
@@ -159,15 +160,11 @@ def _fused(
     weights: SearchWeights,
     limit: int,
 ) -> list[Candidate]:
-    by_words = best_first({number: scores[number] for number in known if number in scores})
+    by_score = best_first({number: scores[number] for number in known if number in scores})
     legs = {
-        "words": (1.0, [n for n in by_words if not known[n][1]]),
-        "replies": (weights.reply, [n for n in by_words if known[n][1]]),
+        "speech": (1.0, [n for n in by_score if not known[n][1]]),
+        "replies": (weights.reply, [n for n in by_score if known[n][1]]),
     }
-    if dense:
-        by_vector = best_first({number: score for number, score in dense.items() if number in known})
-        legs["vectors"] = (weights.vectors, [n for n in by_vector if not known[n][1]])
-        legs["reply vectors"] = (weights.vectors * weights.reply, [n for n in by_vector if known[n][1]])
     if fact_sources:
         legs["facts"] = (weights.facts, [n for n in fact_sources if n in known])
     if in_time:
@@ -177,8 +174,25 @@ def _fused(
     for name, (_, numbers) in legs.items():
         for number in numbers:
             found_by.setdefault(number, []).append(name)
+    for number in dense:
+        found_by.setdefault(number, []).append("vectors")
     fused = fuse(legs.values())
     return [_candidate(known[n], fused[n], found_by[n]) for n in best_first(fused, limit)]
+
+
+def _blend(scores: Mapping[int, float], dense: Mapping[int, float], share: float) -> dict[int, float]:
+    """Scores by words as shares of the best, plus `share` for each standard deviation of likeness.
+
+    Ranks alone lose too much here: by vectors every message has a rank, however little it has to do with the question
+    (LoCoMo, evidence in 1k / 2k / 4k tokens: ranks fused .835 / .880 / .925, scores blended .841 / .886 / .929).
+    """
+    if not dense:
+        return dict(scores)
+    best = max(scores.values(), default=1.0)
+    blended = {number: score / best for number, score in scores.items()}
+    for number, likeness in dense.items():
+        blended[number] = blended.get(number, 0.0) + share * likeness
+    return blended
 
 
 def _candidate(row: Sequence[Any], score: float, legs: Sequence[str]) -> Candidate:

@@ -73,10 +73,10 @@ class Store(ABC):
 
     @abstractmethod
     def nearest(self, rows: Rows, session: int, query: Any, limit: int) -> list[tuple[int, float]]:
-        """The messages whose vectors are most like the query's, (number, cosine), best first.
+        """The messages whose vectors are most like the query's, best first: (number, likeness).
 
-        Only those that stand out, by a standard deviation above the mean of the session: everything has some cosine with
-        everything, and what has no more than the rest has nothing to do with the query.
+        Likeness is the cosine in standard deviations above the mean of the session, and only what lies above it is given:
+        everything has some cosine with everything, and what has no more than the rest has nothing to do with the query.
         """
 
     @abstractmethod

@@ -19,7 +19,7 @@ from interconnected_ai.memory.compression import (
 from interconnected_ai.memory.facts import statement_of, write_facts
 from interconnected_ai.memory.jobs import Job, finish, want
 from interconnected_ai.memory.levels import drop_summary_terms, read_summaries
-from interconnected_ai.memory.log import messages_after, messages_between
+from interconnected_ai.memory.log import as_spoken, messages_after, messages_between
 from interconnected_ai.memory.places import Kind, entry_of, number_of
 from interconnected_ai.memory.records import Capacities, Message, Summary
 from interconnected_ai.memory.search import session_range
@@ -265,7 +265,8 @@ class Upkeep:
             self.breathe()
             with self.store.read() as rows:
                 waiting = rows.all(
-                    "SELECT m.number, m.content FROM messages m LEFT JOIN vectors v ON v.number = m.number AND v.part = 0 "
+                    "SELECT m.number, m.role, m.content FROM messages m "
+                    "LEFT JOIN vectors v ON v.number = m.number AND v.part = 0 "
                     "WHERE m.number > ? AND m.number < ? AND v.number IS NULL AND m.is_reply <= ? "
                     "ORDER BY m.is_reply, m.number LIMIT ?",
                     first, end, int(model.replies), _TEXTS_AT_ONCE,
@@ -277,8 +278,8 @@ class Upkeep:
                 return
             parts = [
                 (number, part, text)
-                for number, content in waiting
-                for part, text in enumerate(parts_of(content) or [" "])
+                for number, role, content in waiting
+                for part, text in enumerate(parts_of(as_spoken(role, content)) or [" "])
             ]
             vectors = unit_rows(model([text for _, _, text in parts]), len(parts), dimension, model.model_id)
             with self.store.write() as rows:

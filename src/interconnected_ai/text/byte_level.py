@@ -17,7 +17,7 @@ def token_bytes(tokenizer: Tokenizer) -> tuple[bytes, ...]:
 
 @lru_cache(maxsize=8)
 def _token_bytes(tokenizer: Tokenizer, vocab_size: int) -> tuple[bytes, ...]:
-    special = {tokenizer.end_id, *(tokenizer.role_id(role) for role in tokenizer.roles)}
+    special = set(tokenizer._special().values())
     return tuple(b"" if i in special else _bytes_of(tokenizer.token(i)) for i in range(vocab_size))
 
 

@@ -54,7 +54,7 @@ _TRAINING = {
 @click.option("--accumulation-steps", type=int, help="Parts a batch is computed in, to save memory.")
 @click.option("--gradient-checkpointing", is_flag=True, default=None, help="Save memory, compute blocks twice.")
 @click.option("--compile", is_flag=True, default=None, help="torch.compile.")
-@click.option("--lr", type=float, help="Highest learning rate.")
+@click.option("--lr", type=float, help="Highest learning rate.  [default: by width and norm]")
 @click.option("--patience", type=int, help="Evaluations without progress before it stops.")
 @click.option("--seed", type=int, help="Of weights, batches and dropout.")
 @click.option("--device", help="auto, cpu, cuda or mps.")

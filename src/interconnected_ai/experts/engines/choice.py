@@ -11,7 +11,7 @@ from statistics import median
 import torch
 
 from interconnected_ai.config import GenerationConfig
-from interconnected_ai.errors import EngineError, StorageError
+from interconnected_ai.errors import EngineError, MissingExtraError, StorageError
 from interconnected_ai.experts.engines.conversion import cache_folder, weights_key
 from interconnected_ai.experts.engines.opening import ENGINES, Source, engine_kind, open_source, source_of, why_not
 from interconnected_ai.storage import atomic_file, read_json, write_json
@@ -66,7 +66,7 @@ def _timed(source: Source) -> EngineChoice:
     for name in [name for name, reason in reasons.items() if not reason]:
         try:
             engines[name] = open_source(name, source)
-        except EngineError as error:
+        except (EngineError, MissingExtraError) as error:  # the converter's package may be the one that is missing
             reasons[name] = str(error)
     if not engines:
         listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())

@@ -56,7 +56,7 @@ def survey(texts: Texts) -> Survey:
 
 
 class _Found:
-    """Per document nine bytes and an entry in a set: this much grows with a corpus, its text does not stay in memory."""
+    """Per document 18 bytes and an entry in a set: that is all that grows with a corpus, its text does not stay in memory."""
 
     def __init__(self, texts: Texts) -> None:
         self.texts = texts

@@ -17,7 +17,7 @@ from interconnected_ai.errors import ConfigError, PromptError
 from interconnected_ai.experts import ExpertModel
 from interconnected_ai.training.corpus import CorpusPlan
 from interconnected_ai.training.endings import noting_errors
-from interconnected_ai.training.expert.objective import Objective, adamw
+from interconnected_ai.training.expert.objective import Objective, adamw, learning_rate
 from interconnected_ai.training.expert.perplexity import HeldOut, Perplexity, measure
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.trainer import Schedule, Trainer, Validation
@@ -113,7 +113,8 @@ class _ExpertFit:
         objective = Objective(model)
         if config.compile:
             objective.compile()
-        optimizer = adamw(model, lr=config.lr, weight_decay=config.weight_decay)
+        lr = config.lr or learning_rate(model.config)
+        optimizer = adamw(model, lr=lr, weight_decay=config.weight_decay)
         self.steps_per_epoch = self.plan.steps_per_epoch
         steps = min(self.steps_per_epoch * config.epochs, config.max_steps or sys.maxsize)
         schedule = Schedule(steps, self.steps_per_epoch, config.evaluate_every_steps or self.steps_per_epoch)

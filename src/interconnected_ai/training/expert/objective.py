@@ -5,9 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interconnected_ai.config import ExpertConfig
 from interconnected_ai.experts import ExpertModel
 from interconnected_ai.nn import linear_cross_entropy
 
+_RATE_TIMES_WIDTH = {"pre": 0.8, "post": 0.13}
 BETAS = (
     0.9,
     0.95,
@@ -28,6 +30,15 @@ class Objective(nn.Module):
         """(batch, seq_len + 1) token ids → nats, summed over all predicted tokens."""
         hidden = self.model.hidden(blocks[:, :-1]).flatten(0, 1)
         return linear_cross_entropy(hidden, self.model.head.weight, blocks[:, 1:].flatten())
+
+
+def learning_rate(shape: ExpertConfig) -> float:
+    """A learning rate for a model of this shape: 0.8 / d_model with pre-norm, 0.13 / d_model with post-norm.
+
+    The numerators are the best of `iai bench norm` at width 128; the best rate of Adam falls as the width grows (Yang et al.
+    2022, Tensor Programs V).
+    """
+    return _RATE_TIMES_WIDTH[shape.norm] / shape.d_model
 
 
 def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float) -> list[dict[str, Any]]:

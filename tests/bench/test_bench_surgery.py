@@ -2,7 +2,14 @@
 
 import pytest
 
-from interconnected_ai.bench.surgery import OPERATIONS, bench_packing, bench_program, peak_bytes
+from interconnected_ai.bench.surgery import (
+    OPERATIONS,
+    Size,
+    bench_packing,
+    bench_program,
+    bench_whole_model,
+    peak_bytes,
+)
 from interconnected_ai.bench.tiny_moes import make
 from interconnected_ai.surgery import MoE
 
@@ -31,6 +38,13 @@ def test_the_peak_counts_what_is_alive_at_one_time() -> None:
 
     assert peak_bytes(two_after_another) == pytest.approx(4 << 20, rel=0.1)
     assert peak_bytes(two_at_once) == pytest.approx(8 << 20, rel=0.1)
+
+
+def test_a_whole_model_is_opened_edited_and_trained() -> None:
+    found = bench_whole_model(Size(32, 16, 8, 2, 4, 2, 8), steps=3, tokens=16)
+    assert found["whole_losses"][-1] < found["whole_losses"][0]
+    assert found["whole_peak_bytes"] > found["whole_weight_bytes"]
+    assert found["whole_adapter_params"] == 2 * 2 * 16 * (32 + 32 + 16 + 32)
 
 
 def test_rules_are_timed() -> None:

@@ -2,9 +2,10 @@
 
 import math
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from interconnected_ai.errors import InterconnectedAIError
 from interconnected_ai.surgery import MoE, Program, Rule, perplexity, tune
 from interconnected_ai.surgery import open as open_moe
 
-D_MODEL, D_FF, NUM_EXPERTS, TOP_K, NUM_LAYERS = 256, 128, 64, 8, 2
 RANK = 16
 # the fewer tokens an expert gets, the more it costs to materialise every expert's update, as PEFT does
 ROWS, FEW_TOKENS, MANY_TOKENS = 4, 64, 256
@@ -34,6 +34,7 @@ def bench_surgery(*, repeats: int = 5, model: Path | None = None, seed: int = 0)
         **bench_adapters(repeats),
         **bench_packing(),
         **bench_program(repeats),
+        **bench_gpu(repeats),
     }
     return found | (bench_suggestion(model, seed=seed) if model is not None else {})
 
@@ -175,44 +176,82 @@ OPERATIONS: Mapping[str, Callable[[MoE], bool]] = {
 # Adapters beside PEFT
 
 
-def medium(seed: int = 0, num_layers: int = NUM_LAYERS) -> Any:
-    """A random Qwen3-MoE with 64 experts, large enough for products to matter."""
+@dataclass(frozen=True)
+class Size:
+    """The sizes of a random Qwen3-MoE."""
+
+    d_model: int
+    d_ff: int
+    num_experts: int
+    num_layers: int
+    n_heads: int
+    num_kv_heads: int
+    head_dim: int
+    vocab_size: int = 512
+
+
+MEDIUM = Size(256, 128, 64, 2, 4, 2, 64)
+QWEN3_LAYERS = Size(2048, 768, 128, 2, 32, 4, 128)
+QWEN3_30B = replace(QWEN3_LAYERS, num_layers=48, vocab_size=151_936)
+
+
+def random_moe(size: Size = MEDIUM, *, device: str = "cpu", dtype: torch.dtype = torch.float32, seed: int = 0) -> Any:
+    """A random Qwen3-MoE, top-8, in evaluation."""
     from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 
     torch.manual_seed(seed)
     config = Qwen3MoeConfig(
-        vocab_size=512, hidden_size=D_MODEL, num_hidden_layers=num_layers, num_attention_heads=4, num_key_value_heads=2,
-        head_dim=64, moe_intermediate_size=D_FF, intermediate_size=D_FF, num_experts=NUM_EXPERTS, num_experts_per_tok=TOP_K,
-        norm_topk_prob=True, max_position_embeddings=512, pad_token_id=0,
+        vocab_size=size.vocab_size, hidden_size=size.d_model, num_hidden_layers=size.num_layers,
+        num_attention_heads=size.n_heads, num_key_value_heads=size.num_kv_heads, head_dim=size.head_dim,
+        moe_intermediate_size=size.d_ff, intermediate_size=size.d_ff, num_experts=size.num_experts,
+        num_experts_per_tok=min(8, size.num_experts), norm_topk_prob=True, max_position_embeddings=4096, pad_token_id=0,
     )  # fmt: skip
-    return Qwen3MoeForCausalLM(config).eval()
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)  # so that a large model is never held in float32
+    try:
+        with torch.device(device):
+            return Qwen3MoeForCausalLM(config).eval()
+    finally:
+        torch.set_default_dtype(before)
 
 
-def bench_adapters(repeats: int) -> dict[str, Any]:
-    """LoRA on 2 of 64 experts of each layer beside PEFT's, which takes all: forward + backward, time and extra memory.
+def bench_adapters(
+    repeats: int,
+    size: Size = MEDIUM,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    few_tokens: int = FEW_TOKENS,
+    many_tokens: int = MANY_TOKENS,
+) -> dict[str, Any]:
+    """LoRA on 2 experts of each layer beside PEFT's, which takes all: forward + backward, time and extra memory.
 
     Extra memory is what the peak takes beyond that of the frozen model, and the adapters themselves.
     """
     from peft import LoraConfig, get_peft_model
 
-    ours = MoE(medium())
+    def fresh() -> Any:
+        return random_moe(size, device=device, dtype=dtype)
+
+    ours = MoE(fresh())
     ours.lora({layer.number: [5, 40] for layer in ours.layers}, rank=RANK)
     targets = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)  # PEFT asks by an old name
         theirs = get_peft_model(
-            medium(), LoraConfig(r=RANK, lora_alpha=RANK, target_modules=[], target_parameters=targets)
+            fresh(), LoraConfig(r=RANK, lora_alpha=RANK, target_modules=[], target_parameters=targets)
         )
-    frozen = medium().requires_grad_(False)
-    # a backward pass through all layers with next to nothing to learn
-    frozen.model.layers[0].input_layernorm.weight.requires_grad_(True)
+    frozen = fresh().requires_grad_(False)
+    # a backward pass as deep as theirs, down to the first layer's experts, with next to nothing to learn
+    frozen.model.layers[0].post_attention_layernorm.weight.requires_grad_(True)
     models = {"ours": ours.model, "peft": theirs, "frozen": frozen}
-    few, many = _ids(FEW_TOKENS), _ids(MANY_TOKENS)
+    few, many = _ids(few_tokens).to(device), _ids(many_tokens).to(device)
     times = take_turns({name: _step(model, few) for name, model in models.items()}, repeats)
     longer = take_turns({name: _step(model, many) for name, model in models.items()}, repeats)
     peaks = {name: peak_bytes(_step(model, few)) for name, model in models.items()}
     adapters = {
-        name: sum(4 * p.numel() for p in models[name].parameters() if p.requires_grad) for name in ("ours", "peft")
+        name: sum(p.numel() * p.element_size() for p in models[name].parameters() if p.requires_grad)
+        for name in ("ours", "peft")
     }
     extra = {name: max(peaks[name] - peaks["frozen"], 0) + size for name, size in adapters.items()}
     return {
@@ -265,7 +304,7 @@ def peak_bytes(run: Callable[[], None]) -> int:
 def bench_packing() -> dict[str, Any]:
     """Bytes of packed experts over those in bfloat16, and how far logits move on a random model."""
     ids = _ids(MANY_TOKENS)
-    moe = MoE(medium())
+    moe = MoE(random_moe())
     before = moe.model(ids).logits
     plain = sum(2 * tensor.numel() for layer in moe.layers for tensor in layer.place.experts.parameters())
     packed = moe.pack_experts()
@@ -281,7 +320,8 @@ def bench_program(repeats: int) -> dict[str, Any]:
     """A forward pass with rules on roles and tokens in every layer, over one without."""
     ids = _ids(MANY_TOKENS)
     ids[:, 3] = 7
-    plain, ruled = MoE(medium(num_layers=4)), MoE(medium(num_layers=4))
+    deep = replace(MEDIUM, num_layers=4)
+    plain, ruled = MoE(random_moe(deep)), MoE(random_moe(deep))
     ruled.set_program(
         Program(
             roles={"code": 7},
@@ -293,6 +333,62 @@ def bench_program(repeats: int) -> dict[str, Any]:
     )
     times = take_turns({"plain": lambda: plain.model(ids), "ruled": lambda: ruled.model(ids)}, 3 * repeats)
     return {"program_overhead": times["ruled"].median / times["plain"].median - 1}
+
+
+# On a GPU
+
+
+def bench_gpu(repeats: int) -> dict[str, Any]:
+    """The adapters at the size of Qwen3-30B's layers in bfloat16, and a whole model of its shape, on one GPU; keys begin
+    with gpu_.
+
+    Empty where there is no GPU. The frozen contestant is transformers' own grouped_mm.
+    """
+    if not torch.cuda.is_available():
+        return {}
+    layers = bench_adapters(
+        repeats, QWEN3_LAYERS, device="cuda", dtype=torch.bfloat16, few_tokens=512, many_tokens=2048
+    )  # fmt: skip
+    torch.cuda.empty_cache()
+    whole = bench_whole_model(QWEN3_30B, device="cuda", dtype=torch.bfloat16)
+    return {f"gpu_{key}": value for key, value in (layers | whole).items()}
+
+
+def bench_whole_model(
+    size: Size, *, device: str = "cpu", dtype: torch.dtype = torch.float32, steps: int = 10, tokens: int = 512
+) -> dict[str, Any]:
+    """A random model opened, edited, given LoRA on two experts of each layer, and trained some steps on one device."""
+    began = time.perf_counter()
+    moe = MoE(random_moe(size, device=device, dtype=dtype))
+    moe.set_top_k(moe.layers.all[0].top_k - 1)
+    moe.replace(0, 1, moe.layers[1].experts[2])
+    moe.insert(1, [None])
+    edited = time.perf_counter()
+    adapter = moe.lora({layer.number: [0, 3] for layer in moe.layers}, rank=RANK)
+    moe.model.activation_checkpointing_enable({"use_reentrant": False})
+    moe.model.train()
+    optimizer = torch.optim.AdamW(adapter.parameters(), lr=1e-3)
+    ids, losses = _ids(tokens, rows=1).to(device), []
+
+    def train() -> None:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss = moe.model(ids, labels=ids, use_cache=False).loss
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+
+    extra = peak_bytes(train)
+    weights = sum(p.numel() * p.element_size() for p in moe.model.parameters())
+    return {
+        "whole_params": sum(p.numel() for p in moe.model.parameters()),
+        "whole_adapter_params": adapter.num_params,
+        "whole_weight_bytes": weights,
+        "whole_peak_bytes": weights + extra,
+        "whole_edit_seconds": edited - began,
+        "whole_step_seconds": (time.perf_counter() - edited) / steps,
+        "whole_losses": losses,
+    }
 
 
 # Suggested experts

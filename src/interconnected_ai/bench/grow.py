@@ -23,7 +23,8 @@ D_FF = 192  # of an FFN expert; the quickstart's are smaller, for the sake of it
 def bench_grow(*, seeds: int = 3, epochs: int = 15) -> dict[str, Any]:
     """Keys are those of `iai bench grow --json`: medians of times, means of accuracies, the largest difference.
 
-    Both ways pay for encoding their texts. The joint training runs `epochs` epochs at the quickstart's settings, with larger experts.
+    Both ways pay for encoding their texts. The joint training runs `epochs` epochs at the quickstart's
+    settings, with larger experts.
     """
     rounds = [_one_round(seed, epochs) for seed in range(seeds)]
     return {

@@ -28,8 +28,9 @@ def folder(tmp_path: Path) -> Path:
         tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>"
     ).save_pretrained(tmp_path / "model")
     config = Qwen3MoeConfig(
-        vocab_size=len(WORDS) + 3, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=8,
-        moe_intermediate_size=8, num_experts=8, num_experts_per_tok=2, norm_topk_prob=True, max_position_embeddings=64,
+        vocab_size=len(WORDS) + 3, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+        head_dim=8, moe_intermediate_size=8, num_experts=8, num_experts_per_tok=2, norm_topk_prob=True,
+        max_position_embeddings=64,
         pad_token_id=0, eos_token_id=1, bos_token_id=1, initializer_range=0.3,
     )  # fmt: skip
     Qwen3MoeForCausalLM(config).save_pretrained(tmp_path / "model")
@@ -106,7 +107,8 @@ def test_usage_counts_and_draws(folder: Path, capsys: pytest.CaptureFixture[str]
 def test_a_role_is_made_kept_and_opened_again(folder: Path, capsys: pytest.CaptureFixture[str], method: str) -> None:
     done = run(
         capsys, "role", folder / "model", "--name", "weather", "--texts", folder / "weather", "--others", folder / "bank",
-        "--method", method, "--steps", 60, "--batch-size", 4, "--seq-tokens", 16, "--rank", 4, "--learning-rate", 0.03, "--output", folder / "role",
+        "--method", method, "--steps", 60, "--batch-size", 4, "--seq-tokens", 16, "--rank", 4, "--learning-rate", 0.03,
+        "--output", folder / "role",
     )  # fmt: skip
     measured = done["perplexity"]
     assert measured["role_after"] < measured["role_before"]

@@ -196,6 +196,23 @@ def test_a_job_of_a_dead_process_is_taken_over_when_its_lease_is_over(tmp_path: 
     store.close()
 
 
+def test_a_long_job_is_held_as_long_as_it_gets_on(tmp_path: Path) -> None:
+    from interconnected_ai.memory.jobs import LEASE_SECONDS, renew, take, want
+
+    store = SQLiteStore(tmp_path / "memory.db", synchronous="OFF")
+    with store.write() as rows:
+        want(rows, "embed", 1)
+    slow = take(store, "slow", ("embed",), now=1_000)
+    assert slow is not None
+    with store.write() as rows:
+        assert renew(rows, slow, 1_000 + LEASE_SECONDS / 2)
+    assert take(store, "other", ("embed",), now=1_001 + LEASE_SECONDS) is None
+    assert take(store, "other", ("embed",), now=1_001 + 2 * LEASE_SECONDS) is not None
+    with store.write() as rows:
+        assert not renew(rows, slow, 2_000)
+    store.close()
+
+
 def test_a_job_that_was_wanted_again_while_it_ran_is_done_again(tmp_path: Path) -> None:
     from interconnected_ai.memory.jobs import finish, take, want
 

@@ -101,6 +101,26 @@ def stream(folder: Path) -> Iterator[Turn]:
         round_ += 1
 
 
+def stream_russian(folder: Path) -> Iterator[Turn]:
+    """Messages in Russian: Koziev's facts in a fixed shuffle, eight to a message, users and assistants in turns, then again."""
+    files = [folder / "koziev" / f"facts{number}_1s.txt" for number in (5, 6, 7)]
+    facts = [line.strip() for file in files for line in _text(file).splitlines() if line.strip()]
+    random.Random(0).shuffle(facts)
+    round_ = 0
+    while True:
+        for place in range(0, len(facts) - 8, 8):
+            again = f" Круг {round_}." if round_ else ""
+            role = "assistant" if place % 16 else "user"
+            yield Turn(f"{round_}-{place}", role, ". ".join(facts[place : place + 8]) + "." + again)
+        round_ += 1
+
+
+def russian_questions(folder: Path) -> list[str]:
+    """Questions in Russian: half of Koziev's kind, half of XQuAD's."""
+    koziev, xquad = read_koziev(folder, 60, seed=1), read_xquad(folder)
+    return [question.text for question in [*koziev.questions, *xquad.questions[::20]]]
+
+
 def stream_questions(folder: Path) -> list[str]:
     """Questions about the first messages of `stream`."""
     return [question.text for dialogue in read_beam(folder)[:6] for question in dialogue.questions]

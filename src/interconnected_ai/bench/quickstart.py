@@ -80,7 +80,7 @@ class Quickstart:
         }
 
 
-def quickstart_config(folder: Path, *, epochs: int = 4, seed: int = 0) -> RunConfig:
+def quickstart_config(folder: Path, *, epochs: int = 4, seed: int = 0, d_ff: int = 128) -> RunConfig:
     """Small experts and few epochs: a few thousand short texts need no more, and two cores are enough."""
     data = [
         {"name": name, "path": str(_data_file(folder, name, "train")),
@@ -90,7 +90,7 @@ def quickstart_config(folder: Path, *, epochs: int = 4, seed: int = 0) -> RunCon
     return RunConfig.from_mapping(
         {
             "output": str(folder),
-            "system": {"d_ff": 128, "max_seq_len": MAX_SEQ_LEN},
+            "system": {"d_ff": d_ff, "max_seq_len": MAX_SEQ_LEN},
             "data": {"branches": data},
             "training": {
                 "epochs": epochs, "lr_moe": 1e-3, "lr_head": 3e-3, "head_start_epochs": 20, "patience": None,

@@ -67,6 +67,12 @@ def take(
     return Job(*(*found[0], owner)) if found else None
 
 
+def renew(rows: Rows, job: Job, now: float, lease_seconds: float = LEASE_SECONDS) -> bool:
+    """Hold a job longer, in the transaction that writes a part of its result; False when it went to another worker."""
+    held = "UPDATE jobs SET leased_until = ? WHERE number = ? AND owner = ?"
+    return bool(rows.run(held, now + lease_seconds, job.number, job.owner))
+
+
 def finish(rows: Rows, job: Job) -> bool:
     """Remove a job that was done, in the transaction that writes its result; False when the result must not be written.
 

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from interconnected_ai.memory.compression import (
     target_tokens,
 )
 from interconnected_ai.memory.facts import statement_of, write_facts
-from interconnected_ai.memory.jobs import Job, finish, want
+from interconnected_ai.memory.jobs import Job, finish, renew, want
 from interconnected_ai.memory.levels import drop_summary_terms, read_summaries
 from interconnected_ai.memory.log import as_spoken, messages_after, messages_between
 from interconnected_ai.memory.places import Kind, entry_of, number_of
@@ -216,7 +217,7 @@ class Upkeep:
             is_last = len(fresh) < _MESSAGES_AT_ONCE
             with self.store.write() as rows:
                 self.store.lock(rows, job.session)
-                if is_last and not finish(rows, job):
+                if not (finish(rows, job) if is_last else renew(rows, job, time.time())):
                     return
                 # only if nobody else read them meanwhile: two workers must not write the same facts
                 moved = rows.run(
@@ -284,6 +285,8 @@ class Upkeep:
             vectors = unit_rows(model([text for _, _, text in parts]), len(parts), dimension, model.model_id)
             with self.store.write() as rows:
                 self.store.lock(rows, job.session)
+                if not renew(rows, job, time.time()):
+                    return
                 remember_dimension(rows, vectors.shape[1])
                 there = self._still_there(rows, {number for number, _, _ in parts})
                 made = zip(parts, vectors, strict=True)

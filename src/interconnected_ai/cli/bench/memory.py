@@ -13,8 +13,8 @@ from interconnected_ai.cli.output import Output, with_output
     "folder",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder with locomo/locomo10.json, beam100k/chats.jsonl.gz, koziev/premise_question_answer4_1s.txt and "
-    "xquad/xquad.ru.json.",
+    help="Folder with locomo/locomo10.json, beam100k/chats.jsonl.gz, xquad/xquad.ru.json and koziev/ with "
+    "premise_question_answer4_1s.txt, facts5_1s.txt, facts6_1s.txt, facts7_1s.txt.",
 )
 @click.option("--vectors", is_flag=True, help="Also with the embedded vector model: about an hour of one core.")
 @click.option("--growth/--no-growth", default=True, show_default=True, help="Also 10 thousand to 3 million tokens.")
@@ -43,6 +43,8 @@ def command(folder: Path, vectors: bool, growth: bool, peers: bool, output: Outp
         f"Flushing 4 KiB to this disk took {found['disk_flush_median_ms']:.2f} ms (p95 {found['disk_flush_p95_ms']:.2f}), "
         f"a durable add {found['add_median_ms']:.2f} ms (p95 {found['add_p95_ms']:.2f}); {found['num_messages']:,} messages, "
         f"{found['file_mb']:.1f} MB on disk.",
+        f"Processor time of a context: {found['context_busy_median_ms']:.1f} ms (p95 {found['context_busy_p95_ms']:.1f}), "
+        f"in Russian {found['context_busy_median_ms_ru']:.1f} ms (p95 {found['context_busy_p95_ms_ru']:.1f}).",
         f"BEAM evidence in the whole context of 13k tokens: {found['beam100k_recall_whole_context_13k']:.3f}",
     )
     if growth:

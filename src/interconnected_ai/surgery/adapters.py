@@ -19,7 +19,7 @@ from interconnected_ai.surgery.ffn import ExpertWeights, mix_of, run
 from interconnected_ai.surgery.layer import Layer
 
 if TYPE_CHECKING:
-    from interconnected_ai.surgery.model import MoE
+    from interconnected_ai.surgery.patient import Patient
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class WholeExpert(nn.Module):
 class Adapters:
     """A set of stand-ins that was put into a model."""
 
-    def __init__(self, moe: "MoE", spec: AdapterSpec) -> None:
+    def __init__(self, moe: "Patient", spec: AdapterSpec) -> None:
         self._moe, self.spec = moe, spec
 
     @property
@@ -178,7 +178,7 @@ class Adapters:
                 yield f"{stem}.lora_B.weight", b.flatten(1, 2)
 
 
-def check_spec(moe: "MoE", spec: AdapterSpec) -> None:
+def check_spec(moe: "Patient", spec: AdapterSpec) -> None:
     """Raise `ConfigError` for adapters that cannot be put in."""
     if not spec.experts or not all(spec.experts.values()):
         raise ConfigError("no experts were named; give layer → expert numbers, such as experts={3: [77]}")
@@ -202,7 +202,7 @@ def check_spec(moe: "MoE", spec: AdapterSpec) -> None:
         raise ConfigError(f"role {spec.role!r} is begun by no token; add it to the program first (add_role)")
 
 
-def install(moe: "MoE", spec: AdapterSpec, seed: int) -> Adapters:
+def install(moe: "Patient", spec: AdapterSpec, seed: int) -> Adapters:
     """Put the stand-ins into their layers."""
     generator = torch.Generator().manual_seed(seed)
     for number, experts in spec.experts.items():
@@ -222,7 +222,7 @@ def install(moe: "MoE", spec: AdapterSpec, seed: int) -> Adapters:
     return Adapters(moe, spec)
 
 
-def take_out(moe: "MoE", spec: AdapterSpec) -> Callable[[], None]:
+def take_out(moe: "Patient", spec: AdapterSpec) -> Callable[[], None]:
     """Take the stand-ins out; returns what puts them back."""
     kept = []
     for number in spec.experts:
@@ -265,7 +265,7 @@ def settle(layer: Layer) -> None:
         undress(layer.place.experts, EditedExperts)
 
 
-def _condition(moe: "MoE", spec: AdapterSpec) -> Callable[[Forward | None], Tensor | bool]:
+def _condition(moe: "Patient", spec: AdapterSpec) -> Callable[[Forward | None], Tensor | bool]:
     """Where the stand-ins act: True everywhere, False nowhere, or one flag a token."""
 
     def holds(forward: Forward | None) -> Tensor | bool:

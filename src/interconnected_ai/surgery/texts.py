@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError, TokenizerError
 
 if TYPE_CHECKING:
-    from interconnected_ai.surgery.model import MoE
+    from interconnected_ai.surgery.patient import Patient
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Batch:
     mask: Tensor
 
 
-def token_rows(moe: "MoE", texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+def token_rows(moe: "Patient", texts: Sequence[str], max_tokens: int) -> list[list[int]]:
     """The first tokens of every text; texts without any are left out."""
     if moe.tokenizer is None:
         raise TokenizerError(
@@ -36,7 +36,7 @@ def token_rows(moe: "MoE", texts: Sequence[str], max_tokens: int) -> list[list[i
     return rows
 
 
-def batches(moe: "MoE", rows: Sequence[Sequence[int]], batch_size: int, *, left: bool = False) -> Iterator[Batch]:
+def batches(moe: "Patient", rows: Sequence[Sequence[int]], batch_size: int, *, left: bool = False) -> Iterator[Batch]:
     """Rows of like length together, padded. left: on the left, as generation wants it."""
     device = next(moe.model.parameters()).device
     ordered = sorted(rows, key=len)
@@ -52,7 +52,7 @@ def batches(moe: "MoE", rows: Sequence[Sequence[int]], batch_size: int, *, left:
 
 @torch.no_grad()
 def perplexity(
-    moe: "MoE", texts: Sequence[str], *, max_tokens: int = 256, batch_size: int = 8, prefix: Sequence[int] = ()
+    moe: "Patient", texts: Sequence[str], *, max_tokens: int = 256, batch_size: int = 8, prefix: Sequence[int] = ()
 ) -> float:
     """exp of the mean negative log likelihood of a token, over all texts. prefix: ids before each, not counted themselves."""
     rows = [[*prefix, *row] for row in token_rows(moe, texts, max_tokens)]
@@ -75,7 +75,7 @@ def perplexity(
 
 
 def tune(
-    moe: "MoE",
+    moe: "Patient",
     texts: Sequence[str],
     parameters: Sequence[nn.Parameter],
     *,
@@ -122,7 +122,7 @@ def tune(
     return losses
 
 
-def _loss(moe: "MoE", ids: Tensor, balance_weight: float, num_prefix: int) -> tuple[Tensor, float]:
+def _loss(moe: "Patient", ids: Tensor, balance_weight: float, num_prefix: int) -> tuple[Tensor, float]:
     labels = ids.clone()
     labels[:, :num_prefix] = -100
     if not balance_weight:
@@ -133,7 +133,7 @@ def _loss(moe: "MoE", ids: Tensor, balance_weight: float, num_prefix: int) -> tu
     return language + balance_weight * seen.balance_loss(), language.item()
 
 
-def _cut(moe: "MoE", texts: Sequence[str], seq_tokens: int, prefix: Sequence[int]) -> Tensor:
+def _cut(moe: "Patient", texts: Sequence[str], seq_tokens: int, prefix: Sequence[int]) -> Tensor:
     """All texts one after the other, an end token between them, in rows of equal length."""
     end = moe.tokenizer.eos_token_id if moe.tokenizer is not None else None
     stream = [each for row in token_rows(moe, texts, 1 << 30) for each in [*row, *([] if end is None else [end])]]

@@ -16,7 +16,7 @@ from interconnected_ai.surgery.losses import Routed
 from interconnected_ai.surgery.texts import batches, token_rows
 
 if TYPE_CHECKING:
-    from interconnected_ai.surgery.model import MoE
+    from interconnected_ai.surgery.patient import Patient
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Usage:
 
 @torch.no_grad()
 def measure_usage(
-    moe: "MoE",
+    moe: "Patient",
     texts: Mapping[str, Sequence[str]] | Sequence[str],
     *,
     max_tokens: int = 256,
@@ -200,7 +200,7 @@ def measure_usage(
 
 
 class _Counter:
-    def __init__(self, moe: "MoE") -> None:
+    def __init__(self, moe: "Patient") -> None:
         sizes = {layer.number: layer.num_experts for layer in moe.layers}
         self._chosen = {number: torch.zeros(size, dtype=torch.float64) for number, size in sizes.items()}
         self._gates = {number: torch.zeros(size, dtype=torch.float64) for number, size in sizes.items()}
@@ -221,7 +221,7 @@ class _Counter:
         return Counts(tuple(self._chosen.values()), tuple(self._gates.values()), tokens)
 
 
-def _generate(moe: "MoE", ids: Tensor, mask: Tensor, tokens: int) -> None:
+def _generate(moe: "Patient", ids: Tensor, mask: Tensor, tokens: int) -> None:
     """Greedily, every row to the same length: a row that had ended would count its padding."""
     moe.model.generate(
         ids,

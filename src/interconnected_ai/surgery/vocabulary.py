@@ -9,10 +9,10 @@ from torch import Tensor
 from interconnected_ai.errors import TokenizerError
 
 if TYPE_CHECKING:
-    from interconnected_ai.surgery.model import MoE
+    from interconnected_ai.surgery.patient import Patient
 
 
-def token_id(moe: "MoE", token: str) -> int:
+def token_id(moe: "Patient", token: str) -> int:
     """The id of a special token; added to the tokenizer and to the embeddings when it is not there, with a warning."""
     if moe.tokenizer is None:
         raise TokenizerError(
@@ -37,7 +37,7 @@ def token_id(moe: "MoE", token: str) -> int:
 
 
 @torch.no_grad()
-def _grow(moe: "MoE", rows: int) -> None:
+def _grow(moe: "Patient", rows: int) -> None:
     """More rows, each the mean of those there were: no token is preferred by an untrained row."""
     before = moe.model.get_input_embeddings().weight.shape[0]
     trained = [parameter.requires_grad for parameter in moe.model.parameters()]

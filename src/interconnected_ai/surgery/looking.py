@@ -1,0 +1,84 @@
+"""Looking at experts at work: counts, suggestions, perplexity, and what happens without them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+
+from interconnected_ai.errors import UnknownNameError
+from interconnected_ai.surgery.adapters import settle, state_of
+from interconnected_ai.surgery.patient import Patient
+from interconnected_ai.surgery.programs import Program, Rule, check_program
+from interconnected_ai.surgery.texts import perplexity
+from interconnected_ai.surgery.usage import Usage, measure_usage
+
+
+class Looking(Patient):
+    """What experts do, and for which texts."""
+
+    def usage(
+        self,
+        texts: Mapping[str, Sequence[str]] | Sequence[str],
+        *,
+        max_tokens: int = 256,
+        batch_size: int = 8,
+        generate_tokens: int = 0,
+    ) -> Usage:
+        """Which experts the routers choose for these texts (domain → texts, or one list); see `measure_usage`."""
+        return measure_usage(self, texts, max_tokens=max_tokens, batch_size=batch_size, generate_tokens=generate_tokens)
+
+    def suggest(self, texts: Sequence[str], share: float = 0.25, **how: Any) -> dict[int, tuple[int, ...]]:
+        """The experts worth training for these texts, by layer; see `Usage.suggest`."""
+        return self.usage(texts).suggest("texts", share, **how)
+
+    def perplexity(self, texts: Sequence[str], *, max_tokens: int = 256, role: str | None = None) -> float:
+        """exp of the mean negative log likelihood of a token; role: begin every text with this role's token."""
+        if role is not None and role not in self.program.roles:
+            raise UnknownNameError("role", role, self.program.roles)
+        prefix = [] if role is None else [self.program.roles[role]]
+        return perplexity(self, texts, max_tokens=max_tokens, prefix=prefix)
+
+    @contextmanager
+    def ablate(self, experts: Mapping[int, Sequence[int]], *, reroute: bool = False) -> Iterator[None]:
+        """Without these experts for a moment: their outputs are zero, or (reroute) their tokens go to the next best."""
+        for number, gone in experts.items():
+            self.layers[number].need(*gone)
+        if reroute:
+            rules = [Rule(do="forbid", experts=tuple(gone), layers=(number,)) for number, gone in experts.items()]
+            before, functions = self.program, self.functions
+            program = Program.from_mapping({**before.to_dict(), "rules": [*before.rules, *rules]})
+            check_program(program, self._numbers(), {x.number: x.top_k for x in self.layers}, self._groups())
+            self._install(program, functions)
+            try:
+                yield
+            finally:
+                self._install(before, functions)
+            return
+        with self.steer({number: dict.fromkeys(gone, 0.0) for number, gone in experts.items()}):
+            yield
+
+    @contextmanager
+    def steer(self, strengths: Mapping[int, Mapping[int, float | Tensor]]) -> Iterator[None]:
+        """For a moment: layer → expert → a factor on its output, or a vector added to it for the tokens it serves."""
+        for number, wanted in strengths.items():
+            self.layers[number].need(*wanted)
+        before = {
+            number: (dict(state_of(self.layers[number]).scale), dict(state_of(self.layers[number]).direction))
+            for number in strengths
+        }
+        try:
+            for number, wanted in strengths.items():
+                state = state_of(self.layers[number])
+                for expert, strength in wanted.items():
+                    if isinstance(strength, Tensor):
+                        state.direction[expert] = strength
+                    else:
+                        state.scale[expert] = float(strength)
+                settle(self.layers[number])
+            yield
+        finally:
+            for number, (scale, direction) in before.items():
+                state = state_of(self.layers[number])
+                state.scale, state.direction = scale, direction
+                settle(self.layers[number])

@@ -1,0 +1,249 @@
+"""Operations on top-k, experts and the router's program: each checked, verified, undoable and logged."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.surgery import changes, vocabulary
+from interconnected_ai.surgery.context import Request
+from interconnected_ai.surgery.ffn import ExpertWeights, average, weights_in
+from interconnected_ai.surgery.history import Step
+from interconnected_ai.surgery.layer import Expert, Layer
+from interconnected_ai.surgery.patient import Patient, dress_router
+from interconnected_ai.surgery.programs import Function, Program, check_program, check_requests
+
+# A warm-up's first bias: e^-10 of its weight, so an opening expert starts below a ten-thousandth.
+_OPENING_BIAS = -10.0
+
+
+class Operations(Patient):
+    """What changes which experts there are, and who reaches them."""
+
+    def set_top_k(self, top_k: int, layers: Iterable[int] | None = None) -> None:
+        """Let a token take this many FFN experts, in all layers or some.
+
+        Every copy is changed: router, block, config, causal LM. Raises `ConfigError` for more than there are in reach, more
+        than the groups allow, or where the family's rule knows one number only.
+        """
+        chosen = self._chosen(layers)
+        for layer in chosen:
+            changes.check_top_k(layer, top_k)
+        takes = {layer.number: layer.top_k for layer in self.layers} | dict.fromkeys([x.number for x in chosen], top_k)
+        check_program(self.program, self._numbers(), takes, self._groups())
+        arguments = {"top_k": top_k} | ({} if layers is None else {"layers": [layer.number for layer in chosen]})
+        self._perform(
+            Step("set_top_k", arguments), chosen, lambda: changes.set_top_k(chosen, top_k), changes.takes(top_k)
+        )
+
+    @contextmanager
+    def top_k(self, top_k: int, layers: Iterable[int] | None = None) -> Iterator[None]:
+        """The same for a moment."""
+        self.set_top_k(top_k, layers)
+        done = self._done.pop()
+        try:
+            yield
+        finally:
+            done.undo()
+            self._agree()
+
+    def replace(self, layer: int, expert: int, source: Any) -> None:
+        """Put other weights where an expert stands; its row in the router stays.
+
+        source: an `Expert` (of this model or another), a gated FFN module, `ExpertWeights`, or several of those for their mean.
+        Raises `ConfigError` for another shape or dtype, NaN or infinity.
+        """
+        place = self.layers[layer]
+        place.need(expert)
+        self._needs_bare(place, "replace")
+        weights = self._weights(source, place)
+        weights.check(place.read(expert), f"the new expert {expert} of layer {layer}")
+        step = Step("replace", {"layer": layer, "expert": expert}, weights.copy().tensors())
+        self._perform(step, [place], lambda: changes.replace(place, expert, weights), changes.others_equal({expert}))
+
+    def insert(
+        self,
+        layer: int,
+        sources: Sequence[Any],
+        rows: Tensor | Mapping[str, Tensor] | None = None,
+        *,
+        closed: bool = True,
+    ) -> tuple[int, ...]:
+        """Add experts at the end of a layer and give their numbers.
+
+        They start out of reach: outputs stay what they were, to the last bit, until `let_in`. sources: as in `replace`; None is
+        the mean of the layer's experts. rows: the router's rows for them, (experts, d_model); None copies the source's row
+        where it is an expert of this layer, else takes the mean of all rows. closed: False lets them in at once. In families
+        that choose groups first, give as many as there are groups (or a multiple): each group gets its share.
+        """
+        place = self.layers[layer]
+        self._needs_bare(place, "insert")
+        given = [self._weights(source, place) for source in sources]
+        if not given:
+            raise ConfigError("insert: no expert was given; give at least one")
+        for weights in given:
+            weights.check(place.read(0), f"the expert to insert into layer {layer}")
+        made = [self._row(source, place) for source in sources]
+        router_rows = changes.new_rows(place, made, rows)
+        tensors = {f"{i}.{name}": tensor for i, w in enumerate(given) for name, tensor in w.copy().tensors().items()}
+        step = Step(
+            "insert", {"layer": layer, "closed": closed}, tensors | {f"row.{k}": v for k, v in router_rows.items()}
+        )
+        order, numbers = changes.placed(place, len(given))
+        self._perform(
+            step,
+            [place],
+            lambda: changes.rebuild(place, order, given, router_rows, closed=closed),
+            changes.same_bits if closed else changes.finite,
+        )
+        return numbers
+
+    def clone(self, layer: int, expert: int) -> int:
+        """Add a copy of an expert, out of reach until let in; gives its number."""
+        return self.insert(layer, [self.layers[layer].experts[expert]])[0]
+
+    def let_in(self, layer: int, experts: Iterable[int], steps: int = 0) -> "Warmup":
+        """Open closed experts: at once, or over this many calls of the returned schedule's `step`."""
+        place, numbers = self.layers[layer], tuple(experts)
+        place.need(*numbers)
+        shut = [each for each in numbers if each not in place.closed]
+        if shut:
+            raise ConfigError(f"experts {shut} of layer {layer} are not closed; closed are {sorted(place.closed)}")
+        if steps < 0:
+            raise ConfigError(f"steps = {steps}: needs 0 (at once) or more")
+        self._perform(
+            Step("let_in", {"layer": layer, "experts": list(numbers), "steps": steps}),
+            [place],
+            lambda: changes.let_in(place, numbers, _OPENING_BIAS if steps else 0.0),
+            changes.finite,
+        )
+        return Warmup(place, numbers, steps)
+
+    def remove(self, layer: int, experts: Iterable[int]) -> None:
+        """Take experts out; those after them move up. At least top-k must stay, the same number in every group."""
+        place, gone = self.layers[layer], set(experts)
+        place.need(*gone)
+        self._needs_bare(place, "remove")
+        order = [each for each in range(place.num_experts) if each not in gone]
+        changes.check_remaining(place, order)
+        step = Step("remove", {"layer": layer, "experts": sorted(gone)})
+        self._perform(step, [place], lambda: changes.rebuild(place, order), changes.finite)
+
+    def merge(self, layer: int, experts: Sequence[int], shares: Sequence[float] | None = None) -> int:
+        """Make one expert out of several: the mean of their weights and of their router rows; gives its number.
+
+        shares: how much each counts, summing to 1; None counts all alike (give use counts from `usage` for a better mean).
+        """
+        place, numbers = self.layers[layer], list(experts)
+        place.need(*numbers)
+        self._needs_bare(place, "merge")
+        if len(set(numbers)) != len(numbers) or len(numbers) < 2:
+            raise ConfigError(f"merge {numbers}: needs two or more different experts")
+        weights = list(shares) if shares is not None else [1 / len(numbers)] * len(numbers)
+        if len(weights) != len(numbers) or abs(sum(weights) - 1) > 1e-6:
+            raise ConfigError(f"shares {weights}: needs one for each of the {len(numbers)} experts, summing to 1")
+        order = [each for each in range(place.num_experts) if each not in numbers[1:]]
+        changes.check_remaining(place, order)
+        step = Step("merge", {"layer": layer, "experts": numbers, "shares": weights})
+        self._perform(step, [place], lambda: changes.merge(place, numbers, weights, order), changes.finite)
+        return order.index(numbers[0])
+
+    def reorder(self, layer: int, order: Sequence[int]) -> None:
+        """Number the experts anew: position i gets the expert that was order[i]. Outputs stay, up to rounding."""
+        place, numbers = self.layers[layer], list(order)
+        self._needs_bare(place, "reorder")
+        changes.check_order(place, numbers)
+        step = Step("reorder", {"layer": layer, "order": numbers})
+        self._perform(step, [place], lambda: changes.rebuild(place, numbers), changes.same_up_to_rounding)
+
+    def set_program(self, program: Program, functions: Sequence[Function] = ()) -> None:
+        """Run these rules inside the routers, instead of those before; an empty program takes them off.
+
+        functions: rules written in Python, (hidden, logits, forward) → logits, in all layers. They cannot be saved.
+        """
+        top_k = {layer.number: layer.top_k for layer in self.layers}
+        check_program(program, self._numbers(), top_k, self._groups())
+        waiting = [each.name for each in self.adapters.values() if each.spec.role not in (None, *program.roles)]
+        if waiting:
+            raise ConfigError(
+                f"the adapters {waiting} wait for roles that this program lacks; keep the roles, or drop them first"
+            )
+        before, before_functions = self.program, self.functions
+
+        def change() -> Callable[[], None]:
+            self._install(program, tuple(functions))
+            return lambda: self._install(before, before_functions)
+
+        self._perform(Step("set_program", {"program": program.to_dict()}), list(self.layers), change, changes.finite)
+
+    @contextmanager
+    def requests(self, requests: Sequence[Request]) -> Iterator[None]:
+        """Settings for each row of the batches inside: prompt, adapter, role, and the experts it may use."""
+        for request in requests:
+            if request.role not in (None, *self.program.roles):
+                raise UnknownNameError("role", request.role, self.program.roles)
+        check_requests(requests, self._numbers(), {layer.number: layer.top_k for layer in self.layers})
+        self._install(self.program, self.functions, always=True)
+        try:
+            with self.hooks.during(requests):
+                yield
+        finally:
+            self._install(self.program, self.functions)
+
+    def add_role(self, name: str, token: str | None = None) -> int:
+        """Let a token of its own begin a role, `<|role=NAME|>` unless another is given; gives the token's id.
+
+        A token the tokenizer lacks is added to it, and the embeddings grow by a row (their mean); a warning says so.
+        """
+        token = token or f"<|role={name}|>"
+        number = vocabulary.token_id(self, token)
+        self.set_program(
+            Program.from_mapping({**self.program.to_dict(), "roles": {**self.program.roles, name: number}})
+        )
+        return number
+
+    def _weights(self, source: Any, layer: Layer) -> ExpertWeights:
+        """The weights in whatever stands for an expert."""
+        if source is None:
+            return average([layer.read(each) for each in range(layer.num_experts)])
+        if isinstance(source, Expert):
+            return source.weights
+        if isinstance(source, ExpertWeights):
+            return source
+        if isinstance(source, nn.Module):
+            return weights_in(source)
+        if isinstance(source, Sequence) and not isinstance(source, str):
+            return average([self._weights(each, layer) for each in source])
+        raise ConfigError(
+            f"{type(source).__name__} is no expert; give an Expert, a gated FFN module, ExpertWeights, or a list of them"
+        )
+
+    def _row(self, source: Any, layer: Layer) -> int | None:
+        """Which row of this layer's router belongs to the source."""
+        return source.number if isinstance(source, Expert) and source.layer.place.router is layer.router else None
+
+
+class Warmup:
+    """Opens experts little by little: their logits' bias rises from -10 to 0 in equal steps."""
+
+    def __init__(self, layer: Layer, experts: tuple[int, ...], steps: int) -> None:
+        self._layer, self._experts, self._steps, self._taken = layer, experts, steps, 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the experts are open without a bias."""
+        return self._taken >= self._steps
+
+    def step(self) -> None:
+        """One step further; call it after every optimiser step. Does nothing once finished."""
+        if self.finished:
+            return
+        self._taken += 1
+        left = _OPENING_BIAS * (1 - self._taken / self._steps)
+        for expert in self._experts:
+            self._layer.state.bias.pop(expert, None)
+            if left:
+                self._layer.state.bias[expert] = left
+        dress_router(self._layer)

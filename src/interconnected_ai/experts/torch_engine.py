@@ -1,27 +1,23 @@
 """The reference engine: an `ExpertModel` on PyTorch, on any device it runs on."""
 
-from collections.abc import Callable, Generator, Sequence
 from typing import Literal
 
 from torch import Tensor
 
-from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import EngineError, UnknownNameError
-from interconnected_ai.experts.generation import generate, generation_steps
+from interconnected_ai.experts.decoder_engine import DecoderEngine
 from interconnected_ai.experts.model import ExpertModel
 from interconnected_ai.experts.torch_decoder import DecoderParts, TorchDecoder
 from interconnected_ai.experts.torch_products import LAYOUTS, best_layout, can_pack
 from interconnected_ai.text import Tokenizer
-from interconnected_ai.types import Generation, TokenStep
 
 
-class TorchEngine:
-    """Continues prompts with an `ExpertModel`; a `Generate` of `interconnected_ai.types`.
+class TorchEngine(DecoderEngine):
+    """Continues prompts with an `ExpertModel`.
 
-    tokenizer: for texts, stop strings and bad words. end_id: the token that ends an answer; None is the tokenizer's, and
-    without a tokenizer no token ends one. layout: how weights stand in memory (`torch_products`): "plain", the model's own,
-    "packed", a copy of them in oneDNN's layout, or "auto", the fastest on this device. The copy is made at the first call,
-    and made anew when the model has changed. It may be called from several threads at once.
+    tokenizer, end_id: those of `DecoderEngine`. layout: how weights stand in memory (`torch_products`): "plain", the model's
+    own, "packed", a copy of them in oneDNN's layout, or "auto", the fastest on this device. The copy is made at the first call,
+    and made anew when the model has changed.
     """
 
     name = "torch"
@@ -38,30 +34,9 @@ class TorchEngine:
             raise UnknownNameError("layout", layout, ["auto", *LAYOUTS])
         if layout == "packed" and not can_pack(model.head.weight):
             raise EngineError('layout="packed" needs float32 weights on an x86 CPU; use "auto"')
-        self.model, self._tokenizer, self._end_id, self._layout = model, tokenizer, end_id, layout
+        super().__init__(tokenizer, end_id=end_id)
+        self.model, self._layout = model, layout
         self._prepared: tuple[list[tuple[int, int]], DecoderParts] | None = None
-
-    def __call__(
-        self,
-        prompts: Sequence[Sequence[int]],
-        config: GenerationConfig,
-        *,
-        seed: int | None = None,
-        on_step: Callable[[TokenStep], None] | None = None,
-    ) -> list[Generation]:
-        """One `Generation` for each prompt, in order; see `interconnected_ai.types.Generate`."""
-        return generate(
-            self.decoder(), prompts, config,
-            tokenizer=self._tokenizer, end_id=self._end_id, seed=seed, on_step=on_step,
-        )  # fmt: skip
-
-    def steps(
-        self, prompts: Sequence[Sequence[int]], config: GenerationConfig, *, seed: int | None = None
-    ) -> Generator[TokenStep, None, list[Generation]]:
-        """The same, token by token: yields every token as it comes, returns the list at the end."""
-        return generation_steps(
-            self.decoder(), prompts, config, tokenizer=self._tokenizer, end_id=self._end_id, seed=seed
-        )
 
     def decoder(self) -> TorchDecoder:
         """A decoder of its own for one generation; all of them share the laid-out weights."""

@@ -1,28 +1,26 @@
 """The engine ONNX Runtime: a decoder on the exported graph, with a KV cache that is written in place."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from interconnected_ai.config import ExpertConfig, GenerationConfig
-from interconnected_ai.experts.generation import generate, generation_steps
+from interconnected_ai.config import ExpertConfig
+from interconnected_ai.experts.decoder_engine import DecoderEngine
 from interconnected_ai.experts.prompts import require_known
 from interconnected_ai.extras import require
 from interconnected_ai.storage import read_json
 from interconnected_ai.text import Tokenizer
-from interconnected_ai.types import Generation, TokenStep
 
 _ELEMENTS = {torch.float32: "float32", torch.int64: "int64", torch.int32: "int32"}
 
 
-class OnnxEngine:
-    """Continues prompts with a folder that `write_onnx` wrote; every setting of `GenerationConfig` is served.
+class OnnxEngine(DecoderEngine):
+    """Continues prompts with a folder that `write_onnx` wrote.
 
-    threads: of one step; None is torch's number. Raises `MissingExtraError` without ONNX Runtime. It may be called from
-    several threads at once.
+    threads: of one step; None is torch's number. Raises `MissingExtraError` without ONNX Runtime.
     """
 
     name = "onnx"
@@ -35,37 +33,15 @@ class OnnxEngine:
         end_id: int | None = None,
         threads: int | None = None,
     ) -> None:
+        super().__init__(tokenizer, end_id=end_id)
         runtime = require("onnxruntime", "onnx", "the engine onnx")
         content = read_json(Path(folder) / "config.json")
         self._shape = ExpertConfig.from_mapping(content["model"], source=str(folder))
         self._session = _session(runtime, Path(folder) / "model.onnx", threads or torch.get_num_threads())
-        self._tokenizer, self._end_id = tokenizer, end_id
 
     def decoder(self) -> "OnnxDecoder":
         """A decoder for one generation at a time; all of an engine share the weights."""
         return OnnxDecoder(self._session, self._shape)
-
-    def __call__(
-        self,
-        prompts: Sequence[Sequence[int]],
-        config: GenerationConfig,
-        *,
-        seed: int | None = None,
-        on_step: Callable[[TokenStep], None] | None = None,
-    ) -> list[Generation]:
-        """One `Generation` for each prompt, in order; see `interconnected_ai.types.Generate`."""
-        return generate(
-            self.decoder(), prompts, config,
-            tokenizer=self._tokenizer, end_id=self._end_id, seed=seed, on_step=on_step,
-        )  # fmt: skip
-
-    def steps(
-        self, prompts: Sequence[Sequence[int]], config: GenerationConfig, *, seed: int | None = None
-    ) -> Generator[TokenStep, None, list[Generation]]:
-        """The same, token by token: yields every token as it comes, returns the list at the end."""
-        return generation_steps(
-            self.decoder(), prompts, config, tokenizer=self._tokenizer, end_id=self._end_id, seed=seed
-        )
 
 
 class OnnxDecoder:

@@ -86,5 +86,7 @@ def rows_for(moe: "MoE", texts: Sequence[str], against: Sequence[str] = ()) -> d
         if reach <= 1e-12 or threshold <= 0:
             rows[layer.number] = weight[inside[layer.number].favourite()].unsqueeze(0).clone()
         else:
-            rows[layer.number] = (direction * (threshold / reach)).unsqueeze(0).to(weight)
+            # no longer than the layer's rows are, or it would outweigh them
+            longest = float(weight.float().norm(dim=1).mean() / direction.norm())
+            rows[layer.number] = (direction * min(threshold / reach, longest)).unsqueeze(0).to(weight)
     return rows

@@ -16,7 +16,7 @@ import torch
 
 from interconnected_ai.bench.timing import machine
 from interconnected_ai.extras import require
-from interconnected_ai.surgery import MoE, Role, make_role, perplexity, rows_for, tune
+from interconnected_ai.surgery import MoE, Role, make_role, perplexity, tune
 from interconnected_ai.surgery import open as open_moe
 from interconnected_ai.text import END, Tokenizer
 from interconnected_ai.training.documentation import documentation
@@ -230,13 +230,9 @@ def _insert(folder: Path, texts: Mapping[str, Texts], before: Mapping[str, float
     moe = open_moe(folder / "base")
     ids = torch.tensor([moe.tokenizer(texts[UNSEEN].held[0])["input_ids"][:SEQ_TOKENS]])
     reference = _logits(moe.model, ids)
-    against = [text for library in SEEN for text in texts[library].learnt[:40]]
-    rows = rows_for(moe, texts[UNSEEN].learnt[:60], against)
-    usage = moe.usage(texts[UNSEEN].learnt[:40], max_tokens=SEQ_TOKENS).suggest("texts", 1.0)
-    made = {
-        layer.number: moe.insert(layer.number, [layer.experts[usage[layer.number][0]]], rows[layer.number])[0]
-        for layer in moe.layers
-    }
+    busiest = moe.suggest(texts[UNSEEN].learnt[:40], 1.0)
+    # a copy of the expert that this text uses most, and of its row: the same tokens will find it
+    made = {layer.number: moe.clone(layer.number, busiest[layer.number][0]) for layer in moe.layers}
     same_bits = torch.equal(_logits(moe.model, ids), reference)
     for layer, expert in made.items():
         moe.let_in(layer, [expert])

@@ -71,8 +71,8 @@ def rows_for(moe: "MoE", texts: Sequence[str], against: Sequence[str] = ()) -> d
     """A router row for each layer that these texts prefer: layer → (1, d_model), for `MoE.insert`.
 
     The direction is the texts' mean hidden state, less that of `against`; its length is such that a mean token of the
-    texts just makes the choice (its logit is the mean k-th best). Where the two means do not differ, the row is the mean
-    of all rows.
+    texts just makes the choice (its logit is the mean k-th best). Where that cannot be, it is the row of
+    the texts' favourite expert.
     """
     inside = hidden_means(moe, texts)
     outside = hidden_means(moe, against) if against else {}
@@ -86,5 +86,7 @@ def rows_for(moe: "MoE", texts: Sequence[str], against: Sequence[str] = ()) -> d
         if reach <= 1e-12 or threshold <= 0:
             rows[layer.number] = weight[inside[layer.number].favourite()].unsqueeze(0).clone()
         else:
-            rows[layer.number] = (direction * (threshold / reach)).unsqueeze(0).to(weight)
+            # no longer than the layer's rows are, or it would outweigh them
+            longest = float(weight.float().norm(dim=1).mean() / direction.norm())
+            rows[layer.number] = (direction * min(threshold / reach, longest)).unsqueeze(0).to(weight)
     return rows

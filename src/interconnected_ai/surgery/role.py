@@ -70,9 +70,8 @@ def make_role(
     others_before = perplexity(moe, other_held, max_tokens=seq_tokens) if other_held else None
     picked = moe.suggest(learnt, share=share) if experts == "auto" else {n: tuple(e) for n, e in experts.items()}
     token = moe.add_role(name)
-    rules = [
-        Rule(do="prefer", experts=some, layers=(layer,), role=name, bias=_ROLE_BIAS) for layer, some in picked.items()
-    ]
+    named = {} if experts == "auto" else picked  # experts that the texts already use need no nudge
+    rules = [Rule(do="prefer", experts=e, layers=(layer,), role=name, bias=_ROLE_BIAS) for layer, e in named.items()]
     program = Program.from_mapping({**moe.program.to_dict(), "rules": [*moe.program.rules, *rules]})
     moe.set_program(program)
     if method == "router":

@@ -54,7 +54,10 @@ def batches(moe: "Patient", rows: Sequence[Sequence[int]], batch_size: int, *, l
 def perplexity(
     moe: "Patient", texts: Sequence[str], *, max_tokens: int = 256, batch_size: int = 8, prefix: Sequence[int] = ()
 ) -> float:
-    """exp of the mean negative log likelihood of a token, over all texts. prefix: ids before each, not counted themselves."""
+    """exp of the mean negative log likelihood of a token, over all texts.
+
+    prefix: ids before each text. Neither they nor a text's first token are counted, so that figures with and without compare.
+    """
     rows = [[*prefix, *row] for row in token_rows(moe, texts, max_tokens)]
     total, count = 0.0, 0
     training = moe.model.training
@@ -63,7 +66,7 @@ def perplexity(
         for batch in batches(moe, rows, batch_size):
             logits = moe.model(batch.ids, attention_mask=batch.mask, use_cache=False).logits[:, :-1].float()
             targets, real = batch.ids[:, 1:], batch.mask[:, 1:].bool().clone()
-            real[:, : max(len(prefix) - 1, 0)] = False
+            real[:, : len(prefix)] = False
             losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
             total += losses[real].double().sum().item()
             count += int(real.sum())

@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,13 @@ def explained(memory: ThreeLevelMemory, user: str | None = None) -> None:
 
 
 WRITER = """
-    import random, sys
+    import pathlib, random, sys, time
     from interconnected_ai.memory import Capacities, ThreeLevelMemory
     file, name, told = sys.argv[1:]
     memory = ThreeLevelMemory(file, Capacities(120, 200, 300), count_tokens=lambda text: len(text.split()))
-    draw, told = random.Random(name), open(told, "ab", buffering=0)
+    draw, told, go = random.Random(name), open(told, "ab", buffering=0), pathlib.Path(told + ".go")
+    while not go.exists():  # or the first to start would fill the store while the last still imports
+        time.sleep(0.01)
     for number in range(100_000):
         id, session = f"{name}-{number}", draw.choice("xy")
         said = f"I like word{draw.randrange(50)} {id}. " + "filler words here " * draw.randrange(6)
@@ -70,21 +72,33 @@ WRITER = """
 """
 
 
+def wait_for(happened: Callable[[], bool], processes: list[subprocess.Popen[str]]) -> None:
+    """Until it has happened, while all of the processes live."""
+    while not happened():
+        assert all(process.poll() is None for process in processes), [p.communicate() for p in processes]
+        time.sleep(0.01)
+
+
+def killed_while_writing(file: Path, told: list[Path], draw: random.Random) -> set[str]:
+    """A writer for each file in `told`, all killed at a random moment; the ids that had been acknowledged."""
+    writers = [python(WRITER, str(file), path.name, str(path)) for path in told]
+    wait_for(lambda: all(path.exists() for path in told), writers)
+    for path in told:
+        path.with_name(f"{path.name}.go").touch()
+    wait_for(lambda: all(path.read_bytes().count(b"\n") >= 5 for path in told), writers)
+    time.sleep(draw.random() / 5)
+    for writer in writers:
+        writer.send_signal(signal.SIGKILL)
+    for writer in writers:
+        writer.communicate()
+    return {id for path in told for id in path.read_text().split("\n")[:-1]}
+
+
 def test_after_kill_9_every_acknowledged_message_is_there_and_everything_derived_is_explained(tmp_path: Path) -> None:
     file, draw = tmp_path / "memory.db", random.Random(0)
     acknowledged: set[str] = set()
     for round_ in range(3):
-        told = [tmp_path / f"r{round_}w{number}" for number in range(3)]
-        writers = [python(WRITER, str(file), path.name, str(path)) for path in told]
-        while not all(path.exists() and path.stat().st_size for path in told):
-            assert all(writer.poll() is None for writer in writers), [writer.communicate() for writer in writers]
-            time.sleep(0.01)
-        time.sleep(0.05 + draw.random() / 5)
-        for writer in writers:
-            writer.send_signal(signal.SIGKILL)
-        for writer in writers:
-            writer.communicate()
-        acknowledged.update(id for path in told for id in path.read_text().split("\n")[:-1])
+        acknowledged |= killed_while_writing(file, [tmp_path / f"r{round_}w{number}" for number in range(3)], draw)
     store = SQLiteStore(file, synchronous="OFF")  # nothing is killed from here on
     with ThreeLevelMemory(store, Capacities(120, 200, 300), count_tokens=count_words, background=False) as memory:
         there = [m.id for session in "xy" for m in memory.messages(session=session)]

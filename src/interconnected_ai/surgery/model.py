@@ -91,7 +91,7 @@ class MoE(Operations, Tuning, Looking):
         try:
             for step in recipe.steps:
                 self._replay(step)
-        except Exception:
+        except BaseException:  # Ctrl-C too leaves the model as it was
             while len(self._done) > before:
                 self.undo()
             raise

@@ -99,7 +99,7 @@ class Patient:
             self._agree()
             for layer, probe in zip(layers, before, strict=True):
                 expect(layer, probe, layer.probe())
-        except Exception:
+        except BaseException:  # Ctrl-C too leaves the model as it was
             undo()
             self._agree()
             raise

@@ -282,3 +282,21 @@ def test_operations_warn_when_devices_can_no_longer_share_the_experts() -> None:
     moe = MoE(make("qwen3_moe"), expert_parallel=4)
     with pytest.warns(UserWarning, match="4 devices cannot share"):
         moe.insert(0, [None])
+
+
+def test_an_interrupted_operation_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    moe = MoE(make("qwen3_moe"))
+    before, probes = logits(moe), []
+    probe = type(moe.layers[0]).probe
+
+    def interrupted(layer: Any) -> Any:
+        probes.append(layer)
+        if len(probes) > len(moe.layers):  # the change is made, its check has begun
+            raise KeyboardInterrupt
+        return probe(layer)
+
+    monkeypatch.setattr(type(moe.layers[0]), "probe", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        moe.set_top_k(1)
+    assert torch.equal(logits(moe), before)
+    assert moe.layers[0].top_k == 2

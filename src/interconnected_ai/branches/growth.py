@@ -150,6 +150,7 @@ def train_on_pooled(
     finally:
         torch.random.set_rng_state(rng)
         branch.eval()
+        optimizer.zero_grad()  # a joint training that follows would add the last ones to its first
     if best_state is not None:
         branch.load_state_dict(best_state)
     return epoch, best_accuracy

@@ -31,6 +31,8 @@ class Encoder(nn.Module):
     """A pretrained encoder and its tokenizer. Its own weights never train; one shared LoRA inside it may.
 
     name: what `load` was given, kept as the reference in saved systems; None is the embedded default.
+    computes_in_parts: whether a batch that is mostly padding may go through the model in several passes. Not where its weights
+    are spread over processes, which must all make the same number of passes.
     """
 
     def __init__(self, model: nn.Module, tokenizer: Any, *, name: str | None = None, max_seq_len: int = 128) -> None:
@@ -47,6 +49,7 @@ class Encoder(nn.Module):
         offset = int(config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_POSITIONS else 0
         self.max_seq_len = min(max_seq_len, positions - offset)
         self.has_lora = False
+        self.computes_in_parts = True
 
     @classmethod
     def load(cls, name: str | None = None, *, max_seq_len: int = 128) -> Self:
@@ -147,6 +150,8 @@ class Encoder(nn.Module):
 
     def forward(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """(batch, seq) ids and mask → (batch, seq, d_model). A batch that is mostly padding is computed in parts."""
+        if not self.computes_in_parts:
+            return self._hidden(input_ids, mask)
         lengths = mask.sum(dim=1)
         padded_left = not bool(mask[:, 0].all())
         if len(mask) <= _PART or padded_left or int(lengths.sum()) > _MOSTLY_TEXT * mask.numel():

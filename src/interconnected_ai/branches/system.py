@@ -144,6 +144,11 @@ class InterconnectedAISystem(nn.Module):
 
     # Learning
 
+    @property
+    def _no_split_modules(self) -> list[str]:
+        """Classes of modules that FSDP gathers one at a time, as Hugging Face's models name them for Accelerate."""
+        return [type(self.encoder).__name__, *sorted({type(layer).__name__ for layer in self.trunk.layers})]
+
     def get_trainable_params(
         self,
         *,

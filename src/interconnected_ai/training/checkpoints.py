@@ -25,6 +25,7 @@ from interconnected_ai.storage import (
     save_tensors,
     write_json,
 )
+from interconnected_ai.training.processes import spread_like, whole
 
 KIND = "interconnected_ai checkpoint"
 _NAME = re.compile(r"^step-(\d{8})$")
@@ -113,9 +114,9 @@ class CheckpointFolder:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, Tensor]:
-    """AdamW's state as named tensors. names: parameter id → name."""
+    """AdamW's state as named tensors, whole. names: parameter id → name."""
     return {
-        f"{names[id(parameter)]}/{key}": torch.as_tensor(value)
+        f"{names[id(parameter)]}/{key}": whole(torch.as_tensor(value)).cpu()
         for parameter, state in optimizer.state.items()
         for key, value in state.items()
     }
@@ -134,5 +135,8 @@ def restore_optimizer(
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             for key, tensor in by_name.get(names[id(parameter)], {}).items():
-                # AdamW keeps its step counter on the CPU, its moments beside the parameter.
-                optimizer.state[parameter][key] = tensor if key == "step" else tensor.to(parameter.device)
+                if key != "step":
+                    tensor = spread_like(tensor, parameter)
+                elif group["fused"]:  # only then does AdamW keep its step counter beside the parameter
+                    tensor = tensor.to(parameter.device)
+                optimizer.state[parameter][key] = tensor

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from interconnected_ai.nn import Routing
 from interconnected_ai.training.metrics import BranchMetrics
+from interconnected_ai.training.processes import whole
 
 _SAMPLE = 4096
 
@@ -24,17 +25,17 @@ class Drift:
 
     def __init__(self, groups: Iterable[Mapping[str, Any]]) -> None:
         """groups: an optimiser's, each with a name and params."""
-        self._groups: dict[str, Sequence[Tensor]] = {group["name"]: list(group["params"]) for group in groups}
+        found: dict[str, Sequence[Tensor]] = {group["name"]: list(group["params"]) for group in groups}
         generator = torch.Generator().manual_seed(0)
-        self._places = {name: [_places(t, generator) for t in group] for name, group in self._groups.items()}
-        self._starts = {name: self._sample(name) for name in self._groups}
+        self._places = {name: [_places(t, generator) for t in group] for name, group in found.items()}
+        self._starts = {name: self._sample(name, group) for name, group in found.items()}
 
-    def figures(self) -> dict[str, float]:
-        """drift/GROUP and moved/GROUP for each group."""
+    def figures(self, groups: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+        """drift/GROUP and moved/GROUP for each group as it is now: the same tensors, or others in their places."""
         out = {}
-        for name, tensors in self._groups.items():
+        for name, tensors in ((group["name"], group["params"]) for group in groups):
             moved = start = count = 0.0
-            for tensor, then, now in zip(tensors, self._starts[name], self._sample(name), strict=True):
+            for tensor, then, now in zip(tensors, self._starts[name], self._sample(name, tensors), strict=True):
                 share = tensor.numel() / len(then)
                 moved += share * float((now - then).square().sum())
                 start += share * float(then.square().sum())
@@ -43,16 +44,16 @@ class Drift:
             out[f"moved/{name}"] = math.sqrt(moved / count) if count else 0.0
         return out
 
-    def _sample(self, name: str) -> list[Tensor]:
-        pairs = zip(self._groups[name], self._places[name], strict=True)
-        return [tensor.detach().flatten()[places].float() for tensor, places in pairs]
+    def _sample(self, name: str, tensors: Sequence[Tensor]) -> list[Tensor]:
+        pairs = zip(tensors, self._places[name], strict=True)
+        return [whole(tensor.detach()).flatten()[places.to(tensor.device)].float().cpu() for tensor, places in pairs]
 
 
 def _places(tensor: Tensor, generator: torch.Generator) -> Tensor:
     """Which entries of a tensor are looked at."""
     if tensor.numel() <= _SAMPLE:
-        return torch.arange(tensor.numel(), device=tensor.device)
-    return torch.randint(tensor.numel(), (_SAMPLE,), generator=generator).to(tensor.device)
+        return torch.arange(tensor.numel())
+    return torch.randint(tensor.numel(), (_SAMPLE,), generator=generator)
 
 
 def routing_figures(routings: Sequence[Routing]) -> dict[str, float]:

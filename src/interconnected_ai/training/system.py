@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from interconnected_ai.branches import InterconnectedAISystem, SystemOutput, class_weights, train_on_pooled
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import ConfigError, DataError, TrainingError
-from interconnected_ai.nn import choose_backend
+from interconnected_ai.nn import Routing, choose_backend
 from interconnected_ai.training.batches import BatchPlan
 from interconnected_ai.training.calibrate import calibrate
 from interconnected_ai.training.data import Rows
@@ -26,7 +27,7 @@ from interconnected_ai.training.features import FeatureCache
 from interconnected_ai.training.figures import Drift, learning_figures, routing_figures, validation_figures
 from interconnected_ai.training.loss import GlobalBatch, LossParts, system_loss
 from interconnected_ai.training.metrics import BranchMetrics, branch_metrics, evaluate
-from interconnected_ai.training.processes import Processes
+from interconnected_ai.training.processes import Processes, let_fsdp_see
 from interconnected_ai.training.progress import Progress
 from interconnected_ai.training.trainer import Schedule, Trainer, Validation
 
@@ -106,19 +107,12 @@ class _Fit:
 
         system.to(self.processes.device)
         self.cache: FeatureCache | None = None
-        groups = system.get_trainable_params(
-            lr_moe=config.lr_moe,
-            lr_adapter=config.lr_adapter,
-            lr_head=config.lr_head,
-            lr_encoder_lora=config.lr_encoder_lora,
-        )
-        optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
         steps = self.plan.steps_per_epoch
         self.trainer = Trainer(
-            self.processes, system, optimizer, Schedule(steps * config.epochs, steps, steps), config, folder,
+            self.processes, system, Schedule(steps * config.epochs, steps, steps), config, folder,
             rates="lr_moe, lr_adapter, lr_head",
         )  # fmt: skip
-        self.drift = Drift(groups)
+        self.drift = Drift(self._groups(system))
         self.answered: tuple[SystemOutput, np.ndarray] | None = None  # the last part's, and its rows
         self.balances: list[Tensor] = []  # of the parts of the step
 
@@ -153,6 +147,22 @@ class _Fit:
 
     # What the trainer asks for
 
+    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        """AdamW over the parts that learn, each at its rate."""
+        assert isinstance(model, InterconnectedAISystem)
+        if self.processes.spread_weights:
+            let_fsdp_see(SystemOutput, Routing)
+        return torch.optim.AdamW(self._groups(model), weight_decay=self.config.weight_decay)
+
+    def _groups(self, system: InterconnectedAISystem) -> list[dict[str, Any]]:
+        rates = self.config
+        return system.get_trainable_params(
+            lr_moe=rates.lr_moe,
+            lr_adapter=rates.lr_adapter,
+            lr_head=rates.lr_head,
+            lr_encoder_lora=rates.lr_encoder_lora,
+        )
+
     def batches(self, epoch: int, start: int) -> list[np.ndarray]:
         """Rows of every branch in each."""
         return self.plan.epoch(epoch)[start:]
@@ -163,7 +173,10 @@ class _Fit:
         if self.processes.is_main and self.system.config.ffn == "moe" and self.system.config.num_moe_layers:
             backend = choose_backend(self.processes.device, self.processes.choice.dtype)
             logger.info("experts' products by %s: %s", backend.name, backend.reason)
-        with self.system.encoder.attention_that_trains_fast():
+        trained = self.trainer.unwrapped()
+        assert isinstance(trained, InterconnectedAISystem)
+        with trained.encoder.attention_that_trains_fast():
+            trained.encoder.computes_in_parts = not self.processes.spread_weights
             yield
 
     def loss(self, rows: np.ndarray, batch: np.ndarray) -> LossParts:
@@ -193,7 +206,11 @@ class _Fit:
         if self.cache is not None:
             tokens, mask = self.cache.read([self.train_rows.texts[row] for row in rows])
             return self._answer(None, mask.to(self.processes.device), tokens=tokens.to(self.processes.device))
-        return self._answer(*self.system.encoder.pad([self._ids(row) for row in rows]))
+        return self._answer(*self._padded([self._ids(row) for row in rows]))
+
+    def _padded(self, token_ids: list[list[int]]) -> list[Tensor]:
+        """Input ids and mask, where this process computes."""
+        return [each.to(self.processes.device) for each in self.system.encoder.pad(token_ids)]
 
     def _answer(self, *inputs: Tensor | None, **more: Tensor) -> SystemOutput:
         """By the model as Accelerate prepared it."""
@@ -217,16 +234,20 @@ class _Fit:
         """Mean validation accuracy over the branches after an epoch."""
         epoch = {"epoch": float(self.trainer.step // self.plan.steps_per_epoch)}
         if not len(self.validation):
-            return Validation(None, {**self.drift.figures(), **epoch})
+            return Validation(None, {**self._drift(), **epoch})
         figures = validation_figures(self._validation_metrics())
-        return Validation(figures["accuracy/mean"], {**figures, **self.drift.figures(), **epoch})
+        return Validation(figures["accuracy/mean"], {**figures, **self._drift(), **epoch})
+
+    def _drift(self) -> dict[str, float]:
+        return self.drift.figures(self.trainer.optimizer.param_groups)
 
     def _validation_metrics(self) -> dict[str, BranchMetrics]:
         system, rows = self.system, self.validation
         targets = rows.targets([card.spec for card in system.cards.values()])
         logits: dict[str, list[Tensor]] = {name: [] for name in system.cards}
         self.trainer.model.eval()
-        with torch.inference_mode(), self.processes.accelerator.autocast():
+        # not inference_mode: what processes gather of spread weights is used again in training
+        with torch.no_grad(), self.processes.accelerator.autocast():
             for start in range(0, len(rows), _EVALUATION_BATCH):
                 texts = rows.texts[start : start + _EVALUATION_BATCH]
                 for name, part in self._evaluate_batch(texts).logits.items():
@@ -243,7 +264,7 @@ class _Fit:
         if self.cache is not None:
             tokens, mask = self.cache.read(texts)
             return self._answer(None, mask.to(self.processes.device), tokens=tokens.to(self.processes.device))
-        return self._answer(*self.system.encoder.pad(self.system.encoder.tokenize(texts)))
+        return self._answer(*self._padded(self.system.encoder.tokenize(texts)))
 
     # The head start
 

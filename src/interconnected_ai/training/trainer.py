@@ -22,7 +22,7 @@ from interconnected_ai.config import LoopConfig
 from interconnected_ai.errors import ConfigError, NonFiniteLossError, StorageError
 from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder, optimizer_tensors, restore_optimizer
 from interconnected_ai.training.monitors import Monitor, open_monitors
-from interconnected_ai.training.processes import Processes
+from interconnected_ai.training.processes import Processes, held_params, whole
 from interconnected_ai.training.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,17 @@ class Validation:
 
 
 class Learner(Protocol):
-    """What a training is about: its batches, its loss, its evaluation. A batch is the numbers of its rows."""
+    """What a training is about: its batches, its loss, its evaluation. A batch is the numbers of its rows.
+
+    In this order: `begin` with the whole model, then `optimizer` for the model that trains (the same one, or a copy of it
+    that is spread over the processes), then `learning` around the steps.
+    """
+
+    def begin(self) -> Mapping[str, float]:
+        """Whatever precedes the first step of a training that starts afresh; returns figures of step 0, if any."""
+
+    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser of this model, with a name for each of its groups."""
 
     def batches(self, epoch: int, start: int) -> Iterable[np.ndarray]:
         """The whole batches of an epoch from the `start`-th on, the same whenever they are asked for."""
@@ -64,9 +74,6 @@ class Learner(Protocol):
 
     def validate(self) -> Validation:
         """How good the weights are now. The model is in training mode before."""
-
-    def begin(self) -> Mapping[str, float]:
-        """Whatever precedes the first step of a training that starts afresh; returns figures of step 0, if any."""
 
     def learning(self) -> AbstractContextManager[Any]:
         """Surrounds all steps and evaluations."""
@@ -97,15 +104,14 @@ class Course:
 class Trainer:
     """Trains a model as its learner says, from the first step or a checkpoint.
 
-    model, optimizer: on the device already; `model` becomes what Accelerate prepares, for the learner's forward passes.
-    rates: names of the settings to lower when the loss is no number.
+    model: on the device already. From the first step on `self.model` is what Accelerate prepared, for the learner's forward
+    passes. rates: names of the settings to lower when the loss is no number.
     """
 
     def __init__(
         self,
         processes: Processes,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
         schedule: Schedule,
         config: LoopConfig,
         folder: Path,
@@ -115,9 +121,10 @@ class Trainer:
         self.processes, self.schedule, self.config, self.folder, self.rates = processes, schedule, config, folder, rates
         self.accelerator = processes.accelerator
         self.checkpoints = CheckpointFolder(folder / "checkpoints", keep=config.keep_checkpoints)
-        self.names = {id(p): name for name, p in model.named_parameters()}
-        self.base_rates = [group["lr"] for group in optimizer.param_groups]
-        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.given = self.model = model
+        self.optimizer: Any = None  # AdamW as Accelerate prepared it
+        self.names: dict[int, str] = {}  # of the parameters of the model that trains, by id
+        self.base_rates: list[float] = []
         self.step = 0
         self.highest_loss = -math.inf  # since the last line of the log
         self.best_score, self.best_step, self.waited = -math.inf, 0, 0
@@ -129,7 +136,9 @@ class Trainer:
         """All steps that are left. Raises `NonFiniteLossError` when the loss is no number (the last good checkpoint stays)."""
         started = time.perf_counter()
         stopped = False
-        self._resume() if resume else self._start_afresh()
+        checkpoint = self._resume() if resume else None
+        if checkpoint is None:
+            self._start_afresh()
         if self.processes.is_main:
             self.monitors = open_monitors(self.config.monitors, self.folder, self.config.to_dict(), resume_at=self.step)
             choice = self.processes.choice
@@ -138,6 +147,7 @@ class Trainer:
         try:
             if first == 0 and (figures := learner.begin()):
                 self._log(figures)
+            self._prepare(learner, checkpoint)
             total = self.schedule.total_steps
             with learner.learning(), Progress(total, self.step, "training", enabled=self.processes.is_main) as progress:
                 while self.step < total and not (stopped := self._has_waited_enough()):
@@ -155,14 +165,35 @@ class Trainer:
         final = best if best is not None else self.checkpoints.latest()
         if final is None:
             raise StorageError(f"no checkpoint in {self.checkpoints.folder} after training; was it removed meanwhile?")
-        model = self.unwrapped()
-        _load_weights(model, final.model)
-        return model
+        self.model = self.given.to(self.processes.device)
+        _load_weights(self.model, final.model)
+        return self.model
 
     def unwrapped(self) -> nn.Module:
-        """The model as it was given."""
+        """The model that trains, without Accelerate's wrapping."""
         model: nn.Module = self.accelerator.unwrap_model(self.model)
         return model
+
+    def whole_model(self) -> nn.Module:
+        """The given model with the weights as they are now: all of them, on this process's device. All processes must ask."""
+        if self.processes.spread_weights:
+            _load_weights(self.given.to(self.processes.device), self._gathered_weights(self.processes.device))
+        return self.given
+
+    def _prepare(self, learner: Learner, checkpoint: Checkpoint | None) -> None:
+        """Let Accelerate spread the model over the processes, and put the optimiser's state of a checkpoint back."""
+        placed = self.processes.place(self.given)
+        optimizer = learner.optimizer(placed)
+        self.base_rates = [group["lr"] for group in optimizer.param_groups]
+        self.model, self.optimizer = self.accelerator.prepare(placed, optimizer)
+        self.names = {id(p): name for name, p in self.unwrapped().named_parameters()}
+        if self.processes.spread_weights and self.processes.is_main:
+            held, of_all = held_params(self.unwrapped())
+            logger.info(
+                "weights spread over %d processes: %d of %d parameters here", self.processes.count, held, of_all
+            )
+        if checkpoint is not None:
+            restore_optimizer(self.optimizer.optimizer, self.names, checkpoint.optimizer)
 
     def _epoch(self, learner: Learner, progress: Progress) -> None:
         """The rest of the epoch that `self.step` stands in; evaluations and checkpoints on the way."""
@@ -197,7 +228,7 @@ class Trainer:
                 self._require_finite(loss.total)
                 self.accelerator.backward(loss.total)
                 losses.append(loss.task)
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        norm = whole(self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip))
         self.optimizer.step()
         self.optimizer.zero_grad()
         task = self.processes.total(torch.stack(losses).sum()).item()
@@ -222,10 +253,13 @@ class Trainer:
     def _evaluate(self, learner: Learner) -> None:
         """Measure; keep the weights when they are the best so far."""
         found = learner.validate()
-        if found.score is None:
+        if self.processes.spread_weights:
+            self.given.cpu()  # if `whole_model` was asked for, its room is needed again
+        score = None if found.score is None else self.processes.agree(found.score)
+        if score is None:
             self.best_step = self.step
-        elif found.score > self.best_score:
-            self.best_score, self.best_step, self.waited = found.score, self.step, 0
+        elif score > self.best_score:
+            self.best_score, self.best_step, self.waited = score, self.step, 0
             self._save(best=True)
         else:
             self.waited += 1
@@ -255,33 +289,36 @@ class Trainer:
 
     def _gathered_state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Trained tensors and optimiser state by name, whole, on the CPU."""
-        weights = {n: p.detach().cpu() for n, p in self.unwrapped().named_parameters() if p.requires_grad}
-        return weights, optimizer_tensors(self.optimizer.optimizer, self.names)
+        return self._gathered_weights(torch.device("cpu")), optimizer_tensors(self.optimizer.optimizer, self.names)
+
+    def _gathered_weights(self, device: torch.device) -> dict[str, Tensor]:
+        """Trained tensors by name, whole."""
+        return {n: whole(p.detach()).to(device) for n, p in self.unwrapped().named_parameters() if p.requires_grad}
 
     def _start_afresh(self) -> None:
         if self.processes.is_main:
             self.checkpoints.clear()
         self.processes.wait()
 
-    def _resume(self) -> None:
-        """Go on from the newest checkpoint; from the beginning when there is none yet."""
+    def _resume(self) -> Checkpoint | None:
+        """Take the newest checkpoint's weights and place, and hand it on; None, to begin afresh, when there is none yet."""
         checkpoint = self.checkpoints.latest()
         if checkpoint is None:
             logger.warning("no checkpoint in %s yet; starting from the beginning", self.checkpoints.folder)
-            return
+            return None
         if checkpoint.progress["training"] != self.config.to_dict():
             changed = [k for k, v in self.config.to_dict().items() if checkpoint.progress["training"].get(k) != v]
             raise ConfigError(
                 f"the checkpoint in {self.checkpoints.folder} was written with other settings ({', '.join(changed)}); "
                 "put them back to resume, or train into another folder"
             )
-        _load_weights(self.unwrapped(), checkpoint.model)
-        restore_optimizer(self.optimizer.optimizer, self.names, checkpoint.optimizer)
+        _load_weights(self.given, checkpoint.model)
         self.step = checkpoint.step
         best_score = checkpoint.progress["best_score"]
         self.best_score = -math.inf if best_score is None else best_score
         self.best_step, self.waited = checkpoint.progress["best_step"], checkpoint.progress["waited"]
         logger.info("resumed at step %d of %d", self.step, self.schedule.total_steps)
+        return checkpoint
 
     # Figures
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from interconnected_ai.config import ExpertTrainingConfig
 from interconnected_ai.errors import ConfigError, PromptError
@@ -110,15 +110,10 @@ class _ExpertFit:
         self._require_a_block_for_all()
         model.to(self.processes.device)
         model.gradient_checkpointing = config.gradient_checkpointing
-        objective = Objective(model)
-        if config.compile:
-            objective.compile()
-        lr = config.lr or learning_rate(model.config)
-        optimizer = adamw(model, lr=lr, weight_decay=config.weight_decay)
         self.steps_per_epoch = self.plan.steps_per_epoch
         steps = min(self.steps_per_epoch * config.epochs, config.max_steps or sys.maxsize)
         schedule = Schedule(steps, self.steps_per_epoch, config.evaluate_every_steps or self.steps_per_epoch)
-        self.trainer = Trainer(self.processes, objective, optimizer, schedule, config, folder, rates="lr")
+        self.trainer = Trainer(self.processes, Objective(model), schedule, config, folder, rates="lr")
 
     def run(self, *, resume: bool) -> ExpertFit:
         """Train, then take the best weights."""
@@ -143,9 +138,16 @@ class _ExpertFit:
         """Where the blocks of each batch begin."""
         return self.plan.epoch(epoch, start)
 
+    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        """AdamW, matrices alone decaying."""
+        lr = self.config.lr or learning_rate(self.expert.config)
+        return adamw(model, lr=lr, weight_decay=self.config.weight_decay)
+
     @contextmanager
     def learning(self) -> Iterator[None]:
-        """Nothing surrounds the steps."""
+        """Compiled, where that is asked for."""
+        if self.config.compile:
+            self.trainer.unwrapped().compile()
         yield
 
     def begin(self) -> Mapping[str, float]:
@@ -167,6 +169,7 @@ class _ExpertFit:
         step = self.trainer.step
         figures = {"epoch": step / self.steps_per_epoch}
         score = None
+        self.trainer.whole_model()  # of which `self.expert` is a part
         if self.validation is not None:
             with self.processes.accelerator.autocast():
                 found = measure(self.expert, self.validation, seq_len=self.seq_len)

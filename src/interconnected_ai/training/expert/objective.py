@@ -22,6 +22,10 @@ class Objective(nn.Module):
     As one module, so that several processes and torch.compile see all of it, and no table of logits is handed around.
     """
 
+    _no_split_modules = (
+        "TransformerBlock",
+    )  # what FSDP gathers at a time, as Hugging Face's models name it for Accelerate
+
     def __init__(self, model: ExpertModel) -> None:
         super().__init__()
         self.model = model

@@ -1,0 +1,37 @@
+"""Starting the command line in one process or several, as `torchrun` and `accelerate launch` do."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+FSDP2 = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP"}
+"""What `accelerate launch --use_fsdp --fsdp_version 2 --fsdp_auto_wrap_policy TRANSFORMER_BASED_WRAP` sets."""
+
+ALONE = [sys.executable]
+
+
+def in_two_processes() -> list[str]:
+    """What `accelerate launch` starts for several processes of one machine (on CPUs it would want mpirun instead)."""
+    return [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1",
+        "--master-port", str(_free_port()),
+    ]  # fmt: skip
+
+
+def run_iai(
+    launcher: Sequence[str], *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`iai ARGUMENTS` on CPUs, one thread a process."""
+    settings = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": "", **(environment or {})}
+    return subprocess.run(
+        [*launcher, "-m", "interconnected_ai.cli", *arguments],
+        env={**os.environ, **settings}, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

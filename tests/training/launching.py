@@ -5,9 +5,32 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+
+import pytest
 
 FSDP2 = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP"}
 """What `accelerate launch --use_fsdp --fsdp_version 2 --fsdp_auto_wrap_policy TRANSFORMER_BASED_WRAP` sets."""
+
+
+def zero(stage: int) -> dict[str, str]:
+    """What `accelerate launch --use_deepspeed --zero_stage STAGE` sets, and what lets DeepSpeed do with CPUs."""
+    return {
+        "ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": str(stage), "DS_ACCELERATOR": "cpu"
+    }  # fmt: skip
+
+
+needs_deepspeed = pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs deepspeed: pip install deepspeed")
+
+SPREADINGS = [
+    pytest.param({}, "", id="ddp"),
+    pytest.param(FSDP2, "FSDP2 over 2 processes", id="fsdp2"),
+    *(
+        pytest.param(zero(n), f"DeepSpeed ZeRO-{n} over 2 processes", id=f"zero{n}", marks=needs_deepspeed)
+        for n in (1, 2, 3)
+    ),
+]
+"""Environment of a launch, and what it says of it."""
 
 ALONE = [sys.executable]
 

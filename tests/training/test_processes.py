@@ -1,7 +1,6 @@
 """`accelerate launch` runs the loop unchanged: several processes reach the losses of one with the same whole batch."""
 
 import json
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from launching import ALONE, FSDP2, in_two_processes, run_iai
+from launching import ALONE, FSDP2, SPREADINGS, in_two_processes, needs_deepspeed, run_iai, zero
 
 from conftest import make_rows
 from interconnected_ai.storage import load_tensors
@@ -38,11 +37,13 @@ def write_config(folder: Path, encoder_folder: Path, name: str, **system: Any) -
     return path
 
 
-def train(config: Path, launcher: Sequence[str], *flags: str, environment: Mapping[str, str] | None = None) -> Weights:
+def train(
+    config: Path, launcher: Sequence[str], *flags: str, environment: Mapping[str, str] | None = None, says: str = ""
+) -> Weights:
     """Run it to its end; returns the saved weights."""
     done = run_iai(launcher, "train", str(config), *flags, environment=environment)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert ("weights spread over 2 processes" in done.stderr) == bool(environment), done.stderr[-3000:]
+    assert says in done.stderr, done.stderr[-3000:]
     return load_tensors(config.with_suffix("") / "model" / "model.safetensors")
 
 
@@ -56,53 +57,54 @@ def assert_close(found: Weights, expected: Weights) -> None:
         torch.testing.assert_close(found[name], tensor, atol=1e-3, rtol=1e-2)
 
 
-@pytest.mark.parametrize("environment", [{}, FSDP2], ids=["ddp", "fsdp2"])
+@pytest.mark.parametrize(("environment", "says"), SPREADINGS)
 def test_two_processes_reach_the_loss_of_one(
-    tmp_path: Path, encoder_folder: Path, environment: Mapping[str, str]
+    tmp_path: Path, encoder_folder: Path, environment: Mapping[str, str], says: str
 ) -> None:
     one = write_config(tmp_path, encoder_folder, "one")
     two = write_config(tmp_path, encoder_folder, "two")
     weights = train(one, ALONE)
-    weights_2 = train(two, in_two_processes(), environment=environment)
+    weights_2 = train(two, in_two_processes(), environment=environment, says=says)
     losses = losses_of(one)
     assert losses[-1] < losses[0]
     assert losses_of(two) == pytest.approx(losses, rel=1e-4)
     assert_close(weights_2, weights)
 
 
-def test_spread_weights_with_an_encoder_lora_reach_the_loss_of_one(tmp_path: Path, encoder_folder: Path) -> None:
+@pytest.mark.parametrize(("environment", "says"), SPREADINGS[1:])
+def test_spread_weights_with_an_encoder_lora_reach_the_loss_of_one(
+    tmp_path: Path, encoder_folder: Path, environment: Mapping[str, str], says: str
+) -> None:
     settings = json.loads((encoder_folder / "config.json").read_text())
-    dropouts = {
-        "hidden_dropout_prob": 0.0,
-        "attention_probs_dropout_prob": 0.0,
-    }  # the encoder's own; each process draws its own
+    dropouts = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # every process would draw its own
     (encoder_folder / "config.json").write_text(json.dumps(settings | dropouts))
     one = write_config(tmp_path, encoder_folder, "one", encoder_lora_rank=2, pooling="attention")
     two = write_config(tmp_path, encoder_folder, "two", encoder_lora_rank=2, pooling="attention")
     weights = train(one, ALONE)
-    loading = {"FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
-    weights_2 = train(two, in_two_processes(), environment=FSDP2 | loading)
+    environment = {"FSDP_CPU_RAM_EFFICIENT_LOADING": "true", **environment}
+    weights_2 = train(two, in_two_processes(), environment=environment, says=says)
     assert losses_of(two) == pytest.approx(losses_of(one), rel=1e-4)
     assert_close(weights_2, weights)
 
 
-def test_a_run_of_spread_weights_goes_on_in_one_process(tmp_path: Path, encoder_folder: Path) -> None:
-    whole = write_config(tmp_path, encoder_folder, "whole")
-    weights = train(whole, in_two_processes(), environment=FSDP2)
-    checkpoints = tmp_path / "whole" / "checkpoints"
-    last = sorted(checkpoints.glob("step-*"))[-1]
-    shutil.rmtree(last)  # as if it had been stopped after the last but one
-    shutil.rmtree(tmp_path / "whole" / "model")
-    assert sorted(checkpoints.glob("step-*")), "there must be an earlier checkpoint to go on from"
-    assert_close(train(whole, ALONE, "--resume"), weights)
-
-
-def test_each_process_holds_about_half_of_the_weights(tmp_path: Path, encoder_folder: Path) -> None:
-    config = write_config(tmp_path, encoder_folder, "two")
-    done = run_iai(in_two_processes(), "train", str(config), environment=FSDP2)
-    found = re.search(r"weights spread over 2 processes: (\d+) of (\d+) parameters here", done.stderr)
-    assert found is not None, done.stderr[-3000:]
-    assert int(found[1]) <= 0.55 * int(found[2])
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        pytest.param(FSDP2, FSDP2, id="fsdp2"),
+        pytest.param(zero(2), zero(3), id="zero2 to zero3", marks=needs_deepspeed),
+        pytest.param(zero(3), zero(1), id="zero3 to zero1", marks=needs_deepspeed),
+    ],
+)
+def test_a_stopped_run_goes_on_though_spread_otherwise(
+    tmp_path: Path, encoder_folder: Path, first: Mapping[str, str], then: Mapping[str, str]
+) -> None:
+    config = write_config(tmp_path, encoder_folder, "run")
+    weights = train(config, in_two_processes(), environment=first)
+    checkpoints = tmp_path / "run" / "checkpoints"
+    for ended in (checkpoints / "step-00000050", tmp_path / "run" / "model"):
+        shutil.rmtree(ended)  # as if it had been stopped after the checkpoint before
+    assert [folder.name for folder in checkpoints.glob("step-*")] == ["step-00000040"]
+    assert_close(train(config, in_two_processes(), "--resume", environment=then), weights)
 
 
 def test_fsdp_of_the_first_version_is_refused(tmp_path: Path, encoder_folder: Path) -> None:

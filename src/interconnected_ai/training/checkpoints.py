@@ -6,15 +6,13 @@ Random states are not kept: the loop derives its randomness from seed, step and 
 
 import re
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from interconnected_ai.errors import IntegrityError, StorageError
+from interconnected_ai.errors import IntegrityError
 from interconnected_ai.storage import (
     atomic_folder,
     check_folder,
@@ -25,7 +23,6 @@ from interconnected_ai.storage import (
     save_tensors,
     write_json,
 )
-from interconnected_ai.training.processes import spread_like, whole
 
 KIND = "interconnected_ai checkpoint"
 _NAME = re.compile(r"^step-(\d{8})$")
@@ -111,32 +108,3 @@ class CheckpointFolder:
             optimizer=load_tensors(optimizer) if optimizer.is_file() else {},
             progress=read_json(folder / "progress.json"),
         )
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, Tensor]:
-    """AdamW's state as named tensors, whole. names: parameter id → name."""
-    return {
-        f"{names[id(parameter)]}/{key}": whole(torch.as_tensor(value)).cpu()
-        for parameter, state in optimizer.state.items()
-        for key, value in state.items()
-    }
-
-
-def restore_optimizer(
-    optimizer: torch.optim.Optimizer, names: Mapping[int, str], tensors: Mapping[str, Tensor]
-) -> None:
-    """Put AdamW's state back; raises `StorageError` when it belongs to another set of parameters."""
-    by_name: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        parameter_name, _, key = name.rpartition("/")
-        by_name.setdefault(parameter_name, {})[key] = tensor
-    if unknown := set(by_name) - set(names.values()):
-        raise StorageError(f"the checkpoint's optimiser knows {sorted(unknown)[0]!r}, which this system does not train")
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            for key, tensor in by_name.get(names[id(parameter)], {}).items():
-                if key != "step":
-                    tensor = spread_like(tensor, parameter)
-                elif group["fused"]:  # only then does AdamW keep its step counter beside the parameter
-                    tensor = tensor.to(parameter.device)
-                optimizer.state[parameter][key] = tensor

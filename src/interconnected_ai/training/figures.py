@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from interconnected_ai.nn import Routing
 from interconnected_ai.training.metrics import BranchMetrics
-from interconnected_ai.training.processes import whole
+from interconnected_ai.training.spreading import whole
 
 _SAMPLE = 4096
 
@@ -46,7 +46,7 @@ class Drift:
 
     def _sample(self, name: str, tensors: Sequence[Tensor]) -> list[Tensor]:
         pairs = zip(tensors, self._places[name], strict=True)
-        return [whole(tensor.detach()).flatten()[places.to(tensor.device)].float().cpu() for tensor, places in pairs]
+        return [whole(tensor).flatten()[places.to(tensor.device)].float().cpu() for tensor, places in pairs]
 
 
 def _places(tensor: Tensor, generator: torch.Generator) -> Tensor:

@@ -27,7 +27,7 @@ from interconnected_ai.training.features import FeatureCache
 from interconnected_ai.training.figures import Drift, learning_figures, routing_figures, validation_figures
 from interconnected_ai.training.loss import GlobalBatch, LossParts, system_loss
 from interconnected_ai.training.metrics import BranchMetrics, branch_metrics, evaluate
-from interconnected_ai.training.processes import Processes, let_fsdp_see
+from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.progress import Progress
 from interconnected_ai.training.trainer import Schedule, Trainer, Validation
 
@@ -150,8 +150,8 @@ class _Fit:
     def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """AdamW over the parts that learn, each at its rate."""
         assert isinstance(model, InterconnectedAISystem)
-        if self.processes.spread_weights:
-            let_fsdp_see(SystemOutput, Routing)
+        first = model.encoder.model.get_input_embeddings() if self._learns_encoder else model.trunk  # type: ignore[operator]
+        self.processes.spreading.see(outputs=(SystemOutput, Routing), first=first)
         return torch.optim.AdamW(self._groups(model), weight_decay=self.config.weight_decay)
 
     def _groups(self, system: InterconnectedAISystem) -> list[dict[str, Any]]:
@@ -176,7 +176,7 @@ class _Fit:
         trained = self.trainer.unwrapped()
         assert isinstance(trained, InterconnectedAISystem)
         with trained.encoder.attention_that_trains_fast():
-            trained.encoder.computes_in_parts = not self.processes.spread_weights
+            trained.encoder.computes_in_parts = not self.processes.spreading.spreads
             yield
 
     def loss(self, rows: np.ndarray, batch: np.ndarray) -> LossParts:
@@ -205,12 +205,19 @@ class _Fit:
         """This process's rows through the system."""
         if self.cache is not None:
             tokens, mask = self.cache.read([self.train_rows.texts[row] for row in rows])
-            return self._answer(None, mask.to(self.processes.device), tokens=tokens.to(self.processes.device))
+            return self._answer_cached(tokens, mask)
         return self._answer(*self._padded([self._ids(row) for row in rows]))
 
     def _padded(self, token_ids: list[list[int]]) -> list[Tensor]:
         """Input ids and mask, where this process computes."""
         return [each.to(self.processes.device) for each in self.system.encoder.pad(token_ids)]
+
+    def _answer_cached(self, tokens: Tensor, mask: Tensor) -> SystemOutput:
+        """By the encoder's stored outputs, in the precision of the weights: DeepSpeed casts them."""
+        trained = self.trainer.unwrapped()
+        assert isinstance(trained, InterconnectedAISystem)
+        dtype, device = trained.trunk.norm.weight.dtype, self.processes.device
+        return self._answer(None, mask.to(device), tokens=tokens.to(device, dtype))
 
     def _answer(self, *inputs: Tensor | None, **more: Tensor) -> SystemOutput:
         """By the model as Accelerate prepared it."""
@@ -239,7 +246,9 @@ class _Fit:
         return Validation(figures["accuracy/mean"], {**figures, **self._drift(), **epoch})
 
     def _drift(self) -> dict[str, float]:
-        return self.drift.figures(self.trainer.optimizer.param_groups)
+        trained = self.trainer.unwrapped()
+        assert isinstance(trained, InterconnectedAISystem)
+        return self.drift.figures(self._groups(trained))
 
     def _validation_metrics(self) -> dict[str, BranchMetrics]:
         system, rows = self.system, self.validation
@@ -263,7 +272,7 @@ class _Fit:
     def _evaluate_batch(self, texts: list[str]) -> SystemOutput:
         if self.cache is not None:
             tokens, mask = self.cache.read(texts)
-            return self._answer(None, mask.to(self.processes.device), tokens=tokens.to(self.processes.device))
+            return self._answer_cached(tokens, mask)
         return self._answer(*self._padded(self.system.encoder.tokenize(texts)))
 
     # The head start

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from interconnected_ai.branches import learning_rate_factor
 from interconnected_ai.config import LoopConfig
 from interconnected_ai.errors import ConfigError, NonFiniteLossError, StorageError
-from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder, optimizer_tensors, restore_optimizer
+from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder
 from interconnected_ai.training.monitors import Monitor, open_monitors
-from interconnected_ai.training.processes import Processes, held_params, whole
+from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.progress import Progress
+from interconnected_ai.training.spreading.tensors import held_params
 
 logger = logging.getLogger(__name__)
 
@@ -119,11 +120,10 @@ class Trainer:
         rates: str,
     ) -> None:
         self.processes, self.schedule, self.config, self.folder, self.rates = processes, schedule, config, folder, rates
-        self.accelerator = processes.accelerator
+        self.accelerator, self.spreading = processes.accelerator, processes.spreading
         self.checkpoints = CheckpointFolder(folder / "checkpoints", keep=config.keep_checkpoints)
         self.given = self.model = model
         self.optimizer: Any = None  # AdamW as Accelerate prepared it
-        self.names: dict[int, str] = {}  # of the parameters of the model that trains, by id
         self.base_rates: list[float] = []
         self.step = 0
         self.highest_loss = -math.inf  # since the last line of the log
@@ -176,24 +176,27 @@ class Trainer:
 
     def whole_model(self) -> nn.Module:
         """The given model with the weights as they are now: all of them, on this process's device. All processes must ask."""
-        if self.processes.spread_weights:
-            _load_weights(self.given.to(self.processes.device), self._gathered_weights(self.processes.device))
+        if self.spreading.spreads:
+            _load_weights(self.given.to(self.processes.device), self.spreading.weights(self.unwrapped()))
         return self.given
 
     def _prepare(self, learner: Learner, checkpoint: Checkpoint | None) -> None:
         """Let Accelerate spread the model over the processes, and put the optimiser's state of a checkpoint back."""
-        placed = self.processes.place(self.given)
+        placed = self.spreading.place(self.given)
         optimizer = learner.optimizer(placed)
         self.base_rates = [group["lr"] for group in optimizer.param_groups]
-        self.model, self.optimizer = self.accelerator.prepare(placed, optimizer)
-        self.names = {id(p): name for name, p in self.unwrapped().named_parameters()}
-        if self.processes.spread_weights and self.processes.is_main:
+        self.model, self.optimizer = self.spreading.prepare(placed, optimizer, self.config)
+        if self.spreading.spreads and self.processes.is_main:
             held, of_all = held_params(self.unwrapped())
             logger.info(
-                "weights spread over %d processes: %d of %d parameters here", self.processes.count, held, of_all
+                "%s over %d processes: %d of %d parameters here",
+                self.spreading.name,
+                self.processes.count,
+                held,
+                of_all,
             )
         if checkpoint is not None:
-            restore_optimizer(self.optimizer.optimizer, self.names, checkpoint.optimizer)
+            self.spreading.restore_optimizer(self.optimizer, self.unwrapped(), checkpoint.optimizer)
 
     def _epoch(self, learner: Learner, progress: Progress) -> None:
         """The rest of the epoch that `self.step` stands in; evaluations and checkpoints on the way."""
@@ -222,19 +225,18 @@ class Trainer:
         parts = self.processes.parts(batch, self.config.accumulation_steps)
         losses = []
         for number, rows in enumerate(parts):
-            last = number == len(parts) - 1
-            with nullcontext() if last else self.accelerator.no_sync(self.model):
+            with self.spreading.part(self.model, last=number == len(parts) - 1):
                 loss = learner.loss(rows, batch)
                 self._require_finite(loss.total)
-                self.accelerator.backward(loss.total)
+                self.spreading.backward(loss.total)
                 losses.append(loss.task)
-        norm = whole(self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip))
+        norm = self.spreading.clip(self.model, self.config.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
         task = self.processes.total(torch.stack(losses).sum()).item()
         self.highest_loss = max(self.highest_loss, task)
         if self.step % LOG_EVERY == 0:
-            self._log_step(task, float(norm), learner.figures(batch, time.perf_counter() - started))
+            self._log_step(task, norm, learner.figures(batch, time.perf_counter() - started))
         return float(task)
 
     def _require_finite(self, loss: Tensor) -> None:
@@ -253,7 +255,7 @@ class Trainer:
     def _evaluate(self, learner: Learner) -> None:
         """Measure; keep the weights when they are the best so far."""
         found = learner.validate()
-        if self.processes.spread_weights:
+        if self.spreading.spreads:
             self.given.cpu()  # if `whole_model` was asked for, its room is needed again
         score = None if found.score is None else self.processes.agree(found.score)
         if score is None:
@@ -289,11 +291,9 @@ class Trainer:
 
     def _gathered_state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Trained tensors and optimiser state by name, whole, on the CPU."""
-        return self._gathered_weights(torch.device("cpu")), optimizer_tensors(self.optimizer.optimizer, self.names)
-
-    def _gathered_weights(self, device: torch.device) -> dict[str, Tensor]:
-        """Trained tensors by name, whole."""
-        return {n: whole(p.detach()).to(device) for n, p in self.unwrapped().named_parameters() if p.requires_grad}
+        trained = self.unwrapped()
+        weights = {name: tensor.cpu() for name, tensor in self.spreading.weights(trained).items()}
+        return weights, self.spreading.optimizer_tensors(self.optimizer, trained)
 
     def _start_afresh(self) -> None:
         if self.processes.is_main:

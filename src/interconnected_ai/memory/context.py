@@ -90,7 +90,7 @@ def gather(store: Store, rows: Rows, session: int | None, pins: Sequence[Pin], o
     """Choose what comes along. A session that is not there yet has nothing but the user's pins."""
     recent = last_messages(rows, session, order.portions.num_last) if session is not None else []
     language = language_of(order.question.text)
-    if language == "other" and recent:
+    if language == "none" and recent:
         language = language_of(recent[-1].content)
     parts = Parts(words_for(language))
     room = _Room(order.budget_tokens - int(_SPARE * order.budget_tokens), order.count_tokens)

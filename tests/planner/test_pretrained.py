@@ -16,8 +16,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.planner.moe_families import FAMILIES
 from interconnected_ai.planner.pretrained import (
+    FAMILIES,
     MOST_DEVICES,
     PretrainedMoE,
     TrainingWay,

@@ -13,7 +13,7 @@ from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import EngineError, MissingExtraError, PromptError, UnknownNameError
 from interconnected_ai.experts import ExpertModel, TorchEngine, save_expert
 from interconnected_ai.experts.engines import ENGINES, choose_engine, open_engine, runnable_engines
-from interconnected_ai.experts.engines.opening import engine_kind
+from interconnected_ai.experts.engines.kinds import engine_kind
 from interconnected_ai.types import Generate, TokenStep
 
 PROMPTS = [[1, 2, 3], [4, 5, 6, 7, 8], [9], [3, 4, 5]]

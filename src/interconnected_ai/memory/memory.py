@@ -24,6 +24,7 @@ from interconnected_ai.memory.log import (
     session_number,
     session_numbers,
 )
+from interconnected_ai.memory.opening import open_store
 from interconnected_ai.memory.pins import add_pin, pins_for, pins_of
 from interconnected_ai.memory.provenance import claim, remember
 from interconnected_ai.memory.questions import Question, question_of
@@ -47,7 +48,7 @@ from interconnected_ai.memory.records import (
 )
 from interconnected_ai.memory.search import Candidate, SearchWeights, find_evidence, find_messages, word_hits
 from interconnected_ai.memory.stats import stats_of
-from interconnected_ai.memory.store import Rows, Store, open_store
+from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.memory.upkeep import Upkeep
 from interconnected_ai.memory.vectors import VectorModel, as_vector_model
 from interconnected_ai.text import analyzer_signature, estimate_tokens

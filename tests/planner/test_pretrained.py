@@ -928,11 +928,11 @@ def test_a_file_by_another_name_gives_the_model_its_name(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"batch": 0}, "batch = 0"),
-        ({"seq_tokens": 2.5}, "seq_tokens = 2.5"),
-        ({"lora_rank": -1}, "lora_rank = -1"),
+        ({"batch": 0}, "batch=0"),
+        ({"seq_tokens": 2.5}, "seq_tokens=2.5"),
+        ({"lora_rank": -1}, "lora_rank=-1"),
         ({"single_expert_layers": 4}, "there are 2 MoE layers; ask for fewer"),
-        ({"single_expert_layers": 0}, "single_expert_layers = 0"),
+        ({"single_expert_layers": 0}, "single_expert_layers=0"),
         ({"precision": "fp4"}, "needs one of float32, bfloat16, float16, int8, int4"),
         ({"gradient_precision": "int8"}, "gradient_precision = 'int8'"),
     ],
@@ -954,7 +954,7 @@ def test_devices_and_caches_that_cannot_be_are_refused() -> None:
             split_over(model, way, memory, devices)
     with pytest.raises(ConfigError, match="KV cache precision = 'int8'"):
         model.kv_cache_bytes(8, 1, "int8")
-    with pytest.raises(ConfigError, match="seq_tokens = 0"):
+    with pytest.raises(ConfigError, match="seq_tokens=0"):
         model.kv_cache_bytes(0)
     with pytest.raises(ConfigError, match="precision = 'half'"):
         model.weights_bytes("half")

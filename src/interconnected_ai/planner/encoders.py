@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.planner.checks import require_count
 from interconnected_ai.planner.encoder_configs import (
     ALIASES,
     EMBEDDED_ENCODER,
@@ -82,7 +83,7 @@ class EncoderShape:
 
     def num_lora_params(self, rank: int) -> int:
         """Parameters of one LoRA of this rank on all `linears`: rank · Σ (d_in + d_out). Rank 0 is none."""
-        _check_count("lora_rank", rank, least=0)
+        require_count("lora_rank", rank, least=0)
         return rank * sum(d_in + d_out for d_in, d_out in self.linears)
 
     def products(self, batch: int, seq: int, *, lora_rank: int = 0) -> tuple[Product, ...]:
@@ -101,9 +102,9 @@ class EncoderShape:
 
         Raises `ConfigError` for more positions than the encoder has.
         """
-        _check_count("batch", batch)
-        _check_count("seq", seq)
-        _check_count("lora_rank", lora_rank, least=0)
+        require_count("batch", batch)
+        require_count("seq", seq)
+        require_count("lora_rank", lora_rank, least=0)
         if seq > self.max_seq_len:
             raise ConfigError(
                 f"seq={seq}: the encoder {self.name!r} has {self.max_seq_len} positions; cut texts to those"
@@ -395,8 +396,3 @@ def _num_linear_params(*linears: Linear, bias: bool = True) -> int:
 
 def _num_norm_params(width: int, *, bias: bool = True) -> int:
     return width * (1 + bias)
-
-
-def _check_count(what: str, value: int, *, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{what}={value!r}: needs a whole number of {least} or more")

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.planner.expert.shape import ExpertShape, known_precision, require_count, require_positive
+from interconnected_ai.planner.checks import require_count, require_positive
+from interconnected_ai.planner.expert.shape import ExpertShape, known_precision
 from interconnected_ai.planner.expert.size import expert_size, kv_cache_bytes
 from interconnected_ai.planner.precision import BYTES, weight_bytes
 

@@ -1,10 +1,10 @@
 """The shape of an expert model, the document's sizes of it, and the checks on what is asked."""
 
-import math
 from dataclasses import dataclass
 
 from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.planner.checks import require_count
 from interconnected_ai.planner.precision import BYTES
 
 
@@ -13,18 +13,6 @@ def known_precision(precision: str) -> str:
     if precision not in BYTES:
         raise UnknownNameError("precision", precision, BYTES)
     return precision
-
-
-def require_count(name: str, value: int) -> None:
-    """Raise `ConfigError` for what is no whole number of 1 or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name}={value!r}: needs a whole number of 1 or more")
-
-
-def require_positive(name: str, value: float) -> None:
-    """Raise `ConfigError` for what is no number above 0."""
-    if not (math.isfinite(value) and value > 0):
-        raise ConfigError(f"{name}={value!r}: needs a number above 0")
 
 
 @dataclass(frozen=True)

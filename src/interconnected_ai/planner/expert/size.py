@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from interconnected_ai.planner.expert.shape import ExpertShape, known_precision, require_count, require_fits
+from interconnected_ai.planner.checks import require_count
+from interconnected_ai.planner.expert.shape import ExpertShape, known_precision, require_fits
 from interconnected_ai.planner.precision import BYTES, weight_bytes
 from interconnected_ai.planner.products import Product
 

@@ -34,13 +34,6 @@ class Load:
         return int(BYTES[self.computing])
 
 
-def require_counts(**values: object) -> None:
-    """Raise `ConfigError` for a value that is no whole number of at least 1."""
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{name} = {value!r}: needs a whole number of at least 1")
-
-
 def require_precision(precision: str) -> None:
     """Raise `ConfigError` for a precision that is not in the table."""
     if precision not in BYTES:

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
+from interconnected_ai.planner.checks import require_count
 from interconnected_ai.planner.precision import BYTES, FLOAT_PRECISIONS
 from interconnected_ai.planner.pretrained.blueprint import Blueprint
-from interconnected_ai.planner.pretrained.load import require_counts, require_float, require_precision
+from interconnected_ai.planner.pretrained.load import require_float, require_precision
 from interconnected_ai.planner.pretrained.weights import Part, Weight, held_bytes, is_expert_matrix
 
 # MXFP4 (OCP Microscaling, 2023): 4 bits a number, and one 8-bit scale for 32 of them.
@@ -114,7 +115,8 @@ class PretrainedMoE:
         """
         precision = precision or self.precision
         require_float("KV cache precision", precision)
-        require_counts(seq_tokens=seq_tokens, batch=batch)
+        require_count("seq_tokens", seq_tokens)
+        require_count("batch", batch)
         attentions = self.blueprint.attentions
         numbers = sum(attention.cached_numbers(seq_tokens, expanded=expanded) for attention in attentions)
         states = sum(attention.state_numbers() for attention in attentions)

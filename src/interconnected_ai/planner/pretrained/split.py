@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.planner.pretrained.load import require_counts
+from interconnected_ai.planner.checks import require_count
 from interconnected_ai.planner.pretrained.model import PretrainedMoE
 from interconnected_ai.planner.pretrained.ways import TrainingWay, in_gb, size_ways
 
@@ -133,7 +133,8 @@ def split_over(model: PretrainedMoE, way: TrainingWay, device_memory_bytes: int,
     back, 2 · top_k · d_model numbers in each MoE layer and pass, of which (n - 1) / n leave the device. Without one, the
     smallest FSDP; without that, `advice` names the nearest change that fits. device_memory_bytes: what is free for the model.
     """
-    require_counts(device_memory_bytes=device_memory_bytes, max_devices=max_devices)
+    require_count("device_memory_bytes", device_memory_bytes)
+    require_count("max_devices", max_devices)
     if max_devices > MOST_DEVICES:
         raise ConfigError(f"max_devices = {max_devices}: needs {MOST_DEVICES} or fewer")
     rows = tuple(_splits(model, way, device_memory_bytes, range(1, max_devices + 1)))

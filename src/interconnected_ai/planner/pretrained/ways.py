@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from interconnected_ai.errors import ConfigError
+from interconnected_ai.planner.checks import require_count
 from interconnected_ai.planner.precision import BYTES, FLOAT_PRECISIONS
 from interconnected_ai.planner.pretrained.activations import activation_bytes_of, kept_in_layer
 from interconnected_ai.planner.pretrained.adapters import (
@@ -13,7 +14,7 @@ from interconnected_ai.planner.pretrained.adapters import (
     single_expert_adapters,
 )
 from interconnected_ai.planner.pretrained.attention import GroupedQueryAttention
-from interconnected_ai.planner.pretrained.load import Load, require_counts, require_float, require_precision
+from interconnected_ai.planner.pretrained.load import Load, require_float, require_precision
 from interconnected_ai.planner.pretrained.model import PretrainedMoE
 from interconnected_ai.planner.pretrained.weights import Weight, held_bytes, is_expert_matrix
 
@@ -190,7 +191,9 @@ def size_ways(
     precision = precision or model.precision
     layers = model.num_moe_layers if single_expert_layers is None else single_expert_layers
     require_precision(precision)
-    require_counts(batch=batch, seq_tokens=seq_tokens, lora_rank=lora_rank, single_expert_layers=layers)
+    asked = {"batch": batch, "seq_tokens": seq_tokens, "lora_rank": lora_rank, "single_expert_layers": layers}
+    for name, count in asked.items():
+        require_count(name, count)
     if layers > model.num_moe_layers:
         raise ConfigError(
             f"single_expert_layers = {layers}: there are {model.num_moe_layers} MoE layers; ask for fewer"

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.planner.checks import require_count, require_positive
-from interconnected_ai.planner.expert.shape import ExpertShape, known_precision
+from interconnected_ai.planner.checks import known_precision, require_count, require_positive
 from interconnected_ai.planner.expert.size import expert_size, kv_cache_bytes
 from interconnected_ai.planner.precision import BYTES, weight_bytes
 
@@ -66,8 +66,8 @@ class PoolSize:
         return self.load_seconds * (1 - self.num_resident / self.num_experts)
 
 
-def _expert_bytes(expert: ExpertShape | int, precision: str) -> int:
-    if isinstance(expert, ExpertShape):
+def _expert_bytes(expert: ExpertConfig | int, precision: str) -> int:
+    if isinstance(expert, ExpertConfig):
         return expert_size(expert).state_dict_bytes(precision)
     require_count("num_params", expert)
     return weight_bytes(expert, known_precision(precision), scales=precision in ("int8", "int4"))
@@ -81,7 +81,7 @@ def _seconds(name: str, num_bytes: int, bandwidth: float | None) -> float | None
 
 
 def expert_working_bytes(
-    shape: ExpertShape, num_context_tokens: int | None = None, *, batch: int = 1, precision: str = "float16"
+    shape: ExpertConfig, num_context_tokens: int | None = None, *, batch: int = 1, precision: str = "float16"
 ) -> int:
     """What an expert that answers needs besides its weights: keys and values, and the widest moment of reading a prompt.
 
@@ -101,7 +101,7 @@ def expert_working_bytes(
 
 
 def pool_size(
-    expert: ExpertShape | int,
+    expert: ExpertConfig | int,
     num_experts: int,
     ram_bytes: int,
     precision: str = "float16",
@@ -131,7 +131,7 @@ def pool_size(
     expert_bytes = _expert_bytes(expert, precision)
     if working_bytes is None:
         working_bytes = 0
-        if isinstance(expert, ExpertShape):
+        if isinstance(expert, ExpertConfig):
             working_bytes = expert_working_bytes(expert, num_context_tokens, batch=batch, precision=precision)
     free = ram_bytes - reserve_bytes - num_active * working_bytes
     return PoolSize(

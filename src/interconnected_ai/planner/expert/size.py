@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from interconnected_ai.planner.checks import require_count
-from interconnected_ai.planner.expert.shape import ExpertShape, known_precision, require_fits
+from interconnected_ai.config import ExpertConfig
+from interconnected_ai.errors import ConfigError
+from interconnected_ai.planner.checks import known_precision, require_count
 from interconnected_ai.planner.precision import BYTES, weight_bytes
 from interconnected_ai.planner.products import Product
 
@@ -13,7 +14,7 @@ from interconnected_ai.planner.products import Product
 class ExpertSize:
     """Parameters of an expert model by part, and what they take in memory."""
 
-    shape: ExpertShape
+    shape: ExpertConfig
     num_embedding_params: int
     num_attention_params: int
     num_feed_forward_params: int
@@ -54,7 +55,7 @@ class ExpertSize:
         return self.weight_bytes(precision, scales=quantised) + int(buffer)
 
 
-def expert_size(shape: ExpertShape) -> ExpertSize:
+def expert_size(shape: ExpertConfig) -> ExpertSize:
     """Parameters of the model, part by part.
 
     A block has (4·d² + 4·d) for attention, with biases in q, k, v and out; (2·d·f + f + d) for the feed-forward block,
@@ -73,7 +74,7 @@ def expert_size(shape: ExpertShape) -> ExpertSize:
     )
 
 
-def kv_cache_bytes(shape: ExpertShape, num_tokens: int, *, batch: int = 1, precision: str = "float32") -> int:
+def kv_cache_bytes(shape: ExpertConfig, num_tokens: int, *, batch: int = 1, precision: str = "float32") -> int:
     """Bytes of the keys and values kept while generating: 2 · n_layers · d_model · num_tokens · batch numbers."""
     require_fits(shape, num_tokens)
     require_count("batch", batch)
@@ -81,7 +82,7 @@ def kv_cache_bytes(shape: ExpertShape, num_tokens: int, *, batch: int = 1, preci
 
 
 def products(
-    shape: ExpertShape,
+    shape: ExpertConfig,
     batch: int,
     seq: int,
     *,
@@ -110,3 +111,13 @@ def products(
         Product("feed-forward", rows, d_ff, d_model, shape.n_layers, weight, trains),
         Product("head", head_rows, d_model, shape.vocab_size, 1, weight, trains),
     )
+
+
+def require_fits(shape: ExpertConfig, num_tokens: int) -> None:
+    """Raise `ConfigError` for more tokens than the model reads."""
+    if num_tokens < 0:
+        raise ConfigError(f"{num_tokens} tokens: needs 0 or more")
+    if num_tokens > shape.max_seq_len:
+        raise ConfigError(
+            f"{num_tokens} tokens are more than max_seq_len={shape.max_seq_len}; shorten the context or raise max_seq_len"
+        )

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from interconnected_ai.planner.checks import require_count, require_positive
-from interconnected_ai.planner.expert.shape import ExpertShape, known_precision
+from interconnected_ai.config import ExpertConfig
+from interconnected_ai.planner.checks import known_precision, require_count, require_positive
 from interconnected_ai.planner.expert.size import expert_size, kv_cache_bytes, products
 from interconnected_ai.planner.precision import weight_bytes
 from interconnected_ai.planner.products import forward_flops
@@ -32,7 +32,7 @@ class TokenRate:
 
 
 def _rate(
-    shape: ExpertShape,
+    shape: ExpertConfig,
     num_tokens: int,
     num_bytes: int,
     num_flops: int,
@@ -69,7 +69,7 @@ def _rate(
 
 
 def decode_rate(
-    shape: ExpertShape,
+    shape: ExpertConfig,
     *,
     bandwidth: float,
     flops: float | None = None,
@@ -102,7 +102,7 @@ def decode_rate(
 
 
 def prefill_rate(
-    shape: ExpertShape,
+    shape: ExpertConfig,
     *,
     flops: float,
     bandwidth: float | None = None,

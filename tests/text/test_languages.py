@@ -25,6 +25,8 @@ SENTENCES = {
         "how do I activate my new card",
         "Hello world",
         "The word мир means both peace and world.",
+        "But for instance the districts in Kraków do not have entitlements of powiat, unlike those in Gdańsk and Poznań.",
+        "Lothar de Maizière is also a descendant of a Huguenot family, as is the minister Thomas de Maizière.",
         "def add(a, b): return a + b",
     ],
     "other": [

@@ -31,7 +31,8 @@ def language_of(text: str) -> Language:
 
     By script first. Where a third of the Cyrillic and Latin letters are Cyrillic it is Russian (Russian is full of Latin
     names and code, English has hardly a Cyrillic letter), unless letters that Russian lacks stand for more than a twentieth
-    of the words. Else it is English, unless accents do, or common words of eight other languages outnumber the English ones.
+    of the words. Else it is English, unless the common English words are outnumbered: by accented ones that are more than a
+    twentieth of all, or by the common words of eight other languages.
     Its limits: a sentence of another language in Latin letters passes for English when it has neither, as does a program;
     one in Cyrillic that could be spelt so in Russian passes for Russian; of a text in several languages one is named.
     """
@@ -51,4 +52,5 @@ def language_of(text: str) -> Language:
 def _is_english(words: list[str]) -> bool:
     accented = sum(_ACCENTED.search(word) is not None for word in words)
     english, foreign = (sum(word in common for word in words) for common in (_ENGLISH_WORDS, _FOREIGN_WORDS))
-    return accented <= max(1, _MOST_FOREIGN * len(words)) and foreign <= english + len(words) / 10  # "Los Angeles"
+    few = max(1, _MOST_FOREIGN * len(words), english)  # "the districts in Kraków"
+    return accented <= few and foreign <= english + len(words) / 10  # "Los Angeles"

@@ -120,3 +120,13 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs ../shared/data, which is not beside this checkout")
     return folder
+
+
+@pytest.fixture
+def no_optional_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever an extra would bring is not installed."""
+
+    def absent(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr("interconnected_ai.extras.import_module", absent)

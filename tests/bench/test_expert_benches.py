@@ -9,7 +9,7 @@ import torch
 
 from interconnected_ai.bench import norm, train
 from interconnected_ai.bench.expert_quickstart import DOMAINS, quickstart_config
-from interconnected_ai.bench.ngrams import DISCOUNT, Trigrams, unigram_nats, xz_bits_per_byte
+from interconnected_ai.bench.ngrams import DISCOUNT, Trigrams, Unigrams, xz_bits_per_byte
 from interconnected_ai.bench.norm import Trial
 from interconnected_ai.bench.train import Contestant
 
@@ -39,8 +39,9 @@ def test_trigrams_of_a_text_written_by_hand() -> None:
 def test_what_was_learnt_costs_less_than_by_single_tokens(text: np.ndarray) -> None:
     repeated = np.tile(np.arange(10, dtype=np.uint16), 50)
     model = Trigrams(repeated, 10)
-    assert model.nats(repeated) < unigram_nats(repeated, repeated, 10) / 5
-    assert unigram_nats(repeated, repeated, 10) == pytest.approx((len(repeated) - 1) * math.log(10))
+    single = Unigrams(repeated, 10).nats(repeated)
+    assert model.nats(repeated) < single / 5
+    assert single == pytest.approx((len(repeated) - 1) * math.log(10))
 
 
 def test_xz_needs_little_for_what_it_has_read() -> None:

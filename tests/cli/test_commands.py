@@ -2,14 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import yaml
+from command_line import run_json, run_main
 
 from conftest import make_encoder, make_rows
-from interconnected_ai.cli import main
 from interconnected_ai.training.data import write_rows
 
 
@@ -34,22 +33,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "run.yaml").write_text(yaml.safe_dump(config))
     run_main("train", str(folder / "run.yaml"))
     return folder
-
-
-def run_main(*args: str) -> int:
-    """The exit code of `iai ARGS`."""
-    try:
-        main(list(args))
-    except SystemExit as leave:
-        return int(leave.code or 0)
-    return 0
-
-
-def run_json(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> Any:
-    """What `iai ARGS --json` prints on stdout: exactly one JSON object."""
-    capsys.readouterr()
-    assert run_main(*args, "--json") == code
-    return json.loads(capsys.readouterr().out)
 
 
 def test_a_run_leaves_everything_a_person_needs(world: Path) -> None:

@@ -1,14 +1,13 @@
 """`iai doctor` as a stranger uses it, and the checklist at the start of `iai train`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from command_line import run_json, run_main
 
 from conftest import make_encoder, make_rows
-from interconnected_ai.cli import main
 from interconnected_ai.config import RunConfig
 from interconnected_ai.training.data import write_rows
 
@@ -44,21 +43,6 @@ def write_config(folder: Path, name: str, **training: Any) -> Path:
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
-
-
-def run_main(*args: str) -> int:
-    try:
-        main(list(args))
-    except SystemExit as leave:
-        return int(leave.code or 0)
-    return 0
-
-
-def run_json(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> Any:
-    """What `iai ARGS --json` prints on stdout: exactly one JSON object."""
-    capsys.readouterr()
-    assert run_main(*args, "--json") == code
-    return json.loads(capsys.readouterr().out)
 
 
 def test_a_config_without_fault_leaves_with_0(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,37 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from interconnected_ai.cli import main
+from command_line import error_of, run_json, run_main
 
 SENTENCES = ("the cat sees a bird", "my dog likes the rain", "one cow follows the river", "a horse knows the storm")
 SMALL = (
     "--d-model", "16", "--layers", "1", "--heads", "2", "--seq-len", "16", "--vocab-size", "300", "--batch-size", "4",
     "--epochs", "1", "--precision", "float32", "--device", "cpu",
 )  # fmt: skip
-
-
-def run_main(*args: str) -> int:
-    """The exit code of `iai ARGS`."""
-    try:
-        main(list(args))
-    except SystemExit as leave:
-        return int(leave.code or 0)
-    return 0
-
-
-def run_json(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> Any:
-    """What `iai ARGS --json` prints on stdout: exactly one JSON object."""
-    capsys.readouterr()
-    assert run_main(*args, "--json") == code
-    return json.loads(capsys.readouterr().out)
-
-
-def error_of(capsys: pytest.CaptureFixture[str], *args: str) -> str:
-    return str(run_json(capsys, *args, code=2)["error"]["message"])
 
 
 @pytest.fixture(scope="module")

@@ -1,26 +1,15 @@
 """`iai expert export` and `iai expert quantize` as a stranger uses them."""
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experts"))
+from command_line import run_json
 from expert_models import TEXTS, made, tokenizer
 
-from interconnected_ai.cli import main
 from interconnected_ai.experts import load_model, save_expert
-
-
-def run_json(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> Any:
-    """What `iai ARGS --json` prints on stdout."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as leave:
-        main([*args, "--json"])
-    assert int(leave.value.code or 0) == code
-    return json.loads(capsys.readouterr().out)
 
 
 @pytest.fixture

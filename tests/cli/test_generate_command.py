@@ -1,16 +1,15 @@
 """`iai generate`: an answer, a stream, JSON, standard input, and wrong words."""
 
 import io
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
+import command_line
 import pytest
 import torch
 
 from interconnected_ai import Expert, ExpertModel, GenerationConfig
-from interconnected_ai.cli import main
 from interconnected_ai.cli.generate import _SETTINGS
 from interconnected_ai.text import Tokenizer
 
@@ -25,17 +24,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: str) -> int:
-    try:
-        main(["generate", *arguments])
-    except SystemExit as leave:
-        return int(leave.code or 0)
-    return 0
+    return command_line.run_main("generate", *arguments)
 
 
 def run_json(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Any:
-    capsys.readouterr()
-    assert run(*arguments, "--json") == code
-    return json.loads(capsys.readouterr().out)
+    return command_line.run_json(capsys, "generate", *arguments, code=code)
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import command_line
 import pytest
 
 from conftest import make_encoder, make_rows
@@ -39,17 +40,11 @@ def no_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_main(*args: str) -> int:
-    try:
-        main(["plan", *args])
-    except SystemExit as leave:
-        return int(leave.code or 0)
-    return 0
+    return command_line.run_main("plan", *args)
 
 
 def run_json(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> Any:
-    capsys.readouterr()
-    assert run_main(*args, "--json") == code
-    return json.loads(capsys.readouterr().out)
+    return command_line.run_json(capsys, "plan", *args, code=code)
 
 
 def test_without_any_flag_the_documents_system_is_planned(capsys: pytest.CaptureFixture[str]) -> None:

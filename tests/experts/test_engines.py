@@ -13,7 +13,7 @@ from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import EngineError, MissingExtraError, PromptError, UnknownNameError
 from interconnected_ai.experts import ExpertModel, TorchEngine, save_expert
 from interconnected_ai.experts.engines import ENGINES, choose_engine, open_engine, runnable_engines
-from interconnected_ai.experts.engines.opening import engine_kind
+from interconnected_ai.experts.engines.kinds import engine_kind
 from interconnected_ai.types import Generate, TokenStep
 
 PROMPTS = [[1, 2, 3], [4, 5, 6, 7, 8], [9], [3, 4, 5]]
@@ -250,11 +250,8 @@ def test_a_shape_that_an_engine_cannot_run_is_refused(tmp_path: Path) -> None:
     assert "multiple of 8" in runnable_engines(tmp_path / "narrow")["onnx"]
 
 
-def test_an_engine_that_is_not_installed_is_named_with_its_extra(expert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(module: str) -> Any:
-        raise ModuleNotFoundError(name=module)
-
-    monkeypatch.setattr("interconnected_ai.extras.import_module", absent)
+@pytest.mark.usefixtures("no_optional_packages")
+def test_an_engine_that_is_not_installed_is_named_with_its_extra(expert: Path) -> None:
     with pytest.raises(MissingExtraError, match=r"the engine ctranslate2 needs .*interconnected-ai\[ctranslate2\]"):
         open_engine("ctranslate2", expert)
 

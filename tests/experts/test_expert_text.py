@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from interconnected_ai import Expert, ExpertModel, GenerationConfig
 from interconnected_ai.errors import ConfigError, DataError, PromptError, TokenizerError, UnknownNameError
-from interconnected_ai.experts import TorchEngine, score_texts
+from interconnected_ai.experts import HeldOut, TorchEngine, measure
 from interconnected_ai.experts.streaming import TextFeed, stream_steps
 from interconnected_ai.text import Tokenizer, token_bytes
 from interconnected_ai.types import Generation, TokenStep
@@ -199,7 +199,7 @@ def test_a_text_beyond_the_window_is_scored_token_for_token_in_windows(window: i
                 first += step
             shares = model(torch.tensor([row[first:place]])).log_softmax(dim=-1)
             nats -= shares[0, -1, row[place]].item()
-    found = score_texts(model, tokenizer(), [TEXTS[2]], stride=stride)
+    found = measure(model, HeldOut.of([TEXTS[2]], tokenizer()), stride=stride)
     assert found.nats == pytest.approx(nats, rel=1e-4)
     assert found.num_tokens == len(row) - 1
 
@@ -209,7 +209,7 @@ def test_texts_are_scored_together_and_nothing_to_score_is_an_error() -> None:
     whole = expert().score([*TEXTS, ""])
     assert whole.nats == pytest.approx(sum(part.nats for part in parts))
     assert whole.num_bytes == sum(part.num_bytes for part in parts)
-    with pytest.raises(DataError, match="all texts are empty"):
+    with pytest.raises(DataError, match="no text to measure on"):
         expert().score(["", ""])
 
 

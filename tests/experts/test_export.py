@@ -152,14 +152,9 @@ def test_an_unknown_precision_lists_the_known_ones(write: Any, tmp_path: Path) -
         write(made(), None, tmp_path / "out", precision="int3")
 
 
+@pytest.mark.usefixtures("no_optional_packages")
 @pytest.mark.parametrize(("write", "package"), [(write_ctranslate2, "ctranslate2"), (write_onnx, "onnx")])
-def test_a_missing_package_is_named_with_its_extra(
-    write: Any, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def absent(module: str) -> Any:
-        raise ModuleNotFoundError(name=module)
-
-    monkeypatch.setattr("interconnected_ai.extras.import_module", absent)
+def test_a_missing_package_is_named_with_its_extra(write: Any, package: str, tmp_path: Path) -> None:
     with pytest.raises(MissingExtraError, match=rf'pip install "interconnected-ai\[{package}\]"'):
         write(made(), None, tmp_path / "out")
 

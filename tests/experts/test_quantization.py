@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
-from interconnected_ai.experts import Expert, ExpertModel, TorchEngine, load_model, save_expert, score_texts
+from interconnected_ai.experts import Expert, ExpertModel, HeldOut, TorchEngine, load_model, measure, save_expert
 from interconnected_ai.experts.engines import open_engine, runnable_engines
 from interconnected_ai.experts.quantization import (
     Bits,
@@ -172,7 +172,7 @@ def test_quantising_what_has_been_learnt_costs_little_perplexity(
     precision: str, goal: float, learnt: ExpertModel, tmp_path: Path
 ) -> None:
     save_expert(learnt, tmp_path / "small", precision=precision)
-    before = score_texts(learnt, tokenizer(), TEXTS).perplexity
-    after = score_texts(load_model(tmp_path / "small"), tokenizer(), TEXTS).perplexity
+    held = HeldOut.of(TEXTS, tokenizer())
+    before, after = (measure(model, held).perplexity for model in (learnt, load_model(tmp_path / "small")))
     assert before < 5
     assert abs(after / before - 1) <= goal

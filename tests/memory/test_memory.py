@@ -663,3 +663,15 @@ def test_plain_chat_files_are_imported_and_a_bad_line_is_named(make: MakeMemory,
             memory.import_jsonl(file)
     with pytest.raises(DataError, match="cannot read"):
         memory.import_jsonl(tmp_path / "absent.jsonl")
+
+
+def test_what_stands_before_a_bad_line_has_been_added(make: MakeMemory, tmp_path: Path) -> None:
+    memory, file = make(), tmp_path / "chat.jsonl"
+    good = [json.dumps({"role": "user", "content": f"message {number}"}) for number in range(3)]
+    file.write_text("\n".join([*good, "nonsense"]))
+    with pytest.raises(DataError, match="line 4 is not JSON"):
+        memory.import_jsonl(file)
+    assert [m.content for m in memory.messages()] == ["message 0", "message 1", "message 2"]
+    file.write_text("\n".join([*good, json.dumps({"role": "user", "content": "mended"})]))
+    moved = memory.import_jsonl(file)
+    assert (moved.num_messages, moved.num_present) == (1, 3)

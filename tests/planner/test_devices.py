@@ -11,19 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interconnected_ai.errors import ConfigError, StorageError, UnknownNameError
-from interconnected_ai.planner import devices
 from interconnected_ai.planner.devices import (
     DEVICES,
     PRECISIONS,
     Calibration,
     Device,
     calibration_path,
+    calibrations,
     find_device,
     load_calibration,
     read_devices,
     save_calibration,
     this_machine,
 )
+from interconnected_ai.planner.devices import here as hardware
 
 GPUS = [device for device in DEVICES if device.kind == "gpu"]
 CALIBRATION = Calibration(
@@ -53,7 +54,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def calibrated(**changes: object) -> Device:
-    here = devices._cpu_here()
+    here = hardware._cpu_here()
     return Device.from_mapping({**here.to_dict(), "calibration": CALIBRATION.to_dict(), **changes})
 
 
@@ -218,16 +219,16 @@ def test_this_machine_has_the_cores_and_memory_that_the_system_reports(home: Pat
 def test_a_container_gets_no_more_than_its_limits(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "cpu.max").write_text("max 100000\n")
-    free_cores, free_memory = devices._num_cores(tmp_path), devices._memory_bytes(tmp_path)
+    free_cores, free_memory = hardware._num_cores(tmp_path), hardware._memory_bytes(tmp_path)
     assert free_memory == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     (tmp_path / "memory.max").write_text(f"{2**30}\n")
     (tmp_path / "cpu.max").write_text("50000 100000\n")
-    assert devices._memory_bytes(tmp_path) == 2**30
-    assert devices._num_cores(tmp_path) == 1 <= free_cores
+    assert hardware._memory_bytes(tmp_path) == 2**30
+    assert hardware._num_cores(tmp_path) == 1 <= free_cores
     version_1 = tmp_path / "v1"
     (version_1 / "memory").mkdir(parents=True)
     (version_1 / "memory" / "memory.limit_in_bytes").write_text(f"{2**29}\n")
-    assert devices._memory_bytes(version_1) == 2**29
+    assert hardware._memory_bytes(version_1) == 2**29
 
 
 @pytest.mark.parametrize(
@@ -240,18 +241,18 @@ def test_a_container_gets_no_more_than_its_limits(tmp_path: Path) -> None:
 )
 def test_instruction_sets_are_read_from_cpuinfo(tmp_path: Path, text: str, flags: set[str]) -> None:
     (tmp_path / "cpuinfo").write_text(text)
-    assert devices._instruction_sets(tmp_path / "cpuinfo") == flags
-    assert devices._instruction_sets(tmp_path / "absent") == set()
+    assert hardware._instruction_sets(tmp_path / "cpuinfo") == flags
+    assert hardware._instruction_sets(tmp_path / "absent") == set()
 
 
 def test_a_mac_is_its_chips_row_with_its_own_memory(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices.platform, "system", lambda: "Darwin")
-    monkeypatch.setattr(devices, "_sysctl", lambda key: "Apple M2 Pro" if "brand" in key else "0")
-    monkeypatch.setattr(devices, "_memory_bytes", lambda: 16 * 2**30)
+    monkeypatch.setattr(hardware.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(hardware, "_sysctl", lambda key: "Apple M2 Pro" if "brand" in key else "0")
+    monkeypatch.setattr(hardware, "_memory_bytes", lambda: 16 * 2**30)
     here = this_machine()
     assert (here.name, here.kind, here.memory_bytes) == ("this machine", "apple", 16 * 2**30)
     assert here.peak_flops == find_device("M2 Pro").peak_flops
-    monkeypatch.setattr(devices, "_sysctl", lambda key: "Apple M99")
+    monkeypatch.setattr(hardware, "_sysctl", lambda key: "Apple M99")
     assert this_machine().kind == "cpu"
 
 
@@ -278,7 +279,7 @@ def test_a_calibration_of_another_number_of_cores_is_not_used(home: Path) -> Non
 
 def test_a_calibrated_machine_keeps_the_memory_it_has_now(home: Path) -> None:
     save_calibration(calibrated(memory_bytes=1))
-    assert this_machine().memory_bytes == devices._memory_bytes()
+    assert this_machine().memory_bytes == hardware._memory_bytes()
 
 
 @settings(deadline=None, max_examples=30, derandomize=True)
@@ -318,7 +319,7 @@ def test_a_calibration_replaces_the_old_one_whole_or_not_at_all(home: Path, monk
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(devices.os, "fsync", full)
+    monkeypatch.setattr(calibrations.os, "fsync", full)
     with pytest.raises(StorageError, match=r"No space left on device; set IAI_HOME"):
         save_calibration(calibrated(name="second"))
     assert load_calibration() == first

@@ -18,8 +18,7 @@ from interconnected_ai.branches import Encoder
 from interconnected_ai.branches import encoder as branches_encoder
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.nn import LoRALinear
-from interconnected_ai.planner.encoder_configs import ALIASES, EMBEDDED_ENCODER, KNOWN_ENCODERS
-from interconnected_ai.planner.encoders import EncoderShape, encoder_shape
+from interconnected_ai.planner.encoders import ALIASES, EMBEDDED_ENCODER, KNOWN_ENCODERS, EncoderShape, encoder_shape
 from interconnected_ai.planner.products import Product, backward_flops, forward_flops
 
 SIZES = {

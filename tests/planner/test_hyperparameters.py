@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from interconnected_ai.config import Record, SystemConfig, TrainingConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
-from interconnected_ai.planner.hyperparameters import HYPERPARAMETERS, NOT_TUNED, Hyperparameter, Text, explain
+from interconnected_ai.planner.hyperparameters import NOT_TUNED, Hyperparameter, Text, explain, hyperparameters
 
 # The document's section "Hyperparameters (copy and use)" (000_…), as it stands there.
 DOCUMENT = """
@@ -30,12 +30,12 @@ WEIGHT_DECAY = 0.01    # L2 regularization
 """
 DOCUMENT_VALUES = [(name, float(value)) for name, value in re.findall(r"^(\w+) = (\S+)", DOCUMENT, re.MULTILINE)]
 
-each = pytest.mark.parametrize("known", HYPERPARAMETERS, ids=lambda known: known.name)
+each = pytest.mark.parametrize("known", hyperparameters(), ids=lambda known: known.name)
 
 
 @pytest.mark.parametrize("record", [SystemConfig, TrainingConfig])
 def test_every_setting_is_explained_or_said_to_be_no_knob(record: type[Record]) -> None:
-    explained = {known.name for known in HYPERPARAMETERS if known.record is record}
+    explained = {known.name for known in hyperparameters() if known.record is record}
     assert explained | set(NOT_TUNED[record]) == set(record.model_fields)
     assert not explained & set(NOT_TUNED[record])
 
@@ -67,7 +67,7 @@ def test_a_default_that_differs_from_the_documents_says_why(known: Hyperparamete
 
 @each
 def test_both_languages_say_something_of_their_own(known: Hyperparameter) -> None:
-    texts = [known.does, *(end.text for end in known.ends), *filter(None, (known.differs, known.default_means))]
+    texts = [known.does, *known.ends, *filter(None, (known.differs, known.default_means))]
     for text in texts:
         assert text.in_language("en") == text.en
         assert text.in_language("ru") == text.ru
@@ -111,7 +111,7 @@ def test_choices_are_all_there_are(known: Hyperparameter) -> None:
 
 
 @settings(deadline=None, derandomize=True, max_examples=60)
-@given(st.sampled_from(HYPERPARAMETERS), st.sampled_from([str, str.upper, str.title]), st.booleans(), st.booleans())
+@given(st.sampled_from(hyperparameters()), st.sampled_from([str, str.upper, str.title]), st.booleans(), st.booleans())
 def test_a_name_is_found_however_it_is_written(known: Hyperparameter, case: Any, hyphens: bool, section: bool) -> None:
     for name in (known.name, *known.aliases):
         written = case(name).replace("_", "-") if hyphens else case(name)
@@ -119,7 +119,7 @@ def test_a_name_is_found_however_it_is_written(known: Hyperparameter, case: Any,
 
 
 def test_names_lead_to_one_setting_each() -> None:
-    names = [name for known in HYPERPARAMETERS for name in {n.casefold() for n in (known.name, *known.aliases)}]
+    names = [name for known in hyperparameters() for name in {n.casefold() for n in (known.name, *known.aliases)}]
     assert len(names) == len(set(names))
 
 
@@ -129,7 +129,7 @@ def test_an_unknown_name_lists_the_nearest_first() -> None:
     assert caught.value.known[0] == "lr_head"
     assert caught.value.kind == "hyperparameter"
     with pytest.raises(UnknownNameError, match="unknown language 'de'; known, nearest first: 'en', 'ru'"):
-        Text("a", "б").in_language("de")
+        Text(en="a", ru="б").in_language("de")
 
 
 def test_the_texts_need_neither_torch_nor_numpy() -> None:

@@ -21,8 +21,8 @@ from interconnected_ai.planner import (
     request_from,
 )
 from interconnected_ai.planner.duration import Range, rate_at
+from interconnected_ai.planner.fitting import nearest_change
 from interconnected_ai.planner.memory import inference_memory, training_memory
-from interconnected_ai.planner.ways import nearest_change
 from interconnected_ai.planner.work import Work, training_step
 
 

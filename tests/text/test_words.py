@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from interconnected_ai.text import (
     STOP_WORDS,
     estimate_tokens,
-    language_of,
     lemma,
     normalize,
     sentences,
@@ -52,20 +51,6 @@ def test_sentences_end_where_people_end_them(text: str, expected: list[str]) -> 
 @given(st.text())
 def test_sentences_lose_no_word(text: str) -> None:
     assert words(" ".join(sentences(text))) == words(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        ("Привет, мир", "ru"),
-        ("Hello world", "en"),
-        ("Установил PyTorch вчера", "ru"),
-        ("12345 !!", "other"),
-        ("", "other"),
-    ],
-)
-def test_the_language_is_that_of_most_letters(text: str, language: str) -> None:
-    assert language_of(text) == language
 
 
 def test_forms_of_one_word_share_a_stem_or_a_lemma() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from awkward_texts import TEXTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,17 +22,6 @@ from interconnected_ai.training.corpus import Corpus, CorpusPlan, Document, Text
 from interconnected_ai.training.corpus.sources import PIECE_CHARACTERS
 from interconnected_ai.training.corpus.store import TokenSide
 from interconnected_ai.training.corpus.survey import deal_out, digest_of
-
-TEXTS = [
-    "plain words",
-    'commas, "quotes" and a \\ backslash',
-    "два слова, и ещё: ёжик",
-    "two\nlines",
-    "a\ttab",
-    "emoji 🙂 and 银行",
-    "line separators\u2028of\u0085other\x0bkinds",
-    "  spaces around  ",
-]
 
 
 def sentence(number: int) -> str:

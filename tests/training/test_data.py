@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from awkward_texts import TEXTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,16 +16,6 @@ from interconnected_ai.errors import ConfigError, DataError, UnknownNameError
 from interconnected_ai.training import Rows, Splits, load_splits, read_rows, report_on, split_rows
 from interconnected_ai.training.data import write_rows
 
-TEXTS = [
-    "plain words",
-    'commas, "quotes" and a \\ backslash',
-    "два слова, и ещё: ёжик",
-    "two\nlines",
-    "a\ttab",
-    "emoji 🙂 and 银行",
-    "line separators\u2028of\u0085other\x0bkinds",
-    "  spaces around  ",
-]
 LABELS = ["да", "no, thanks", "да", "1", "да", "no, thanks", "1", "1"]
 
 

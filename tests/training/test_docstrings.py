@@ -104,13 +104,8 @@ def test_an_unknown_library_is_refused_with_the_known_ones_nearest_first() -> No
         docstring_rows("nunpy")
 
 
-def test_a_library_that_is_not_installed_is_named_with_the_command_that_brings_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def absent(name: str) -> None:
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-    monkeypatch.setattr("interconnected_ai.extras.import_module", absent)
+@pytest.mark.usefixtures("no_optional_packages")
+def test_a_library_that_is_not_installed_is_named_with_the_command_that_brings_it() -> None:
     with pytest.raises(MissingExtraError, match=r'"interconnected-ai\[bench\]"'):
         docstring_rows("sklearn")
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interconnected_ai.bench.ngrams import Trigrams, bits, unigram_nats, xz_bits_per_byte
+import numpy as np
+
+from interconnected_ai.bench.ngrams import Trigrams, Unigrams, bits, xz_bits_per_byte
 from interconnected_ai.bench.timing import machine
 from interconnected_ai.config import ExpertRunConfig
 from interconnected_ai.text import Tokenizer
@@ -15,6 +17,7 @@ from interconnected_ai.training.corpus.texts import TEST, TRAIN
 from interconnected_ai.training.expert import (
     ExpertRun,
     HeldOut,
+    held_out,
     measure,
     refuse_taken_folders,
     sample_text,
@@ -116,7 +119,7 @@ def run_expert_quickstart(folder: Path, *, overwrite: bool = False, say: Say = p
             name: {domain: measure(run.model, text).bits_per_byte for domain, text in held.items()}
             for name, run in runs.items()
         },
-        baselines=_baselines(texts, runs),
+        baselines=_baselines(texts, runs, held),
         samples={
             name: PROMPTS[name] + sample_text(run.model, tokenizer, PROMPTS[name], SAMPLE_TOKENS)
             for name, run in runs.items()
@@ -132,18 +135,22 @@ def run_expert_quickstart(folder: Path, *, overwrite: bool = False, say: Say = p
 
 
 def _held_out(run: ExpertRun) -> HeldOut:
-    found = HeldOut.side(run.corpus.test)
+    found = held_out(run.corpus.test)
     assert found is not None, "the quickstart's configs hold some documents out"
     return found
 
 
-def _baselines(texts: Mapping[str, Survey], runs: Mapping[str, ExpertRun]) -> dict[str, dict[str, float]]:
-    """Each taught with the domain's training documents, and asked its test documents."""
+def _baselines(
+    texts: Mapping[str, Survey], runs: Mapping[str, ExpertRun], held: Mapping[str, HeldOut]
+) -> dict[str, dict[str, float]]:
+    """Each taught with the domain's training documents, and asked its test documents as the experts are."""
     out: dict[str, dict[str, float]] = {"unigrams": {}, "trigrams": {}, "xz": {}}
     for domain, run in runs.items():
-        learnt, asked, vocab_size = run.corpus.train.tokens, run.corpus.test, run.tokenizer.vocab_size
-        out["unigrams"][domain] = bits(unigram_nats(learnt, asked.tokens, vocab_size)) / asked.num_bytes
-        out["trigrams"][domain] = bits(Trigrams(learnt, vocab_size).nats(asked.tokens)) / asked.num_bytes
+        learnt, asked, vocab_size = run.corpus.train.tokens, held[domain], run.tokenizer.vocab_size
+        rows = [np.append(asked.start_id, document) for document in asked.documents]
+        single, triple = Unigrams(learnt, vocab_size), Trigrams(learnt, vocab_size)
+        out["unigrams"][domain] = bits(sum(map(single.nats, rows))) / asked.num_bytes
+        out["trigrams"][domain] = bits(sum(map(triple.nats, rows))) / asked.num_bytes
         sides: dict[int, list[str]] = {TRAIN: [], TEST: []}
         for side, _, document in texts[domain].documents():
             if side in sides:

@@ -18,7 +18,7 @@ from interconnected_ai.errors import EngineError
 from interconnected_ai.experts import ExpertModel
 from interconnected_ai.experts.engines import open_engine, runnable_engines
 from interconnected_ai.experts.export.gpt2 import write_gpt2
-from interconnected_ai.planner.expert import ExpertShape, expert_size, kv_cache_bytes
+from interconnected_ai.planner.expert import expert_size, kv_cache_bytes
 from interconnected_ai.types import Generate
 
 DOCUMENT = ExpertConfig(vocab_size=10_000, norm="pre")  # 29,155,328 parameters; pre-norm, so that GPT-2 can hold it
@@ -161,9 +161,8 @@ def _compare(
 
 def _against_memory(config: ExpertConfig, work: _Work, bandwidth: float, seconds: float) -> dict[str, Any]:
     """The tokens after the first, beside the least time in which their weights and cache can be read."""
-    shape = ExpertShape.of(config)
     middle = work.num_prompt + work.num_new // 2  # the cache as it is half-way
-    token_bytes = 4 * expert_size(shape).num_params_read + kv_cache_bytes(shape, middle, batch=work.batch)
+    token_bytes = 4 * expert_size(config).num_params_read + kv_cache_bytes(config, middle, batch=work.batch)
     limit = token_bytes / bandwidth
     suffix = f"_b{work.batch}"
     return {

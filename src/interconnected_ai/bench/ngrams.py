@@ -61,10 +61,16 @@ class Trigrams:
         return np.where(known, higher, lower)
 
 
-def unigram_nats(tokens: np.ndarray, held_out: np.ndarray, vocab_size: int) -> float:
-    """−Σ ln p of all held-out tokens but the first, each by its own frequency; half a count more for every token."""
-    counts = np.bincount(tokens, minlength=vocab_size) + 0.5
-    return float(-np.log(counts / counts.sum())[held_out[1:]].sum())
+class Unigrams:
+    """Every token by its own frequency; half a count more for each of the vocabulary."""
+
+    def __init__(self, tokens: np.ndarray, vocab_size: int) -> None:
+        counts = np.bincount(tokens, minlength=vocab_size) + 0.5
+        self._nats = -np.log(counts / counts.sum())
+
+    def nats(self, tokens: np.ndarray) -> float:
+        """−Σ ln p of all tokens but the first, which is the start token."""
+        return float(self._nats[tokens[1:]].sum())
 
 
 def xz_bits_per_byte(learnt: Sequence[str], held_out: Sequence[str]) -> float:

@@ -16,7 +16,7 @@ from interconnected_ai.errors import NonFiniteLossError
 from interconnected_ai.experts import ExpertModel
 from interconnected_ai.text import Tokenizer
 from interconnected_ai.training.corpus import Corpus, Texts, survey
-from interconnected_ai.training.expert import HeldOut, fit_expert
+from interconnected_ai.training.expert import HeldOut, fit_expert, held_out
 
 SHAPE = {"d_model": 128, "n_layers": 4, "n_heads": 2, "max_seq_len": 128}
 VOCAB_SIZE, BATCH_SIZE, WARM_UP = 2_000, 16, 20
@@ -47,7 +47,7 @@ def bench_norm(
     trials = []
     with TemporaryDirectory() as folder:
         corpus = Corpus.prepare(read.texts, tokenizer, folder, surveyed=read)
-        held = HeldOut.side(corpus.validation)
+        held = held_out(corpus.validation)
         for norm in ("post", "pre"):
             for lr in lrs:
                 for seed in seeds:

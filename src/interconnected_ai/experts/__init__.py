@@ -5,7 +5,7 @@ from interconnected_ai.experts.expert import Expert
 from interconnected_ai.experts.folder import ExpertCard, load_card, load_expert, load_model, load_tokenizer, save_expert
 from interconnected_ai.experts.generation import generate
 from interconnected_ai.experts.model import ExpertModel
-from interconnected_ai.experts.scoring import Score, score_texts
+from interconnected_ai.experts.scoring import HeldOut, Perplexity, measure
 from interconnected_ai.experts.torch_engine import TorchEngine
 
 __all__ = [
@@ -13,13 +13,14 @@ __all__ = [
     "Expert",
     "ExpertCard",
     "ExpertModel",
-    "Score",
+    "HeldOut",
+    "Perplexity",
     "TorchEngine",
     "generate",
     "load_card",
     "load_expert",
     "load_model",
     "load_tokenizer",
+    "measure",
     "save_expert",
-    "score_texts",
 ]

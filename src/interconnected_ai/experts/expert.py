@@ -9,7 +9,7 @@ from interconnected_ai.errors import ConfigError, PromptError
 from interconnected_ai.experts.engines import open_engine
 from interconnected_ai.experts.folder import ExpertCard, load_expert, save_expert
 from interconnected_ai.experts.model import ExpertModel
-from interconnected_ai.experts.scoring import Score, score_texts
+from interconnected_ai.experts.scoring import HeldOut, Perplexity, measure
 from interconnected_ai.experts.streaming import TextFeed, stream_steps
 from interconnected_ai.experts.torch_engine import TorchEngine
 from interconnected_ai.hub import local_folder
@@ -104,9 +104,13 @@ class Expert:
         if piece := feed.finish():
             yield piece
 
-    def score(self, texts: str | Sequence[str], *, stride: int | None = None) -> Score:
-        """How well the model foretells these texts: nats, perplexity, bits per byte; see `score_texts`."""
-        return score_texts(self.model, self.tokenizer, [texts] if isinstance(texts, str) else texts, stride=stride)
+    def score(self, texts: str | Sequence[str], *, seq_len: int | None = None, stride: int | None = None) -> Perplexity:
+        """How well the model foretells these texts, each a document: perplexity, bits per byte; see `measure`.
+
+        seq_len: tokens of a window; None is that of the training. Raises `DataError` when all texts are empty.
+        """
+        held = HeldOut.of([texts] if isinstance(texts, str) else texts, self.tokenizer)
+        return measure(self.model, held, seq_len=seq_len or self.card.seq_len, stride=stride)
 
     def _token_ids(self, text: str) -> list[int]:
         if not isinstance(text, str):

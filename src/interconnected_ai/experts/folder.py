@@ -50,6 +50,11 @@ class ExpertCard:
     tokenizer_sha256: str | None = None
     training: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def seq_len(self) -> int | None:
+        """Tokens of the windows it was trained on, which is also how far it should be read; None where that is not known."""
+        return self.training.get("seq_len")
+
 
 def save_expert(
     model: ExpertModel,

@@ -1,77 +1,155 @@
-"""How well a model foretells a text: nats, perplexity, bits per byte."""
+"""How well a model foretells text: perplexity, and bits per byte, which compares experts with different tokenizers."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch.nn import functional as F
+from torch import Tensor
 
-from interconnected_ai.errors import DataError
+from interconnected_ai.errors import ConfigError, DataError
 from interconnected_ai.experts.model import ExpertModel
+from interconnected_ai.nn import linear_cross_entropy
 from interconnected_ai.text import Tokenizer
+
+_BATCH_TOKENS = 8_192
 
 
 @dataclass(frozen=True)
-class Score:
-    """What texts cost a model: `nats`, minus the sum of the natural logarithms of their tokens' probabilities."""
+class Perplexity:
+    """What foretelling documents costs. nats: −Σ ln p over their tokens."""
 
     nats: float
     num_tokens: int
     num_bytes: int
+    num_documents: int
+
+    @property
+    def loss(self) -> float:
+        """Mean nats per token."""
+        return self.nats / self.num_tokens
 
     @property
     def perplexity(self) -> float:
-        """e to the nats of a token; tokenizers cut differently, so compare models of one tokenizer only."""
-        return math.exp(self.nats / self.num_tokens)
+        """exp(loss): among how many tokens the expert hesitates, on average. Depends on the tokenizer."""
+        return math.exp(min(self.loss, 700.0))
 
     @property
     def bits_per_byte(self) -> float:
-        """Bits for a byte of UTF-8: comparable across tokenizers and models."""
+        """nats / ln 2 / bytes: the size that the text would have if the expert compressed it. Any tokenizer compares."""
         return self.nats / math.log(2) / self.num_bytes
 
+    def to_dict(self) -> dict[str, float]:
+        """Plain values, ready for JSON."""
+        return {
+            "bits_per_byte": self.bits_per_byte,
+            "perplexity": self.perplexity,
+            "loss": self.loss,
+            "num_tokens": self.num_tokens,
+            "num_bytes": self.num_bytes,
+            "num_documents": self.num_documents,
+        }
 
-@torch.inference_mode()
-def score_texts(model: ExpertModel, tokenizer: Tokenizer, texts: Sequence[str], *, stride: int | None = None) -> Score:
-    """The score of all texts together; each begins after an end token, as in training, so that its first token counts.
 
-    stride: a text beyond max_seq_len is read in windows that begin this many tokens apart, each scoring what the one
-    before has not; None is half of max_seq_len, so that a token is foretold from at least half a window. Raises
-    `DataError` where there is no text.
+@dataclass(frozen=True)
+class HeldOut:
+    """Documents to measure on, as token ids. start_id: what each is read after; num_bytes: of all of them in UTF-8."""
+
+    documents: Sequence[np.ndarray]
+    num_bytes: int
+    start_id: int
+
+    @classmethod
+    def of(cls, texts: Iterable[str], tokenizer: Tokenizer) -> "HeldOut":
+        """These texts, each a document. Raises `DataError` when there is nothing to read."""
+        kept = [text for text in texts if text]
+        if not kept:
+            raise DataError("there is no text to measure on; give documents with at least one character")
+        documents = [np.array(ids, dtype=np.uint32) for ids in tokenizer.encode_batch(kept)]
+        return cls(documents, sum(len(text.encode()) for text in kept), tokenizer.end_id)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that are foretold: the documents' own."""
+        return sum(map(len, self.documents))
+
+
+def measure(model: ExpertModel, held: HeldOut, *, seq_len: int | None = None, stride: int | None = None) -> Perplexity:
+    """Perplexity and bits per byte of documents, each by itself: −Σ ln p(token | start token, the document before it).
+
+    The start token, the tokenizer's end token as in training, is not foretold, and neither is the end. seq_len: tokens of a
+    window; None is the model's max_seq_len. stride: a longer document is read in windows that begin this many tokens apart,
+    each scoring what the one before has not; None is half a window, so that a token is foretold from at least half of one.
+    Raises `ConfigError` for a window or a stride that cannot be.
     """
-    nats, num_tokens = 0.0, 0
-    for text in texts:
-        token_ids = tokenizer.encode(text)
-        num_tokens += len(token_ids)
-        nats += _nats(model, [tokenizer.end_id, *token_ids], stride or max(1, model.config.max_seq_len // 2))
-    if not num_tokens:
-        raise DataError("no text to score: all texts are empty")
-    return Score(nats, num_tokens, sum(len(text.encode()) for text in texts))
-
-
-def _nats(model: ExpertModel, token_ids: Sequence[int], stride: int) -> float:
-    """Minus the log probability of every token but the first."""
+    window = _between("seq_len", seq_len, model.config.max_seq_len, default=model.config.max_seq_len)
+    stride = _between("stride", stride, window, default=max(1, window // 2))
     was_training = model.training
     model.eval()
+    nats = 0.0
     try:
-        return sum(_window_nats(model, token_ids, *window) for window in _windows(len(token_ids), model, stride))
+        with torch.inference_mode():
+            for inputs, targets in _batches(held, window, stride):
+                hidden = model.hidden(inputs.to(model.device))  # (rows, seq, d_model); padding stands right, unseen
+                counted = (targets >= 0).to(model.device)
+                wanted = targets.to(model.device)[counted]
+                nats += float(linear_cross_entropy(hidden[counted], model.head.weight, wanted))
     finally:
         model.train(was_training)
+    return Perplexity(nats, held.num_tokens, held.num_bytes, len(held.documents))
 
 
-def _windows(num_tokens: int, model: ExpertModel, stride: int) -> Iterator[tuple[int, int, int]]:
-    """(first, fresh, last): tokens first … last - 1 are read, the predictions of tokens fresh … last - 1 are scored."""
-    window, fresh = model.config.max_seq_len, 1
-    while fresh < num_tokens:
-        # The last token of a window is a target only, so a window of n inputs scores n tokens and spans n + 1.
-        first = 0 if fresh == 1 else fresh - 1 - max(0, window - stride)
-        last = min(num_tokens, first + window + 1)
-        yield first, fresh, last
-        fresh = last
+def _between(name: str, given: int | None, most: int, *, default: int) -> int:
+    if given is None:
+        return default
+    if not 1 <= given <= most:
+        raise ConfigError(f"{name}={given}: needed is 1 to {most}")
+    return given
 
 
-def _window_nats(model: ExpertModel, token_ids: Sequence[int], first: int, fresh: int, last: int) -> float:
-    inputs = torch.tensor([token_ids[first : last - 1]], device=model.device)
-    targets = torch.tensor(token_ids[fresh:last], device=model.device)
-    logits = model(inputs)[0, fresh - first - 1 :]
-    return F.cross_entropy(logits.float(), targets, reduction="sum").item()
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Tokens first … last - 1 of a row are read, those from `fresh` on are foretold; the row begins with the start token."""
+
+    document: int
+    first: int
+    fresh: int
+    last: int
+
+    @property
+    def num_inputs(self) -> int:
+        return self.last - self.first - 1  # the last token is a target only
+
+
+def _windows(held: HeldOut, window: int, stride: int) -> Iterator[_Window]:
+    for number, document in enumerate(held.documents):
+        fresh, end = 1, 1 + len(document)
+        while fresh < end:
+            first = 0 if fresh == 1 else fresh - 1 - (window - stride)
+            last = min(end, first + window + 1)
+            yield _Window(number, first, fresh, last)
+            fresh = last
+
+
+def _batches(held: HeldOut, window: int, stride: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """(rows, seq) inputs and their targets, −1 where nothing is foretold. Windows of like length share a batch."""
+    waiting: list[_Window] = []
+    for one in sorted(_windows(held, window, stride), key=lambda one: one.num_inputs):
+        if waiting and (len(waiting) + 1) * one.num_inputs > _BATCH_TOKENS:
+            yield _filled(held, waiting)
+            waiting = []
+        waiting.append(one)
+    if waiting:
+        yield _filled(held, waiting)
+
+
+def _filled(held: HeldOut, windows: Sequence[_Window]) -> tuple[Tensor, Tensor]:
+    longest = windows[-1].num_inputs
+    inputs = np.full((len(windows), longest), held.start_id, dtype=np.int64)
+    targets = np.full((len(windows), longest), -1, dtype=np.int64)
+    for row, one in enumerate(windows):
+        document = held.documents[one.document]  # token i of a row is token i - 1 of its document
+        inputs[row, max(0, 1 - one.first) : one.num_inputs] = document[max(0, one.first - 1) : one.last - 2]
+        targets[row, one.fresh - one.first - 1 : one.num_inputs] = document[one.fresh - 1 : one.last - 1]
+    return torch.from_numpy(inputs), torch.from_numpy(targets)

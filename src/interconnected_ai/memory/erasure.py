@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from interconnected_ai.memory.facts import remove_facts_of
 from interconnected_ai.memory.jobs import want
 from interconnected_ai.memory.levels import drop_summary_terms, read_summaries
-from interconnected_ai.memory.log import message_entry
+from interconnected_ai.memory.log import message_entry, session_numbers
 from interconnected_ai.memory.places import number_of, place_of
 from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.text import normalize
 
 
 @dataclass(slots=True)
@@ -25,6 +26,55 @@ class Removed:
     def is_any(self) -> bool:
         """Whether anything was."""
         return any((self.num_messages, self.num_facts, self.num_summaries, self.num_vectors, self.num_pins))
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Which messages of a session are to go: those that all given conditions fit. before: in seconds since 1970."""
+
+    ids: frozenset[str] = frozenset()
+    before: float | None = None
+    containing: str | None = None
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anything is given; without, whole sessions are meant."""
+        return bool(self.ids) or self.before is not None or self.containing is not None
+
+    def chosen(self, rows: Rows, session: int) -> list[int]:
+        """The numbers of the messages that it fits."""
+        found = rows.all("SELECT number, id, time, content FROM messages WHERE session = ? ORDER BY number", session)
+        words = normalize(self.containing) if self.containing is not None else ""
+        return [
+            number
+            for number, id, time, content in found
+            if (not self.ids or id in self.ids)
+            and (self.before is None or time < self.before)
+            and (self.containing is None or words in normalize(content))
+        ]
+
+
+def forget(store: Store, user: str, session: str | None, condition: Condition, pin: int | None) -> Removed:
+    """Remove what is named, in one transaction: the pin of that number, messages, or whole sessions with their pins.
+
+    The bytes stay in the file until `Store.erase`.
+    """
+    removed = Removed()
+    with store.write() as rows:
+        if pin is not None:
+            removed.num_pins += rows.run("DELETE FROM pins WHERE number = ? AND user_name = ?", pin, user)
+        if condition.is_any or pin is None:
+            for number in session_numbers(rows, user, session):
+                store.lock(rows, number)
+                if condition.is_any:
+                    remove_messages(store, rows, number, condition.chosen(rows, number), removed)
+                else:
+                    remove_session(store, rows, number, removed)
+        if not condition.is_any and pin is None and session is None:
+            removed.num_pins += rows.run("DELETE FROM pins WHERE user_name = ?", user)
+        if removed.is_any:
+            rows.run("UPDATE jobs SET error = ''")  # an error may quote what it met
+    return removed
 
 
 def remove_messages(store: Store, rows: Rows, session: int, numbers: Sequence[int], removed: Removed) -> None:

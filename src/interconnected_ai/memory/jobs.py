@@ -93,6 +93,19 @@ def give_up(store: Store, job: Job, error: BaseException, now: float) -> None:
         )  # fmt: skip
 
 
+def _num_hopeful(store: Store, kinds: tuple[str, ...], now: float) -> int:
+    """Jobs that were not tried in vain, and those that some worker is at."""
+    marks = ", ".join("?" * len(kinds))
+    with store.read() as rows:
+        waiting = rows.one(
+            f"SELECT count(*) FROM jobs WHERE kind IN ({marks}) AND attempts < ? AND error = ''", *kinds, MAX_ATTEMPTS
+        )
+        leased = rows.one("SELECT count(*) FROM jobs WHERE leased_until >= ?", now)
+    assert waiting is not None, "a count is always one row"
+    assert leased is not None, "a count is always one row"
+    return int(waiting[0]) + int(leased[0])
+
+
 class Worker:
     """A thread that does jobs while nobody is being served.
 
@@ -151,6 +164,19 @@ class Worker:
             log.warning("memory: %s failed (attempt %d of %d): %s", job.kind, job.attempt, MAX_ATTEMPTS, error)
             give_up(self._store, job, error, moment)
         return True
+
+    def finish_all(self, timeout_seconds: float | None = None) -> int:
+        """Do, or wait for, all jobs that have not failed; returns how many are left, which then did or time ran out."""
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while deadline is None or time.monotonic() < deadline:
+            if self.do_next():
+                continue
+            if not _num_hopeful(self._store, tuple(self._work), time.time()):
+                break
+            time.sleep(_QUIET_SECONDS / 2)
+        with self._store.read() as rows:
+            left = rows.one("SELECT count(*) FROM jobs")
+        return int(left[0]) if left else 0
 
     def stop(self) -> None:
         """End the thread after the job it is at."""

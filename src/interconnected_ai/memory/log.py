@@ -2,7 +2,7 @@
 
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,7 @@ from interconnected_ai.text import Terms, terms
 # Who answers or works for the user. Any other role is somebody who speaks: `user`, or a speaker's name.
 REPLY_ROLES = frozenset({"assistant", "system", "tool", "developer", "function"})
 _LONGEST_NAME = 200
+_ROWS_AT_ONCE = 200
 _INDEXED_CHARS = 200_000  # of one message; what is beyond stands in the log and is not searched
 
 
@@ -148,6 +149,20 @@ def messages_after(rows: Rows, session: int, place: int, limit: int) -> list[Mes
         number_of(session, place), session_range(session)[1], limit,
     )  # fmt: skip
     return [_message(row) for row in found]
+
+
+def messages_of(store: Store, user: str, session: str) -> Iterator[Message]:
+    """All messages of a session, in order; no transaction is open between them. `UnknownNameError` for an unknown session."""
+    with store.read() as rows:
+        number = session_number(rows, user, session)
+    place = 0
+    while True:
+        with store.read() as rows:
+            part = messages_after(rows, number, place, _ROWS_AT_ONCE)
+        yield from part
+        if len(part) < _ROWS_AT_ONCE:
+            return
+        place = part[-1].place
 
 
 def session_number(rows: Rows, user: str, session: str, *, create: bool = False) -> int:

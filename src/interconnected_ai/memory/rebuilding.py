@@ -4,6 +4,7 @@ from interconnected_ai.memory.erasure import note_vector_removal
 from interconnected_ai.memory.jobs import want
 from interconnected_ai.memory.levels import Boundaries, settle
 from interconnected_ai.memory.log import message_entry, messages_after, new_message
+from interconnected_ai.memory.provenance import remember
 from interconnected_ai.memory.records import Capacities
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.text import analyzer_signature
@@ -31,10 +32,7 @@ def rebuild(store: Store, rows: Rows, capacities: Capacities, count_tokens: Coun
         _levels_again(rows, session, capacities)
         for kind in ("facts", "embed") if embeds else ("facts",):
             want(rows, kind, session)
-    rows.run(
-        "INSERT INTO meta (name, value) VALUES ('analyzer', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        analyzer_signature(),
-    )
+    remember(rows, "analyzer", analyzer_signature())
     return num_messages
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from interconnected_ai.memory.places import Kind, number_of, place_of
+from interconnected_ai.memory.questions import Question
 from interconnected_ai.memory.ranking import K1, B, best_first, bm25, fuse, lend_to_neighbours
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.memory.time_expressions import Window
@@ -35,15 +36,6 @@ class SearchWeights:
     closeness: float = 2.0
     k1: float = K1
     b: float = B
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A query as the legs take it. vector: its embedding, where there is one. window: the time it speaks of."""
-
-    text: str
-    window: Window | None = None
-    vector: Any = None
 
 
 @dataclass(frozen=True, slots=True)

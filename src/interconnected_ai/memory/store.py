@@ -3,10 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, Protocol
-
-from interconnected_ai.errors import ConfigError
 
 
 class Rows(Protocol):
@@ -90,21 +87,3 @@ class Store(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of files and connections."""
-
-
-def open_store(location: "str | Path | Store") -> Store:
-    """The store at a path or address: a file is SQLite, `postgresql://…` PostgreSQL; a `Store` is taken as it is."""
-    if isinstance(location, Store):
-        return location
-    address = str(location)
-    if address.startswith(("postgresql://", "postgres://")):
-        from interconnected_ai.memory.postgres import PostgresStore
-
-        return PostgresStore(address)
-    if "://" in address:
-        raise ConfigError(
-            f"store={address!r}: an address of this kind is unknown; give the path of a file, or postgresql://USER@HOST/DATABASE"
-        )
-    from interconnected_ai.memory.sqlite import SQLiteStore
-
-    return SQLiteStore(address)

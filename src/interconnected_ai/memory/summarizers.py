@@ -31,7 +31,7 @@ class ChatSummarizer:
         import urllib.error  # here: TLS alone takes 8 MB, and few memories ask a server
         import urllib.request
 
-        task = _TASKS["ru" if language_of(text) == "ru" else "en"].format(max_tokens=max_tokens)
+        task = _TASKS["ru" if language_of(text) == "Russian" else "en"].format(max_tokens=max_tokens)
         body = {
             "model": self.model,
             "messages": [{"role": "system", "content": task}, {"role": "user", "content": text}],

@@ -2,18 +2,35 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from interconnected_ai.errors import DataError
-from interconnected_ai.memory.records import Message, Pin
+from interconnected_ai.memory.log import NewMessage, check_name, messages_of, read_sessions
+from interconnected_ai.memory.pins import pins_of
+from interconnected_ai.memory.records import DEFAULT_SESSION, DEFAULT_USER, Message, Pin, Transfer
+from interconnected_ai.memory.store import Store
 from interconnected_ai.storage import atomic_file
 
+_ROWS_AT_ONCE = 200
 
-def write_lines(path: Path, messages: Iterable[Message], pins: Iterable[Pin]) -> tuple[int, int]:
-    """Write an export, whole or not at all: messages in order, then pins; (number of messages, number of pins)."""
+
+def export(store: Store, path: Path, *, session: str | None, user: str | None) -> Transfer:
+    """Write log and pins of one session, one user, or everybody."""
+    with store.read() as rows:
+        owners = [(info.user, info.session) for info in read_sessions(rows, user)]
+        chosen = [(owner, name) for owner, name in owners if session is None or name == session]
+        pins = [pin for owner in dict.fromkeys(o for o, _ in chosen) for pin in pins_of(rows, owner)]
+    pins = [pin for pin in pins if session is None or pin.session in (None, session)]
+    messages = (message for owner, name in chosen for message in messages_of(store, owner, name))
+    return write_lines(path, messages, pins)
+
+
+def write_lines(path: Path, messages: Iterable[Message], pins: Iterable[Pin]) -> Transfer:
+    """Write an export, whole or not at all: messages in order, then pins."""
     num_messages = num_pins = 0
     with atomic_file(path) as scratch, scratch.open("w", encoding="utf-8") as file:
         for message in messages:
@@ -23,7 +40,80 @@ def write_lines(path: Path, messages: Iterable[Message], pins: Iterable[Pin]) ->
             row = {"user": pin.user, "session": pin.session, "time": _iso(pin.time), "pin": pin.text}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             num_pins += 1
-    return num_messages, num_pins
+    return Transfer(num_messages, num_pins)
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """A message and whom it belongs to."""
+
+    user: str
+    session: str
+    message: NewMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What an import does with what it reads.
+
+    new: (role, content, time, id) to a checked message. append: writes a batch, returns how many were not there yet. pin:
+    (text, session, user, time) pins it, false when it is there. user, session: of rows that name none.
+    """
+
+    new: Callable[[str, str, Any, str], NewMessage]
+    append: Callable[[Sequence[Addressed]], int]
+    pin: Callable[[str, str | None, str, Any], bool]
+    user: str = DEFAULT_USER
+    session: str = DEFAULT_SESSION
+
+    def read(self, path: Path) -> Transfer:
+        """Add every row of a file, the messages some hundreds at once.
+
+        Raises `DataError` naming file and line, after what came before it has been added.
+        """
+        num_pins = 0
+        batch = _Batch(self.append)
+        last_time: dict[tuple[str, str], float] = {}
+        try:
+            for _, row in rows_of(path):
+                user, session = row.get("user") or self.user, row.get("session") or self.session
+                check_name("user", user)
+                if "pin" in row:
+                    num_pins += self.pin(row["pin"], row.get("session"), user, row.get("time"))
+                    continue
+                check_name("session", session)
+                # rows without a time keep their order: each comes with or after the one before
+                moment = row.get("time", last_time.get((user, session)))
+                message = self.new(row["role"], row["content"], moment, str(row["id"]))
+                last_time[user, session] = message.time
+                batch.add(Addressed(user, session, message))
+        except DataError:
+            batch.flush()
+            raise
+        batch.flush()
+        return Transfer(batch.num_new, num_pins, batch.num_present)
+
+
+class _Batch:
+    """Messages that wait to be written together."""
+
+    def __init__(self, append: Callable[[Sequence[Addressed]], int]) -> None:
+        self._append = append
+        self._waiting: list[Addressed] = []
+        self.num_new = self.num_present = 0
+
+    def add(self, one: Addressed) -> None:
+        self._waiting.append(one)
+        if len(self._waiting) == _ROWS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._waiting:
+            return
+        added = self._append(self._waiting)
+        self.num_new += added
+        self.num_present += len(self._waiting) - added
+        self._waiting.clear()
 
 
 def rows_of(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interconnected_ai.errors import DataError, StorageError
+from interconnected_ai.errors import StorageError
 from interconnected_ai.memory import fact_rules
 from interconnected_ai.memory.compression import (
     LONG_RATIO,
@@ -22,6 +22,7 @@ from interconnected_ai.memory.jobs import Job, finish, renew, want
 from interconnected_ai.memory.levels import drop_summary_terms, read_summaries
 from interconnected_ai.memory.log import as_spoken, messages_after, messages_between
 from interconnected_ai.memory.places import Kind, entry_of, number_of
+from interconnected_ai.memory.provenance import remember_dimension, vector_dimension
 from interconnected_ai.memory.records import Capacities, Message, Summary
 from interconnected_ai.memory.search import session_range
 from interconnected_ai.memory.store import Rows, Store
@@ -291,19 +292,3 @@ class Upkeep:
                 there = self._still_there(rows, {number for number, _, _ in parts})
                 made = zip(parts, vectors, strict=True)
                 self.store.put_vectors(rows, job.session, [(n, part, v) for (n, part, _), v in made if n in there])
-
-
-def vector_dimension(rows: Rows) -> int | None:
-    """The dimension of the vectors in a store, once there are any."""
-    found = rows.one("SELECT value FROM meta WHERE name = 'vector_dimension'")
-    return int(found[0]) if found else None
-
-
-def remember_dimension(rows: Rows, dimension: int) -> None:
-    """Write down the dimension with the first vectors; a model that changes it is refused with an error."""
-    rows.run(
-        "INSERT INTO meta (name, value) VALUES ('vector_dimension', ?) ON CONFLICT (name) DO NOTHING", str(dimension)
-    )
-    found = vector_dimension(rows)
-    if found != dimension:
-        raise DataError(f"the store holds vectors of {found} dimensions, these have {dimension}")

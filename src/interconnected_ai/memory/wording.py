@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from interconnected_ai.memory.records import Fact, Message, Summary
+from interconnected_ai.text import Language
 
 # What a screen would act on rather than show. Line breaks and tabs stay.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -67,9 +68,9 @@ RUSSIAN = Words(
 )
 
 
-def words_for(language: str) -> Words:
-    """Russian for `ru`, English for the rest."""
-    return RUSSIAN if language == "ru" else ENGLISH
+def words_for(language: Language) -> Words:
+    """Russian words for a Russian question, English for the rest."""
+    return RUSSIAN if language == "Russian" else ENGLISH
 
 
 def quoted(text: str, first: str = "") -> str:

@@ -22,7 +22,8 @@ from interconnected_ai.planner.products import Product, backward_flops, forward_
 from interconnected_ai.planner.request import AddedBranch, PlanRequest, request_from
 from interconnected_ai.planner.search import Fit, largest_fit
 from interconnected_ai.planner.system import DENSE_OVER_MOE, SystemShape, dense_twin
-from interconnected_ai.planner.ways import Plan, Way, plan
+from interconnected_ai.planner.way import Way
+from interconnected_ai.planner.ways import Plan, plan
 from interconnected_ai.planner.work import answer, training_step
 
 __all__ = [

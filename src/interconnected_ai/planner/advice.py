@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from interconnected_ai.planner.devices import Device
 from interconnected_ai.planner.duration import Range
 from interconnected_ai.planner.request import PlanRequest
-
-if TYPE_CHECKING:
-    from interconnected_ai.planner.ways import Way
+from interconnected_ai.planner.way import Way
 
 Choice = Literal["moe", "dense"]
 
@@ -41,7 +39,7 @@ class Recommendation:
         return {c: sum(r.weight for r in self.reasons if r.speaks_for == c) for c in ("moe", "dense")}
 
 
-def recommend(request: PlanRequest, device: Device, ways: Mapping[str, "Way"], retraining: Range) -> Recommendation:
+def recommend(request: PlanRequest, device: Device, ways: Mapping[str, Way], retraining: Range) -> Recommendation:
     """Weigh rules and figures. Without a choice to make (no MoE layers to compare) the system asked for is kept."""
     if "moe" not in ways:
         only = Reason(
@@ -75,7 +73,7 @@ def _rules(request: PlanRequest) -> list[Reason]:
     return rules
 
 
-def _figures(device: Device, ways: Mapping[str, "Way"], retraining: Range) -> list[Reason]:
+def _figures(device: Device, ways: Mapping[str, Way], retraining: Range) -> list[Reason]:
     """What the plan just computed."""
     dense, moe = ways["dense"], ways["moe"]
     speedup = dense.step_seconds.expected / moe.step_seconds.expected
@@ -114,7 +112,7 @@ def _figures(device: Device, ways: Mapping[str, "Way"], retraining: Range) -> li
     return out
 
 
-def _disagreements(request: PlanRequest, ways: Mapping[str, "Way"], retraining: Range) -> tuple[str, ...]:
+def _disagreements(request: PlanRequest, ways: Mapping[str, Way], retraining: Range) -> tuple[str, ...]:
     dense, moe = ways["dense"], ways["moe"]
     speedup = dense.step_seconds.expected / moe.step_seconds.expected
     out = []

@@ -1,17 +1,15 @@
 """The plan: what dense, MoE and one more branch take in parameters, FLOPs, bytes, hours and money, side by side."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from interconnected_ai.config import BranchSpec
 from interconnected_ai.planner.advice import Recommendation, recommend
-from interconnected_ai.planner.devices import DEVICES, Device, find_device
+from interconnected_ai.planner.devices import Device, find_device
 from interconnected_ai.planner.duration import Assumption, Range, Speed, usd
 from interconnected_ai.planner.encoders import EncoderShape
+from interconnected_ai.planner.fitting import chosen_precision, fits, nearest_change
 from interconnected_ai.planner.memory import (
-    InferenceMemory,
-    TrainingMemory,
     added_branch_memory,
     feature_cache_bytes,
     inference_memory,
@@ -21,6 +19,7 @@ from interconnected_ai.planner.memory import (
 from interconnected_ai.planner.precision import BYTES, weight_bytes
 from interconnected_ai.planner.request import PlanRequest
 from interconnected_ai.planner.system import SystemShape
+from interconnected_ai.planner.way import Way
 from interconnected_ai.planner.work import (
     Work,
     added_branch_step,
@@ -37,52 +36,6 @@ _ENCODE_BATCH = 64
 _VALIDATION_SHARE = 0.125
 # Exchange of gradients between devices that work on one batch: PCIe 4.0 reaches about this, NVLink many times more.
 _BYTES_PER_SECOND_BETWEEN_DEVICES = 10e9
-# What a process needs before it holds a single tensor: libraries, and on a GPU the CUDA context.
-RUNTIME_BYTES = {"gpu": 600_000_000, "cpu": 700_000_000, "apple": 700_000_000}
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way of building it, with everything it takes.
-
-    params: of each part. flops: of one optimiser step and per token; a training step leaves out an encoder whose outputs
-    are cached, a forward one does not. cached: whether the frozen encoder runs once for
-    each text and not in every epoch. run_seconds: the whole training with its cache; latency_seconds: one request.
-    remedy: the nearest change that makes it fit, None where it fits.
-    """
-
-    name: str
-    params: dict[str, int]
-    num_trainable_params: int
-    num_active_params: int
-    num_shared_params: int
-    num_params_per_branch: int
-    forward_flops_per_token: int
-    training_flops_per_token: int
-    step_forward_flops: int
-    step_training_flops: int
-    step_backward_flops: int
-    cached: bool
-    weights_bytes: dict[str, int]
-    training: TrainingMemory
-    checkpointed: TrainingMemory
-    inference: InferenceMemory
-    feature_cache_bytes: int
-    num_steps: int
-    step_seconds: Range
-    run_seconds: Range
-    latency_seconds: Range
-    step_bound_by: str
-    latency_bound_by: str
-    usd: Range | None
-    fits_training: bool
-    fits_inference: bool
-    remedy: str | None
-
-    @property
-    def num_params(self) -> int:
-        """All of them."""
-        return self.params["total"]
 
 
 @dataclass(frozen=True)
@@ -142,89 +95,6 @@ def plan(request: PlanRequest, *, devices: str | Path | None = None, encoder: En
         recommendation=recommend(request, device, {way.name: way for way in ways}, retraining),
         notes=_notes(shape, request),
     )
-
-
-def chosen_precision(request: PlanRequest, device: Device) -> str:
-    """The precision the plan counts with: the one asked for, else the fastest this device trains in."""
-    asked = request.precision if request.precision != "auto" else request.training.precision
-    if asked != "auto":
-        return asked
-    if device.calibration is not None:
-        best = {name: max(rate for _, rate in curve) for name, curve in device.calibration.products.items()}
-        # As the training's own probe: bfloat16 where it is clearly faster.
-        return "bfloat16" if best.get("bfloat16", 0.0) >= 1.5 * best.get("float32", 0.0) else "float32"
-    return "bfloat16" if device.kind == "gpu" and "bfloat16" in device.peak_flops else "float32"
-
-
-def peak_training_bytes(shape: SystemShape, request: PlanRequest, precision: str, device: Device) -> int:
-    """Memory of the joint training on one such device."""
-    return training_memory(
-        shape,
-        batch=request.rows_at_once,
-        tokens_per_text=request.mean_tokens,
-        precision=precision,
-        overhead_bytes=overhead_of(device),
-    ).peak_bytes
-
-
-def fits(num_bytes: int, device: Device) -> bool:
-    """Whether that much fits beside what the process itself needs."""
-    return num_bytes + RUNTIME_BYTES[device.kind] <= device.memory_bytes
-
-
-def nearest_change(shape: SystemShape, request: PlanRequest, device: Device, precision: str) -> str | None:
-    """The smallest change after which the joint training fits the device; None where it fits as it is.
-
-    Tried in this order: smaller parts of a batch, 16-bit activations, half and a quarter of d_ff, fewer experts, and
-    last the smallest device of the table that is large enough.
-    """
-    if fits(peak_training_bytes(shape, request, precision, device), device):
-        return None
-    for change, sentence in _changes(shape, request, device, precision):
-        if fits(change(), device):
-            return sentence
-    needed = peak_training_bytes(shape, request, precision, device)
-    large_enough = sorted(
-        (d for d in DEVICES if fits(needed, d) and d.kind == device.kind), key=lambda d: d.memory_bytes
-    )
-    if large_enough:
-        return f"use {large_enough[0].name} ({large_enough[0].memory_bytes / 1e9:.0f} GB)"
-    return f"no device of the table holds {needed / 1e9:.0f} GB; choose a smaller d_ff or fewer experts"
-
-
-def _changes(
-    shape: SystemShape, request: PlanRequest, device: Device, precision: str
-) -> list[tuple[Callable[[], int], str]]:
-    batch = request.training.batch_size
-    out: list[tuple[Callable[[], int], str]] = []
-
-    def with_steps(steps: int, shape: SystemShape = shape, precision: str = precision) -> Callable[[], int]:
-        rows = max(1, batch // (steps * request.num_devices))
-        return lambda: (
-            training_memory(
-                shape,
-                batch=rows,
-                tokens_per_text=request.mean_tokens,
-                precision=precision,
-                overhead_bytes=overhead_of(device),
-            ).peak_bytes
-        )
-
-    for steps in (2, 4, 8, 16, 32, 64):
-        if batch % (steps * request.num_devices) == 0:
-            out.append((with_steps(steps), f"training.accumulation_steps={steps} (same batch, smaller parts)"))
-    if precision == "float32" and "bfloat16" in device.peak_flops:
-        out.append((with_steps(1, precision="bfloat16"), "training.precision=bfloat16"))
-    for divisor in (2, 4, 8):
-        if shape.config.num_moe_layers and shape.d_ff >= divisor:
-            smaller = replace(shape, config=shape.config.with_changes(d_ff=shape.d_ff // divisor))
-            out.append((with_steps(1, smaller), f"system.d_ff={shape.d_ff // divisor}"))
-    fewer = shape.config.num_experts // 2
-    while shape.is_moe and fewer >= max(2, shape.config.top_k):
-        smaller = replace(shape, config=shape.config.with_changes(num_experts=fewer))
-        out.append((with_steps(1, smaller), f"system.num_experts={fewer}"))
-        fewer //= 2
-    return out
 
 
 def _joint_way(name: str, shape: SystemShape, request: PlanRequest, speed: Speed) -> Way:

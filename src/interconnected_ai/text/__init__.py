@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interconnected_ai.text.analyzer import Terms, analyzer_signature, terms
     from interconnected_ai.text.byte_level import token_bytes
-    from interconnected_ai.text.prose import estimate_tokens, language_of, normalize, sentences, words
+    from interconnected_ai.text.languages import Language, language_of
+    from interconnected_ai.text.prose import estimate_tokens, normalize, sentences, words
     from interconnected_ai.text.stems import lemma, stem
     from interconnected_ai.text.stopwords import STOP_WORDS
     from interconnected_ai.text.tokenizer import END, Tokenizer, role_token
@@ -19,8 +20,9 @@ _FILES = {
     "analyzer_signature": "analyzer",
     "terms": "analyzer",
     "token_bytes": "byte_level",
+    "Language": "languages",
+    "language_of": "languages",
     "estimate_tokens": "prose",
-    "language_of": "prose",
     "normalize": "prose",
     "sentences": "prose",
     "words": "prose",
@@ -35,6 +37,7 @@ _FILES = {
 __all__ = [
     "END",
     "STOP_WORDS",
+    "Language",
     "Terms",
     "Tokenizer",
     "analyzer_signature",

@@ -5,8 +5,6 @@ import unicodedata
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _APOSTROPHES = str.maketrans({"’": "'", "ʼ": "'", "`": "'"})
-_CYRILLIC = re.compile(r"[а-яё]", re.IGNORECASE)
-_LATIN = re.compile(r"[a-z]", re.IGNORECASE)
 # A sentence ends with its mark and a space before something that can begin another one, or with its line.
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'»”)\]]*\s+(?=[\"'«“(\[]?[A-ZА-ЯЁ0-9\-–—*#])|\s*\n\s*")
 _ABBREVIATION = re.compile(
@@ -37,15 +35,6 @@ def sentences(text: str) -> list[str]:
         else:
             found.append(piece)
     return found
-
-
-def language_of(text: str) -> str:
-    """`ru`, `en` or `other`, by which letters are the most; `other` for a text without letters of these alphabets."""
-    num_cyrillic, num_latin = len(_CYRILLIC.findall(text)), len(_LATIN.findall(text))
-    if not num_cyrillic and not num_latin:
-        return "other"
-    # Russian text is full of Latin names and code; English text has hardly any Cyrillic letters.
-    return "ru" if 2 * num_cyrillic >= num_latin else "en"
 
 
 def estimate_tokens(text: str) -> int:

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from interconnected_ai.training.corpus import Document
+from interconnected_ai.training.corpus.documents import Document
 from interconnected_ai.training.docstrings import without_signatures
 from interconnected_ai.training.libraries import LIBRARIES, documented
 

@@ -15,14 +15,24 @@ from interconnected_ai.cli.output import Output, with_output
 @click.argument("more", nargs=-1, metavar="[FILES]...")
 @click.option("--column", default="text", show_default=True, help="Column or key of the text in tables.")
 @click.option("--seq-len", type=int, help="Window in tokens.  [default: that of the training]")
+@click.option("--stride", type=int, help="Tokens between the windows of a long document.  [default: half the window]")
 @with_output
 def command(
-    expert: Path, text: tuple[str, ...], more: tuple[str, ...], column: str, seq_len: int | None, output: Output
+    expert: Path,
+    text: tuple[str, ...],
+    more: tuple[str, ...],
+    column: str,
+    seq_len: int | None,
+    stride: int | None,
+    output: Output,
 ) -> None:
-    """Perplexity and bits per byte of EXPERT on text files, or on the documents its training held out for testing."""
+    """Perplexity and bits per byte of EXPERT on text files, or on the documents its training held out for testing.
+
+    Each document is read by itself after a start token, and its own tokens count; bytes are those of UTF-8.
+    """
     from interconnected_ai.training.expert import evaluate_expert
 
-    found = evaluate_expert(expert, [*text, *more], column=column, seq_len=seq_len)
+    found = evaluate_expert(expert, [*text, *more], column=column, seq_len=seq_len, stride=stride)
     output.table(
         str(expert),
         ["documents", "tokens", "bytes", "perplexity", "bits per byte"],

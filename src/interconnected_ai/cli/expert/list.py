@@ -41,23 +41,12 @@ def _is_expert(manifest: Path) -> bool:
 
 
 def _row(folder: Path) -> _Row:
-    from interconnected_ai.planner.expert import ExpertShape, expert_size
+    from interconnected_ai.planner.expert import expert_size
 
     content = read_json(folder / "config.json")
     config = ExpertConfig.from_mapping(content["model"], source=str(folder / "config.json"))
-    shape = ExpertShape(
-        config.vocab_size,
-        config.d_model,
-        config.n_layers,
-        config.n_heads,
-        config.d_ff,
-        config.max_seq_len,
-        config.dropout,
-    )
-    size = expert_size(shape)
-    num_params = size.num_params - (size.num_head_params if config.tie_weights else 0)
     found = content.get("training", {}).get("bits_per_byte")
-    return _Row(folder.name, num_params, config.vocab_size, config.max_seq_len, found)
+    return _Row(folder.name, expert_size(config).num_params, config.vocab_size, config.max_seq_len, found)
 
 
 def _spoken(bits_per_byte: float | None) -> str:

@@ -8,6 +8,7 @@ import click
 
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.plan.units import spoken_bytes
+from interconnected_ai.config import ExpertConfig
 
 
 @click.command("expert")
@@ -62,7 +63,7 @@ def expert(preset_name: str | None, device: str, devices: Path | None, context: 
     output.say(f"Tokens per second: {figures['float32']['assumption']}.")
     output.result(
         {
-            "shape": asdict(sized.shape),
+            "shape": sized.shape.to_dict(),
             "num_params": sized.num_params,
             "num_params_without_embedding": sized.num_params_without_embedding,
             "device": place.name,
@@ -73,16 +74,16 @@ def expert(preset_name: str | None, device: str, devices: Path | None, context: 
     )
 
 
-def _expert_shape(preset_name: str | None, flags: dict[str, int | None]) -> Any:
-    from interconnected_ai.planner.expert import ExpertShape, preset
+def _expert_shape(preset_name: str | None, flags: dict[str, int | None]) -> ExpertConfig:
+    from interconnected_ai.planner.expert import preset
 
     keys = {"vocab_size": "vocab_size", "d_model": "d_model", "layers": "n_layers", "heads": "n_heads", "d_ff": "d_ff"}
     given: dict[str, Any] = {keys[flag]: value for flag, value in flags.items() if flag in keys and value is not None}
     if preset_name:
-        return ExpertShape(**{**asdict(preset(preset_name)), **given})
+        return preset(preset_name).with_changes(**given)
     if "vocab_size" not in given:
         raise click.UsageError("give --vocab-size, or --preset Tiny, Small, Medium or Large")
-    return ExpertShape(**given)
+    return ExpertConfig.from_mapping(given, source="iai plan")
 
 
 @click.command("pool")

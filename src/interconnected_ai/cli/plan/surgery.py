@@ -29,8 +29,8 @@ def surgery(config: Path, batch: int, seq_tokens: int, precision: str | None, lo
             checkpointing: bool, device: str, devices: Path | None, num_devices: int, output: Output) -> None:  # fmt: skip
     """A pretrained MoE: parameters, and the memory of every way to run or train it, on 1..N devices."""
     from interconnected_ai.planner import find_device
+    from interconnected_ai.planner.fitting import RUNTIME_BYTES
     from interconnected_ai.planner.pretrained import read_pretrained, size_ways, split_over
-    from interconnected_ai.planner.ways import RUNTIME_BYTES
 
     model, place = read_pretrained(config), find_device(device, devices)
     ways = size_ways(

@@ -277,7 +277,7 @@ def _explain(name: str, language: str, output: Output) -> None:
     if found.document_default is not None:
         differs = f" ({found.differs.in_language(language)})" if found.differs else ""
         output.say(f"  {documents}: {found.document_default}{differs}")
-    output.say(*(f"  {at} {end.value}: {end.text.in_language(language)}" for end in found.ends))
+    output.say(*(f"  {at} {end.value}: {end.in_language(language)}" for end in found.ends))
     if found.source:
         output.say(f"  {source}: {found.source}")
     output.result(
@@ -288,7 +288,7 @@ def _explain(name: str, language: str, output: Output) -> None:
             "default": found.default,
             "document_default": found.document_default,
             "sensible": list(found.sensible),
-            "ends": {str(end.value): end.text.in_language(language) for end in found.ends},
+            "ends": {str(end.value): end.in_language(language) for end in found.ends},
             "source": found.source,
         }
     )

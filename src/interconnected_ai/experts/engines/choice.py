@@ -13,7 +13,7 @@ import torch
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import EngineError, MissingExtraError, StorageError
 from interconnected_ai.experts.engines.conversion import cache_folder, weights_key
-from interconnected_ai.experts.engines.opening import ENGINES, Source, engine_kind, open_source, source_of, why_not
+from interconnected_ai.experts.engines.kinds import ENGINES, Source, engine_kind, open_source, source_of, why_not
 from interconnected_ai.storage import atomic_file, read_json, write_json
 from interconnected_ai.types import Generate
 

@@ -2,43 +2,39 @@
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import Any, ClassVar
 
 from interconnected_ai.config import ExpertConfig, GenerationConfig
 from interconnected_ai.experts.answers import Ending, as_generation
-from interconnected_ai.experts.engines.lacking import refusal, refuse_settings
-from interconnected_ai.experts.prompts import checked_prompts
+from interconnected_ai.experts.engines.sampler_engine import Listener, SamplerEngine
 from interconnected_ai.experts.text_rules import TextRules, Written
 from interconnected_ai.extras import require
 from interconnected_ai.storage import read_json
 from interconnected_ai.text import Tokenizer
 from interconnected_ai.types import Generation, TokenStep
 
-_NEUTRAL = {
-    "min_p": 0.0,
-    "repetition_penalty": 1.0,
-    "presence_penalty": 0.0,
-    "frequency_penalty": 0.0,
-    "bad_words": (),
-    "logprobs": None,
-}
 _SEEDING = threading.Lock()  # the library's seed is one for the whole process
 
 
-class CTranslate2Engine:
+class CTranslate2Engine(SamplerEngine):
     """Continues prompts with a folder that `write_ctranslate2` wrote.
 
-    Greedy, temperature, top_k or top_p, beam search, stop strings; what else `GenerationConfig` has is refused. threads: of
-    one step; None is torch's number. Prompts of one length are read together, so a batch of many lengths gains less.
-    A seed costs a load of the model, since the library draws from a random state that only a new one resets.
-    Raises `MissingExtraError` without CTranslate2.
+    Greedy, temperature, top_k or top_p, beam search, stop strings; what else `GenerationConfig` has is refused. Prompts of one
+    length are read together, so a batch of many lengths gains less. A seed costs a load of the model, since the library draws
+    from a random state that only a new one resets. Raises `MissingExtraError` without CTranslate2.
     """
 
     name = "ctranslate2"
+    neutral: ClassVar[Mapping[str, Any]] = {
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+        "bad_words": (),
+        "logprobs": None,
+    }
 
     def __init__(
         self,
@@ -49,26 +45,25 @@ class CTranslate2Engine:
         threads: int | None = None,
     ) -> None:
         self._library = require("ctranslate2", "ctranslate2", "the engine ctranslate2")
-        self._folder, self._threads = Path(folder), threads or torch.get_num_threads()
-        self._shape = ExpertConfig.from_mapping(read_json(self._folder / "config.json")["expert"], source=str(folder))
+        self._folder = Path(folder)
+        shape = ExpertConfig.from_mapping(read_json(self._folder / "config.json")["expert"], source=str(folder))
+        super().__init__(shape, tokenizer, end_id=end_id, threads=threads)
         self._words: list[str] = json.loads((self._folder / "vocabulary.json").read_text(encoding="utf-8"))
-        self._tokenizer = tokenizer
-        self._end_id = tokenizer.end_id if end_id is None and tokenizer is not None else end_id
         self._generator = self._load()
 
-    def __call__(
+    def _answers(
         self,
-        prompts: Sequence[Sequence[int]],
+        prompts: list[list[int]],
         config: GenerationConfig,
-        *,
-        seed: int | None = None,
-        on_step: Callable[[TokenStep], None] | None = None,
+        rules: TextRules | None,
+        seed: int | None,
+        on_step: Listener | None,
     ) -> list[Generation]:
-        """One `Generation` for each prompt, in order; see `interconnected_ai.types.Generate`."""
-        read = checked_prompts(prompts, config, vocab_size=self._shape.vocab_size, max_seq_len=self._shape.max_seq_len)
-        self._refuse(read, config)
-        rules = TextRules.of(config, self._tokenizer)
-        rows = [_Row(number, prompt, rules, self._end_id, on_step) for number, prompt in enumerate(read)]
+        if config.top_k is not None and config.top_p is not None:
+            raise self._refusal(f"top_k={config.top_k} together with top_p={config.top_p}")
+        if config.num_beams > 1 and config.stop:
+            raise self._refusal(f"stop={config.stop!r} with beam search")
+        rows = [_Row(number, prompt, rules, self._end_id, on_step) for number, prompt in enumerate(prompts)]
         if seed is None or config.temperature == 0.0 or config.num_beams > 1:
             self._run(self._generator, rows, config)
         else:
@@ -79,15 +74,6 @@ class CTranslate2Engine:
 
     def _load(self) -> Any:
         return self._library.Generator(str(self._folder), device="cpu", intra_threads=self._threads, inter_threads=1)
-
-    def _refuse(self, prompts: Sequence[Sequence[int]], config: GenerationConfig) -> None:
-        refuse_settings(self.name, config, _NEUTRAL)
-        if config.top_k is not None and config.top_p is not None:
-            raise refusal(self.name, f"top_k={config.top_k} together with top_p={config.top_p}")
-        if config.num_beams > 1 and config.stop:
-            raise refusal(self.name, f"stop={config.stop!r} with beam search")
-        if max(map(len, prompts)) + config.max_new_tokens > self._shape.max_seq_len:
-            raise refusal(self.name, f"window={config.window!r}")
 
     def _run(self, generator: Any, rows: Sequence["_Row"], config: GenerationConfig) -> None:
         """Rows of one length at a time: otherwise the library reads the longer ones' rest token by token."""
@@ -117,7 +103,7 @@ class _Row:
         prompt: list[int],
         rules: TextRules | None,
         end_id: int | None,
-        on_step: Callable[[TokenStep], None] | None,
+        on_step: Listener | None,
     ) -> None:
         self.number, self.prompt = number, prompt
         self.token_ids: list[int] = []

@@ -8,73 +8,69 @@ import http.client
 import json
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
-
-import torch
 
 from interconnected_ai.config import ExpertConfig, GenerationConfig
 from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.answers import Ending, as_generation
-from interconnected_ai.experts.engines.lacking import refusal, refuse_settings
-from interconnected_ai.experts.prompts import checked_prompts
+from interconnected_ai.experts.engines.sampler_engine import Listener, SamplerEngine
 from interconnected_ai.experts.text_rules import TextRules
 from interconnected_ai.extras import require
 from interconnected_ai.text import Tokenizer
 from interconnected_ai.types import Generation, TokenStep
 
-_NEUTRAL = {"num_beams": 1, "presence_penalty": 0.0, "frequency_penalty": 0.0, "bad_words": (), "logprobs": None}
 _MOST_ROWS = 32  # read at once; further prompts wait for a place
 _PADDING = 256  # llama.cpp's caches are a multiple of this many tokens
 
 
-class LlamaCppEngine:
+class LlamaCppEngine(SamplerEngine):
     """Continues prompts with a GGUF file of `write_gguf`.
 
     Greedy, temperature, top_k, top_p, min_p, repetition penalty, stop strings; what else `GenerationConfig` has is refused.
     `on_step` hears the tokens when the answers are whole: the server's stream leaves out those that end within a character.
     Keys and values are kept in float16, GELU is the tanh approximation: llama.cpp's own ways. tokenizer: the one in the file;
-    without one no token ends an answer, and token 0, which llama.cpp then takes for the end token, is never said. threads: of
-    one step; None is torch's number. Raises `MissingExtraError` without the binding.
+    without one no token ends an answer, and token 0, which llama.cpp then takes for the end token, is never said. Raises
+    `MissingExtraError` without the binding.
     """
 
     name = "llamacpp"
+    neutral: ClassVar[Mapping[str, Any]] = {
+        "num_beams": 1,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+        "bad_words": (),
+        "logprobs": None,
+    }
 
     def __init__(
         self, file: str | Path, shape: ExpertConfig, tokenizer: Tokenizer | None = None, *, threads: int | None = None
     ) -> None:
         self._binding = require("xllamacpp", "llamacpp", "the engine llamacpp")
-        self._file, self._shape, self._tokenizer = Path(file), shape, tokenizer
-        self._threads = threads or torch.get_num_threads()
+        super().__init__(shape, tokenizer, end_id=None, threads=threads)
+        self._file = Path(file)
         self._starting = threading.Lock()
         self._server = self._started(1, min(_PADDING, shape.max_seq_len))
 
-    def __call__(
+    def _answers(
         self,
-        prompts: Sequence[Sequence[int]],
+        prompts: list[list[int]],
         config: GenerationConfig,
-        *,
-        seed: int | None = None,
-        on_step: Callable[[TokenStep], None] | None = None,
+        rules: TextRules | None,
+        seed: int | None,
+        on_step: Listener | None,
     ) -> list[Generation]:
-        """One `Generation` for each prompt, in order; see `interconnected_ai.types.Generate`."""
-        read = checked_prompts(prompts, config, vocab_size=self._shape.vocab_size, max_seq_len=self._shape.max_seq_len)
-        refuse_settings(self.name, config, _NEUTRAL)
-        capacity = max(map(len, read)) + config.max_new_tokens
-        if capacity > self._shape.max_seq_len:
-            raise refusal(self.name, f"window={config.window!r}")
-        rules = TextRules.of(config, self._tokenizer)
-        wanted = {"prompt": read, "ignore_eos": self._tokenizer is None, **_asked(config, seed, capacity)}
-        answers = self._server_for(len(read), capacity).complete(wanted)
-        end_id = None if self._tokenizer is None else self._tokenizer.end_id
+        capacity = max(map(len, prompts)) + config.max_new_tokens
+        wanted = {"prompt": prompts, "ignore_eos": self._tokenizer is None, **_asked(config, seed, capacity)}
+        answers = self._server_for(len(prompts), capacity).complete(wanted)
         found = []
         for row, answer in enumerate(sorted(answers, key=lambda one: int(one["index"]))):
-            token_ids = [token for token in answer["tokens"] if token != end_id]
+            token_ids = [token for token in answer["tokens"] if token != self._end_id]
             for token in token_ids if on_step is not None else ():
                 on_step(TokenStep(row, token))  # type: ignore[misc]
-            found.append(self._generation(read[row], token_ids, answer["stop_type"], rules))
+            found.append(self._generation(prompts[row], token_ids, answer["stop_type"], rules))
         return found
 
     def _generation(self, prompt: list[int], token_ids: list[int], why: str, rules: TextRules | None) -> Generation:

@@ -4,7 +4,6 @@
 them tokenised on disk, `CorpusPlan` says which block belongs to which batch."""
 
 from interconnected_ai.training.corpus.documents import Document
-from interconnected_ai.training.corpus.languages import language_of
 from interconnected_ai.training.corpus.packing import CorpusPlan
 from interconnected_ai.training.corpus.report import CorpusReport, SideReport, SourceReport
 from interconnected_ai.training.corpus.store import Corpus, TokenSide, count_tokens
@@ -22,6 +21,5 @@ __all__ = [
     "Texts",
     "TokenSide",
     "count_tokens",
-    "language_of",
     "survey",
 ]

@@ -12,8 +12,8 @@ from itertools import zip_longest
 import numpy as np
 
 from interconnected_ai.errors import DataError
+from interconnected_ai.text import language_of
 from interconnected_ai.training.corpus.documents import Document
-from interconnected_ai.training.corpus.languages import language_of
 from interconnected_ai.training.corpus.report import CorpusReport, SideReport, Tally
 from interconnected_ai.training.corpus.texts import SIDES, TRAIN, Texts
 

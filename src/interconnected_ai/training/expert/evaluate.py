@@ -8,7 +8,7 @@ from interconnected_ai.errors import DataError
 from interconnected_ai.experts import load_expert
 from interconnected_ai.text import Tokenizer
 from interconnected_ai.training.corpus import Texts
-from interconnected_ai.training.expert.perplexity import HeldOut, Perplexity, measure
+from interconnected_ai.training.expert.perplexity import HeldOut, Perplexity, held_out, measure
 from interconnected_ai.training.expert.run import kept_corpus
 
 
@@ -18,17 +18,19 @@ def evaluate_expert(
     *,
     column: str = "text",
     seq_len: int | None = None,
+    stride: int | None = None,
     documents_of: str | Path | None = None,
 ) -> Perplexity:
     """Perplexity and bits per byte of an expert on the documents of `paths`; without any, on its own test documents.
 
-    paths: as `CorpusConfig` has them. column: of the text in tables. seq_len: tokens of a block; None is that of the
-    training. documents_of: another expert whose own test documents are read, such as the one that this was quantised from.
+    paths: as `CorpusConfig` has them. column: of the text in tables. seq_len, stride: as `measure` has them, but None for
+    the former is the window of the training. documents_of: another expert whose own test documents are read, such as the
+    one that this was quantised from.
     Raises `DataError` when there are no documents.
     """
     model, tokenizer, card = load_expert(expert)
     held = _documents(paths, column, tokenizer) if paths else _own(Path(documents_of or expert))
-    return measure(model, held, seq_len=seq_len or card.training.get("seq_len"))
+    return measure(model, held, seq_len=seq_len or card.seq_len, stride=stride)
 
 
 def _documents(paths: Sequence[str], column: str, tokenizer: Tokenizer) -> HeldOut:
@@ -38,7 +40,7 @@ def _documents(paths: Sequence[str], column: str, tokenizer: Tokenizer) -> HeldO
 
 def _own(expert: Path) -> HeldOut:
     corpus = kept_corpus(expert)
-    held = HeldOut.side(corpus.test) if corpus else None
+    held = held_out(corpus.test) if corpus else None
     if held is None:
         raise DataError(f"{expert} has no test documents of its own beside it; give some with --text FILES")
     return held

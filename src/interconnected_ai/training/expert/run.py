@@ -20,7 +20,7 @@ from interconnected_ai.training.checkpoints import CheckpointFolder
 from interconnected_ai.training.corpus import Corpus, Survey, Texts, survey
 from interconnected_ai.training.expert.fit import ExpertFit, fit_expert
 from interconnected_ai.training.expert.pace import within
-from interconnected_ai.training.expert.perplexity import HeldOut, Perplexity, measure
+from interconnected_ai.training.expert.perplexity import Perplexity, held_out, measure
 from interconnected_ai.training.expert.samples import Samples
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.progress import Progress
@@ -87,13 +87,13 @@ def train_expert(
     fit = fit_expert(
         model,
         corpus.train.tokens,
-        HeldOut.side(corpus.validation, most_tokens=config.training.evaluation_tokens),
+        held_out(corpus.validation, most_tokens=config.training.evaluation_tokens),
         config.training,
         folder,
         resume=resume,
         sample=_samples(config, folder, words),
     )
-    test = HeldOut.side(corpus.test)
+    test = held_out(corpus.test)
     run = ExpertRun(
         output, folder, model, words, corpus, fit,
         test=None if test is None else measure(model, test, seq_len=config.training.seq_len),

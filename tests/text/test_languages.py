@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from interconnected_ai.training.corpus import language_of
+from interconnected_ai.text import language_of
 
 SENTENCES = {
     "Russian": [
@@ -15,11 +15,18 @@ SENTENCES = {
         "сейчас я принесу",
         "Функция `np.dot` возвращает скалярное произведение двух векторов, если оба аргумента одномерны.",
         "Доктор ошибок не нашёл",
+        "Привет, мир",
+        "Установил PyTorch вчера",
+        "Как настроить MultiheadAttention?",
     ],
     "English": [
         "The quick brown fox jumps over the lazy dog and runs away from it.",
         "Return the number of items.",
         "how do I activate my new card",
+        "Hello world",
+        "The word мир means both peace and world.",
+        "But for instance the districts in Kraków do not have entitlements of powiat, unlike those in Gdańsk and Poznań.",
+        "Lothar de Maizière is also a descendant of a Huguenot family, as is the minister Thomas de Maizière.",
         "def add(a, b): return a + b",
     ],
     "other": [
@@ -34,7 +41,7 @@ SENTENCES = {
         "敏捷的棕色狐狸跳过了懒狗，然后回到森林里去了。",
         "الثعلب البني السريع يقفز فوق الكلب الكسول ثم يعود إلى الغابة",
     ],
-    "none": ["", "  \n", "3.14 + 2 = 5.14", "---", "🙂🙂"],
+    "none": ["", "  \n", "3.14 + 2 = 5.14", "---", "🙂🙂", "12345 !!"],
 }
 
 

@@ -1,0 +1,60 @@
+"""What was measured on this machine, kept in the user's config folder."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from interconnected_ai.errors import ConfigError, StorageError
+from interconnected_ai.planner.devices.device import Device
+
+
+def calibration_path() -> Path:
+    """Where this machine's calibration is kept: in $IAI_HOME, or the user's config folder ($XDG_CONFIG_HOME, ~/.config)."""
+    if home := os.environ.get("IAI_HOME"):
+        return Path(home) / "calibration.yaml"
+    folder = os.environ.get("XDG_CONFIG_HOME") or (os.environ.get("APPDATA") if os.name == "nt" else None)
+    return (Path(folder) if folder else Path.home() / ".config") / "interconnected_ai" / "calibration.yaml"
+
+
+def load_calibration(path: str | Path | None = None) -> Device | None:
+    """The calibrated device that `save_calibration` stored; None where none was made.
+
+    Raises `ConfigError` when the file is damaged or of another version.
+    """
+    path = Path(path) if path is not None else calibration_path()
+    if not path.is_file():
+        return None
+    remedy = f"remove {path} and measure again with: iai plan --calibrate"
+    try:
+        device = Device.from_file(path)
+    except ConfigError as error:
+        raise ConfigError(f"the stored calibration cannot be read; {remedy}\n{error}") from error
+    if device.calibration is None:
+        raise ConfigError(f"{path} holds a device without a calibration; {remedy}")
+    return device
+
+
+def save_calibration(device: Device, path: str | Path | None = None) -> Path:
+    """Store a calibrated device, whole or not at all; returns where. Raises `StorageError` when it cannot be written."""
+    if device.calibration is None:
+        raise ConfigError(f"{device.name!r} has no calibration to store; measure it first: iai plan --calibrate")
+    path = Path(path) if path is not None else calibration_path()
+    scratch: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # planner stands on the same floor as storage and may not import its atomic_file
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        scratch = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(device.to_yaml())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except OSError as error:
+        raise StorageError(
+            f"could not write {path}: {error.strerror or error}; set IAI_HOME to a folder that can be written"
+        ) from error
+    finally:
+        if scratch is not None:
+            scratch.unlink(missing_ok=True)
+    return path

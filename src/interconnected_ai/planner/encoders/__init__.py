@@ -1,0 +1,10 @@
+"""A frozen Hugging Face encoder, counted from its config.json alone: parameters, LoRA targets, matrix products.
+
+Tests build the models and compare.
+"""
+
+from interconnected_ai.planner.encoders.known import ALIASES, EMBEDDED_ENCODER, KNOWN_ENCODERS
+from interconnected_ai.planner.encoders.reading import encoder_shape
+from interconnected_ai.planner.encoders.shape import EncoderShape
+
+__all__ = ["ALIASES", "EMBEDDED_ENCODER", "KNOWN_ENCODERS", "EncoderShape", "encoder_shape"]

@@ -119,6 +119,8 @@ class MoE(Operations, Tuning, Looking):
             "reorder",
             "set_program",
             "merge_adapter",
+            "pack_experts",
+            "unpack_experts",
         )
         if step.do not in known:
             raise UnknownNameError("operation", step.do, known)

@@ -12,8 +12,15 @@ from interconnected_ai.surgery.context import Request
 from interconnected_ai.surgery.ffn import ExpertWeights, average, weights_in
 from interconnected_ai.surgery.history import Step
 from interconnected_ai.surgery.layer import Expert, Layer
-from interconnected_ai.surgery.patient import Patient, dress_router
+from interconnected_ai.surgery.patient import Expect, Patient, dress_router
 from interconnected_ai.surgery.programs import Function, Program, check_program, check_requests
+from interconnected_ai.surgery.renumbering import (
+    Renumbering,
+    check_adapters,
+    follow_adapters,
+    follow_rules,
+    follow_warmups,
+)
 
 # A warm-up's first bias: e^-10 of its weight, so an opening expert starts below a ten-thousandth.
 _OPENING_BIAS = -10.0
@@ -57,10 +64,15 @@ class Operations(Patient):
         """
         place = self.layers[layer]
         place.need(expert)
-        self._needs_bare(place, "replace")
+        self._needs_unpacked(place, "replace")
+        adapted = [each.name for each in self.adapters.values() if expert in each.spec.experts.get(layer, ())]
+        if adapted:
+            raise ConfigError(
+                f"replace: the adapter {adapted[0]!r} stands in for expert {expert} of layer {layer}; merge or drop it first"
+            )
         weights = self._weights(source, place)
         weights.check(place.read(expert), f"the new expert {expert} of layer {layer}")
-        step = Step("replace", {"layer": layer, "expert": expert}, weights.copy().tensors())
+        step = Step("replace", {"layer": layer, "expert": expert}, weights.aside().tensors())
         self._perform(step, [place], lambda: changes.replace(place, expert, weights), changes.others_equal({expert}))
 
     def insert(
@@ -79,7 +91,7 @@ class Operations(Patient):
         that choose groups first, give as many as there are groups (or a multiple): each group gets its share.
         """
         place = self.layers[layer]
-        self._needs_bare(place, "insert")
+        self._needs_free_numbers(place, "insert")
         given = [self._weights(source, place) for source in sources]
         if not given:
             raise ConfigError("insert: no expert was given; give at least one")
@@ -87,14 +99,16 @@ class Operations(Patient):
             weights.check(place.read(0), f"the expert to insert into layer {layer}")
         made = [self._row(source, place) for source in sources]
         router_rows = changes.new_rows(place, made, rows)
-        tensors = {f"{i}.{name}": tensor for i, w in enumerate(given) for name, tensor in w.copy().tensors().items()}
+        tensors = {f"{i}.{name}": tensor for i, w in enumerate(given) for name, tensor in w.aside().tensors().items()}
         step = Step(
-            "insert", {"layer": layer, "closed": closed}, tensors | {f"row.{k}": v for k, v in router_rows.items()}
+            "insert",
+            {"layer": layer, "closed": closed},
+            tensors | {f"row.{k}": v.cpu() for k, v in router_rows.items()},
         )
         order, numbers = changes.placed(place, len(given))
-        self._perform(
+        self._renumber(
             step,
-            [place],
+            Renumbering.by_order("insert", place, order),
             lambda: changes.rebuild(place, order, given, router_rows, closed=closed),
             changes.same_bits if closed else changes.finite,
         )
@@ -119,26 +133,34 @@ class Operations(Patient):
             lambda: changes.let_in(place, numbers, _OPENING_BIAS if steps else 0.0),
             changes.finite,
         )
-        return Warmup(place, numbers, steps)
+        warmup = Warmup(place, numbers, steps)
+        self.warmups.add(warmup)
+        return warmup
 
     def remove(self, layer: int, experts: Iterable[int]) -> None:
-        """Take experts out; those after them move up. At least top-k must stay, the same number in every group."""
+        """Take experts out; those after them move up, and rules and adapters follow them.
+
+        At least top-k must stay, the same number in every group. Raises `ConfigError` too where a rule would have no expert
+        left, or an adapter stands in for one that goes.
+        """
         place, gone = self.layers[layer], set(experts)
         place.need(*gone)
-        self._needs_bare(place, "remove")
+        self._needs_free_numbers(place, "remove")
         order = [each for each in range(place.num_experts) if each not in gone]
         changes.check_remaining(place, order)
         step = Step("remove", {"layer": layer, "experts": sorted(gone)})
-        self._perform(step, [place], lambda: changes.rebuild(place, order), changes.finite)
+        renumbering = Renumbering.by_order("remove", place, order)
+        self._renumber(step, renumbering, lambda: changes.rebuild(place, order), changes.finite)
 
     def merge(self, layer: int, experts: Sequence[int], shares: Sequence[float] | None = None) -> int:
         """Make one expert out of several: the mean of their weights and of their router rows; gives its number.
 
         shares: how much each counts, summing to 1; None counts all alike (give use counts from `usage` for a better mean).
+        A rule must name all of them or none.
         """
         place, numbers = self.layers[layer], list(experts)
         place.need(*numbers)
-        self._needs_bare(place, "merge")
+        self._needs_free_numbers(place, "merge")
         if len(set(numbers)) != len(numbers) or len(numbers) < 2:
             raise ConfigError(f"merge {numbers}: needs two or more different experts")
         weights = list(shares) if shares is not None else [1 / len(numbers)] * len(numbers)
@@ -147,16 +169,22 @@ class Operations(Patient):
         order = [each for each in range(place.num_experts) if each not in numbers[1:]]
         changes.check_remaining(place, order)
         step = Step("merge", {"layer": layer, "experts": numbers, "shares": weights})
-        self._perform(step, [place], lambda: changes.merge(place, numbers, weights, order), changes.finite)
-        return order.index(numbers[0])
+        into = order.index(numbers[0])
+        renumbering = Renumbering.by_order("merge", place, order, numbers, into)
+        self._renumber(step, renumbering, lambda: changes.merge(place, numbers, weights, order), changes.finite)
+        return into
 
     def reorder(self, layer: int, order: Sequence[int]) -> None:
-        """Number the experts anew: position i gets the expert that was order[i]. Outputs stay, up to rounding."""
+        """Number the experts anew: position i gets the expert that was order[i]. Outputs stay, up to rounding.
+
+        Rules and adapters follow the experts.
+        """
         place, numbers = self.layers[layer], list(order)
-        self._needs_bare(place, "reorder")
+        self._needs_free_numbers(place, "reorder")
         changes.check_order(place, numbers)
         step = Step("reorder", {"layer": layer, "order": numbers})
-        self._perform(step, [place], lambda: changes.rebuild(place, numbers), changes.same_up_to_rounding)
+        renumbering = Renumbering.by_order("reorder", place, numbers)
+        self._renumber(step, renumbering, lambda: changes.rebuild(place, numbers), changes.same_up_to_rounding)
 
     def set_program(self, program: Program, functions: Sequence[Function] = ()) -> None:
         """Run these rules inside the routers, instead of those before; an empty program takes them off.
@@ -204,6 +232,36 @@ class Operations(Patient):
         )
         return number
 
+    def _renumber(
+        self, step: Step, renumbering: Renumbering, change: Callable[[], Callable[[], None]], expect: Expect
+    ) -> None:
+        """Perform a change that numbers a layer's experts anew; rules, adapters and warm-ups follow, and come back with it."""
+        place, before, back = self.layers[renumbering.layer], self.program, renumbering.back()
+        program = follow_rules(before, list(self._numbers()), renumbering)
+        counts = self._numbers() | {place.number: renumbering.num_experts}
+        takes = {layer.number: layer.top_k for layer in self.layers}
+        check_program(program, counts, takes, self._groups())
+        check_adapters(self, renumbering)
+
+        def whole() -> Callable[[], None]:
+            undo = change()
+            follow_adapters(self, renumbering)
+            forget = follow_warmups(self, renumbering)
+            self._install(program, self.functions)
+
+            def undone() -> None:
+                check_adapters(
+                    self, back
+                )  # one that was put in since may stand in for an expert that goes with the step
+                undo()
+                follow_adapters(self, back)
+                forget()
+                self._install(before, self.functions)
+
+            return undone
+
+        self._perform(step, [place], whole, expect)
+
     def _weights(self, source: Any, layer: Layer) -> ExpertWeights:
         """The weights in whatever stands for an expert."""
         if source is None:
@@ -228,8 +286,13 @@ class Operations(Patient):
 class Warmup:
     """Opens experts little by little: their logits' bias rises from -10 to 0 in equal steps."""
 
-    def __init__(self, layer: Layer, experts: tuple[int, ...], steps: int) -> None:
-        self._layer, self._experts, self._steps, self._taken = layer, experts, steps, 0
+    def __init__(self, place: Layer, experts: tuple[int, ...], steps: int) -> None:
+        self._place, self.experts, self._steps, self._taken = place, experts, steps, 0
+
+    @property
+    def layer(self) -> int:
+        """The number of the layer whose experts it opens."""
+        return self._place.number
 
     @property
     def finished(self) -> bool:
@@ -242,8 +305,8 @@ class Warmup:
             return
         self._taken += 1
         left = _OPENING_BIAS * (1 - self._taken / self._steps)
-        for expert in self._experts:
-            self._layer.state.bias.pop(expert, None)
+        for expert in self.experts:
+            self._place.state.bias.pop(expert, None)
             if left:
-                self._layer.state.bias[expert] = left
-        dress_router(self._layer)
+                self._place.state.bias[expert] = left
+        dress_router(self._place)

@@ -268,7 +268,10 @@ def _note(moe: "MoE", words: str | None) -> str:
     )
     lines += ["", "```python", "from interconnected_ai import surgery", "moe = surgery.open(FOLDER)", "```", ""]
     lines += ["Steps since it was opened (`recipe.yaml` replays them):", ""] if moe.steps else []
-    lines += [f"- {step.do} {step.arguments}" for step in moe.steps]
+    lines += [
+        f"- {step.do} {step.arguments}" + "".join(f"; {name} {value:.3g}" for name, value in step.measured.items())
+        for step in moe.steps
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -14,7 +14,7 @@ from interconnected_ai import surgery
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError, StorageError, TrainingError
 from interconnected_ai.storage import save_tensors
-from interconnected_ai.surgery import MoE, Program, Recipe, Request, shelf
+from interconnected_ai.surgery import MoE, Program, Recipe, Request, Rule, shelf
 from interconnected_ai.surgery.nf4 import levels, pack, unpack
 
 IDS = prompts()
@@ -64,6 +64,28 @@ def test_an_adapter_starts_as_nothing_trains_alone_and_merges_to_the_same(family
     moe.undo()
     assert torch.equal(logits(moe), after)
     moe.drop_adapter("lora")
+    assert torch.equal(logits(moe), before)
+
+
+@families
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_batch_that_misses_the_expert_in_training_gives_it_a_gradient_of_zero(family: str, packed: bool) -> None:
+    moe = MoE(make(family))
+    if packed:
+        moe.pack_experts()
+    used = busiest(moe, 0)
+    before = logits(moe)
+    adapter = moe.lora({0: [used]}, rank=2)
+    randomize(adapter.parameters())
+    moe.set_program(Program(rules=(Rule(do="forbid", experts=(used,), layers=(0,)),)))
+    loss = moe.model(IDS, labels=IDS).loss
+    loss.backward()
+    for parameter in adapter.parameters():
+        assert parameter.grad is not None
+        assert not parameter.grad.any()
+    moe.drop_adapter("lora")
+    assert torch.equal(moe.model(IDS, labels=IDS).loss, loss)
+    moe.undo()
     assert torch.equal(logits(moe), before)
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
@@ -13,6 +15,7 @@ from interconnected_ai.surgery.context import dress
 from interconnected_ai.surgery.dressing import EditedRouter, RouterState
 
 families = pytest.mark.parametrize("family", TINY)
+CHANGES = ("insert", "let in", "remove", "merge", "reorder", "replace", "top-k", "pack", "unpack", "rule")
 IDS = prompts()
 
 
@@ -137,6 +140,67 @@ def test_a_replaced_expert_serves_its_tokens_and_no_others(family: str) -> None:
     assert not torch.equal(logits(moe), before)
     moe.undo()
     assert torch.equal(logits(moe), before)
+
+
+def test_a_history_holds_what_would_be_lost_and_no_second_copy_of_the_experts() -> None:
+    moe = MoE(make("qwen3_moe"))
+    before: Any = moe.layers[0].place.experts.down_proj
+    whole = before.clone()
+    moe.insert(0, [None])
+    moe.remove(0, [2])
+    moe.merge(0, [1, 3])
+    assert before.numel() == 0
+    while moe.steps:
+        moe.undo()
+    assert moe.layers[0].place.experts.down_proj is before
+    assert torch.equal(before, whole)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(CHANGES), st.integers(0, 1), st.integers(0, 5)), min_size=1, max_size=6))
+@pytest.mark.filterwarnings("ignore:four bits moved the logits:UserWarning")
+def test_any_steps_undone_leave_every_bit_as_it_was(steps: list[tuple[str, int, int]]) -> None:
+    moe = MoE(make("qwen3_moe"))
+    state = {name: tensor.clone() for name, tensor in moe.model.state_dict().items()}
+    before = logits(moe)
+    for name, layer, number in steps:
+        try:
+            change(moe, name, layer, number)
+        except ConfigError:  # too few experts, packed ones, nothing closed
+            continue
+    while moe.steps:
+        moe.undo()
+    after = moe.model.state_dict()
+    assert list(after) == list(state)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in after.items())
+    assert torch.equal(logits(moe), before)
+    assert moe.plain
+
+
+def change(moe: MoE, name: str, layer: int, number: int) -> None:
+    place = moe.layers[layer]
+    order = torch.randperm(place.num_experts, generator=torch.Generator().manual_seed(number)).tolist()
+    match name:
+        case "insert":
+            moe.insert(layer, [moe.layers[1 - layer].experts[number]])
+        case "let in":
+            moe.let_in(layer, [max(place.closed, default=0)], steps=number)
+        case "remove":
+            moe.remove(layer, [number])
+        case "merge":
+            moe.merge(layer, [number, number + 1])
+        case "reorder":
+            moe.reorder(layer, order)
+        case "replace":
+            moe.replace(layer, number, moe.layers[1 - layer].experts[0])
+        case "top-k":
+            moe.set_top_k(1 + number % 3, [layer])
+        case "pack":
+            moe.pack_experts([layer])
+        case "unpack":
+            moe.unpack_experts([layer])
+        case "rule":
+            moe.set_program(Program(rules=(Rule(do="prefer", experts=(number,), bias=float(layer + 1)),)))
 
 
 @families

@@ -118,6 +118,7 @@ class MoE(Operations, Tuning, Looking):
             "merge",
             "reorder",
             "set_program",
+            "add_role",
             "merge_adapter",
             "pack_experts",
             "unpack_experts",

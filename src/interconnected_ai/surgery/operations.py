@@ -193,16 +193,17 @@ class Operations(Patient):
         """
         top_k = {layer.number: layer.top_k for layer in self.layers}
         check_program(program, self._numbers(), top_k, self._groups())
-        waiting = [each.name for each in self.adapters.values() if each.spec.role not in (None, *program.roles)]
-        if waiting:
-            raise ConfigError(
-                f"the adapters {waiting} wait for roles that this program lacks; keep the roles, or drop them first"
-            )
+        self._needs_roles(program)
         before, before_functions = self.program, self.functions
 
         def change() -> Callable[[], None]:
             self._install(program, tuple(functions))
-            return lambda: self._install(before, before_functions)
+
+            def undo() -> None:
+                self._needs_roles(before)  # an adapter that was put in since may wait for a role of this program
+                self._install(before, before_functions)
+
+            return undo
 
         self._perform(Step("set_program", {"program": program.to_dict()}), list(self.layers), change, changes.finite)
 
@@ -223,14 +224,37 @@ class Operations(Patient):
     def add_role(self, name: str, token: str | None = None) -> int:
         """Let a token of its own begin a role, `<|role=NAME|>` unless another is given; gives the token's id.
 
-        A token the tokenizer lacks is added to it, and the embeddings grow by a row (their mean); a warning says so.
+        A token the tokenizer lacks is added to it, and the embeddings grow by a row (their mean); a warning says so. Undone,
+        the model has the tokenizer and the rows it had.
         """
         token = token or f"<|role={name}|>"
-        number = vocabulary.token_id(self, token)
-        self.set_program(
-            Program.from_mapping({**self.program.to_dict(), "roles": {**self.program.roles, name: number}})
-        )
-        return number
+        known, before = vocabulary.known_id(self, token), self.program
+
+        def change() -> Callable[[], None]:
+            number, forget = vocabulary.add(self, token) if known is None else (known, _nothing)
+            try:
+                program = Program.from_mapping({**before.to_dict(), "roles": {**before.roles, name: number}})
+            except BaseException:
+                forget()
+                raise
+            self._install(program, self.functions)
+
+            def undo() -> None:
+                self._needs_roles(before)
+                self._install(before, self.functions)
+                forget()
+
+            return undo
+
+        self._perform(Step("add_role", {"name": name, "token": token}), list(self.layers), change, changes.finite)
+        return self.program.roles[name]
+
+    def _needs_roles(self, program: Program) -> None:
+        waiting = [each.name for each in self.adapters.values() if each.spec.role not in (None, *program.roles)]
+        if waiting:
+            raise ConfigError(
+                f"the adapters {waiting} wait for roles that this program lacks; keep the roles, or drop them first"
+            )
 
     def _renumber(
         self, step: Step, renumbering: Renumbering, change: Callable[[], Callable[[], None]], expect: Expect
@@ -310,3 +334,7 @@ class Warmup:
             if left:
                 self._place.state.bias[expert] = left
         dress_router(self._place)
+
+
+def _nothing() -> None:
+    """The way back where nothing was done."""

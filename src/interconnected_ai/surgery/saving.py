@@ -17,15 +17,13 @@ from torch import Tensor, nn
 from interconnected_ai.errors import ConfigError, FormatVersionError, IntegrityError
 from interconnected_ai.storage import atomic_folder, load_tensors, read_json, save_tensors, write_json
 from interconnected_ai.surgery.adapters import AdapterSpec, spec_from, spec_to
-from interconnected_ai.surgery.checkpoint import KIND
+from interconnected_ai.surgery.checkpoint import ADAPTERS, KIND, SIDE_CAR
 from interconnected_ai.surgery.history import exchange
 from interconnected_ai.surgery.programs import Program
 
 if TYPE_CHECKING:
     from interconnected_ai.surgery.model import MoE
 
-SIDE_CAR = "surgery.json"
-_TENSORS = "surgery-adapters.safetensors"
 _VERSION = 1
 _SHARD_BYTES = 4 << 30
 
@@ -76,7 +74,7 @@ def load_edited(folder: Path, tokenizer: Any, *, dtype: Any, expert_parallel: in
         _fill(moe, folder, content["layers"])
     _dress(moe, content)
     if content["adapters"]:
-        _fill_adapters(moe, load_tensors(folder / _TENSORS))
+        _fill_adapters(moe, load_tensors(folder / ADAPTERS))
     moe.settle_opened()
     return moe
 
@@ -139,7 +137,7 @@ def _write(moe: "MoE", scratch: Path, fits: bool, extra: Mapping[str, Any] | Non
     if extra is not None:
         write_json(scratch / SIDE_CAR, extra)
     if moe.adapters:
-        save_tensors(scratch / _TENSORS, _adapter_tensors(moe))
+        save_tensors(scratch / ADAPTERS, _adapter_tensors(moe))
 
 
 def _adapter_tensors(moe: "MoE") -> dict[str, Tensor]:
@@ -224,7 +222,7 @@ def _fill_adapters(moe: "MoE", tensors: dict[str, Tensor]) -> None:
     lost = set(_adapter_tensors(moe)) - set(tensors)
     if unexpected or lost:
         raise IntegrityError(
-            f"{_TENSORS} does not belong to this folder's adapters ({sorted({*unexpected, *lost})[:5]}); restore it"
+            f"{ADAPTERS} does not belong to this folder's adapters ({sorted({*unexpected, *lost})[:5]}); restore it"
         )
 
 

@@ -203,6 +203,35 @@ def test_a_warm_up_follows_its_expert() -> None:
     assert moe.layers[0].state.bias == {}
 
 
+def test_a_warm_up_goes_on_after_a_replay_and_a_save_and_ends_with_its_step(tmp_path: Path) -> None:
+    moe, other = MoE(make("qwen3_moe")), MoE(make("qwen3_moe"))
+    (first,) = moe.insert(0, [moe.layers[0].experts[1]])
+    (second,) = moe.insert(1, [moe.layers[1].experts[1]])
+    one, two = moe.let_in(0, [first], steps=2), moe.let_in(1, [second], steps=4)
+    for warmup in (one, two, one, two):
+        warmup.step()
+    moe.recipe().save(tmp_path / "recipe.yaml")
+    moe.save(tmp_path / "saved")
+    other.apply(tmp_path / "recipe.yaml")
+    again = surgery.open(tmp_path / "saved")
+    for each in (other, again):
+        assert torch.equal(logits(each), logits(moe))
+        (left,) = each.warmups
+        assert (left.layer, left.experts, left.taken) == (1, (second,), 2)
+    two.step()
+    for each in (other, again):
+        each.warmups[0].step()
+        assert torch.equal(logits(each), logits(moe))
+    undone = other.warmups[0]
+    other.undo()
+    before = logits(other)
+    undone.step()
+    assert other.warmups == []
+    assert torch.equal(logits(other), before)
+    with pytest.raises(ConfigError, match="no more taken than those"):
+        other.let_in(1, [second], steps=1, taken=2)
+
+
 def test_numbers_that_nobody_can_change_keep_experts_where_they_are() -> None:
     moe = MoE(make("qwen3_moe"))
     moe.set_program(Program(), [lambda hidden, chosen, forward: chosen])

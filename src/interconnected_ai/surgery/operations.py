@@ -118,24 +118,42 @@ class Operations(Patient):
         """Add a copy of an expert, out of reach until let in; gives its number."""
         return self.insert(layer, [self.layers[layer].experts[expert]])[0]
 
-    def let_in(self, layer: int, experts: Iterable[int], steps: int = 0) -> "Warmup":
-        """Open closed experts: at once, or over this many calls of the returned schedule's `step`."""
+    def let_in(self, layer: int, experts: Iterable[int], steps: int = 0, taken: int = 0) -> "Warmup":
+        """Open closed experts: at once, or over this many calls of the returned schedule's `step`.
+
+        Schedules that are not finished stand in `warmups` too, also after a replay or when the model was saved and opened
+        again. taken: how many of the steps were taken already.
+        """
         place, numbers = self.layers[layer], tuple(experts)
         place.need(*numbers)
         shut = [each for each in numbers if each not in place.closed]
         if shut:
             raise ConfigError(f"experts {shut} of layer {layer} are not closed; closed are {sorted(place.closed)}")
-        if steps < 0:
-            raise ConfigError(f"steps = {steps}: needs 0 (at once) or more")
-        self._perform(
-            Step("let_in", {"layer": layer, "experts": list(numbers), "steps": steps}),
-            [place],
-            lambda: changes.let_in(place, numbers, _OPENING_BIAS if steps else 0.0),
-            changes.finite,
-        )
-        warmup = Warmup(place, numbers, steps)
-        self.warmups.add(warmup)
+        if steps < 0 or not 0 <= taken <= steps:
+            raise ConfigError(
+                f"steps = {steps}, taken = {taken}: needs 0 steps (at once) or more, and no more taken than those"
+            )
+        step = Step("let_in", {"layer": layer, "experts": list(numbers), "steps": steps, "taken": taken})
+        warmup = Warmup(place, numbers, steps, taken, step.arguments)
+
+        def change() -> Callable[[], None]:
+            shut_again = changes.let_in(place, numbers, warmup.bias)
+            self.expect_warmup(warmup)
+
+            def undo() -> None:
+                warmup.experts = ()
+                self.warmups = [each for each in self.warmups if each is not warmup]
+                shut_again()
+
+            return undo
+
+        self._perform(step, [place], change, changes.finite)
         return warmup
+
+    def expect_warmup(self, warmup: "Warmup") -> None:
+        """Keep a schedule among those that are not finished."""
+        self.warmups = [each for each in self.warmups if not each.finished]
+        self.warmups += [] if warmup.finished else [warmup]
 
     def remove(self, layer: int, experts: Iterable[int]) -> None:
         """Take experts out; those after them move up, and rules and adapters follow them.
@@ -308,10 +326,16 @@ class Operations(Patient):
 
 
 class Warmup:
-    """Opens experts little by little: their logits' bias rises from -10 to 0 in equal steps."""
+    """Opens experts little by little: their logits' bias rises from -10 to 0 in equal steps.
 
-    def __init__(self, place: Layer, experts: tuple[int, ...], steps: int) -> None:
-        self._place, self.experts, self._steps, self._taken = place, experts, steps, 0
+    log: the arguments of the step it belongs to, where what was taken is kept up to date, so that a replay goes as far.
+    """
+
+    def __init__(
+        self, place: Layer, experts: tuple[int, ...], steps: int, taken: int = 0, log: dict[str, Any] | None = None
+    ) -> None:
+        self._place, self.experts, self.steps, self.taken = place, experts, steps, taken
+        self._log = {} if log is None else log
 
     @property
     def layer(self) -> int:
@@ -321,18 +345,23 @@ class Warmup:
     @property
     def finished(self) -> bool:
         """Whether the experts are open without a bias."""
-        return self._taken >= self._steps
+        return self.taken >= self.steps
+
+    @property
+    def bias(self) -> float:
+        """What is added to their logits now."""
+        return 0.0 if self.finished else _OPENING_BIAS * (1 - self.taken / self.steps)
 
     def step(self) -> None:
         """One step further; call it after every optimiser step. Does nothing once finished."""
         if self.finished:
             return
-        self._taken += 1
-        left = _OPENING_BIAS * (1 - self._taken / self._steps)
+        self.taken += 1
+        self._log["taken"] = self.taken
         for expert in self.experts:
             self._place.state.bias.pop(expert, None)
-            if left:
-                self._place.state.bias[expert] = left
+            if self.bias:
+                self._place.state.bias[expert] = self.bias
         dress_router(self._place)
 
 

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakSet
 
 from torch import nn
 
@@ -40,7 +39,7 @@ class Patient:
         self.program = Program()
         self.functions: tuple[Function, ...] = ()
         self.adapters: dict[str, Adapters] = {}
-        self.warmups: WeakSet[Warmup] = WeakSet()
+        self.warmups: list[Warmup] = []
         self._done: list[Done] = []
         self._made_for = self.description()
         self._fingerprint = self._routers_fingerprint()

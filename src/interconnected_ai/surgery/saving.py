@@ -115,6 +115,11 @@ def _side_car(moe: "MoE") -> dict[str, Any]:
             }
             for layer in moe.layers
         },
+        "warmups": [
+            {"layer": each.layer, "experts": list(each.experts), "steps": each.steps, "taken": each.taken}
+            for each in moe.warmups
+            if not each.finished
+        ],
         "program": moe.program.to_dict(),
         "adapters": [spec_to(adapter.spec) for adapter in moe.adapters.values()],
     }
@@ -205,12 +210,17 @@ def _fill(moe: "MoE", folder: Path, layers: Mapping[str, Any]) -> None:
 
 
 def _dress(moe: "MoE", content: Mapping[str, Any]) -> None:
+    from interconnected_ai.surgery.operations import Warmup
+
     for layer in moe.layers:
         told = content["layers"][str(layer.number)]
         state = layer.state
         state.closed = frozenset(told["closed"])
         state.bias = {int(expert): bias for expert, bias in told["bias"].items()}
         layer.router.__dict__["surgery"] = state
+    for told in content.get("warmups", ()):
+        place = moe.layers[told["layer"]]
+        moe.expect_warmup(Warmup(place, tuple(told["experts"]), told["steps"], told["taken"]))
     moe.install_program(Program.from_mapping(content["program"], source=SIDE_CAR))
     for told in content["adapters"]:
         spec: AdapterSpec = spec_from(told)

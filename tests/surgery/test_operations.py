@@ -7,9 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
-from interconnected_ai.errors import ConfigError
+from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.surgery import ExpertWeights, MoE, Program, Recipe, Rule
 from interconnected_ai.surgery.context import dress
 from interconnected_ai.surgery.dressing import EditedRouter, RouterState
@@ -334,6 +335,57 @@ def test_numbers_out_of_range_are_refused() -> None:
         moe.undo()
     with pytest.raises(ConfigError, match="not closed"):
         moe.let_in(0, [3])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda moe: moe.insert(0, []), "no expert was given"),
+        (lambda moe: moe.insert(0, [[]]), r"\[\] is no expert"),
+        (lambda moe: moe.insert(0, ["x"]), "str is no expert"),
+        (lambda moe: moe.insert(0, [None], torch.zeros(2, 32)), r"needs \(1, 32\)"),
+        (lambda moe: moe.insert(0, [None], {"weigth": torch.zeros(1, 32)}), "'weigth'; known, nearest first: 'weight'"),
+        (lambda moe: moe.insert(0, [None], torch.full((1, 32), torch.nan)), "NaN"),
+        (lambda moe: moe.remove(0, []), "no expert was named"),
+        (lambda moe: moe.let_in(0, []), "name some of"),
+        (lambda moe: moe.merge(0, [1, 2], [-1.0, 2.0]), "none below 0"),
+        (lambda moe: moe.merge(0, [1, 2], [torch.nan, 1.0]), "summing to 1"),
+        (lambda moe: moe.reorder(0, [0, 1]), "every number from 0 to 7 once"),
+        (lambda moe: moe.set_top_k(2, []), "no layer was named"),
+        (lambda moe: moe.pack_experts([]), "no layer was named"),
+        (lambda moe: moe.lora({0: [1]}, alpha=0.0), "alpha above 0"),
+    ],
+)
+def test_what_makes_no_sense_is_said_and_nothing_changes(wrong: Any, said: str) -> None:
+    moe = MoE(make("qwen3_moe"))
+    before = logits(moe)
+    with pytest.raises((ConfigError, UnknownNameError), match=said):
+        wrong(moe)
+    assert torch.equal(logits(moe), before)
+    assert moe.steps == ()
+    assert moe.plain
+
+
+@pytest.mark.parametrize("kind", ["expert", "ffn", "dense model", "mean"])
+def test_anything_that_is_an_ffn_can_be_inserted(kind: str) -> None:
+    moe = MoE(make("qwen3_moe"))
+    sizes = {
+        "vocab_size": 50,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+    }
+    dense = Qwen3ForCausalLM(Qwen3Config(**sizes, hidden_size=32, intermediate_size=16)).model.layers[0].mlp
+    other = MoE(make("qwen3_moe", seed=5)).layers[1].experts[4]
+    source = {"expert": other, "ffn": other.ffn, "dense model": dense, "mean": [other, dense]}[kind]
+    (new,) = moe.insert(0, [source])
+    hidden = torch.randn(3, 32, generator=torch.Generator().manual_seed(0))
+    if kind == "mean":
+        torch.testing.assert_close(moe.layers[0].read(new).up, (other.weights.up + dense.up_proj.weight) / 2)
+    else:
+        expected = other.ffn if kind == "expert" else source
+        torch.testing.assert_close(moe.layers[0].experts[new].ffn(hidden), expected(hidden))
 
 
 def test_top_k_beyond_the_groups_is_refused_where_transformers_takes_masked_experts() -> None:

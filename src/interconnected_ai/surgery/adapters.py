@@ -197,8 +197,8 @@ def check_spec(moe: "Patient", spec: AdapterSpec) -> None:
                 )
     if spec.name in moe.adapters or "." in spec.name or not spec.name:
         raise ConfigError(f"adapter name {spec.name!r} is taken, empty or has a dot in it; choose another")
-    if spec.kind == "lora" and spec.rank < 1:
-        raise ConfigError(f"rank = {spec.rank}: needs at least 1")
+    if spec.kind == "lora" and (spec.rank < 1 or not 0 < spec.alpha < math.inf):
+        raise ConfigError(f"rank = {spec.rank}, alpha = {spec.alpha}: needs a rank of at least 1 and an alpha above 0")
     if spec.role is not None and spec.role not in moe.program.roles:
         raise ConfigError(f"role {spec.role!r} is begun by no token; add it to the program first (add_role)")
 

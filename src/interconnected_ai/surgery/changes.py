@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from interconnected_ai.errors import ConfigError, IntegrityError
+from interconnected_ai.errors import ConfigError, IntegrityError, UnknownNameError
 from interconnected_ai.surgery.anatomy import stacks
 from interconnected_ai.surgery.dressing import RouterState
 from interconnected_ai.surgery.ffn import ExpertWeights, average
@@ -169,6 +169,10 @@ def new_rows(
     """The router's rows for new experts: given, copied from a source, or the mean of all."""
     wanted = (len(sources), layer.d_model)
     given = {} if rows is None else {"weight": rows} if isinstance(rows, Tensor) else dict(rows)
+    known = [name for name in _ROUTER_ROWS if isinstance(getattr(layer.router, name, None), Tensor)]
+    for name in given:
+        if name not in known:
+            raise UnknownNameError("tensor of the router", name, known)
     weight = given.get("weight")
     if weight is not None and tuple(weight.shape) != wanted:
         raise ConfigError(f"rows are {tuple(weight.shape)}; needs {wanted}, one row of the router for each new expert")

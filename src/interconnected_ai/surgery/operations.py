@@ -127,8 +127,8 @@ class Operations(Patient):
         place, numbers = self.layers[layer], tuple(experts)
         place.need(*numbers)
         shut = [each for each in numbers if each not in place.closed]
-        if shut:
-            raise ConfigError(f"experts {shut} of layer {layer} are not closed; closed are {sorted(place.closed)}")
+        if shut or not numbers:
+            raise ConfigError(f"experts {shut} of layer {layer} are not closed; name some of {sorted(place.closed)}")
         if steps < 0 or not 0 <= taken <= steps:
             raise ConfigError(
                 f"steps = {steps}, taken = {taken}: needs 0 steps (at once) or more, and no more taken than those"
@@ -163,6 +163,8 @@ class Operations(Patient):
         """
         place, gone = self.layers[layer], set(experts)
         place.need(*gone)
+        if not gone:
+            raise ConfigError("remove: no expert was named; name at least one")
         self._needs_free_numbers(place, "remove")
         order = [each for each in range(place.num_experts) if each not in gone]
         changes.check_remaining(place, order)
@@ -182,8 +184,10 @@ class Operations(Patient):
         if len(set(numbers)) != len(numbers) or len(numbers) < 2:
             raise ConfigError(f"merge {numbers}: needs two or more different experts")
         weights = list(shares) if shares is not None else [1 / len(numbers)] * len(numbers)
-        if len(weights) != len(numbers) or abs(sum(weights) - 1) > 1e-6:
-            raise ConfigError(f"shares {weights}: needs one for each of the {len(numbers)} experts, summing to 1")
+        if len(weights) != len(numbers) or not abs(sum(weights) - 1) <= 1e-6 or min(weights) < 0:
+            raise ConfigError(
+                f"shares {weights}: needs one for each of the {len(numbers)} experts, none below 0, summing to 1"
+            )
         order = [each for each in range(place.num_experts) if each not in numbers[1:]]
         changes.check_remaining(place, order)
         step = Step("merge", {"layer": layer, "experts": numbers, "shares": weights})
@@ -314,10 +318,11 @@ class Operations(Patient):
             return source
         if isinstance(source, nn.Module):
             return weights_in(source)
-        if isinstance(source, Sequence) and not isinstance(source, str):
+        if isinstance(source, Sequence) and not isinstance(source, str) and source:
             return average([self._weights(each, layer) for each in source])
         raise ConfigError(
-            f"{type(source).__name__} is no expert; give an Expert, a gated FFN module, ExpertWeights, or a list of them"
+            f"{source if source == [] else type(source).__name__} is no expert; give an Expert, a gated FFN module, "
+            "ExpertWeights, or a list of them"
         )
 
     def _row(self, source: Any, layer: Layer) -> int | None:

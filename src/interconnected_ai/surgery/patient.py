@@ -170,7 +170,10 @@ class Patient:
         return {layer.number: layer.groups for layer in self.layers}
 
     def _chosen(self, layers: Iterable[int] | None) -> list[Layer]:
-        return list(self.layers) if layers is None else [self.layers[number] for number in layers]
+        chosen = list(self.layers) if layers is None else [self.layers[number] for number in layers]
+        if not chosen:
+            raise ConfigError("no layer was named; name at least one, or leave layers out for all")
+        return chosen
 
     def _needs_unpacked(self, layer: Layer, what: str) -> None:
         if "packed" in layer.place.experts._modules:

@@ -40,7 +40,7 @@ class Tuning(Patient):
         alpha: the update is scaled by alpha / rank; None is rank. role, on_request: see `AdapterSpec`.
         """
         chosen = {layer: tuple(numbers) for layer, numbers in experts.items()}
-        spec = AdapterSpec(name, "lora", chosen, rank, float(alpha or rank), role, on_request)
+        spec = AdapterSpec(name, "lora", chosen, rank, float(rank if alpha is None else alpha), role, on_request)
         return self._adapt(spec, seed)
 
     def train_experts(

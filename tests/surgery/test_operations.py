@@ -10,10 +10,12 @@ from torch import Tensor
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
-from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.errors import ConfigError, IntegrityError, UnknownNameError
 from interconnected_ai.surgery import ExpertWeights, MoE, Program, Recipe, Rule
+from interconnected_ai.surgery.changes import same_bits
 from interconnected_ai.surgery.context import dress
 from interconnected_ai.surgery.dressing import EditedRouter, RouterState
+from interconnected_ai.surgery.layer import Probe
 
 families = pytest.mark.parametrize("family", TINY)
 CHANGES = ("insert", "let in", "remove", "merge", "reorder", "replace", "top-k", "pack", "unpack", "rule")
@@ -392,6 +394,26 @@ def test_top_k_beyond_the_groups_is_refused_where_transformers_takes_masked_expe
     moe = MoE(make("deepseek_v3"))  # 2 groups of 4, of which a token may use 1
     with pytest.raises(ConfigError, match="4 experts together"):
         moe.set_top_k(5)
+
+
+def test_kernels_that_round_otherwise_are_told_from_outputs_that_changed() -> None:
+    class Elsewhere(Tensor):
+        """A tensor that says it is on a GPU."""
+
+        device = property(lambda self: torch.device("cuda"))  # type: ignore[assignment]
+
+    layer = MoE(make("qwen3_moe")).layers[0]
+    before, rows = layer.probe(), torch.tensor(0)
+    rounded = Probe(before.out * (1 + torch.finfo(torch.float32).eps), rows, rows)
+    moved = Probe(before.out * 1.01, rows, rows)
+    for after in (rounded, moved):
+        with pytest.raises(IntegrityError, match="outputs changed, and should not have"):
+            same_bits(layer, before, after)
+    elsewhere = Probe(before.out.as_subclass(Elsewhere), rows, rows)
+    with pytest.warns(UserWarning, match="changed by rounding; the kernels of this cuda device"):
+        same_bits(layer, elsewhere, rounded)
+    with pytest.raises(IntegrityError, match="more than rounding"):
+        same_bits(layer, elsewhere, moved)
 
 
 def test_operations_warn_when_devices_can_no_longer_share_the_experts() -> None:

@@ -152,8 +152,9 @@ def test_a_role_token_the_tokenizer_lacks_is_added_and_said() -> None:
     assert moe.add_role("code") == token  # the second time it is there
 
 
-def test_a_role_token_is_taken_back_and_stands_in_recipes(tmp_path: Path) -> None:
-    moe, other = opened(), opened()
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_role_token_is_taken_back_and_stands_in_recipes(tied: bool, tmp_path: Path) -> None:
+    moe, other = (opened(tie_word_embeddings=tied) for _ in range(2))
     before, state = logits(moe), {name: tensor.clone() for name, tensor in moe.model.state_dict().items()}
     with pytest.warns(UserWarning, match="grew"):
         token = moe.add_role("code")
@@ -172,6 +173,7 @@ def test_a_role_token_is_taken_back_and_stands_in_recipes(tmp_path: Path) -> Non
     assert moe.undo().do == "add_role"
     assert torch.equal(logits(moe), before)
     assert moe.model.config.vocab_size == 96
+    assert (moe.model.lm_head.weight is moe.model.get_input_embeddings().weight) == tied
     assert "<|role=code|>" not in moe.tokenizer.get_vocab()
     assert all(torch.equal(tensor, state[name]) for name, tensor in moe.model.state_dict().items())
 

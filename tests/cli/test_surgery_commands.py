@@ -160,3 +160,37 @@ def test_mistakes_are_named_and_nothing_is_written(
     answer = run(capsys, *(each.format(folder) for each in arguments), code=2)
     assert said in answer["error"]["message"]
     assert not (folder / "out").exists()
+
+
+def test_what_stands_beside_the_weights_follows_an_edit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from interconnected_ai import surgery
+    from interconnected_ai.surgery import Program, Rule
+
+    moe = surgery.open(folder / "model")
+    moe.set_program(Program(rules=(Rule(do="prefer", experts=(6,)),)))
+    moe.lora({0: [5]}, rank=2)
+    moe.save(folder / "ruled")
+    found = run(capsys, "inspect", folder / "ruled")
+    assert found["side_car"]
+    assert found["num_params"] == run(capsys, "inspect", folder / "model")["num_params"]
+    assert found["router"] == "softmax over all, scaled to sum to 1"
+    assert run(capsys, "remove", folder / "ruled", "--experts", "1", "--output", folder / "less")["num_experts"] == 7
+    run(capsys, "top-k", folder / "ruled", 3, "--output", folder / "k")
+    run(capsys, "replace", folder / "ruled", "--layer", 0, "--expert", 1, "--with", "1:2", "--output", folder / "new")
+    less, wider, new = (surgery.open(folder / name) for name in ("less", "k", "new"))
+    assert less.program.rules[0].experts == (5,)
+    assert less.adapters["lora"].spec.experts == {0: (4,)}
+    assert wider.layers[1].top_k == 3
+    assert torch.equal(new.layers[0].read(1).down, moe.layers[1].read(2).down)
+    for each in (wider, new):
+        assert each.program == moe.program
+        assert list(each.adapters) == ["lora"]
+    wider.set_top_k(2)
+    wider.recipe().save(folder / "recipe.yaml")
+    answer = run(capsys, "apply", folder / "recipe.yaml", folder / "k", "--streaming", "--output", folder / "x", code=2)
+    assert "surgery.json beside its weights" in answer["error"]["message"]
+    answer = run(capsys, "remove", folder / "ruled", "--experts", "6", "--output", folder / "out", code=2)
+    assert "would have none left in layer 0" in answer["error"]["message"]
+    answer = run(capsys, "remove", folder / "ruled", "--experts", "5", "--output", folder / "out", code=2)
+    assert "adapter 'lora' stands in for expert 5 of layer 0" in answer["error"]["message"]
+    assert not (folder / "out").exists()

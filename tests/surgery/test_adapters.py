@@ -1,6 +1,9 @@
 """Single experts with adapters, whole, or in four bits."""
 
+import gc
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,12 +12,15 @@ from torch import Tensor
 
 from interconnected_ai import surgery
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
-from interconnected_ai.errors import ConfigError, TrainingError
-from interconnected_ai.surgery import MoE, Program, Request
+from interconnected_ai.errors import ConfigError, StorageError, TrainingError
+from interconnected_ai.storage import save_tensors
+from interconnected_ai.surgery import MoE, Program, Recipe, Request, Rule, shelf
 from interconnected_ai.surgery.nf4 import levels, pack, unpack
 
 IDS = prompts()
 families = pytest.mark.parametrize("family", TINY)
+# a tiny random router changes its mind at the least rounding
+pytestmark = pytest.mark.filterwarnings("ignore:four bits moved the logits:UserWarning")
 
 
 @torch.no_grad()
@@ -62,6 +68,28 @@ def test_an_adapter_starts_as_nothing_trains_alone_and_merges_to_the_same(family
 
 
 @families
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_batch_that_misses_the_expert_in_training_gives_it_a_gradient_of_zero(family: str, packed: bool) -> None:
+    moe = MoE(make(family))
+    if packed:
+        moe.pack_experts()
+    used = busiest(moe, 0)
+    before = logits(moe)
+    adapter = moe.lora({0: [used]}, rank=2)
+    randomize(adapter.parameters())
+    moe.set_program(Program(rules=(Rule(do="forbid", experts=(used,), layers=(0,)),)))
+    loss = moe.model(IDS, labels=IDS).loss
+    loss.backward()
+    for parameter in adapter.parameters():
+        assert parameter.grad is not None
+        assert not parameter.grad.any()
+    moe.drop_adapter("lora")
+    assert torch.equal(moe.model(IDS, labels=IDS).loss, loss)
+    moe.undo()
+    assert torch.equal(logits(moe), before)
+
+
+@families
 def test_whole_experts_train_and_weight_decay_cannot_move_the_others(family: str) -> None:
     moe = MoE(make(family))
     expert = busiest(moe, 1)
@@ -100,6 +128,93 @@ def test_packed_experts_take_a_third_of_bf16_and_answer_nearly_the_same(family: 
     assert any(p.grad is not None and p.grad.any() for p in adapter.parameters())
     with pytest.raises(ConfigError, match="4 bits"):
         moe.merge_adapter("lora")
+
+
+@families
+def test_packing_and_unpacking_are_undone_to_the_last_bit(family: str, tmp_path: Path) -> None:
+    moe = MoE(make(family))
+    before, state = logits(moe), {name: tensor.clone() for name, tensor in moe.model.state_dict().items()}
+    stack: Any = moe.layers[0].place.experts.down_proj
+    moe.pack_experts(spill=tmp_path)
+    packed = logits(moe)
+    assert stack.numel() == 0  # whoever still holds the parameter does not hold its numbers
+    assert moe.steps[-1].measured["logits_relative_error"] > 0
+    moe.unpack_experts([1], spill=tmp_path)
+    assert "packed" not in moe.layers[1].place.experts._modules
+    assert len(list(tmp_path.iterdir())) == 2
+    assert moe.undo().do == "unpack_experts"
+    assert torch.equal(logits(moe), packed)
+    assert moe.undo().do == "pack_experts"
+    assert torch.equal(logits(moe), before)
+    assert moe.layers[0].place.experts.down_proj is stack
+    assert moe.plain
+    for name, tensor in moe.model.state_dict().items():
+        assert torch.equal(tensor, state[name])
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_originals_on_disk_go_when_the_step_can_no_longer_be_undone(tmp_path: Path) -> None:
+    moe = MoE(make("qwen3_moe"))
+    moe.pack_experts([1], spill=tmp_path)
+    (folder,) = tmp_path.iterdir()
+    assert folder.stat().st_mode & 0o077 == 0  # somebody's weights are nobody else's business
+    moe.save(tmp_path / "saved")
+    gc.collect()
+    assert not folder.exists()
+    again = surgery.open(tmp_path / "saved")
+    again.unpack_experts(spill=tmp_path)
+    del again
+    gc.collect()
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+
+
+def test_packing_stands_in_recipes_with_what_it_cost(tmp_path: Path) -> None:
+    moe, other = MoE(make("qwen3_moe")), MoE(make("qwen3_moe"))
+    moe.pack_experts([0])
+    moe.pack_experts([1])
+    moe.unpack_experts([0])
+    moe.recipe().save(tmp_path / "recipe.yaml")
+    other.apply(tmp_path / "recipe.yaml")
+    assert torch.equal(logits(other), logits(moe))
+    assert Recipe.load(tmp_path / "recipe.yaml").steps[0].measured == moe.steps[0].measured
+    with pytest.raises(ConfigError, match="unpack them first"):
+        other.pack_experts()
+
+
+def test_packing_that_moves_the_logits_far_is_warned_of() -> None:
+    moe = MoE(make("qwen3_moe"))
+    with pytest.warns(UserWarning, match=r"four bits moved the logits by \d+%"):
+        moe.pack_experts()
+
+
+@pytest.mark.parametrize("fails", ["full before", "full midway", "no folder", "interrupted"])
+def test_packing_that_fails_leaves_the_model_as_it_was(
+    fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moe = MoE(make("qwen3_moe"))
+    before = logits(moe)
+    written: list[Path] = []
+
+    def breaking(path: Path, tensors: Any) -> None:
+        written.append(path)
+        if len(written) > 1:
+            raise KeyboardInterrupt if fails == "interrupted" else OSError(28, "No space left on device")
+        save_tensors(path, tensors)
+
+    if fails == "full before":
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    else:
+        monkeypatch.setattr(shelf, "save_tensors", breaking)
+    spill = tmp_path / "absent" if fails == "no folder" else tmp_path
+    said = {"full before": "1,000 are free", "full midway": "No space left", "no folder": "No such file"}.get(fails)
+    with pytest.raises(StorageError if said else KeyboardInterrupt, match=said and f"{said}.*spill="):
+        moe.pack_experts(spill=spill)
+    assert torch.equal(logits(moe), before)
+    assert moe.plain
+    assert moe.steps == ()
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_packed_experts_give_the_gradient_of_their_unpacked_selves() -> None:
@@ -213,8 +328,10 @@ def test_adapters_that_cannot_be_are_refused() -> None:
     moe.lora({0: [1]})
     with pytest.raises(ConfigError, match="already have the adapter"):
         moe.lora({0: [1]}, name="second")
-    with pytest.raises(ConfigError, match="merge or drop them first"):
-        moe.remove(0, [3])
+    with pytest.raises(ConfigError, match="stands in for expert 1 of layer 0, which would be gone; merge or drop it"):
+        moe.remove(0, [1])
+    with pytest.raises(ConfigError, match="stands in for expert 1 of layer 0; merge or drop it"):
+        moe.replace(0, 1, moe.layers[0].experts[2])
 
 
 @families

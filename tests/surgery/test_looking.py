@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 from interconnected_ai import surgery
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError, DataError, TokenizerError, UnknownNameError
-from interconnected_ai.surgery import MoE, Program, Rule, make_role, perplexity, rows_for, upcycle
+from interconnected_ai.surgery import MoE, Program, Rule, make_role, perplexity, role, rows_for, upcycle
 
 IDS = prompts()
 WORDS = [f"w{i}" for i in range(90)]
@@ -150,6 +150,53 @@ def test_a_role_token_the_tokenizer_lacks_is_added_and_said() -> None:
     torch.testing.assert_close(logits(moe)[..., :96], before)
     assert moe.tokenizer("w1 <|role=code|> w2")["input_ids"][1] == token
     assert moe.add_role("code") == token  # the second time it is there
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_role_token_is_taken_back_and_stands_in_recipes(tied: bool, tmp_path: Path) -> None:
+    moe, other = (opened(tie_word_embeddings=tied) for _ in range(2))
+    before, state = logits(moe), {name: tensor.clone() for name, tensor in moe.model.state_dict().items()}
+    with pytest.warns(UserWarning, match="grew"):
+        token = moe.add_role("code")
+    moe.set_program(Program(roles=moe.program.roles, rules=(Rule(do="prefer", experts=(2,), role="code"),)))
+    moe.recipe().save(tmp_path / "recipe.yaml")
+    with pytest.warns(UserWarning, match="grew"):
+        other.apply(tmp_path / "recipe.yaml")
+    assert other.program == moe.program
+    assert torch.equal(logits(other), logits(moe))
+    assert other.tokenizer.convert_tokens_to_ids("<|role=code|>") == token
+    adapter = moe.lora({0: [1]}, role="code")
+    moe.undo()
+    with pytest.raises(ConfigError, match="wait for roles that this program lacks"):
+        moe.undo()
+    moe.drop_adapter(adapter.name)
+    assert moe.undo().do == "add_role"
+    assert torch.equal(logits(moe), before)
+    assert moe.model.config.vocab_size == 96
+    assert (moe.model.lm_head.weight is moe.model.get_input_embeddings().weight) == tied
+    assert "<|role=code|>" not in moe.tokenizer.get_vocab()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in moe.model.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore:the tokenizer had no token:UserWarning")
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_role_that_cannot_be_made_leaves_nothing(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    moe = opened()
+    before = logits(moe)
+    with pytest.raises(ConfigError, match="names expert 8"):
+        make_role(moe, "code", texts(0), experts={0: [8]}, method=method)
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(role, "tune", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make_role(moe, "code", texts(0), experts={0: [3]}, method=method)
+    assert torch.equal(logits(moe), before)
+    assert moe.plain
+    assert moe.steps == ()
+    assert moe.program == Program()
+    assert moe.model.config.vocab_size == 96
 
 
 def test_a_role_learns_its_texts_and_leaves_others_alone() -> None:

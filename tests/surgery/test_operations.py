@@ -4,15 +4,21 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
-from interconnected_ai.errors import ConfigError
+from interconnected_ai.errors import ConfigError, IntegrityError, UnknownNameError
 from interconnected_ai.surgery import ExpertWeights, MoE, Program, Recipe, Rule
+from interconnected_ai.surgery.changes import same_bits
 from interconnected_ai.surgery.context import dress
 from interconnected_ai.surgery.dressing import EditedRouter, RouterState
+from interconnected_ai.surgery.layer import Probe
 
 families = pytest.mark.parametrize("family", TINY)
+CHANGES = ("insert", "let in", "remove", "merge", "reorder", "replace", "top-k", "pack", "unpack", "rule")
 IDS = prompts()
 
 
@@ -137,6 +143,67 @@ def test_a_replaced_expert_serves_its_tokens_and_no_others(family: str) -> None:
     assert not torch.equal(logits(moe), before)
     moe.undo()
     assert torch.equal(logits(moe), before)
+
+
+def test_a_history_holds_what_would_be_lost_and_no_second_copy_of_the_experts() -> None:
+    moe = MoE(make("qwen3_moe"))
+    before: Any = moe.layers[0].place.experts.down_proj
+    whole = before.clone()
+    moe.insert(0, [None])
+    moe.remove(0, [2])
+    moe.merge(0, [1, 3])
+    assert before.numel() == 0
+    while moe.steps:
+        moe.undo()
+    assert moe.layers[0].place.experts.down_proj is before
+    assert torch.equal(before, whole)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(CHANGES), st.integers(0, 1), st.integers(0, 5)), min_size=1, max_size=6))
+@pytest.mark.filterwarnings("ignore:four bits moved the logits:UserWarning")
+def test_any_steps_undone_leave_every_bit_as_it_was(steps: list[tuple[str, int, int]]) -> None:
+    moe = MoE(make("qwen3_moe"))
+    state = {name: tensor.clone() for name, tensor in moe.model.state_dict().items()}
+    before = logits(moe)
+    for name, layer, number in steps:
+        try:
+            change(moe, name, layer, number)
+        except ConfigError:  # too few experts, packed ones, nothing closed
+            continue
+    while moe.steps:
+        moe.undo()
+    after = moe.model.state_dict()
+    assert list(after) == list(state)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in after.items())
+    assert torch.equal(logits(moe), before)
+    assert moe.plain
+
+
+def change(moe: MoE, name: str, layer: int, number: int) -> None:
+    place = moe.layers[layer]
+    order = torch.randperm(place.num_experts, generator=torch.Generator().manual_seed(number)).tolist()
+    match name:
+        case "insert":
+            moe.insert(layer, [moe.layers[1 - layer].experts[number]])
+        case "let in":
+            moe.let_in(layer, [max(place.closed, default=0)], steps=number)
+        case "remove":
+            moe.remove(layer, [number])
+        case "merge":
+            moe.merge(layer, [number, number + 1])
+        case "reorder":
+            moe.reorder(layer, order)
+        case "replace":
+            moe.replace(layer, number, moe.layers[1 - layer].experts[0])
+        case "top-k":
+            moe.set_top_k(1 + number % 3, [layer])
+        case "pack":
+            moe.pack_experts([layer])
+        case "unpack":
+            moe.unpack_experts([layer])
+        case "rule":
+            moe.set_program(Program(rules=(Rule(do="prefer", experts=(number,), bias=float(layer + 1)),)))
 
 
 @families
@@ -272,10 +339,81 @@ def test_numbers_out_of_range_are_refused() -> None:
         moe.let_in(0, [3])
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda moe: moe.insert(0, []), "no expert was given"),
+        (lambda moe: moe.insert(0, [[]]), r"\[\] is no expert"),
+        (lambda moe: moe.insert(0, ["x"]), "str is no expert"),
+        (lambda moe: moe.insert(0, [None], torch.zeros(2, 32)), r"needs \(1, 32\)"),
+        (lambda moe: moe.insert(0, [None], {"weigth": torch.zeros(1, 32)}), "'weigth'; known, nearest first: 'weight'"),
+        (lambda moe: moe.insert(0, [None], torch.full((1, 32), torch.nan)), "NaN"),
+        (lambda moe: moe.remove(0, []), "no expert was named"),
+        (lambda moe: moe.let_in(0, []), "name some of"),
+        (lambda moe: moe.merge(0, [1, 2], [-1.0, 2.0]), "none below 0"),
+        (lambda moe: moe.merge(0, [1, 2], [torch.nan, 1.0]), "summing to 1"),
+        (lambda moe: moe.reorder(0, [0, 1]), "every number from 0 to 7 once"),
+        (lambda moe: moe.set_top_k(2, []), "no layer was named"),
+        (lambda moe: moe.pack_experts([]), "no layer was named"),
+        (lambda moe: moe.lora({0: [1]}, alpha=0.0), "alpha above 0"),
+    ],
+)
+def test_what_makes_no_sense_is_said_and_nothing_changes(wrong: Any, said: str) -> None:
+    moe = MoE(make("qwen3_moe"))
+    before = logits(moe)
+    with pytest.raises((ConfigError, UnknownNameError), match=said):
+        wrong(moe)
+    assert torch.equal(logits(moe), before)
+    assert moe.steps == ()
+    assert moe.plain
+
+
+@pytest.mark.parametrize("kind", ["expert", "ffn", "dense model", "mean"])
+def test_anything_that_is_an_ffn_can_be_inserted(kind: str) -> None:
+    moe = MoE(make("qwen3_moe"))
+    sizes = {
+        "vocab_size": 50,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+    }
+    dense = Qwen3ForCausalLM(Qwen3Config(**sizes, hidden_size=32, intermediate_size=16)).model.layers[0].mlp
+    other = MoE(make("qwen3_moe", seed=5)).layers[1].experts[4]
+    source = {"expert": other, "ffn": other.ffn, "dense model": dense, "mean": [other, dense]}[kind]
+    (new,) = moe.insert(0, [source])
+    hidden = torch.randn(3, 32, generator=torch.Generator().manual_seed(0))
+    if kind == "mean":
+        torch.testing.assert_close(moe.layers[0].read(new).up, (other.weights.up + dense.up_proj.weight) / 2)
+    else:
+        expected = other.ffn if kind == "expert" else source
+        torch.testing.assert_close(moe.layers[0].experts[new].ffn(hidden), expected(hidden))
+
+
 def test_top_k_beyond_the_groups_is_refused_where_transformers_takes_masked_experts() -> None:
     moe = MoE(make("deepseek_v3"))  # 2 groups of 4, of which a token may use 1
     with pytest.raises(ConfigError, match="4 experts together"):
         moe.set_top_k(5)
+
+
+def test_kernels_that_round_otherwise_are_told_from_outputs_that_changed() -> None:
+    class Elsewhere(Tensor):
+        """A tensor that says it is on a GPU."""
+
+        device = property(lambda self: torch.device("cuda"))  # type: ignore[assignment]
+
+    layer = MoE(make("qwen3_moe")).layers[0]
+    before, rows = layer.probe(), torch.tensor(0)
+    rounded = Probe(before.out * (1 + torch.finfo(torch.float32).eps), rows, rows)
+    moved = Probe(before.out * 1.01, rows, rows)
+    for after in (rounded, moved):
+        with pytest.raises(IntegrityError, match="outputs changed, and should not have"):
+            same_bits(layer, before, after)
+    elsewhere = Probe(before.out.as_subclass(Elsewhere), rows, rows)
+    with pytest.warns(UserWarning, match="changed by rounding; the kernels of this cuda device"):
+        same_bits(layer, elsewhere, rounded)
+    with pytest.raises(IntegrityError, match="more than rounding"):
+        same_bits(layer, elsewhere, moved)
 
 
 def test_operations_warn_when_devices_can_no_longer_share_the_experts() -> None:

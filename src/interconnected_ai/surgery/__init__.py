@@ -10,7 +10,7 @@ from interconnected_ai.surgery.layer import Expert, Layer
 from interconnected_ai.surgery.model import MoE, Warmup
 from interconnected_ai.surgery.opening import open_moe as load
 from interconnected_ai.surgery.opening import open_moe as open
-from interconnected_ai.surgery.parallel import deepspeed_config, transformers_plan
+from interconnected_ai.surgery.parallel import deepspeed_config, let_autoep_ask_transformers, transformers_plan
 from interconnected_ai.surgery.programs import Program, Rule
 from interconnected_ai.surgery.prompts import rows_for
 from interconnected_ai.surgery.role import Role, make_role
@@ -41,6 +41,7 @@ __all__ = [
     "Usage",
     "Warmup",
     "deepspeed_config",
+    "let_autoep_ask_transformers",
     "load",
     "make_role",
     "open",

@@ -53,8 +53,8 @@ class LoRAExpert(nn.Module):
 
     def __init__(self, layer: Layer, expert: int, rank: int, alpha: float, generator: torch.Generator) -> None:
         super().__init__()
-        weights = layer.read(expert)
-        self._read: Callable[[], ExpertWeights] = lambda: layer.read(expert)
+        weights, self.expert = layer.read(expert), expert
+        self._read: Callable[[], ExpertWeights] = lambda: layer.read(self.expert)
         self._mix, self.scale = mix_of(layer.place.experts), alpha / rank
         self.gate_up_a = _random(rank, weights.d_model, weights.gate, generator)
         self.gate_up_b = nn.Parameter(weights.gate.new_zeros(2 * weights.d_ff, rank))
@@ -88,6 +88,7 @@ class WholeExpert(nn.Module):
 
     def __init__(self, layer: Layer, expert: int) -> None:
         super().__init__()
+        self.expert = expert
         for name, tensor in layer.read(expert).tensors().items():
             self.register_parameter(name, nn.Parameter(tensor.detach().clone()))
         self._mix = mix_of(layer.place.experts)
@@ -196,8 +197,8 @@ def check_spec(moe: "Patient", spec: AdapterSpec) -> None:
                 )
     if spec.name in moe.adapters or "." in spec.name or not spec.name:
         raise ConfigError(f"adapter name {spec.name!r} is taken, empty or has a dot in it; choose another")
-    if spec.kind == "lora" and spec.rank < 1:
-        raise ConfigError(f"rank = {spec.rank}: needs at least 1")
+    if spec.kind == "lora" and (spec.rank < 1 or not 0 < spec.alpha < math.inf):
+        raise ConfigError(f"rank = {spec.rank}, alpha = {spec.alpha}: needs a rank of at least 1 and an alpha above 0")
     if spec.role is not None and spec.role not in moe.program.roles:
         raise ConfigError(f"role {spec.role!r} is begun by no token; add it to the program first (add_role)")
 

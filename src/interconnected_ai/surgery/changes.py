@@ -1,19 +1,20 @@
 """What operations do to a layer's tensors, what must hold before, and what its outputs must look like afterwards.
 
-Every change returns the way back. Tensors that are built anew leave the old ones untouched, so that undoing is putting them
-back.
+Every change returns the way back, and keeps for it only what would be lost: experts that go, in main memory, or whole stacks
+on disk. A layer's stacks are most of a model, and a history of copies of them would double it.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from interconnected_ai.errors import ConfigError, IntegrityError
+from interconnected_ai.errors import ConfigError, IntegrityError, UnknownNameError
 from interconnected_ai.surgery.anatomy import stacks
 from interconnected_ai.surgery.dressing import RouterState
 from interconnected_ai.surgery.ffn import ExpertWeights, average
-from interconnected_ai.surgery.history import exchange, reset
+from interconnected_ai.surgery.history import exchange, let_go, reset
 from interconnected_ai.surgery.layer import Layer, Probe
 
 Undo = Callable[[], None]
@@ -92,7 +93,7 @@ def set_top_k(layers: Sequence[Layer], top_k: int) -> Undo:
 
 def replace(layer: Layer, expert: int, weights: ExpertWeights) -> Undo:
     """Write weights into the stack; the old ones are kept aside."""
-    old = layer.read(expert).copy()
+    old = layer.read(expert).aside()
     _write(layer, expert, weights)
     return lambda: _write(layer, expert, old)
 
@@ -108,17 +109,13 @@ def rebuild(
 ) -> Undo:
     """Stack and router anew: position i holds the old expert order[i], or the new one order[i] - num_experts."""
     place, before = layer.place, layer.num_experts
-    index = torch.tensor(order)
-    undos: list[Undo] = []
     added = [place.layout.write(weights) for weights in new]
-    for name, stack in stacks(place.experts).items():
-        extra = [slices[name].to(stack).unsqueeze(0) for slices in added]
-        undos.append(exchange(place.experts, name, _taken(stack, index, extra)))
+    undos = [_restack(layer, name, order, [each[name] for each in added]) for name in stacks(place.experts)]
     for name in _ROUTER_ROWS:
         tensor = getattr(place.router, name, None)
         if isinstance(tensor, Tensor):
-            extra = [] if rows is None else [rows[name].to(tensor)]
-            undos.append(exchange(place.router, name, _taken(tensor, index, extra)))
+            extra = [] if rows is None else list(rows[name])
+            undos.append(exchange(place.router, name, _taken(tensor, order, extra)))
     undos += count(layer, len(order))
     shut = {position for position, each in enumerate(order) if each in layer.closed or (closed and each >= before)}
     bias = {position: layer.state.bias[each] for position, each in enumerate(order) if each in layer.state.bias}
@@ -130,13 +127,18 @@ def merge(layer: Layer, experts: Sequence[int], shares: Sequence[float], order: 
     """The mean into the first, the others out."""
     first = experts[0]
     mean = average([layer.read(each) for each in experts], list(shares))
-    rows = _router_rows(layer, experts, shares)
+    rows, old = _router_rows(layer, experts, shares), layer.read(first).aside()
     position = order.index(first)
     out = rebuild(layer, order)
     _write(layer, position, mean)
     for name, row in rows.items():
         getattr(layer.place.router, name).data[position] = row
-    return out
+
+    def undo() -> None:
+        _write(layer, position, old)
+        out()
+
+    return undo
 
 
 def let_in(layer: Layer, experts: Sequence[int], bias: float) -> Undo:
@@ -168,6 +170,10 @@ def new_rows(
     """The router's rows for new experts: given, copied from a source, or the mean of all."""
     wanted = (len(sources), layer.d_model)
     given = {} if rows is None else {"weight": rows} if isinstance(rows, Tensor) else dict(rows)
+    known = [name for name in _ROUTER_ROWS if isinstance(getattr(layer.router, name, None), Tensor)]
+    for name in given:
+        if name not in known:
+            raise UnknownNameError("tensor of the router", name, known)
     weight = given.get("weight")
     if weight is not None and tuple(weight.shape) != wanted:
         raise ConfigError(f"rows are {tuple(weight.shape)}; needs {wanted}, one row of the router for each new expert")
@@ -213,11 +219,22 @@ def finite(layer: Layer, before: Probe, after: Probe) -> None:
 
 
 def same_bits(layer: Layer, before: Probe, after: Probe) -> None:
-    """Outputs are what they were, to the last bit."""
-    if not torch.equal(before.out, after.out):
+    """Outputs are what they were, to the last bit.
+
+    On a GPU up to rounding, with a warning: its kernels may cut their work otherwise for another number of experts.
+    """
+    if torch.equal(before.out, after.out):
+        return
+    if before.out.device.type == "cpu":
         raise IntegrityError(
             f"layer {layer.number}: outputs changed, and should not have; the operation was taken back"
         )
+    same_up_to_rounding(layer, before, after)
+    warnings.warn(
+        f"layer {layer.number}: outputs changed by rounding; the kernels of this {before.out.device.type} device round "
+        "otherwise for another number of experts",
+        stacklevel=5,
+    )
 
 
 def same_up_to_rounding(layer: Layer, before: Probe, after: Probe) -> None:
@@ -250,6 +267,15 @@ def others_equal(experts: set[int]) -> Callable[[Layer, Probe, Probe], None]:
     return expect
 
 
+def near(layer: Layer, before: Probe, after: Probe) -> None:
+    """Outputs are what they were up to four bits: an error of half of their size would be a mistake, not rounding."""
+    finite(layer, before, after)
+    if float((after.out - before.out).float().norm()) > 0.5 * float(before.out.float().norm()):
+        raise IntegrityError(
+            f"layer {layer.number}: four bits change outputs by more than half of their size; the operation was taken back"
+        )
+
+
 def takes(top_k: int) -> Callable[[Layer, Probe, Probe], None]:
     """Every token takes exactly this many different experts."""
 
@@ -266,9 +292,29 @@ def takes(top_k: int) -> Callable[[Layer, Probe, Probe], None]:
 # Tensors
 
 
-def _taken(stack: Tensor, index: Tensor, extra: Sequence[Tensor]) -> Tensor:
-    whole = torch.cat([stack.detach(), *extra]) if extra else stack.detach()
-    return whole.index_select(0, index.to(whole.device))
+def _taken(stack: Tensor, order: Sequence[int], extra: Sequence[Tensor]) -> Tensor:
+    """Those slices, one allocation: numbers beyond the stack's are extra ones."""
+    kept = stack.detach()
+    return torch.stack([kept[each] if each < len(kept) else extra[each - len(kept)].to(kept) for each in order])
+
+
+def _restack(layer: Layer, name: str, order: Sequence[int], extra: Sequence[Tensor]) -> Undo:
+    """A stack in another order. The way back takes what is still there, and keeps only the slices that went."""
+    experts: nn.Module = layer.place.experts
+    old = stacks(experts)[name]
+    place = {each: position for position, each in enumerate(order)}
+    there = range(len(old))
+    gone = {each: old[each].detach().to("cpu", copy=True) for each in there if each not in place}
+    experts._parameters[name] = nn.Parameter(_taken(old, order, extra), requires_grad=old.requires_grad)
+    let_go(old)
+
+    @torch.no_grad()
+    def undo() -> None:
+        now = stacks(experts)[name]
+        old.data = torch.stack([now[place[each]] if each in place else gone[each].to(now) for each in there])
+        experts._parameters[name] = old
+
+    return undo
 
 
 @torch.no_grad()

@@ -19,6 +19,8 @@ from interconnected_ai.surgery.history import Recipe, as_bytes
 from interconnected_ai.surgery.safetensor_files import Entry, Range, files_of, read_header, write_file
 
 KIND = "interconnected_ai surgery"
+SIDE_CAR = "surgery.json"  # what a config cannot say: rules, adapters, closed experts
+ADAPTERS = "surgery-adapters.safetensors"
 
 _APART = re.compile(r"^(.*\blayers\.(\d+)\.[\w.]*?)experts\.(\d+)\.(\w+)\.weight$")
 _FUSED = re.compile(
@@ -85,10 +87,12 @@ class Checkpoint:
         self._text = self.config.get("text_config") or self.config
         self.family: Family = family_of(self._text, str(self.folder / "config.json"))
         self.entries: dict[str, Entry] = {}
-        self.files = files_of(self.folder)
+        self.files = [path for path in files_of(self.folder) if path.name != ADAPTERS]
         for path in self.files:
             self.entries |= read_header(path)
         self.layers = {layer.number: layer for layer in _layers(self.entries)}
+        if not self.layers and self.has_side_car:
+            raise ConfigError(f"{self.folder} holds experts packed in 4 bits; open it in memory (surgery.open)")
         if not self.layers:
             raise ConfigError(f"{self.folder} has no layer of FFN experts behind a router; it is a dense model")
         self._slots: dict[int, list[_Slot]] = {}
@@ -98,6 +102,22 @@ class Checkpoint:
     def top_k(self) -> int:
         """FFN experts a token takes."""
         return int(self._top_k or self._text.get("num_experts_per_tok", 0))
+
+    @property
+    def router(self) -> str:
+        """How its routers choose, in words."""
+        num_groups, chosen = self._groups()
+        scaled = self.family.routing.scales_by_setting and self._text.get("norm_topk_prob")
+        return (
+            self.family.routing.kind
+            + (f", the best {chosen} of {num_groups} groups" if num_groups > 1 else "")
+            + (", scaled to sum to 1" if scaled else "")
+        )
+
+    @property
+    def has_side_car(self) -> bool:
+        """Whether rules, adapters or closed experts stand beside the weights, which only `surgery.open` reads."""
+        return (self.folder / SIDE_CAR).is_file()
 
     @property
     def num_params(self) -> int:
@@ -131,9 +151,8 @@ class Checkpoint:
         if fixed is not None and top_k != fixed:
             raise ConfigError(f"top_k = {top_k}: the router of {self.family.name} always takes {fixed}")
         allowed = min(self.num_experts(layer) for layer in self.layers)
-        grouped = self._text.get("topk_method", "noaux_tc") in ("noaux_tc", "group_limited_greedy")
-        num_groups = (self._text.get("n_group") or 1) if grouped else 1
-        in_groups = allowed // num_groups * (self._text.get("topk_group") or 1) if num_groups > 1 else allowed
+        num_groups, chosen = self._groups()
+        in_groups = allowed // num_groups * chosen if num_groups > 1 else allowed
         if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= in_groups:
             raise ConfigError(
                 f"top_k = {top_k!r}: needs a whole number from 1 to {in_groups}, the experts a token may reach"
@@ -211,7 +230,16 @@ class Checkpoint:
                 )
 
     def save(self, target: str | Path) -> None:
-        """Write the edited checkpoint, whole or not at all; `ConfigError` when layers differ, which the format cannot hold."""
+        """Write the edited checkpoint, whole or not at all.
+
+        Raises `ConfigError` when layers differ, which the format cannot hold, and for a folder with a side-car, whose rules and
+        adapters would be left pointing at other experts.
+        """
+        if self.has_side_car:
+            raise ConfigError(
+                f"{self.folder} has {SIDE_CAR} beside its weights (rules, adapters or closed experts), which editing its files "
+                "would leave behind; open it in memory (surgery.open)"
+            )
         counts = {self.num_experts(layer) for layer in self.layers}
         if len(counts) > 1:
             raise ConfigError(
@@ -309,6 +337,12 @@ class Checkpoint:
             if not 0 <= expert < len(slots):
                 raise ConfigError(f"expert {expert}: layer {layer} has the experts 0 to {len(slots) - 1}")
         return slots
+
+    def _groups(self) -> tuple[int, int]:
+        """(number of groups, groups a token may use); (1, 1) where the router knows none."""
+        grouped = self._text.get("topk_method", "noaux_tc") in ("noaux_tc", "group_limited_greedy")
+        num_groups = (self._text.get("n_group") or 1) if grouped else 1
+        return num_groups, (self._text.get("topk_group") or 1) if num_groups > 1 else 1
 
     def _layer(self, number: int) -> DiskLayer:
         if number not in self.layers:

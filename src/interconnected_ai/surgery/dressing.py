@@ -107,7 +107,7 @@ class EditedExperts(nn.Module):
         indices, weights = chosen if not _is_weights_first(named) else chosen[::-1]
         state = self.surgery
         weights = self._scaled(indices, weights)
-        rerouted, taken = indices, []
+        rerouted, taken, idle = indices, [], []
         for name, condition in state.variants.items():
             active = condition(current())
             if active is False:
@@ -120,6 +120,8 @@ class EditedExperts(nn.Module):
                 if len(tokens):
                     taken.append((module, tokens, weights[tokens, slots]))
                     rerouted = rerouted.masked_fill(here, self.num_experts)
+                else:
+                    idle.append(module)
         if "packed" in self._modules:
             out = self._unpacking(hidden, rerouted, weights)
         else:
@@ -127,6 +129,8 @@ class EditedExperts(nn.Module):
         for module, tokens, share in taken:
             mine = module(hidden[tokens]) * share.unsqueeze(1)
             out = out.index_add(0, tokens, mine.to(out.dtype))
+        for module in idle if torch.is_grad_enabled() else ():
+            out = _joined(out, module)
         for expert, vector in state.direction.items():
             share = (weights * (indices == expert)).sum(dim=1, keepdim=True)
             out = out + (share * vector.to(share)).to(out.dtype)
@@ -199,6 +203,19 @@ class EditedExperts(nn.Module):
         tokens = torch.where(rows.any(dim=-1))[0]
         mine = run_packed(self, expert, rows[tokens], self.surgery.transposed)
         return torch.zeros_like(rows).index_copy(0, tokens, mine)
+
+
+def _joined(out: Tensor, module: nn.Module) -> Tensor:
+    """The same output, of which a stand-in that no token reached is a part: its gradient is zero instead of absent.
+
+    Without it a batch that misses the only expert in training could not be learnt from at all, and processes that train
+    together would wait for a gradient that never comes.
+    """
+    trained = [parameter.flatten()[:0] for parameter in module.parameters() if parameter.requires_grad]
+    if not trained:
+        return out
+    nothing = torch.cat(trained).to(out.dtype).unsqueeze(1).expand(0, out.shape[1])
+    return out.index_add(0, torch.empty(0, dtype=torch.long, device=out.device), nothing)
 
 
 def _by_loop(experts: Any, hidden: Tensor, indices: Tensor, weights: Tensor) -> Tensor:

@@ -49,6 +49,10 @@ class ExpertWeights:
         """With memory of its own."""
         return replace(self, **{name: tensor.detach().clone() for name, tensor in self.tensors().items()})
 
+    def aside(self) -> "ExpertWeights":
+        """A copy in main memory: what a log or an undo keeps must not fill a device."""
+        return replace(self, **{name: tensor.detach().to("cpu", copy=True) for name, tensor in self.tensors().items()})
+
     def check(self, like: "ExpertWeights", what: str) -> None:
         """Raise `ConfigError` unless these could stand where `like` stands."""
         if set(self.tensors()) != set(like.tensors()):

@@ -22,11 +22,15 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Step:
-    """One operation: its name and plain arguments. tensors: what it brought along, by name."""
+    """One operation: its name and plain arguments.
+
+    tensors: what it brought along, by name, in main memory. measured: what its verification found, by name.
+    """
 
     do: str
     arguments: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    measured: dict[str, float] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,10 @@ class Recipe:
             "recipe": VERSION,
             "model": self.model,
             "fingerprint": self.fingerprint,
-            "steps": [{"do": step.do, **step.arguments} for step in self.steps],
+            "steps": [
+                {"do": step.do, **step.arguments, **({"measured": step.measured} if step.measured else {})}
+                for step in self.steps
+            ],
         }
         with atomic_file(path) as scratch:
             scratch.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
@@ -86,7 +93,8 @@ class Recipe:
             mine = {
                 name.partition(".")[2]: tensor for name, tensor in tensors.items() if name.split(".")[0] == str(number)
             }
-            steps.append(Step(str(entry["do"]), {k: v for k, v in entry.items() if k != "do"}, mine))
+            arguments = {key: value for key, value in entry.items() if key not in ("do", "measured")}
+            steps.append(Step(str(entry["do"]), arguments, mine, dict(entry.get("measured") or {})))
         return cls(dict(content["model"]), str(content["fingerprint"]), tuple(steps))
 
 
@@ -121,3 +129,9 @@ def reset(module: nn.Module, name: str, value: Any) -> Callable[[], None]:
     before = getattr(module, name)
     setattr(module, name, value)
     return lambda: setattr(module, name, before)
+
+
+def let_go(tensor: Tensor) -> None:
+    """Drop a tensor's numbers: whoever still holds it, an undo or an optimiser, must not hold them."""
+    tensor.data = tensor.data.new_empty(0)
+    tensor.grad = None

@@ -118,7 +118,10 @@ class MoE(Operations, Tuning, Looking):
             "merge",
             "reorder",
             "set_program",
+            "add_role",
             "merge_adapter",
+            "pack_experts",
+            "unpack_experts",
         )
         if step.do not in known:
             raise UnknownNameError("operation", step.do, known)

@@ -60,6 +60,13 @@ class PackedStack(nn.Module):
         """One expert's matrix."""
         return unpack(self.codes[expert], self.largest[expert], self.shape, self.dtype)
 
+    def whole(self) -> Tensor:
+        """All experts' matrices."""
+        numbers = torch.empty(len(self.codes), *self.shape, dtype=self.dtype, device=self.codes.device)
+        for expert, slot in enumerate(numbers):
+            slot.copy_(self[expert])
+        return numbers
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "PackedStack":
         """Moves to devices; the scales stay float32 when the model is cast, and the unpacked numbers follow the cast."""
         largest, before = self.largest, self.largest.dtype

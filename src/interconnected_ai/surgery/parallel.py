@@ -35,7 +35,9 @@ def deepspeed_config(moe: "MoE", num_devices: int, way: str = "autoep") -> dict[
     """A DeepSpeed configuration. way: "autoep" spreads the experts (ZeRO 2), "zero3" shards every tensor, a block as one leaf.
 
     With ZeRO 3 a block must be one leaf: which experts a process calls differs, and the gathers of their parameters
-    would wait for each other for ever. Raises `ConfigError` for a family that AutoEP does not know.
+    would wait for each other for ever. AutoEP replaces parameters before there is an optimiser: add an "optimizer" to the
+    configuration, or give `deepspeed.initialize` a callable; see `let_autoep_ask_transformers` too. Raises `ConfigError` for a
+    family that AutoEP does not know.
     """
     common = {
         "bf16": {"enabled": True},
@@ -61,6 +63,34 @@ def deepspeed_config(moe: "MoE", num_devices: int, way: str = "autoep") -> dict[
         "zero_optimization": {"stage": 2},
         "expert_parallel": {"enabled": True, "autoep_size": num_devices, "preset_model": preset},
     }
+
+
+def let_autoep_ask_transformers() -> None:
+    """Let DeepSpeed's AutoEP find what a model records of its routers, where transformers keeps that by model.
+
+    DeepSpeed 0.19 asks by the class's name and with a default, as it could before; transformers 5.23 answers a model alone,
+    and AutoEP ends in a TypeError. Call it before `deepspeed.initialize`; where nothing is to be done it does nothing.
+    """
+    from transformers.utils import output_capturing
+
+    registry = getattr(output_capturing, "_CAN_RECORD_REGISTRY", None)
+    if isinstance(registry, dict) and type(registry) is not dict:
+        registry.__class__ = type("ByModelOrName", (_ByModelOrName, type(registry)), {})
+
+
+class _ByModelOrName(dict[str, Any]):
+    """Answers to a model as transformers asks, and to its class's name with a default as AutoEP does."""
+
+    def __setitem__(self, key: Any, recorded: Any) -> None:
+        dict.__setitem__(self, _class_name(key), recorded)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """What is recorded of it, else the default, else an empty mapping."""
+        return dict.get(self, _class_name(key)) or ({} if default is None else default)
+
+
+def _class_name(key: Any) -> str:
+    return key if isinstance(key, str) else str(key.__class__)
 
 
 def check_spreadable(moe: "MoE", num_devices: int) -> None:

@@ -20,6 +20,7 @@ from interconnected_ai.surgery.programs import Function, Program, compile_progra
 
 if TYPE_CHECKING:
     from interconnected_ai.surgery.model import MoE
+    from interconnected_ai.surgery.operations import Warmup
 
 Expect = Callable[[Layer, Probe, Probe], None]
 
@@ -38,6 +39,7 @@ class Patient:
         self.program = Program()
         self.functions: tuple[Function, ...] = ()
         self.adapters: dict[str, Adapters] = {}
+        self.warmups: list[Warmup] = []
         self._done: list[Done] = []
         self._made_for = self.description()
         self._fingerprint = self._routers_fingerprint()
@@ -81,24 +83,34 @@ class Patient:
         return tuple(done.step for done in self._done)
 
     def undo(self) -> Step:
-        """Take the last step back; `ConfigError` when there is none."""
+        """Take the last step back; `ConfigError` when there is none, or an adapter stands in for an expert it takes out."""
         if not self._done:
             raise ConfigError("nothing to undo: no operation since the model was opened or saved")
-        done = self._done.pop()
+        done = self._done[-1]
         done.undo()
+        del self._done[-1]
         self._agree()
         return done.step
 
     def _perform(
-        self, step: Step, layers: Sequence[Layer], change: Callable[[], Callable[[], None]], expect: Expect
+        self,
+        step: Step,
+        layers: Sequence[Layer],
+        change: Callable[[], Callable[[], None]],
+        expect: Expect,
+        measure: Callable[[], dict[str, float]] = dict,
     ) -> None:
-        """Change, verify by running the touched blocks before and after, and take it back when that fails."""
+        """Change, verify by running the touched blocks before and after, and take it back when that fails.
+
+        measure: run after the change; what it finds stands in the log.
+        """
         before = [layer.probe() for layer in layers]
         undo = change()
         try:
             self._agree()
             for layer, probe in zip(layers, before, strict=True):
                 expect(layer, probe, layer.probe())
+            step.measured.update(measure())
         except BaseException:  # Ctrl-C too leaves the model as it was
             undo()
             self._agree()
@@ -134,7 +146,13 @@ class Patient:
         self.follow()
         for layer in self.layers:
             state, number = layer.state, layer.number
-            needed = always or functions or any(r.layers is None or number in r.layers for r in program.rules)
+            # an operation inside `requests` must not take their allow and deny sets off
+            needed = (
+                always
+                or self.hooks.requests
+                or functions
+                or any(r.layers is None or number in r.layers for r in program.rules)
+            )
             state.program = (
                 compile_program(program, number, layer.num_experts, _limits(layer), functions) if needed else None
             )
@@ -152,20 +170,30 @@ class Patient:
         return {layer.number: layer.groups for layer in self.layers}
 
     def _chosen(self, layers: Iterable[int] | None) -> list[Layer]:
-        return list(self.layers) if layers is None else [self.layers[number] for number in layers]
+        chosen = list(self.layers) if layers is None else [self.layers[number] for number in layers]
+        if not chosen:
+            raise ConfigError("no layer was named; name at least one, or leave layers out for all")
+        return chosen
 
-    def _needs_bare(self, layer: Layer, what: str) -> None:
-        """Operations that number experts anew would leave rules and adapters pointing at others."""
-        if self.program.rules or self.functions:
-            raise ConfigError(f"{what}: a program names experts by number; take it off first (set_program(Program()))")
-        children = dict(layer.place.experts.named_children())
-        if children.get("variants") is not None:
-            raise ConfigError(
-                f"{what}: layer {layer.number} has adapters or experts in training; merge or drop them first"
-            )
-        if children.get("packed") is not None:
+    def _needs_unpacked(self, layer: Layer, what: str) -> None:
+        if "packed" in layer.place.experts._modules:
             raise ConfigError(
                 f"{what}: the experts of layer {layer.number} are packed in 4 bits; unpack them first (unpack_experts)"
+            )
+
+    def _needs_free_numbers(self, layer: Layer, what: str) -> None:
+        """Raise `ConfigError` where something that cannot follow names experts by number."""
+        self._needs_unpacked(layer, what)
+        if self.functions:
+            raise ConfigError(
+                f"{what}: a router function in Python may name experts by number, which nobody can change for it; take it off "
+                "first (set_program)"
+            )
+        state = layer.place.experts.__dict__.get("surgery")
+        if self.hooks.requests or (state is not None and (state.scale or state.direction)):
+            raise ConfigError(
+                f"{what}: requests, ablation and steering that hold at the moment name experts by number; operate outside "
+                "their `with` blocks"
             )
 
     def _warn_of_devices(self, layers: Sequence[Layer]) -> None:

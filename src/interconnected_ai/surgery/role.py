@@ -1,10 +1,12 @@
 """A role for a model in one go: pick experts, train them on the role's texts, switch them on by a token, measure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from torch import nn
 
 from interconnected_ai.errors import DataError, UnknownNameError
 from interconnected_ai.surgery.programs import Program, Rule
@@ -69,22 +71,13 @@ def make_role(
     role_before = perplexity(moe, held, max_tokens=seq_tokens)
     others_before = perplexity(moe, other_held, max_tokens=seq_tokens) if other_held else None
     picked = moe.suggest(learnt, share=share) if experts == "auto" else {n: tuple(e) for n, e in experts.items()}
-    token = moe.add_role(name)
-    named = {} if experts == "auto" else picked  # experts that the texts already use need no nudge
-    rules = [Rule(do="prefer", experts=e, layers=(layer,), role=name, bias=_ROLE_BIAS) for layer, e in named.items()]
-    program = Program.from_mapping({**moe.program.to_dict(), "rules": [*moe.program.rules, *rules]})
-    moe.set_program(program)
-    if method == "router":
-        parameters = moe.train_only("router")
-    elif method == "lora":
-        parameters = moe.lora(picked, rank=rank, name=name, role=name, seed=seed).parameters()
-    else:
-        parameters = moe.train_experts(picked, name=name, role=name).parameters()
-    rate = learning_rate or (2e-3 if method == "lora" else 3e-4)
-    losses = tune(
-        moe, learnt, parameters, steps=steps, batch_size=batch_size, seq_tokens=seq_tokens, learning_rate=rate,
-        balance_weight=0.01 if method == "router" else 0.0, prefix=[token], seed=seed,
-    )  # fmt: skip
+    with _taken_back(moe):
+        token, parameters = _prepare(moe, name, picked, method, rank, seed, nudge=experts != "auto")
+        losses = tune(
+            moe, learnt, parameters, steps=steps, batch_size=batch_size, seq_tokens=seq_tokens,
+            learning_rate=learning_rate or (2e-3 if method == "lora" else 3e-4),
+            balance_weight=0.01 if method == "router" else 0.0, prefix=[token], seed=seed,
+        )  # fmt: skip
     return Role(
         name=name,
         token_id=token,
@@ -97,6 +90,38 @@ def make_role(
         others_before=others_before,
         others_after=perplexity(moe, other_held, max_tokens=seq_tokens) if other_held else None,
     )
+
+
+def _prepare(
+    moe: "MoE", name: str, experts: Mapping[int, Sequence[int]], method: Method, rank: int, seed: int, *, nudge: bool
+) -> tuple[int, list[nn.Parameter]]:
+    """The role's token and what is to train. nudge: prefer these experts; those the texts already use need none."""
+    token = moe.add_role(name)
+    if nudge:
+        rules = [
+            Rule(do="prefer", experts=tuple(each), layers=(layer,), role=name, bias=_ROLE_BIAS)
+            for layer, each in experts.items()
+        ]
+        moe.set_program(Program.from_mapping({**moe.program.to_dict(), "rules": [*moe.program.rules, *rules]}))
+    if method == "router":
+        return token, moe.train_only("router")
+    if method == "lora":
+        return token, moe.lora(experts, rank=rank, name=name, role=name, seed=seed).parameters()
+    return token, moe.train_experts(experts, name=name, role=name).parameters()
+
+
+@contextmanager
+def _taken_back(moe: "MoE") -> Iterator[None]:
+    """When the block fails, adapters and steps that came in it go. Routers keep what they learnt: no step holds that."""
+    adapters, num_steps = set(moe.adapters), len(moe.steps)
+    try:
+        yield
+    except BaseException:
+        for name in set(moe.adapters) - adapters:
+            moe.drop_adapter(name)
+        while len(moe.steps) > num_steps:
+            moe.undo()
+        raise
 
 
 def _split(texts: Sequence[str], held_out: float, seed: int) -> tuple[list[str], list[str]]:

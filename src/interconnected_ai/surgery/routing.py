@@ -38,12 +38,14 @@ Choose = Callable[[nn.Module, Scores], tuple[Tensor, Tensor]]
 class Routing:
     """One family's way from hidden states to a choice.
 
-    choose: → weights and indices, both (tokens, top_k). float32: the product runs in float32 whatever the weights' dtype.
+    kind: what weighs the experts, in words. choose: → weights and indices, both (tokens, top_k).
+    float32: the product runs in float32 whatever the weights' dtype.
     sigmoid: scores are independent of each other. constant_at_one: with top_k = 1 is the weight 1 whatever the logits, so
     that no gradient reaches the router? fixed_top_k: the only top_k the rule knows. returns_scores: the router returns
     (scores, logits) instead of (logits, weights, indices).
     """
 
+    kind: str
     choose: Choose
     constant_at_one: Callable[[nn.Module], bool]
     float32: bool = False
@@ -51,6 +53,11 @@ class Routing:
     sigmoid: bool = False
     fixed_top_k: int | None = None
     returns_scores: bool = False
+
+    @property
+    def scales_by_setting(self) -> bool:
+        """Whether the config's `norm_topk_prob` says if the chosen weights are scaled to sum to 1."""
+        return self.constant_at_one is _by_setting
 
     def logits(self, router: nn.Module, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The product with the router's rows, (tokens, experts)."""
@@ -168,12 +175,12 @@ def _never(router: nn.Module) -> bool:
     return False
 
 
-SOFTMAX = Routing(_softmax(renormalise=None), _by_setting)
-SOFTMAX_RENORMALISED = Routing(_softmax(renormalise=True), _always)
-MIXTRAL = Routing(_softmax(renormalise=True, keep_float=True), _always)
-TOP_K_SOFTMAX = Routing(_top_k_then_softmax, _always)
-GRANITE = Routing(_top_k_then_softmax, _always, float_logits=True)
-DEEPSEEK_V2 = Routing(_deepseek_v2, _never, float32=True)
-DEEPSEEK_V3 = Routing(_deepseek_v3, _by_setting, float32=True, sigmoid=True)
-SPARSE_MIXER = Routing(_sparse_mixer, _never, fixed_top_k=2)
-LLAMA4 = Routing(_llama4, _never, sigmoid=True, returns_scores=True)
+SOFTMAX = Routing("softmax over all", _softmax(renormalise=None), _by_setting)
+SOFTMAX_RENORMALISED = Routing("softmax over all, scaled to sum to 1", _softmax(renormalise=True), _always)
+MIXTRAL = Routing("softmax over all, scaled to sum to 1", _softmax(renormalise=True, keep_float=True), _always)
+TOP_K_SOFTMAX = Routing("softmax over the chosen", _top_k_then_softmax, _always)
+GRANITE = Routing("softmax over the chosen", _top_k_then_softmax, _always, float_logits=True)
+DEEPSEEK_V2 = Routing("softmax over all", _deepseek_v2, _never, float32=True)
+DEEPSEEK_V3 = Routing("sigmoids, chosen with a correction", _deepseek_v3, _by_setting, float32=True, sigmoid=True)
+SPARSE_MIXER = Routing("SparseMixer", _sparse_mixer, _never, fixed_top_k=2)
+LLAMA4 = Routing("sigmoids of the chosen", _llama4, _never, sigmoid=True, returns_scores=True)

@@ -17,15 +17,13 @@ from torch import Tensor, nn
 from interconnected_ai.errors import ConfigError, FormatVersionError, IntegrityError
 from interconnected_ai.storage import atomic_folder, load_tensors, read_json, save_tensors, write_json
 from interconnected_ai.surgery.adapters import AdapterSpec, spec_from, spec_to
-from interconnected_ai.surgery.checkpoint import KIND
+from interconnected_ai.surgery.checkpoint import ADAPTERS, KIND, SIDE_CAR
 from interconnected_ai.surgery.history import exchange
 from interconnected_ai.surgery.programs import Program
 
 if TYPE_CHECKING:
     from interconnected_ai.surgery.model import MoE
 
-SIDE_CAR = "surgery.json"
-_TENSORS = "surgery-adapters.safetensors"
 _VERSION = 1
 _SHARD_BYTES = 4 << 30
 
@@ -76,7 +74,7 @@ def load_edited(folder: Path, tokenizer: Any, *, dtype: Any, expert_parallel: in
         _fill(moe, folder, content["layers"])
     _dress(moe, content)
     if content["adapters"]:
-        _fill_adapters(moe, load_tensors(folder / _TENSORS))
+        _fill_adapters(moe, load_tensors(folder / ADAPTERS))
     moe.settle_opened()
     return moe
 
@@ -117,6 +115,11 @@ def _side_car(moe: "MoE") -> dict[str, Any]:
             }
             for layer in moe.layers
         },
+        "warmups": [
+            {"layer": each.layer, "experts": list(each.experts), "steps": each.steps, "taken": each.taken}
+            for each in moe.warmups
+            if not each.finished
+        ],
         "program": moe.program.to_dict(),
         "adapters": [spec_to(adapter.spec) for adapter in moe.adapters.values()],
     }
@@ -139,7 +142,7 @@ def _write(moe: "MoE", scratch: Path, fits: bool, extra: Mapping[str, Any] | Non
     if extra is not None:
         write_json(scratch / SIDE_CAR, extra)
     if moe.adapters:
-        save_tensors(scratch / _TENSORS, _adapter_tensors(moe))
+        save_tensors(scratch / ADAPTERS, _adapter_tensors(moe))
 
 
 def _adapter_tensors(moe: "MoE") -> dict[str, Tensor]:
@@ -207,12 +210,17 @@ def _fill(moe: "MoE", folder: Path, layers: Mapping[str, Any]) -> None:
 
 
 def _dress(moe: "MoE", content: Mapping[str, Any]) -> None:
+    from interconnected_ai.surgery.operations import Warmup
+
     for layer in moe.layers:
         told = content["layers"][str(layer.number)]
         state = layer.state
         state.closed = frozenset(told["closed"])
         state.bias = {int(expert): bias for expert, bias in told["bias"].items()}
         layer.router.__dict__["surgery"] = state
+    for told in content.get("warmups", ()):
+        place = moe.layers[told["layer"]]
+        moe.expect_warmup(Warmup(place, tuple(told["experts"]), told["steps"], told["taken"]))
     moe.install_program(Program.from_mapping(content["program"], source=SIDE_CAR))
     for told in content["adapters"]:
         spec: AdapterSpec = spec_from(told)
@@ -224,7 +232,7 @@ def _fill_adapters(moe: "MoE", tensors: dict[str, Tensor]) -> None:
     lost = set(_adapter_tensors(moe)) - set(tensors)
     if unexpected or lost:
         raise IntegrityError(
-            f"{_TENSORS} does not belong to this folder's adapters ({sorted({*unexpected, *lost})[:5]}); restore it"
+            f"{ADAPTERS} does not belong to this folder's adapters ({sorted({*unexpected, *lost})[:5]}); restore it"
         )
 
 
@@ -268,7 +276,10 @@ def _note(moe: "MoE", words: str | None) -> str:
     )
     lines += ["", "```python", "from interconnected_ai import surgery", "moe = surgery.open(FOLDER)", "```", ""]
     lines += ["Steps since it was opened (`recipe.yaml` replays them):", ""] if moe.steps else []
-    lines += [f"- {step.do} {step.arguments}" for step in moe.steps]
+    lines += [
+        f"- {step.do} {step.arguments}" + "".join(f"; {name} {value:.3g}" for name, value in step.measured.items())
+        for step in moe.steps
+    ]
     return "\n".join(lines) + "\n"
 
 

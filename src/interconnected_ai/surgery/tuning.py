@@ -1,19 +1,24 @@
 """Training parts of a model: adapters of single experts, whole experts, routers; and the rest in four bits."""
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
-from interconnected_ai.surgery import changes
+from interconnected_ai.surgery import changes, packing
 from interconnected_ai.surgery.adapters import Adapters, AdapterSpec, check_spec, install, settle, state_of, take_out
-from interconnected_ai.surgery.anatomy import stacks
 from interconnected_ai.surgery.history import Step
-from interconnected_ai.surgery.nf4 import PackedExperts
-from interconnected_ai.surgery.patient import Patient
+from interconnected_ai.surgery.layer import Layer
+from interconnected_ai.surgery.patient import Expect, Patient
+from interconnected_ai.surgery.shelf import Shelf
 from interconnected_ai.surgery.trained import train_routers, verified
+
+# Four bits move the logits of trained models by some hundredths of their size; far beyond that a model is worth a look.
+_MUCH_ERROR = 0.25
 
 
 class Tuning(Patient):
@@ -35,7 +40,7 @@ class Tuning(Patient):
         alpha: the update is scaled by alpha / rank; None is rank. role, on_request: see `AdapterSpec`.
         """
         chosen = {layer: tuple(numbers) for layer, numbers in experts.items()}
-        spec = AdapterSpec(name, "lora", chosen, rank, float(alpha or rank), role, on_request)
+        spec = AdapterSpec(name, "lora", chosen, rank, float(rank if alpha is None else alpha), role, on_request)
         return self._adapt(spec, seed)
 
     def train_experts(
@@ -73,8 +78,8 @@ class Tuning(Patient):
             raise ConfigError(
                 f"adapter {name!r} acts for some tokens only; merged, it would act for all. Drop it or keep it"
             )
-        self._needs_unpacked(adapter.spec)
-        merged = {place: module.merged() for place, module in adapter.modules().items()}
+        self._needs_unrounded(adapter.spec)
+        merged = {place: module.merged().aside() for place, module in adapter.modules().items()}
         layers = [self.layers[number] for number in adapter.spec.experts]
 
         def change() -> Callable[[], None]:
@@ -92,7 +97,7 @@ class Tuning(Patient):
 
             return undo
 
-        tensors = {f"{layer}.{n}.{key}": t for (layer, n), w in merged.items() for key, t in w.copy().tensors().items()}
+        tensors = {f"{layer}.{n}.{key}": t for (layer, n), w in merged.items() for key, t in w.tensors().items()}
         step = Step("merge_adapter", {"name": name}, tensors)
         self._perform(step, layers, change, changes.close)
 
@@ -102,34 +107,83 @@ class Tuning(Patient):
         take_out(self, adapter.spec)
         del self.adapters[name]
 
-    def pack_experts(self, layers: Iterable[int] | None = None) -> int:
+    def pack_experts(self, layers: Iterable[int] | None = None, *, spill: str | Path | None = None) -> int:
         """Hold these layers' experts in 4 bits (NF4); gives the bytes of all their stacks now.
 
-        Not undoable: the numbers that are rounded away are gone. Outputs change a little; measure with `perplexity`.
+        Outputs change a little: the relative error of the logits stands in the step's `measured`, and a large one is warned of.
+        spill: a folder for the originals, which an undo needs and memory must not hold, until the next save; None is the
+        system's temporary folder. Raises `StorageError` without room for them.
         """
         chosen = self._chosen(layers)
         for layer in chosen:
-            self._needs_bare(layer, "pack")
-        for layer in chosen:
-            own = stacks(layer.place.experts)
-            matrices = {name: stack for name, stack in own.items() if stack.ndim == 3}
-            for name in matrices:
-                del layer.place.experts._parameters[name]
-            layer.place.experts.add_module("packed", PackedExperts(matrices))
-            state_of(layer)
-            settle(layer)
+            self._needs_unpacked(layer, "pack")
+        before = self._sample_logits()
+        step = Step("pack_experts", {} if layers is None else {"layers": [layer.number for layer in chosen]})
+        self._hold(step, chosen, packing.pack, changes.near, spill, lambda: _error(before, self._sample_logits()))
+        error = step.measured["logits_relative_error"]
+        if error > _MUCH_ERROR:
+            warnings.warn(
+                f"four bits moved the logits by {error:.0%} of their size; measure with `perplexity`, and undo it or pack "
+                "fewer layers where that is too much",
+                stacklevel=2,
+            )
         return sum(layer.place.experts.packed.size_bytes for layer in chosen)  # type: ignore[union-attr, misc]
 
-    def unpack_experts(self, layers: Iterable[int] | None = None) -> None:
-        """Hold packed experts as ordinary numbers again: those that four bits kept."""
-        for layer in self._chosen(layers):
-            experts = layer.place.experts
-            packed = experts._modules.pop("packed", None)
-            if isinstance(packed, PackedExperts):
-                for name, stack in packed.stacks().items():
-                    whole = torch.stack([stack[expert] for expert in range(layer.num_experts)])
-                    experts.register_parameter(name, nn.Parameter(whole, requires_grad=False))
+    def unpack_experts(self, layers: Iterable[int] | None = None, *, spill: str | Path | None = None) -> None:
+        """Hold packed experts as ordinary numbers again: those that four bits kept. Does nothing where none is packed.
+
+        To have the numbers back that were there before, undo the packing. spill: as in `pack_experts`.
+        """
+        chosen = [layer for layer in self._chosen(layers) if "packed" in layer.place.experts._modules]
+        if not chosen:
+            return
+        step = Step("unpack_experts", {} if layers is None else {"layers": [layer.number for layer in chosen]})
+        self._hold(step, chosen, packing.unpack, changes.close, spill, dict)
+
+    def _hold(
+        self,
+        step: Step,
+        layers: Sequence[Layer],
+        change: Callable[[Layer, Shelf], Callable[[], None]],
+        expect: Expect,
+        spill: str | Path | None,
+        measure: Callable[[], dict[str, float]],
+    ) -> None:
+        """Hold layers in other numbers; what they were waits on disk for the undo."""
+        undos: list[Callable[[], None]] = []
+
+        def undo() -> None:
+            for each in reversed(undos):
+                each()
+            for layer in layers:
                 settle(layer)
+
+        def whole() -> Callable[[], None]:
+            shelf = Shelf(spill, sum(map(packing.held_bytes, layers)))
+            try:
+                for layer in layers:
+                    undos.append(change(layer, shelf))
+                    state_of(layer)
+                    settle(layer)
+            except BaseException:
+                undo()
+                raise
+            return undo
+
+        self._perform(step, layers, whole, expect, measure)
+
+    @torch.no_grad()
+    def _sample_logits(self) -> Tensor:
+        """What the model says to a few tokens, always the same."""
+        vocab_size = self.model.config.get_text_config().vocab_size
+        ids = torch.randint(vocab_size, (1, 16), generator=torch.Generator().manual_seed(0))
+        training = self.model.training
+        self.model.eval()
+        try:
+            logits: Tensor = self.model(ids.to(self.model.get_input_embeddings().weight.device)).logits
+        finally:
+            self.model.train(training)
+        return logits.float()
 
     def put_in(self, spec: AdapterSpec, seed: int) -> Adapters:
         """Put stand-ins in without freezing anything: for loading."""
@@ -149,11 +203,15 @@ class Tuning(Patient):
             raise UnknownNameError("adapter", name, self.adapters)
         return self.adapters[name]
 
-    def _needs_unpacked(self, spec: AdapterSpec) -> None:
+    def _needs_unrounded(self, spec: AdapterSpec) -> None:
         packed = [number for number in spec.experts if "packed" in self.layers[number].place.experts._modules]
         if packed:
             raise ConfigError(
-                f"the experts of layers {packed} are packed in 4 bits, which cannot take an adapter in without "
-                f"rounding it; keep the "
-                "adapter beside them, or merge it into the unpacked model"
+                f"the experts of layers {packed} are packed in 4 bits: their numbers stand on 16 levels, and an update that is "
+                "smaller than half a step would be rounded away with them. Keep the adapter beside them, or take the packing "
+                f"back (undo, or unpack_experts({packed})), merge, and leave those layers unpacked"
             )
+
+
+def _error(before: Tensor, after: Tensor) -> dict[str, float]:
+    return {"logits_relative_error": float((after - before).norm() / before.norm())}

@@ -19,7 +19,13 @@ def command(folder: str, output: Output) -> None:
     found = Checkpoint(folder)
     output.say(
         f"{found.folder.name}: {found.family.name}, {found.num_params:,} parameters, {spoken_bytes(found.size_bytes)} in "
-        f"{len(found.files)} files; a token takes {found.top_k} experts"
+        f"{len(found.files)} files; a token takes {found.top_k} experts",
+        f"Router: {found.router}",
+        *(
+            ["Beside the weights: rules, adapters or closed experts, which only surgery.open reads"]
+            if found.has_side_car
+            else []
+        ),
     )
     rows = [
         (
@@ -45,6 +51,8 @@ def command(folder: str, output: Output) -> None:
             "num_params": found.num_params,
             "size_bytes": found.size_bytes,
             "top_k": found.top_k,
+            "router": found.router,
+            "side_car": found.has_side_car,
             "layers": [
                 {"number": layer.number, "num_experts": layer.num_experts, "expert_params": layer.expert_params,
                  "expert_bytes": layer.expert_bytes, "apart": layer.apart, "router": list(layer.router),

@@ -1,10 +1,12 @@
 """`iai surgery replace FOLDER --layer 3 --expert 77 --with 3:12`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.cli.surgery.inputs import open_model
 from interconnected_ai.errors import ConfigError
 
 
@@ -21,15 +23,24 @@ from interconnected_ai.errors import ConfigError
 def command(
     folder: str, layer: int, expert: int, sources: tuple[str, ...], other: str | None, target: Path, output: Output
 ) -> None:
-    """Put another expert's weights where one stands; works on a checkpoint larger than memory."""
+    """Put another expert's weights where one stands; works on a checkpoint larger than memory.
+
+    A folder with rules, adapters or closed experts is opened in memory instead.
+    """
     from interconnected_ai.surgery import Checkpoint
     from interconnected_ai.surgery.ffn import average
 
     checkpoint = Checkpoint(folder)
     giver = Checkpoint(other) if other else checkpoint
     given = [giver.read(*_place(source)) for source in sources]
-    checkpoint.replace(layer, expert, average(given) if len(given) > 1 else given[0])
-    checkpoint.save(target)
+    weights = average(given) if len(given) > 1 else given[0]
+    if checkpoint.has_side_car:
+        moe: Any = open_model(folder)
+        moe.replace(layer, expert, weights)
+        moe.save(target)
+    else:
+        checkpoint.replace(layer, expert, weights)
+        checkpoint.save(target)
     output.say(f"Expert {expert} of layer {layer} has the weights of {', '.join(sources)}: {target}")
     output.result({"folder": str(target), "layer": layer, "expert": expert, "with": list(sources)})
 

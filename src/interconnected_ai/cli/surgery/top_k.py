@@ -1,10 +1,12 @@
 """`iai surgery top-k FOLDER K`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.cli.surgery.inputs import open_model
 
 
 @click.command("top-k")
@@ -13,12 +15,20 @@ from interconnected_ai.cli.output import Output, with_output
 @click.option("--output", "target", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 @with_output
 def command(folder: str, top_k: int, target: Path, output: Output) -> None:
-    """Let a token take K experts in every layer; works on a checkpoint larger than memory."""
+    """Let a token take K experts in every layer; works on a checkpoint larger than memory.
+
+    A folder with rules, adapters or closed experts is opened in memory instead.
+    """
     from interconnected_ai.surgery import Checkpoint
 
     checkpoint = Checkpoint(folder)
     before = checkpoint.top_k
-    checkpoint.set_top_k(top_k)
-    checkpoint.save(target)
+    if checkpoint.has_side_car:
+        moe: Any = open_model(folder)
+        moe.set_top_k(top_k)
+        moe.save(target)
+    else:
+        checkpoint.set_top_k(top_k)
+        checkpoint.save(target)
     output.say(f"A token takes {top_k} experts instead of {before}: {target}")
     output.result({"folder": str(target), "top_k": top_k, "before": before})

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,11 @@ def test_fsdp_of_the_first_version_is_refused(tmp_path: Path, encoder_folder: Pa
     assert done.returncode != 0
     assert "FSDP version 1 is not supported" in done.stderr
     assert "--fsdp_version 2" in done.stderr
+
+
+@pytest.mark.skipif(find_spec("deepspeed") is not None, reason="DeepSpeed is installed here")
+def test_deepspeed_that_is_not_installed_is_named_with_its_extra(tmp_path: Path, encoder_folder: Path) -> None:
+    config = write_config(tmp_path, encoder_folder, "one")
+    done = run_iai(ALONE, "train", str(config), environment=zero(2))
+    assert done.returncode == 2
+    assert 'pip install "interconnected-ai[deepspeed]"' in done.stderr

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from interconnected_ai.errors import MissingExtraError, TrainingError
+from interconnected_ai.errors import TrainingError
 from interconnected_ai.extras import require
 from interconnected_ai.training.devices import Choice
 from interconnected_ai.training.spreading.fsdp import FullySharded, shard_over_cpus
@@ -17,8 +17,8 @@ def open_accelerator(choice: Choice) -> Any:
     """Accelerate's view of this process: device, processes, mixed precision."""
     accelerate = require("accelerate", "training", "training")
     precision = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}[choice.dtype]
-    if _asked_for("DEEPSPEED") and not accelerate.utils.is_deepspeed_available():
-        raise MissingExtraError("training under DeepSpeed needs it: pip install deepspeed; or launch without it")
+    if _asked_for("DEEPSPEED"):
+        require("deepspeed", "deepspeed", "training under DeepSpeed")
     if accelerate.state.AcceleratorState._shared_state:
         # A second training in one process may ask for another precision; Accelerate keeps the first one otherwise, and would
         # not find its way back to FSDP.

@@ -1,11 +1,13 @@
 """Where a run's figures go: metrics.jsonl always, TensorBoard by default, Weights & Biases when asked."""
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from interconnected_ai.extras import require
+from interconnected_ai.storage import atomic_file
 
 
 class Monitor(Protocol):
@@ -54,11 +56,18 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-    """A W&B run; WANDB_MODE=offline keeps it on this machine."""
+    """A W&B run; WANDB_MODE=offline keeps it on this machine. A training that goes on goes on with the same run."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any], *, resume_at: int = 0) -> None:
         wandb = require("wandb", "wandb", "the W&B monitor")
-        self._run = wandb.init(project="interconnected-ai", dir=str(folder), config=dict(config), resume="allow")
+        place = folder / "wandb-run-id"
+        if not (resume_at and place.is_file()):
+            with atomic_file(place) as scratch:
+                scratch.write_text(secrets.token_hex(4), encoding="utf-8")
+        identity = place.read_text(encoding="utf-8").strip()
+        self._run = wandb.init(
+            project="interconnected-ai", dir=str(folder), config=dict(config), id=identity, resume="allow"
+        )
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         """Log figures at a step."""
@@ -78,7 +87,7 @@ def open_monitors(
     if "tensorboard" in names:
         monitors.append(TensorBoard(folder / "logs", resume_at=resume_at))
     if "wandb" in names:
-        monitors.append(WeightsAndBiases(folder, config))
+        monitors.append(WeightsAndBiases(folder, config, resume_at=resume_at))
     return monitors
 
 

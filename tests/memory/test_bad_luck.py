@@ -69,6 +69,7 @@ WRITER = """
         said = f"I like word{draw.randrange(50)} {id}. " + "filler words here " * draw.randrange(6)
         memory.add("user", said, id=id, session=session)
         told.write(f"{id}\\n".encode())
+        time.sleep(0.005)  # or one that is lucky with the lock writes thousands before the others have five
 """
 
 

@@ -81,16 +81,23 @@ class SurgeryQuickstart:
 
 
 def library_texts(
-    libraries: Sequence[str] = (*SEEN, UNSEEN), *, most: int | None = None, seed: int = 0
+    libraries: Sequence[str] = (*SEEN, UNSEEN),
+    *,
+    most: int | None = None,
+    held_out: float = HELD_OUT,
+    most_measured: int | None = MOST_MEASURED,
+    seed: int = 0,
 ) -> dict[str, Texts]:
-    """Documents of installed libraries, shuffled; a twentieth held out. most: of each, None is all."""
+    """Documents of installed libraries, shuffled, a part held out. most: of each; most_measured: of those held out; None is
+    all.
+    """
     found = {}
     for library in libraries:
         documents = [document.text for document in documentation(library)]
         order = torch.randperm(len(documents), generator=torch.Generator().manual_seed(seed)).tolist()[:most]
-        number = max(2, round(HELD_OUT * len(order)))
+        number = max(2, round(held_out * len(order)))
         found[library] = Texts(
-            [documents[i] for i in order[number:]], [documents[i] for i in order[:number]][:MOST_MEASURED]
+            [documents[i] for i in order[number:]], [documents[i] for i in order[:number]][:most_measured]
         )
     return found
 

@@ -14,7 +14,7 @@ from interconnected_ai.surgery import MoE, perplexity, tune
 from interconnected_ai.surgery import open as open_moe
 
 RANK, SHARE, NUM_DRAWS = 16, 0.25, 2
-STEPS, RATES = 80, (1e-2, 2e-2, 4e-2)
+STEPS, RATES = 200, (1e-2, 2e-2)  # 5e-3 and 4e-2 were worse for the adapters on all: docs/log.md
 Choice = Mapping[int, Sequence[int]]
 
 
@@ -107,7 +107,7 @@ def choices(moe: MoE, texts: Sequence[str], seed: int = 0) -> dict[str, Choice]:
         for _ in range(NUM_DRAWS)
     ]
     return {
-        "suggested": moe.suggest(texts, SHARE, score="gradient", over="model"),
+        "suggested": moe.suggest(texts, SHARE, score="gradient", over="model", batch_size=32),
         "used": moe.suggest(texts, SHARE),
         **{f"random {number}": experts for number, experts in enumerate(drawn)},
         "all": {layer: tuple(range(size)) for layer, size in numbers.items()},

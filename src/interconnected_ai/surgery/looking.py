@@ -38,19 +38,21 @@ class Looking(Patient):
         threshold: float | None = None,
         over: Over = "layer",
         max_tokens: int = 256,
+        batch_size: int = 8,
     ) -> dict[int, tuple[int, ...]]:
         """The experts worth training for these texts, best first, by layer.
 
         score: "gate" and "tokens" count use (see `Usage.suggest`), for the price of reading the texts; "gradient" asks what a
-        step on each expert would gain (see `gradient_scores`), for that of a backward pass too, and compares layers: take
-        over="model" with it. share, threshold, over: see `best_experts`. max_tokens: of each text.
+        step on each expert would gain (see `gradient_scores`), for that of a backward pass too, and compares layers, as
+        over="model" asks. share, threshold, over: see `best_experts`. max_tokens: of each text. batch_size: texts at a time;
+        the larger, the less a gradient's noise counts.
         """
         if score not in ("gate", "tokens", "gradient"):
             raise UnknownNameError("score", score, ("gate", "tokens", "gradient"))
         if score == "gradient":
-            scores = gradient_scores(self, texts, max_tokens=max_tokens)
+            scores = gradient_scores(self, texts, max_tokens=max_tokens, batch_size=batch_size)
             return best_experts(scores, share, threshold=threshold, over=over)
-        found = self.usage(texts, max_tokens=max_tokens)
+        found = self.usage(texts, max_tokens=max_tokens, batch_size=batch_size)
         return found.suggest("texts", share, score=score, threshold=threshold, over=over)
 
     def perplexity(self, texts: Sequence[str], *, max_tokens: int = 256, role: str | None = None) -> float:

@@ -1,6 +1,11 @@
 """The bench of surgery: its figures follow from what it runs, and the goals that do not depend on time hold."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from interconnected_ai.bench.surgery import (
     OPERATIONS,
@@ -10,6 +15,7 @@ from interconnected_ai.bench.surgery import (
     bench_whole_model,
     peak_bytes,
 )
+from interconnected_ai.bench.surgery_suggestion import choices, compare
 from interconnected_ai.bench.tiny_moes import make
 from interconnected_ai.surgery import MoE
 
@@ -49,3 +55,42 @@ def test_a_whole_model_is_opened_edited_and_trained() -> None:
 
 def test_rules_are_timed() -> None:
     assert bench_program(1)["program_overhead"] > -1
+
+
+WORDS = [f"w{i}" for i in range(90)]
+
+
+def tokenizer() -> Any:
+    fast = Tokenizer(
+        models.WordLevel({word: i for i, word in enumerate(["<end>", "<unk>", *WORDS])}, unk_token="<unk>")
+    )
+    fast.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=fast, eos_token="<end>", pad_token="<end>", unk_token="<unk>")
+
+
+def sentences(number: int) -> list[str]:
+    return [" ".join(WORDS[(i + 3 * j) % 30] for j in range(12)) for i in range(number)]
+
+
+def test_quarters_and_all_are_compared_at_the_rate_that_validation_texts_prefer(tmp_path: Path) -> None:
+    MoE(make("qwen3_moe"), tokenizer()).save(tmp_path / "base", verify=False)
+    learnt, validation, held = sentences(20), sentences(4), sentences(6)
+    found = compare(tmp_path / "base", learnt, validation, held, steps=6, rates=(1e-7, 1e-2))
+    gains = found["gains"]
+    assert list(gains) == ["suggested", "used", "random 0", "random 1", "all"]
+    assert all(gain["learning_rate"] == 1e-2 for gain in gains.values())  # a step of 1e-7 teaches nothing
+    assert {name: gain["num_params"] / gains["all"]["num_params"] for name, gain in gains.items()} == {
+        "suggested": 0.25, "used": 0.25, "random 0": 0.25, "random 1": 0.25, "all": 1.0,
+    }  # fmt: skip
+    assert gains["all"]["coverage"] == pytest.approx(1)
+    assert found["used_gain_share"] == gains["used"]["nats"] / gains["all"]["nats"]
+    assert gains["all"]["nats"] > 0
+
+
+def test_every_quarter_has_as_many_experts() -> None:
+    moe = MoE(make("qwen3_moe"), tokenizer())
+    found = choices(moe, sentences(8))
+    assert {name: sum(map(len, experts.values())) for name, experts in found.items()} == {
+        "suggested": 4, "used": 4, "random 0": 4, "random 1": 4, "all": 16,
+    }  # fmt: skip
+    assert found["random 0"] != found["random 1"]

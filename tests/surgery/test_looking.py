@@ -12,7 +12,14 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 from interconnected_ai import surgery
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError, DataError, TokenizerError, UnknownNameError
+<<<<<<< HEAD
 from interconnected_ai.surgery import MoE, Program, Rule, make_role, perplexity, role, rows_for, upcycle
+=======
+from interconnected_ai.surgery import MoE, Program, Rule, make_role, perplexity, rows_for, tune, upcycle
+from interconnected_ai.surgery.anatomy import stacks
+from interconnected_ai.surgery.usage import best_experts
+from interconnected_ai.surgery.worth import gradient_scores
+>>>>>>> share
 
 IDS = prompts()
 WORDS = [f"w{i}" for i in range(90)]
@@ -81,6 +88,83 @@ def test_suggestions_are_the_experts_with_the_largest_scores() -> None:
         found.suggest("text")
     with pytest.raises(ConfigError, match="above 0"):
         found.suggest("texts", 0)
+
+
+def test_a_share_over_the_whole_model_takes_the_best_wherever_they_stand() -> None:
+    scores = {2: torch.tensor([0.1, 5.0, 0.2, 4.0]), 5: torch.tensor([3.0, 0.0, 0.3, 0.4]), 7: torch.zeros(2)}
+    assert best_experts(scores, 0.3, over="model") == {2: (1, 3), 5: (0,)}
+    assert best_experts(scores, 0.3) == {2: (1,), 5: (0,), 7: (0,)}
+    assert best_experts(scores, threshold=0.9, over="model") == {2: (1, 3), 5: (0,)}
+    with pytest.raises(UnknownNameError, match=r"'layers'.*'layer'"):
+        opened().suggest(texts(0), over="layers")  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match=r"'grad'.*'gradient'"):
+        opened().suggest(texts(0), score="grad")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("family", TINY)
+def test_gradient_scores_are_the_squared_norms_of_each_experts_gradient(family: str) -> None:
+    moe = opened(family)
+    some = texts(0, 3)
+    found = gradient_scores(moe, some, batch_size=1)
+    stacked = {layer.number: list(stacks(layer.place.experts).values()) for layer in moe.layers}
+    expected = {number: torch.zeros(8, dtype=torch.float64) for number in stacked}
+    tokens = 0
+    for text in some:
+        ids = torch.tensor([moe.tokenizer(text)["input_ids"]])
+        tokens += ids.shape[1] - 1
+        loss = moe.model(ids, labels=ids).loss * (ids.shape[1] - 1)
+        for number, own in stacked.items():
+            for gradient in torch.autograd.grad(loss, own, retain_graph=True):
+                expected[number] += gradient.double().square().flatten(1).sum(dim=1)
+    for number, each in expected.items():
+        torch.testing.assert_close(found[number], each / tokens**2, rtol=1e-4, atol=1e-12)
+    best = moe.suggest(some, 1 / 8, score="gradient", over="model")
+    assert sum(map(len, best.values())) == 2
+
+
+def test_a_step_on_the_best_experts_lowers_the_loss_more_than_on_the_worst() -> None:
+    moe = opened()
+    some = texts(0)
+    best = moe.suggest(some, 0.25, score="gradient", over="model")
+    scores = gradient_scores(moe, some)
+    worst = best_experts({number: -each for number, each in scores.items()}, 0.25, over="model")
+    losses = []
+    for chosen in (best, worst):
+        learner = opened()
+        adapter = learner.train_experts(chosen)
+        before = perplexity(learner, some)
+        tune(learner, some, adapter.parameters(), steps=3, seq_tokens=16, learning_rate=1e-3)
+        losses.append(before - perplexity(learner, some))
+    assert losses[0] > losses[1]
+
+
+def test_measuring_gradients_leaves_flags_gradients_and_mode_as_they_were() -> None:
+    moe = opened()
+    moe.train_only("router", [0])
+    moe.model.train()
+    stack: Any = moe.layers[0].place.experts.down_proj
+    stack.grad = torch.ones_like(stack)
+    flags = {name: parameter.requires_grad for name, parameter in moe.model.named_parameters()}
+    gradient_scores(moe, texts(0))
+    assert {name: parameter.requires_grad for name, parameter in moe.model.named_parameters()} == flags
+    assert [name for name, parameter in moe.model.named_parameters() if parameter.grad is not None] == [
+        "model.layers.0.mlp.experts.down_proj"
+    ]
+    assert torch.equal(stack.grad, torch.ones_like(stack))
+    assert moe.model.training
+
+
+def test_gradients_that_would_not_reach_the_experts_are_refused() -> None:
+    moe = opened()
+    with pytest.raises(DataError, match="single token"):
+        gradient_scores(moe, ["w1"])
+    moe.lora({0: [1]}, name="law")
+    with pytest.raises(ConfigError, match=r"law.*drop"):
+        moe.suggest(texts(0), score="gradient")
+    moe.drop_adapter("law")
+    moe.pack_experts([1])
+    with pytest.raises(ConfigError, match=r"layers \[1\] are packed"):
+        moe.suggest(texts(0), score="gradient")
 
 
 def test_experts_that_nobody_uses_are_named() -> None:

@@ -1,11 +1,14 @@
 """Surgery in figures: operations that hold in every family, adapters of single experts beside PEFT, 4 bits, router rules."""
 
+<<<<<<< HEAD
 import gc
 import math
+=======
+>>>>>>> share
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interconnected_ai.bench.surgery_quickstart import BATCH, SEQ_TOKENS, library_texts
+from interconnected_ai.bench.surgery_suggestion import RANK, bench_suggestion
 from interconnected_ai.bench.timing import machine, take_turns
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import InterconnectedAIError
-from interconnected_ai.surgery import MoE, Program, Rule, perplexity, tune
+from interconnected_ai.surgery import MoE, Program, Rule
 from interconnected_ai.surgery import open as open_moe
 
-RANK = 16
 # the fewer tokens an expert gets, the more it costs to materialise every expert's update, as PEFT does
 ROWS, FEW_TOKENS, MANY_TOKENS = 4, 64, 256
 
@@ -400,6 +402,7 @@ def bench_whole_model(
         "whole_step_seconds": (time.perf_counter() - began_training) / steps,
         "whole_losses": losses,
     }
+<<<<<<< HEAD
 
 
 def _edit(moe: MoE) -> None:
@@ -457,3 +460,5 @@ def _gain(
         moe, learnt, adapter.parameters(), steps=steps, batch_size=BATCH, seq_tokens=SEQ_TOKENS, learning_rate=2e-3, seed=seed
     )  # fmt: skip
     return _Gain(math.log(before / perplexity(moe, held, max_tokens=SEQ_TOKENS)), adapter.num_params)
+=======
+>>>>>>> share

@@ -24,8 +24,11 @@ from interconnected_ai.training.runs import write_json_safely
 
 SEEN, UNSEEN, ROLE = ("stdlib", "numpy", "torch"), "sklearn", "numpy"
 VOCABULARY, SEQ_TOKENS, BATCH = 4096, 128, 16
-STEPS, ROLE_STEPS, EXPERT_STEPS = 700, 80, 80
-HELD_OUT, MOST_MEASURED = 0.05, 40
+STEPS, ROLE_STEPS, EXPERT_STEPS = 700, 160, 80
+# A stronger balance loss makes every library use all experts alike, so that none is worth more than another for any.
+BALANCE_WEIGHT = 0.001
+ADAPTER_RATE = 1e-2  # an update that starts at zero wants a higher rate than the weights under it
+HELD_OUT, MOST_MEASURED, MOST_ASKED = 0.05, 40, 200
 Say = Callable[[str], None]
 
 
@@ -81,16 +84,23 @@ class SurgeryQuickstart:
 
 
 def library_texts(
-    libraries: Sequence[str] = (*SEEN, UNSEEN), *, most: int | None = None, seed: int = 0
+    libraries: Sequence[str] = (*SEEN, UNSEEN),
+    *,
+    most: int | None = None,
+    held_out: float = HELD_OUT,
+    most_measured: int | None = MOST_MEASURED,
+    seed: int = 0,
 ) -> dict[str, Texts]:
-    """Documents of installed libraries, shuffled; a twentieth held out. most: of each, None is all."""
+    """Documents of installed libraries, shuffled, a part held out. most: of each; most_measured: of those held out; None is
+    all.
+    """
     found = {}
     for library in libraries:
         documents = [document.text for document in documentation(library)]
         order = torch.randperm(len(documents), generator=torch.Generator().manual_seed(seed)).tolist()[:most]
-        number = max(2, round(HELD_OUT * len(order)))
+        number = max(2, round(held_out * len(order)))
         found[library] = Texts(
-            [documents[i] for i in order[number:]], [documents[i] for i in order[:number]][:MOST_MEASURED]
+            [documents[i] for i in order[number:]], [documents[i] for i in order[:number]][:most_measured]
         )
     return found
 
@@ -141,8 +151,8 @@ def run_surgery_quickstart(
     measured = {library: perplexity(moe, some.held, max_tokens=SEQ_TOKENS) for library, some in texts.items()}
     usage = moe.usage({library: some.held for library, some in texts.items()}, max_tokens=SEQ_TOKENS)
     picture = _picture(usage, folder / "use.png")
-    suggested = usage.suggest(ROLE, 0.25)
-    say(f"LoRA on two experts of each layer for {ROLE} …")
+    suggested = moe.suggest(texts[ROLE].learnt[:MOST_ASKED], 0.25, score="gradient")
+    say(f"LoRA on the two experts of each layer that are most worth training for {ROLE} …")
     pairs = {layer: experts[:2] for layer, experts in suggested.items()}
     adapted = _adapter(folder / "base", texts, pairs, role_steps, seed)
     say(f"A role token that switches them on: <|role={ROLE}|> …")
@@ -176,7 +186,7 @@ def _train(moe: MoE, texts: Mapping[str, Texts], steps: int, seed: int) -> tuple
     began = time.perf_counter()
     losses = tune(
         moe, learnt, list(moe.model.parameters()), steps=steps, batch_size=BATCH, seq_tokens=SEQ_TOKENS, learning_rate=3e-3,
-        weight_decay=0.01, balance_weight=0.02, seed=seed,
+        weight_decay=0.01, balance_weight=BALANCE_WEIGHT, seed=seed,
     )  # fmt: skip
     return losses, time.perf_counter() - began
 
@@ -190,7 +200,7 @@ def _adapter(
     with moe.verified_training():
         tune(
             moe, texts[ROLE].learnt, adapter.parameters(), steps=steps, batch_size=BATCH, seq_tokens=SEQ_TOKENS,
-            learning_rate=2e-3, seed=seed,
+            learning_rate=ADAPTER_RATE, seed=seed,
         )  # fmt: skip
     return {library: perplexity(moe, some.held, max_tokens=SEQ_TOKENS) for library, some in texts.items()}
 
@@ -211,6 +221,7 @@ def _role(
             steps=steps,
             batch_size=BATCH,
             seq_tokens=SEQ_TOKENS,
+            learning_rate=ADAPTER_RATE,
             seed=seed,
         )
     moe.save(folder / "role")

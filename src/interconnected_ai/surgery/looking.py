@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Literal
 
 from torch import Tensor
 
@@ -11,7 +11,8 @@ from interconnected_ai.surgery.adapters import settle, state_of
 from interconnected_ai.surgery.patient import Patient
 from interconnected_ai.surgery.programs import Program, Rule, check_program
 from interconnected_ai.surgery.texts import perplexity
-from interconnected_ai.surgery.usage import Usage, measure_usage
+from interconnected_ai.surgery.usage import Over, Usage, best_experts, measure_usage
+from interconnected_ai.surgery.worth import gradient_scores
 
 
 class Looking(Patient):
@@ -28,9 +29,31 @@ class Looking(Patient):
         """Which experts the routers choose for these texts (domain → texts, or one list); see `measure_usage`."""
         return measure_usage(self, texts, max_tokens=max_tokens, batch_size=batch_size, generate_tokens=generate_tokens)
 
-    def suggest(self, texts: Sequence[str], share: float = 0.25, **how: Any) -> dict[int, tuple[int, ...]]:
-        """The experts worth training for these texts, by layer; see `Usage.suggest`."""
-        return self.usage(texts).suggest("texts", share, **how)
+    def suggest(
+        self,
+        texts: Sequence[str],
+        share: float = 0.25,
+        *,
+        score: Literal["gate", "tokens", "gradient"] = "gate",
+        threshold: float | None = None,
+        over: Over = "layer",
+        max_tokens: int = 256,
+        batch_size: int = 8,
+    ) -> dict[int, tuple[int, ...]]:
+        """The experts worth training for these texts, best first, by layer.
+
+        score: "gate" and "tokens" count use (see `Usage.suggest`), for the price of reading the texts; "gradient" asks what a
+        step on each expert would gain (see `gradient_scores`), for that of a backward pass too, and compares layers, as
+        over="model" asks. share, threshold, over: see `best_experts`. max_tokens: of each text. batch_size: texts at a time;
+        the larger, the less a gradient's noise counts.
+        """
+        if score not in ("gate", "tokens", "gradient"):
+            raise UnknownNameError("score", score, ("gate", "tokens", "gradient"))
+        if score == "gradient":
+            scores = gradient_scores(self, texts, max_tokens=max_tokens, batch_size=batch_size)
+            return best_experts(scores, share, threshold=threshold, over=over)
+        found = self.usage(texts, max_tokens=max_tokens, batch_size=batch_size)
+        return found.suggest("texts", share, score=score, threshold=threshold, over=over)
 
     def perplexity(self, texts: Sequence[str], *, max_tokens: int = 256, role: str | None = None) -> float:
         """exp of the mean negative log likelihood of a token; role: begin every text with this role's token."""

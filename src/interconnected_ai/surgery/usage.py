@@ -18,6 +18,8 @@ from interconnected_ai.surgery.texts import batches, token_rows
 if TYPE_CHECKING:
     from interconnected_ai.surgery.patient import Patient
 
+Over = Literal["layer", "model"]
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -80,27 +82,18 @@ class Usage:
         *,
         score: Literal["gate", "tokens"] = "gate",
         threshold: float | None = None,
+        over: Over = "layer",
     ) -> dict[int, tuple[int, ...]]:
         """The experts worth training for a domain, best first, by layer (ESFT, Wang et al. 2024).
 
-        score: "gate" is an expert's mean weight over the domain's tokens, "tokens" the share of choices it gets. share: of each
-        layer's experts; threshold: take instead the fewest whose scores reach this part of the layer's sum (ESFT's p).
+        score: "gate" is an expert's mean weight over the domain's tokens, "tokens" the share of choices it gets; `MoE.suggest`
+        knows "gradient" too. The rest: see `best_experts`.
         """
-        if not 0 < share <= 1 or (threshold is not None and not 0 < threshold <= 1):
-            raise ConfigError(f"share = {share}, threshold = {threshold}: need a part above 0, up to 1")
         counts = self._counts(domain)
         if score not in ("gate", "tokens"):
             raise UnknownNameError("score", score, ("gate", "tokens"))
-        found = {}
-        for layer, values in zip(self.layers, counts.gates if score == "gate" else counts.chosen, strict=True):
-            best = values.argsort(descending=True, stable=True)
-            if threshold is None:
-                number = max(1, round(share * len(values)))
-            else:
-                reached = values[best].cumsum(0) / values.sum().clamp_min(1e-12)
-                number = int((reached < threshold).sum()) + 1
-            found[layer] = tuple(best[:number].tolist())
-        return found
+        values = counts.gates if score == "gate" else counts.chosen
+        return best_experts(dict(zip(self.layers, values, strict=True)), share, threshold=threshold, over=over)
 
     def heat_map(self, target: str | Path) -> Path:
         """A picture of every domain's shares, layers down and experts across, beside which domain each expert
@@ -156,6 +149,38 @@ class Usage:
 
     def _all(self) -> list[Counts]:
         return [self._counts(domain) for domain in self.domains]
+
+
+def best_experts(
+    scores: Mapping[int, Tensor], share: float = 0.25, *, threshold: float | None = None, over: Over = "layer"
+) -> dict[int, tuple[int, ...]]:
+    """Layer → the experts with the largest scores, best first; layers without any are left out.
+
+    share: of each layer's experts, or (over="model") of all, wherever they stand. threshold: take instead the fewest whose
+    scores reach this part of the layer's sum (ESFT's p), or of the model's.
+    """
+    if not 0 < share <= 1 or (threshold is not None and not 0 < threshold <= 1):
+        raise ConfigError(f"share = {share}, threshold = {threshold}: need a part above 0, up to 1")
+    if over not in ("layer", "model"):
+        raise UnknownNameError("range to rank over", over, ("layer", "model"))
+    if over == "layer":
+        return {layer: tuple(_best(values, share, threshold)) for layer, values in scores.items()}
+    places = [(layer, expert) for layer, values in scores.items() for expert in range(len(values))]
+    found: dict[int, tuple[int, ...]] = {}
+    for place in _best(torch.cat(list(scores.values())), share, threshold):
+        layer, expert = places[place]
+        found[layer] = (*found.get(layer, ()), expert)
+    return dict(sorted(found.items()))
+
+
+def _best(values: Tensor, share: float, threshold: float | None) -> list[int]:
+    best = values.argsort(descending=True, stable=True)
+    if threshold is None:
+        number = max(1, round(share * len(values)))
+    else:
+        reached = values[best].cumsum(0) / values.sum().clamp_min(1e-12)
+        number = int((reached < threshold).sum()) + 1
+    return best[:number].tolist()
 
 
 @torch.no_grad()

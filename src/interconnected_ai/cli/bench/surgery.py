@@ -33,7 +33,8 @@ def command(repeats: int, model: Path | None, output: Output) -> None:
         ("  relative error of the logits of a random model", "logits_relative_error_4bit"),
         ("rules in the router: share of a forward pass (goal ≤ 0.05)", "program_overhead"),
         ("LoRA on the suggested quarter: share of the gain on all (goal ≥ 0.9)", "suggested_gain_share"),
-        ("  on a random quarter", "random_gain_share"),
+        ("  on the quarter that is used most, layer by layer", "used_gain_share"),
+        ("  on random quarters", "random_gain_share"),
         ("  share of the parameters (goal ≤ 0.3)", "suggested_params_share"),
     ]
     print_measured(output, found, [line for line in lines if line[1] in found])

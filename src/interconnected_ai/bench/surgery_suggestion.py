@@ -1,0 +1,114 @@
+"""What LoRA on the suggested quarter of the experts gains, beside other quarters and beside all, each at its own best rate."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+
+from interconnected_ai.bench.surgery_quickstart import BATCH, HELD_OUT, SEEN, SEQ_TOKENS, UNSEEN, library_texts
+from interconnected_ai.surgery import MoE, perplexity, tune
+from interconnected_ai.surgery import open as open_moe
+
+RANK, SHARE, NUM_DRAWS = 16, 0.25, 2
+STEPS, RATES = 200, (1e-2, 2e-2)  # 5e-3 and 4e-2 were worse for the adapters on all: docs/log.md
+Choice = Mapping[int, Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What LoRA on some experts gained, at the learning rate that was best on validation texts.
+
+    nats, validation_nats: per token, on held-out and on validation texts. coverage: the part of all (token, choice) pairs of
+    the domain that falls on these experts.
+    """
+
+    nats: float
+    validation_nats: float
+    learning_rate: float
+    num_params: int
+    coverage: float
+
+
+def bench_suggestion(
+    model: Path,
+    *,
+    library: str = UNSEEN,
+    steps: int = STEPS,
+    rates: Sequence[float] = RATES,
+    most_texts: int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Gains of LoRA on a quarter of the experts over that on all, for a library; default the one the model never saw.
+
+    A fifth of its documents is held out (of a library the model learnt from, those that it did not see), a tenth of the
+    others chooses the rates.
+    """
+    held_out = HELD_OUT if library in SEEN else 0.2
+    texts = library_texts([library], most=most_texts, seed=seed, held_out=held_out, most_measured=None)[library]
+    number = max(1, len(texts.learnt) // 10)
+    return compare(model, texts.learnt[number:], texts.learnt[:number], texts.held, steps=steps, rates=rates, seed=seed)
+
+
+def compare(
+    model: Path,
+    learnt: Sequence[str],
+    validation: Sequence[str],
+    held: Sequence[str],
+    *,
+    steps: int = STEPS,
+    rates: Sequence[float] = RATES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The quarter by gradient, the quarter most used, random quarters, and all: the same texts, steps and rates for each."""
+    moe = open_moe(model)
+    parts = [validation, held]
+    before = [perplexity(moe, part, max_tokens=SEQ_TOKENS) for part in parts]
+    shares = dict(zip((layer.number for layer in moe.layers), moe.usage(learnt[:200]).share("texts"), strict=True))
+
+    def gain(experts: Choice) -> Gain:
+        tried = []
+        for rate in rates:
+            moe = open_moe(model)
+            adapter = moe.lora(experts, rank=RANK, seed=seed)
+            tune(
+                moe, learnt, adapter.parameters(), steps=steps, batch_size=BATCH, seq_tokens=SEQ_TOKENS, learning_rate=rate,
+                seed=seed,
+            )  # fmt: skip
+            after = [perplexity(moe, part, max_tokens=SEQ_TOKENS) for part in parts]
+            chosen, last = (math.log(b / a) for b, a in zip(before, after, strict=True))
+            covered = sum(float(shares[layer][list(e)].sum()) for layer, e in experts.items()) / len(shares)
+            tried.append(Gain(last, chosen, rate, adapter.num_params, covered))
+        return max(tried, key=lambda each: each.validation_nats)
+
+    gains = {name: gain(experts) for name, experts in choices(moe, learnt[:200], seed).items()}
+    whole, drawn = gains["all"], [each for name, each in gains.items() if name.startswith("random")]
+    return {
+        "suggested_gain_share": gains["suggested"].nats / whole.nats,
+        "used_gain_share": gains["used"].nats / whole.nats,
+        "random_gain_share": mean(each.nats for each in drawn) / whole.nats,
+        "suggested_params_share": gains["suggested"].num_params / whole.num_params,
+        "gains": {name: vars(each) for name, each in gains.items()},
+    }
+
+
+def choices(moe: MoE, texts: Sequence[str], seed: int = 0) -> dict[str, Choice]:
+    """The contestants: name → layer → experts, as many in every quarter."""
+    numbers = {layer.number: layer.num_experts for layer in moe.layers}
+    generator = torch.Generator().manual_seed(seed)
+    drawn = [
+        {
+            layer: torch.randperm(size, generator=generator)[: round(SHARE * size)].tolist()
+            for layer, size in numbers.items()
+        }
+        for _ in range(NUM_DRAWS)
+    ]
+    return {
+        "suggested": moe.suggest(texts, SHARE, score="gradient", over="model", batch_size=32),
+        "used": moe.suggest(texts, SHARE),
+        **{f"random {number}": experts for number, experts in enumerate(drawn)},
+        "all": {layer: tuple(range(size)) for layer, size in numbers.items()},
+    }

@@ -12,14 +12,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 from interconnected_ai import surgery
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError, DataError, TokenizerError, UnknownNameError
-<<<<<<< HEAD
-from interconnected_ai.surgery import MoE, Program, Rule, make_role, perplexity, role, rows_for, upcycle
-=======
-from interconnected_ai.surgery import MoE, Program, Rule, make_role, perplexity, rows_for, tune, upcycle
+from interconnected_ai.surgery import MoE, Program, Rule, make_role, perplexity, role, rows_for, tune, upcycle
 from interconnected_ai.surgery.anatomy import stacks
 from interconnected_ai.surgery.usage import best_experts
 from interconnected_ai.surgery.worth import gradient_scores
->>>>>>> share
 
 IDS = prompts()
 WORDS = [f"w{i}" for i in range(90)]
@@ -186,6 +182,16 @@ def test_the_heat_map_is_a_picture(tmp_path: Path) -> None:
 def logits(moe: MoE) -> Tensor:
     out: Tensor = moe.model(IDS).logits
     return out
+
+
+def test_steering_by_a_vector_of_another_width_is_refused() -> None:
+    moe = MoE(make("qwen3_moe"))
+    with (
+        pytest.raises(ConfigError, match=r"shape \(7,\) cannot be added.*needs \(32,\)"),
+        moe.steer({0: {1: torch.ones(7)}}),
+    ):
+        raise AssertionError("the block must not be entered")
+    assert moe.plain
 
 
 @pytest.mark.parametrize("family", ["qwen3_moe", "gpt_oss", "llama4", "deepseek_v3"])

@@ -248,6 +248,7 @@ def test_numbers_that_nobody_can_change_keep_experts_where_they_are() -> None:
     contexts: list[Any] = [
         moe.requests([Request(deny=frozenset({1}))] * 2),
         moe.ablate({0: [1]}),
+        moe.ablate({0: [1]}, reroute=True),
         moe.steer({0: {1: 2.0}}),
     ]
     for context in contexts:

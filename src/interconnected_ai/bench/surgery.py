@@ -1,10 +1,6 @@
 """Surgery in figures: operations that hold in every family, adapters of single experts beside PEFT, 4 bits, router rules."""
 
-<<<<<<< HEAD
 import gc
-import math
-=======
->>>>>>> share
 import tempfile
 import time
 import warnings
@@ -402,7 +398,6 @@ def bench_whole_model(
         "whole_step_seconds": (time.perf_counter() - began_training) / steps,
         "whole_losses": losses,
     }
-<<<<<<< HEAD
 
 
 def _edit(moe: MoE) -> None:
@@ -414,51 +409,3 @@ def _edit(moe: MoE) -> None:
 
 def _weight_bytes(moe: MoE) -> int:
     return sum(p.numel() * p.element_size() for p in moe.model.parameters())
-
-
-# Suggested experts
-
-
-@dataclass(frozen=True)
-class _Gain:
-    """What LoRA on some experts gained: nats per token on held-out texts."""
-
-    nats: float
-    num_params: int
-
-
-def bench_suggestion(
-    model: Path, *, library: str = "sklearn", steps: int = 80, seed: int = 0, most_texts: int | None = None
-) -> dict[str, Any]:
-    """LoRA on the suggested quarter of the experts, on a random quarter and on all, for a library the model never saw."""
-    texts = library_texts([library], most=most_texts, seed=seed)[library]
-    moe = open_moe(model)
-    everything = {layer.number: tuple(range(layer.num_experts)) for layer in moe.layers}
-    suggested = moe.suggest(texts.learnt[:200], 0.25)
-    generator = torch.Generator().manual_seed(seed)
-    drawn = {
-        layer: tuple(torch.randperm(len(experts), generator=generator)[: len(suggested[layer])].tolist())
-        for layer, experts in everything.items()
-    }
-    chosen = {"suggested": suggested, "random": drawn, "all": everything}
-    gains = {name: _gain(model, experts, texts.learnt, texts.held, steps, seed) for name, experts in chosen.items()}
-    return {
-        "suggested_gain_share": gains["suggested"].nats / gains["all"].nats,
-        "random_gain_share": gains["random"].nats / gains["all"].nats,
-        "suggested_params_share": gains["suggested"].num_params / gains["all"].num_params,
-        "gain_nats": {name: gain.nats for name, gain in gains.items()},
-    }
-
-
-def _gain(
-    model: Path, experts: Mapping[int, Sequence[int]], learnt: Sequence[str], held: Sequence[str], steps: int, seed: int
-) -> _Gain:
-    moe = open_moe(model)
-    before = perplexity(moe, held, max_tokens=SEQ_TOKENS)
-    adapter = moe.lora(experts, rank=RANK, seed=seed)
-    tune(
-        moe, learnt, adapter.parameters(), steps=steps, batch_size=BATCH, seq_tokens=SEQ_TOKENS, learning_rate=2e-3, seed=seed
-    )  # fmt: skip
-    return _Gain(math.log(before / perplexity(moe, held, max_tokens=SEQ_TOKENS)), adapter.num_params)
-=======
->>>>>>> share

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from interconnected_ai.errors import UnknownNameError
+from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.surgery.adapters import settle, state_of
 from interconnected_ai.surgery.patient import Patient
 from interconnected_ai.surgery.programs import Program, Rule, check_program
@@ -73,9 +73,11 @@ class Looking(Patient):
             program = Program.from_mapping({**before.to_dict(), "rules": [*before.rules, *rules]})
             check_program(program, self._numbers(), {x.number: x.top_k for x in self.layers}, self._groups())
             self._install(program, functions)
+            self.rerouting += 1
             try:
                 yield
             finally:
+                self.rerouting -= 1
                 self._install(before, functions)
             return
         with self.steer({number: dict.fromkeys(gone, 0.0) for number, gone in experts.items()}):
@@ -86,6 +88,8 @@ class Looking(Patient):
         """For a moment: layer → expert → a factor on its output, or a vector added to it for the tokens it serves."""
         for number, wanted in strengths.items():
             self.layers[number].need(*wanted)
+            for expert, strength in wanted.items():
+                _need_width(strength, self.layers[number].d_model, f"layer {number}, expert {expert}")
         before = {
             number: (dict(state_of(self.layers[number]).scale), dict(state_of(self.layers[number]).direction))
             for number in strengths
@@ -105,3 +109,11 @@ class Looking(Patient):
                 state = state_of(self.layers[number])
                 state.scale, state.direction = scale, direction
                 settle(self.layers[number])
+
+
+def _need_width(strength: float | Tensor, d_model: int, place: str) -> None:
+    if isinstance(strength, Tensor) and strength.shape != (d_model,):
+        raise ConfigError(
+            f"{place}: a vector of shape {tuple(strength.shape)} cannot be added to the expert's output; it needs ({d_model},), "
+            "the model's width"
+        )

@@ -40,6 +40,7 @@ class Patient:
         self.functions: tuple[Function, ...] = ()
         self.adapters: dict[str, Adapters] = {}
         self.warmups: list[Warmup] = []
+        self.rerouting = 0  # how many `ablate(…, reroute=True)` blocks hold at the moment
         self._done: list[Done] = []
         self._made_for = self.description()
         self._fingerprint = self._routers_fingerprint()
@@ -190,7 +191,7 @@ class Patient:
                 "first (set_program)"
             )
         state = layer.place.experts.__dict__.get("surgery")
-        if self.hooks.requests or (state is not None and (state.scale or state.direction)):
+        if self.hooks.requests or self.rerouting or (state is not None and (state.scale or state.direction)):
             raise ConfigError(
                 f"{what}: requests, ablation and steering that hold at the moment name experts by number; operate outside "
                 "their `with` blocks"

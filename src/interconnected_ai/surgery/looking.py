@@ -114,6 +114,6 @@ class Looking(Patient):
 def _need_width(strength: float | Tensor, d_model: int, place: str) -> None:
     if isinstance(strength, Tensor) and strength.shape != (d_model,):
         raise ConfigError(
-            f"{place}: a vector of shape {tuple(strength.shape)} cannot be added to the expert's output; it needs ({d_model},), "
-            "the model's width"
+            f"{place}: a vector of shape {tuple(strength.shape)} cannot be added to the expert's output; it needs "
+            f"({d_model},), the model's width"
         )

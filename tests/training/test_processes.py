@@ -122,3 +122,16 @@ def test_deepspeed_that_is_not_installed_is_named_with_its_extra(tmp_path: Path,
     done = run_iai(ALONE, "train", str(config), environment=zero(2))
     assert done.returncode == 2
     assert 'pip install "interconnected-ai[deepspeed]"' in done.stderr
+
+
+@needs_deepspeed
+@pytest.mark.parametrize("environment", [{}, zero(2)], ids=["installed only", "zero2"])
+def test_deepspeed_leaves_stdout_to_the_command(
+    tmp_path: Path, encoder_folder: Path, environment: Mapping[str, str]
+) -> None:
+    config = write_config(tmp_path, encoder_folder, "one")
+    done = run_iai(
+        in_two_processes() if environment else ALONE, "train", str(config), "--json", environment=environment
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout)["fit"]["steps"] == 50

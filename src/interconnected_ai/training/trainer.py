@@ -274,7 +274,9 @@ class Trainer:
 
     def _save(self, *, best: bool = False, final: bool = False) -> None:
         """Write a checkpoint (the main process does; all take part where weights are spread over processes)."""
-        model, optimizer = self._gathered_state()
+        trained = self.unwrapped()
+        weights = {name: tensor.cpu() for name, tensor in self.spreading.weights(trained).items()}
+        optimizer = {} if best else self.spreading.optimizer_tensors(self.optimizer, trained)
         if not self.processes.is_main:
             return
         progress = {
@@ -286,14 +288,8 @@ class Trainer:
             "finished": final,
             "training": self.config.to_dict(),
         }
-        checkpoint = Checkpoint(model=model, optimizer={} if best else optimizer, progress=progress)
+        checkpoint = Checkpoint(model=weights, optimizer=optimizer, progress=progress)
         self.checkpoints.save_best(checkpoint) if best else self.checkpoints.save(checkpoint)
-
-    def _gathered_state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Trained tensors and optimiser state by name, whole, on the CPU."""
-        trained = self.unwrapped()
-        weights = {name: tensor.cpu() for name, tensor in self.spreading.weights(trained).items()}
-        return weights, self.spreading.optimizer_tensors(self.optimizer, trained)
 
     def _start_afresh(self) -> None:
         if self.processes.is_main:

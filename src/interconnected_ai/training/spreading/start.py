@@ -1,6 +1,9 @@
 """Accelerate's view of a process, and how it was asked to spread the weights."""
 
 import os
+import sys
+from contextlib import redirect_stdout
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -17,8 +20,10 @@ def open_accelerator(choice: Choice) -> Any:
     """Accelerate's view of this process: device, processes, mixed precision."""
     accelerate = require("accelerate", "training", "training")
     precision = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}[choice.dtype]
-    if _asked_for("DEEPSPEED"):
-        require("deepspeed", "deepspeed", "training under DeepSpeed")
+    if _asked_for("DEEPSPEED") or find_spec("deepspeed") is not None:
+        # Accelerate imports it wherever it is installed, and it logs to what stdout is then: commands print JSON there
+        with redirect_stdout(sys.stderr):
+            require("deepspeed", "deepspeed", "training under DeepSpeed")
     if accelerate.state.AcceleratorState._shared_state:
         # A second training in one process may ask for another precision; Accelerate keeps the first one otherwise, and would
         # not find its way back to FSDP.

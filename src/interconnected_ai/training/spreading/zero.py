@@ -1,8 +1,9 @@
 """DeepSpeed's ZeRO (Rajbhandari et al. 2020): optimiser state (1), gradients (2) and weights (3) in pieces."""
 
 import copy
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import torch
@@ -55,7 +56,8 @@ class Zero(Spreading):
         rates = [group["lr"] for group in optimizer.param_groups]
         for group in optimizer.param_groups:
             group["lr"] = 0.0  # stage 3 makes a step with zero gradients to begin with, which would decay the weights
-        model, optimizer = self.accelerator.prepare(model, optimizer)
+        with redirect_stdout(sys.stderr):  # it tells there of kernels that it builds, where commands print JSON
+            model, optimizer = self.accelerator.prepare(model, optimizer)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         for state in _adamw(optimizer).state.values():
@@ -127,13 +129,15 @@ def _let_gradients_come(tensor: Tensor) -> None:
 
 
 def _gather_whole_units(model: nn.Module) -> None:
-    """Tell stage 3 to gather each layer as one, as FSDP does: their parts do not all go through hooks of their own. Not the
-    encoder, by whose inputs, token ids, no gradient can leave.
+    """Tell stage 3 to gather each layer as one, as FSDP does: their parts do not all go through hooks of their own. Not modules
+    with an embedding inside, such as an encoder: they read token ids, and no gradient can leave by these.
     """
     from deepspeed.utils import set_z3_leaf_modules
 
-    names = set(getattr(model, "_no_split_modules", ())) - {"Encoder"}
-    if kinds := {type(module) for module in model.modules() if type(module).__name__ in names}:
+    named = set(getattr(model, "_no_split_modules", ()))
+    units = [module for module in model.modules() if type(module).__name__ in named]
+    kinds = {type(m) for m in units if not any(isinstance(part, nn.Embedding) for part in m.modules())}
+    if kinds:
         set_z3_leaf_modules(model, list(kinds))
 
 
@@ -165,7 +169,8 @@ def zero_over_cpus(accelerator: Any) -> None:
     from accelerate import DeepSpeedPlugin, PartialState
     from accelerate.utils import DistributedType
 
-    deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False)
+    with redirect_stdout(sys.stderr):
+        deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False)
     plugin = DeepSpeedPlugin()
     plugin.set_mixed_precision(accelerator.mixed_precision)
     plugin.select(_from_accelerator_state=True)

@@ -40,7 +40,7 @@ def settings_in(
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}; a {what} is a YAML or JSON file in UTF-8") from error
     except (json.JSONDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid {path.suffix or 'YAML'}: {error}") from error
+        raise ConfigError(f"{path} is not valid {'JSON' if path.suffix == '.json' else 'YAML'}: {error}") from error
 
 
 def as_yaml(settings: Any) -> str:

@@ -247,7 +247,7 @@ def test_rules_that_together_leave_too_few_are_caught_when_they_meet() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.sampled_from([5, 6, ROLE, 20, 21]), min_size=1, max_size=14), st.integers(1, 14))
 def test_the_role_at_a_position_is_that_of_the_last_role_token(ids: list[int], cut: int) -> None:
-    from interconnected_ai.surgery.context import Hooks
+    from interconnected_ai.surgery.routing.context import Hooks
 
     hooks = Hooks(role_tokens={ROLE: 0, 6: 1}, role_names=("code", "talk"))
     expected, role = [], -1
@@ -271,8 +271,8 @@ def test_a_cache_that_is_cropped_forgets_the_roles_that_went_with_it() -> None:
 
 
 def test_the_balance_loss_is_one_when_use_is_even_in_every_family() -> None:
-    from interconnected_ai.surgery.families import FAMILIES
-    from interconnected_ai.surgery.losses import Record, Routed
+    from interconnected_ai.surgery.anatomy.families import FAMILIES
+    from interconnected_ai.surgery.routing.losses import Record, Routed
 
     logits = torch.eye(8).repeat(4, 1) * 40.0  # token i prefers expert i: all are used alike
     for family in FAMILIES:

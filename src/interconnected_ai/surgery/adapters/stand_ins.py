@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.storage import atomic_folder, save_tensors, write_json
-from interconnected_ai.surgery.context import Forward, dress, undress
-from interconnected_ai.surgery.dressing import EditedExperts, ExpertsState
-from interconnected_ai.surgery.ffn import ExpertWeights, mix_of, run
-from interconnected_ai.surgery.layer import Layer
+from interconnected_ai.surgery.anatomy.ffn import ExpertWeights, mix_of, run
+from interconnected_ai.surgery.anatomy.layer import Layer
+from interconnected_ai.surgery.routing.context import Forward, dress, undress
+from interconnected_ai.surgery.routing.dressing import EditedExperts, ExpertsState
 
 if TYPE_CHECKING:
-    from interconnected_ai.surgery.patient import Patient
+    from interconnected_ai.surgery.session import Patient
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.surgery.anatomy import Place, stacks
-from interconnected_ai.surgery.dressing import EditedRouter, RouterState
-from interconnected_ai.surgery.ffn import FFN, ExpertWeights, mix_of
-from interconnected_ai.surgery.losses import unpacked
+from interconnected_ai.surgery.anatomy.ffn import FFN, ExpertWeights, mix_of
+from interconnected_ai.surgery.anatomy.places import Place, stacks
+from interconnected_ai.surgery.routing.dressing import EditedRouter, RouterState
+from interconnected_ai.surgery.routing.losses import unpacked
 
 if TYPE_CHECKING:
     from interconnected_ai.surgery.model import MoE

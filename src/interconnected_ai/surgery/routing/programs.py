@@ -9,8 +9,8 @@ from torch import Tensor
 
 from interconnected_ai.config import Record
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.surgery.context import Forward, Request
-from interconnected_ai.surgery.dressing import Apply
+from interconnected_ai.surgery.routing.context import Forward, Request
+from interconnected_ai.surgery.routing.dressing import Apply
 
 # (hidden, logits, forward) → logits: a rule written in Python
 Function = Callable[[Tensor, Tensor, Forward], Tensor]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from interconnected_ai.errors import DataError
-from interconnected_ai.surgery.context import current
-from interconnected_ai.surgery.routing import Routing
+from interconnected_ai.surgery.routing.context import current
+from interconnected_ai.surgery.routing.token_routing import Routing
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from torch import Tensor
 from interconnected_ai.errors import ConfigError, IntegrityError, NotAModelError
 from interconnected_ai.hub import local_folder
 from interconnected_ai.storage import atomic_folder, read_json, write_json
-from interconnected_ai.surgery.families import Family, family_of
-from interconnected_ai.surgery.ffn import ExpertWeights, Layout
-from interconnected_ai.surgery.history import Recipe, as_bytes
-from interconnected_ai.surgery.safetensor_files import Entry, Range, files_of, read_header, write_file
+from interconnected_ai.surgery.anatomy.families import Family, family_of
+from interconnected_ai.surgery.anatomy.ffn import ExpertWeights, Layout
+from interconnected_ai.surgery.checkpoints.safetensor_files import Entry, Range, files_of, read_header, write_file
+from interconnected_ai.surgery.operations.history import Recipe, as_bytes
 
 KIND = "interconnected_ai surgery"
 SIDE_CAR = "surgery.json"  # what a config cannot say: rules, adapters, closed experts

@@ -7,20 +7,20 @@ from typing import Any
 from torch import Tensor, nn
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
-from interconnected_ai.surgery import changes, vocabulary
-from interconnected_ai.surgery.context import Request
-from interconnected_ai.surgery.ffn import ExpertWeights, average, weights_in
-from interconnected_ai.surgery.history import Step
-from interconnected_ai.surgery.layer import Expert, Layer
-from interconnected_ai.surgery.patient import Expect, Patient, dress_router
-from interconnected_ai.surgery.programs import Function, Program, check_program, check_requests
-from interconnected_ai.surgery.renumbering import (
+from interconnected_ai.surgery.anatomy.ffn import ExpertWeights, average, weights_in
+from interconnected_ai.surgery.anatomy.layer import Expert, Layer
+from interconnected_ai.surgery.operations import changes, vocabulary
+from interconnected_ai.surgery.operations.history import Step
+from interconnected_ai.surgery.operations.renumbering import (
     Renumbering,
     check_adapters,
     follow_adapters,
     follow_rules,
     follow_warmups,
 )
+from interconnected_ai.surgery.routing.context import Request
+from interconnected_ai.surgery.routing.programs import Function, Program, check_program, check_requests
+from interconnected_ai.surgery.session import Expect, Patient, dress_router
 
 # A warm-up's first bias: e^-10 of its weight, so an opening expert starts below a ten-thousandth.
 _OPENING_BIAS = -10.0

@@ -4,8 +4,8 @@ from interconnected_ai.surgery.adapters.stand_ins import Adapters, AdapterSpec
 from interconnected_ai.surgery.analysis.texts import perplexity, tune
 from interconnected_ai.surgery.analysis.usage import Usage
 from interconnected_ai.surgery.anatomy.families import FAMILIES, Family
-from interconnected_ai.surgery.anatomy.ffn import FFN, ExpertWeights
-from interconnected_ai.surgery.anatomy.layer import Expert, Layer
+from interconnected_ai.surgery.anatomy.ffn import FFN, ExpertWeights, average
+from interconnected_ai.surgery.anatomy.layer import FFNExpert, Layer
 from interconnected_ai.surgery.checkpoints.checkpoint import Checkpoint
 from interconnected_ai.surgery.checkpoints.parallel import (
     deepspeed_config,
@@ -18,7 +18,7 @@ from interconnected_ai.surgery.opening import open_moe as load
 from interconnected_ai.surgery.opening import open_moe as open
 from interconnected_ai.surgery.operations.history import Recipe, Step
 from interconnected_ai.surgery.role import Role, make_role
-from interconnected_ai.surgery.routing.context import Forward, Request
+from interconnected_ai.surgery.routing.context import Forward, RowRequest
 from interconnected_ai.surgery.routing.programs import Program, Rule
 from interconnected_ai.surgery.routing.prompts import rows_for
 from interconnected_ai.surgery.upcycle import upcycle
@@ -29,21 +29,22 @@ __all__ = [
     "AdapterSpec",
     "Adapters",
     "Checkpoint",
-    "Expert",
     "ExpertWeights",
+    "FFNExpert",
     "Family",
     "Forward",
     "Layer",
     "MoE",
     "Program",
     "Recipe",
-    "Request",
     "Role",
+    "RowRequest",
     "Rule",
     "Saved",
     "Step",
     "Usage",
     "Warmup",
+    "average",
     "deepspeed_config",
     "let_autoep_ask_transformers",
     "load",

@@ -15,7 +15,7 @@ from interconnected_ai.surgery.operations.history import Done, Step, fingerprint
 from interconnected_ai.surgery.routing.causal import EditedCausalLM
 from interconnected_ai.surgery.routing.context import Hooks, dress, undress
 from interconnected_ai.surgery.routing.dressing import EditedRouter, RouterState
-from interconnected_ai.surgery.routing.losses import Record, watching
+from interconnected_ai.surgery.routing.losses import RouterRecord, watching
 from interconnected_ai.surgery.routing.programs import Function, Program, compile_program
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Patient:
         }
 
     @contextmanager
-    def watch(self, *, keep_graph: bool = True) -> Iterator[Record]:
+    def watch(self, *, keep_graph: bool = True) -> Iterator[RouterRecord]:
         """Record what the routers choose inside the block: for balance and z losses, and for counting."""
         self.follow()
         with watching(

@@ -27,7 +27,7 @@ class AdapterSpec:
     """What a set of stand-ins is.
 
     kind: "lora", or "full" for experts that train whole. experts: layer → expert numbers. alpha: the update is scaled by
-    alpha / rank. role: a role during which alone they act. on_request: they act alone for rows whose `Request.adapter`
+    alpha / rank. role: a role during which alone they act. on_request: they act alone for rows whose `RowRequest.adapter`
     is their name.
     """
 
@@ -110,7 +110,7 @@ class Adapters:
 
     @property
     def name(self) -> str:
-        """What `Request.adapter` and `MoE.adapters` call it."""
+        """What `RowRequest.adapter` and `MoE.adapters` call it."""
         return self.spec.name
 
     def modules(self) -> dict[tuple[int, int], Any]:

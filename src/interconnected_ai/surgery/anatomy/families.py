@@ -10,7 +10,7 @@ from typing import Any
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.surgery.routing import token_routing
-from interconnected_ai.surgery.routing.token_routing import Routing
+from interconnected_ai.surgery.routing.token_routing import TokenRouting
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Family:
 
     name: str
     model_types: tuple[str, ...]
-    routing: Routing
+    routing: TokenRouting
     count_keys: tuple[str, ...] = ("num_experts", "num_local_experts")
     transposed: bool = False
     dense: tuple[str, ...] = ()

@@ -261,14 +261,14 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.yaml", b"output: [1, 2", "not valid .yaml"),
-        ("a.yaml", b"output: \t- x\n\t- y: :", "not valid .yaml"),
-        ("a.json", b'{"output": ', "not valid .json"),
+        ("a.yaml", b"output: [1, 2", "not valid YAML"),
+        ("a.yaml", b"output: \t- x\n\t- y: :", "not valid YAML"),
+        ("a.json", b'{"output": ', "not valid JSON"),
         ("a.yaml", b"- 1\n- 2\n", "needs a mapping"),
         ("a.yaml", b"", "needs a mapping"),
         ("a.json", b"[]", "needs a mapping"),
         ("a.yaml", "output: привет".encode("cp1251"), "UTF-8"),
-        ("a.yaml", b"!!python/object/apply:os.getcwd []", "not valid .yaml"),
+        ("a.yaml", b"!!python/object/apply:os.getcwd []", "not valid YAML"),
     ],
 )
 def test_a_file_that_cannot_be_read_names_itself(tmp_path: Path, name: str, content: bytes, message: str) -> None:

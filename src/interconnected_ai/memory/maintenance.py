@@ -21,7 +21,7 @@ from interconnected_ai.memory.facts import statement_of, write_facts
 from interconnected_ai.memory.jobs import Job, finish, renew, want
 from interconnected_ai.memory.levels import drop_summary_terms, read_summaries
 from interconnected_ai.memory.log import as_spoken, messages_after, messages_between
-from interconnected_ai.memory.places import Kind, entry_of, number_of
+from interconnected_ai.memory.numbering import Kind, entry_of, number_of
 from interconnected_ai.memory.provenance import remember_dimension, vector_dimension
 from interconnected_ai.memory.records import Capacities, Message, Summary
 from interconnected_ai.memory.search import session_range
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Upkeep:
+class Maintenance:
     """The work behind every kind of job, for one memory.
 
     breathe is called between small pieces of work. timeout_seconds: how long a `summarize` may take; one that hangs is left

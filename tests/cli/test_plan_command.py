@@ -12,8 +12,8 @@ import pytest
 from conftest import make_encoder, make_rows
 from interconnected_ai.cli import main
 from interconnected_ai.config import RunConfig
+from interconnected_ai.data import write_rows
 from interconnected_ai.planner import find_device, load_calibration
-from interconnected_ai.training.data import write_rows
 
 QWEN3 = {
     "model_type": "qwen3_moe",

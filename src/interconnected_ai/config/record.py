@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from interconnected_ai.config.files import as_yaml, settings_in
+from interconnected_ai.config.settings import as_yaml, settings_in
 from interconnected_ai.errors import ConfigError, nearest_first
 
 

@@ -20,7 +20,7 @@ _MOST_HEADER_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
-class Range:
+class ByteRange:
     """Some bytes: of a file, or given."""
 
     path: Path | None
@@ -29,7 +29,7 @@ class Range:
     given: bytes = b""
 
     @classmethod
-    def of(cls, content: bytes) -> "Range":
+    def of(cls, content: bytes) -> "ByteRange":
         """Bytes that are in memory."""
         return cls(None, 0, len(content), content)
 
@@ -56,7 +56,7 @@ class Entry:
     name: str
     dtype: str
     shape: tuple[int, ...]
-    ranges: tuple[Range, ...]
+    ranges: tuple[ByteRange, ...]
 
     @property
     def size_bytes(self) -> int:
@@ -68,11 +68,11 @@ class Entry:
         """How many numbers it holds."""
         return prod(self.shape)
 
-    def slice(self, index: int) -> tuple[Range, ...]:
+    def slice(self, index: int) -> tuple[ByteRange, ...]:
         """The bytes of one entry along the first axis; only for a tensor that lies in one range."""
         (whole,) = self.ranges
         size = whole.size // self.shape[0]
-        return (Range(whole.path, whole.start + index * size, size),)
+        return (ByteRange(whole.path, whole.start + index * size, size),)
 
     def content(self) -> bytes:
         """All its bytes."""
@@ -100,7 +100,9 @@ def read_header(path: Path) -> dict[str, Entry]:
         start, end = told["data_offsets"]
         if 8 + size + end > there:
             raise IntegrityError(f"{path} has {there} bytes, its header speaks of {8 + size + end}; fetch it again")
-        entries[name] = Entry(name, told["dtype"], tuple(told["shape"]), (Range(path, 8 + size + start, end - start),))
+        entries[name] = Entry(
+            name, told["dtype"], tuple(told["shape"]), (ByteRange(path, 8 + size + start, end - start),)
+        )
     return entries
 
 

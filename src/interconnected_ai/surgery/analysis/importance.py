@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interconnected_ai.errors import ConfigError, DataError
-from interconnected_ai.surgery.anatomy import stacks
-from interconnected_ai.surgery.texts import Batch, batches, token_rows
+from interconnected_ai.surgery.analysis.texts import Batch, batches, token_rows
+from interconnected_ai.surgery.anatomy.places import stacks
 
 if TYPE_CHECKING:
-    from interconnected_ai.surgery.layer import Layer
-    from interconnected_ai.surgery.patient import Patient
+    from interconnected_ai.surgery.anatomy.layer import Layer
+    from interconnected_ai.surgery.session import Patient
 
 
 def gradient_scores(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from interconnected_ai.errors import ConfigError, TrainingError
-from interconnected_ai.surgery.history import as_bytes
+from interconnected_ai.surgery.operations.history import as_bytes
 
 if TYPE_CHECKING:
-    from interconnected_ai.surgery.layer import Layer
+    from interconnected_ai.surgery.anatomy.layer import Layer
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from interconnected_ai.surgery.losses import balance
+from interconnected_ai.surgery.routing.losses import balance
 
 
 class EditedCausalLM(nn.Module):

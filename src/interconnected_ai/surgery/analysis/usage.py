@@ -12,11 +12,11 @@ from torch import Tensor
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.extras import require
 from interconnected_ai.storage import atomic_file
-from interconnected_ai.surgery.losses import Routed
-from interconnected_ai.surgery.texts import batches, token_rows
+from interconnected_ai.surgery.analysis.texts import batches, token_rows
+from interconnected_ai.surgery.routing.losses import Routed
 
 if TYPE_CHECKING:
-    from interconnected_ai.surgery.patient import Patient
+    from interconnected_ai.surgery.session import Patient
 
 Over = Literal["layer", "model"]
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.surgery.anatomy import Place, stacks
-from interconnected_ai.surgery.dressing import EditedRouter, RouterState
-from interconnected_ai.surgery.ffn import FFN, ExpertWeights, mix_of
-from interconnected_ai.surgery.losses import unpacked
+from interconnected_ai.surgery.anatomy.ffn import FFN, ExpertWeights, mix_of
+from interconnected_ai.surgery.anatomy.places import Place, stacks
+from interconnected_ai.surgery.routing.dressing import EditedRouter, RouterState
+from interconnected_ai.surgery.routing.losses import unpacked
 
 if TYPE_CHECKING:
     from interconnected_ai.surgery.model import MoE
@@ -129,7 +129,7 @@ class Layer:
         return f"Layer {self.number}: {self.num_experts} experts, top-{self.top_k}{shut}{edited}"
 
 
-class Experts(Sequence["Expert"]):
+class Experts(Sequence["FFNExpert"]):
     """The FFN experts of a layer, counted from 0."""
 
     def __init__(self, layer: Layer) -> None:
@@ -141,16 +141,16 @@ class Experts(Sequence["Expert"]):
     def __getitem__(self, number: Any) -> Any:
         """The expert with this number; `ConfigError` when there is none."""
         if isinstance(number, slice):
-            return [Expert(self._layer, each) for each in range(*number.indices(len(self)))]
+            return [FFNExpert(self._layer, each) for each in range(*number.indices(len(self)))]
         self._layer.need(number)
-        return Expert(self._layer, number)
+        return FFNExpert(self._layer, number)
 
-    def __iter__(self) -> Iterator["Expert"]:
-        return (Expert(self._layer, number) for number in range(len(self)))
+    def __iter__(self) -> Iterator["FFNExpert"]:
+        return (FFNExpert(self._layer, number) for number in range(len(self)))
 
 
 @dataclass(frozen=True)
-class Expert:
+class FFNExpert:
     """One FFN expert of one layer."""
 
     layer: Layer
@@ -170,10 +170,10 @@ class Expert:
         """See `MoE.replace`."""
         self.layer.moe.replace(self.layer.number, self.number, source)
 
-    def clone(self) -> "Expert":
+    def clone(self) -> "FFNExpert":
         """A copy of it at the end of the layer, out of reach until let in."""
         (number,) = self.layer.moe.insert(self.layer.number, [self])
-        return Expert(self.layer, number)
+        return FFNExpert(self.layer, number)
 
     def remove(self) -> None:
         """See `MoE.remove`."""

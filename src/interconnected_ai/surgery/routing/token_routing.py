@@ -35,7 +35,7 @@ Choose = Callable[[nn.Module, Scores], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
-class Routing:
+class TokenRouting:
     """One family's way from hidden states to a choice.
 
     kind: what weighs the experts, in words. choose: → weights and indices, both (tokens, top_k).
@@ -175,12 +175,12 @@ def _never(router: nn.Module) -> bool:
     return False
 
 
-SOFTMAX = Routing("softmax over all", _softmax(renormalise=None), _by_setting)
-SOFTMAX_RENORMALISED = Routing("softmax over all, scaled to sum to 1", _softmax(renormalise=True), _always)
-MIXTRAL = Routing("softmax over all, scaled to sum to 1", _softmax(renormalise=True, keep_float=True), _always)
-TOP_K_SOFTMAX = Routing("softmax over the chosen", _top_k_then_softmax, _always)
-GRANITE = Routing("softmax over the chosen", _top_k_then_softmax, _always, float_logits=True)
-DEEPSEEK_V2 = Routing("softmax over all", _deepseek_v2, _never, float32=True)
-DEEPSEEK_V3 = Routing("sigmoids, chosen with a correction", _deepseek_v3, _by_setting, float32=True, sigmoid=True)
-SPARSE_MIXER = Routing("SparseMixer", _sparse_mixer, _never, fixed_top_k=2)
-LLAMA4 = Routing("sigmoids of the chosen", _llama4, _never, sigmoid=True, returns_scores=True)
+SOFTMAX = TokenRouting("softmax over all", _softmax(renormalise=None), _by_setting)
+SOFTMAX_RENORMALISED = TokenRouting("softmax over all, scaled to sum to 1", _softmax(renormalise=True), _always)
+MIXTRAL = TokenRouting("softmax over all, scaled to sum to 1", _softmax(renormalise=True, keep_float=True), _always)
+TOP_K_SOFTMAX = TokenRouting("softmax over the chosen", _top_k_then_softmax, _always)
+GRANITE = TokenRouting("softmax over the chosen", _top_k_then_softmax, _always, float_logits=True)
+DEEPSEEK_V2 = TokenRouting("softmax over all", _deepseek_v2, _never, float32=True)
+DEEPSEEK_V3 = TokenRouting("sigmoids, chosen with a correction", _deepseek_v3, _by_setting, float32=True, sigmoid=True)
+SPARSE_MIXER = TokenRouting("SparseMixer", _sparse_mixer, _never, fixed_top_k=2)
+LLAMA4 = TokenRouting("sigmoids of the chosen", _llama4, _never, sigmoid=True, returns_scores=True)

@@ -21,7 +21,7 @@ KEYWORD = "surgery_forward"
 
 
 @dataclass(frozen=True)
-class Request:
+class RowRequest:
     """Settings of one row of a batch.
 
     prompt: its prompt's name, for rules with `prompt`. adapter: a flag, for rules with `adapter`, and the name of adapters
@@ -51,7 +51,7 @@ class Forward:
     input_ids: Tensor | None
     real: Tensor | None
     roles: Tensor | None
-    requests: tuple[Request, ...]
+    requests: tuple[RowRequest, ...]
     prompt_tokens: bool
     memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -97,7 +97,7 @@ class Hooks:
 
     role_tokens: dict[int, int] = field(default_factory=dict)
     role_names: tuple[str, ...] = ()
-    requests: tuple[Request, ...] = ()
+    requests: tuple[RowRequest, ...] = ()
     _handles: list[Any] = field(default_factory=list)
     _histories: "WeakKeyDictionary[Any, _History]" = field(default_factory=WeakKeyDictionary)
 
@@ -144,7 +144,7 @@ class Hooks:
             prompt_tokens=cached_tokens == 0,
         )
 
-    def _per_row(self, rows: int) -> tuple[Request, ...]:
+    def _per_row(self, rows: int) -> tuple[RowRequest, ...]:
         """The requests, repeated where beams or several samples share one."""
         if not self.requests or len(self.requests) == rows:
             return self.requests
@@ -156,7 +156,7 @@ class Hooks:
         return tuple(request for request in self.requests for _ in range(copies))
 
     def _roles(
-        self, ids: Tensor | None, requests: tuple[Request, ...], cache: Any, cached_tokens: int
+        self, ids: Tensor | None, requests: tuple[RowRequest, ...], cache: Any, cached_tokens: int
     ) -> Tensor | None:
         """The role at each position: that of the last role token at or before it, over all calls with this cache."""
         if not self.role_names:
@@ -173,7 +173,7 @@ class Hooks:
         last = torch.where(begins >= 0, positions, -1).cummax(dim=1).values  # position of the last role token so far
         return torch.where(last >= 0, begins.gather(1, last.clamp_min(0)), before.unsqueeze(1))
 
-    def _role_before(self, ids: Tensor, requests: tuple[Request, ...], cache: Any, cached_tokens: int) -> Tensor:
+    def _role_before(self, ids: Tensor, requests: tuple[RowRequest, ...], cache: Any, cached_tokens: int) -> Tensor:
         """(rows,) the role each row is in before these tokens."""
         if cached_tokens and cache in self._histories:
             roles = self._histories[cache].roles[:, :cached_tokens]  # shorter after a crop
@@ -192,7 +192,7 @@ class Hooks:
         self._histories[cache] = _History(torch.cat([past, roles], dim=1))
 
     @contextmanager
-    def during(self, requests: Sequence[Request]) -> Iterator[None]:
+    def during(self, requests: Sequence[RowRequest]) -> Iterator[None]:
         """These requests for the calls inside."""
         before, self.requests = self.requests, tuple(requests)
         try:

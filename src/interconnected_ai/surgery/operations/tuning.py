@@ -9,13 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
-from interconnected_ai.surgery import changes, packing
-from interconnected_ai.surgery.adapters import Adapters, AdapterSpec, check_spec, install, settle, state_of, take_out
-from interconnected_ai.surgery.history import Step
-from interconnected_ai.surgery.layer import Layer
-from interconnected_ai.surgery.patient import Expect, Patient
-from interconnected_ai.surgery.shelf import Shelf
-from interconnected_ai.surgery.trained import train_routers, verified
+from interconnected_ai.surgery.adapters import packing
+from interconnected_ai.surgery.adapters.offload import Shelf
+from interconnected_ai.surgery.adapters.stand_ins import (
+    Adapters,
+    AdapterSpec,
+    check_spec,
+    install,
+    settle,
+    state_of,
+    take_out,
+)
+from interconnected_ai.surgery.adapters.trained import train_routers, verified
+from interconnected_ai.surgery.anatomy.layer import Layer
+from interconnected_ai.surgery.operations import changes
+from interconnected_ai.surgery.operations.history import Step
+from interconnected_ai.surgery.session import Expect, Patient
 
 # Four bits move the logits of trained models by some hundredths of their size; far beyond that a model is worth a look.
 _MUCH_ERROR = 0.25

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.surgery.layer import Layer
-from interconnected_ai.surgery.programs import Program, Rule
+from interconnected_ai.surgery.anatomy.layer import Layer
+from interconnected_ai.surgery.routing.programs import Program, Rule
 
 if TYPE_CHECKING:
-    from interconnected_ai.surgery.patient import Patient
+    from interconnected_ai.surgery.session import Patient
 
 Undo = Callable[[], None]
 

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.surgery.families import Family, family_of
-from interconnected_ai.surgery.ffn import Layout
+from interconnected_ai.surgery.anatomy.families import Family, family_of
+from interconnected_ai.surgery.anatomy.ffn import Layout
 
 STACKS = ("gate_up_proj", "down_proj", "gate_up_proj_bias", "down_proj_bias")
 _LAYER = re.compile(r"\blayers\.(\d+)\b")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from interconnected_ai.surgery.context import current
-from interconnected_ai.surgery.losses import unpacked
-from interconnected_ai.surgery.texts import batches, token_rows
+from interconnected_ai.surgery.analysis.texts import batches, token_rows
+from interconnected_ai.surgery.routing.context import current
+from interconnected_ai.surgery.routing.losses import unpacked
 
 if TYPE_CHECKING:
     from interconnected_ai.surgery.model import MoE

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from interconnected_ai.errors import ConfigError, FormatVersionError, IntegrityError
 from interconnected_ai.storage import atomic_folder, load_tensors, read_json, save_tensors, write_json
-from interconnected_ai.surgery.adapters import AdapterSpec, spec_from, spec_to
-from interconnected_ai.surgery.checkpoint import ADAPTERS, KIND, SIDE_CAR
-from interconnected_ai.surgery.history import exchange
-from interconnected_ai.surgery.programs import Program
+from interconnected_ai.surgery.adapters.stand_ins import AdapterSpec, spec_from, spec_to
+from interconnected_ai.surgery.checkpoints.checkpoint import ADAPTERS, KIND, SIDE_CAR
+from interconnected_ai.surgery.operations.history import exchange
+from interconnected_ai.surgery.routing.programs import Program
 
 if TYPE_CHECKING:
     from interconnected_ai.surgery.model import MoE
@@ -210,7 +210,7 @@ def _fill(moe: "MoE", folder: Path, layers: Mapping[str, Any]) -> None:
 
 
 def _dress(moe: "MoE", content: Mapping[str, Any]) -> None:
-    from interconnected_ai.surgery.operations import Warmup
+    from interconnected_ai.surgery.operations.operations import Warmup
 
     for layer in moe.layers:
         told = content["layers"][str(layer.number)]

@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.storage import atomic_folder, save_tensors, write_json
-from interconnected_ai.surgery.context import Forward, dress, undress
-from interconnected_ai.surgery.dressing import EditedExperts, ExpertsState
-from interconnected_ai.surgery.ffn import ExpertWeights, mix_of, run
-from interconnected_ai.surgery.layer import Layer
+from interconnected_ai.surgery.anatomy.ffn import ExpertWeights, mix_of, run
+from interconnected_ai.surgery.anatomy.layer import Layer
+from interconnected_ai.surgery.routing.context import Forward, dress, undress
+from interconnected_ai.surgery.routing.dressing import EditedExperts, ExpertsState
 
 if TYPE_CHECKING:
-    from interconnected_ai.surgery.patient import Patient
+    from interconnected_ai.surgery.session import Patient
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class AdapterSpec:
     """What a set of stand-ins is.
 
     kind: "lora", or "full" for experts that train whole. experts: layer → expert numbers. alpha: the update is scaled by
-    alpha / rank. role: a role during which alone they act. on_request: they act alone for rows whose `Request.adapter`
+    alpha / rank. role: a role during which alone they act. on_request: they act alone for rows whose `RowRequest.adapter`
     is their name.
     """
 
@@ -110,7 +110,7 @@ class Adapters:
 
     @property
     def name(self) -> str:
-        """What `Request.adapter` and `MoE.adapters` call it."""
+        """What `RowRequest.adapter` and `MoE.adapters` call it."""
         return self.spec.name
 
     def modules(self) -> dict[tuple[int, int], Any]:

@@ -7,20 +7,20 @@ from typing import Any
 from torch import Tensor, nn
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
-from interconnected_ai.surgery import changes, vocabulary
-from interconnected_ai.surgery.context import Request
-from interconnected_ai.surgery.ffn import ExpertWeights, average, weights_in
-from interconnected_ai.surgery.history import Step
-from interconnected_ai.surgery.layer import Expert, Layer
-from interconnected_ai.surgery.patient import Expect, Patient, dress_router
-from interconnected_ai.surgery.programs import Function, Program, check_program, check_requests
-from interconnected_ai.surgery.renumbering import (
+from interconnected_ai.surgery.anatomy.ffn import ExpertWeights, average, weights_in
+from interconnected_ai.surgery.anatomy.layer import FFNExpert, Layer
+from interconnected_ai.surgery.operations import changes, vocabulary
+from interconnected_ai.surgery.operations.history import Step
+from interconnected_ai.surgery.operations.renumbering import (
     Renumbering,
     check_adapters,
     follow_adapters,
     follow_rules,
     follow_warmups,
 )
+from interconnected_ai.surgery.routing.context import RowRequest
+from interconnected_ai.surgery.routing.programs import Function, Program, check_program, check_requests
+from interconnected_ai.surgery.session import Expect, Patient, dress_router
 
 # A warm-up's first bias: e^-10 of its weight, so an opening expert starts below a ten-thousandth.
 _OPENING_BIAS = -10.0
@@ -59,7 +59,7 @@ class Operations(Patient):
     def replace(self, layer: int, expert: int, source: Any) -> None:
         """Put other weights where an expert stands; its row in the router stays.
 
-        source: an `Expert` (of this model or another), a gated FFN module, `ExpertWeights`, or several of those for their mean.
+        source: an `FFNExpert` (of this model or another), a gated FFN module, `ExpertWeights`, or several for their mean.
         Raises `ConfigError` for another shape or dtype, NaN or infinity.
         """
         place = self.layers[layer]
@@ -230,7 +230,7 @@ class Operations(Patient):
         self._perform(Step("set_program", {"program": program.to_dict()}), list(self.layers), change, changes.finite)
 
     @contextmanager
-    def requests(self, requests: Sequence[Request]) -> Iterator[None]:
+    def requests(self, requests: Sequence[RowRequest]) -> Iterator[None]:
         """Settings for each row of the batches inside: prompt, adapter, role, and the experts it may use."""
         for request in requests:
             if request.role not in (None, *self.program.roles):
@@ -312,7 +312,7 @@ class Operations(Patient):
         """The weights in whatever stands for an expert."""
         if source is None:
             return average([layer.read(each) for each in range(layer.num_experts)])
-        if isinstance(source, Expert):
+        if isinstance(source, FFNExpert):
             return source.weights
         if isinstance(source, ExpertWeights):
             return source
@@ -321,13 +321,13 @@ class Operations(Patient):
         if isinstance(source, Sequence) and not isinstance(source, str) and source:
             return average([self._weights(each, layer) for each in source])
         raise ConfigError(
-            f"{source if source == [] else type(source).__name__} is no expert; give an Expert, a gated FFN module, "
+            f"{source if source == [] else type(source).__name__} is no expert; give an FFNExpert, a gated FFN module, "
             "ExpertWeights, or a list of them"
         )
 
     def _row(self, source: Any, layer: Layer) -> int | None:
         """Which row of this layer's router belongs to the source."""
-        return source.number if isinstance(source, Expert) and source.layer.place.router is layer.router else None
+        return source.number if isinstance(source, FFNExpert) and source.layer.place.router is layer.router else None
 
 
 class Warmup:

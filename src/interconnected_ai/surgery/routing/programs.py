@@ -9,8 +9,8 @@ from torch import Tensor
 
 from interconnected_ai.config import Record
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.surgery.context import Forward, Request
-from interconnected_ai.surgery.dressing import Apply
+from interconnected_ai.surgery.routing.context import Forward, RowRequest
+from interconnected_ai.surgery.routing.dressing import Apply
 
 # (hidden, logits, forward) → logits: a rule written in Python
 Function = Callable[[Tensor, Tensor, Forward], Tensor]
@@ -23,7 +23,7 @@ class Rule(Record):
 
     do: "force" (chosen for certain, as heavy as e¹ times the best rival), "prefer" (`bias` added to their logits), "forbid",
     "only" (the others are forbidden). layers: where; None is everywhere. Conditions: tokens, the token's own id; role, the role
-    that holds at the token; prompt and adapter, set for its row by `Request`. Without any, the rule always holds.
+    that holds at the token; prompt and adapter, set for its row by `RowRequest`. Without any, the rule always holds.
     """
 
     do: Literal["force", "prefer", "forbid", "only"]
@@ -91,7 +91,7 @@ def check_program(
                 )
 
 
-def check_requests(requests: Sequence[Request], num_experts: dict[int, int], top_k: dict[int, int]) -> None:
+def check_requests(requests: Sequence[RowRequest], num_experts: dict[int, int], top_k: dict[int, int]) -> None:
     """Raise `ConfigError` for a request that names an expert there is not, or leaves fewer than top-k."""
     for request in requests:
         for layer, there in num_experts.items():

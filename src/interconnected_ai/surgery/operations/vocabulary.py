@@ -11,7 +11,7 @@ from torch import Tensor
 from interconnected_ai.errors import TokenizerError
 
 if TYPE_CHECKING:
-    from interconnected_ai.surgery.patient import Patient
+    from interconnected_ai.surgery.session import Patient
 
 Undo = Callable[[], None]
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from interconnected_ai.surgery.anatomy import stacks
-from interconnected_ai.surgery.history import let_go
-from interconnected_ai.surgery.layer import Layer
-from interconnected_ai.surgery.nf4 import PackedExperts
-from interconnected_ai.surgery.shelf import Shelf
+from interconnected_ai.surgery.adapters.nf4 import PackedExperts
+from interconnected_ai.surgery.adapters.offload import Shelf
+from interconnected_ai.surgery.anatomy.layer import Layer
+from interconnected_ai.surgery.anatomy.places import stacks
+from interconnected_ai.surgery.operations.history import let_go
 
 Undo = Callable[[], None]
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from interconnected_ai.errors import ConfigError, IntegrityError, NotAModelError
 from interconnected_ai.hub import local_folder
 from interconnected_ai.storage import atomic_folder, read_json, write_json
-from interconnected_ai.surgery.families import Family, family_of
-from interconnected_ai.surgery.ffn import ExpertWeights, Layout
-from interconnected_ai.surgery.history import Recipe, as_bytes
-from interconnected_ai.surgery.safetensor_files import Entry, Range, files_of, read_header, write_file
+from interconnected_ai.surgery.anatomy.families import Family, family_of
+from interconnected_ai.surgery.anatomy.ffn import ExpertWeights, Layout
+from interconnected_ai.surgery.checkpoints.safetensor_files import ByteRange, Entry, files_of, read_header, write_file
+from interconnected_ai.surgery.operations.history import Recipe, as_bytes
 
 KIND = "interconnected_ai surgery"
 SIDE_CAR = "surgery.json"  # what a config cannot say: rules, adapters, closed experts
@@ -287,16 +287,16 @@ class Checkpoint:
             ranges = tuple(each for slot in slots for each in self._row(name, entry, slot))
             yield replace(entry, shape=(len(slots), *entry.shape[1:]), ranges=ranges)
 
-    def _part(self, place: DiskLayer, name: str, slot: _Slot, new: dict[str, Tensor] | None) -> tuple[Range, ...]:
+    def _part(self, place: DiskLayer, name: str, slot: _Slot, new: dict[str, Tensor] | None) -> tuple[ByteRange, ...]:
         entries = place.pieces[name]
         if new is not None:
-            return (Range.of(bytes(as_bytes(new[name].to(_dtype(entries[0]))))),)
+            return (ByteRange.of(bytes(as_bytes(new[name].to(_dtype(entries[0]))))),)
         each = [entries[old] if place.apart else _one(entries[0], old) for old in slot.old]
         return each[0].ranges if len(each) == 1 else _mean(each, slot.shares)
 
-    def _row(self, name: str, entry: Entry, slot: _Slot) -> tuple[Range, ...]:
+    def _row(self, name: str, entry: Entry, slot: _Slot) -> tuple[ByteRange, ...]:
         if name in slot.rows:
-            return (Range.of(bytes(as_bytes(slot.rows[name].to(_dtype(entry))))),)
+            return (ByteRange.of(bytes(as_bytes(slot.rows[name].to(_dtype(entry))))),)
         each = [_one(entry, old) for old in slot.old]
         return each[0].ranges if len(each) == 1 else _mean(each, slot.shares)
 
@@ -412,7 +412,7 @@ def _tensor(entry: Entry) -> Tensor:
     return torch.frombuffer(bytearray(entry.content()), dtype=_dtype(entry)).view(entry.shape)
 
 
-def _mean(entries: Sequence[Entry], shares: Sequence[float]) -> tuple[Range, ...]:
+def _mean(entries: Sequence[Entry], shares: Sequence[float]) -> tuple[ByteRange, ...]:
     total = sum(share * _tensor(entry).float() for share, entry in zip(shares, entries, strict=True))
     assert isinstance(total, Tensor), "there is at least one entry"
-    return (Range.of(bytes(as_bytes(total.to(_dtype(entries[0]))))),)
+    return (ByteRange.of(bytes(as_bytes(total.to(_dtype(entries[0]))))),)

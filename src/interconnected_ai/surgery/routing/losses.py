@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from interconnected_ai.errors import DataError
-from interconnected_ai.surgery.context import current
-from interconnected_ai.surgery.routing import Routing
+from interconnected_ai.surgery.routing.context import current
+from interconnected_ai.surgery.routing.token_routing import TokenRouting
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Routed:
 
 
 @dataclass
-class Record:
+class RouterRecord:
     """What routers did while somebody watched."""
 
-    routing: Routing
+    routing: TokenRouting
     passes: list[Routed] = field(default_factory=list)
 
     def balance_loss(self) -> Tensor:
@@ -54,8 +54,8 @@ class Record:
         return self.passes
 
 
-def balance(routing: Routing, routed: Routed) -> Tensor:
-    """The balance loss of one layer; see `Record.balance_loss`."""
+def balance(routing: TokenRouting, routed: Routed) -> Tensor:
+    """The balance loss of one layer; see `RouterRecord.balance_loss`."""
     num_experts, top_k = routed.logits.shape[1], routed.indices.shape[1]
     indices, probabilities = routed.indices, routing.probabilities(routed.logits)
     if routed.real is not None:
@@ -70,10 +70,10 @@ def balance(routing: Routing, routed: Routed) -> Tensor:
 
 @contextmanager
 def watching(
-    routing: Routing, routers: Sequence[tuple[int, nn.Module]], *, keep_graph: bool = True
-) -> Iterator[Record]:
-    """Record what these routers do inside the block; a recomputation by gradient checkpointing afterwards is not seen."""
-    record = Record(routing)
+    routing: TokenRouting, routers: Sequence[tuple[int, nn.Module]], *, keep_graph: bool = True
+) -> Iterator[RouterRecord]:
+    """RouterRecord what these routers do inside the block; a recomputation by gradient checkpointing afterwards is not seen."""
+    record = RouterRecord(routing)
 
     def watch(layer: int) -> Any:
         def hook(router: nn.Module, args: Any, output: Any) -> None:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from interconnected_ai.errors import ConfigError, IntegrityError, UnknownNameError
-from interconnected_ai.surgery.anatomy import stacks
-from interconnected_ai.surgery.dressing import RouterState
-from interconnected_ai.surgery.ffn import ExpertWeights, average
-from interconnected_ai.surgery.history import exchange, let_go, reset
-from interconnected_ai.surgery.layer import Layer, Probe
+from interconnected_ai.surgery.anatomy.ffn import ExpertWeights, average
+from interconnected_ai.surgery.anatomy.layer import Layer, Probe
+from interconnected_ai.surgery.anatomy.places import stacks
+from interconnected_ai.surgery.operations.history import exchange, let_go, reset
+from interconnected_ai.surgery.routing.dressing import RouterState
 
 Undo = Callable[[], None]
 

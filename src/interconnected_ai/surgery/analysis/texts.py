@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError, TokenizerError
 
 if TYPE_CHECKING:
-    from interconnected_ai.surgery.patient import Patient
+    from interconnected_ai.surgery.session import Patient
 
 
 @dataclass(frozen=True)

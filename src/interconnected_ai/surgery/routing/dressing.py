@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interconnected_ai.surgery.context import Forward, current
-from interconnected_ai.surgery.nf4 import run_packed
-from interconnected_ai.surgery.routing import Routing, Scores
+from interconnected_ai.surgery.adapters.nf4 import run_packed
+from interconnected_ai.surgery.routing.context import Forward, current
+from interconnected_ai.surgery.routing.token_routing import Scores, TokenRouting
 
 # (hidden, logits, forward) → logits and, where some experts must be chosen, (tokens, experts) true for those
 Apply = Callable[[Tensor, Tensor, Forward], tuple[Tensor, Tensor | None]]
@@ -27,7 +27,7 @@ class RouterState:
     before the choice.
     """
 
-    routing: Routing
+    routing: TokenRouting
     closed: frozenset[int] = frozenset()
     bias: dict[int, float] = field(default_factory=dict)
     program: Apply | None = None

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, cast
 from torch import nn
 
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.surgery.adapters import Adapters
-from interconnected_ai.surgery.anatomy import copies_of, dissect
-from interconnected_ai.surgery.causal import EditedCausalLM
-from interconnected_ai.surgery.context import Hooks, dress, undress
-from interconnected_ai.surgery.dressing import EditedRouter, RouterState
-from interconnected_ai.surgery.history import Done, Step, fingerprint
-from interconnected_ai.surgery.layer import Layer, Probe
-from interconnected_ai.surgery.losses import Record, watching
-from interconnected_ai.surgery.programs import Function, Program, compile_program
+from interconnected_ai.surgery.adapters.stand_ins import Adapters
+from interconnected_ai.surgery.anatomy.layer import Layer, Probe
+from interconnected_ai.surgery.anatomy.places import copies_of, dissect
+from interconnected_ai.surgery.operations.history import Done, Step, fingerprint
+from interconnected_ai.surgery.routing.causal import EditedCausalLM
+from interconnected_ai.surgery.routing.context import Hooks, dress, undress
+from interconnected_ai.surgery.routing.dressing import EditedRouter, RouterState
+from interconnected_ai.surgery.routing.losses import RouterRecord, watching
+from interconnected_ai.surgery.routing.programs import Function, Program, compile_program
 
 if TYPE_CHECKING:
     from interconnected_ai.surgery.model import MoE
-    from interconnected_ai.surgery.operations import Warmup
+    from interconnected_ai.surgery.operations.operations import Warmup
 
 Expect = Callable[[Layer, Probe, Probe], None]
 
@@ -70,7 +70,7 @@ class Patient:
         }
 
     @contextmanager
-    def watch(self, *, keep_graph: bool = True) -> Iterator[Record]:
+    def watch(self, *, keep_graph: bool = True) -> Iterator[RouterRecord]:
         """Record what the routers choose inside the block: for balance and z losses, and for counting."""
         self.follow()
         with watching(

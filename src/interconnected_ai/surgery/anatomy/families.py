@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
-from interconnected_ai.surgery import routing
-from interconnected_ai.surgery.routing import Routing
+from interconnected_ai.surgery.routing import token_routing
+from interconnected_ai.surgery.routing.token_routing import TokenRouting
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Family:
 
     name: str
     model_types: tuple[str, ...]
-    routing: Routing
+    routing: TokenRouting
     count_keys: tuple[str, ...] = ("num_experts", "num_local_experts")
     transposed: bool = False
     dense: tuple[str, ...] = ()
@@ -36,19 +36,19 @@ _LOCAL_KEYS = ("num_local_experts", "num_experts")
 _W = ("w1", "w3", "w2")
 
 FAMILIES = (
-    Family("Qwen3-MoE", ("qwen3_moe",), routing.SOFTMAX, dense=("qwen3",)),
-    Family("Qwen2-MoE", ("qwen2_moe",), routing.SOFTMAX),
-    Family("Qwen3.5-MoE", ("qwen3_5_moe_text", "qwen3_5_moe"), routing.SOFTMAX_RENORMALISED),
-    Family("Qwen3-Next", ("qwen3_next",), routing.SOFTMAX),
-    Family("Mixtral", ("mixtral",), routing.MIXTRAL, _LOCAL_KEYS, dense=("mistral", "llama"), disk=_W),
-    Family("OLMoE", ("olmoe",), routing.SOFTMAX),
-    Family("DeepSeek-V2", ("deepseek_v2",), routing.DEEPSEEK_V2, _DEEPSEEK_KEYS),
-    Family("DeepSeek-V3", ("deepseek_v3",), routing.DEEPSEEK_V3, _DEEPSEEK_KEYS),
-    Family("GLM4-MoE", ("glm4_moe",), routing.DEEPSEEK_V3, _DEEPSEEK_KEYS),
-    Family("gpt-oss", ("gpt_oss",), routing.TOP_K_SOFTMAX, _LOCAL_KEYS, transposed=True),
-    Family("Phi-MoE", ("phimoe",), routing.SPARSE_MIXER, _LOCAL_KEYS, disk=_W),
-    Family("GraniteMoE", ("granitemoe",), routing.GRANITE, _LOCAL_KEYS),
-    Family("Llama 4", ("llama4_text", "llama4"), routing.LLAMA4, _LOCAL_KEYS, transposed=True),
+    Family("Qwen3-MoE", ("qwen3_moe",), token_routing.SOFTMAX, dense=("qwen3",)),
+    Family("Qwen2-MoE", ("qwen2_moe",), token_routing.SOFTMAX),
+    Family("Qwen3.5-MoE", ("qwen3_5_moe_text", "qwen3_5_moe"), token_routing.SOFTMAX_RENORMALISED),
+    Family("Qwen3-Next", ("qwen3_next",), token_routing.SOFTMAX),
+    Family("Mixtral", ("mixtral",), token_routing.MIXTRAL, _LOCAL_KEYS, dense=("mistral", "llama"), disk=_W),
+    Family("OLMoE", ("olmoe",), token_routing.SOFTMAX),
+    Family("DeepSeek-V2", ("deepseek_v2",), token_routing.DEEPSEEK_V2, _DEEPSEEK_KEYS),
+    Family("DeepSeek-V3", ("deepseek_v3",), token_routing.DEEPSEEK_V3, _DEEPSEEK_KEYS),
+    Family("GLM4-MoE", ("glm4_moe",), token_routing.DEEPSEEK_V3, _DEEPSEEK_KEYS),
+    Family("gpt-oss", ("gpt_oss",), token_routing.TOP_K_SOFTMAX, _LOCAL_KEYS, transposed=True),
+    Family("Phi-MoE", ("phimoe",), token_routing.SPARSE_MIXER, _LOCAL_KEYS, disk=_W),
+    Family("GraniteMoE", ("granitemoe",), token_routing.GRANITE, _LOCAL_KEYS),
+    Family("Llama 4", ("llama4_text", "llama4"), token_routing.LLAMA4, _LOCAL_KEYS, transposed=True),
 )
 
 

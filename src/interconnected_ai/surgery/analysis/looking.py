@@ -7,12 +7,12 @@ from typing import Literal
 from torch import Tensor
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
-from interconnected_ai.surgery.adapters import settle, state_of
-from interconnected_ai.surgery.patient import Patient
-from interconnected_ai.surgery.programs import Program, Rule, check_program
-from interconnected_ai.surgery.texts import perplexity
-from interconnected_ai.surgery.usage import Over, Usage, best_experts, measure_usage
-from interconnected_ai.surgery.worth import gradient_scores
+from interconnected_ai.surgery.adapters.stand_ins import settle, state_of
+from interconnected_ai.surgery.analysis.importance import gradient_scores
+from interconnected_ai.surgery.analysis.texts import perplexity
+from interconnected_ai.surgery.analysis.usage import Over, Usage, best_experts, measure_usage
+from interconnected_ai.surgery.routing.programs import Program, Rule, check_program
+from interconnected_ai.surgery.session import Patient
 
 
 class Looking(Patient):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from interconnected_ai.branches import fit_temperature, fit_threshold
+from interconnected_ai.nn import fit_temperature, fit_threshold
 
 confidences = st.lists(st.floats(0, 1, width=32) | st.sampled_from([0.25, 0.5, 0.75]), min_size=1, max_size=60)
 few = settings(deadline=None, max_examples=80, derandomize=True)

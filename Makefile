@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    ?= runs/quickstart
 
-.PHONY: setup demo test test-slow check fix bench docs clean
+.PHONY: setup demo test test-slow test-nightly check fix bench docs clean
 
 setup: $(VENV)/.ready
 
@@ -24,6 +24,10 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+# Hours: every property on many new examples, instead of few that are always the same.
+test-nightly: setup
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest --timeout=7200
 
 check: setup
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ InterconnectedAIError
 ├── EncoderError         an encoder that cannot be loaded
 ├── TokenizerError       a tokenizer that cannot be loaded, or belongs to another model
 ├── EngineError          an engine that cannot run this model or this request
+├── ClosedError          something that was closed: a memory, an engine
 ├── StorageError         a folder that cannot be written or read
 │   ├── NotAModelError       no model of ours stands there
 │   ├── NotAMemoryError      no memory of ours stands there
@@ -64,6 +65,10 @@ class TokenizerError(InterconnectedAIError):
 
 class EngineError(InterconnectedAIError):
     """An engine that cannot run this model or this request."""
+
+
+class ClosedError(InterconnectedAIError):
+    """Something that was closed and is asked for more: a memory, an engine. Open it again."""
 
 
 class StorageError(InterconnectedAIError):

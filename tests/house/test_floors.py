@@ -41,7 +41,7 @@ def test_no_file_imports_from_a_higher_floor_or_from_a_stranger() -> None:
     [
         ("errors.py", "from interconnected_ai.config import SystemConfig"),  # upwards
         ("nn/lora.py", "from interconnected_ai.storage import read_json"),  # to a stranger
-        ("config.py", "def late():\n    from interconnected_ai.nn import LoRA"),  # hidden in a function
+        ("config/record.py", "def late():\n    from interconnected_ai.nn import LoRA"),  # hidden in a function
     ],
 )
 def test_a_forbidden_import_would_be_found(tmp_path: Path, file: str, line: str) -> None:

@@ -308,7 +308,7 @@ def test_a_damaged_calibration_names_the_remedy(home: Path) -> None:
     home.mkdir()
     for text in ("name: [", "name: x\nfrom_the_future: 1\n", DEVICES[0].to_yaml()):
         calibration_path().write_text(text, encoding="utf-8")
-        with pytest.raises(ConfigError, match="measure again with: iai plan --calibrate"):
+        with pytest.raises(ConfigError, match="measure again with: iai plan calibrate"):
             load_calibration()
 
 

@@ -24,7 +24,7 @@ def load_calibration(path: str | Path | None = None) -> Device | None:
     path = Path(path) if path is not None else calibration_path()
     if not path.is_file():
         return None
-    remedy = f"remove {path} and measure again with: iai plan --calibrate"
+    remedy = f"remove {path} and measure again with: iai plan calibrate"
     try:
         device = Device.from_file(path)
     except ConfigError as error:
@@ -37,7 +37,7 @@ def load_calibration(path: str | Path | None = None) -> Device | None:
 def save_calibration(device: Device, path: str | Path | None = None) -> Path:
     """Store a calibrated device, whole or not at all; returns where. Raises `StorageError` when it cannot be written."""
     if device.calibration is None:
-        raise ConfigError(f"{device.name!r} has no calibration to store; measure it first: iai plan --calibrate")
+        raise ConfigError(f"{device.name!r} has no calibration to store; measure it first: iai plan calibrate")
     path = Path(path) if path is not None else calibration_path()
     scratch: Path | None = None
     try:

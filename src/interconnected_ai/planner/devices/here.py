@@ -50,7 +50,7 @@ def _cpu_here() -> Device:
         price_source="a machine of your own",
         source=(
             f"assumed, not measured: {cores} cores × {_ASSUMED_HERTZ / 1e9} GHz × {per_cycle} FLOPs per cycle; "
-            "measure it with: iai plan --calibrate"
+            "measure it with: iai plan calibrate"
         ),
     )
 

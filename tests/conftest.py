@@ -10,7 +10,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from interconnected_ai.branches import Encoder, InterconnectedAISystem
 from interconnected_ai.config import BranchSpec
-from interconnected_ai.training import Rows
+from interconnected_ai.data import Rows
 
 WORDS = (
     "bank card money account loan pay transfer cash balance fee rain sun snow wind storm cloud cold hot warm fog "

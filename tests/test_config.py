@@ -1,6 +1,7 @@
 """Records: strict, frozen, there and back through YAML and JSON, and mistakes that name the remedy."""
 
 import json
+import re
 import string
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from interconnected_ai.config import (
     SystemConfig,
     TrainingConfig,
     document_branches,
+    merged,
+    settings_of,
 )
 from interconnected_ai.errors import ConfigError
 
@@ -261,14 +264,14 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.yaml", b"output: [1, 2", "not valid .yaml"),
-        ("a.yaml", b"output: \t- x\n\t- y: :", "not valid .yaml"),
-        ("a.json", b'{"output": ', "not valid .json"),
+        ("a.yaml", b"output: [1, 2", "not valid YAML"),
+        ("a.yaml", b"output: \t- x\n\t- y: :", "not valid YAML"),
+        ("a.json", b'{"output": ', "not valid JSON"),
         ("a.yaml", b"- 1\n- 2\n", "needs a mapping"),
         ("a.yaml", b"", "needs a mapping"),
         ("a.json", b"[]", "needs a mapping"),
         ("a.yaml", "output: привет".encode("cp1251"), "UTF-8"),
-        ("a.yaml", b"!!python/object/apply:os.getcwd []", "not valid .yaml"),
+        ("a.yaml", b"!!python/object/apply:os.getcwd []", "not valid YAML"),
     ],
 )
 def test_a_file_that_cannot_be_read_names_itself(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -301,3 +304,30 @@ def test_as_many_branches_as_asked_for_with_distinct_names(count: int) -> None:
 def test_a_negative_number_of_branches_is_refused() -> None:
     with pytest.raises(ConfigError, match="num_branches=-1"):
         document_branches(-1)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "settings"),
+    [
+        ([], {}),
+        (["system.d_ff=768", "system.pooling=cls", "num_rows=10"], {"system": {"d_ff": 768, "pooling": "cls"}, "num_rows": 10}),
+        (["training.lr_moe=1e-3"], {"training": {"lr_moe": 1e-3}}),
+        (["a=x=y", "b=", "c=[1, 2]"], {"a": "x=y", "b": None, "c": [1, 2]}),
+        (["a=1", "a=2"], {"a": 2}),
+    ],
+)  # fmt: skip
+def test_settings_are_written_one_by_one(assignments: list[str], settings: dict[str, Any]) -> None:
+    assert settings_of(assignments) == settings
+
+
+@pytest.mark.parametrize("assignment", ["", "d_ff", "=3", ".d_ff=3", "system.=3", "a=[1"])
+def test_what_is_no_setting_is_refused_by_name(assignment: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(repr(assignment))):
+        settings_of([assignment])
+
+
+def test_changes_are_laid_over_settings_section_by_section() -> None:
+    settings = {"system": {"d_ff": 1, "branches": [1, 2]}, "device": "L4"}
+    changes = {"system": {"branches": [3]}, "num_rows": 5}
+    assert merged(settings, changes) == {"system": {"d_ff": 1, "branches": [3]}, "device": "L4", "num_rows": 5}
+    assert settings["system"] == {"d_ff": 1, "branches": [1, 2]}

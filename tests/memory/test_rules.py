@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from interconnected_ai.memory import time_window
 from interconnected_ai.memory.compression import cut_to, extract_summary, fault_of, key_items, target_tokens
 from interconnected_ai.memory.fact_rules import statements
-from interconnected_ai.memory.places import (
+from interconnected_ai.memory.numbering import (
     LENGTHS,
     MAX_PLACE,
     Kind,

@@ -1,4 +1,4 @@
-"""What `iai plan --explain` says: every knob of both records, the document's names and values, both languages."""
+"""What `iai plan explain` says: every knob of both records, the document's names and values, both languages."""
 
 import re
 import subprocess

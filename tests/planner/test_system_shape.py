@@ -19,7 +19,7 @@ from interconnected_ai.errors import ConfigError
 from interconnected_ai.nn import FFNExperts
 from interconnected_ai.planner import SystemShape, backward_flops, dense_twin, encoder_shape, forward_flops
 from interconnected_ai.planner.memory import encoder_activation_bytes, layer_activation_bytes
-from interconnected_ai.planner.work import num_trained_tensors, training_step
+from interconnected_ai.planner.workload import num_trained_tensors, training_step
 
 ENCODER = {
     "model_type": "bert",

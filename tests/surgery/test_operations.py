@@ -12,10 +12,10 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError, IntegrityError, UnknownNameError
 from interconnected_ai.surgery import ExpertWeights, MoE, Program, Recipe, Rule
-from interconnected_ai.surgery.changes import same_bits
-from interconnected_ai.surgery.context import dress
-from interconnected_ai.surgery.dressing import EditedRouter, RouterState
-from interconnected_ai.surgery.layer import Probe
+from interconnected_ai.surgery.anatomy.layer import Probe
+from interconnected_ai.surgery.operations.changes import same_bits
+from interconnected_ai.surgery.routing.context import dress
+from interconnected_ai.surgery.routing.dressing import EditedRouter, RouterState
 
 families = pytest.mark.parametrize("family", TINY)
 CHANGES = ("insert", "let in", "remove", "merge", "reorder", "replace", "top-k", "pack", "unpack", "rule")

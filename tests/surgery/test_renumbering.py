@@ -12,7 +12,7 @@ from torch import Tensor
 from interconnected_ai import surgery
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.surgery import MoE, Program, Request, Rule
+from interconnected_ai.surgery import MoE, Program, RowRequest, Rule
 
 IDS = prompts()
 ROLE = int(IDS[0, 3])
@@ -246,7 +246,7 @@ def test_numbers_that_nobody_can_change_keep_experts_where_they_are() -> None:
     moe.replace(0, 1, moe.layers[0].experts[2])  # numbers nothing anew
     moe.set_program(Program())
     contexts: list[Any] = [
-        moe.requests([Request(deny=frozenset({1}))] * 2),
+        moe.requests([RowRequest(deny=frozenset({1}))] * 2),
         moe.ablate({0: [1]}),
         moe.ablate({0: [1]}, reroute=True),
         moe.steer({0: {1: 2.0}}),
@@ -259,7 +259,7 @@ def test_numbers_that_nobody_can_change_keep_experts_where_they_are() -> None:
 
 def test_requests_hold_through_operations_that_number_nothing_anew() -> None:
     moe = MoE(make("qwen3_moe"))
-    with moe.requests([Request(deny=frozenset({1, 2, 3}))] * 2):
+    with moe.requests([RowRequest(deny=frozenset({1, 2, 3}))] * 2):
         moe.set_program(Program(rules=(Rule(do="forbid", experts=(5,), layers=(0,)),)))
         with moe.watch() as seen:
             logits(moe)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interconnected_ai.training import compare_answers
-from interconnected_ai.training.compare import mcnemar
+from interconnected_ai.training.system.comparison import mcnemar
 
 few = settings(deadline=None, max_examples=40, derandomize=True)
 answers = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)

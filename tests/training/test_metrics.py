@@ -6,8 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interconnected_ai.training import auroc, branch_metrics, macro_f1
-from interconnected_ai.training.metrics import expected_calibration_error
+from interconnected_ai.training import auroc, branch_metrics, expected_calibration_error, macro_f1
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 

@@ -48,7 +48,7 @@ def add(
     """Train branch NAME on the finished trunk of RUN and save it there."""
     BranchSpec.from_mapping({"name": name, "num_classes": 2}, source="branch")  # refuses an unsafe name before any work
     from interconnected_ai.branches import fit_branch
-    from interconnected_ai.training import Rows, Splits, read_rows, split_rows
+    from interconnected_ai.data import Rows, Splits, read_rows, split_rows
 
     system = _open(run)
     rows = read_rows(path, text, {name: label})
@@ -151,7 +151,7 @@ def remove(run: Path, name: str, yes: bool, output: Output) -> None:
 
 def _foreign_texts(run: Path) -> list[str]:
     """Validation texts of the run's first branches: what the new branch should call unknown. None without their data."""
-    from interconnected_ai.training import load_splits
+    from interconnected_ai.data import load_splits
 
     if not (run / "run.yaml").is_file():
         return []

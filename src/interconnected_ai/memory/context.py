@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from interconnected_ai.memory.compression import cut_to
 from interconnected_ai.memory.facts import read_facts
 from interconnected_ai.memory.log import last_messages, read_messages
-from interconnected_ai.memory.places import number_of
+from interconnected_ai.memory.numbering import number_of
 from interconnected_ai.memory.questions import Question
 from interconnected_ai.memory.ranking import best_first
 from interconnected_ai.memory.records import Fact, Message, Pin, Portions, Summary
+from interconnected_ai.memory.rendering import Words, day_of, fact_line, message_lines, quoted, summary_line, words_for
 from interconnected_ai.memory.search import Candidate, Hits, SearchWeights, find_evidence, word_hits
 from interconnected_ai.memory.store import Rows, Store
-from interconnected_ai.memory.wording import Words, day_of, fact_line, message_lines, quoted, summary_line, words_for
 from interconnected_ai.text import language_of, sentences, terms
 from interconnected_ai.types import CountTokens
 

@@ -7,7 +7,7 @@ from interconnected_ai.memory.facts import remove_facts_of
 from interconnected_ai.memory.jobs import want
 from interconnected_ai.memory.levels import drop_summary_terms, read_summaries
 from interconnected_ai.memory.log import message_entry, session_numbers
-from interconnected_ai.memory.places import number_of, place_of
+from interconnected_ai.memory.numbering import number_of, place_of
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.text import normalize
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from interconnected_ai.errors import DataError
 from interconnected_ai.memory.fact_rules import Statement, opposite_of
-from interconnected_ai.memory.places import Kind, entry_of, number_of, place_of
+from interconnected_ai.memory.numbering import Kind, entry_of, number_of, place_of
 from interconnected_ai.memory.records import Fact
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.text import normalize, terms

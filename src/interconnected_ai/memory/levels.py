@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from interconnected_ai.memory.jobs import want
-from interconnected_ai.memory.places import Kind, entry_of, number_of
+from interconnected_ai.memory.numbering import Kind, entry_of, number_of
 from interconnected_ai.memory.records import Capacities, Level, Summary
 from interconnected_ai.memory.store import Rows, Store
 

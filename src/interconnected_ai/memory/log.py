@@ -10,7 +10,7 @@ from typing import Any
 from interconnected_ai.errors import DataError, UnknownNameError
 from interconnected_ai.memory.jobs import want
 from interconnected_ai.memory.levels import BOUNDARY_COLUMNS, Boundaries, settle
-from interconnected_ai.memory.places import MAX_PLACE, Kind, entry_of, number_of, place_of
+from interconnected_ai.memory.numbering import MAX_PLACE, Kind, entry_of, number_of, place_of
 from interconnected_ai.memory.records import Capacities, Message, SessionInfo
 from interconnected_ai.memory.search import session_range
 from interconnected_ai.memory.store import Rows, Store

@@ -24,6 +24,7 @@ from interconnected_ai.memory.log import (
     session_number,
     session_numbers,
 )
+from interconnected_ai.memory.maintenance import Maintenance
 from interconnected_ai.memory.opening import open_store
 from interconnected_ai.memory.pins import add_pin, pins_for, pins_of
 from interconnected_ai.memory.provenance import claim, remember
@@ -49,7 +50,6 @@ from interconnected_ai.memory.records import (
 from interconnected_ai.memory.search import Candidate, SearchWeights, find_evidence, find_messages, word_hits
 from interconnected_ai.memory.stats import stats_of
 from interconnected_ai.memory.store import Rows, Store
-from interconnected_ai.memory.upkeep import Upkeep
 from interconnected_ai.memory.vectors import VectorModel, as_vector_model
 from interconnected_ai.text import analyzer_signature, estimate_tokens
 from interconnected_ai.types import CountTokens, Encode, Extract, Summarize
@@ -96,7 +96,7 @@ class ThreeLevelMemory:
         except BaseException:
             self.store.close()
             raise
-        self._upkeep = Upkeep(
+        self._maintenance = Maintenance(
             self.store,
             self.capacities,
             count_tokens,
@@ -106,7 +106,7 @@ class ThreeLevelMemory:
             self.model,
             summarize_timeout_seconds,
         )
-        self._worker = Worker(self.store, self._upkeep.work())
+        self._worker = Worker(self.store, self._maintenance.work())
 
     # Writing
 

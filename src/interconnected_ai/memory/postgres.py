@@ -8,7 +8,7 @@ from typing import Any
 
 from interconnected_ai.errors import FormatVersionError, StorageError
 from interconnected_ai.extras import require
-from interconnected_ai.memory.places import entry_of, number_of
+from interconnected_ai.memory.numbering import entry_of, number_of
 from interconnected_ai.memory.schema import POSTGRES_TYPES, SCHEMA_VERSION, TABLES
 from interconnected_ai.memory.store import Rows, Store
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import nlargest
 
-from interconnected_ai.memory.places import LENGTHS
+from interconnected_ai.memory.numbering import LENGTHS
 
 K1, B = 1.2, 0.75  # the usual ones; FTS5 has the same
 RRF_K = 60  # Cormack, Clarke & Buettcher 2009
@@ -22,7 +22,7 @@ def bm25(
 ) -> dict[int, float]:
     """Σ over terms: weight · ln(1 + (N - n + ½)/(n + ½)) · (k₁+1) / (1 + k₁·(1 - b + b·length/mean)), for every entry hit.
 
-    postings: term → the entries that have it; an entry's last 8 bits are its length code (see `places`). This is BM25
+    postings: term → the entries that have it; an entry's last 8 bits are its length code (see `numbering`). This is BM25
     (Robertson & Zaragoza 2009, with Lucene's logarithm) of a term that stands once: what repeats in a message tells no more
     (LoCoMo and BEAM: within 0.3 points of counting), and an index without counts is half as large and read faster.
     """

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from interconnected_ai.memory.places import Kind, number_of, place_of
+from interconnected_ai.memory.numbering import Kind, number_of, place_of
 from interconnected_ai.memory.questions import Question
 from interconnected_ai.memory.ranking import K1, B, best_first, bm25, fuse, lend_to_neighbours
 from interconnected_ai.memory.store import Rows, Store

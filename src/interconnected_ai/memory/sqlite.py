@@ -139,7 +139,7 @@ class SQLiteStore(Store):
 
     def put_vectors(self, rows: Any, session: int, vectors: Sequence[tuple[int, int, Any]]) -> None:
         """See `Store`."""
-        from interconnected_ai.memory.matrix import packed  # NumPy, only where vectors are
+        from interconnected_ai.memory.vector_cache import packed  # NumPy, only where vectors are
 
         rows.many(
             "INSERT OR REPLACE INTO vectors (session, number, part, data) VALUES (?, ?, ?, ?)",
@@ -148,7 +148,7 @@ class SQLiteStore(Store):
 
     def nearest(self, rows: Any, session: int, query: Any, limit: int) -> list[tuple[int, float]]:
         """See `Store`."""
-        from interconnected_ai.memory.matrix import SessionVectors
+        from interconnected_ai.memory.vector_cache import SessionVectors
 
         with self._vectors_lock:
             removals = rows.one("SELECT value FROM meta WHERE name = 'vector_removals'")

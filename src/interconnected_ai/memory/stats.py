@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from interconnected_ai.memory.jobs import MAX_ATTEMPTS
-from interconnected_ai.memory.places import place_of
+from interconnected_ai.memory.numbering import place_of
 from interconnected_ai.memory.records import LEVELS, Capacities, Level, LevelStats, MemoryStats
 from interconnected_ai.memory.store import Rows
 

@@ -46,7 +46,7 @@ class Store(ABC):
 
     @abstractmethod
     def add_terms(self, rows: Rows, entries: Iterable[tuple[int, Sequence[str]]]) -> None:
-        """Put terms of entries (see `places`) into the index."""
+        """Put terms of entries (see `numbering`) into the index."""
 
     @abstractmethod
     def remove_terms(self, rows: Rows, entries: Iterable[int]) -> None:

@@ -7,18 +7,18 @@ import torch
 from torch import Tensor
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
-from interconnected_ai.surgery import changes
-from interconnected_ai.surgery.adapters import settle, state_of
-from interconnected_ai.surgery.anatomy import stacks
-from interconnected_ai.surgery.ffn import ExpertWeights
-from interconnected_ai.surgery.history import Recipe, Step
-from interconnected_ai.surgery.layer import Layer
-from interconnected_ai.surgery.looking import Looking
-from interconnected_ai.surgery.nf4 import PackedExperts
-from interconnected_ai.surgery.operations import Operations, Warmup
-from interconnected_ai.surgery.programs import Program
-from interconnected_ai.surgery.saving import Saved, save
-from interconnected_ai.surgery.tuning import Tuning
+from interconnected_ai.surgery.adapters.nf4 import PackedExperts
+from interconnected_ai.surgery.adapters.stand_ins import settle, state_of
+from interconnected_ai.surgery.analysis.looking import Looking
+from interconnected_ai.surgery.anatomy.ffn import ExpertWeights
+from interconnected_ai.surgery.anatomy.layer import Layer
+from interconnected_ai.surgery.anatomy.places import stacks
+from interconnected_ai.surgery.checkpoints.saving import Saved, save
+from interconnected_ai.surgery.operations import changes
+from interconnected_ai.surgery.operations.history import Recipe, Step
+from interconnected_ai.surgery.operations.operations import Operations, Warmup
+from interconnected_ai.surgery.operations.tuning import Tuning
+from interconnected_ai.surgery.routing.programs import Program
 
 __all__ = ["MoE", "Warmup"]
 

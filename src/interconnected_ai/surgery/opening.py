@@ -8,11 +8,11 @@ from torch import nn
 from interconnected_ai.errors import ConfigError, IntegrityError, NotAModelError
 from interconnected_ai.hub import local_folder
 from interconnected_ai.storage import read_json
-from interconnected_ai.surgery.checkpoint import SIDE_CAR
-from interconnected_ai.surgery.families import family_of
+from interconnected_ai.surgery.anatomy.families import family_of
+from interconnected_ai.surgery.checkpoints.checkpoint import SIDE_CAR
+from interconnected_ai.surgery.checkpoints.safetensor_files import files_of
+from interconnected_ai.surgery.checkpoints.saving import load_edited
 from interconnected_ai.surgery.model import MoE
-from interconnected_ai.surgery.safetensor_files import files_of
-from interconnected_ai.surgery.saving import load_edited
 
 
 def open_moe(

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from interconnected_ai.errors import DataError, UnknownNameError
-from interconnected_ai.surgery.programs import Program, Rule
-from interconnected_ai.surgery.texts import perplexity, tune
+from interconnected_ai.surgery.analysis.texts import perplexity, tune
+from interconnected_ai.surgery.routing.programs import Program, Rule
 
 if TYPE_CHECKING:
     from interconnected_ai.surgery.model import MoE

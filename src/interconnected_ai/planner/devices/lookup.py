@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from interconnected_ai.config import _Yaml
+from interconnected_ai.config import settings_in
 from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.planner.devices.detection import THIS_MACHINE, this_machine
 from interconnected_ai.planner.devices.device import Device
-from interconnected_ai.planner.devices.here import THIS_MACHINE, this_machine
 from interconnected_ai.planner.devices.names import compacted, named, with_part
 from interconnected_ai.planner.devices.table import DEVICES
 
@@ -37,15 +35,7 @@ def find_device(name: str, own: str | Path | Mapping[str, Any] | None = None) ->
 
 def read_devices(path: str | Path) -> tuple[Device, ...]:
     """A user's own rows: a YAML file with one row, or a list of rows; keys as in `Device`."""
-    path = Path(path)
-    try:
-        rows = yaml.load(path.read_text(encoding="utf-8"), Loader=_Yaml)
-    except FileNotFoundError as error:
-        raise ConfigError(f"no device file at {path}; write one with name, kind, memory_bytes, …") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}; a device file is YAML in UTF-8") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    rows = settings_in(path, what="device file", remedy="write one with name, kind, memory_bytes, …")
     if isinstance(rows, Mapping):
         return (Device.from_mapping(rows, source=str(path)),)
     if not isinstance(rows, list) or not rows:

@@ -1,0 +1,47 @@
+"""What a system is, what it learns from and how: frozen, strict records that go to YAML or JSON and back.
+
+Unknown keys are errors that name the nearest known key. Nothing here imports torch: a plan or `--help` reads these too.
+Records are frozen and functions keep no state: everything may be used from several threads at once.
+"""
+
+from interconnected_ai.config.data import BranchData, CorpusConfig, DataConfig, TableData
+from interconnected_ai.config.expert import ExpertConfig, NormPlace
+from interconnected_ai.config.generation import GenerationConfig
+from interconnected_ai.config.record import Record
+from interconnected_ai.config.runs import ExpertRunConfig, RunConfig
+from interconnected_ai.config.settings import merged, settings_in, settings_of
+from interconnected_ai.config.system import (
+    DOCUMENT_BRANCHES,
+    BranchSpec,
+    FeedForwardKind,
+    Pooling,
+    SystemConfig,
+    document_branches,
+)
+from interconnected_ai.config.training import ExpertTrainingConfig, LoopConfig, Precision, TrainingConfig
+
+__all__ = [
+    "DOCUMENT_BRANCHES",
+    "BranchData",
+    "BranchSpec",
+    "CorpusConfig",
+    "DataConfig",
+    "ExpertConfig",
+    "ExpertRunConfig",
+    "ExpertTrainingConfig",
+    "FeedForwardKind",
+    "GenerationConfig",
+    "LoopConfig",
+    "NormPlace",
+    "Pooling",
+    "Precision",
+    "Record",
+    "RunConfig",
+    "SystemConfig",
+    "TableData",
+    "TrainingConfig",
+    "document_branches",
+    "merged",
+    "settings_in",
+    "settings_of",
+]

@@ -1,0 +1,80 @@
+"""The frozen, strict record that every config is: unknown keys are errors that name the nearest known key."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from interconnected_ai.config.settings import as_yaml, settings_in
+from interconnected_ai.errors import ConfigError, nearest_first
+
+
+class Record(BaseModel):
+    """A frozen record: unknown keys and wrong types are errors, equal contents are equal."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False)
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any], *, source: str = "settings") -> Self:
+        """The record these settings describe; `ConfigError` names every key that is wrong, and the remedy."""
+        if not isinstance(settings, Mapping):
+            raise ConfigError(f"{source}: needs a mapping of keys to values, got {type(settings).__name__}")
+        try:
+            return cls.model_validate(dict(settings))
+        except ValidationError as error:
+            raise ConfigError(_explain(cls, error, source)) from error
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """The record in a YAML or JSON file."""
+        return cls.from_mapping(settings_in(path), source=str(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values, ready for JSON or YAML; `from_mapping` reads them back to an equal record."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """The record as YAML, keys in the order of their definition."""
+        return as_yaml(self.to_dict())
+
+    def with_changes(self, **changes: Any) -> Self:
+        """A copy with some settings changed, checked like a new record."""
+        return self.from_mapping({**self.to_dict(), **changes})
+
+
+def _explain(record: type[Record], error: ValidationError, source: str) -> str:
+    """One line per mistake: where, what was got, what is needed."""
+    lines = []
+    for mistake in error.errors():
+        where = ".".join(str(part) for part in mistake["loc"]) or record.__name__
+        if mistake["type"] == "extra_forbidden":
+            known = _known_keys(record, mistake["loc"][:-1])
+            nearest = ", ".join(nearest_first(str(mistake["loc"][-1]), known)[:5])
+            lines.append(f"{source}: unknown key {where!r}; known, nearest first: {nearest}")
+        elif mistake["type"] == "missing":
+            lines.append(f"{source}: key {where!r} is missing")
+        elif mistake["type"] == "value_error":
+            lines.append(f"{source}: {where}: {mistake['ctx']['error']}")
+        else:
+            lines.append(f"{source}: {where} = {mistake['input']!r}: {mistake['msg']}")
+    return "\n".join(lines)
+
+
+def _known_keys(record: type[Record], path: tuple[int | str, ...]) -> list[str]:
+    """The keys allowed at `path` inside `record`."""
+    for part in path:
+        if isinstance(part, int) or part not in record.model_fields:
+            continue
+        inner = _record_within(record.model_fields[part].annotation)
+        if inner is None:
+            return []
+        record = inner
+    return list(record.model_fields)
+
+
+def _record_within(annotation: Any) -> type[Record] | None:
+    """The record class inside an annotation such as `tuple[BranchSpec, ...]` or `TableData | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        return annotation
+    return next((r for arg in getattr(annotation, "__args__", ()) if (r := _record_within(arg)) is not None), None)

@@ -1,0 +1,35 @@
+"""A whole run in one file: where it is written, what is built, what from, and how."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from interconnected_ai.config.data import CorpusConfig, DataConfig
+from interconnected_ai.config.expert import ExpertConfig
+from interconnected_ai.config.record import Record
+from interconnected_ai.config.system import SystemConfig
+from interconnected_ai.config.training import ExpertTrainingConfig, TrainingConfig
+
+
+class ExpertRunConfig(Record):
+    """Everything `iai expert train` needs: the expert's folder, its text, its shape and its training.
+
+    tokenizer: a tokenizer.json, or a folder that holds one, such as another expert's; None trains one on the text, of at
+    most `model.vocab_size` tokens. The model's vocabulary is the tokenizer's own.
+    """
+
+    output: str
+    text: CorpusConfig
+    model: ExpertConfig
+    tokenizer: str | None = None
+    roles: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    training: ExpertTrainingConfig = ExpertTrainingConfig()
+
+
+class RunConfig(Record):
+    """Everything `iai train` needs: the folder to write, the system, the data and the training."""
+
+    output: str
+    system: SystemConfig = SystemConfig()
+    data: DataConfig
+    training: TrainingConfig = TrainingConfig()

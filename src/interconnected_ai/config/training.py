@@ -1,0 +1,95 @@
+"""How weights come to be: what every training has, and what a system's and an expert's have besides."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from interconnected_ai.config.record import Record
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class LoopConfig(Record):
+    """What every training has: how long, in which batches, how it is kept and watched.
+
+    batch_size: rows in one optimiser step, over all processes and accumulation steps together.
+    accumulation_steps: parts of a batch that a process computes one after another, for the same gradients in less memory.
+    warmup_steps: linear warm-up before the cosine; at most a tenth of the run.
+    patience: evaluations without a better score before the run stops; None never stops early.
+    precision: "auto" probes the device: bfloat16 where it is clearly faster, else float32.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 50
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    accumulation_steps: Annotated[int, Field(ge=1)] = 1
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    gradient_clip: Annotated[float, Field(gt=0.0)] = 1.0
+    warmup_steps: Annotated[int, Field(ge=0)] = 500
+    patience: Annotated[int, Field(ge=1)] | None = 5
+    seed: int = 0
+    device: str = "auto"
+    precision: Precision = "auto"
+    checkpoint_every_steps: Annotated[int, Field(ge=1)] = 500
+    keep_checkpoints: Annotated[int, Field(ge=1)] = 2
+    monitors: Annotated[tuple[Literal["tensorboard", "wandb"], ...], Field(strict=False)] = ("tensorboard",)
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.batch_size % self.accumulation_steps:
+            raise ValueError(
+                f"batch_size={self.batch_size} must be a multiple of accumulation_steps={self.accumulation_steps}"
+            )
+        return self
+
+
+class TrainingConfig(LoopConfig):
+    """How a system is trained. Defaults are the document's (`000_…`).
+
+    head_start_epochs: epochs in which adapters and heads alone learn, on pooled vectors of the untrained trunk, before the
+        joint training: random heads would first pull the trunk the wrong way (Kumar et al. 2022, LP-FT). Cheap; 0 is off.
+    patience: epochs without a better mean validation accuracy before the run stops; None never stops early.
+    class_weights: "balanced" weighs classes by inverse frequency (square root), "none" treats rows alike.
+    cache_features: keep the frozen encoder's outputs on disk (not possible while an encoder LoRA trains).
+    feature_cache: folder for them; None is `features` in the run's folder.
+    """
+
+    head_start_epochs: Annotated[int, Field(ge=0)] = 0
+    lr_moe: Annotated[float, Field(gt=0.0)] = 1e-4
+    lr_adapter: Annotated[float, Field(gt=0.0)] = 5e-4
+    lr_head: Annotated[float, Field(gt=0.0)] = 1e-3
+    lr_encoder_lora: Annotated[float, Field(gt=0.0)] = 5e-4
+    balance_loss_weight: Annotated[float, Field(ge=0.0)] = 0.01
+    z_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    class_weights: Literal["balanced", "none"] = "balanced"
+    cache_features: bool = True
+    feature_cache: str | None = None
+
+
+class ExpertTrainingConfig(LoopConfig):
+    """How an expert is trained: AdamW (decay on matrices only), linear warm-up, cosine down to zero.
+
+    batch_size: blocks of `seq_len` tokens in one optimiser step. seq_len: None is the model's max_seq_len.
+    lr: None is 0.8 / d_model with pre-norm, 0.13 / d_model with post-norm.
+    max_steps: an end before `epochs` are through; the cosine ends there too.
+    evaluate_every_steps: None is once an epoch. evaluation_tokens: at most about this many are measured on at each.
+    patience: evaluations without a lower validation loss before the run stops; None never stops early.
+    gradient_checkpointing: keep a block's input alone and compute the block again in the backward pass.
+    compile: torch.compile; pays on GPUs and long runs.
+    samples: prompts that are continued at every evaluation, for people to read. sample_tokens: how far.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 10
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    seq_len: Annotated[int, Field(ge=2)] | None = None
+    lr: Annotated[float, Field(gt=0.0)] | None = None
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.1
+    warmup_steps: Annotated[int, Field(ge=0)] = 100
+    patience: Annotated[int, Field(ge=1)] | None = None
+    evaluate_every_steps: Annotated[int, Field(ge=1)] | None = None
+    evaluation_tokens: Annotated[int, Field(ge=1)] = 65_536
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    samples: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    sample_tokens: Annotated[int, Field(ge=1)] = 40

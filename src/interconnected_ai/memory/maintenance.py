@@ -1,0 +1,294 @@
+"""What the worker does: summaries, facts and vectors, each made from the log and written with the job that asked for it."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from interconnected_ai.errors import StorageError
+from interconnected_ai.memory import fact_rules
+from interconnected_ai.memory.compression import (
+    LONG_RATIO,
+    STALE_RATIO,
+    choose_passages,
+    extract_summary,
+    fault_of,
+    target_tokens,
+)
+from interconnected_ai.memory.facts import statement_of, write_facts
+from interconnected_ai.memory.jobs import Job, finish, renew, want
+from interconnected_ai.memory.levels import drop_summary_terms, read_summaries
+from interconnected_ai.memory.log import as_spoken, messages_after, messages_between
+from interconnected_ai.memory.numbering import Kind, entry_of, number_of
+from interconnected_ai.memory.provenance import remember_dimension, vector_dimension
+from interconnected_ai.memory.records import Capacities, Message, Summary
+from interconnected_ai.memory.search import session_range
+from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.memory.vectors import VectorModel, parts_of, unit_rows
+from interconnected_ai.text import terms
+from interconnected_ai.types import CountTokens, Extract, Summarize
+
+_MESSAGES_AT_ONCE = 64
+_TEXTS_AT_ONCE = 8
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Maintenance:
+    """The work behind every kind of job, for one memory.
+
+    breathe is called between small pieces of work. timeout_seconds: how long a `summarize` may take; one that hangs is left
+    alone, and not asked again before it has come back.
+    """
+
+    store: Store
+    capacities: Capacities
+    count_tokens: CountTokens
+    breathe: Callable[[], None]
+    summarize: Summarize | None = None
+    extract: Extract | None = None
+    model: VectorModel | None = None
+    timeout_seconds: float = 60.0
+    _hanging: threading.Thread | None = None
+
+    def work(self) -> dict[str, Callable[[Job], None]]:
+        """What to do for each kind of job. Without a model, jobs of vectors wait for a process that has one."""
+        work: dict[str, Callable[[Job], None]] = {
+            "compress": self.compress,
+            "merge": self.merge,
+            "facts": self.learn_facts,
+            "erase": self.erase,
+        }
+        if self.model is not None:
+            work["embed"] = self.embed
+        return work
+
+    # Summaries
+
+    def compress(self, job: Job) -> None:
+        """Write the summary that a stretch of stale or long memory asks for."""
+        with self.store.read() as rows:
+            wanted = [s for s in read_summaries(rows, job.session) if s.number == job.target]
+            sources = messages_between(rows, job.session, wanted[0].first_place, wanted[0].last_place) if wanted else []
+        if not wanted:  # merged or forgotten meanwhile
+            with self.store.write() as rows:
+                finish(rows, job)
+            return
+        text, method = self.summary_of(sources, wanted[0])
+        self._write_summary(job, wanted[0], text, method)
+
+    def summary_of(self, sources: Sequence[Message], summary: Summary) -> tuple[str, str]:
+        """(text, method): the summariser's, where it holds what it must, else the extractive one."""
+        room = target_tokens(summary.source_tokens, LONG_RATIO if summary.level == "long" else STALE_RATIO)
+        spoken = [(message.content, message.is_reply) for message in sources]
+        self.breathe()
+        passages = choose_passages(spoken, room, self.count_tokens, self.breathe)
+        extractive = " ".join(passage.text for passage in passages)
+        if self.summarize is None or not passages:
+            return extractive, "extractive"
+        source = "\n".join(f"{message.role}: {message.content}" for message in sources)
+        required = frozenset().union(*(passage.keys for passage in passages))
+        answer = self._ask_summarizer(source, room)
+        if answer is None:
+            return extractive, "extractive"
+        fault = fault_of(answer, source, required, self.count_tokens)
+        if not fault and self.count_tokens(answer) > 2 * room:
+            fault = f"it is longer than {2 * room} tokens, twice what was asked for"
+        if fault:
+            log.info("memory: a summary was refused: %s", fault)
+            return extractive, "extractive"
+        return answer.strip(), "summarize"
+
+    def merge(self, job: Job) -> None:
+        """Put the oldest timeline summaries together until the long level is as short as its capacity asks."""
+        limit = max(self.capacities.long_tokens // LONG_RATIO, 2)
+        with self.store.read() as rows:
+            made = [s for s in read_summaries(rows, job.session, level="long") if s.method != "pending"]
+        stored = sum(summary.num_tokens for summary in made)
+        merges: list[tuple[list[Summary], str]] = []
+        groups: list[list[Summary]] = [[summary] for summary in made]
+        texts = [summary.text for summary in made]
+        while stored > limit and len(groups) > 1:
+            self.breathe()
+            pair = min(range(len(groups) - 1), key=lambda i: (len(groups[i]) + len(groups[i + 1]), i))
+            both = [(texts[pair], False), (texts[pair + 1], False)]
+            before = sum(self.count_tokens(text) for text, _ in both)
+            text = extract_summary(both, max(1, before // 2), self.count_tokens)
+            stored += self.count_tokens(text) - before
+            groups[pair : pair + 2] = [groups[pair] + groups[pair + 1]]
+            texts[pair : pair + 2] = [text]
+        merges = [(group, text) for group, text in zip(groups, texts, strict=True) if len(group) > 1]
+        with self.store.write() as rows:
+            self.store.lock(rows, job.session)
+            if not finish(rows, job):
+                return
+            for group, text in merges:
+                self._replace(rows, job.session, group, text)
+
+    def _write_summary(self, job: Job, summary: Summary, text: str, method: str) -> None:
+        found = terms(text)
+        with self.store.write() as rows:
+            self.store.lock(rows, job.session)
+            if not finish(rows, job):
+                return
+            drop_summary_terms(self.store, rows, job.session, summary.number)
+            rows.run(
+                "UPDATE summaries SET text = ?, num_tokens = ?, num_words = ?, method = ? WHERE number = ?",
+                text, self.count_tokens(text), found.num_words, method, summary.number,
+            )  # fmt: skip
+            entry = entry_of(number_of(job.session, summary.number), Kind.SUMMARY, found.num_words)
+            self.store.add_terms(rows, [(entry, found.terms)])
+            if summary.level == "long" and self._is_over_long(rows, job.session):
+                want(rows, "merge", job.session)
+
+    def _is_over_long(self, rows: Rows, session: int) -> bool:
+        stored = rows.one(
+            "SELECT coalesce(sum(num_tokens), 0), coalesce(sum(source_tokens), 0) FROM summaries "
+            "WHERE session = ? AND level = 'long'", session
+        )  # fmt: skip
+        return stored is not None and stored[1] > self.capacities.long_tokens
+
+    def _replace(self, rows: Rows, session: int, group: Sequence[Summary], text: str) -> None:
+        """One row for a group of neighbours; nothing when one of them was forgotten or changed meanwhile."""
+        marks = ", ".join("?" * len(group))
+        numbers = [summary.number for summary in group]
+        there = rows.all(f"SELECT number, text FROM summaries WHERE number IN ({marks})", *numbers)
+        if dict(there) != {summary.number: summary.text for summary in group}:
+            return
+        for number in numbers:
+            drop_summary_terms(self.store, rows, session, number)
+        first, found = group[0], terms(text)
+        rows.run(
+            "UPDATE summaries SET last_place = ?, first_time = ?, last_time = ?, source_tokens = ?, text = ?, num_tokens = ?, "
+            "num_words = ?, method = 'merged' WHERE number = ?",
+            group[-1].last_place, min(s.first_time for s in group), max(s.last_time for s in group),
+            sum(s.source_tokens for s in group), text, self.count_tokens(text), found.num_words, first.number,
+        )  # fmt: skip
+        rows.run(f"DELETE FROM summaries WHERE number IN ({marks}) AND number <> ?", *numbers, first.number)
+        entry = entry_of(number_of(session, first.number), Kind.SUMMARY, found.num_words)
+        self.store.add_terms(rows, [(entry, found.terms)])
+
+    def _ask_summarizer(self, source: str, max_tokens: int) -> str | None:
+        """What `summarize` says within the time, or None. A thread cannot be ended, so one that hangs is waited out."""
+        assert self.summarize is not None
+        if self._hanging is not None and self._hanging.is_alive():
+            return None
+        answers: list[Any] = []
+        summarize = self.summarize
+
+        def ask() -> None:
+            try:
+                answers.append(summarize(source, max_tokens=max_tokens))
+            except Exception as error:  # noqa: BLE001 - a foreign callable may raise anything
+                log.warning("memory: summarize raised %s: %s", type(error).__name__, error)
+
+        thread = threading.Thread(target=ask, name="memory-summarize", daemon=True)
+        thread.start()
+        thread.join(self.timeout_seconds)
+        if thread.is_alive():
+            self._hanging = thread
+            log.warning(
+                "memory: summarize did not answer within %s s; the extractive summary is used", self.timeout_seconds
+            )
+            return None
+        if not answers:
+            return None
+        if not isinstance(answers[0], str):
+            log.warning("memory: summarize returned %s, needed is text", type(answers[0]).__name__)
+            return None
+        return answers[0]
+
+    # Facts
+
+    def learn_facts(self, job: Job) -> None:
+        """Read the messages that were not read yet, and write down what their speakers say of themselves."""
+        with self.store.read() as rows:
+            (upto,) = rows.one("SELECT facts_upto FROM sessions WHERE number = ?", job.session) or (0,)
+        while True:
+            with self.store.read() as rows:
+                fresh = messages_after(rows, job.session, upto, _MESSAGES_AT_ONCE)
+            found = [
+                (message.number, message.time, statement)
+                for message in fresh
+                for statement in self._statements(message)
+            ]
+            is_last = len(fresh) < _MESSAGES_AT_ONCE
+            with self.store.write() as rows:
+                self.store.lock(rows, job.session)
+                if not (finish(rows, job) if is_last else renew(rows, job, time.time())):
+                    return
+                # only if nobody else read them meanwhile: two workers must not write the same facts
+                moved = rows.run(
+                    "UPDATE sessions SET facts_upto = ? WHERE number = ? AND facts_upto = ?",
+                    fresh[-1].place if fresh else upto, job.session, upto,
+                )  # fmt: skip
+                there = self._still_there(rows, {number for number, _, _ in found})
+                if moved:
+                    write_facts(self.store, rows, job.session, [one for one in found if one[0] in there])
+            if is_last or not moved:
+                return
+            upto = fresh[-1].place
+
+    def _statements(self, message: Message) -> list[fact_rules.Statement]:
+        if message.is_reply:  # what an assistant says of the user it has from the user, or from us
+            return []
+        self.breathe()
+        subject = message.role
+        if self.extract is None:
+            return list(fact_rules.statements(message.content, subject))
+        return [statement_of(given, subject) for given in self.extract(fact_rules.without_quotations(message.content))]
+
+    def _still_there(self, rows: Rows, numbers: set[int]) -> set[int]:
+        there: set[int] = set()
+        for number in numbers:
+            there.update(n for (n,) in rows.all("SELECT number FROM messages WHERE number = ?", number))
+        return there
+
+    # Bytes
+
+    def erase(self, job: Job) -> None:
+        """Take deleted bytes out of the files, which a reader elsewhere prevented when they were forgotten."""
+        if not self.store.erase():
+            raise StorageError(f"{self.store.location} is being read elsewhere: forgotten bytes are not gone yet")
+        with self.store.write() as rows:
+            finish(rows, job)
+
+    # Vectors
+
+    def embed(self, job: Job) -> None:
+        """Embed the messages that have no vectors yet, users' first."""
+        model = self.model
+        assert model is not None
+        first, end = session_range(job.session)
+        while True:
+            self.breathe()
+            with self.store.read() as rows:
+                waiting = rows.all(
+                    "SELECT m.number, m.role, m.content FROM messages m "
+                    "LEFT JOIN vectors v ON v.number = m.number AND v.part = 0 "
+                    "WHERE m.number > ? AND m.number < ? AND v.number IS NULL AND m.is_reply <= ? "
+                    "ORDER BY m.is_reply, m.number LIMIT ?",
+                    first, end, int(model.replies), _TEXTS_AT_ONCE,
+                )  # fmt: skip
+                dimension = vector_dimension(rows)
+            if not waiting:
+                with self.store.write() as rows:
+                    finish(rows, job)
+                return
+            parts = [
+                (number, part, text)
+                for number, role, content in waiting
+                for part, text in enumerate(parts_of(as_spoken(role, content)) or [" "])
+            ]
+            vectors = unit_rows(model([text for _, _, text in parts]), len(parts), dimension, model.model_id)
+            with self.store.write() as rows:
+                self.store.lock(rows, job.session)
+                if not renew(rows, job, time.time()):
+                    return
+                remember_dimension(rows, vectors.shape[1])
+                there = self._still_there(rows, {number for number, _, _ in parts})
+                made = zip(parts, vectors, strict=True)
+                self.store.put_vectors(rows, job.session, [(n, part, v) for (n, part, _), v in made if n in there])

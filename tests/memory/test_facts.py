@@ -1,0 +1,82 @@
+"""Facts, what supersedes them, and pins."""
+
+import pytest
+
+from interconnected_ai.errors import ConfigError
+from memory_stores import MakeMemory
+
+
+def test_a_newer_fact_supersedes_the_older_and_the_contradiction_is_visible(make: MakeMemory) -> None:
+    memory = make()
+    memory.add("user", "I live in Moscow.", time="2026-01-01", id="old")
+    memory.add("user", "I moved to Kazan last week.", time="2026-02-01", id="new")
+    memory.add("user", "Я люблю оперу.", time="2026-02-02")
+    memory.add("user", "Я больше не люблю оперу.", time="2026-02-03")
+    memory.catch_up()
+    assert [(f.relation, f.value) for f in memory.facts()] == [("lives in", "Kazan last week"), ("dislikes", "оперу")]
+    every = {f.value + f.relation: f for f in memory.facts(superseded=True)}
+    assert len(every) == 4
+    old, new = every["Moscowlives in"], every["Kazan last weeklives in"]
+    assert (old.superseded_by, old.source_id, new.contradicts) == (new.number, "old", (old.number,))
+    assert "Kazan last week (before: Moscow)" in memory.context("where do I live", budget_tokens=500).text
+
+
+def test_an_older_fact_that_comes_late_does_not_supersede_a_newer_one(make: MakeMemory) -> None:
+    memory = make()
+    memory.add("user", "I live in Kazan.", time="2026-02-01")
+    memory.add("user", "I live in Moscow.", time="2025-02-01")
+    memory.catch_up()
+    assert [f.value for f in memory.facts()] == ["Kazan"]
+    assert {f.value for f in memory.facts(superseded=True)} == {"Kazan", "Moscow"}
+
+
+def test_recalled_text_is_never_learnt_again(make: MakeMemory) -> None:
+    memory = make()
+    memory.add("user", "My name is Anna. I live in Riga.")
+    memory.catch_up()
+    recalled = memory.context("where do I live", budget_tokens=500).text
+    for _ in range(3):
+        memory.add("assistant", "I live in Paris. My name is Bot.")
+        memory.add("user", recalled)
+        memory.add("user", "You said:\n> I live in Oslo\nis that so?")
+    memory.catch_up()
+    assert [f.value for f in memory.facts(superseded=True)] == ["Anna", "Riga"]
+
+
+def test_an_extract_callable_makes_the_facts_and_its_nonsense_is_refused(
+    make: MakeMemory, caplog: pytest.LogCaptureFixture
+) -> None:
+    memory = make(
+        extract=lambda content: (
+            [{"relation": "length", "value": str(len(content)), "is_single": True}]
+            if content != "bad"
+            else [{"relation": ""}]
+        )
+    )
+    memory.add("user", "four")
+    memory.add("user", "seventh")
+    memory.catch_up()
+    assert [(f.subject, f.relation, f.value) for f in memory.facts()] == [("user", "length", "7")]
+    memory.add("user", "bad")
+    assert memory.catch_up() == 1
+    assert "needed are mappings or records with relation and value" in caplog.text
+    assert memory.stats().num_jobs == 1
+
+
+def test_facts_are_found_by_a_query(make: MakeMemory) -> None:
+    memory = make()
+    memory.add("user", "У меня аллергия на арахис. Я работаю в больнице.")
+    memory.catch_up()
+    assert [f.value for f in memory.facts("арахиса")] == ["арахис"]
+
+
+def test_pins_come_along_always_belong_to_their_session_and_have_a_limit(make: MakeMemory) -> None:
+    memory = make()
+    everywhere, here = memory.pin("Speak Russian"), memory.pin("Only here", session="s1")
+    assert "> Speak Russian" in memory.context("x", session="s2", budget_tokens=60).text
+    assert [p.text for p in memory.pins(session="s1")] == ["Speak Russian", "Only here"]
+    assert [p.text for p in memory.pins(session="s2")] == ["Speak Russian"]
+    with pytest.raises(ConfigError, match="1000 tokens"):
+        memory.pin("word " * 1_000)
+    assert memory.forget(pin=everywhere.number).num_pins == 1
+    assert memory.pins() == [here]

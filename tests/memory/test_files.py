@@ -1,0 +1,164 @@
+"""Foreign files, newer ones, full disks, read-only files, forgotten bytes."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from interconnected_ai.errors import ConfigError, FormatVersionError, NotAMemoryError, StorageError
+from interconnected_ai.memory import Capacities, SQLiteStore, ThreeLevelMemory
+from memory_stores import MakeMemory, bytes_of, count_words, hashed, python
+
+
+def test_a_file_that_is_no_memory_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("my notes " * 100)
+    other = tmp_path / "other.db"
+    database = sqlite3.connect(other)
+    database.execute("CREATE TABLE theirs (x)")
+    database.commit()
+    database.close()
+    before = {path: path.read_bytes() for path in (text, other)}
+    for path, words in ((text, "not an SQLite file"), (other, "another program"), (tmp_path, "is a folder")):
+        with pytest.raises(NotAMemoryError, match=words):
+            ThreeLevelMemory(path)
+    with pytest.raises(StorageError, match="make it first"):
+        ThreeLevelMemory(tmp_path / "no" / "such" / "memory.db")
+    with pytest.raises(ConfigError, match="unknown"):
+        ThreeLevelMemory("mysql://host/db")
+    assert {path: path.read_bytes() for path in before} == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt", "other.db"]
+
+
+def test_a_newer_schema_is_refused(location: str, make: MakeMemory) -> None:
+    memory = make()
+    memory.add("user", "x")
+    with memory.store.write() as rows:
+        rows.run("UPDATE meta SET value = '99' WHERE name = 'schema_version'")
+        if "://" not in location:
+            rows.run("PRAGMA user_version = 99")
+    with pytest.raises(FormatVersionError, match="schema version 99"):
+        ThreeLevelMemory(location)
+
+
+def test_an_index_of_another_analyser_must_be_rebuilt_first(location: str, make: MakeMemory) -> None:
+    memory = make()
+    memory.add("user", "Ёжики")
+    with memory.store.write() as rows:
+        rows.run("UPDATE meta SET value = 'older' WHERE name = 'analyzer'")
+    again = make()
+    for call in (lambda: again.add("user", "x"), lambda: again.search("x"), lambda: again.context("x")):
+        with pytest.raises(FormatVersionError, match="iai memory rebuild"):
+            call()
+    assert [m.content for m in again.messages()] == ["Ёжики"]
+    again.rebuild()
+    assert again.search("ёжик")
+
+
+def test_a_full_disk_loses_nothing_and_says_so(tmp_path: Path) -> None:
+    memory = ThreeLevelMemory(SQLiteStore(tmp_path / "m.db", synchronous="OFF"), background=False)
+    store = memory.store
+    assert isinstance(store, SQLiteStore)
+    memory.add("user", "before", id="before")
+    connection = store._writing_connection()
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages + 20}")
+    added = ["before"]
+
+    def fill() -> None:
+        for number in range(100):
+            memory.add("user", f"{number} " + "many words " * 400, id=str(number))
+            added.append(str(number))
+
+    with pytest.raises(StorageError, match="the disk is full; nothing of this was kept"):
+        fill()
+    assert [m.id for m in memory.messages()] == added
+    assert memory.context("before").num_tokens
+    connection.execute("PRAGMA max_page_count = 1000000")
+    memory.add("user", "after", id="after")
+    assert [m.id for m in memory.messages()] == [*added, "after"]
+    memory.close()
+
+
+READ_ONLY = """
+    import os, sys
+    from interconnected_ai.text import terms
+    terms("what is imported late cannot be read by nobody, слово")
+    from interconnected_ai.errors import StorageError
+    from interconnected_ai.memory import ThreeLevelMemory
+    if os.geteuid() == 0:
+        os.setgroups([]); os.setgid(65534); os.setuid(65534)
+    memory = ThreeLevelMemory(sys.argv[1])
+    print(memory.search("alpha")[0].message.id)
+    try:
+        memory.add("user", "x")
+    except StorageError as error:
+        print(error)
+"""
+
+
+def test_a_read_only_file_can_be_searched_and_says_why_it_cannot_be_added_to(tmp_path: Path) -> None:
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp())  # pytest's own folder lets nobody else in
+    file = folder / "memory.db"
+    with ThreeLevelMemory(file, background=False) as memory:
+        memory.add("user", "alpha", id="found")
+        memory.catch_up()
+    file.chmod(0o444)
+    folder.chmod(0o555)
+    done = python(READ_ONLY, str(file), cwd="/")
+    said, errors = done.communicate(timeout=60)
+    folder.chmod(0o755)
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    assert done.returncode == 0, errors
+    assert said.splitlines()[0] == "found"
+    assert "is read-only: it can be searched, not added to" in said
+
+
+def test_forgotten_words_stand_nowhere_in_the_files_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "memory.db"
+    memory = ThreeLevelMemory(
+        file, Capacities(200, 300, 300), count_tokens=count_words, background=False, encode=hashed()
+    )
+    secrets = ["Zanzibar", "Мурманск", "4111-1111-1111-1111"]
+    for number in range(60):
+        memory.add("user", f"note {number}: nothing much happened today, we walked and talked", id=f"n{number}")
+        if number % 12 == 0:
+            memory.add(
+                "user", f"I live in {secrets[0]}. Я родом из города {secrets[1]}. Card {secrets[2]}.", id=f"s{number}"
+            )
+    memory.pin("pin of Zanzibar", session="default")
+    memory.catch_up()
+    held = bytes_of(tmp_path)
+    assert all(secret.encode() in held for secret in secrets)
+    gone = memory.forget(containing="zanzibar")
+    assert (gone.num_messages, gone.bytes_erased, gone.num_vectors) == (5, True, 5)
+    memory.forget(pin=memory.pins()[0].number)
+    memory.catch_up()
+    held = bytes_of(tmp_path).lower()
+    for trace in ("zanzibar", "мурманск", "мурман", "4111-1111", "4111_1111"):
+        assert trace.encode() not in held
+        assert trace.title().encode() not in bytes_of(tmp_path)
+    memory.close()
+    assert b"anziba" not in bytes_of(tmp_path)
+
+
+def test_bytes_wait_for_a_reader_elsewhere_and_the_call_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "memory.db"
+    store = SQLiteStore(file)
+    store.erase_seconds = 0.2
+    memory = ThreeLevelMemory(store, background=False)
+    memory.add("user", "Zanzibar", id="secret")
+    memory.add("user", "else")
+    reader = sqlite3.connect(file)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM messages").fetchone()
+    assert memory.forget("secret").bytes_erased is False
+    assert [m.content for m in memory.messages()] == ["else"]
+    reader.close()
+    assert memory.catch_up() == 0
+    assert b"Zanzibar" not in bytes_of(tmp_path)
+    memory.close()

@@ -32,7 +32,7 @@ class Room:
 
 ROOMS = (
     Room("nn", ("nn/**/*.py",), ("tests/nn",)),
-    Room("storage", ("storage.py", "storage/**/*.py"), ("tests/test_storage.py", "tests/storage")),
+    Room("storage", ("storage/**/*.py",), ("tests/storage",)),
     Room("branches", ("branches/**/*.py",), ("tests/branches",)),
     Room("memory", ("memory/**/*.py",), ("tests/memory",), ("sqlite3", "psycopg", "pymorphy3", "Stemmer")),
     Room(

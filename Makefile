@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    ?= runs/quickstart
 
-.PHONY: setup demo test test-slow mutants check fix bench docs clean
+.PHONY: setup demo test test-slow test-nightly mutants check fix bench docs clean
 
 setup: $(VENV)/.ready
 
@@ -24,6 +24,10 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+# Hours: every property on many new examples, instead of few that are always the same.
+test-nightly: setup
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest --timeout=7200
 
 # Small faults, one at a time, in a copy of this folder: how many do the tests notice? An hour; a second run goes on.
 # make mutants MUTANTS="--room nn --minutes 10"

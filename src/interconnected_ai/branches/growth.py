@@ -1,7 +1,6 @@
 """Growing: train one new branch on a finished trunk, on pooled vectors that are computed once."""
 
 import copy
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interconnected_ai.branches.branch import Branch, BranchCard
-from interconnected_ai.branches.calibration import fit_temperature, fit_threshold
 from interconnected_ai.branches.prediction import probabilities
 from interconnected_ai.branches.system import InterconnectedAISystem
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import DataError, NonFiniteLossError, UnknownNameError
+from interconnected_ai.nn import Descent, fit_temperature, fit_threshold, learning_rate_factor
 
 
 @dataclass(frozen=True)
@@ -112,11 +111,13 @@ def train_on_pooled(
         {"params": list(branch.adapter.parameters()), "lr": config.lr_adapter},
         {"params": list(branch.head.parameters()), "lr": config.lr_head},
     ]
-    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     steps_per_epoch = -(-len(pooled) // config.batch_size)
     total = steps_per_epoch * config.epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: learning_rate_factor(step, total, config.warmup_steps)
+    descent = Descent(
+        groups,
+        lambda step: learning_rate_factor(step, total, config.warmup_steps),
+        weight_decay=config.weight_decay,
+        gradient_clip=config.gradient_clip,
     )
     best_accuracy, best_state, waited, epoch = float("nan"), None, 0, 0
     rng = torch.random.get_rng_state()
@@ -131,11 +132,7 @@ def train_on_pooled(
                 )
                 if not torch.isfinite(loss):
                     raise NonFiniteLossError(f"the loss became {loss.item()} in epoch {epoch}; lower lr_head", epoch)
-                optimizer.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(branch.parameters(), config.gradient_clip)
-                optimizer.step()
-                schedule.step()
+                descent.step(loss)
             if held_out is None:
                 continue
             branch.eval()
@@ -150,15 +147,7 @@ def train_on_pooled(
     finally:
         torch.random.set_rng_state(rng)
         branch.eval()
-        optimizer.zero_grad()  # a joint training that follows would add the last ones to its first
+        descent.forget_gradients()
     if best_state is not None:
         branch.load_state_dict(best_state)
     return epoch, best_accuracy
-
-
-def learning_rate_factor(step: int, total_steps: int, warmup_steps: int) -> float:
-    """Share of the full rate at a step: linear warm-up (at most a tenth of the run), then a cosine down to zero."""
-    warmup = min(warmup_steps, total_steps // 10)
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total_steps - warmup))))

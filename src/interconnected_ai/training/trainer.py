@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interconnected_ai.branches import learning_rate_factor
 from interconnected_ai.config import LoopConfig
 from interconnected_ai.errors import ConfigError, NonFiniteLossError, StorageError
+from interconnected_ai.nn import learning_rate_factor, set_rates
 from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder
 from interconnected_ai.training.monitors import Monitor, open_monitors
 from interconnected_ai.training.parallelism.tensors import held_params
@@ -220,8 +220,7 @@ class Trainer:
         torch.manual_seed(_mixed(self.config.seed, self.step, self.processes.index))
         self.model.train()
         factor = learning_rate_factor(self.step, self.schedule.total_steps, self.config.warmup_steps)
-        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
-            group["lr"] = rate * factor
+        set_rates(self.optimizer, self.base_rates, factor)
         parts = self.processes.parts(batch, self.config.accumulation_steps)
         losses = []
         for number, rows in enumerate(parts):

@@ -25,7 +25,7 @@ def deliver(found: "Plan", output: Output, *, source: Path | None, write: Path |
         made["written"] = str(_write(found.request, write, source, data))
         output.say(f"Wrote {made['written']}; train it with: iai train {made['written']}")
     if plot:
-        from interconnected_ai.planner.picture import draw
+        from interconnected_ai.planner.plot import draw
 
         made["plot"] = str(draw(found, plot))
         output.say(f"Drew {made['plot']}")

@@ -5,8 +5,9 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
-from interconnected_ai.branches import InterconnectedAISystem, fit_temperature, fit_threshold, probabilities
+from interconnected_ai.branches import InterconnectedAISystem, probabilities
 from interconnected_ai.data import Rows
+from interconnected_ai.nn import fit_temperature, fit_threshold
 from interconnected_ai.training.system.metrics import branch_metrics
 
 

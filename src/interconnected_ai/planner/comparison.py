@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interconnected_ai.config import BranchSpec
-from interconnected_ai.planner.advice import Recommendation, recommend
 from interconnected_ai.planner.devices import Device, find_device
 from interconnected_ai.planner.duration import Assumption, Range, Speed, usd
 from interconnected_ai.planner.encoders import EncoderShape
@@ -17,11 +16,12 @@ from interconnected_ai.planner.memory import (
     training_memory,
 )
 from interconnected_ai.planner.precision import BYTES, weight_bytes
+from interconnected_ai.planner.recommendation import Recommendation, recommend
 from interconnected_ai.planner.request import PlanRequest
 from interconnected_ai.planner.system import SystemShape
 from interconnected_ai.planner.way import Way
-from interconnected_ai.planner.work import (
-    Work,
+from interconnected_ai.planner.workload import (
+    Workload,
     added_branch_step,
     answer,
     encode_rows,
@@ -238,7 +238,7 @@ def _encode_seconds(shape: SystemShape, num_rows: int, tokens: int, speed: Speed
     return speed.seconds(encode_rows(shape, num_rows, tokens)).times(-(-num_rows // _ENCODE_BATCH))
 
 
-def _repeated(work: Work, num_rows: int, speed: Speed) -> Range:
+def _repeated(work: Workload, num_rows: int, speed: Speed) -> Range:
     return speed.seconds([work]).times(num_rows / _ENCODE_BATCH)
 
 

@@ -1,11 +1,11 @@
 """What was measured on this machine, kept in the user's config folder."""
 
 import os
-import tempfile
 from pathlib import Path
 
 from interconnected_ai.errors import ConfigError, StorageError
 from interconnected_ai.planner.devices.device import Device
+from interconnected_ai.storage import atomic_file
 
 
 def calibration_path() -> Path:
@@ -39,22 +39,9 @@ def save_calibration(device: Device, path: str | Path | None = None) -> Path:
     if device.calibration is None:
         raise ConfigError(f"{device.name!r} has no calibration to store; measure it first: iai plan calibrate")
     path = Path(path) if path is not None else calibration_path()
-    scratch: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # planner stands on the same floor as storage and may not import its atomic_file
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        scratch = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(device.to_yaml())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    except OSError as error:
-        raise StorageError(
-            f"could not write {path}: {error.strerror or error}; set IAI_HOME to a folder that can be written"
-        ) from error
-    finally:
-        if scratch is not None:
-            scratch.unlink(missing_ok=True)
+        with atomic_file(path) as scratch:
+            scratch.write_text(device.to_yaml(), encoding="utf-8")
+    except StorageError as error:
+        raise StorageError(f"{error}; or set IAI_HOME to a folder that can be written") from error
     return path

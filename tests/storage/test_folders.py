@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from interconnected_ai import storage
 from interconnected_ai.errors import (
     FormatVersionError,
     IntegrityError,
@@ -29,13 +28,17 @@ from interconnected_ai.storage import (
     atomic_file,
     atomic_folder,
     check_folder,
+    folders,
     is_complete,
     load_tensors,
+    manifests,
+    read_folder,
     read_json,
     recover,
     save_tensors,
     write_json,
 )
+from properties import examples
 
 KIND = "test-model"
 
@@ -191,7 +194,7 @@ def test_each_kind_of_damage_raises_its_own_error(
     assert str(folder) in str(caught.value)
 
 
-@settings(deadline=None, max_examples=30, derandomize=True)
+@examples(30)
 @given(st.data())
 def test_no_altered_byte_of_any_file_goes_unnoticed(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as place:
@@ -254,42 +257,77 @@ def test_a_full_disk_raises_a_storage_error_and_keeps_the_old_contents(tmp_path:
 
 POWER_CUT = """
 import os, sys
-from interconnected_ai.storage import atomic_folder, write_json
+from pathlib import Path
+from interconnected_ai.storage import atomic_folder, folders, write_json
 
-target, moment = sys.argv[1:]
+target, way, moment = sys.argv[1:]
+if way == "two renames":
+    folders.exchange = lambda first, second: False
+exchange, rename, remove = folders.exchange, os.rename, folders.remove
 
-def cut(event, arguments):  # Python tells an audit hook of every rename before it happens
-    into_place = event == "os.rename" and str(arguments[1]) == target
-    of_the_old = event == "shutil.rmtree" and os.path.exists(arguments[0]) and os.path.exists(target)
-    if (moment == "between the renames" and into_place) or (moment == "after the renames" and of_the_old):
+def cut(*names):
+    if moment in names:
         os._exit(9)
 
-sys.addaudithook(cut)
+def cut_exchange(first, second):
+    cut("before the swap")
+    done = exchange(first, second)
+    cut(*["after the swap"] * done)
+    return done
+
+def cut_rename(first, second):
+    into_place = str(second) == target
+    cut("before the swap" if not into_place else "within the swap")
+    rename(first, second)
+    cut(*["after the swap"] * into_place)
+
+folders.exchange, os.rename = cut_exchange, cut_rename
 with atomic_folder(target, kind="test-model") as scratch:
     write_json(scratch / "config.json", {"word": "new"})
     (scratch / "inside").mkdir()
     (scratch / "inside" / "rows.txt").write_text("new rows\\n")
-    if moment == "while writing":
-        os._exit(9)
+    cut("while writing")
 """
 
+MOMENTS = [
+    ("exchange", "while writing", "old"),
+    ("exchange", "before the swap", "old"),
+    ("exchange", "after the swap", "new"),
+    ("two renames", "before the swap", "old"),
+    ("two renames", "within the swap", "old"),
+    ("two renames", "after the swap", "new"),
+]
+BY_EXCHANGE = pytest.mark.skipif(sys.platform != "linux", reason="needs renameat2")
 
-@pytest.mark.parametrize(
-    ("moment", "word"), [("while writing", "old"), ("between the renames", "old"), ("after the renames", "new")]
-)
-def test_after_a_crash_at_any_moment_recover_leaves_one_whole_folder(tmp_path: Path, moment: str, word: str) -> None:
+
+@BY_EXCHANGE
+@pytest.mark.parametrize(("way", "moment", "word"), MOMENTS)
+@pytest.mark.parametrize("who", ["recover", "a reader", "the next writer"])
+def test_after_a_crash_at_any_moment_one_whole_folder_is_found(
+    tmp_path: Path, way: str, moment: str, word: str, who: str
+) -> None:
     target = write_folder(tmp_path / "model")
-    done = run_alone(POWER_CUT, target, moment)
+    done = run_alone(POWER_CUT, target, way, moment)
     assert done.returncode == 9, done.stderr
-    assert len(list(tmp_path.iterdir())) == 2  # the crash left something behind
-    recover(target)
+    assert len(list(tmp_path.iterdir())) > 1  # the crash left something behind
+    if who == "a reader":
+        assert read_folder(target, word_in, kind=KIND) == word
+    elif who == "the next writer":
+        word = word_in(write_folder(target, "newer"))
+        assert word == "newer"
+    else:
+        recover(target)
     assert word_in(target) == word
-    assert list(tmp_path.iterdir()) == [target]
+    if who != "a reader":
+        assert list(tmp_path.iterdir()) == [target]
 
 
-def test_without_a_crash_the_same_program_replaces_the_folder(tmp_path: Path) -> None:
+@BY_EXCHANGE
+@pytest.mark.parametrize("way", ["exchange", "two renames"])
+def test_without_a_crash_the_same_program_replaces_the_folder(tmp_path: Path, way: str) -> None:
     target = write_folder(tmp_path / "model")
-    assert run_alone(POWER_CUT, target, "never").returncode == 0
+    done = run_alone(POWER_CUT, target, way, "never")
+    assert done.returncode == 0, done.stderr
     assert word_in(target) == "new"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -301,13 +339,60 @@ def test_recover_does_nothing_where_nothing_happened(tmp_path: Path) -> None:
         recover(target)
     recover(tmp_path / "absent" / "model")
     assert (word_in(target), word_in(other)) == ("old", "other")
+    assert not (tmp_path / "absent").exists()
 
 
-def test_what_a_crash_left_does_not_stop_the_next_write(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stands", [True, False])
+def test_who_may_not_write_beside_a_folder_reads_it_also_after_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stands: bool
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise StorageError(
+            "could not lock: Permission denied"
+        )  # what `locked` says of a folder without write permission
+
     target = write_folder(tmp_path / "model")
-    assert run_alone(POWER_CUT, target, "after the renames").returncode == 9
-    assert word_in(write_folder(target, "newer")) == "newer"
+    if not stands:
+        os.rename(target, tmp_path / ".model.replaced")
+    monkeypatch.setattr(folders, "locked", refused)
+    assert read_folder(target, word_in, kind=KIND) == "old"
+    assert target.exists() == stands
+
+
+def failing_rename(monkeypatch: pytest.MonkeyPatch, target: Path, *, failures: int) -> None:
+    """Names cannot be exchanged, and the first renames into the place of `target` fail."""
+    rename, left = os.rename, [failures]
+
+    def fails(first: Path, second: Path) -> None:
+        if Path(second) == target and left[0]:
+            left[0] -= 1
+            raise OSError(5, "Input/output error")
+        rename(first, second)
+
+    monkeypatch.setattr(folders, "exchange", lambda first, second: False)
+    monkeypatch.setattr(os, "rename", fails)
+
+
+def test_a_second_rename_that_fails_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = write_folder(tmp_path / "model")
+    failing_rename(monkeypatch, target, failures=1)
+    with pytest.raises(StorageError, match="unchanged"):
+        write_folder(target, "new")
+    assert target.is_dir()
+    assert word_in(target) == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_that_cannot_be_put_back_is_put_back_by_the_next_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = write_folder(tmp_path / "model")
+    failing_rename(monkeypatch, target, failures=2)
+    with pytest.raises(StorageError):
+        write_folder(target, "new")
+    assert not target.exists()
+    assert read_folder(target, word_in, kind=KIND) == "old"
+    assert word_in(target) == "old"
 
 
 def test_completeness_is_the_manifest(tmp_path: Path) -> None:
@@ -316,7 +401,7 @@ def test_completeness_is_the_manifest(tmp_path: Path) -> None:
     assert is_complete(write_folder(tmp_path / "model"))
 
 
-@settings(deadline=None, max_examples=25, derandomize=True)
+@examples(25)
 @given(
     st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(lambda n: n != "__metadata__"),
                     st.lists(st.integers(0, 3), max_size=3), max_size=4),
@@ -398,7 +483,7 @@ def no_doubt(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         read.append(Path(file.name).name)
         return digest(file, name)
 
-    monkeypatch.setattr(storage, "_SETTLED_NS", -1)
+    monkeypatch.setattr(manifests, "_SETTLED_NS", -1)
     monkeypatch.setattr(hashlib, "file_digest", noted)
     return read
 
@@ -433,8 +518,8 @@ def test_a_file_that_was_written_just_now_is_read_every_time(tmp_path: Path) -> 
 def test_a_large_file_is_checked_in_parts_and_no_byte_of_it_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
 ) -> None:
-    monkeypatch.setattr(storage, "_PART_BYTES", 100)
-    monkeypatch.setattr(storage, "_READ_BYTES", 50)
+    monkeypatch.setattr(manifests, "_PART_BYTES", 100)
+    monkeypatch.setattr(manifests, "_READ_BYTES", 50)
     with atomic_folder(tmp_path / "model", kind=KIND) as scratch:
         (scratch / "large").write_bytes(bytes(range(256)))
     manifest = json.loads((tmp_path / "model" / MANIFEST).read_text())

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from interconnected_ai.errors import ConfigError, StorageError
 from interconnected_ai.extras import require
+from interconnected_ai.planner.comparison import Plan
 from interconnected_ai.planner.way import Way
-from interconnected_ai.planner.ways import Plan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

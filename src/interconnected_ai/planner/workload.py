@@ -1,4 +1,4 @@
-"""Work: what one pass through a part of the system does, in products and in everything that is not a product."""
+"""Workload: what one pass through a part of the system does, in products and in everything that is not a product."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from interconnected_ai.planner.system import SystemShape
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """What a device has to do, forward and backward.
 
     products: every matrix product. moved_numbers: read or written outside of products in a forward pass (norms, gathers,
@@ -38,11 +38,11 @@ class Work:
         """Of both."""
         return self.forward_flops + self.backward_flops
 
-    def __add__(self, other: "Work") -> "Work":
+    def __add__(self, other: "Workload") -> "Workload":
         """Both, one after the other."""
         if self.trains != other.trains and self.products and other.products:
             raise ValueError("work that trains and work that does not cannot be added up; keep them apart")
-        return Work(
+        return Workload(
             self.products + other.products,
             self.moved_numbers + other.moved_numbers,
             self.activated_numbers + other.activated_numbers,
@@ -52,14 +52,14 @@ class Work:
         )
 
 
-def encoder_work(shape: SystemShape, batch: int, seq: int, *, trains: bool = False) -> Work:
+def encoder_work(shape: SystemShape, batch: int, seq: int, *, trains: bool = False) -> Workload:
     """The encoder on `batch` rows of `seq` positions. trains: its LoRA learns (a frozen one has no backward pass)."""
     encoder, positions = shape.encoder, batch * seq
     rank = shape.config.encoder_lora_rank
     per_block = positions * (16 * encoder.d_model + encoder.d_ff) + 3 * batch * encoder.n_heads * seq * seq
     if rank:  # each adapter: dropout's mask and product, a scaled sum
         per_block += 5 * positions * sum(d_in + d_out for d_in, d_out in encoder.linears) // encoder.n_layers
-    return Work(
+    return Workload(
         shape.encoder_products(batch, seq),
         moved_numbers=encoder.n_layers * per_block + 4 * positions * encoder.d_model,
         activated_numbers=encoder.n_layers * positions * encoder.d_ff,
@@ -68,7 +68,7 @@ def encoder_work(shape: SystemShape, batch: int, seq: int, *, trains: bool = Fal
     )
 
 
-def trunk_work(shape: SystemShape, num_tokens: int, batch: int, *, trains: bool = False) -> Work:
+def trunk_work(shape: SystemShape, num_tokens: int, batch: int, *, trains: bool = False) -> Workload:
     """The trunk on `num_tokens` packed tokens of `batch` rows."""
     config, d_model = shape.config, shape.d_model
     if config.pooling == "cls":
@@ -79,7 +79,7 @@ def trunk_work(shape: SystemShape, num_tokens: int, batch: int, *, trains: bool 
     else:
         rows, ops = num_tokens * config.top_k, 25 + 4 * config.num_experts
         moved = 8 * num_tokens * d_model + rows * (5 * d_model + shape.d_ff) + 6 * num_tokens * config.num_experts
-    return Work(
+    return Workload(
         shape.trunk_products(num_tokens, batch),
         moved_numbers=config.num_moe_layers * moved + 4 * num_tokens * d_model,
         activated_numbers=config.num_moe_layers * rows * shape.d_ff,
@@ -88,10 +88,10 @@ def trunk_work(shape: SystemShape, num_tokens: int, batch: int, *, trains: bool 
     )
 
 
-def branches_work(shape: SystemShape, batch: int, *, trains: bool = False) -> Work:
+def branches_work(shape: SystemShape, batch: int, *, trains: bool = False) -> Workload:
     """Adapters, heads and (when training) losses of all branches on `batch` pooled vectors."""
     classes = [spec.num_classes for spec in shape.config.branches]
-    return Work(
+    return Workload(
         shape.head_products(batch),
         moved_numbers=sum(batch * (6 * shape.d_model + 8 * n) for n in classes),
         num_ops=len(classes) * (22 if trains else 8),
@@ -99,7 +99,7 @@ def branches_work(shape: SystemShape, batch: int, *, trains: bool = False) -> Wo
     )
 
 
-def training_step(shape: SystemShape, batch: int, tokens_per_text: int, *, cached: bool) -> tuple[Work, ...]:
+def training_step(shape: SystemShape, batch: int, tokens_per_text: int, *, cached: bool) -> tuple[Workload, ...]:
     """One optimiser step of the joint training, as parts that are computed apart.
 
     cached: the frozen encoder's outputs are read from disk. Otherwise the encoder runs, without a backward pass where
@@ -109,10 +109,10 @@ def training_step(shape: SystemShape, batch: int, tokens_per_text: int, *, cache
     parts = [trunk_work(shape, batch * tokens_per_text, batch, trains=True), branches_work(shape, batch, trains=True)]
     if learns or not cached:
         parts.insert(0, encoder_work(shape, batch, tokens_per_text, trains=learns))
-    return (*parts, Work(updated_params=shape.num_trainable_params, num_ops=12 * num_trained_tensors(shape)))
+    return (*parts, Workload(updated_params=shape.num_trainable_params, num_ops=12 * num_trained_tensors(shape)))
 
 
-def answer(shape: SystemShape, batch: int, tokens_per_text: int) -> tuple[Work, ...]:
+def answer(shape: SystemShape, batch: int, tokens_per_text: int) -> tuple[Workload, ...]:
     """One batch of texts through everything, for all branches."""
     return (
         encoder_work(shape, batch, tokens_per_text),
@@ -121,23 +121,23 @@ def answer(shape: SystemShape, batch: int, tokens_per_text: int) -> tuple[Work, 
     )
 
 
-def encode_rows(shape: SystemShape, num_rows: int, tokens_per_text: int, *, batch: int = 64) -> tuple[Work, ...]:
+def encode_rows(shape: SystemShape, num_rows: int, tokens_per_text: int, *, batch: int = 64) -> tuple[Workload, ...]:
     """One batch of `encode`: encoder and trunk without gradients (the caller multiplies by the number of batches)."""
     rows = min(num_rows, batch)
     return encoder_work(shape, rows, tokens_per_text), trunk_work(shape, rows * tokens_per_text, rows)
 
 
-def added_branch_step(shape: SystemShape, batch: int, num_classes: int) -> tuple[Work, ...]:
+def added_branch_step(shape: SystemShape, batch: int, num_classes: int) -> tuple[Workload, ...]:
     """One optimiser step of one branch on pooled vectors."""
     learnt = shape.num_branch_params(num_classes)
     return (
-        Work(
+        Workload(
             shape.branch_products(batch, num_classes, alone=True),
             moved_numbers=batch * (6 * shape.d_model + 8 * num_classes),
             num_ops=22,
             trains=True,
         ),
-        Work(updated_params=learnt, num_ops=12 * 4),
+        Workload(updated_params=learnt, num_ops=12 * 4),
     )
 
 
@@ -149,6 +149,6 @@ def num_trained_tensors(shape: SystemShape) -> int:
     return per_layer * shape.config.num_moe_layers + 2 + pooling + lora + 4 * len(shape.config.branches)
 
 
-def total_flops(parts: Iterable[Work]) -> int:
+def total_flops(parts: Iterable[Workload]) -> int:
     """FLOPs of several parts, forward and backward."""
     return sum(part.flops for part in parts)

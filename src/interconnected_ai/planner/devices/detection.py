@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.planner.devices.calibrations import load_calibration
+from interconnected_ai.planner.devices.calibration import load_calibration
 from interconnected_ai.planner.devices.device import Device
 from interconnected_ai.planner.devices.names import named
 from interconnected_ai.planner.devices.table import DEVICES

@@ -23,7 +23,7 @@ from interconnected_ai.planner import (
 from interconnected_ai.planner.duration import Range, rate_at
 from interconnected_ai.planner.fitting import nearest_change
 from interconnected_ai.planner.memory import inference_memory, training_memory
-from interconnected_ai.planner.work import Work, training_step
+from interconnected_ai.planner.workload import Workload, training_step
 
 
 def request(*, branches: int = 3, system: dict[str, Any] | None = None, **changes: Any) -> PlanRequest:
@@ -156,7 +156,7 @@ def test_a_calibration_replaces_the_data_sheet() -> None:
 
 def test_updates_cost_what_was_measured() -> None:
     speed = Speed.on(calibrated(), "float32")
-    assert speed.seconds([Work(updated_params=10**8)]).expected == pytest.approx(1.0)
+    assert speed.seconds([Workload(updated_params=10**8)]).expected == pytest.approx(1.0)
 
 
 def test_rates_between_measured_sizes_lie_on_the_line() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from expert_models import TEXTS, made, tokenizer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interconnected_ai import Expert, ExpertModel, GenerationConfig
@@ -17,8 +17,9 @@ from interconnected_ai.experts import HeldOut, TorchEngine, measure
 from interconnected_ai.experts.streaming import TextFeed, stream_steps
 from interconnected_ai.text import Tokenizer, token_bytes
 from interconnected_ai.types import Generation, TokenStep
+from properties import examples
 
-few = settings(deadline=None, max_examples=80, derandomize=True)
+few = examples(80)
 
 
 def expert() -> Expert:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from expert_models import TEXTS, VOCABULARY, ids, made, tokenizer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,8 +19,9 @@ from interconnected_ai.experts import TorchEngine, generate
 from interconnected_ai.experts.torch_decoder import DecoderParts, TorchDecoder
 from interconnected_ai.experts.torch_products import LAYOUTS, can_pack
 from interconnected_ai.types import TokenStep
+from properties import examples
 
-few = settings(deadline=None, max_examples=15, derandomize=True)
+few = examples(15)
 GREEDY = GenerationConfig(temperature=0.0, max_new_tokens=12)
 PROMPTS = [ids(1, n, seed=n)[0].tolist() for n in (3, 7, 1, 5)]
 

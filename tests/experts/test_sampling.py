@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from transformers import (
@@ -20,8 +20,9 @@ from transformers import (
 from interconnected_ai import GenerationConfig
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.experts.sampling import Candidates, Penalties, ban, narrow, uniform_table
+from properties import examples
 
-few = settings(deadline=None, max_examples=60, derandomize=True)
+few = examples(60)
 CPU = torch.device("cpu")
 
 

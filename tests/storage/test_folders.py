@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interconnected_ai.errors import (
@@ -38,6 +38,7 @@ from interconnected_ai.storage import (
     save_tensors,
     write_json,
 )
+from properties import examples
 
 KIND = "test-model"
 
@@ -193,7 +194,7 @@ def test_each_kind_of_damage_raises_its_own_error(
     assert str(folder) in str(caught.value)
 
 
-@settings(deadline=None, max_examples=30, derandomize=True)
+@examples(30)
 @given(st.data())
 def test_no_altered_byte_of_any_file_goes_unnoticed(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as place:
@@ -400,7 +401,7 @@ def test_completeness_is_the_manifest(tmp_path: Path) -> None:
     assert is_complete(write_folder(tmp_path / "model"))
 
 
-@settings(deadline=None, max_examples=25, derandomize=True)
+@examples(25)
 @given(
     st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(lambda n: n != "__metadata__"),
                     st.lists(st.integers(0, 3), max_size=3), max_size=4),

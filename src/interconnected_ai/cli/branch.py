@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.rows import column_options, model_folder
 from interconnected_ai.config import BranchSpec, RunConfig, TrainingConfig
@@ -132,7 +133,7 @@ def verify(run: Path, output: Output) -> None:
         )
     output.result({"branches": [asdict(c) for c in checks], "unchanged": not changed})
     if changed:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(FOUND)
 
 
 @command.command("remove")

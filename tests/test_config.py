@@ -1,13 +1,14 @@
 """Records: strict, frozen, there and back through YAML and JSON, and mistakes that name the remedy."""
 
 import json
+import re
 import string
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -19,10 +20,13 @@ from interconnected_ai.config import (
     SystemConfig,
     TrainingConfig,
     document_branches,
+    merged,
+    settings_of,
 )
 from interconnected_ai.errors import ConfigError
+from properties import examples
 
-few = settings(deadline=None, max_examples=50, derandomize=True)
+few = examples(50)
 
 RUN: dict[str, Any] = {
     "output": "runs/a",
@@ -301,3 +305,30 @@ def test_as_many_branches_as_asked_for_with_distinct_names(count: int) -> None:
 def test_a_negative_number_of_branches_is_refused() -> None:
     with pytest.raises(ConfigError, match="num_branches=-1"):
         document_branches(-1)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "settings"),
+    [
+        ([], {}),
+        (["system.d_ff=768", "system.pooling=cls", "num_rows=10"], {"system": {"d_ff": 768, "pooling": "cls"}, "num_rows": 10}),
+        (["training.lr_moe=1e-3"], {"training": {"lr_moe": 1e-3}}),
+        (["a=x=y", "b=", "c=[1, 2]"], {"a": "x=y", "b": None, "c": [1, 2]}),
+        (["a=1", "a=2"], {"a": 2}),
+    ],
+)  # fmt: skip
+def test_settings_are_written_one_by_one(assignments: list[str], settings: dict[str, Any]) -> None:
+    assert settings_of(assignments) == settings
+
+
+@pytest.mark.parametrize("assignment", ["", "d_ff", "=3", ".d_ff=3", "system.=3", "a=[1"])
+def test_what_is_no_setting_is_refused_by_name(assignment: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(repr(assignment))):
+        settings_of([assignment])
+
+
+def test_changes_are_laid_over_settings_section_by_section() -> None:
+    settings = {"system": {"d_ff": 1, "branches": [1, 2]}, "device": "L4"}
+    changes = {"system": {"branches": [3]}, "num_rows": 5}
+    assert merged(settings, changes) == {"system": {"d_ff": 1, "branches": [3]}, "device": "L4", "num_rows": 5}
+    assert settings["system"] == {"d_ff": 1, "branches": [1, 2]}

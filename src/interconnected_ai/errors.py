@@ -14,7 +14,9 @@ InterconnectedAIError
 │   ├── NotAMemoryError      no memory of ours stands there
 │   ├── IntegrityError       bytes or shapes are not the ones that were saved
 │   ├── FormatVersionError   written by a newer version of this package
-│   └── UnsafeFileError      a pickle: loading it could run any code
+│   ├── UnsafeFileError      a pickle: loading it could run any code
+│   ├── ConflictError        somebody else changed it since it was loaded
+│   └── BusyError            somebody else is at it, and does not end
 ├── TrainingError        a run that cannot go on
 │   └── NonFiniteLossError   the loss became NaN or infinite
 └── MissingExtraError    an optional package is not installed
@@ -91,6 +93,18 @@ class FormatVersionError(StorageError):
 
 class UnsafeFileError(StorageError):
     """A pickle file: loading it could run any code, so it is refused."""
+
+
+class ConflictError(StorageError):
+    """What was loaded, changed and was to be saved has been changed by somebody else meanwhile; nothing was written."""
+
+
+class BusyError(StorageError):
+    """Another thread or process is at this path and does not end. `pid` and `purpose` are its own, where they are known."""
+
+    def __init__(self, message: str, *, pid: int | None = None, purpose: str | None = None) -> None:
+        super().__init__(message)
+        self.pid, self.purpose = pid, purpose
 
 
 class TrainingError(InterconnectedAIError):

@@ -9,7 +9,7 @@ import yaml
 from command_line import run_json, run_main
 
 from conftest import make_encoder, make_rows
-from interconnected_ai.training.data import write_rows
+from interconnected_ai.data import write_rows
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from command_line import run_json, run_main
 
 from conftest import make_encoder, make_rows
 from interconnected_ai.config import RunConfig
-from interconnected_ai.training.data import write_rows
+from interconnected_ai.data import write_rows
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +125,11 @@ def test_the_fix_of_a_run_is_a_config_that_train_takes(world: Path, capsys: pyte
         ([], "UsageError", "CONFIG|RUN"),
         (["a", "b"], "UsageError", "unexpected extra argument"),
         (["absent.yaml"], "ConfigError", "no config at"),
-        (["absent"], "StorageError", "no folder at"),
+        (["absent"], "NotAModelError", "no folder at"),
         (["absent", "--fixx"], "UsageError", "--fix"),
         (["absent.yaml", "--output", "x.yaml"], "UsageError", "add --fix"),
         (["absent.yaml", "--fix", "--output", "taken.yaml"], "ConfigError", "not overwritten"),
-        (["empty"], "StorageError", "holds no run.yaml"),
+        (["empty"], "NotAModelError", "holds no run.yaml"),
         (["taken.yaml"], "ConfigError", "needs a mapping"),
         (["wrong.yaml"], "ConfigError", "nearest first: training"),
         (["young"], "DataError", "no figures"),
@@ -204,7 +204,7 @@ def test_what_will_surely_fail_stops_a_training_before_anything_is_written(
 def test_a_taken_folder_is_refused_before_the_rows_are_read(
     world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from interconnected_ai import training
+    from interconnected_ai import data
 
-    monkeypatch.setattr(training, "load_splits", lambda *_: pytest.fail("the rows were read"))
+    monkeypatch.setattr(data, "load_splits", lambda *_: pytest.fail("the rows were read"))
     assert "holds a finished run" in run_json(capsys, "train", str(world / "good.yaml"), code=2)["error"]["message"]

@@ -12,8 +12,8 @@ import pytest
 from conftest import make_encoder, make_rows
 from interconnected_ai.cli import main
 from interconnected_ai.config import RunConfig
+from interconnected_ai.data import write_rows
 from interconnected_ai.planner import find_device, load_calibration
-from interconnected_ai.training.data import write_rows
 
 QWEN3 = {
     "model_type": "qwen3_moe",
@@ -48,14 +48,16 @@ def run_json(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> A
 
 
 def test_without_any_flag_the_documents_system_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
-    found = run_json(capsys)
+    found = run_json(capsys, "system")
     assert [b["name"] for b in found["request"]["system"]["branches"]] == ["Bio-Elec", "Neuro-6G", "IoBNT"]
     assert [way["name"] for way in found["ways"]] == ["dense", "moe", "added branch"]
     assert not found["assumption"]["measured"]
 
 
 def test_a_whole_plan_needs_no_torch() -> None:
-    code = "import sys; from interconnected_ai.cli import main\ntry: main(['plan'])\nexcept SystemExit: pass\n"
+    code = (
+        "import sys; from interconnected_ai.cli import main\ntry: main(['plan', 'system'])\nexcept SystemExit: pass\n"
+    )
     code += "print([m for m in ('torch', 'transformers', 'numpy', 'matplotlib') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
@@ -65,9 +67,11 @@ def test_a_whole_plan_needs_no_torch() -> None:
 def test_flags_become_the_request(capsys: pytest.CaptureFixture[str]) -> None:
     found = run_json(
         capsys,
-        *"--branches 6 --classes 12 --experts 16 --top-k 4 --layers 1 --d-ff 256 --pooling cls --max-seq-len 64".split(),
-        *"--tokens 20 --rows 5000 --batch-size 32 --epochs 3 --device L4 --add-classes 9 --add-rows 200".split(),
-        *"--growth 3 --accuracy 0.9 --budget 5 --requests 8 --lora-rank 4".split(),
+        *"system --branches 6 --classes 12 --experts 16 --top-k 4 --d-ff 256 --tokens 20 --rows 5000".split(),
+        *"--device L4 --growth 3 --budget 5 --set system.num_moe_layers=1 --set system.pooling=cls".split(),
+        *"--set system.max_seq_len=64 --set training.batch_size=32 --set training.lr_moe=1e-3".split(),
+        *"--set added.num_classes=9 --set added.num_rows=200 --set accuracy_floor=0.9".split(),
+        *"--set requests_per_batch=8 --set system.lora_rank=4".split(),
     )["request"]
     system = found["system"]
     assert len(system["branches"]) == 6
@@ -76,12 +80,13 @@ def test_flags_become_the_request(capsys: pytest.CaptureFixture[str]) -> None:
     assert chosen == (16, 4, 1, 256, "cls")
     assert (found["tokens_per_text"], found["num_rows"], found["requests_per_batch"]) == (20, 5000, 8)
     assert found["added"] == {"num_classes": 9, "num_rows": 200}
+    assert (found["training"]["batch_size"], found["training"]["lr_moe"]) == (32, 1e-3)
     assert (found["added_branches"], found["accuracy_floor"], found["budget_usd"]) == (3, 0.9, 5.0)
 
 
 def test_the_table_for_people_holds_the_figures_of_the_json(capsys: pytest.CaptureFixture[str]) -> None:
-    found = run_json(capsys, "--device", "L4")
-    run_main("--device", "L4")
+    found = run_json(capsys, "system", "--device", "L4")
+    run_main("system", "--device", "L4")
     shown = capsys.readouterr().out
     for way in found["ways"]:
         assert f"{way['num_params']:,}" in shown
@@ -102,7 +107,8 @@ def test_a_written_config_is_trained_unchanged_and_its_run_planned_again(
     world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(world)
-    flags = "--branches 1 --classes 3 --experts 2 --d-ff 16 --max-seq-len 16 --batch-size 16 --epochs 1".split()
+    flags = "system --branches 1 --classes 3 --experts 2 --d-ff 16 --set system.max_seq_len=16".split()
+    flags += "--set training.batch_size=16 --set training.epochs=1".split()
     target = world / "planned.yaml"
     data = ["--data", f"topics={world / 'topics.jsonl'}"]
     planned = run_json(capsys, *flags, "--encoder", str(world / "encoder"), "--write", str(target), *data)
@@ -111,7 +117,7 @@ def test_a_written_config_is_trained_unchanged_and_its_run_planned_again(
         main(["train", str(target), "--json"])
     assert leave.value.code in (0, None)
     capsys.readouterr()
-    again = run_json(capsys, str(world / "runs" / "planned"))
+    again = run_json(capsys, "system", str(world / "runs" / "planned"))
     ours = [next(way for way in found["ways"] if way["name"] == "moe") for found in (planned, again)]
     assert ours[0]["num_params"] == ours[1]["num_params"]
     assert again["request"]["num_rows"] == 72
@@ -120,13 +126,13 @@ def test_a_written_config_is_trained_unchanged_and_its_run_planned_again(
 def test_an_existing_file_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "mine.yaml"
     target.write_text("mine", encoding="utf-8")
-    assert run_json(capsys, "--write", str(target), code=2)["error"]["kind"] == "ConfigError"
+    assert run_json(capsys, "system", "--write", str(target), code=2)["error"]["kind"] == "ConfigError"
     assert target.read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.parametrize(("name", "begins"), [("p.png", b"\x89PNG"), ("p.svg", b"<?xml"), ("p.html", b"<!doctype")])
 def test_the_comparison_is_drawn(tmp_path: Path, name: str, begins: bytes) -> None:
-    assert run_main("--branches", "5", "--plot", str(tmp_path / name)) == 0
+    assert run_main("system", "--branches", "5", "--plot", str(tmp_path / name)) == 0
     content = (tmp_path / name).read_bytes()
     assert content.startswith(begins)
     if name.endswith("html"):
@@ -139,21 +145,21 @@ def test_the_comparison_is_drawn(tmp_path: Path, name: str, begins: bytes) -> No
 
 
 def test_the_largest_fit_is_searched(capsys: pytest.CaptureFixture[str]) -> None:
-    found = run_json(capsys, "--fit", "--memory-gb", "2", "--tokens", "30", "--device", "L4")
+    found = run_json(capsys, "fit", "--memory-gb", "2", "--tokens", "30", "--device", "L4")
     assert next(way for way in found["ways"] if way["name"] == "moe")["fits_training"]
 
 
 def test_a_hyperparameter_is_explained_in_both_languages(capsys: pytest.CaptureFixture[str]) -> None:
-    found = run_json(capsys, "--explain", "AUX_LOSS_WEIGHT")
+    found = run_json(capsys, "explain", "AUX_LOSS_WEIGHT")
     assert found["name"] == "balance_loss_weight"
     assert found["default"] == found["document_default"] == 0.01
-    russian = run_json(capsys, "--explain", "top_k", "--language", "ru")["does"]
+    russian = run_json(capsys, "explain", "top_k", "--language", "ru")["does"]
     assert any("а" <= letter <= "я" for letter in russian)
-    assert "nearest first" in run_json(capsys, "--explain", "num_expert", code=2)["error"]["message"]
+    assert "nearest first" in run_json(capsys, "explain", "num_expert", code=2)["error"]["message"]
 
 
 def test_the_documents_table_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    claims = {claim["what"]: claim for claim in run_json(capsys, "--preset", "document")["claims"]}
+    claims = {claim["what"]: claim for claim in run_json(capsys, "document")["claims"]}
     assert claims["parameters, MoE"]["claimed"] == "11.8B"
     assert claims["parameters, MoE"]["computed"] == "11.31B"
 
@@ -185,18 +191,24 @@ def test_a_pretrained_moe_is_sized_from_its_config(tmp_path: Path, capsys: pytes
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--device", "RTX 4091"], "unknown device 'RTX 4091'; known, nearest first: 'RTX 4090'"),
-        (["--encoder", "roberta-bas"], "roberta-base"),
-        (["--rows", "0"], "num_rows"),
-        (["--experts", "1"], "num_experts"),
-        (["--experts", "4", "--top-k", "5"], "top_k=5 of num_experts=4"),
-        (["--classes", "ten"], "needs a whole number"),
-        (["--branches", "3", "--classes", "10,20"], "2 numbers for 3 branches"),
-        (["--memory-gb", "-1"], "needs more than 0"),
-        (["--plot", "plan.gif"], "ends in .png, .svg, .html"),
-        (["--data", "x", "--write", "new.yaml"], "needs BRANCH=FILE"),
-        (["no-such.yaml"], "no config at no-such.yaml"),
-        (["--precision", "bfloat16", "--device", "T4"], "T4 does not compute in bfloat16"),
+        (["system", "--device", "RTX 4091"], "unknown device 'RTX 4091'; known, nearest first: 'RTX 4090'"),
+        (["system", "--encoder", "roberta-bas"], "roberta-base"),
+        (["system", "--rows", "0"], "num_rows"),
+        (["system", "--experts", "1"], "num_experts"),
+        (["system", "--experts", "4", "--top-k", "5"], "top_k=5 of num_experts=4"),
+        (["system", "--classes", "ten"], "needs a whole number"),
+        (["system", "--branches", "3", "--classes", "10,20"], "2 numbers for 3 branches"),
+        (["system", "--memory-gb", "-1"], "-1.0 is not in the range 0<x<=1000000000.0"),
+        (["system", "--plot", "plan.gif"], "ends in .png, .svg, .html"),
+        (["system", "--data", "x", "--write", "new.yaml"], "needs BRANCH=FILE"),
+        (["system", "no-such.yaml"], "no config at no-such.yaml"),
+        (["system", "--set", "precision=bfloat16", "--device", "T4"], "T4 does not compute in bfloat16"),
+        (["system", "--set", "d_ff"], "'d_ff' is no setting; write KEY=VALUE"),
+        (["system", "--set", "system.dff=3"], "unknown key 'system.dff'; known, nearest first: d_ff"),
+        (["system", "--set", "system=3"], "system = 3"),
+        (["system", "--set", "device=a", "--set", "device.name=b"], "cannot hold other keys"),
+        (["system", "--set", "num_rows=[1"], "not valid YAML"),
+        (["--branches", "5"], "No such option"),
         (["expert"], "give --vocab-size, or --preset"),
         (["expert", "--preset", "Hugo"], "known, nearest first"),
         (["expert", "--vocab-size", "100", "--d-model", "100", "--heads", "3"], "100"),
@@ -223,7 +235,7 @@ def test_an_unknown_architecture_is_named_and_refused(tmp_path: Path, capsys: py
 
 def test_a_config_with_keys_of_a_newer_version_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "plan.yaml").write_text("system: {branches: [{name: a, num_classes: 3}], hyperdrive: 2}\n")
-    message = run_json(capsys, str(tmp_path / "plan.yaml"), code=2)["error"]["message"]
+    message = run_json(capsys, "system", str(tmp_path / "plan.yaml"), code=2)["error"]["message"]
     assert "unknown key 'system.hyperdrive'" in message
 
 
@@ -233,19 +245,19 @@ def test_a_row_of_ones_own_is_planned_on(tmp_path: Path, capsys: pytest.CaptureF
         "- {name: my card, kind: gpu, memory_bytes: 8e9, memory_bandwidth: 3e11, peak_flops: {float32: 1e13},\n"
         "   usd_per_hour: 0.1}\n"
     )
-    found = run_json(capsys, "--device", "my card", "--devices", str(rows))
+    found = run_json(capsys, "system", "--device", "my card", "--devices", str(rows))
     assert found["device"]["name"] == "my card"
     assert found["ways"][1]["usd"]["expected"] > 0
 
 
 @pytest.mark.slow
 def test_this_machine_is_measured_and_plans_use_it(capsys: pytest.CaptureFixture[str]) -> None:
-    found = run_json(capsys, "--calibrate")
+    found = run_json(capsys, "calibrate")
     assert Path(found["path"]).is_file()
     kept = load_calibration()
     assert kept is not None
     assert kept == find_device("this machine").with_changes(memory_bytes=kept.memory_bytes)
-    planned = run_json(capsys)
+    planned = run_json(capsys, "system")
     assert planned["assumption"]["measured"]
     assert kept.calibration is not None
     assert kept.calibration.date in planned["assumption"]["text"]

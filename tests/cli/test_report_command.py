@@ -10,7 +10,7 @@ import yaml
 
 from conftest import make_encoder, make_rows
 from interconnected_ai.cli import main
-from interconnected_ai.training.data import write_rows
+from interconnected_ai.data import write_rows
 
 pytest.importorskip("matplotlib")
 

@@ -40,7 +40,7 @@ def test_no_file_imports_from_a_higher_floor_or_from_a_stranger() -> None:
     ("file", "line"),
     [
         ("errors.py", "from interconnected_ai.config import SystemConfig"),  # upwards
-        ("nn/lora.py", "from interconnected_ai.storage import read_json"),  # to a stranger
+        ("nn/lora.py", "from interconnected_ai.text import Tokenizer"),  # to a stranger
         ("config/record.py", "def late():\n    from interconnected_ai.nn import LoRA"),  # hidden in a function
     ],
 )
@@ -54,12 +54,20 @@ def test_a_forbidden_import_would_be_found(tmp_path: Path, file: str, line: str)
     assert "BROKEN" in done.stdout
 
 
+def floors() -> list[list[str]]:
+    """The contract's floors, the highest first, each with its rooms."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    layers = tomllib.loads(text)["tool"]["importlinter"]["contracts"][0]["layers"]
+    return [[room.strip().removeprefix("interconnected_ai.") for room in floor.split("|")] for floor in layers]
+
+
 def test_every_room_stands_on_a_floor() -> None:
-    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
-        "contracts"
-    ][0]
-    placed = {
-        room.strip().removeprefix("interconnected_ai.") for floor in contract["layers"] for room in floor.split("|")
-    }
+    placed = {room for floor in floors() for room in floor}
     rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
     assert rooms - {"__init__"} == placed
+
+
+def test_the_figure_for_contributors_is_the_contract() -> None:
+    section = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Floors")[1]
+    figure = section.split("```")[1].strip().splitlines()
+    assert [sorted(line.split()) for line in figure] == [sorted(floor) for floor in floors()]

@@ -7,7 +7,7 @@ import pytest
 
 from interconnected_ai import surgery
 from interconnected_ai.surgery import MoE
-from interconnected_ai.surgery.usage import Usage
+from interconnected_ai.surgery.analysis.usage import Usage
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["docs/surgery.md", "docs/surgery.ru.md"]

@@ -14,8 +14,9 @@ from interconnected_ai import surgery
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError, StorageError, TrainingError
 from interconnected_ai.storage import save_tensors
-from interconnected_ai.surgery import MoE, Program, Recipe, Request, Rule, shelf
-from interconnected_ai.surgery.nf4 import levels, pack, unpack
+from interconnected_ai.surgery import MoE, Program, Recipe, RowRequest, Rule
+from interconnected_ai.surgery.adapters import offload
+from interconnected_ai.surgery.adapters.nf4 import levels, pack, unpack
 
 IDS = prompts()
 families = pytest.mark.parametrize("family", TINY)
@@ -121,7 +122,7 @@ def test_packed_experts_take_a_third_of_bf16_and_answer_nearly_the_same(family: 
         for expert in range(8):
             rounded, own = moe.layers[layer.number].read(expert), layer.read(expert)
             assert (rounded.down - own.down).norm() < 0.12 * own.down.norm()
-            layer.moe.replace(layer.number, expert, rounded)
+            other.replace(layer.number, expert, rounded)
     torch.testing.assert_close(logits(moe), logits(other), rtol=1e-3, atol=1e-3)
     adapter = moe.lora({0: [busiest(moe, 0)]}, rank=2)
     moe.model(IDS, labels=IDS).loss.backward()
@@ -205,7 +206,7 @@ def test_packing_that_fails_leaves_the_model_as_it_was(
     if fails == "full before":
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     else:
-        monkeypatch.setattr(shelf, "save_tensors", breaking)
+        monkeypatch.setattr(offload, "save_tensors", breaking)
     spill = tmp_path / "absent" if fails == "no folder" else tmp_path
     said = {"full before": "1,000 are free", "full midway": "No space left", "no folder": "No such file"}.get(fails)
     with pytest.raises(StorageError if said else KeyboardInterrupt, match=said and f"{said}.*spill="):
@@ -291,7 +292,7 @@ def test_an_adapter_may_wait_for_a_role_or_a_request(family: str) -> None:
     now = logits(moe)
     torch.testing.assert_close(now[0, :4], before[0, :4], rtol=1e-4, atol=1e-4)  # before the role token
     torch.testing.assert_close(now[1], before[1], rtol=1e-4, atol=1e-4)
-    with moe.requests([Request(), Request(adapter="asked")]):
+    with moe.requests([RowRequest(), RowRequest(adapter="asked")]):
         then = logits(moe)
     torch.testing.assert_close(then[0], now[0], rtol=1e-4, atol=1e-4)
     assert (then[1] - before[1]).abs().max() > 1e-3

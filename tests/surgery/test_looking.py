@@ -13,9 +13,9 @@ from interconnected_ai import surgery
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError, DataError, TokenizerError, UnknownNameError
 from interconnected_ai.surgery import MoE, Program, Rule, make_role, perplexity, role, rows_for, tune, upcycle
-from interconnected_ai.surgery.anatomy import stacks
-from interconnected_ai.surgery.usage import best_experts
-from interconnected_ai.surgery.worth import gradient_scores
+from interconnected_ai.surgery.analysis.importance import gradient_scores
+from interconnected_ai.surgery.analysis.usage import best_experts
+from interconnected_ai.surgery.anatomy.places import stacks
 
 IDS = prompts()
 WORDS = [f"w{i}" for i in range(90)]

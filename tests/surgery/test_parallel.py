@@ -14,7 +14,7 @@ from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.storage import load_tensors
 from interconnected_ai.surgery import MoE
-from interconnected_ai.surgery.parallel import deepspeed_config, transformers_plan
+from interconnected_ai.surgery.checkpoints.parallel import deepspeed_config, transformers_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("spread_worker.py")

@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError, UnknownNameError
-from interconnected_ai.surgery import Forward, MoE, Program, Request, Rule
+from interconnected_ai.surgery import Forward, MoE, Program, RowRequest, Rule
+from properties import examples
 
 families = pytest.mark.parametrize("family", TINY)
 ROLE = 7  # the token that begins the role
@@ -130,7 +131,7 @@ def test_requests_allow_and_deny_row_by_row() -> None:
     moe, ids = MoE(make("qwen3_moe")), prompts(3, 10)
     with torch.no_grad():
         before = moe.model(ids).logits
-        with moe.requests([Request(allow=frozenset({0, 1, 5})), Request(deny=frozenset({2, 3})), Request()]):
+        with moe.requests([RowRequest(allow=frozenset({0, 1, 5})), RowRequest(deny=frozenset({2, 3})), RowRequest()]):
             with moe.watch() as seen:
                 now = moe.model(ids).logits
             beams = moe.model.generate(ids, max_new_tokens=3, num_beams=2, do_sample=False)
@@ -143,9 +144,9 @@ def test_requests_allow_and_deny_row_by_row() -> None:
     assert torch.equal(after, before)
     assert len(beams) == 3
     assert moe.plain
-    with pytest.raises(ConfigError, match="one request for each row"), moe.requests([Request()] * 2):
+    with pytest.raises(ConfigError, match="one request for each row"), moe.requests([RowRequest()] * 2):
         moe.model(ids)
-    with pytest.raises(ConfigError, match="leaves 1 experts"), moe.requests([Request(allow=frozenset({1}))]):
+    with pytest.raises(ConfigError, match="leaves 1 experts"), moe.requests([RowRequest(allow=frozenset({1}))]):
         pass
 
 
@@ -157,7 +158,7 @@ def test_prompts_and_adapter_flags_switch_rules() -> None:
     )
     moe.set_program(Program(rules=rules))
     with (
-        moe.requests([Request(prompt="review"), Request(adapter="x"), Request()]),
+        moe.requests([RowRequest(prompt="review"), RowRequest(adapter="x"), RowRequest()]),
         moe.watch() as seen,
         torch.no_grad(),
     ):
@@ -170,7 +171,7 @@ def test_prompts_and_adapter_flags_switch_rules() -> None:
 
 def test_a_role_may_be_given_with_the_request_instead_of_a_token() -> None:
     moe, ids = programmed("qwen3_moe"), prompts(2, 8).clamp_min(12)
-    with moe.requests([Request(role="code"), Request()]), moe.watch() as seen, torch.no_grad():
+    with moe.requests([RowRequest(role="code"), RowRequest()]), moe.watch() as seen, torch.no_grad():
         moe.model(ids)
     assert all((routed.indices.view(2, 8, -1)[0] < 4).all() for routed in seen.passes)
 
@@ -225,7 +226,7 @@ def test_what_rules_and_adapters_wait_for_stays() -> None:
     moe = programmed("qwen3_moe")
     with pytest.raises(ConfigError, match="leaves 4 experts"):
         moe.set_top_k(5)
-    with pytest.raises(UnknownNameError, match=r"role 'ode'.*'code'"), moe.requests([Request(role="ode")]):
+    with pytest.raises(UnknownNameError, match=r"role 'ode'.*'code'"), moe.requests([RowRequest(role="ode")]):
         pass
     moe.lora({0: [1]}, role="code")
     with pytest.raises(ConfigError, match="wait for roles"):
@@ -244,10 +245,10 @@ def test_rules_that_together_leave_too_few_are_caught_when_they_meet() -> None:
             moe.model(torch.tensor([[20, 22]]))
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.sampled_from([5, 6, ROLE, 20, 21]), min_size=1, max_size=14), st.integers(1, 14))
 def test_the_role_at_a_position_is_that_of_the_last_role_token(ids: list[int], cut: int) -> None:
-    from interconnected_ai.surgery.context import Hooks
+    from interconnected_ai.surgery.routing.context import Hooks
 
     hooks = Hooks(role_tokens={ROLE: 0, 6: 1}, role_names=("code", "talk"))
     expected, role = [], -1
@@ -271,16 +272,16 @@ def test_a_cache_that_is_cropped_forgets_the_roles_that_went_with_it() -> None:
 
 
 def test_the_balance_loss_is_one_when_use_is_even_in_every_family() -> None:
-    from interconnected_ai.surgery.families import FAMILIES
-    from interconnected_ai.surgery.losses import Record, Routed
+    from interconnected_ai.surgery.anatomy.families import FAMILIES
+    from interconnected_ai.surgery.routing.losses import Routed, RouterRecord
 
     logits = torch.eye(8).repeat(4, 1) * 40.0  # token i prefers expert i: all are used alike
     for family in FAMILIES:
         indices = torch.stack([torch.arange(8), (torch.arange(8) + 1) % 8], dim=1).repeat(4, 1)
-        even = Record(family.routing, [Routed(0, logits, torch.ones(32, 2) / 2, indices, None, True)])
+        even = RouterRecord(family.routing, [Routed(0, logits, torch.ones(32, 2) / 2, indices, None, True)])
         torch.testing.assert_close(even.balance_loss(), torch.tensor(1.0), rtol=1e-4, atol=1e-4)
         collapsed = torch.zeros(32, 8)
         collapsed[:, :2] = 40.0
         same = torch.tensor([[0, 1]]).repeat(32, 1)
-        worst: Any = Record(family.routing, [Routed(0, collapsed, torch.ones(32, 2) / 2, same, None, True)])
+        worst: Any = RouterRecord(family.routing, [Routed(0, collapsed, torch.ones(32, 2) / 2, same, None, True)])
         assert worst.balance_loss().item() == pytest.approx(4.0 if not family.routing.sigmoid else 1.6, abs=0.3)

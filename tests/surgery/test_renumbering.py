@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from interconnected_ai import surgery
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.surgery import MoE, Program, Request, Rule
+from interconnected_ai.surgery import MoE, Program, RowRequest, Rule
+from properties import examples
 
 IDS = prompts()
 ROLE = int(IDS[0, 3])
@@ -53,7 +54,7 @@ def close(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(rules, max_size=3), st.lists(forced, max_size=1), st.permutations(range(8)), st.integers(0, 1))
 def test_a_programs_effect_follows_reordered_experts(
     some: list[Rule], one: list[Rule], order: list[int], layer: int
@@ -70,7 +71,7 @@ def test_a_programs_effect_follows_reordered_experts(
     assert moe.program == program
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.lists(rules, max_size=3), st.sets(st.integers(0, 7), min_size=1, max_size=4), st.integers(0, 1))
 def test_removed_experts_are_missing_and_the_rules_on_others_hold(some: list[Rule], gone: set[int], layer: int) -> None:
     moe = MoE(make("qwen3_moe"))
@@ -246,7 +247,7 @@ def test_numbers_that_nobody_can_change_keep_experts_where_they_are() -> None:
     moe.replace(0, 1, moe.layers[0].experts[2])  # numbers nothing anew
     moe.set_program(Program())
     contexts: list[Any] = [
-        moe.requests([Request(deny=frozenset({1}))] * 2),
+        moe.requests([RowRequest(deny=frozenset({1}))] * 2),
         moe.ablate({0: [1]}),
         moe.ablate({0: [1]}, reroute=True),
         moe.steer({0: {1: 2.0}}),
@@ -259,7 +260,7 @@ def test_numbers_that_nobody_can_change_keep_experts_where_they_are() -> None:
 
 def test_requests_hold_through_operations_that_number_nothing_anew() -> None:
     moe = MoE(make("qwen3_moe"))
-    with moe.requests([Request(deny=frozenset({1, 2, 3}))] * 2):
+    with moe.requests([RowRequest(deny=frozenset({1, 2, 3}))] * 2):
         moe.set_program(Program(rules=(Rule(do="forbid", experts=(5,), layers=(0,)),)))
         with moe.watch() as seen:
             logits(moe)

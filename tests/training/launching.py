@@ -22,7 +22,7 @@ def zero(stage: int) -> dict[str, str]:
 
 needs_deepspeed = pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs deepspeed: pip install deepspeed")
 
-SPREADINGS = [
+PARALLELISMS = [
     pytest.param({}, "", id="ddp"),
     pytest.param(FSDP2, "FSDP2 over 2 processes", id="fsdp2"),
     *(

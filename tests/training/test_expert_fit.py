@@ -11,10 +11,10 @@ from expert_texts import documents, small_tokenizer, stream
 
 from interconnected_ai.config import ExpertTrainingConfig
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError, PromptError
-from interconnected_ai.experts import ExpertModel
+from interconnected_ai.experts import ExpertModel, HeldOut, measure
 from interconnected_ai.text import Tokenizer
+from interconnected_ai.training import ExpertFit, fit_expert
 from interconnected_ai.training.checkpoints import CheckpointFolder
-from interconnected_ai.training.expert import ExpertFit, HeldOut, fit_expert, measure
 from interconnected_ai.training.expert.objective import parameter_groups
 
 QUICK = {

@@ -9,10 +9,10 @@ import torch
 from expert_texts import documents, small_tokenizer
 from torch.nn import functional as F
 
+from interconnected_ai.data import Corpus, Texts, TokenSide
 from interconnected_ai.errors import ConfigError, DataError
-from interconnected_ai.experts import Expert, ExpertCard, ExpertModel
-from interconnected_ai.training.corpus import Corpus, Texts, TokenSide
-from interconnected_ai.training.expert import HeldOut, evaluate_expert, held_out, measure
+from interconnected_ai.experts import Expert, ExpertCard, ExpertModel, HeldOut, measure
+from interconnected_ai.training import evaluate_expert, held_out
 
 
 def make_expert(vocab_size: int, max_seq_len: int = 16) -> ExpertModel:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from expert_texts import documents
-from launching import ALONE, SPREADINGS, in_two_processes, run_iai
+from launching import ALONE, PARALLELISMS, in_two_processes, run_iai
 
 from interconnected_ai.config import ExpertRunConfig
 from interconnected_ai.storage import load_tensors
@@ -39,7 +39,7 @@ def train(
     return load_tensors(folder / name / "model.safetensors"), losses
 
 
-@pytest.mark.parametrize(("environment", "says"), SPREADINGS)
+@pytest.mark.parametrize(("environment", "says"), PARALLELISMS)
 def test_two_processes_reach_the_losses_of_one(tmp_path: Path, environment: Mapping[str, str], says: str) -> None:
     weights, losses = train(tmp_path, "one", ALONE)
     weights_2, losses_2 = train(tmp_path, "two", in_two_processes(), environment, says)

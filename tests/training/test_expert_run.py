@@ -17,7 +17,7 @@ from interconnected_ai.config import ExpertRunConfig
 from interconnected_ai.errors import ConfigError, DataError, StorageError, TokenizerError
 from interconnected_ai.experts import load_card, load_expert
 from interconnected_ai.storage import sha256_of
-from interconnected_ai.training.expert import evaluate_expert, train_expert
+from interconnected_ai.training import evaluate_expert, train_expert
 
 IAI = [sys.executable, "-m", "interconnected_ai.cli"]
 MODEL = {"vocab_size": 330, "d_model": 16, "n_layers": 1, "n_heads": 2, "max_seq_len": 16, "norm": "pre"}

@@ -10,9 +10,10 @@ import torch
 from conftest import make_encoder, make_rows, make_system
 from interconnected_ai import InterconnectedAISystem
 from interconnected_ai.config import TrainingConfig
+from interconnected_ai.data import Rows
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError, StorageError, TrainingError
 from interconnected_ai.storage import is_complete
-from interconnected_ai.training import Rows, evaluate, fit
+from interconnected_ai.training import evaluate, fit
 from interconnected_ai.training.checkpoints import CheckpointFolder
 
 QUICK = {"epochs": 3, "batch_size": 16, "precision": "float32", "device": "cpu", "monitors": [], "patience": None}

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from conftest import make_rows
+from interconnected_ai.data import write_rows
 from interconnected_ai.storage import sha256_of
-from interconnected_ai.training.data import write_rows
 
 IAI = [sys.executable, "-m", "interconnected_ai.cli"]
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from launching import ALONE, FSDP2, SPREADINGS, in_two_processes, needs_deepspeed, run_iai, zero
+from launching import ALONE, FSDP2, PARALLELISMS, in_two_processes, needs_deepspeed, run_iai, zero
 
 from conftest import make_rows
+from interconnected_ai.data import write_rows
 from interconnected_ai.storage import load_tensors
-from interconnected_ai.training.data import write_rows
 
 Weights = dict[str, torch.Tensor]
 
@@ -58,7 +58,7 @@ def assert_close(found: Weights, expected: Weights) -> None:
         torch.testing.assert_close(found[name], tensor, atol=1e-3, rtol=1e-2)
 
 
-@pytest.mark.parametrize(("environment", "says"), SPREADINGS)
+@pytest.mark.parametrize(("environment", "says"), PARALLELISMS)
 def test_two_processes_reach_the_loss_of_one(
     tmp_path: Path, encoder_folder: Path, environment: Mapping[str, str], says: str
 ) -> None:
@@ -72,7 +72,7 @@ def test_two_processes_reach_the_loss_of_one(
     assert_close(weights_2, weights)
 
 
-@pytest.mark.parametrize(("environment", "says"), SPREADINGS[1:])
+@pytest.mark.parametrize(("environment", "says"), PARALLELISMS[1:])
 def test_spread_weights_with_an_encoder_lora_reach_the_loss_of_one(
     tmp_path: Path, encoder_folder: Path, environment: Mapping[str, str], says: str
 ) -> None:

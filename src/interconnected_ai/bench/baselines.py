@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interconnected_ai.branches import Encoder, InterconnectedAISystem
+from interconnected_ai.data import Rows, Splits
 from interconnected_ai.extras import require
-from interconnected_ai.training import FeatureCache, Rows, Splits, macro_f1
+from interconnected_ai.training import FeatureCache, macro_f1
 
 _BATCH = 256
 

@@ -79,7 +79,7 @@ def _described(place: torch.device) -> Device:
             "memory_bytes": properties.total_memory,
             "memory_bandwidth": _bandwidth(place),
             "peak_flops": {"float32": max(rate for _, rate in _products(place, torch.float32))},
-            "source": "measured by iai plan --calibrate",
+            "source": "measured by iai plan calibrate",
         }
     )
 

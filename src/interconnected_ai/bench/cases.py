@@ -25,7 +25,7 @@ from interconnected_ai.planner import (
     training_memory,
     training_step,
 )
-from interconnected_ai.training.loss import GlobalBatch, system_loss
+from interconnected_ai.training import GlobalBatch, system_loss
 
 
 @dataclass(frozen=True)

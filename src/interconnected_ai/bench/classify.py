@@ -13,8 +13,9 @@ from interconnected_ai.bench.baselines import frozen_logistic_regression, tfidf_
 from interconnected_ai.bench.timing import machine
 from interconnected_ai.branches import Encoder, InterconnectedAISystem, probabilities
 from interconnected_ai.config import SystemConfig, TrainingConfig
+from interconnected_ai.data import Rows, Splits
 from interconnected_ai.errors import DataError
-from interconnected_ai.training import Rows, Splits, auroc, calibrate, evaluate, fit
+from interconnected_ai.training import auroc, calibrate, evaluate, fit
 
 BANKING, CLINC = "banking77", "clinc150"
 MAX_SEQ_LEN = 64

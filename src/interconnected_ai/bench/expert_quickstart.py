@@ -11,19 +11,17 @@ import numpy as np
 from interconnected_ai.bench.ngrams import Trigrams, Unigrams, bits, xz_bits_per_byte
 from interconnected_ai.bench.timing import machine
 from interconnected_ai.config import ExpertRunConfig
+from interconnected_ai.data import TEST, TRAIN, Survey, Texts, survey
+from interconnected_ai.experts import HeldOut, measure
 from interconnected_ai.text import Tokenizer
-from interconnected_ai.training.corpus import Survey, Texts, survey
-from interconnected_ai.training.corpus.texts import TEST, TRAIN
-from interconnected_ai.training.expert import (
+from interconnected_ai.training import (
     ExpertRun,
-    HeldOut,
     held_out,
-    measure,
     refuse_taken_folders,
     sample_text,
     train_expert,
+    write_json_safely,
 )
-from interconnected_ai.training.runs import write_json_safely
 
 DOMAINS = ("stdlib", "numpy", "torch")
 PROMPTS = {"stdlib": "Return the", "numpy": "Return the", "torch": "Applies a"}

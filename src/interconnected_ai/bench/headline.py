@@ -19,8 +19,8 @@ from interconnected_ai.bench.quickstart import (
 )
 from interconnected_ai.bench.timing import machine, take_turns
 from interconnected_ai.branches import DenseSystem, Encoder, InterconnectedAISystem
-from interconnected_ai.training import Splits, evaluate, fit
-from interconnected_ai.training.loss import GlobalBatch, system_loss
+from interconnected_ai.data import Splits
+from interconnected_ai.training import GlobalBatch, evaluate, fit, system_loss
 
 ROWS = 64  # of the batch that is timed
 D_FF = 192  # of an FFN expert; the quickstart's are smaller, for the sake of its three minutes

@@ -12,11 +12,11 @@ import torch
 
 from interconnected_ai.bench.timing import machine
 from interconnected_ai.config import CorpusConfig, ExpertConfig, ExpertTrainingConfig
+from interconnected_ai.data import Corpus, Texts, survey
 from interconnected_ai.errors import NonFiniteLossError
-from interconnected_ai.experts import ExpertModel
+from interconnected_ai.experts import ExpertModel, HeldOut
 from interconnected_ai.text import Tokenizer
-from interconnected_ai.training.corpus import Corpus, Texts, survey
-from interconnected_ai.training.expert import HeldOut, fit_expert, held_out
+from interconnected_ai.training import fit_expert, held_out
 
 SHAPE = {"d_model": 128, "n_layers": 4, "n_heads": 2, "max_seq_len": 128}
 VOCAB_SIZE, BATCH_SIZE, WARM_UP = 2_000, 16, 20

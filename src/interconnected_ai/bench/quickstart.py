@@ -12,19 +12,9 @@ from interconnected_ai.bench.baselines import Score, frozen_logistic_regression,
 from interconnected_ai.bench.timing import machine
 from interconnected_ai.branches import BranchFit, DenseSystem, Encoder, InterconnectedAISystem, fit_branch
 from interconnected_ai.config import RunConfig, SystemConfig, TrainingConfig
+from interconnected_ai.data import Rows, Splits, docstring_rows, split_rows, write_rows
 from interconnected_ai.errors import StorageError
-from interconnected_ai.training import (
-    FitResult,
-    Rows,
-    Splits,
-    docstring_rows,
-    evaluate,
-    fit,
-    split_rows,
-    train_run,
-)
-from interconnected_ai.training.data import write_rows
-from interconnected_ai.training.runs import write_json_safely
+from interconnected_ai.training import FitResult, evaluate, fit, train_run, write_json_safely
 
 FIRST, LATER = ("stdlib", "numpy", "torch"), "sklearn"
 MAX_SEQ_LEN = 48

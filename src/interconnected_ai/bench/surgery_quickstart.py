@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 from interconnected_ai.bench.timing import machine
+from interconnected_ai.data import documentation
 from interconnected_ai.extras import require
 from interconnected_ai.surgery import MoE, Role, make_role, perplexity, tune
 from interconnected_ai.surgery import open as open_moe
 from interconnected_ai.text import END, Tokenizer
-from interconnected_ai.training.documentation import documentation
-from interconnected_ai.training.runs import write_json_safely
+from interconnected_ai.training import write_json_safely
 
 SEEN, UNSEEN, ROLE = ("stdlib", "numpy", "torch"), "sklearn", "numpy"
 VOCABULARY, SEQ_TOKENS, BATCH = 4096, 128, 16

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from interconnected_ai.bench.timing import machine
+from interconnected_ai.data import TEST, TRAIN, Texts, survey
 from interconnected_ai.errors import DataError
 from interconnected_ai.text import Tokenizer
-from interconnected_ai.training.corpus import Texts, survey
-from interconnected_ai.training.corpus.texts import TEST, TRAIN
 
 GOAL = 1.6
 _HELD_OUT = 0.1

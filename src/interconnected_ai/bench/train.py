@@ -12,7 +12,7 @@ from interconnected_ai.bench.cases import forget_peak, peak_bytes, resident_byte
 from interconnected_ai.bench.timing import machine, take_turns
 from interconnected_ai.errors import TrainingError
 from interconnected_ai.experts import ExpertModel
-from interconnected_ai.training.expert.objective import Objective, adamw
+from interconnected_ai.training import Objective, adamw
 
 VOCAB_SIZE, D_MODEL, N_LAYERS, N_HEADS = 10_000, 512, 6, 8
 

@@ -1,7 +1,7 @@
 """Many classifiers on one trunk: a frozen encoder, shared MoE layers, and an adapter and head for each branch."""
 
 from interconnected_ai.branches.branch import Branch, BranchCard
-from interconnected_ai.branches.calibration import fit_temperature, fit_threshold
+from interconnected_ai.branches.changes import save_change
 from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, embedded_encoder_folder
 from interconnected_ai.branches.fingerprint import BranchCheck
 from interconnected_ai.branches.growth import (
@@ -9,7 +9,6 @@ from interconnected_ai.branches.growth import (
     class_indices,
     class_weights,
     fit_branch,
-    learning_rate_factor,
     train_on_pooled,
 )
 from interconnected_ai.branches.inference import inference
@@ -32,10 +31,8 @@ __all__ = [
     "class_weights",
     "embedded_encoder_folder",
     "fit_branch",
-    "fit_temperature",
-    "fit_threshold",
     "inference",
-    "learning_rate_factor",
     "probabilities",
+    "save_change",
     "train_on_pooled",
 ]

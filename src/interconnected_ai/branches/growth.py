@@ -1,7 +1,6 @@
 """Growing: train one new branch on a finished trunk, on pooled vectors that are computed once."""
 
 import copy
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +10,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interconnected_ai.branches.branch import Branch, BranchCard
-from interconnected_ai.branches.calibration import fit_temperature, fit_threshold
 from interconnected_ai.branches.prediction import probabilities
 from interconnected_ai.branches.system import InterconnectedAISystem
+from interconnected_ai.branches.turns import Turns
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import DataError, NonFiniteLossError, UnknownNameError
+from interconnected_ai.nn import Descent, fit_temperature, fit_threshold, learning_rate_factor
+
+_training = Turns()
 
 
 @dataclass(frozen=True)
@@ -43,37 +45,43 @@ def fit_branch(
 
     labels: class names of the branch's spec. validation: texts and labels to stop early by and to calibrate on.
     outside: texts that are none of the branch's business, to fit its "unknown" threshold against.
-    Raises `DataError` for empty data and `UnknownNameError` for a label the branch does not have.
+    A copy is trained, and put in the branch's place when it is finished: who predicts meanwhile gets the branch as it was.
+    Several threads may fit branches of one system; they take turns, since dropout draws from the process's one random stream.
+    Raises `DataError` for empty data, `UnknownNameError` for a label the branch does not have, and `ConfigError` when the
+    branch was removed or replaced meanwhile.
     """
     config = config or TrainingConfig()
-    name = system.branch_name(name)
+    standing = system.branch(name)
+    branch = copy.deepcopy(standing)
     started = time.perf_counter()
     pooled = system.encode(texts)
-    targets = class_indices(system.cards[name], labels).to(pooled.device)
+    targets = class_indices(branch.card, labels).to(pooled.device)
     held_out = None
     if validation is not None and len(validation[0]):
-        held_out = system.encode(validation[0]), class_indices(system.cards[name], validation[1]).to(pooled.device)
+        held_out = system.encode(validation[0]), class_indices(branch.card, validation[1]).to(pooled.device)
     outside_pooled = system.encode(outside) if len(outside) else None
     encoded = time.perf_counter()
-    epochs, accuracy = train_on_pooled(system.branch(name), pooled, targets, held_out, config)
+    with _training():
+        epochs, accuracy = train_on_pooled(branch, pooled, targets, held_out, config)
     temperature, threshold = 1.0, 0.0
     if held_out is not None:
-        logits = system.logits_of(held_out[0], [name])[name]
+        logits = branch.evaluate(held_out[0])
         temperature = fit_temperature(logits, held_out[1])
-        calibrated = system.cards[name].with_changes(temperature=temperature)
+        calibrated = branch.card.with_changes(temperature=temperature)
         apart = None
         if outside_pooled is not None:
-            apart = probabilities(system.logits_of(outside_pooled, [name])[name], calibrated).amax(dim=-1)
+            apart = probabilities(branch.evaluate(outside_pooled), calibrated).amax(dim=-1)
         threshold = fit_threshold(probabilities(logits, calibrated).amax(dim=-1), apart)
-    card = system.seal_branch(
-        name,
-        temperature=temperature,
-        threshold=threshold,
-        trained="added",
-        num_rows=len(texts),
-        metrics={} if held_out is None else {"accuracy": accuracy},
-    )
-    return BranchFit(card, epochs, accuracy, encoded - started, time.perf_counter() - encoded)
+    changes = {
+        "temperature": temperature,
+        "threshold": threshold,
+        "trained": "added",
+        "num_rows": len(texts),
+        "metrics": {} if held_out is None else {"accuracy": accuracy},
+    }
+    (sealed,) = system.sealed([branch], [changes])
+    system.replace_branch(standing, sealed)
+    return BranchFit(sealed.card, epochs, accuracy, encoded - started, time.perf_counter() - encoded)
 
 
 def class_indices(card: BranchCard, labels: Sequence[str]) -> Tensor:
@@ -112,11 +120,13 @@ def train_on_pooled(
         {"params": list(branch.adapter.parameters()), "lr": config.lr_adapter},
         {"params": list(branch.head.parameters()), "lr": config.lr_head},
     ]
-    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     steps_per_epoch = -(-len(pooled) // config.batch_size)
     total = steps_per_epoch * config.epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: learning_rate_factor(step, total, config.warmup_steps)
+    descent = Descent(
+        groups,
+        lambda step: learning_rate_factor(step, total, config.warmup_steps),
+        weight_decay=config.weight_decay,
+        gradient_clip=config.gradient_clip,
     )
     best_accuracy, best_state, waited, epoch = float("nan"), None, 0, 0
     rng = torch.random.get_rng_state()
@@ -131,11 +141,7 @@ def train_on_pooled(
                 )
                 if not torch.isfinite(loss):
                     raise NonFiniteLossError(f"the loss became {loss.item()} in epoch {epoch}; lower lr_head", epoch)
-                optimizer.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(branch.parameters(), config.gradient_clip)
-                optimizer.step()
-                schedule.step()
+                descent.step(loss)
             if held_out is None:
                 continue
             branch.eval()
@@ -150,15 +156,7 @@ def train_on_pooled(
     finally:
         torch.random.set_rng_state(rng)
         branch.eval()
-        optimizer.zero_grad()  # a joint training that follows would add the last ones to its first
+        descent.forget_gradients()
     if best_state is not None:
         branch.load_state_dict(best_state)
     return epoch, best_accuracy
-
-
-def learning_rate_factor(step: int, total_steps: int, warmup_steps: int) -> float:
-    """Share of the full rate at a step: linear warm-up (at most a tenth of the run), then a cosine down to zero."""
-    warmup = min(warmup_steps, total_steps // 10)
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total_steps - warmup))))

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.train import with_absolute_paths
 from interconnected_ai.config import RunConfig
 from interconnected_ai.errors import ConfigError
 
 if TYPE_CHECKING:
-    from interconnected_ai.training import Check, Diagnosis
-    from interconnected_ai.training.doctor.fixes import Advice
-
-_FOUND = 1
+    from interconnected_ai.doctor import Advice, Check, Diagnosis
 
 
 @click.command("doctor")
@@ -42,7 +40,7 @@ def command(target: Path, fix: bool, file: Path | None, output: Output) -> None:
         raise ConfigError(f"{file} exists already and is not overwritten; name another file with --output")
     healthy = _before(target, fix, file, output) if _is_config(target) else _after(target, fix, file, output)
     if not healthy:
-        raise click.exceptions.Exit(_FOUND)
+        raise click.exceptions.Exit(FOUND)
 
 
 def _is_config(target: Path) -> bool:
@@ -51,7 +49,7 @@ def _is_config(target: Path) -> bool:
 
 def _before(path: Path, fix: bool, file: Path | None, output: Output) -> bool:
     config = with_absolute_paths(RunConfig.from_file(path), path.parent)
-    from interconnected_ai.training import checklist
+    from interconnected_ai.doctor import checklist
 
     checks = checklist(config)
     _show_checks(checks, output)
@@ -62,7 +60,7 @@ def _before(path: Path, fix: bool, file: Path | None, output: Output) -> bool:
 
 
 def _after(folder: Path, fix: bool, file: Path | None, output: Output) -> bool:
-    from interconnected_ai.training import diagnose
+    from interconnected_ai.doctor import diagnose
 
     diagnosis = diagnose(folder)
     _show_diagnosis(diagnosis, output)
@@ -105,7 +103,7 @@ def _fix(
     config: RunConfig, found: "Sequence[Advice]", file: Path, run: str | None, output: Output
 ) -> dict[str, Any] | None:
     """Write the changed config and say what changed; None where no setting helps."""
-    from interconnected_ai.training import fixed_config, write_fixed
+    from interconnected_ai.doctor import fixed_config, write_fixed
 
     fixed, changes = fixed_config(config, found, output=run)
     if not changes:

@@ -25,7 +25,7 @@ def command(
 
     The page is one HTML file that needs nothing else. A run that is not finished gets a page of what there is so far.
     """
-    from interconnected_ai.training import missing_sentences, write_report
+    from interconnected_ai.report import missing_sentences, write_report
 
     page = page or run / "report.html"
     report = write_report(run, page, picture=picture, language=language, usd_per_hour=usd_per_hour)

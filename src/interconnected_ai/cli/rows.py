@@ -11,7 +11,7 @@ from interconnected_ai.errors import DataError, StorageError
 
 if TYPE_CHECKING:
     from interconnected_ai.branches import InterconnectedAISystem
-    from interconnected_ai.training import Rows
+    from interconnected_ai.data import Rows
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,7 +36,7 @@ def data_options(function: F) -> F:
 
 def rows_for(run: Path, system: "InterconnectedAISystem", data: Sequence[str], text: str, label: str) -> "Rows":
     """The rows that --data names, or those the run held out for testing."""
-    from interconnected_ai.training import Rows, read_rows
+    from interconnected_ai.data import Rows, read_rows
 
     if data:
         parts = []
@@ -49,7 +49,7 @@ def rows_for(run: Path, system: "InterconnectedAISystem", data: Sequence[str], t
 
 def held_out_rows(run: Path) -> "Rows":
     """The test rows of a run, split off again from its data as they were in training."""
-    from interconnected_ai.training import load_splits
+    from interconnected_ai.data import load_splits
 
     kept = run / "run.yaml"
     if not kept.is_file():

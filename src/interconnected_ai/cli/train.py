@@ -61,7 +61,8 @@ def _checked(settings: RunConfig, force: bool, output: Output) -> dict[str, Any]
     Raises `ConfigError` with what will surely fail.
     """
     from interconnected_ai.branches import Encoder
-    from interconnected_ai.training import checklist, load_splits
+    from interconnected_ai.data import load_splits
+    from interconnected_ai.doctor import checklist
 
     splits = load_splits(settings.data)
     encoder = Encoder.load(settings.system.base_model_name, max_seq_len=settings.system.max_seq_len)

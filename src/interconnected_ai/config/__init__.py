@@ -6,10 +6,10 @@ Records are frozen and functions keep no state: everything may be used from seve
 
 from interconnected_ai.config.data import BranchData, CorpusConfig, DataConfig, TableData
 from interconnected_ai.config.expert import ExpertConfig, NormPlace
-from interconnected_ai.config.files import settings_in
 from interconnected_ai.config.generation import GenerationConfig
 from interconnected_ai.config.record import Record
 from interconnected_ai.config.runs import ExpertRunConfig, RunConfig
+from interconnected_ai.config.settings import merged, settings_in, settings_of
 from interconnected_ai.config.system import (
     DOCUMENT_BRANCHES,
     BranchSpec,
@@ -41,5 +41,7 @@ __all__ = [
     "TableData",
     "TrainingConfig",
     "document_branches",
+    "merged",
     "settings_in",
+    "settings_of",
 ]

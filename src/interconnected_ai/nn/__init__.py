@@ -1,21 +1,27 @@
-"""Bricks: attention, feed-forward, transformer block, positions, KV cache, token router, MoE layer, LoRA.
+"""Bricks: attention, feed-forward, transformer block, positions, KV cache, token router, MoE layer, LoRA; how weights
+are moved, and how confidence is made honest.
 
 Shapes in, shapes out; no text, no files.
 """
 
 from interconnected_ai.nn.attention import MultiHeadAttention
+from interconnected_ai.nn.calibration import fit_temperature, fit_threshold
 from interconnected_ai.nn.cross_entropy import linear_cross_entropy
+from interconnected_ai.nn.devices import device_of
 from interconnected_ai.nn.dropout import Dropout, swap_dropouts
+from interconnected_ai.nn.evaluation import in_evaluation
 from interconnected_ai.nn.feed_forward import FeedForward
 from interconnected_ai.nn.grouped import GroupedBackend, choose_backend
 from interconnected_ai.nn.kv_cache import KVCache
 from interconnected_ai.nn.lora import LoRA, LoRALinear, add_lora, merge_lora, unmerge_lora
 from interconnected_ai.nn.moe import FFNExperts, MoELayer
+from interconnected_ai.nn.optimization import Descent, learning_rate_factor, set_rates
 from interconnected_ai.nn.positions import PositionalEncoding, sinusoidal_positions
 from interconnected_ai.nn.router import Routing, TokenRouter
 from interconnected_ai.nn.transformer import TransformerBlock
 
 __all__ = [
+    "Descent",
     "Dropout",
     "FFNExperts",
     "FeedForward",
@@ -31,8 +37,14 @@ __all__ = [
     "TransformerBlock",
     "add_lora",
     "choose_backend",
+    "device_of",
+    "fit_temperature",
+    "fit_threshold",
+    "in_evaluation",
+    "learning_rate_factor",
     "linear_cross_entropy",
     "merge_lora",
+    "set_rates",
     "sinusoidal_positions",
     "swap_dropouts",
     "unmerge_lora",

@@ -3,6 +3,7 @@
 Imports no torch: a plan answers at once.
 """
 
+from interconnected_ai.planner.comparison import Plan, plan
 from interconnected_ai.planner.devices import (
     DEVICES,
     Calibration,
@@ -23,8 +24,7 @@ from interconnected_ai.planner.request import AddedBranch, PlanRequest, request_
 from interconnected_ai.planner.search import Fit, largest_fit
 from interconnected_ai.planner.system import DENSE_OVER_MOE, SystemShape, dense_twin
 from interconnected_ai.planner.way import Way
-from interconnected_ai.planner.ways import Plan, plan
-from interconnected_ai.planner.work import answer, training_step
+from interconnected_ai.planner.workload import answer, training_step
 
 __all__ = [
     "DENSE_OVER_MOE",

@@ -9,7 +9,7 @@ from interconnected_ai.errors import ConfigError
 from interconnected_ai.planner.devices import Device
 from interconnected_ai.planner.precision import BYTES
 from interconnected_ai.planner.products import Product
-from interconnected_ai.planner.work import Work
+from interconnected_ai.planner.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,12 @@ class Speed:
             measured=False,
         )
 
-    def seconds(self, parts: Iterable[Work]) -> Range:
+    def seconds(self, parts: Iterable[Workload]) -> Range:
         """The parts one after the other."""
         expected = sum(self._part(part) * self._factor(part) for part in parts)
         return Range(self.low * expected, expected, self.high * expected)
 
-    def bound_by(self, parts: Iterable[Work]) -> str:
+    def bound_by(self, parts: Iterable[Workload]) -> str:
         """ "compute", "bandwidth" or "overhead": what most of the time goes into."""
         split = {"compute": 0.0, "bandwidth": 0.0, "overhead": 0.0}
         for part in parts:
@@ -98,20 +98,20 @@ class Speed:
             split["overhead"] += part.num_ops * self._op_seconds
         return max(split, key=lambda kind: split[kind])
 
-    def _factor(self, work: Work) -> float:
+    def _factor(self, work: Workload) -> float:
         """How much longer the pieces take together than one by one, where that was measured."""
         found = self.device.calibration
         if found is None:
             return 1.0
         return found.training_factor if work.trains or work.updated_params else found.inference_factor
 
-    def _part(self, work: Work) -> float:
+    def _part(self, work: Workload) -> float:
         products = sum(max(self._compute(p), self._memory(p)) * self._passes_of(p, work) for p in work.products)
         device = products + self._besides(work)
         calls = work.num_ops * (2.5 if work.trains else 1) * self._op_seconds
         return max(device, calls) if self.device.kind == "gpu" else device + calls
 
-    def _passes_of(self, product: Product, work: Work) -> float:
+    def _passes_of(self, product: Product, work: Workload) -> float:
         """Forward, and as many products of the same size as the backward pass has of it."""
         if not work.trains or not product.forward_flops:
             return 1.0
@@ -132,7 +132,7 @@ class Speed:
         rows_numbers = product.rows * (product.d_in + product.d_out) * product.count
         return (product.weight_numbers + rows_numbers) * max(2.0, BYTES[self.precision]) / self._bandwidth
 
-    def _besides(self, work: Work) -> float:
+    def _besides(self, work: Workload) -> float:
         """Seconds of what is no product: memory traffic, activations, the optimiser."""
         found = self.device.calibration
         passes = 3 if work.trains else 1

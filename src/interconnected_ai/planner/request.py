@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from interconnected_ai.config import Record, RunConfig, SystemConfig, TrainingConfig, settings_in
+from interconnected_ai.config import Record, RunConfig, SystemConfig, TrainingConfig, merged, settings_in
 from interconnected_ai.errors import ConfigError
 
 # A letter of text makes about a quarter of a token in English and a third in Russian, with the encoders planned for here.
@@ -86,7 +86,7 @@ class PlanRequest(Record):
 def request_from(path: str | Path, **changes: Any) -> PlanRequest:
     """The request in a YAML file, in a run's config, or in a run's folder (whose report says how many rows it read).
 
-    changes: settings that replace those of the file. Raises `ConfigError` for a file that is none of these.
+    changes: settings laid over those of the file, section by section. Raises `ConfigError` for a file that is none of these.
     """
     path = Path(path)
     if path.is_dir():
@@ -97,7 +97,7 @@ def request_from(path: str | Path, **changes: Any) -> PlanRequest:
     if "data" in content or "output" in content:
         run = RunConfig.from_mapping(content, source=str(path))
         return _from_run_config(run, changes, source=str(path))
-    return PlanRequest.from_mapping({**content, **changes}, source=str(path))
+    return PlanRequest.from_mapping(merged(content, changes), source=str(path))
 
 
 def _from_run(folder: Path, changes: dict[str, Any]) -> PlanRequest:
@@ -123,9 +123,9 @@ def _from_run(folder: Path, changes: dict[str, Any]) -> PlanRequest:
 
 def _from_run_config(run: RunConfig, changes: dict[str, Any], *, source: str) -> PlanRequest:
     content: dict[str, Any] = {"system": run.system.to_dict(), "training": run.training.to_dict()}
-    if not run.system.branches and "system" not in changes:
+    if not run.system.branches and "branches" not in changes.get("system", {}):
         raise ConfigError(
             f"{source} names no classes (system.branches is empty: they are read from the data); say how many with "
             "--classes, or plan the run's folder once it has read its data"
         )
-    return PlanRequest.from_mapping({**content, **changes}, source=source)
+    return PlanRequest.from_mapping(merged(content, changes), source=source)

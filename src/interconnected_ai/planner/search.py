@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interconnected_ai.errors import ConfigError
+from interconnected_ai.planner.comparison import Plan, plan
 from interconnected_ai.planner.devices import find_device
 from interconnected_ai.planner.encoders import encoder_shape
 from interconnected_ai.planner.fitting import chosen_precision, fits, peak_training_bytes
 from interconnected_ai.planner.request import PlanRequest
 from interconnected_ai.planner.system import SystemShape
-from interconnected_ai.planner.ways import Plan, plan
 
 _NUM_EXPERTS = (2, 4, 8, 16, 32, 64, 128)
 # Hidden sizes as multiples of an eighth of the encoder's width: what people build, and products that hardware likes.

@@ -1,23 +1,27 @@
 """See, change, add, train and program the experts and routers of a pretrained Hugging Face mixture of experts."""
 
-from interconnected_ai.surgery.adapters import Adapters, AdapterSpec
-from interconnected_ai.surgery.checkpoint import Checkpoint
-from interconnected_ai.surgery.context import Forward, Request
-from interconnected_ai.surgery.families import FAMILIES, Family
-from interconnected_ai.surgery.ffn import FFN, ExpertWeights
-from interconnected_ai.surgery.history import Recipe, Step
-from interconnected_ai.surgery.layer import Expert, Layer
+from interconnected_ai.surgery.adapters.stand_ins import Adapters, AdapterSpec
+from interconnected_ai.surgery.analysis.prompts import rows_for
+from interconnected_ai.surgery.analysis.texts import perplexity, tune
+from interconnected_ai.surgery.analysis.usage import Usage
+from interconnected_ai.surgery.anatomy.families import FAMILIES, Family
+from interconnected_ai.surgery.anatomy.ffn import FFN, ExpertWeights, average
+from interconnected_ai.surgery.anatomy.layer import FFNExpert, Layer
+from interconnected_ai.surgery.checkpoints.checkpoint import Checkpoint
+from interconnected_ai.surgery.checkpoints.parallel import (
+    deepspeed_config,
+    let_autoep_ask_transformers,
+    transformers_plan,
+)
+from interconnected_ai.surgery.checkpoints.saving import Saved
 from interconnected_ai.surgery.model import MoE, Warmup
 from interconnected_ai.surgery.opening import open_moe as load
 from interconnected_ai.surgery.opening import open_moe as open
-from interconnected_ai.surgery.parallel import deepspeed_config, let_autoep_ask_transformers, transformers_plan
-from interconnected_ai.surgery.programs import Program, Rule
-from interconnected_ai.surgery.prompts import rows_for
+from interconnected_ai.surgery.operations.history import Recipe, Step
 from interconnected_ai.surgery.role import Role, make_role
-from interconnected_ai.surgery.saving import Saved
-from interconnected_ai.surgery.texts import perplexity, tune
+from interconnected_ai.surgery.routing.context import Forward, RowRequest
+from interconnected_ai.surgery.routing.programs import Program, Rule
 from interconnected_ai.surgery.upcycle import upcycle
-from interconnected_ai.surgery.usage import Usage
 
 __all__ = [
     "FAMILIES",
@@ -25,21 +29,22 @@ __all__ = [
     "AdapterSpec",
     "Adapters",
     "Checkpoint",
-    "Expert",
     "ExpertWeights",
+    "FFNExpert",
     "Family",
     "Forward",
     "Layer",
     "MoE",
     "Program",
     "Recipe",
-    "Request",
     "Role",
+    "RowRequest",
     "Rule",
     "Saved",
     "Step",
     "Usage",
     "Warmup",
+    "average",
     "deepspeed_config",
     "let_autoep_ask_transformers",
     "load",

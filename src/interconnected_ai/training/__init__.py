@@ -1,72 +1,93 @@
-"""How weights come to be: data, batches, the loop, checkpoints, monitors, measuring and comparing."""
+"""How weights come to be: one loop and its learners, checkpoints, parallelism, monitors, measuring and comparing.
 
-from interconnected_ai.training.calibrate import calibrate
-from interconnected_ai.training.compare import Comparison, compare_answers, compare_systems
-from interconnected_ai.training.corpus import Corpus, CorpusPlan, CorpusReport, Document, Texts, survey
-from interconnected_ai.training.data import BranchReport, Rows, Splits, load_splits, read_rows, report_on, split_rows
-from interconnected_ai.training.devices import choose
-from interconnected_ai.training.docstrings import LIBRARIES, docstring_rows
-from interconnected_ai.training.doctor import (
-    Check,
-    Diagnosis,
-    Illness,
-    checklist,
-    diagnose,
-    fixed_config,
-    write_fixed,
+`system` trains systems of branches, `expert` trains small language models; what they learn from is `data`'s.
+"""
+
+from interconnected_ai.training.curves import Curve, read_curves
+from interconnected_ai.training.devices import bfloat16_speedup, choose
+from interconnected_ai.training.expert import (
+    ExpertFit,
+    ExpertRun,
+    Objective,
+    adamw,
+    evaluate_expert,
+    fit_expert,
+    held_out,
+    refuse_taken_folders,
+    sample_text,
+    train_expert,
+    training_folder,
 )
-from interconnected_ai.training.documentation import documentation
-from interconnected_ai.training.epoch import train_epoch
-from interconnected_ai.training.features import FeatureCache
-from interconnected_ai.training.metrics import BranchMetrics, auroc, branch_metrics, evaluate, macro_f1
-from interconnected_ai.training.report import RunReport, gather_report, missing_sentences, write_report
-from interconnected_ai.training.runs import RunResult, process_rank, refuse_taken_folder, train_run
-from interconnected_ai.training.system import FitResult, fit
+from interconnected_ai.training.failures import OUT_OF_MEMORY, Failure, failure_of
+from interconnected_ai.training.run_folder import process_rank, write_json_safely
+from interconnected_ai.training.run_record import RunRecord, RunResults, read_run
+from interconnected_ai.training.system import (
+    BranchMetrics,
+    Comparison,
+    FeatureCache,
+    FitResult,
+    GlobalBatch,
+    LossParts,
+    RunResult,
+    auroc,
+    branch_metrics,
+    calibrate,
+    compare_answers,
+    compare_systems,
+    evaluate,
+    expected_calibration_error,
+    fit,
+    macro_f1,
+    refuse_taken_folder,
+    shape_for,
+    system_loss,
+    train_epoch,
+    train_run,
+)
 
 __all__ = [
-    "LIBRARIES",
+    "OUT_OF_MEMORY",
     "BranchMetrics",
-    "BranchReport",
-    "Check",
     "Comparison",
-    "Corpus",
-    "CorpusPlan",
-    "CorpusReport",
-    "Diagnosis",
-    "Document",
+    "Curve",
+    "ExpertFit",
+    "ExpertRun",
+    "Failure",
     "FeatureCache",
     "FitResult",
-    "Illness",
-    "Rows",
-    "RunReport",
+    "GlobalBatch",
+    "LossParts",
+    "Objective",
+    "RunRecord",
     "RunResult",
-    "Splits",
-    "Texts",
+    "RunResults",
+    "adamw",
     "auroc",
+    "bfloat16_speedup",
     "branch_metrics",
     "calibrate",
-    "checklist",
     "choose",
     "compare_answers",
     "compare_systems",
-    "diagnose",
-    "docstring_rows",
-    "documentation",
     "evaluate",
+    "evaluate_expert",
+    "expected_calibration_error",
+    "failure_of",
     "fit",
-    "fixed_config",
-    "gather_report",
-    "load_splits",
+    "fit_expert",
+    "held_out",
     "macro_f1",
-    "missing_sentences",
     "process_rank",
-    "read_rows",
+    "read_curves",
+    "read_run",
     "refuse_taken_folder",
-    "report_on",
-    "split_rows",
-    "survey",
+    "refuse_taken_folders",
+    "sample_text",
+    "shape_for",
+    "system_loss",
     "train_epoch",
+    "train_expert",
     "train_run",
-    "write_fixed",
-    "write_report",
+    "training_folder",
+    "write_json_safely",
 ]

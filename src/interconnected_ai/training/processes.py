@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interconnected_ai.training.batches import share_of
+from interconnected_ai.data import share_of
 from interconnected_ai.training.devices import Choice, choose
-from interconnected_ai.training.spreading import Spreading, open_accelerator, spreading_of
+from interconnected_ai.training.parallelism import Parallelism, open_accelerator, parallelism_of
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,14 @@ class Processes:
 
     choice: Choice
     accelerator: Any
-    spreading: Spreading
+    parallelism: Parallelism
 
     @classmethod
     def open(cls, device: str, precision: Any) -> "Processes":
-        """Raises `ConfigError` for a device this machine lacks, `TrainingError` for a way of spreading that is unsupported."""
+        """Raises `ConfigError` for a device this machine lacks, `TrainingError` for parallelism that is unsupported."""
         choice = choose(device, precision)
         accelerator = open_accelerator(choice)
-        return cls(choice, accelerator, spreading_of(accelerator))
+        return cls(choice, accelerator, parallelism_of(accelerator))
 
     @property
     def device(self) -> torch.device:

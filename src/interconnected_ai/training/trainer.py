@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interconnected_ai.branches import learning_rate_factor
 from interconnected_ai.config import LoopConfig
 from interconnected_ai.errors import ConfigError, NonFiniteLossError, StorageError
+from interconnected_ai.nn import learning_rate_factor, set_rates
 from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder
 from interconnected_ai.training.monitors import Monitor, open_monitors
+from interconnected_ai.training.parallelism.tensors import held_params
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.progress import Progress
-from interconnected_ai.training.spreading.tensors import held_params
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class Trainer:
         rates: str,
     ) -> None:
         self.processes, self.schedule, self.config, self.folder, self.rates = processes, schedule, config, folder, rates
-        self.accelerator, self.spreading = processes.accelerator, processes.spreading
+        self.accelerator, self.parallelism = processes.accelerator, processes.parallelism
         self.checkpoints = CheckpointFolder(folder / "checkpoints", keep=config.keep_checkpoints)
         self.given = self.model = model
         self.optimizer: Any = None  # AdamW as Accelerate prepared it
@@ -176,27 +176,27 @@ class Trainer:
 
     def whole_model(self) -> nn.Module:
         """The given model with the weights as they are now: all of them, on this process's device. All processes must ask."""
-        if self.spreading.spreads:
-            _load_weights(self.given.to(self.processes.device), self.spreading.weights(self.unwrapped()))
+        if self.parallelism.shards:
+            _load_weights(self.given.to(self.processes.device), self.parallelism.weights(self.unwrapped()))
         return self.given
 
     def _prepare(self, learner: Learner, checkpoint: Checkpoint | None) -> None:
         """Let Accelerate spread the model over the processes, and put the optimiser's state of a checkpoint back."""
-        placed = self.spreading.place(self.given)
+        placed = self.parallelism.place(self.given)
         optimizer = learner.optimizer(placed)
         self.base_rates = [group["lr"] for group in optimizer.param_groups]
-        self.model, self.optimizer = self.spreading.prepare(placed, optimizer, self.config)
-        if self.spreading.spreads and self.processes.is_main:
+        self.model, self.optimizer = self.parallelism.prepare(placed, optimizer, self.config)
+        if self.parallelism.shards and self.processes.is_main:
             held, of_all = held_params(self.unwrapped())
             logger.info(
                 "%s over %d processes: %d of %d parameters here",
-                self.spreading.name,
+                self.parallelism.name,
                 self.processes.count,
                 held,
                 of_all,
             )
         if checkpoint is not None:
-            self.spreading.restore_optimizer(self.optimizer, self.unwrapped(), checkpoint.optimizer)
+            self.parallelism.restore_optimizer(self.optimizer, self.unwrapped(), checkpoint.optimizer)
 
     def _epoch(self, learner: Learner, progress: Progress) -> None:
         """The rest of the epoch that `self.step` stands in; evaluations and checkpoints on the way."""
@@ -220,17 +220,16 @@ class Trainer:
         torch.manual_seed(_mixed(self.config.seed, self.step, self.processes.index))
         self.model.train()
         factor = learning_rate_factor(self.step, self.schedule.total_steps, self.config.warmup_steps)
-        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
-            group["lr"] = rate * factor
+        set_rates(self.optimizer, self.base_rates, factor)
         parts = self.processes.parts(batch, self.config.accumulation_steps)
         losses = []
         for number, rows in enumerate(parts):
-            with self.spreading.part(self.model, last=number == len(parts) - 1):
+            with self.parallelism.part(self.model, last=number == len(parts) - 1):
                 loss = learner.loss(rows, batch)
                 self._require_finite(loss.total)
-                self.spreading.backward(loss.total)
+                self.parallelism.backward(loss.total)
                 losses.append(loss.task)
-        norm = self.spreading.clip(self.model, self.config.gradient_clip)
+        norm = self.parallelism.clip(self.model, self.config.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
         task = self.processes.total(torch.stack(losses).sum()).item()
@@ -255,7 +254,7 @@ class Trainer:
     def _evaluate(self, learner: Learner) -> None:
         """Measure; keep the weights when they are the best so far."""
         found = learner.validate()
-        if self.spreading.spreads:
+        if self.parallelism.shards:
             self.given.cpu()  # if `whole_model` was asked for, its room is needed again
         score = None if found.score is None else self.processes.agree(found.score)
         if score is None:
@@ -275,8 +274,8 @@ class Trainer:
     def _save(self, *, best: bool = False, final: bool = False) -> None:
         """Write a checkpoint (the main process does; all take part where weights are spread over processes)."""
         trained = self.unwrapped()
-        weights = {name: tensor.cpu() for name, tensor in self.spreading.weights(trained).items()}
-        optimizer = {} if best else self.spreading.optimizer_tensors(self.optimizer, trained)
+        weights = {name: tensor.cpu() for name, tensor in self.parallelism.weights(trained).items()}
+        optimizer = {} if best else self.parallelism.optimizer_tensors(self.optimizer, trained)
         if not self.processes.is_main:
             return
         progress = {

@@ -16,7 +16,7 @@ def command(repeats: int, calibrated: bool, output: Output) -> None:
 
     device = load_calibration() if calibrated else None
     if calibrated and device is None:
-        raise click.UsageError("--calibrated: no calibration is stored; make one with: iai plan --calibrate")
+        raise click.UsageError("--calibrated: no calibration is stored; make one with: iai plan calibrate")
     found = bench_plan(repeats=repeats, device=device, say=lambda sentence: click.echo(sentence, err=True))
     output.table(
         "Predicted and measured",

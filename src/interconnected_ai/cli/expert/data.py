@@ -9,8 +9,8 @@ from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.config import CorpusConfig
 
 if TYPE_CHECKING:
+    from interconnected_ai.data import CorpusReport, SourceReport
     from interconnected_ai.text import Tokenizer
-    from interconnected_ai.training.corpus import CorpusReport, SourceReport
 
 
 @click.command("data")
@@ -37,7 +37,7 @@ def command(sources: tuple[str, ...], column: str, unit: str, tokenizer: Path | 
     """
     config = CorpusConfig.from_mapping({"paths": sources, "text": column, "unit": unit})
     words = None if tokenizer is None else _tokenizer(tokenizer)
-    from interconnected_ai.training.corpus import Texts, count_tokens, survey
+    from interconnected_ai.data import Texts, count_tokens, survey
 
     found = survey(Texts.of_config(config))
     report = found.report if words is None else count_tokens(found, words)

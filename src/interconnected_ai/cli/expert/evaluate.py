@@ -30,7 +30,7 @@ def command(
 
     Each document is read by itself after a start token, and its own tokens count; bytes are those of UTF-8.
     """
-    from interconnected_ai.training.expert import evaluate_expert
+    from interconnected_ai.training import evaluate_expert
 
     found = evaluate_expert(expert, [*text, *more], column=column, seq_len=seq_len, stride=stride)
     output.table(

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from interconnected_ai.cli.output import Output, with_output
-from interconnected_ai.cli.plan.units import spoken_bytes
+from interconnected_ai.cli.units import spoken_bytes
 
 _FORMATS = {
     "gpt2": "transformers and vLLM open it",

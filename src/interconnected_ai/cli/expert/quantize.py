@@ -52,7 +52,7 @@ def _rows(size: "QuantizedSize") -> list[tuple[str, str]]:
 
 def _perplexities(expert: Path, out: Path, text: tuple[str, ...], output: Output) -> dict[str, float | None]:
     """Before and after on the same documents; None where there is no text to measure on."""
-    from interconnected_ai.training.expert import evaluate_expert
+    from interconnected_ai.training import evaluate_expert
 
     try:
         before, after = (evaluate_expert(one, text, documents_of=expert).perplexity for one in (expert, out))

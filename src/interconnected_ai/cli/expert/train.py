@@ -10,7 +10,7 @@ from interconnected_ai.config import ExpertRunConfig, settings_in
 from interconnected_ai.errors import ConfigError
 
 if TYPE_CHECKING:
-    from interconnected_ai.training.expert import ExpertRun
+    from interconnected_ai.training import ExpertRun
 
 DEFAULT_PRESET, DEFAULT_WINDOW = "small", 256
 
@@ -74,8 +74,7 @@ def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None
     train …` runs it on several processes.
     """
     config = _resumed(given) if resume and _is_bare(given) else _config(given)
-    from interconnected_ai.training.expert import train_expert
-    from interconnected_ai.training.runs import process_rank
+    from interconnected_ai.training import process_rank, train_expert
 
     run = train_expert(config, resume=resume, overwrite=overwrite, minutes=given["minutes"])
     if process_rank() != 0:

@@ -1,4 +1,4 @@
-"""`iai plan surgery`: a pretrained mixture of experts, sized from its config.json alone. Imports no torch."""
+"""`iai plan surgery`: a pretrained mixture of experts, sized from its config.json alone."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from interconnected_ai.cli.output import Output, with_output
-from interconnected_ai.cli.plan.units import spoken_bytes
+from interconnected_ai.cli.plan.options import device_options
+from interconnected_ai.cli.units import spoken_bytes
 
 
 @click.command("surgery")
@@ -21,11 +22,10 @@ from interconnected_ai.cli.plan.units import spoken_bytes
 @click.option("--lora-rank", default=16, show_default=True, type=int, help="Rank of adapters.")
 @click.option("--expert-layers", type=int, help="Layers in which the single expert has an adapter.  [default: all]")
 @click.option("--checkpointing/--no-checkpointing", default=True, show_default=True, help="Gradient checkpointing.")
-@click.option("--device", default="A100 80GB SXM", show_default=True, help="A name of the device table.")
-@click.option("--devices", type=click.Path(path_type=Path), help="A YAML file with device rows of your own.")
+@device_options("A100 80GB SXM")
 @click.option("--num-devices", default=8, show_default=True, type=int, help="The most devices to spread it over.")
 @with_output
-def surgery(config: Path, batch: int, seq_tokens: int, precision: str | None, lora_rank: int, expert_layers: int | None,
+def command(config: Path, batch: int, seq_tokens: int, precision: str | None, lora_rank: int, expert_layers: int | None,
             checkpointing: bool, device: str, devices: Path | None, num_devices: int, output: Output) -> None:  # fmt: skip
     """A pretrained MoE: parameters, and the memory of every way to run or train it, on 1..N devices."""
     from interconnected_ai.planner import find_device

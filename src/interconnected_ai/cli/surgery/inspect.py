@@ -3,7 +3,7 @@
 import click
 
 from interconnected_ai.cli.output import Output, with_output
-from interconnected_ai.cli.plan.units import spoken_bytes
+from interconnected_ai.cli.units import spoken_bytes
 
 
 @click.command("inspect")

@@ -27,8 +27,7 @@ def command(
 
     A folder with rules, adapters or closed experts is opened in memory instead.
     """
-    from interconnected_ai.surgery import Checkpoint
-    from interconnected_ai.surgery.ffn import average
+    from interconnected_ai.surgery import Checkpoint, average
 
     checkpoint = Checkpoint(folder)
     giver = Checkpoint(other) if other else checkpoint

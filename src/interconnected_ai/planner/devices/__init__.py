@@ -3,9 +3,9 @@
 To add one, add a row to `table`, or write it into a YAML file and give that to `find_device`.
 """
 
-from interconnected_ai.planner.devices.calibrations import calibration_path, load_calibration, save_calibration
+from interconnected_ai.planner.devices.calibration import calibration_path, load_calibration, save_calibration
+from interconnected_ai.planner.devices.detection import this_machine
 from interconnected_ai.planner.devices.device import PRECISIONS, Calibration, Device
-from interconnected_ai.planner.devices.here import this_machine
 from interconnected_ai.planner.devices.lookup import find_device, read_devices
 from interconnected_ai.planner.devices.table import DEVICES
 

@@ -21,7 +21,7 @@ def _check_precisions(named: Iterable[str]) -> None:
 
 
 class Calibration(Record):
-    """What `iai plan --calibrate` measured on a machine.
+    """What `iai plan calibrate` measured on a machine.
 
     products: for each precision (FLOPs of one matrix product, FLOP/s reached), small products first: they reach less.
     bandwidth, disk_bandwidth: bytes per second. op_seconds: what a call costs before it computes anything.

@@ -6,8 +6,8 @@ from typing import Any
 
 from interconnected_ai.config import settings_in
 from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.planner.devices.detection import THIS_MACHINE, this_machine
 from interconnected_ai.planner.devices.device import Device
-from interconnected_ai.planner.devices.here import THIS_MACHINE, this_machine
 from interconnected_ai.planner.devices.names import compacted, named, with_part
 from interconnected_ai.planner.devices.table import DEVICES
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.planner.checks import require_count
+from interconnected_ai.planner.pretrained.memory import TrainingWay, in_gb, size_ways
 from interconnected_ai.planner.pretrained.model import PretrainedMoE
-from interconnected_ai.planner.pretrained.ways import TrainingWay, in_gb, size_ways
 
 MOST_DEVICES = 1024
 

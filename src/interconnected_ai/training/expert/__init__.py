@@ -2,19 +2,19 @@
 
 from interconnected_ai.training.expert.evaluate import evaluate_expert
 from interconnected_ai.training.expert.fit import ExpertFit, fit_expert
-from interconnected_ai.training.expert.perplexity import HeldOut, Perplexity, held_out, measure
+from interconnected_ai.training.expert.objective import Objective, adamw
+from interconnected_ai.training.expert.perplexity import held_out
 from interconnected_ai.training.expert.run import ExpertRun, refuse_taken_folders, train_expert, training_folder
 from interconnected_ai.training.expert.samples import sample_text
 
 __all__ = [
     "ExpertFit",
     "ExpertRun",
-    "HeldOut",
-    "Perplexity",
+    "Objective",
+    "adamw",
     "evaluate_expert",
     "fit_expert",
     "held_out",
-    "measure",
     "refuse_taken_folders",
     "sample_text",
     "train_expert",

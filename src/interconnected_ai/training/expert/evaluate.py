@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from interconnected_ai.config import CorpusConfig
+from interconnected_ai.data import Texts
 from interconnected_ai.errors import DataError
 from interconnected_ai.experts import load_expert
 from interconnected_ai.text import Tokenizer
-from interconnected_ai.training.corpus import Texts
 from interconnected_ai.training.expert.perplexity import HeldOut, Perplexity, held_out, measure
 from interconnected_ai.training.expert.run import kept_corpus
 

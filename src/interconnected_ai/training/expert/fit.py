@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from interconnected_ai.config import ExpertTrainingConfig
+from interconnected_ai.data import CorpusPlan
 from interconnected_ai.errors import ConfigError, PromptError
 from interconnected_ai.experts import ExpertModel
-from interconnected_ai.training.corpus import CorpusPlan
-from interconnected_ai.training.endings import noting_errors
 from interconnected_ai.training.expert.objective import Objective, adamw, learning_rate
 from interconnected_ai.training.expert.perplexity import HeldOut, Perplexity, measure
+from interconnected_ai.training.failures import noting_errors
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.trainer import Schedule, Trainer, Validation
 

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from interconnected_ai.data import TokenSide
 from interconnected_ai.experts import HeldOut, Perplexity, measure
-from interconnected_ai.training.corpus import TokenSide
 
 __all__ = ["HeldOut", "Perplexity", "held_out", "measure"]
 

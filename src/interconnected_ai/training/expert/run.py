@@ -12,19 +12,19 @@ from typing import Any
 import torch
 
 from interconnected_ai.config import ExpertConfig, ExpertRunConfig
+from interconnected_ai.data import Corpus, Survey, Texts, survey
 from interconnected_ai.errors import ConfigError, StorageError, TokenizerError
 from interconnected_ai.experts import ExpertCard, ExpertModel, save_expert
 from interconnected_ai.storage import atomic_file, is_complete, read_json
 from interconnected_ai.text import Tokenizer
 from interconnected_ai.training.checkpoints import CheckpointFolder
-from interconnected_ai.training.corpus import Corpus, Survey, Texts, survey
 from interconnected_ai.training.expert.fit import ExpertFit, fit_expert
 from interconnected_ai.training.expert.pace import within
 from interconnected_ai.training.expert.perplexity import Perplexity, held_out, measure
 from interconnected_ai.training.expert.samples import Samples
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.progress import Progress
-from interconnected_ai.training.runs import write_json_safely
+from interconnected_ai.training.run_folder import write_json_safely
 
 
 @dataclass(frozen=True)

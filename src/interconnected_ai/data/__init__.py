@@ -1,0 +1,66 @@
+"""What is learnt from: labelled rows and their splits, text for language models, and which of it makes up which batch.
+
+Nothing here knows a model. `corpus` takes text from files to blocks of tokens; `harvest` finds real text without a download.
+"""
+
+from interconnected_ai.data.batches import BatchPlan, share_of
+from interconnected_ai.data.corpus import (
+    SIDES,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Corpus,
+    CorpusPlan,
+    CorpusReport,
+    Document,
+    SideReport,
+    SourceReport,
+    Survey,
+    Texts,
+    TokenSide,
+    count_tokens,
+    survey,
+)
+from interconnected_ai.data.harvest import LIBRARIES, DocstringRow, docstring_rows, documentation
+from interconnected_ai.data.rows import (
+    BranchReport,
+    Rows,
+    Splits,
+    load_splits,
+    read_rows,
+    report_on,
+    split_rows,
+    write_rows,
+)
+
+__all__ = [
+    "LIBRARIES",
+    "SIDES",
+    "TEST",
+    "TRAIN",
+    "VALIDATION",
+    "BatchPlan",
+    "BranchReport",
+    "Corpus",
+    "CorpusPlan",
+    "CorpusReport",
+    "DocstringRow",
+    "Document",
+    "Rows",
+    "SideReport",
+    "SourceReport",
+    "Splits",
+    "Survey",
+    "Texts",
+    "TokenSide",
+    "count_tokens",
+    "docstring_rows",
+    "documentation",
+    "load_splits",
+    "read_rows",
+    "report_on",
+    "share_of",
+    "split_rows",
+    "survey",
+    "write_rows",
+]

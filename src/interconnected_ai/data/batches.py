@@ -1,0 +1,55 @@
+"""Which rows make up which batch: every batch holds rows of every branch, and an epoch shows every row."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from interconnected_ai.data.rows import Rows
+from interconnected_ai.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """The batches of any epoch, computed from the seed alone, so that a resumed run sees the same ones.
+
+    groups: row numbers by the branch they belong to. A branch with fewer rows than there are batches repeats its rows.
+    """
+
+    groups: tuple[np.ndarray, ...]
+    batch_size: int
+    seed: int
+
+    @classmethod
+    def for_rows(cls, rows: Rows, batch_size: int, seed: int) -> "BatchPlan":
+        """Raises `ConfigError` when a batch is too small to hold a row of every branch."""
+        homes = np.array([home or "" for home in rows.home()])
+        groups = tuple(np.flatnonzero(homes == name) for name in rows.branch_names)
+        groups = tuple(group for group in groups if len(group))
+        if batch_size < len(groups):
+            raise ConfigError(f"batch_size={batch_size} cannot hold a row of each of {len(groups)} branches; raise it")
+        return cls(groups, batch_size, seed)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in one epoch."""
+        return -(-sum(len(group) for group in self.groups) // self.batch_size)
+
+    def epoch(self, number: int) -> list[np.ndarray]:
+        """Row numbers of each batch of an epoch, about `batch_size` in each and in proportion to the branches' sizes."""
+        random = np.random.default_rng((self.seed, number))
+        parts = [self._pieces(group, random) for group in self.groups]
+        return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+
+    def _pieces(self, group: np.ndarray, random: np.random.Generator) -> list[np.ndarray]:
+        steps = self.steps_per_epoch
+        shuffled = random.permutation(group)
+        while len(shuffled) < steps:
+            shuffled = np.concatenate([shuffled, random.permutation(group)])
+        # A branch with fewer rows than batches gives each batch one, however the repeats come out.
+        pieces = np.array_split(shuffled[:steps] if len(group) < steps else shuffled, steps)
+        return [pieces[i] for i in random.permutation(steps)]  # array_split puts the longer pieces first
+
+
+def share_of(batch: np.ndarray, part: int, num_parts: int) -> np.ndarray:
+    """Every `num_parts`-th row of a batch: rows of each branch are dealt out evenly over processes or micro-batches."""
+    return batch[part::num_parts]

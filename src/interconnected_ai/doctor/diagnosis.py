@@ -1,0 +1,60 @@
+"""During or after a run: every illness that its figures show.
+
+The document (`000_…`, "Отладка") names five problems. Two of its remedies make the symptom worse: more experts leave each of
+them fewer tokens, and a higher clip lets larger steps through. They are told as its own, beside those that practice supports.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from interconnected_ai.doctor import branches, learning, routing, stops
+from interconnected_ai.doctor import thresholds as limit
+from interconnected_ai.doctor.history import History, read_history
+from interconnected_ai.doctor.illness import Illness
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the doctor found. state: how far the run is; unjudged: what could not be looked at, and why."""
+
+    run: Path
+    state: str
+    illnesses: tuple[Illness, ...]
+    unjudged: tuple[str, ...]
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether nothing was found."""
+        return not self.illnesses
+
+
+def diagnose(folder: str | Path) -> Diagnosis:
+    """Look at a run that is finished, stopped or still learning.
+
+    Raises `StorageError` when the folder is no run, `DataError` when there is nothing to look at yet.
+    """
+    history = read_history(folder)
+    looks = [*stops.LOOKS, learning.rate_too_high]
+    if len(history.curve("loss/task")) >= limit.LINES.value:
+        looks += [*learning.LOOKS, *routing.LOOKS]
+    looks += branches.LOOKS
+    # In the order in which they are cured: where two want the same setting, the first has its way.
+    found = [illness for look in looks if (illness := look(history)) is not None]
+    if (weak := branches.weak_branch(history, found)) is not None:
+        found.append(weak)
+    return Diagnosis(Path(folder), history.state, tuple(found), tuple(_unjudged(history)))
+
+
+def _unjudged(history: History) -> list[str]:
+    """What could not be looked at, and why."""
+    out = []
+    lines = len(history.curve("loss/task"))
+    if lines < limit.LINES.value:
+        out.append(f"trends and routing: {lines} lines of step figures, needed are {limit.LINES.value:.0f} (80 steps)")
+    if unmeasured := [name for name in history.branches if history.accuracy(name) is None]:
+        out.append(f"accuracy and overfitting of {', '.join(unmeasured)}: no held-out rows, or no epoch is over yet")
+    if history.results is None:
+        out.append("calibration: temperatures are fitted when the training ends")
+    if lines and not len(history.curve("drift/moe")):
+        out.append("drift: none was logged yet, or the run is by an earlier version")
+    return out

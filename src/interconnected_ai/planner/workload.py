@@ -1,0 +1,154 @@
+"""Workload: what one pass through a part of the system does, in products and in everything that is not a product."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from interconnected_ai.planner.products import Product, backward_flops, forward_flops
+from interconnected_ai.planner.system import SystemShape
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a device has to do, forward and backward.
+
+    products: every matrix product. moved_numbers: read or written outside of products in a forward pass (norms, gathers,
+    residuals); activated_numbers: through GELU; num_ops: calls of a kernel, each with its own start-up cost.
+    trains: whether a backward pass follows. updated_params: what the optimiser steps.
+    """
+
+    products: tuple[Product, ...] = ()
+    moved_numbers: int = 0
+    activated_numbers: int = 0
+    num_ops: int = 0
+    trains: bool = False
+    updated_params: int = 0
+
+    @property
+    def forward_flops(self) -> int:
+        """Of the forward pass."""
+        return forward_flops(self.products)
+
+    @property
+    def backward_flops(self) -> int:
+        """Of the backward pass; 0 without training."""
+        return backward_flops(self.products) if self.trains else 0
+
+    @property
+    def flops(self) -> int:
+        """Of both."""
+        return self.forward_flops + self.backward_flops
+
+    def __add__(self, other: "Workload") -> "Workload":
+        """Both, one after the other."""
+        if self.trains != other.trains and self.products and other.products:
+            raise ValueError("work that trains and work that does not cannot be added up; keep them apart")
+        return Workload(
+            self.products + other.products,
+            self.moved_numbers + other.moved_numbers,
+            self.activated_numbers + other.activated_numbers,
+            self.num_ops + other.num_ops,
+            self.trains or other.trains,
+            self.updated_params + other.updated_params,
+        )
+
+
+def encoder_work(shape: SystemShape, batch: int, seq: int, *, trains: bool = False) -> Workload:
+    """The encoder on `batch` rows of `seq` positions. trains: its LoRA learns (a frozen one has no backward pass)."""
+    encoder, positions = shape.encoder, batch * seq
+    rank = shape.config.encoder_lora_rank
+    per_block = positions * (16 * encoder.d_model + encoder.d_ff) + 3 * batch * encoder.n_heads * seq * seq
+    if rank:  # each adapter: dropout's mask and product, a scaled sum
+        per_block += 5 * positions * sum(d_in + d_out for d_in, d_out in encoder.linears) // encoder.n_layers
+    return Workload(
+        shape.encoder_products(batch, seq),
+        moved_numbers=encoder.n_layers * per_block + 4 * positions * encoder.d_model,
+        activated_numbers=encoder.n_layers * positions * encoder.d_ff,
+        num_ops=encoder.n_layers * (30 + (36 if rank else 0)) + 10,
+        trains=trains and rank > 0,
+    )
+
+
+def trunk_work(shape: SystemShape, num_tokens: int, batch: int, *, trains: bool = False) -> Workload:
+    """The trunk on `num_tokens` packed tokens of `batch` rows."""
+    config, d_model = shape.config, shape.d_model
+    if config.pooling == "cls":
+        num_tokens = batch
+    if config.ffn == "dense":
+        rows, ops = num_tokens, 10
+        moved = 8 * num_tokens * d_model + num_tokens * shape.d_ff
+    else:
+        rows, ops = num_tokens * config.top_k, 25 + 4 * config.num_experts
+        moved = 8 * num_tokens * d_model + rows * (5 * d_model + shape.d_ff) + 6 * num_tokens * config.num_experts
+    return Workload(
+        shape.trunk_products(num_tokens, batch),
+        moved_numbers=config.num_moe_layers * moved + 4 * num_tokens * d_model,
+        activated_numbers=config.num_moe_layers * rows * shape.d_ff,
+        num_ops=config.num_moe_layers * ops + 12,
+        trains=trains,
+    )
+
+
+def branches_work(shape: SystemShape, batch: int, *, trains: bool = False) -> Workload:
+    """Adapters, heads and (when training) losses of all branches on `batch` pooled vectors."""
+    classes = [spec.num_classes for spec in shape.config.branches]
+    return Workload(
+        shape.head_products(batch),
+        moved_numbers=sum(batch * (6 * shape.d_model + 8 * n) for n in classes),
+        num_ops=len(classes) * (22 if trains else 8),
+        trains=trains,
+    )
+
+
+def training_step(shape: SystemShape, batch: int, tokens_per_text: int, *, cached: bool) -> tuple[Workload, ...]:
+    """One optimiser step of the joint training, as parts that are computed apart.
+
+    cached: the frozen encoder's outputs are read from disk. Otherwise the encoder runs, without a backward pass where
+    it is frozen and with one where its LoRA learns.
+    """
+    learns = shape.config.encoder_lora_rank > 0
+    parts = [trunk_work(shape, batch * tokens_per_text, batch, trains=True), branches_work(shape, batch, trains=True)]
+    if learns or not cached:
+        parts.insert(0, encoder_work(shape, batch, tokens_per_text, trains=learns))
+    return (*parts, Workload(updated_params=shape.num_trainable_params, num_ops=12 * num_trained_tensors(shape)))
+
+
+def answer(shape: SystemShape, batch: int, tokens_per_text: int) -> tuple[Workload, ...]:
+    """One batch of texts through everything, for all branches."""
+    return (
+        encoder_work(shape, batch, tokens_per_text),
+        trunk_work(shape, batch * tokens_per_text, batch),
+        branches_work(shape, batch),
+    )
+
+
+def encode_rows(shape: SystemShape, num_rows: int, tokens_per_text: int, *, batch: int = 64) -> tuple[Workload, ...]:
+    """One batch of `encode`: encoder and trunk without gradients (the caller multiplies by the number of batches)."""
+    rows = min(num_rows, batch)
+    return encoder_work(shape, rows, tokens_per_text), trunk_work(shape, rows * tokens_per_text, rows)
+
+
+def added_branch_step(shape: SystemShape, batch: int, num_classes: int) -> tuple[Workload, ...]:
+    """One optimiser step of one branch on pooled vectors."""
+    learnt = shape.num_branch_params(num_classes)
+    return (
+        Workload(
+            shape.branch_products(batch, num_classes, alone=True),
+            moved_numbers=batch * (6 * shape.d_model + 8 * num_classes),
+            num_ops=22,
+            trains=True,
+        ),
+        Workload(updated_params=learnt, num_ops=12 * 4),
+    )
+
+
+def num_trained_tensors(shape: SystemShape) -> int:
+    """Tensors that the joint training's optimiser steps, one after the other on a CPU."""
+    per_layer = 7 if shape.is_moe else 6
+    lora = 2 * len(shape.encoder.linears) if shape.config.encoder_lora_rank else 0
+    pooling = shape.config.pooling == "attention"
+    return per_layer * shape.config.num_moe_layers + 2 + pooling + lora + 4 * len(shape.config.branches)
+
+
+def total_flops(parts: Iterable[Workload]) -> int:
+    """FLOPs of several parts, forward and backward."""
+    return sum(part.flops for part in parts)

@@ -1,0 +1,274 @@
+"""What stands on the page of a run's report, from top to bottom, whatever it is drawn on: headings, tables, pictures."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from interconnected_ai.report.answers import BranchAnswers
+from interconnected_ai.report.pictures import (
+    MOST_LABELLED,
+    Line,
+    Picture,
+    Table,
+    draw_confusion,
+    draw_lines,
+    draw_reliability,
+    draw_use,
+    named,
+    short,
+    shown,
+    smoothing,
+)
+from interconnected_ai.report.records import ExpertUse, RunReport
+from interconnected_ai.report.wording import Words
+from interconnected_ai.training import BranchMetrics, Curve
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a sentence, and what stands under it in rows."""
+
+    heading: str
+    sentence: str
+    blocks: tuple[Picture | Table, ...]
+
+
+def missing_sentences(report: RunReport, language: str = "en") -> list[str]:
+    """What the report cannot show, in sentences."""
+    words = Words(language)
+    return [words(missing.kind, detail=shown(missing.detail, 600)) for missing in report.missing]
+
+
+def sections_of(report: RunReport, words: Words) -> Iterator[Section]:
+    """The page from top to bottom; a section without content is left out."""
+    results = _results(report, words)
+    sections = [
+        Section("", "", (_facts(report, words),)),
+        Section(
+            words("results"),
+            words("results_mean" if report.answers else "recorded_mean"),
+            () if results is None else (results,),
+        ),
+        Section(words("curves"), "", tuple(_curves(report, words))),
+        Section(words("experts"), "", tuple(_use(use, words) for use in report.experts if use.steps)),
+        Section(words("confusion"), "", tuple(b for answers in report.answers for b in _confusion(answers, words))),
+        Section(words("calibration"), "", tuple(_reliability(answers, words) for answers in report.answers)),
+        Section(words("cost"), words("cost_means") if report.fit else "", (_cost(report, words),)),
+    ]
+    return (section for section in sections if section.blocks)
+
+
+def _facts(report: RunReport, words: Words) -> Table:
+    system, training = report.config.system, report.config.training
+    encoder = words("embedded_encoder") if system.base_model_name is None else shown(system.base_model_name)
+    if system.ffn == "moe":
+        layers = words(
+            "moe_layers", num_layers=system.num_moe_layers, num_experts=system.num_experts, top_k=system.top_k
+        )
+    else:
+        layers = words("dense_layers", num_layers=system.num_moe_layers)
+    facts = [
+        (words("state"), words("finished" if report.finished else "unfinished")),
+        (words("encoder"), encoder),
+        (words("layers"), layers),
+    ]
+    if report.num_params:
+        counts = {part: words.count(report.num_params[part]) for part in ("total", "encoder", "trunk")}
+        facts.append((words("parameters"), words("parameters_of", **counts)))
+    facts += _progress(report, words)
+    facts += [(words("batch"), words.count(training.batch_size)), (words("seed"), str(training.seed))]
+    return Table(words("facts"), (), tuple(facts))
+
+
+def _progress(report: RunReport, words: Words) -> list[tuple[str, str]]:
+    if report.fit is not None:
+        fit = report.fit
+        epochs = words("epochs_of", epochs=fit.epochs, most=report.config.training.epochs, best=fit.best_epoch)
+        return [(words("steps"), words.count(fit.steps)), (words("epochs"), epochs)]
+    last = max((curve.steps[-1] for curve in report.curves.values()), default=0)
+    return [(words("steps_so_far"), words.count(last))]
+
+
+def _results(report: RunReport, words: Words) -> Table | None:
+    """A row per branch: what was measured now, or else what the run recorded."""
+    if report.answers:
+        columns = ("branch", "classes", "train_rows", "test_rows", "accuracy_column", "f1_column", "ece_before",
+                   "ece_after", "temperature", "answered")  # fmt: skip
+        rows = [
+            (
+                shown(found.name, 40),
+                words.count(found.card.spec.num_classes),
+                words.count(report.num_train[found.name]),
+                *_scores(found.metrics, words, _percent(found.before.calibration_error)),
+                f"{found.card.temperature:.3f}",
+                _percent(found.metrics.answered),
+            )
+            for found in report.answers
+        ]
+    elif report.recorded:
+        columns = ("branch", "test_rows", "accuracy_column", "f1_column", "ece_column", "answered")  # type: ignore[assignment]
+        rows = [
+            (shown(name, 40), *_scores(metrics, words), _percent(metrics.answered))
+            for name, metrics in report.recorded.items()
+        ]
+    else:
+        return None
+    return Table("", tuple(words(c) for c in columns), tuple(rows), frozenset(range(1, len(columns))))
+
+
+def _scores(metrics: BranchMetrics, words: Words, *before: str) -> tuple[str, ...]:
+    return (
+        words.count(metrics.num_rows), _percent(metrics.accuracy), _percent(metrics.macro_f1), *before,
+        _percent(metrics.calibration_error),
+    )  # fmt: skip
+
+
+def _curves(report: RunReport, words: Words) -> Iterator[Picture]:
+    curves, training = report.curves, report.config.training
+    yield from _loss(report, words)
+    yield from _validation_loss(report, words)
+    yield from _accuracy(report, words)
+    if report.experts and "loss/balance" in curves:
+        yield _picture(
+            words, "balance", [Line("balance", curves["loss/balance"], None)], span=(0.98, 1.05),
+            caption=words("balance_means", weight=training.balance_loss_weight), mark_value=1.0,
+        )  # fmt: skip
+    entropies = [
+        Line(words("layer", layer=use.layer), curves[key], use.layer)
+        for use in report.experts
+        if (key := f"routing/layer{use.layer}/entropy") in curves
+    ]
+    if entropies:
+        yield _picture(words, "entropy", entropies, span=(0.9, 1.01), mark_value=1.0)
+    if "gradient_norm" in curves:
+        yield _picture(
+            words, "gradient", [Line("norm", curves["gradient_norm"], None)], span=(0.0, None),
+            caption=words("clip", clip=training.gradient_clip), mark_value=training.gradient_clip,
+        )  # fmt: skip
+    rates = [Line(name, curve, number) for number, (name, curve) in enumerate(report.curves_of("rate").items())]
+    if rates:
+        yield _picture(words, "rates", rates, scale=1000.0, span=(0.0, None), smooth=False)
+    if "rows_per_second" in curves:
+        yield _picture(words, "speed", [Line("speed", curves["rows_per_second"], None)], span=(0.0, None))
+
+
+def _loss(report: RunReport, words: Words) -> Iterator[Picture]:
+    lines, rest, note = _branch_lines(report, "train_loss", words, high_is_bad=True)
+    if "loss/task" in report.curves:
+        lines.append(Line(words("total"), report.curves["loss/task"], None))
+    if not lines:
+        return
+    weighted = words("total_means") if report.config.training.class_weights != "none" else ""
+    yield _picture(words, "loss", lines, rest=rest, span=(0.0, None), caption=f"{note} {weighted}")
+
+
+def _validation_loss(report: RunReport, words: Words) -> Iterator[Picture]:
+    lines, rest, note = _branch_lines(report, "validation_loss", words, high_is_bad=True)
+    if lines:
+        yield _picture(
+            words, "validation_loss", lines, rest=rest, span=(0.0, None), smooth=False,
+            caption=f"{words('every_epoch')} {note}",
+        )  # fmt: skip
+
+
+def _accuracy(report: RunReport, words: Words) -> Iterator[Picture]:
+    lines, rest, note = _branch_lines(report, "accuracy", words, high_is_bad=False)
+    if len(lines) > 1 and "accuracy/mean" in report.curves:
+        lines.append(Line(words("mean"), report.curves["accuracy/mean"], None))
+    if not lines:
+        return
+    best = None if report.fit is None else report.fit.best_epoch
+    epochs = report.curves.get("epoch", Curve())
+    step = next((s for s, epoch in zip(epochs.steps, epochs.values, strict=True) if epoch == best), None)
+    kept = words("every_epoch") if step is None else words("best_epoch", epoch=best)
+    yield _picture(
+        words, "accuracy", lines, rest=rest, scale=100.0, span=(None, 100.0), smooth=False, mark_step=step,
+        caption=f"{kept} {note}",
+    )  # fmt: skip
+
+
+def _branch_lines(
+    report: RunReport, prefix: str, words: Words, *, high_is_bad: bool
+) -> tuple[list[Line], list[Curve], str]:
+    """A line for each branch; of many branches the worst, the others without names, and a sentence that says so."""
+    curves = {name: curve for name, curve in report.curves_of(prefix).items() if f"{prefix}/{name}" != "accuracy/mean"}
+    names = named(curves, high_is_bad=high_is_bad)
+    rest = [curve for name, curve in curves.items() if name not in names]
+    note = words("most_lines", count=len(curves), named=len(names)) if rest else ""
+    # A branch has the same colour in every drawing, though its first row may come later than others'.
+    number = {name: at for at, name in enumerate(sorted({*report.curves_of("train_loss"), *curves}))}
+    return [Line(name, curves[name], number[name]) for name in names], rest, note
+
+
+def _picture(
+    words: Words,
+    kind: str,
+    lines: Sequence[Line],
+    *,
+    caption: str = "",
+    rest: Sequence[Curve] = (),
+    scale: float = 1.0,
+    span: tuple[float | None, float | None] = (None, None),
+    smooth: bool = True,
+    mark_step: int | None = None,
+    mark_value: float | None = None,
+) -> Picture:
+    """Curves of one kind: a key of `wording`, whose axis is `KIND_axis`."""
+    window = smoothing([line.curve for line in lines]) if smooth else 1
+    noise = "" if not smooth else words("smoothed", window=window) if window > 1 else words("plain")
+    draw = partial(
+        draw_lines, lines, x=words("step"), y=words(f"{kind}_axis"), words=words, rest=rest, scale=scale, window=window,
+        span=span, mark_step=mark_step, mark_value=mark_value,
+    )  # fmt: skip
+    return Picture(words(kind), " ".join(f"{noise} {caption}".split()), "half", draw)
+
+
+def _use(use: ExpertUse, words: Words) -> Picture:
+    late = 100 * use.shares[:, -max(1, len(use.steps) // 10) :].mean(axis=1)
+    caption = words("use_means", even=100 / len(use.shares), most=late.max(), least=late.min())
+    return Picture(words("use_of", layer=use.layer), caption, "whole", partial(draw_use, use, words))
+
+
+def _confusion(answers: BranchAnswers, words: Words) -> Iterator[Picture | Table]:
+    many = answers.card.spec.num_classes > MOST_LABELLED
+    caption = words("confusion_many", count=answers.card.spec.num_classes) if many else words("confusion_counts")
+    yield Picture(shown(answers.name, 40), caption, "third", partial(draw_confusion, answers, words))
+    if not many:
+        return
+    title = words("pairs", branch=shown(answers.name, 30))
+    pairs = answers.confused_pairs()
+    if not pairs:
+        yield Table(title, (), ((words("no_pairs"),),), width="third")
+        return
+    rows = tuple((short(p.label), short(p.answer), words.count(p.num_rows), f"{100 * p.share:.0f}") for p in pairs)
+    columns = (words("true_axis"), words("answer_axis"), words("rows"), words("share"))
+    yield Table(title, columns, rows, frozenset({2, 3}), width="third")
+
+
+def _reliability(answers: BranchAnswers, words: Words) -> Picture:
+    caption = words(
+        "reliability_means", num_rows=words.count(answers.metrics.num_rows), temperature=answers.card.temperature
+    )
+    return Picture(shown(answers.name, 40), caption, "third", partial(draw_reliability, answers, words))
+
+
+def _cost(report: RunReport, words: Words) -> Table:
+    cost = report.cost
+    device = cost.device or words("asked_device", device=report.config.training.device)
+    facts: list[tuple[str, float | str | None]] = [
+        ("device", device), ("precision", cost.precision), ("cache_seconds", cost.cache_seconds),
+        ("train_seconds", cost.train_seconds), ("seconds", cost.seconds), ("rows_per_second", cost.rows_per_second),
+        ("usd_per_hour", cost.usd_per_hour),
+    ]  # fmt: skip
+    rows = [
+        (words(key), value if isinstance(value, str) else words.number(value))
+        for key, value in facts
+        if value is not None
+    ]
+    if cost.usd is not None:
+        rows.append((words("usd"), words.number(cost.usd, 4 if cost.usd < 1 else 2)))
+    return Table("", (), tuple(rows))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"

@@ -1,0 +1,29 @@
+"""What is on disk: folders and files that are whole or absent, read and written by many at once. Never pickle."""
+
+from interconnected_ai.storage.files import atomic_file, sha256_of
+from interconnected_ai.storage.folders import ANY, AnyVersion, atomic_folder, read_folder, recover, write_folder
+from interconnected_ai.storage.locks import locked
+from interconnected_ai.storage.manifests import FORMAT_VERSION, MANIFEST, check_folder, is_complete, version_of
+from interconnected_ai.storage.objects import read_json, write_json
+from interconnected_ai.storage.tensors import load_tensors, save_tensors
+
+__all__ = [
+    "ANY",
+    "FORMAT_VERSION",
+    "MANIFEST",
+    "AnyVersion",
+    "atomic_file",
+    "atomic_folder",
+    "check_folder",
+    "is_complete",
+    "load_tensors",
+    "locked",
+    "read_folder",
+    "read_json",
+    "recover",
+    "save_tensors",
+    "sha256_of",
+    "version_of",
+    "write_folder",
+    "write_json",
+]

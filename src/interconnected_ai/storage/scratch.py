@@ -1,0 +1,56 @@
+"""Where something is written before it takes its place: a hidden sibling that one writer has to itself.
+
+Its lock tells others that the writer lives; what a dead writer left is removed by the next one.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from interconnected_ai.storage.locks import locked, locked_if_free
+
+
+@contextmanager
+def scratch_for(target: Path) -> Iterator[Path]:
+    """A name beside `target` that no other thread or process uses; what stands there when the block ends is removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.parent / f"{_prefix(target)}{secrets.token_hex(6)}"
+    owner = os.getpid()
+    with locked(scratch, purpose=f"writing {target.name}"):
+        try:
+            yield scratch
+        finally:
+            if os.getpid() == owner:  # not in a forked child that leaves the block
+                remove(scratch)
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what dead writers of `target` left. A living writer's scratch is locked, and stays."""
+    for scratch in scratches_of(target):
+        with locked_if_free(scratch) as is_free:
+            if is_free:
+                remove(scratch)
+
+
+def scratches_of(target: Path) -> list[Path]:
+    """What writers of `target`, living or dead, have beside it."""
+    try:
+        names = os.listdir(target.parent)
+    except OSError:
+        return []
+    found = {name.removesuffix(".lock") for name in names if name.startswith(_prefix(target))}
+    return [target.parent / name for name in sorted(found)]
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder as far as the system lets us; what stays is left for the next writer."""
+    shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        path.unlink()
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name.lstrip('.')}.writing-"

@@ -1,0 +1,44 @@
+"""Named tensors in safetensors files. Pickles are refused: loading one can run any code."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interconnected_ai.errors import IntegrityError, NotAModelError, UnsafeFileError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
+
+
+def save_tensors(path: str | Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str] | None = None) -> None:
+    """Write named tensors to a safetensors file; tensors that share memory are written as separate copies."""
+    from safetensors.torch import save_file  # here, so that rooms without torch can use this room
+
+    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    try:
+        save_file(whole, path, metadata=dict(metadata) if metadata else None)
+    except Exception as error:
+        # safetensors reports a full disk as its own exception type, not as OSError
+        if type(error).__name__ == "SafetensorError":
+            raise OSError(f"safetensors could not write {Path(path).name}: {error}") from error
+        raise
+
+
+def load_tensors(path: str | Path) -> "dict[str, Tensor]":
+    """The tensors of a safetensors file; `UnsafeFileError` for pickles, `IntegrityError` for damaged files."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    if path.suffix in PICKLES:
+        raise UnsafeFileError(f"{path} is a pickle; pickles can run code when loaded and are refused, use safetensors")
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise NotAModelError(f"{path} does not exist") from error
+    except SafetensorError as error:
+        raise IntegrityError(
+            f"{path} is truncated or not a safetensors file: {error}; restore it from a copy"
+        ) from error

@@ -1,0 +1,1 @@
+"""What experts do for which texts, and what training them promises."""

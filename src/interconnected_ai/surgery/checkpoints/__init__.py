@@ -1,0 +1,1 @@
+"""Models on disk: byte ranges, saving and opening, plans for many devices."""

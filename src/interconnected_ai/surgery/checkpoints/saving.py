@@ -1,0 +1,199 @@
+"""Saving: an ordinary Hugging Face checkpoint where its format can hold the model, else one with a side-car of ours.
+
+`surgery.json` says what the config cannot: experts by layer, closed ones, warm-ups, rules, adapters, packing. Where the weights
+themselves do not fit the format they are kept in `surgery-*.safetensors`, which transformers does not look for: it refuses such
+a folder instead of loading something else in silence.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interconnected_ai.errors import ConfigError, IntegrityError
+from interconnected_ai.storage import atomic_folder, save_tensors, write_json
+from interconnected_ai.surgery.adapters.stand_ins import spec_to
+from interconnected_ai.surgery.anatomy.evaluation import evaluating
+from interconnected_ai.surgery.checkpoints.checkpoint import ADAPTERS, KIND, SIDE_CAR
+from interconnected_ai.surgery.checkpoints.loading import (
+    SIDE_CAR_VERSION,
+    adapter_tensors,
+    load_session,
+    no_progress_bar,
+)
+from interconnected_ai.surgery.operations.history import Recipe
+from interconnected_ai.surgery.session import Session
+
+_SHARD_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What was written. vanilla: `from_pretrained` gives the same model. words: what it would not give, None if nothing."""
+
+    folder: Path
+    vanilla: bool
+    words: str | None
+
+
+def save(session: Session, folder: str | Path, *, verify: bool = True) -> Saved:
+    """Write the model; `folder` is replaced whole or not at all, and never while it is the one that was opened lazily.
+
+    verify: open it again and compare every tensor and the logits of a probe, at the cost of a second copy in memory.
+    """
+    if session.functions:
+        raise ConfigError(
+            "a router function in Python cannot be saved; write it as rules, or take it off (set_program)"
+        )
+    fits, extra = _weights_fit(session), _side_car(session)
+    words = _words(session, fits)
+    with (
+        session.changing(),
+        atomic_folder(folder, kind=KIND) as scratch,
+    ):  # transformers writes into configs as it saves
+        with _storage_errors():
+            _write(session, scratch, fits, extra if words else None)
+        if session.steps:
+            Recipe(session.made_for, session.fingerprint, session.steps).save(scratch / "recipe.yaml")
+        (scratch / "SURGERY.md").write_text(_note(session, words), encoding="utf-8")
+        if verify:
+            _compare(session, scratch)
+    return Saved(Path(folder), words is None, words)
+
+
+def _weights_fit(session: Session) -> bool:
+    """Whether transformers' format holds the weights and loads them to the same function."""
+    packed = any(layer.packed for layer in session.layers)
+    return session.uniform and not packed and not any(layer.closed or layer.state.bias for layer in session.layers)
+
+
+def _words(session: Session, fits: bool) -> str | None:
+    """What from_pretrained would not give; None when it gives everything."""
+    if not fits:
+        return (
+            "only surgery.open reads this folder: its layers have different numbers of experts or top-k, closed or "
+            "warming experts, "
+            "or experts packed in 4 bits, for which the Hugging Face format has no place"
+        )
+    beside = [
+        *(["router rules"] if session.program.rules else []),
+        *(["roles"] if session.program.roles else []),
+        *([f"the adapters {', '.join(session.adapters)}"] if session.adapters else []),
+    ]
+    return f"from_pretrained loads the model without {' and '.join(beside)}; surgery.open loads all" if beside else None
+
+
+def _side_car(session: Session) -> dict[str, Any]:
+    return {
+        "version": SIDE_CAR_VERSION,
+        "weights": "vanilla" if _weights_fit(session) else "surgery",
+        "layers": {
+            str(layer.number): {
+                "num_experts": layer.num_experts,
+                "top_k": layer.top_k,
+                "closed": sorted(layer.closed),
+                "bias": {str(expert): bias for expert, bias in layer.state.bias.items()},
+                "packed": layer.packed,
+            }
+            for layer in session.layers
+        },
+        "warmups": [
+            {"layer": each.layer, "experts": list(each.experts), "steps": each.steps, "taken": each.taken}
+            for each in session.warmups
+            if not each.finished
+        ],
+        "program": session.program.to_dict(),
+        "adapters": [spec_to(adapter.spec) for adapter in session.adapters.values()],
+    }
+
+
+def _write(session: Session, scratch: Path, fits: bool, extra: Mapping[str, Any] | None) -> None:
+    state = {name: tensor for name, tensor in session.model.state_dict().items() if ".experts.variants." not in name}
+    if fits:
+        with no_progress_bar():
+            session.model.save_pretrained(scratch, state_dict=state)
+    else:
+        session.model.config.dtype = session.model.dtype  # a model that was cast still has the old one there
+        session.model.config.save_pretrained(scratch)
+        for number, shard in enumerate(_shards(state, session.model)):
+            save_tensors(scratch / f"surgery-{number:05d}.safetensors", shard)
+    if getattr(session.model, "generation_config", None) is not None:
+        session.model.generation_config.save_pretrained(scratch)
+    if session.tokenizer is not None:
+        session.tokenizer.save_pretrained(scratch)
+    if extra is not None:
+        write_json(scratch / SIDE_CAR, extra)
+    if session.adapters:
+        save_tensors(scratch / ADAPTERS, adapter_tensors(session))
+
+
+def _shards(state: Mapping[str, Tensor], model: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """The tensors in portions of some gigabytes; tied ones once."""
+    tied = set(getattr(model, "_tied_weights_keys", None) or ()) if model.config.tie_word_embeddings else set()  # type: ignore[union-attr]
+    shard: dict[str, Tensor] = {}
+    filled = 0
+    for name, tensor in state.items():
+        size = tensor.numel() * tensor.element_size()
+        if shard and filled + size > _SHARD_BYTES:
+            yield shard
+            shard, filled = {}, 0
+        if name not in tied:
+            shard[name] = tensor
+            filled += size
+    yield shard
+
+
+@torch.no_grad()
+def _compare(session: Session, scratch: Path) -> None:
+    """Open what was written and compare it with what is in memory."""
+    device, dtype = next((p.device, p.dtype) for p in session.model.parameters())
+    again = load_session(scratch, session.tokenizer, dtype=dtype)
+    for tensor in [*again.model.parameters(), *again.model.buffers()]:
+        tensor.data = (
+            tensor.data.clone()
+        )  # a mapped file is not aligned as fresh memory is, and kernels round by alignment
+    theirs = again.model.state_dict()
+    for name, tensor in session.model.state_dict().items():
+        if name not in theirs or not torch.equal(tensor.cpu(), theirs[name].cpu()):
+            raise IntegrityError(
+                f"{name} came back different after saving; nothing was written, the model in memory is whole"
+            )
+    # tables that are computed and not saved (rotary frequencies) follow a cast of the whole model, and are not ours to judge
+    mine_beside = {name: buffer for name, buffer in session.model.named_buffers() if name not in theirs}
+    for name, buffer in again.model.named_buffers():
+        if name in mine_beside and mine_beside[name].shape == buffer.shape:
+            buffer.data = mine_beside[name].detach().cpu().clone()
+    ids = torch.arange(8).unsqueeze(0) % session.model.config.get_text_config().vocab_size
+    with evaluating(session.model):
+        mine, other = session.model(ids.to(device)).logits.cpu(), again.model(ids).logits
+    if device.type == "cpu" and not torch.equal(mine, other):
+        raise IntegrityError("the saved model answers differently from the one in memory; nothing was written")
+
+
+def _note(session: Session, words: str | None) -> str:
+    lines = ["# Edited with interconnected_ai.surgery", ""]
+    lines.append(
+        f"**{words}.**" if words else "An ordinary Hugging Face checkpoint: `from_pretrained` gives the same model."
+    )
+    lines += ["", "```python", "from interconnected_ai import surgery", "session = surgery.open(FOLDER)", "```", ""]
+    lines += ["Steps since it was opened (`recipe.yaml` replays them):", ""] if session.steps else []
+    lines += [
+        f"- {step.do} {step.arguments}" + "".join(f"; {name} {value:.3g}" for name, value in step.measured.items())
+        for step in session.steps
+    ]
+    return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    """safetensors reports a full disk as an exception type of its own."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ == "SafetensorError":
+            raise OSError(f"safetensors could not write: {error}") from error
+        raise

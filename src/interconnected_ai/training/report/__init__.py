@@ -1,7 +1,0 @@
-"""The report of a run: one page of curves, use of the experts, confusion, calibration, cost and test results."""
-
-from interconnected_ai.training.report.contents import missing_sentences
-from interconnected_ai.training.report.gather import RunReport, gather_report
-from interconnected_ai.training.report.page import write_report
-
-__all__ = ["RunReport", "gather_report", "missing_sentences", "write_report"]

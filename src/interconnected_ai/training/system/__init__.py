@@ -1,0 +1,41 @@
+"""Training systems of branches: the learner, its loss and figures, measuring, and whole runs from rows to a model."""
+
+from interconnected_ai.training.system.calibration import calibrate
+from interconnected_ai.training.system.comparison import Comparison, compare_answers, compare_systems
+from interconnected_ai.training.system.epoch import train_epoch
+from interconnected_ai.training.system.features import FeatureCache
+from interconnected_ai.training.system.fit import FitResult, fit
+from interconnected_ai.training.system.loss import GlobalBatch, LossParts, system_loss
+from interconnected_ai.training.system.metrics import (
+    BranchMetrics,
+    auroc,
+    branch_metrics,
+    evaluate,
+    expected_calibration_error,
+    macro_f1,
+)
+from interconnected_ai.training.system.run import RunResult, refuse_taken_folder, shape_for, train_run
+
+__all__ = [
+    "BranchMetrics",
+    "Comparison",
+    "FeatureCache",
+    "FitResult",
+    "GlobalBatch",
+    "LossParts",
+    "RunResult",
+    "auroc",
+    "branch_metrics",
+    "calibrate",
+    "compare_answers",
+    "compare_systems",
+    "evaluate",
+    "expected_calibration_error",
+    "fit",
+    "macro_f1",
+    "refuse_taken_folder",
+    "shape_for",
+    "system_loss",
+    "train_epoch",
+    "train_run",
+]

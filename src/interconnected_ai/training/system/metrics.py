@@ -1,0 +1,88 @@
+"""How good the answers are: accuracy, macro-F1, calibration, and telling one's own text from others'."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interconnected_ai.branches import InterconnectedAISystem, class_indices, probabilities
+from interconnected_ai.data import Rows
+
+_LEAST = 1e-12  # a probability that rounds to zero counts as this
+
+
+@dataclass(frozen=True)
+class BranchMetrics:
+    """One branch on labelled rows: shares of 1. `answered` is the share of rows above the branch's threshold.
+
+    loss: mean −log of the right class's probability, in nats; ln(num_classes) is guessing.
+    """
+
+    num_rows: int
+    accuracy: float
+    macro_f1: float
+    loss: float
+    calibration_error: float
+    answered: float
+
+
+def evaluate(system: InterconnectedAISystem, rows: Rows) -> dict[str, BranchMetrics]:
+    """Every branch that `rows` has labels for, measured. One trunk pass over the texts serves them all.
+
+    Raises `UnknownNameError` for a branch or a label that the system does not have.
+    """
+    names = [system.branch_name(name) for name in rows.branch_names if rows.of(name)[0]]
+    pooled = system.encode(rows.texts)
+    out = {}
+    for name in names:
+        kept = [row for row, label in enumerate(rows.labels[name]) if label is not None]
+        targets = class_indices(system.cards[name], rows.of(name)[1])
+        logits = system.logits_of(pooled[kept], [name])[name].cpu()
+        out[name] = branch_metrics(
+            probabilities(logits, system.cards[name]), targets, threshold=system.cards[name].threshold
+        )
+    return out
+
+
+def branch_metrics(table: Tensor, targets: Tensor, *, threshold: float = 0.0) -> BranchMetrics:
+    """table: (num_rows, num_classes) probabilities; targets: (num_rows,)."""
+    confidence, predicted = table.max(dim=-1)
+    correct = predicted == targets
+    return BranchMetrics(
+        num_rows=len(targets),
+        accuracy=correct.double().mean().item(),
+        macro_f1=macro_f1(predicted, targets),
+        loss=-table.gather(-1, targets[:, None]).double().clamp(min=_LEAST).log().mean().item(),
+        calibration_error=expected_calibration_error(confidence, correct),
+        answered=(confidence >= threshold).double().mean().item(),
+    )
+
+
+def macro_f1(predicted: Tensor, targets: Tensor) -> float:
+    """Mean over the classes that occur (in either) of the harmonic mean of precision and recall."""
+    scores = []
+    for label in torch.cat([predicted, targets]).unique():
+        true_positives = ((predicted == label) & (targets == label)).sum().item()
+        scores.append(2 * true_positives / ((predicted == label).sum().item() + (targets == label).sum().item()))
+    return float(sum(scores) / len(scores))
+
+
+def expected_calibration_error(confidence: Tensor, correct: Tensor, *, num_bins: int = 15) -> float:
+    """Mean distance between confidence and accuracy over equal-width bins (Naeini et al. 2015; Guo et al. 2017)."""
+    bins = (confidence * num_bins).long().clamp(max=num_bins - 1)
+    total = 0.0
+    for index in bins.unique():
+        inside = bins == index
+        gap = confidence[inside].double().mean() - correct[inside].double().mean()
+        total += inside.double().mean().item() * abs(gap.item())
+    return total
+
+
+def auroc(inside: Tensor, outside: Tensor) -> float:
+    """Chance that a random inside score is above a random outside score (ties count half): Mann-Whitney's U."""
+    scores = torch.cat([inside, outside]).double().numpy()
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    n, m = len(inside), len(outside)
+    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))

@@ -1,0 +1,106 @@
+"""A run: the folder that `iai train` writes, from its config to the model that `iai predict` uses.
+
+run.yaml, data_report.json, metrics.jsonl, logs/ (TensorBoard), checkpoints/, features/, model/, results.json.
+"""
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from interconnected_ai.branches import Encoder, InterconnectedAISystem
+from interconnected_ai.config import RunConfig, SystemConfig
+from interconnected_ai.data import Splits, load_splits, report_on
+from interconnected_ai.errors import ConfigError, StorageError
+from interconnected_ai.storage import atomic_file, is_complete
+from interconnected_ai.training.run_folder import process_rank, write_json_safely
+from interconnected_ai.training.system.fit import FitResult, fit
+from interconnected_ai.training.system.metrics import BranchMetrics, evaluate
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run leaves: the system, how its training went, and its metrics on the test rows."""
+
+    folder: Path
+    system: InterconnectedAISystem
+    fit: FitResult
+    test: dict[str, BranchMetrics]
+
+
+def train_run(
+    config: RunConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    relative_to: Path | None = None,
+    splits: Splits | None = None,
+    encoder: Encoder | None = None,
+) -> RunResult:
+    """Read the data, train, measure on the test rows, save the model. Everything goes into `config.output`.
+
+    resume: go on after an interruption. overwrite: drop what an earlier run left there. splits: rows already in memory,
+    in place of reading `config.data`. Raises `StorageError` when the folder is taken and neither is asked for.
+    """
+    folder, is_main = Path(config.output), process_rank() == 0
+    if is_main:
+        _prepare_folder(folder, resume=resume, overwrite=overwrite)
+    splits = splits or load_splits(config.data, relative_to=relative_to)
+    shape = shape_for(config, splits)
+    system = InterconnectedAISystem.from_config(shape, encoder=encoder, seed=config.training.seed)
+    if is_main:
+        folder.mkdir(parents=True, exist_ok=True)
+        _check_same_run(folder, config, resume=resume)
+        write_json_safely(folder / "data_report.json", {report.name: asdict(report) for report in report_on(splits)})
+    result = fit(system, splits.train, splits.validation, config.training, folder, resume=resume)
+    test = evaluate(system, splits.test) if len(splits.test) else {}
+    if is_main:
+        system.save_pretrained(folder / "model")
+        summary = {"fit": asdict(result), "test": {name: asdict(m) for name, m in test.items()}}
+        write_json_safely(folder / "results.json", summary)
+    return RunResult(folder, system, result, test)
+
+
+def shape_for(config: RunConfig, splits: Splits) -> SystemConfig:
+    """The config's system with a branch for each that the data names; its classes are those of `system.branches` or the data's.
+
+    Raises `ConfigError` for a branch without rows, `DataError` for one with a single class.
+    """
+    named = {spec.name: spec for spec in config.system.branches}
+    specs = [named.get(spec.name, spec) for spec in splits.specs()]
+    if unknown := set(named) - {spec.name for spec in specs}:
+        raise ConfigError(f"system.branches has {sorted(unknown)[0]!r}, for which data names no rows")
+    return config.system.with_changes(branches=[spec.to_dict() for spec in specs])
+
+
+def refuse_taken_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Raise `StorageError` when a run's folder is taken and nobody said what to do with what is there. Changes nothing."""
+    if resume and overwrite:
+        raise ConfigError("resume and overwrite exclude each other; choose one")
+    if not folder.exists() or resume or not any(folder.iterdir()):
+        return
+    if not (folder / "run.yaml").is_file():
+        raise StorageError(f"{folder} exists and is no run of ours; choose another output folder")
+    if not overwrite:
+        state = "a finished run" if is_complete(folder / "model") else "an unfinished run"
+        raise StorageError(
+            f"{folder} holds {state}; use --resume to go on with it, --overwrite to drop it, or another output"
+        )
+
+
+def _prepare_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    refuse_taken_folder(folder, resume=resume, overwrite=overwrite)
+    if overwrite and folder.exists():
+        shutil.rmtree(folder)
+
+
+def _check_same_run(folder: Path, config: RunConfig, *, resume: bool) -> None:
+    """Keep the run's config; a resumed run must have the one it began with."""
+    kept = folder / "run.yaml"
+    if resume and kept.is_file():
+        if RunConfig.from_file(kept).with_changes(output=config.output) != config:
+            raise ConfigError(
+                f"{kept} differs from the config given; resume with the same config, or train into another folder"
+            )
+        return
+    with atomic_file(kept) as scratch:
+        scratch.write_text(config.to_yaml(), encoding="utf-8")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, with_output
 
 
@@ -39,4 +40,4 @@ def command(folder: Path, device: str, tiny: bool, minutes: float, only: tuple[s
     output.say(f"Figures: {folder / 'gpu.md'}")
     output.result(found)
     if not found["all_done"]:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(FOUND)

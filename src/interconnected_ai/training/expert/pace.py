@@ -8,7 +8,8 @@ import numpy as np
 
 from interconnected_ai.config import ExpertTrainingConfig
 from interconnected_ai.experts import ExpertModel
-from interconnected_ai.training.expert.fit import block_of, fit_expert
+from interconnected_ai.training.expert.fit import fit_expert
+from interconnected_ai.training.expert.learner import block_of
 
 _WARM_UP, _TIMED = 2, 6
 

@@ -13,9 +13,9 @@ from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError, IntegrityError, UnknownNameError
 from interconnected_ai.surgery import ExpertWeights, MoE, Program, Recipe, Rule
 from interconnected_ai.surgery.anatomy.layer import Probe
-from interconnected_ai.surgery.operations.changes import same_bits
+from interconnected_ai.surgery.operations.verification import same_bits
 from interconnected_ai.surgery.routing.context import dress
-from interconnected_ai.surgery.routing.dressing import EditedRouter, RouterState
+from interconnected_ai.surgery.routing.edited_router import EditedRouter, RouterState
 from properties import examples
 
 families = pytest.mark.parametrize("family", TINY)

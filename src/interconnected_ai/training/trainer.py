@@ -242,9 +242,16 @@ class Trainer:
             self.checkpoints.clear()
         self.processes.wait()
 
+    def _agreed(self, latest: Checkpoint | None) -> Checkpoint | None:
+        """The main process's latest checkpoint: on a shared disk another process may see an older one as the latest."""
+        step = int(self.processes.agree(-1 if latest is None else latest.step))
+        if latest is not None and latest.step == step:
+            return latest
+        return None if step < 0 else self.checkpoints.at(step)
+
     def _resume(self) -> Checkpoint | None:
         """Take the newest checkpoint's weights and place, and hand it on; None, to begin afresh, when there is none yet."""
-        checkpoint = self.checkpoints.latest()
+        checkpoint = self._agreed(self.checkpoints.latest())
         if checkpoint is None:
             logger.warning("no checkpoint in %s yet; starting from the beginning", self.checkpoints.folder)
             return None

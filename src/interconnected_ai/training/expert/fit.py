@@ -14,6 +14,7 @@ from interconnected_ai.experts import ExpertModel, HeldOut, Perplexity, measure
 from interconnected_ai.training.expert.learner import ExpertLearner, Sample
 from interconnected_ai.training.failures import noting_errors
 from interconnected_ai.training.processes import Processes
+from interconnected_ai.training.run_folder import owned
 from interconnected_ai.training.trainer import Course, Trainer
 
 _LESS_MEMORY = (
@@ -59,11 +60,26 @@ def fit_expert(
     equals an uninterrupted run's to the last bit. sample: called after every evaluation.
     Raises `DataError` when the tokens do not fill one batch, `ConfigError` for blocks longer than the model reads,
     `PromptError` for tokens outside its vocabulary, `NonFiniteLossError` when the loss is no number (the last good
-    checkpoint stays), `StorageError` when the disk is full.
+    checkpoint stays), `StorageError` when the disk is full, `BusyError` while another training is at work in `folder`.
+    One training at a time in a process: the random state and Accelerate's are the process's.
     """
+    processes = Processes.open(config.device, config.precision)
+    with owned(Path(folder), is_main=processes.is_main):
+        return _fit(model, tokens, validation, config, Path(folder), processes, resume, sample)
+
+
+def _fit(
+    model: ExpertModel,
+    tokens: np.ndarray,
+    validation: HeldOut | None,
+    config: ExpertTrainingConfig,
+    folder: Path,
+    processes: Processes,
+    resume: bool,
+    sample: Sample | None,
+) -> ExpertFit:
     random = torch.random.get_rng_state()
     checkpointed = model.gradient_checkpointing
-    folder, processes = Path(folder), Processes.open(config.device, config.precision)
     try:
         learner = ExpertLearner(model, tokens, validation, config, processes, sample)
         trainer = Trainer(processes, learner.objective, learner.schedule, config, folder, rates="lr")

@@ -17,6 +17,7 @@ from interconnected_ai.training.failures import noting_errors
 from interconnected_ai.training.learner import Schedule
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.progress import Progress
+from interconnected_ai.training.run_folder import owned
 from interconnected_ai.training.system.calibration import calibrate
 from interconnected_ai.training.system.features import FeatureCache
 from interconnected_ai.training.system.learner import SystemLearner, plan_of
@@ -57,15 +58,29 @@ def fit(
 
     folder: checkpoints, features, metrics.jsonl and TensorBoard logs go here. resume: go on from its last checkpoint.
     Raises `NonFiniteLossError` when the loss is no number (the last good checkpoint stays), `StorageError` when the disk
-    is full, `TrainingError` when the trunk is already trained.
+    is full, `TrainingError` when the trunk is already trained, `BusyError` while another training is at work in `folder`.
+    One training at a time in a process: the random state and Accelerate's are the process's.
     """
     if system.trunk_is_trained:
         raise TrainingError(
             "this system's trunk is trained and frozen; training it again would change every branch. Use fit_branch to "
             "train a branch on it, or build a new system"
         )
+    processes = Processes.open(config.device, config.precision)
+    with owned(Path(folder), is_main=processes.is_main):
+        return _fit(system, train, validation, config, Path(folder), processes, resume)
+
+
+def _fit(
+    system: InterconnectedAISystem,
+    train: Rows,
+    validation: Rows,
+    config: TrainingConfig,
+    folder: Path,
+    processes: Processes,
+    resume: bool,
+) -> FitResult:
     random = torch.random.get_rng_state()
-    folder, processes = Path(folder), Processes.open(config.device, config.precision)
     plan = plan_of(system, train, config, processes)
     system.to(processes.device)
     steps = plan.steps_per_epoch

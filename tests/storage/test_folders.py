@@ -36,6 +36,7 @@ from interconnected_ai.storage import (
     read_json,
     recover,
     save_tensors,
+    version_of,
     write_json,
 )
 from properties import examples
@@ -357,6 +358,15 @@ def test_who_may_not_write_beside_a_folder_reads_it_also_after_a_crash(
     monkeypatch.setattr(folders, "locked", refused)
     assert read_folder(target, word_in, kind=KIND) == "old"
     assert target.exists() == stands
+
+
+def test_what_another_writer_left_while_this_one_wrote_is_put_right_first(tmp_path: Path) -> None:
+    target = write_folder(tmp_path / "model")
+    with atomic_folder(target, kind=KIND, replaces=version_of(target)) as scratch:
+        write_json(scratch / "config.json", {"word": "new"})
+        os.rename(target, tmp_path / ".model.replaced")  # a writer that died between its two renames
+    assert read_json(target / "config.json") == {"word": "new"}
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def failing_rename(monkeypatch: pytest.MonkeyPatch, target: Path, *, failures: int) -> None:

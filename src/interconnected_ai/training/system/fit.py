@@ -121,9 +121,10 @@ def _settle(system: InterconnectedAISystem, train: Rows, validation: Rows) -> No
     system.freeze_trunk()
     system.eval()
     calibrate(system, validation)
-    for name in system.branch_names:
-        rows = train.of(name)[0] if name in train.labels else []
-        system.seal_branch(name, trained="joint", num_rows=len(rows))
+    num_rows = {name: len(train.of(name)[0]) for name in train.branch_names}
+    system.seal_branches(
+        {name: {"trained": "joint", "num_rows": num_rows.get(name, 0)} for name in system.branch_names}
+    )
 
 
 def _result(

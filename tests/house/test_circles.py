@@ -13,8 +13,6 @@ import interconnected_ai
 
 PACKAGE = Path(interconnected_ai.__file__).parent
 ROOMS = sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file())
-# Rooms whose circles are being cut: strict, so that a room that is clean leaves this list.
-KNOTTED = {"experts"}
 
 
 def name_of(file: Path) -> str:
@@ -73,9 +71,7 @@ def graph_of(room: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_no_file_of_a_room_imports_one_that_imports_it(room: str, request: pytest.FixtureRequest) -> None:
-    if room in KNOTTED:
-        request.applymarker(pytest.mark.xfail(reason="its circles are being cut", strict=True))
+def test_no_file_of_a_room_imports_one_that_imports_it(room: str) -> None:
     assert circles(graph_of(room)) == []
 
 

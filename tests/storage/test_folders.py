@@ -36,6 +36,7 @@ from interconnected_ai.storage import (
     read_json,
     recover,
     save_tensors,
+    version_of,
     write_json,
 )
 from properties import examples
@@ -359,6 +360,15 @@ def test_who_may_not_write_beside_a_folder_reads_it_also_after_a_crash(
     assert target.exists() == stands
 
 
+def test_what_another_writer_left_while_this_one_wrote_is_put_right_first(tmp_path: Path) -> None:
+    target = write_folder(tmp_path / "model")
+    with atomic_folder(target, kind=KIND, replaces=version_of(target)) as scratch:
+        write_json(scratch / "config.json", {"word": "new"})
+        os.rename(target, tmp_path / ".model.replaced")  # a writer that died between its two renames
+    assert read_json(target / "config.json") == {"word": "new"}
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def failing_rename(monkeypatch: pytest.MonkeyPatch, target: Path, *, failures: int) -> None:
     """Names cannot be exchanged, and the first renames into the place of `target` fail."""
     rename, left = os.rename, [failures]
@@ -532,3 +542,15 @@ def test_a_large_file_is_checked_in_parts_and_no_byte_of_it_is_left_out(
     (tmp_path / "model" / "large").write_bytes(altered)
     with pytest.raises(IntegrityError, match="altered"):
         check_folder(tmp_path / "model", kind=KIND)
+
+
+@pytest.mark.parametrize("name", [".", "", "../here"])
+def test_the_current_folder_is_never_replaced_under_somebodys_feet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(StorageError, match="is the current folder"), atomic_folder(name, kind="system") as scratch:
+        (scratch / "a.txt").write_text("a", encoding="utf-8")
+    assert Path.cwd() == tmp_path / "here"
+    assert list(tmp_path.rglob("*")) == [tmp_path / "here"]

@@ -19,6 +19,7 @@ INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 DEBUG_VARIABLE = "IAI_DEBUG"
+_LONGEST_SHOWN = 300
 # What the machine refuses, not the program: the person can free, allow or rename something.
 _OF_THE_MACHINE = {
     errno.EACCES, errno.EDQUOT, errno.EISDIR, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV,
@@ -54,7 +55,7 @@ def failure_of(error: BaseException) -> Failure:
         message = f"the memory does not suffice ({_first_line(error)}); ask for smaller sizes, or free some memory"
         return Failure("MemoryError", message, BAD_INPUT)
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{_shortened(str(error.filename))}: " if error.filename else ""
         return Failure("OSError", f"{where}{error.strerror}", BAD_INPUT)
     return Failure("InternalError", _fault(error), INTERNAL_ERROR)
 
@@ -104,7 +105,11 @@ def _fault(error: BaseException) -> str:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0][:500] if lines else ""
+    return _shortened(lines[0]) if lines else ""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def escape_what_cannot_be_printed() -> None:

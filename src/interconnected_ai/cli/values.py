@@ -1,6 +1,6 @@
 """What no argument of any command may be, whatever it means: checked once for all, before the command looks at it.
 
-NaN and infinity, whole numbers beyond 64 bits, text that is no UTF-8 or holds NUL, a path below a file.
+NaN and infinity, whole numbers beyond 64 bits, text that is no UTF-8, a path below a file.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 _MOST = 2**63 - 1
-_LONGEST_NAME = 255  # bytes, on all common file systems
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes, on all common file systems
 
 
 def refuse_unusable(context: click.Context) -> None:
@@ -45,8 +45,6 @@ def _fault(value: Any) -> str | None:
 
 
 def _text_fault(text: str) -> str | None:
-    if "\0" in text:
-        return f"{text!r} holds a NUL character"
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -57,5 +55,7 @@ def _text_fault(text: str) -> str | None:
 def _path_fault(path: Path) -> str | None:
     if long := [name for name in path.parts if len(os.fsencode(name)) > _LONGEST_NAME]:
         return f"the name {long[0][:20]}… has {len(os.fsencode(long[0]))} bytes; at most {_LONGEST_NAME} are possible"
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        return f"a path of {len(os.fsencode(path))} bytes is longer than the {_LONGEST_PATH} that are possible"
     above = next((folder for folder in path.parents if folder.exists()), None)
     return f"{path} cannot be below {above}, which is a file" if above is not None and not above.is_dir() else None

@@ -6,13 +6,13 @@ import click
 
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.plan.expert_shape import expert_shape
-from interconnected_ai.cli.plan.options import expert_shape_options
+from interconnected_ai.cli.plan.options import GIGABYTES, expert_shape_options
 from interconnected_ai.cli.units import spoken_bytes
 
 
 @click.command("pool")
 @click.option("--experts", required=True, type=int, help="How many experts there are.")
-@click.option("--ram-gb", required=True, type=float, help="RAM that they may take.")
+@click.option("--ram-gb", required=True, type=GIGABYTES, help="RAM that they may take.")
 @expert_shape_options
 @click.option("--params", type=int, help="Parameters of one expert, in place of a shape.")
 @click.option("--precision", default="float16", show_default=True, help="float32, float16, bfloat16, int8 or int4.")
@@ -21,8 +21,7 @@ from interconnected_ai.cli.units import spoken_bytes
 def command(experts: int, ram_gb: float, preset_name: str | None, params: int | None, precision: str, active: int,
             context: int | None, output: Output, **shape: int | None) -> None:  # fmt: skip
     """Many experts within a RAM budget: how many stay in memory, and what loading another takes."""
-    from interconnected_ai.planner import this_machine
-    from interconnected_ai.planner.expert import pool_size
+    from interconnected_ai.planner import pool_size, this_machine
 
     place = this_machine()
     found = pool_size(

@@ -121,6 +121,12 @@ def make_answers(system: InterconnectedAISystem, input_ids: torch.Tensor, mask: 
     return [found, system.predict(TEXTS), [t.tolist() for t in logits.values()]]
 
 
+def test_the_tokenizers_length_limit_is_set_before_anybody_asks() -> None:
+    """Setting it while another thread tokenizes fails; where it is set already it is only looked at."""
+    limit = make_encoder(max_seq_len=7).tokenizer.backend_tokenizer.truncation
+    assert limit["max_length"] == 7
+
+
 def test_branches_that_are_added_at_once_are_all_there_and_a_name_is_given_once() -> None:
     system, refused = make_system("old"), []
 

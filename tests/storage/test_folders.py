@@ -549,3 +549,15 @@ def test_a_large_file_is_checked_in_parts_and_no_byte_of_it_is_left_out(
     (tmp_path / "model" / "large").write_bytes(altered)
     with pytest.raises(IntegrityError, match="altered"):
         check_folder(tmp_path / "model", kind=KIND)
+
+
+@pytest.mark.parametrize("name", [".", "", "../here"])
+def test_the_current_folder_is_never_replaced_under_somebodys_feet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(StorageError, match="is the current folder"), atomic_folder(name, kind="system") as scratch:
+        (scratch / "a.txt").write_text("a", encoding="utf-8")
+    assert Path.cwd() == tmp_path / "here"
+    assert list(tmp_path.rglob("*")) == [tmp_path / "here"]

@@ -140,8 +140,15 @@ def test_a_file_is_never_replaced_by_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permission bits are POSIX")
-def test_others_may_read_the_folder_as_far_as_the_umask_lets_them(tmp_path: Path) -> None:
-    assert write_folder(tmp_path / "model").stat().st_mode & 0o755 == 0o755
+@pytest.mark.skipif(os.name == "nt", reason="needs a umask")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o755), (0o077, 0o700), (0o027, 0o750)])
+def test_others_may_read_the_folder_as_far_as_the_umask_lets_them(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        written = [write_folder(tmp_path / "model") for _ in range(2)]  # a new one, and one in the place of another
+    finally:
+        os.umask(before)
+    assert [folder.stat().st_mode & 0o777 for folder in written] == [mode, mode]
 
 
 def _shorten(folder: Path) -> None:

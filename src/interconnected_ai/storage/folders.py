@@ -213,7 +213,6 @@ def _require_version(target: Path, replaces: str | AnyVersion | None, shown: Pat
 
 def _swap_in(scratch: Path, target: Path) -> None:
     """Put `scratch` where `target` is; what stood there ends up in its place, or nowhere."""
-    scratch.chmod(0o755)  # others may read it, whatever the umask of its writer
     if not target.exists():
         os.rename(scratch, target)
     elif not exchange(scratch, target):

@@ -152,7 +152,7 @@ def adapter_tensors(session: Session) -> dict[str, Tensor]:
 
 @contextmanager
 def _loading_errors(folder: Path) -> Iterator[None]:
-    """What transformers says of a folder that it cannot load, in one kind of error; a lack of memory is none of the folder's."""
+    """What transformers says of a folder it cannot load, as one kind of error; a lack of memory is not the folder's."""
     from huggingface_hub.errors import StrictDataclassError
 
     try:

@@ -10,7 +10,7 @@ from interconnected_ai.cli.output import Output, print_measured, with_output
 @with_output
 def command(num_branches: int, output: Output) -> None:
     """One batch through many branches, on our trunk and with PEFT."""
-    from interconnected_ai.bench.branches import bench_branches
+    from interconnected_ai.bench import bench_branches
 
     found = bench_branches(num_branches=num_branches)
     print_measured(

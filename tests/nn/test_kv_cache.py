@@ -101,6 +101,7 @@ def test_what_all_rows_share_is_not_copied_when_they_change_places() -> None:
     cache, given = filled(5)
     for layer in range(LAYERS):  # the first two slots are alike in all rows
         cache.tensor[layer, :, :, :, :2] = cache.tensor[layer, :, :1, :, :2].clone()
+    cache.tensor[..., 5:, :] = 7.0  # what stands in empty slots
     memory, before = cache.tensor.data_ptr(), cache.tensor[:, :, :, :, 5:].clone()
     cache.select([2, 0, 0], since=2)
     assert cache.tensor.data_ptr() == memory

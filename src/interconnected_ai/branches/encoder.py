@@ -33,6 +33,8 @@ class Encoder(nn.Module):
     name: what `load` was given, kept as the reference in saved systems; None is the embedded default.
     computes_in_parts: whether a batch that is mostly padding may go through the model in several passes. Not where its weights
     are spread over processes, which must all make the same number of passes.
+    Any number of threads may tokenize and compute at once, as long as none trains its LoRA and nobody else gives the tokenizer
+    another length limit.
     """
 
     def __init__(self, model: nn.Module, tokenizer: Any, *, name: str | None = None, max_seq_len: int = 128) -> None:

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, Strict, ValidationError
 
 from interconnected_ai.errors import IntegrityError, NotAModelError, UnsafeFileError
 
@@ -17,6 +20,16 @@ ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16"
               "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "U32": 4, "U64": 8}  # fmt: skip
 _CHUNK_BYTES = 1 << 24
 _MOST_HEADER_BYTES = 1 << 30
+
+
+class _Told(BaseModel):
+    """What a header says of a tensor."""
+
+    model_config = ConfigDict(strict=True)
+
+    dtype: str
+    shape: Annotated[tuple[NonNegativeInt, ...], Strict(False)]  # JSON has lists
+    data_offsets: Annotated[tuple[NonNegativeInt, NonNegativeInt], Strict(False)]
 
 
 @dataclass(frozen=True)
@@ -91,19 +104,34 @@ def read_header(path: Path) -> dict[str, Entry]:
         there = path.stat().st_size
     except FileNotFoundError as error:
         raise NotAModelError(f"{path} does not exist") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise IntegrityError(f"{path} is truncated or not a safetensors file: {error}; fetch it again") from error
-    entries = {}
-    for name, told in header.items():
-        if name == "__metadata__":
-            continue
-        start, end = told["data_offsets"]
-        if 8 + size + end > there:
-            raise IntegrityError(f"{path} has {there} bytes, its header speaks of {8 + size + end}; fetch it again")
-        entries[name] = Entry(
-            name, told["dtype"], tuple(told["shape"]), (ByteRange(path, 8 + size + start, end - start),)
+    if not isinstance(header, dict):
+        raise IntegrityError(f"{path} is not a safetensors file: its header is no object; fetch it again")
+    told = {name: each for name, each in header.items() if name != "__metadata__"}
+    return {name: _entry(path, name, each, 8 + size, there) for name, each in told.items()}
+
+
+def _entry(path: Path, name: str, told: object, begin: int, there: int) -> Entry:
+    """A tensor as the header tells of it. begin: where the tensors' bytes begin; there: the size of the file."""
+    try:
+        said = _Told.model_validate(told)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "all of it"
+        raise IntegrityError(
+            f"{path} is damaged: what its header says of {name!r} cannot be ({where}: {first['msg']}); fetch it again"
+        ) from error
+    start, end = said.data_offsets
+    if begin + end > there:
+        raise IntegrityError(f"{path} has {there} bytes, its header speaks of {begin + end}; fetch it again")
+    item_bytes = ITEM_BYTES.get(said.dtype)  # of a dtype that came later only the range is checked
+    if start > end or (item_bytes is not None and prod(said.shape) * item_bytes != end - start):
+        raise IntegrityError(
+            f"{path} is damaged: {name!r}, {said.dtype} of shape {said.shape}, cannot lie in bytes {start} to {end}; "
+            "fetch it again"
         )
-    return entries
+    return Entry(name, said.dtype, said.shape, (ByteRange(path, begin + start, end - start),))
 
 
 def write_file(path: Path, entries: Sequence[Entry]) -> None:

@@ -1,12 +1,14 @@
 """What overflows moves on: three levels that add up to the log, and their summaries."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from interconnected_ai.memory import Capacities, SQLiteStore, ThreeLevelMemory
+from interconnected_ai.memory.jobs import want
 from memory_stores import SMALL, MakeMemory, count_words, message_of
 from properties import examples
 
@@ -78,3 +80,21 @@ def test_a_long_level_over_its_capacity_merges_its_oldest_summaries_and_keeps_ev
     assert sum(s.source_tokens for s in kept) + memory.stats()["current"].num_tokens == 400 * 18
     assert [s.first_place for s in kept[1:]] == [s.last_place + 1 for s in kept[:-1]]
     assert memory.stats()["long"].share > 1
+
+
+def test_summaries_are_not_merged_across_one_that_is_to_be_made_anew(make: MakeMemory) -> None:
+    memory = make(capacities=Capacities(90, 180, 10_000))
+    for number in range(90):
+        memory.add("user", message_of(number, 6), id=f"m{number}", time=number)
+    memory.catch_up()
+    timeline = [s for s in memory.summaries() if s.level == "long"]
+    within = timeline[len(timeline) // 2 - 1]  # merging is by twos, so this one would be the second of a pair
+    shorter = make(capacities=Capacities(90, 180, 360))
+    with memory.store.write() as rows:  # asked for before the forgetting asks for its summary
+        want(rows, "merge", 1)
+    shorter.forget(f"m{within.first_place - 1}")
+    shorter.catch_up()
+    kept = memory.summaries()
+    assert any(s.method == "merged" for s in kept)
+    assert all(one.last_place < after.first_place for one, after in pairwise(kept))
+    assert sum(s.source_tokens for s in kept) + memory.stats()["current"].num_tokens == 89 * 6

@@ -51,6 +51,6 @@ def _texts_of(file: Path) -> list[str]:
     for number, line in enumerate(content.splitlines(), 1):
         try:
             texts.append(str(json.loads(line)["text"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f'{file}, line {number}: needs a JSON object with the key "text"') from error
     return texts

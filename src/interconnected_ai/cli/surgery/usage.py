@@ -7,6 +7,7 @@ import click
 
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.surgery.inputs import open_model, texts_in
+from interconnected_ai.cli.values import PicturePath
 
 
 @click.command("usage")
@@ -21,7 +22,7 @@ from interconnected_ai.cli.surgery.inputs import open_model, texts_in
 )  # fmt: skip
 @click.option("--max-tokens", default=256, show_default=True, type=click.IntRange(min=2), help="Of each text.")
 @click.option("--share", default=0.25, show_default=True, type=float, help="Part of the experts to suggest.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw the heat map to this PNG or SVG.")
+@click.option("--plot", type=PicturePath(".png", ".svg"), help="Draw the heat map to this PNG or SVG.")
 @with_output
 def command(
     model: str,

@@ -519,6 +519,14 @@ def test_a_replaced_folder_keeps_its_readers(tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_name_that_is_too_long_is_said_of_the_target_and_not_of_its_scratch(tmp_path: Path) -> None:
+    target = tmp_path / ("x" * 250)
+    for write in (atomic_file(target), atomic_folder(target, kind=KIND)):
+        with pytest.raises(StorageError, match=r"could not write .*/x{250}: File name too long"), write:
+            pytest.fail("the block must not be entered")
+    assert list(tmp_path.iterdir()) == []
+
+
 # Checking again
 
 

@@ -120,12 +120,14 @@ class Terminal(io.TextIOWrapper):
         return self.buffer.getvalue().decode("utf-8")  # type: ignore[attr-defined, no-any-return]
 
 
-def called(arguments: list[str]) -> Call:
-    """`iai ARGUMENTS` in this process, standard input empty, stopped as by Ctrl-C when it takes too long."""
+def called(arguments: list[str], *, most_seconds: float | None = None) -> Call:
+    """`iai ARGUMENTS` in this process, standard input empty; stopped as by Ctrl-C after `most_seconds`."""
     out, err, before = Terminal(), Terminal(), sys.stdin
     sys.stdin = io.TextIOWrapper(io.BytesIO(b""))
-    guard = threading.Timer(GUARD_SECONDS, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT))
-    guard.start()
+    main_thread = threading.main_thread().ident
+    guard = threading.Timer(most_seconds or 0.0, lambda: signal.pthread_kill(main_thread, signal.SIGINT))
+    if most_seconds is not None:
+        guard.start()
     try:
         with redirect_stdout(out), redirect_stderr(err):
             code = run_main(*arguments)
@@ -186,7 +188,7 @@ def argument_lists(verb: str, right: list[str], world: Path) -> Iterator[list[st
 
 def chosen(cases: list[list[str]], verb: str) -> list[list[str]]:
     """All of them in a nightly run, else a sample that is the same each time and holds every parameter's own share."""
-    return cases if PROFILE == NIGHTLY else random.Random(verb).sample(cases, k=max(1, len(cases) // 5))
+    return cases if PROFILE == NIGHTLY else random.Random(verb).sample(cases, k=-(-len(cases) // 5))
 
 
 @pytest.fixture(scope="session")
@@ -223,7 +225,12 @@ def left_behind(here: Path) -> list[str]:
     return [str(path.relative_to(here)) for path in here.rglob(".*")]
 
 
-def complaints(argument_lists: list[list[str]], world: Path, call: Callable[[list[str]], Call] = called) -> list[str]:
+def guarded(arguments: list[str]) -> Call:
+    """The call, for as long as a wrong value may keep it at work."""
+    return called(arguments, most_seconds=GUARD_SECONDS)
+
+
+def complaints(argument_lists: list[list[str]], world: Path, call: Callable[[list[str]], Call] = guarded) -> list[str]:
     """Every call that ended badly, in a line each."""
     found, here = [], Path.cwd()
     kept = snapshot(world)

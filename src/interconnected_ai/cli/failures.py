@@ -87,7 +87,13 @@ def _finite(content: Any) -> Any:
 def _is_out_of_memory(error: BaseException) -> bool:
     """PyTorch says it with a RuntimeError, on CPUs in words alone."""
     told = isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory")
+        words in str(error)
+        for words in (
+            "out of memory",
+            "can't allocate memory",
+            "not enough memory",
+            "Storage size calculation overflowed",
+        )
     )
     return isinstance(error, MemoryError) or told
 

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 from torch import Tensor, nn
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.storage import ANY, AnyVersion
 from interconnected_ai.surgery.adapters.stand_ins import Adapters, AdapterSpec
 from interconnected_ai.surgery.adapters.trained import verified
 from interconnected_ai.surgery.analysis.importance import gradient_scores
@@ -180,13 +181,14 @@ class MoE:
             raise
 
     @_alone
-    def save(self, folder: str | Path, *, verify: bool = True) -> Saved:
+    def save(self, folder: str | Path, *, verify: bool = True, replaces: str | AnyVersion | None = ANY) -> Saved:
         """Write the model: an ordinary checkpoint where the format can hold it, else with a side-car that `surgery.open` reads.
 
-        Steps before it can no longer be undone. Raises `StorageError` when it cannot be written; what stood there stays, and
-        so does the model in memory.
+        Steps before it can no longer be undone. replaces: the version (`storage.version_of`) that must stand there. The folder
+        that the model was opened from must be as it was read: `ConflictError` when somebody saved to it since. Raises
+        `StorageError` when it cannot be written; what stood there stays, and so does the model in memory.
         """
-        saved = save(self.session, folder, verify=verify)
+        saved = save(self.session, folder, verify=verify, replaces=replaces)
         self.session.start_log()
         return saved
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from threading import RLock
 from typing import Any
 
@@ -31,6 +32,7 @@ from interconnected_ai.surgery.routing.warmup import Warmup
 class Session:
     """A transformers model with its layers of experts, its program, its adapters and its history.
 
+    source: the folder of ours that it was opened from and the version that was read, None for any other origin.
     rerouting: how many `ablate(…, reroute=True)` blocks hold at the moment. lock: held by whoever changes something.
     """
 
@@ -46,6 +48,7 @@ class Session:
         self.functions: tuple[Function, ...] = ()
         self.adapters: dict[str, Adapters] = {}
         self.warmups: list[Warmup] = []
+        self.source: tuple[Path, str] | None = None
         self.rerouting = 0
         self.lock = RLock()
         self._done: list[Done] = []

@@ -16,9 +16,10 @@ from interconnected_ai.surgery.analysis.texts import batches, token_rows
 from interconnected_ai.surgery.anatomy.evaluation import evaluating
 from interconnected_ai.surgery.routing.losses import Routed
 from interconnected_ai.surgery.session import Session
-from interconnected_ai.surgery.settings import need_count
+from interconnected_ai.surgery.settings import need_count, need_number
 
 Over = Literal["layer", "model"]
+PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,9 @@ class Usage:
 
     def heat_map(self, target: str | Path) -> Path:
         """A picture of every domain's shares, layers down and experts across, beside which domain each expert
-        serves. Needs matplotlib.
+        serves. Needs matplotlib. Raises `ConfigError` for a suffix that names no picture.
         """
+        check_picture(target)
         require("matplotlib", "surgery", "drawing the use of experts")
         figures = require("matplotlib.figure", "surgery", "drawing the use of experts")
         most = max(len(share) for share in self.share(self.domains[0]))
@@ -114,7 +116,7 @@ class Usage:
         panels[0].set_ylabel("layer")
         figure.colorbar(image, ax=panels, label="share of choices")
         with atomic_file(target) as scratch:
-            figure.savefig(scratch, format=Path(target).suffix[1:] or "png", dpi=120)
+            figure.savefig(scratch, format=Path(target).suffix[1:].lower(), dpi=120)
         return Path(target)
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,6 +153,12 @@ class Usage:
         return [self._counts(domain) for domain in self.domains]
 
 
+def check_picture(target: str | Path) -> None:
+    """Raise `ConfigError` unless a heat map can be drawn to a file of this name."""
+    if Path(target).suffix.lower() not in PICTURES:
+        raise ConfigError(f"{target}: a heat map is drawn to a file that ends in {', '.join(PICTURES)}")
+
+
 def best_experts(
     scores: Mapping[int, Tensor], share: float = 0.25, *, threshold: float | None = None, over: Over = "layer"
 ) -> dict[int, tuple[int, ...]]:
@@ -159,8 +167,9 @@ def best_experts(
     share: of each layer's experts, or (over="model") of all, wherever they stand. threshold: take instead the fewest whose
     scores reach this part of the layer's sum (ESFT's p), or of the model's.
     """
-    if not 0 < share <= 1 or (threshold is not None and not 0 < threshold <= 1):
-        raise ConfigError(f"share = {share}, threshold = {threshold}: need a part above 0, up to 1")
+    need_number("share", share, above=0, up_to=1)
+    if threshold is not None:
+        need_number("threshold", threshold, above=0, up_to=1)
     if over not in ("layer", "model"):
         raise UnknownNameError("range to rank over", over, ("layer", "model"))
     if over == "layer":

@@ -27,6 +27,7 @@ from interconnected_ai.surgery.routing.edited_router import put_state, settle_ro
 from interconnected_ai.surgery.routing.losses import RouterRecord, watching
 from interconnected_ai.surgery.routing.programs import Function, Program, compile_program
 from interconnected_ai.surgery.routing.warmup import Warmup
+from interconnected_ai.surgery.settings import need_numbers
 
 
 class Session:
@@ -259,7 +260,7 @@ class Session:
 
     def chosen(self, layers: Iterable[int] | None) -> list[Layer]:
         """The layers with these numbers, None for all; `ConfigError` for none."""
-        chosen = list(self.layers) if layers is None else [self.layers[number] for number in layers]
+        chosen = list(self.layers) if layers is None else [self.layers[each] for each in need_numbers("layers", layers)]
         if not chosen:
             raise ConfigError("no layer was named; name at least one, or leave layers out for all")
         return chosen

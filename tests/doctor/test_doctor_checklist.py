@@ -149,8 +149,7 @@ def test_held_out_texts_that_are_learnt_from_are_counted(tmp_path: Path) -> None
 
 def test_a_text_with_two_labels_is_shown(tmp_path: Path) -> None:
     train = rows()
-    torn = Rows([*train.texts, train.texts[0].upper()], {n: [*c, None] for n, c in train.labels.items()})
-    torn.labels["a"][-1] = "animals"
+    torn = Rows.joined([train, Rows.of_branch("a", [train.texts[0].upper()], ["animals"])])
     check = look(tmp_path, splits(torn))["labels agree"]
     assert check.state == "warning"
     assert "a: 1 texts" in check.evidence
@@ -310,8 +309,7 @@ def test_what_fails_in_the_checklist_fails_in_training(
 
 
 def test_a_held_out_label_that_is_not_learnt_fails_here_and_after_an_epoch_there(tmp_path: Path) -> None:
-    foreign = Rows.joined([rows(24, 24, seed=40), make_rows("a", 3)])
-    foreign.labels["a"][-1] = "planets"
+    foreign = Rows.joined([rows(24, 24, seed=40), Rows.of_branch("a", ["is this a planet"], ["planets"])])
     given = splits(validation=foreign)
     check = look(tmp_path, given)["labels there"]
     assert check.state == "fails"

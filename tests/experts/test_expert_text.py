@@ -360,3 +360,12 @@ def test_texts_are_scored_together_and_nothing_to_score_is_an_error() -> None:
 def test_anything_of_the_right_form_is_an_engine() -> None:
     spoken = Expert(expert().model, tokenizer(), engine=Counting())
     assert str(spoken.generate("The router")) == f"{len(tokenizer().encode('The router'))} tokens!"
+
+
+def test_a_model_in_training_is_scored_without_dropout_and_stays_in_training() -> None:
+    learning = Expert(made(vocab_size=tokenizer().vocab_size, max_seq_len=256, dropout=0.5).train(), tokenizer())
+    modes = []
+    learning.model.blocks[0].register_forward_pre_hook(lambda *_: modes.append(learning.model.training))
+    assert learning.score(TEXTS) == expert().score(TEXTS)
+    assert modes
+    assert all(modes)

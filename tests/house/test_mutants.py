@@ -97,6 +97,15 @@ def test_a_condition_is_negated_and_a_sum_turned_round() -> None:
     assert ("a", "not (a)") in found
 
 
+def test_checks_of_our_own_invariants_and_the_encoding_of_files_are_left_alone() -> None:
+    found = mutants_of('def f(a, b, p):\n    return zip(a, b, strict=True), p.open("r", encoding="utf-8")\n')
+    assert ("zip(a, b, strict=True)", "zip(None, b, strict=True)") in found
+    assert ('p.open("r", encoding="utf-8")', 'p.open(encoding="utf-8")') in found
+    for before, after in found:
+        assert ("strict=True" in before) == ("strict=True" in after)
+        assert ("utf-8" in before) == ("utf-8" in after)
+
+
 def test_every_mutant_is_python_and_not_the_file_itself() -> None:
     for file in (Path("nn/moe.py"), Path("nn/kv_cache.py")):
         source = (ROOT / PACKAGE / file).read_text(encoding="utf-8")

@@ -11,7 +11,10 @@ from interconnected_ai.cli import iai
 
 ROOT = Path(__file__).resolve().parents[2]
 # A log tells what was run in its day.
-PAGES = sorted(page for page in (ROOT / "docs").rglob("*.md") if page.stem.split(".")[0] != "log")
+PAGES = [
+    *(ROOT / name for name in ("README.md", "README.ru.md")),
+    *sorted(page for page in (ROOT / "docs").rglob("*.md") if page.stem.split(".")[0] != "log"),
+]
 
 
 def shown_in(page: Path) -> list[str]:

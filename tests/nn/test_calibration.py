@@ -92,3 +92,24 @@ def test_overlapping_sets_are_separated_as_well_as_the_promise_allows() -> None:
 def test_no_foreign_rows_are_the_same_as_none_given() -> None:
     own = torch.linspace(0.3, 0.99, 41)
     assert fit_threshold(own, torch.zeros(0)) == fit_threshold(own)
+
+
+SCORES = st.lists(st.sampled_from([i / 16 for i in range(17)]), min_size=1, max_size=30)
+
+
+@given(inside=SCORES, outside=SCORES)
+def test_the_threshold_is_that_of_comparing_every_score_with_every_candidate(
+    inside: list[float], outside: list[float]
+) -> None:
+    own, others = torch.tensor(inside), torch.tensor(outside)
+    highest = fit_threshold(own)
+    candidates = torch.cat([own, others]).double().unique()
+    candidates = candidates[candidates <= highest]
+    answered = (own.double()[None] >= candidates[:, None]).double().mean(dim=1)
+    refused = (others.double()[None] < candidates[:, None]).double().mean(dim=1)
+    assert fit_threshold(own, others) == float(candidates[(answered + refused).argmax()])
+
+
+def test_a_threshold_of_many_scores_takes_memory_in_proportion_to_them() -> None:
+    scores = torch.linspace(0, 1, 60_000)  # a table of every score and candidate would be 28 GB
+    assert fit_threshold(scores + 1.0, scores) == pytest.approx(1.0, abs=1e-3)

@@ -487,6 +487,14 @@ def test_an_atomic_file_that_cannot_be_written_is_a_storage_error(tmp_path: Path
         scratch.write_text("x")
 
 
+def test_a_name_that_is_too_long_is_said_of_the_target_and_not_of_its_scratch(tmp_path: Path) -> None:
+    target = tmp_path / ("x" * 250)
+    for write in (atomic_file(target), atomic_folder(target, kind=KIND)):
+        with pytest.raises(StorageError, match=r"could not write .*/x{250}: File name too long"), write:
+            pytest.fail("the block must not be entered")
+    assert list(tmp_path.iterdir()) == []
+
+
 # Checking again
 
 

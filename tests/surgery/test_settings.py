@@ -65,6 +65,7 @@ def test_any_value_of_a_setting_is_taken_or_refused_by_our_errors(call: str, a: 
         assert differing(before, state(moe, IDS, outputs=False)) == []
 
 
+@pytest.mark.filterwarnings("ignore:the tokenizer had no token:UserWarning")
 @pytest.mark.parametrize(
     "setting",
     [

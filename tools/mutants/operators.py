@@ -15,6 +15,8 @@ from mutmut.mutation.mutators import mutation_operators, operator_string
 
 # Calls whose arguments are words for people or for the type checker.
 _WORDS = {"debug", "info", "warning", "warn", "exception", "cast", "TypeVar", "NewType"}
+# Arguments that make no difference here: a check of our own invariant, and the default of every machine that has UTF-8.
+_SILENT = ("strict", "encoding")
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,11 @@ def _mutations(node: cst.CSTNode) -> Iterator[tuple[str, cst.CSTNode]]:
             name = operator.__name__.removeprefix("operator_")
             results = operator(node)
             # A string in small and in large letters says little more than the string with XX around it.
-            yield from ((name, mutated) for mutated in (_first(results) if operator is operator_string else results))
+            yield from (
+                (name, mutated)
+                for mutated in (_first(results) if operator is operator_string else results)
+                if not isinstance(node, cst.Call) or _silent(node) == _silent(mutated)
+            )
     for name, own in _OWN:
         yield from ((name, mutated) for mutated in own(node))
 
@@ -186,11 +192,19 @@ def _is_left_alone(node: cst.CSTNode) -> bool:
             return True
         case cst.If(test=cst.Name(value="TYPE_CHECKING")):
             return True
+        case cst.Arg(keyword=cst.Name(value=name)) if name in _SILENT:
+            return True
         case cst.Subscript(value=cst.Name(value="Literal")):
             return True
         case cst.Call(func=cst.Name(value=name) | cst.Attribute(attr=cst.Name(value=name))):
             return name in _WORDS
     return False
+
+
+def _silent(call: cst.CSTNode) -> list[str]:
+    """The arguments of a call that make no difference here."""
+    arguments = call.args if isinstance(call, cst.Call) else ()
+    return [_text(each) for each in arguments if each.keyword is not None and each.keyword.value in _SILENT]
 
 
 def _first(results: Iterable[cst.CSTNode]) -> Iterable[cst.CSTNode]:

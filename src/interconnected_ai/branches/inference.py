@@ -7,7 +7,7 @@ from torch import Tensor
 
 from interconnected_ai.branches.prediction import probabilities
 from interconnected_ai.branches.system import InterconnectedAISystem
-from interconnected_ai.nn import in_evaluation
+from interconnected_ai.nn import device_of, in_evaluation
 
 
 def inference(
@@ -26,7 +26,7 @@ def inference(
     """
     card = model.cards[model.branch_name(branch_id)]
     if device is not None:
-        model.to(device)
+        model.to(device_of(device))
     input_ids = input_ids.to(model.encoder.device)
     rows = input_ids.unsqueeze(0) if input_ids.dim() == 1 else input_ids
     mask = attention_mask if attention_mask is None or attention_mask.dim() == 2 else attention_mask.unsqueeze(0)

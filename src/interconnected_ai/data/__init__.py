@@ -22,16 +22,10 @@ from interconnected_ai.data.corpus import (
     survey,
 )
 from interconnected_ai.data.harvest import LIBRARIES, DocstringRow, docstring_rows, documentation
-from interconnected_ai.data.rows import (
-    BranchReport,
-    Rows,
-    Splits,
-    load_splits,
-    read_rows,
-    report_on,
-    split_rows,
-    write_rows,
-)
+from interconnected_ai.data.loading import load_splits, read_rows, write_rows
+from interconnected_ai.data.rows import LabelColumn, Rows, Splits
+from interconnected_ai.data.splitting import folded, split_rows
+from interconnected_ai.data.summary import BranchReport, report_on
 
 __all__ = [
     "LIBRARIES",
@@ -46,6 +40,7 @@ __all__ = [
     "CorpusReport",
     "DocstringRow",
     "Document",
+    "LabelColumn",
     "Rows",
     "SideReport",
     "SourceReport",
@@ -56,6 +51,7 @@ __all__ = [
     "count_tokens",
     "docstring_rows",
     "documentation",
+    "folded",
     "load_splits",
     "read_rows",
     "report_on",

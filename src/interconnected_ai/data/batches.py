@@ -22,9 +22,11 @@ class BatchPlan:
     @classmethod
     def for_rows(cls, rows: Rows, batch_size: int, seed: int) -> "BatchPlan":
         """Raises `ConfigError` when a batch is too small to hold a row of every branch."""
-        homes = np.array([home or "" for home in rows.home()])
-        groups = tuple(np.flatnonzero(homes == name) for name in rows.branch_names)
-        groups = tuple(group for group in groups if len(group))
+        members: dict[str, list[int]] = {name: [] for name in rows.branch_names}
+        for row, home in enumerate(rows.home()):
+            if home is not None:
+                members[home].append(row)
+        groups = tuple(np.array(group) for group in members.values() if group)
         if batch_size < len(groups):
             raise ConfigError(f"batch_size={batch_size} cannot hold a row of each of {len(groups)} branches; raise it")
         return cls(groups, batch_size, seed)
@@ -42,9 +44,7 @@ class BatchPlan:
 
     def _pieces(self, group: np.ndarray, random: np.random.Generator) -> list[np.ndarray]:
         steps = self.steps_per_epoch
-        shuffled = random.permutation(group)
-        while len(shuffled) < steps:
-            shuffled = np.concatenate([shuffled, random.permutation(group)])
+        shuffled = np.concatenate([random.permutation(group) for _ in range(max(1, -(-steps // len(group))))])
         # A branch with fewer rows than batches gives each batch one, however the repeats come out.
         pieces = np.array_split(shuffled[:steps] if len(group) < steps else shuffled, steps)
         return [pieces[i] for i in random.permutation(steps)]  # array_split puts the longer pieces first

@@ -1,7 +1,7 @@
 """Before a run: the document's checklist of seven, and what else makes runs fail. Rows are read, the encoder is loaded."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 
 from interconnected_ai.branches import Encoder
 from interconnected_ai.config import RunConfig, TrainingConfig
-from interconnected_ai.data import Splits, load_splits
+from interconnected_ai.data import Rows, Splits, load_splits
 from interconnected_ai.doctor import machine, rows
 from interconnected_ai.doctor import thresholds as limit
 from interconnected_ai.doctor.ahead import Ahead, Check
@@ -132,8 +132,7 @@ def _every_batch_holds_every_branch(ahead: Ahead) -> Check | None:
     if smallest < parts:
         told = f"batches of {smallest} rows cannot be dealt out over {parts} parts"
         return Check(name, "fails", told, "lower accumulation_steps or the number of processes")
-    has = {branch: np.array([label is not None for label in column]) for branch, column in train.labels.items()}
-    counts = {branch: [int(labelled[batch].sum()) for batch in batches] for branch, labelled in has.items()}
+    counts = _rows_in_batches(train, batches)
     absent = {branch: sum(count == 0 for count in found) for branch, found in counts.items() if min(found) == 0}
     if absent:
         told = ", ".join(f"{branch} is missing in {n} of {len(batches)} batches" for branch, n in absent.items())
@@ -147,6 +146,22 @@ def _every_batch_holds_every_branch(ahead: Ahead) -> Check | None:
         remedy = f"give {', '.join(starved)} more rows, or add it later: iai branch add RUN NAME --data FILE"
         return Check(name, "warning", told, remedy)
     return Check(name, "ok", told)
+
+
+def _rows_in_batches(rows: Rows, batches: Sequence[np.ndarray]) -> dict[str, list[int]]:
+    """For each branch how many of its labelled rows each batch holds."""
+    shown = np.concatenate(batches)
+    batch_of = np.repeat(np.arange(len(batches)), [len(batch) for batch in batches])
+    order = np.argsort(shown, kind="stable")
+    counts = {}
+    for branch in rows.branch_names:
+        labelled = np.array(rows.rows_of(branch), dtype=np.int64)
+        first, end = (np.searchsorted(shown, labelled, side=side, sorter=order) for side in ("left", "right"))
+        places = (
+            np.concatenate([np.arange(a, b) for a, b in zip(first, end, strict=True)]) if len(labelled) else labelled
+        )
+        counts[branch] = np.bincount(batch_of[order[places]], minlength=len(batches)).tolist()
+    return counts
 
 
 def _checkpoints_on(ahead: Ahead) -> Check | None:

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable
 
-from interconnected_ai.data import Rows, Splits
+from interconnected_ai.data import Rows, Splits, folded
 from interconnected_ai.doctor import thresholds as limit
 from interconnected_ai.doctor.ahead import Ahead, Check
 
@@ -40,8 +40,8 @@ def _foreign_labels(splits: Splits, known: dict[str, set[str]]) -> list[tuple[st
     return [
         (where, branch, label)
         for where, part in parts.items()
-        for branch, column in part.labels.items()
-        for label in sorted({label for label in column if label is not None} - known.get(branch, set()))
+        for branch in part.branch_names
+        for label in sorted(set(part.of(branch)[1]) - known.get(branch, set()))
     ]
 
 
@@ -52,7 +52,7 @@ def _labels_agree(ahead: Ahead) -> Check | None:
     for branch in ahead.splits.train.labels:
         given: dict[str, set[str]] = defaultdict(set)
         for text, label in zip(*ahead.splits.train.of(branch), strict=True):
-            given[" ".join(text.casefold().split())].add(label)
+            given[folded(text)].add(label)
         texts += len(given)
         if torn := [text for text, labels in given.items() if len(labels) > 1]:
             first = torn[0] if len(torn[0]) <= 40 else f"{torn[0][:40]}…"

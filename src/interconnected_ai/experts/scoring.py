@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from interconnected_ai.errors import ConfigError, DataError
 from interconnected_ai.experts.network import ExpertNetwork
-from interconnected_ai.nn import linear_cross_entropy
+from interconnected_ai.nn import in_evaluation, linear_cross_entropy
 from interconnected_ai.text import Tokenizer
 
 _BATCH_TOKENS = 8_192
@@ -86,32 +85,20 @@ def measure(
     each scoring what the one before has not; None is half a window, so that a token is foretold from at least half of one.
     Raises `ConfigError` for a window or a stride that cannot be.
 
-    Threads: any number of them may measure a model in evaluation mode at once; one in training is set to evaluation for the
-    time, so it is measured by one thread alone.
+    Computed in evaluation mode, whatever the mode of the model, which stays as it is.
+
+    Threads: any number of them may measure one model at once.
     """
     window = _between("seq_len", seq_len, model.config.max_seq_len, default=model.config.max_seq_len)
     stride = _between("stride", stride, window, default=max(1, window // 2))
-    nats = 0.0
-    with _evaluating(model), torch.inference_mode():
+    nats, network = 0.0, in_evaluation(model)
+    with torch.inference_mode():
         for inputs, targets in _batches(held, window, stride):
-            hidden = model.hidden(inputs.to(model.device))  # (rows, seq, d_model); padding stands right, unseen
+            hidden = network.hidden(inputs.to(model.device))  # (rows, seq, d_model); padding stands right, unseen
             counted = (targets >= 0).to(model.device)
             wanted = targets.to(model.device)[counted]
             nats += float(linear_cross_entropy(hidden[counted], model.head.weight, wanted))
     return Perplexity(nats, held.num_tokens, held.num_bytes, len(held.documents))
-
-
-@contextmanager
-def _evaluating(model: ExpertNetwork) -> Iterator[None]:
-    """Without dropout. A model that is in evaluation already is left alone: others may be computing with it."""
-    if not model.training:
-        yield
-        return
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train()
 
 
 def _between(name: str, given: int | None, most: int, *, default: int) -> int:

@@ -38,9 +38,14 @@ def fit_threshold(inside: Tensor, outside: Tensor | None = None, *, keep: float 
     candidates = candidates[candidates <= highest]
     if not len(candidates):
         return highest
-    answered = (inside.double()[None] >= candidates[:, None]).double().mean(dim=1)
-    refused = (outside.double()[None] < candidates[:, None]).double().mean(dim=1)
+    answered = (len(inside) - _num_below(inside, candidates)) / len(inside)
+    refused = _num_below(outside, candidates) / len(outside)
     return float(candidates[(answered + refused).argmax()])
+
+
+def _num_below(scores: Tensor, bounds: Tensor) -> Tensor:
+    """(num_bounds,) how many of the scores are under each bound."""
+    return torch.searchsorted(scores.double().sort().values, bounds).double()
 
 
 def _minimum(function: Callable[[float], float], low: float, high: float, *, tolerance: float = 1e-4) -> float:

@@ -7,8 +7,10 @@ from interconnected_ai.errors import ConfigError
 _KNOWN = "auto, cpu, cuda, cuda:NUMBER, mps"
 
 
-def device_of(name: str) -> torch.device:
+def device_of(name: str | torch.device) -> torch.device:
     """The device of this name; "auto" is a GPU where there is one. Raises `ConfigError` for a device that is not here."""
+    if isinstance(name, torch.device):
+        name = str(name)
     if not isinstance(name, str):
         raise ConfigError(f"device={name!r}: needed is a name: {_KNOWN}")
     if name == "auto":

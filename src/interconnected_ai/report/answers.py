@@ -99,13 +99,12 @@ def answer(system: InterconnectedAISystem, test: Rows, missing: list[Missing]) -
     for name, card in system.cards.items():
         if name not in labelled:
             continue
-        rows = [row for row, label in enumerate(test.labels[name]) if label is not None]
         try:
             targets = class_indices(card, test.of(name)[1])
         except UnknownNameError as error:
             missing.append(Missing("unreadable_branch", str(error)))
             continue
-        answers.append(_branch_answers(card, system.logits_of(pooled[rows], [name])[name].cpu(), targets))
+        answers.append(_branch_answers(card, system.logits_of(pooled[test.rows_of(name)], [name])[name].cpu(), targets))
     return answers
 
 

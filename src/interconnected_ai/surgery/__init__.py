@@ -3,7 +3,7 @@
 from interconnected_ai.surgery.adapters.stand_ins import Adapters, AdapterSpec
 from interconnected_ai.surgery.analysis.prompts import rows_for
 from interconnected_ai.surgery.analysis.texts import perplexity, tune
-from interconnected_ai.surgery.analysis.usage import Usage, check_picture
+from interconnected_ai.surgery.analysis.usage import Usage
 from interconnected_ai.surgery.anatomy.families import FAMILIES, Family
 from interconnected_ai.surgery.anatomy.ffn import FFN, ExpertWeights, average
 from interconnected_ai.surgery.anatomy.layer import FFNExpert, Layer
@@ -45,7 +45,6 @@ __all__ = [
     "Usage",
     "Warmup",
     "average",
-    "check_picture",
     "deepspeed_config",
     "let_autoep_ask_transformers",
     "load",

@@ -19,6 +19,7 @@ from interconnected_ai.training.expert import (
     training_folder,
 )
 from interconnected_ai.training.failures import OUT_OF_MEMORY, Failure, failure_of
+from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.run_folder import process_rank, write_json_safely
 from interconnected_ai.training.run_record import RunRecord, RunResults, read_run
 from interconnected_ai.training.system import (
@@ -58,6 +59,7 @@ __all__ = [
     "GlobalBatch",
     "LossParts",
     "Objective",
+    "Processes",
     "RunRecord",
     "RunResult",
     "RunResults",

@@ -9,6 +9,7 @@ import torch
 
 from interconnected_ai.config import Precision
 from interconnected_ai.errors import ConfigError
+from interconnected_ai.nn import device_of
 
 _CLEARLY_FASTER = 1.5
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -44,21 +45,9 @@ def bfloat16_speedup(device: torch.device) -> float:
 
 
 def _device(name: str) -> torch.device:
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    if name not in ("cpu", "cuda", "mps"):
-        raise ConfigError(
-            f"unknown device {name!r}; known: auto, cpu, cuda, mps. Choose among several GPUs with CUDA_VISIBLE_DEVICES"
-        )
-    device = torch.device(name)
-    missing = (device.type == "cuda" and not torch.cuda.is_available()) or (
-        device.type == "mps" and not torch.backends.mps.is_available()
-    )
-    if missing:
-        raise ConfigError(f"device {name!r} is not on this machine; use auto or cpu")
-    return device
+    if isinstance(name, str) and ":" in name:
+        raise ConfigError(f"device {name!r} has a number; choose among several GPUs with CUDA_VISIBLE_DEVICES")
+    return device_of(name)
 
 
 def _seconds(device: torch.device, dtype: torch.dtype) -> float:

@@ -243,8 +243,7 @@ def _train_expert(place: Place, precision: str) -> dict[str, Any]:
     """Some steps on tokens that follow a rule: every next token is one of a few."""
     from interconnected_ai.config import ExpertConfig, ExpertTrainingConfig
     from interconnected_ai.experts import ExpertModel
-    from interconnected_ai.training import fit_expert
-    from interconnected_ai.training.processes import Processes
+    from interconnected_ai.training import Processes, fit_expert
 
     shape = {"vocab_size": 10_000, "d_model": 512, "n_layers": 6, "n_heads": 8, "max_seq_len": 256}
     batch, steps = 32, 41  # figures are logged every ten steps

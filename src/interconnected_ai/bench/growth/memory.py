@@ -73,7 +73,7 @@ def _read_all(count: int, folder: Path) -> Call:
 
 
 def _pins(count: int, folder: Path) -> Call:
-    memory, given = _open(folder), texts(count, words=4)
+    memory, given = _open(folder), texts(count, words=2)  # pins together are short
     return lambda: ([memory.pin(text) for text in given], memory.pins())
 
 
@@ -115,7 +115,7 @@ VERBS = (
     Verb("memory", "search with vectors", "messages", 400, lambda n, to: _search(n, to, encode=_encode)),
     Verb("memory", "context", "messages", 400, _context),
     Verb("memory", "messages, summaries, facts, stats", "messages", 400, _read_all),
-    Verb("memory", "pin", "pins", 60, _pins, once=True),
+    Verb("memory", "pin", "pins", 15, _pins, once=True),
     Verb("memory", "export", "messages", 400, _export),
     Verb("memory", "import", "messages", 200, _import, once=True),
     Verb("memory", "forget a session", "messages", 200, _forget, once=True),

@@ -7,6 +7,7 @@ import click
 
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.surgery.inputs import domains_in, open_model
+from interconnected_ai.cli.values import PicturePath
 
 PART = click.FloatRange(0, 1, min_open=True)
 
@@ -23,7 +24,7 @@ PART = click.FloatRange(0, 1, min_open=True)
 )  # fmt: skip
 @click.option("--max-tokens", default=256, show_default=True, type=click.IntRange(min=2), help="Of each text.")
 @click.option("--share", default=0.25, show_default=True, type=PART, help="Part of the experts to suggest.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw the heat map to this PNG or SVG.")
+@click.option("--plot", type=PicturePath(".png", ".svg"), help="Draw the heat map to this PNG or SVG.")
 @with_output
 def command(
     model: str,
@@ -35,10 +36,6 @@ def command(
     output: Output,
 ) -> None:
     """Which experts the routers of MODEL choose for the texts of each domain, counted without padding."""
-    from interconnected_ai.surgery import check_picture
-
-    if plot is not None:
-        check_picture(plot)
     domains = domains_in(places)
     moe: Any = open_model(model)
     found = moe.usage(domains, max_tokens=max_tokens, generate_tokens=generate_tokens)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from interconnected_ai.data.corpus.documents import Document
-from interconnected_ai.data.rows import open_dataset
+from interconnected_ai.data.tables import open_dataset
 from interconnected_ai.errors import DataError, nearest_first
 from interconnected_ai.extras import require
 from interconnected_ai.storage import sha256_of
@@ -250,12 +250,25 @@ def _pieces(blocks: Iterable[str]) -> Iterator[str]:
 
 def _between(ends: re.Pattern[str], blocks: Iterable[str]) -> Iterator[str]:
     """What stands between the ends, such as lines; blank ones are no documents of their own."""
-    waiting = ""
+    # Each block is searched once. An end is white space, so it may go on in the next block only where this one ends in some.
+    held: list[str] = []  # of the text that has not ended yet
+    spaces: list[str] = []
     for block in blocks:
-        *whole, waiting = ends.split(waiting + block)
-        yield from (text.strip("\n") for text in whole if text.strip())
-    if waiting.strip():
-        yield waiting.strip("\n")
+        body = block.rstrip()
+        if not body:
+            spaces.append(block)
+            continue
+        first, *more = ends.split("".join([*spaces, body]))
+        spaces = [block[len(body) :]]
+        held.append(first)
+        if more:
+            whole = ["".join(held), *more[:-1]]
+            held = [more[-1]]
+            yield from (text.strip("\n") for text in whole if text.strip())
+    first, *_ = ends.split("".join(spaces))  # nothing but white space stands behind its first end
+    last = "".join([*held, first])
+    if last.strip():
+        yield last.strip("\n")
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
@@ -270,7 +283,7 @@ def _jsonl_documents(file: Path, reading: Reading) -> Iterator[Document]:
                 record = json.loads(text) if text.strip() else None
             except UnicodeDecodeError as error:
                 raise _not_utf8(file, place + len(line), error) from error
-            except json.JSONDecodeError as error:
+            except (json.JSONDecodeError, RecursionError) as error:
                 raise DataError(
                     f"{file}, line {number} is not JSON: {error}; a JSONL file has one object a line"
                 ) from error
@@ -302,12 +315,16 @@ def _separated_documents(file: Path, reading: Reading) -> Iterator[Document]:
 
 
 def _lines(blocks: Iterable[str]) -> Iterator[str]:
-    waiting = ""
+    held: list[str] = []  # of the line that has not ended yet
     for block in blocks:
-        *whole, waiting = (waiting + block).split("\n")
-        yield from (f"{line}\n" for line in whole)
-    if waiting:
-        yield waiting
+        first, *more = block.split("\n")
+        held.append(first)
+        if more:
+            yield "".join([*held, "\n"])
+            yield from (f"{line}\n" for line in more[:-1])
+            held = [more[-1]]
+    if rest := "".join(held):
+        yield rest
 
 
 def _parquet_documents(file: Path, reading: Reading) -> Iterator[Document]:

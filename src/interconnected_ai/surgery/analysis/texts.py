@@ -113,7 +113,7 @@ def tune(
     """
     need_count("steps", steps)
     need_count("seq_tokens", seq_tokens, len(prefix) + 2)
-    need_number("learning_rate", learning_rate, above=0)
+    need_number("learning_rate", learning_rate, above=0, up_to=1e3)
     need_number("weight_decay", weight_decay, above=-1e-300)
     need_number("balance_weight", balance_weight, above=-1e-300)
     if not parameters:

@@ -19,7 +19,7 @@ from interconnected_ai.surgery.session import Session
 from interconnected_ai.surgery.settings import need_count, need_number
 
 Over = Literal["layer", "model"]
-PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
+_PICTURES = (".png", ".svg")
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,10 @@ class Usage:
 
     def heat_map(self, target: str | Path) -> Path:
         """A picture of every domain's shares, layers down and experts across, beside which domain each expert
-        serves. Needs matplotlib. Raises `ConfigError` for a suffix that names no picture.
+        serves; the suffix says as what. Needs matplotlib. Raises `ConfigError` for another suffix.
         """
-        check_picture(target)
+        if Path(target).suffix not in _PICTURES:
+            raise ConfigError(f"{target}: needs a name that ends in {', '.join(_PICTURES)}")
         require("matplotlib", "surgery", "drawing the use of experts")
         figures = require("matplotlib.figure", "surgery", "drawing the use of experts")
         most = max(len(share) for share in self.share(self.domains[0]))
@@ -116,7 +117,7 @@ class Usage:
         panels[0].set_ylabel("layer")
         figure.colorbar(image, ax=panels, label="share of choices")
         with atomic_file(target) as scratch:
-            figure.savefig(scratch, format=Path(target).suffix[1:].lower(), dpi=120)
+            figure.savefig(scratch, format=Path(target).suffix[1:], dpi=120)
         return Path(target)
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,12 +152,6 @@ class Usage:
 
     def _all(self) -> list[Counts]:
         return [self._counts(domain) for domain in self.domains]
-
-
-def check_picture(target: str | Path) -> None:
-    """Raise `ConfigError` unless a heat map can be drawn to a file of this name."""
-    if Path(target).suffix.lower() not in PICTURES:
-        raise ConfigError(f"{target}: a heat map is drawn to a file that ends in {', '.join(PICTURES)}")
 
 
 def best_experts(

@@ -7,6 +7,7 @@ import torch
 
 from interconnected_ai.branches import InterconnectedAISystem
 from interconnected_ai.errors import DataError, NonFiniteLossError
+from interconnected_ai.nn import device_of
 from interconnected_ai.training.system.loss import GlobalBatch, system_loss
 
 
@@ -23,7 +24,9 @@ def train_epoch(
 
     A batch is a mapping with input_ids (batch, seq), branch_id (batch,), labels (batch,) and optionally attention_mask,
     or a tuple (input_ids, branch_id, labels). branch_id numbers branches in the order of creation.
+    Raises `ConfigError` for a device that is not here.
     """
+    device = device_of(device)
     model.to(device).train()
     losses: list[float] = []
     for batch in loader:

@@ -36,9 +36,8 @@ def evaluate(system: InterconnectedAISystem, rows: Rows) -> dict[str, BranchMetr
     pooled = system.encode(rows.texts)
     out = {}
     for name in names:
-        kept = [row for row, label in enumerate(rows.labels[name]) if label is not None]
         targets = class_indices(system.cards[name], rows.of(name)[1])
-        logits = system.logits_of(pooled[kept], [name])[name].cpu()
+        logits = system.logits_of(pooled[rows.rows_of(name)], [name])[name].cpu()
         out[name] = branch_metrics(
             probabilities(logits, system.cards[name]), targets, threshold=system.cards[name].threshold
         )

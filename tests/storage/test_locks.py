@@ -53,6 +53,12 @@ def test_who_waits_too_long_is_told_who_holds_the_lock(tmp_path: Path, owner: su
         locked(tmp_path / "model", purpose="waiting", timeout_seconds=0),
     ):
         pytest.fail("the block must not be entered")
+    assert "of waiting" not in str(caught.value)
+    with (
+        pytest.raises(BusyError, match=r"after 0\.02 s of waiting too; wait until"),
+        locked(tmp_path / "model", purpose="waiting", timeout_seconds=0.02),
+    ):
+        pytest.fail("the block must not be entered")
     assert (caught.value.pid, caught.value.purpose) == (owner.pid, "testing locks")
     if sys.platform == "linux":
         assert "running since 20" in str(caught.value)

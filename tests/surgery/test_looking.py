@@ -176,6 +176,9 @@ def test_the_heat_map_is_a_picture(tmp_path: Path) -> None:
     moe.insert(0, [None])  # layers may differ
     target = moe.usage({"a": texts(0), "b": texts(40)}).heat_map(tmp_path / "use.png")
     assert target.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ConfigError, match=r"ends in \.png, \.svg"):
+        moe.usage({"a": texts(0)}).heat_map(tmp_path / "use.docx")
+    assert not (tmp_path / "use.docx").exists()
 
 
 @torch.no_grad()

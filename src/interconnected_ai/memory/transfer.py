@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from interconnected_ai.errors import DataError
+from interconnected_ai.errors import ConfigError, DataError, StorageError
 from interconnected_ai.memory.log import NewMessage, check_name, messages_in, read_sessions, session_number
 from interconnected_ai.memory.pins import pins_of
 from interconnected_ai.memory.records import DEFAULT_SESSION, DEFAULT_USER, Message, Pin, Transfer
@@ -30,7 +31,8 @@ def export(store: Store, path: Path, *, session: str | None, user: str | None) -
 
 
 def write_lines(path: Path, messages: Iterable[Message], pins: Iterable[Pin]) -> Transfer:
-    """Write an export, whole or not at all: messages in order, then pins."""
+    """Write an export, whole or not at all: messages in order, then pins. `StorageError` where it would replace a database."""
+    _require_free(path)
     num_messages = num_pins = 0
     with atomic_file(path) as scratch, scratch.open("w", encoding="utf-8") as file:
         for message in messages:
@@ -41,6 +43,28 @@ def write_lines(path: Path, messages: Iterable[Message], pins: Iterable[Pin]) ->
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             num_pins += 1
     return Transfer(num_messages, num_pins)
+
+
+_DATABASES = (
+    b"SQLite format 3\0",
+    b"\x37\x7f\x06\x82",
+    b"\x37\x7f\x06\x83",
+)  # and its write-ahead log, of either byte order
+
+
+def _require_free(path: Path) -> None:
+    """An export replaces files, but neither devices nor the very memory that it comes from, nor any other database."""
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise StorageError(f"{path} is no file that could be replaced; choose another name")
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise StorageError(f"cannot look into {path}, which would be replaced: {error.strerror}") from error
+    if start.startswith(_DATABASES):
+        raise StorageError(f"{path} is a database, perhaps a memory, and would be replaced; choose another name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +99,17 @@ class Reader:
         batch = _Batch(self.append)
         last_time: dict[tuple[str, str], float] = {}
         try:
-            for _, row in rows_of(path):
-                user, session = row.get("user") or self.user, row.get("session") or self.session
-                check_name("user", user)
-                if "pin" in row:
-                    num_pins += self.pin(row["pin"], row.get("session"), user, row.get("time"))
-                    continue
-                check_name("session", session)
-                # rows without a time keep their order: each comes with or after the one before
-                moment = row.get("time", last_time.get((user, session)))
-                message = self.new(row["role"], row["content"], moment, str(row["id"]))
+            for number, row in rows_of(path):
+                with _named(path, number):
+                    user, session = row.get("user") or self.user, row.get("session") or self.session
+                    check_name("user", user)
+                    check_name("session", session)
+                    if "pin" in row:
+                        num_pins += self.pin(row["pin"], row.get("session") or None, user, row.get("time"))
+                        continue
+                    # rows without a time keep their order: each comes with or after the one before
+                    moment = row.get("time", last_time.get((user, session)))
+                    message = self.new(row["role"], row["content"], moment, str(row["id"]))
                 last_time[user, session] = message.time
                 batch.add(Addressed(user, session, message))
         except DataError:
@@ -92,6 +117,15 @@ class Reader:
             raise
         batch.flush()
         return Transfer(batch.num_new, num_pins, batch.num_present)
+
+
+@contextmanager
+def _named(path: Path, number: int) -> Iterator[None]:
+    """Say of what cannot be remembered in which line it stands."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        raise DataError(f"{path}, line {number}: {error}") from error
 
 
 class _Batch:
@@ -144,6 +178,8 @@ def _rows_in(path: Path, number: int, line: str) -> Iterator[tuple[int, dict[str
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise DataError(f"{where} is not JSON: {error}") from error
+    except (RecursionError, ValueError) as error:  # brackets a thousand deep, numbers of thousands of digits
+        raise DataError(f"{where} cannot be read as JSON: {str(error)[:200]}") from error
     if not isinstance(row, dict):
         raise DataError(f"{where} holds a JSON {type(row).__name__}, needed is an object with role and content")
     rows = row.get("messages", [row])
@@ -156,6 +192,8 @@ def _rows_in(path: Path, number: int, line: str) -> Iterator[tuple[int, dict[str
             _require_text(where, one, "role")
             _require_text(where, one, "content")
             one.setdefault("id", row_id(number, part, one["role"], one["content"]))
+            if not isinstance(one["id"], str | int):
+                raise DataError(f"{where}: id is {one['id']!r}, needed is text or a whole number")
         else:
             _require_text(where, one, "pin")
         yield number, one

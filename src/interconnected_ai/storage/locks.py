@@ -113,9 +113,9 @@ def _acquire(
             lock, identity = _take(path, purpose, max(0.0, deadline - time.monotonic()))
         except filelock.Timeout as error:
             owner = _owner_of(path)
+            waited = f", after {timeout_seconds:g} s of waiting too" if timeout_seconds else ""
             raise BusyError(
-                f"{target} is in use by {owner} for more than {timeout_seconds:g} s; wait until that has ended, or end it, "
-                "then try again",
+                f"{target} is in use by {owner}{waited}; wait until that has ended, or end it, then try again",
                 pid=owner.pid,
                 purpose=owner.purpose,
             ) from error

@@ -127,7 +127,7 @@ def _check(
     need_count("seq_tokens", seq_tokens, 3)
     need_count("seed", seed, 0)
     if learning_rate is not None:
-        need_number("learning_rate", learning_rate, above=0)
+        need_number("learning_rate", learning_rate, above=0, up_to=1e3)
 
 
 def _split(texts: Sequence[str], held_out: float, seed: int) -> tuple[list[str], list[str]]:

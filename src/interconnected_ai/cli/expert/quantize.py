@@ -31,9 +31,10 @@ def command(expert: Path, precision: str, out: Path, text: tuple[str, ...], outp
     """Write EXPERT with its weights in 8 or 4 bits, and measure what that costs in perplexity."""
     from interconnected_ai.experts import quantize_expert
 
+    before = _perplexity(expert, expert, text, output)
     size = quantize_expert(expert, out, precision)
     output.table(f"{out}: {size.num_params:,} parameters in {precision}", ["weights", "MB (2²⁰ bytes)"], _rows(size))
-    perplexities = _perplexities(expert, out, text, output)
+    perplexities = _perplexities(before, None if before is None else _perplexity(out, expert, text, output), output)
     output.result(
         {"expert": str(expert), "out": str(out), **asdict(size), "total_bytes": size.total_bytes, **perplexities}
     )
@@ -50,17 +51,21 @@ def _rows(size: "QuantizedSize") -> list[tuple[str, str]]:
     return [(name, f"{count / _MEGABYTE:.2f}") for name, count in parts.items()]
 
 
-def _perplexities(expert: Path, out: Path, text: tuple[str, ...], output: Output) -> dict[str, float | None]:
-    """Before and after on the same documents; None where there is no text to measure on."""
+def _perplexity(measured: Path, expert: Path, text: tuple[str, ...], output: Output) -> float | None:
+    """Of one expert on the text, or on the test documents of `expert`; None where there are none."""
     from interconnected_ai.training import evaluate_expert
 
     try:
-        before, after = (evaluate_expert(one, text, documents_of=expert).perplexity for one in (expert, out))
+        return evaluate_expert(measured, text, documents_of=expert).perplexity
     except DataError as error:
         if text:
             raise
         output.say(f"Perplexity was not measured ({error}); give text with --text FILE")
-        return {"perplexity_before": None, "perplexity_after": None, "perplexity_change": None}
-    change = after / before - 1
-    output.say(f"Perplexity {before:.3f} in float32, {after:.3f} in quantised weights: {100 * change:+.2f} %")
+        return None
+
+
+def _perplexities(before: float | None, after: float | None, output: Output) -> dict[str, float | None]:
+    change = None if before is None or after is None else after / before - 1
+    if change is not None:
+        output.say(f"Perplexity {before:.3f} in float32, {after:.3f} in quantised weights: {100 * change:+.2f} %")
     return {"perplexity_before": before, "perplexity_after": after, "perplexity_change": change}

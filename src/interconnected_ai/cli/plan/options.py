@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from interconnected_ai.cli.values import PicturePath
+
 F = TypeVar("F", bound=Callable[..., Any])
 GIGABYTES = click.FloatRange(min=0, min_open=True, max=1e9)
 
@@ -82,7 +84,9 @@ def written_options(function: F) -> F:
         click.option(
             "--data", multiple=True, metavar="BRANCH=FILE", help="Data of a branch, for --write; repeat for several."
         ),
-        click.option("--plot", type=click.Path(path_type=Path), help="Draw the comparison (.png, .svg or .html)."),
+        click.option(
+            "--plot", type=PicturePath(".png", ".svg", ".html"), help="Draw the comparison (.png, .svg or .html)."
+        ),
     )(function)
 
 

@@ -283,7 +283,7 @@ def _jsonl_documents(file: Path, reading: Reading) -> Iterator[Document]:
                 record = json.loads(text) if text.strip() else None
             except UnicodeDecodeError as error:
                 raise _not_utf8(file, place + len(line), error) from error
-            except json.JSONDecodeError as error:
+            except (json.JSONDecodeError, RecursionError) as error:
                 raise DataError(
                     f"{file}, line {number} is not JSON: {error}; a JSONL file has one object a line"
                 ) from error

@@ -16,9 +16,10 @@ from interconnected_ai.surgery.analysis.texts import batches, token_rows
 from interconnected_ai.surgery.anatomy.evaluation import evaluating
 from interconnected_ai.surgery.routing.losses import Routed
 from interconnected_ai.surgery.session import Session
-from interconnected_ai.surgery.settings import need_count
+from interconnected_ai.surgery.settings import need_count, need_number
 
 Over = Literal["layer", "model"]
+_PICTURES = (".png", ".svg")
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,10 @@ class Usage:
 
     def heat_map(self, target: str | Path) -> Path:
         """A picture of every domain's shares, layers down and experts across, beside which domain each expert
-        serves. Needs matplotlib.
+        serves; the suffix says as what. Needs matplotlib. Raises `ConfigError` for another suffix.
         """
+        if Path(target).suffix not in _PICTURES:
+            raise ConfigError(f"{target}: needs a name that ends in {', '.join(_PICTURES)}")
         require("matplotlib", "surgery", "drawing the use of experts")
         figures = require("matplotlib.figure", "surgery", "drawing the use of experts")
         most = max(len(share) for share in self.share(self.domains[0]))
@@ -114,7 +117,7 @@ class Usage:
         panels[0].set_ylabel("layer")
         figure.colorbar(image, ax=panels, label="share of choices")
         with atomic_file(target) as scratch:
-            figure.savefig(scratch, format=Path(target).suffix[1:] or "png", dpi=120)
+            figure.savefig(scratch, format=Path(target).suffix[1:], dpi=120)
         return Path(target)
 
     def to_dict(self) -> dict[str, Any]:
@@ -159,8 +162,9 @@ def best_experts(
     share: of each layer's experts, or (over="model") of all, wherever they stand. threshold: take instead the fewest whose
     scores reach this part of the layer's sum (ESFT's p), or of the model's.
     """
-    if not 0 < share <= 1 or (threshold is not None and not 0 < threshold <= 1):
-        raise ConfigError(f"share = {share}, threshold = {threshold}: need a part above 0, up to 1")
+    need_number("share", share, above=0, up_to=1)
+    if threshold is not None:
+        need_number("threshold", threshold, above=0, up_to=1)
     if over not in ("layer", "model"):
         raise UnknownNameError("range to rank over", over, ("layer", "model"))
     if over == "layer":

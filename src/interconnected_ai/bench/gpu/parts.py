@@ -140,8 +140,7 @@ def measure_generation(place: Place) -> dict[str, Any]:
     from transformers.utils import logging
 
     from interconnected_ai.config import ExpertConfig
-    from interconnected_ai.experts import ExpertModel
-    from interconnected_ai.experts.export.gpt2 import write_gpt2
+    from interconnected_ai.experts import ExpertModel, write_gpt2
 
     logging.disable_progress_bar()
     shape = {"d_model": 1024, "n_layers": 24, "n_heads": 16}  # as GPT-2 medium

@@ -12,6 +12,7 @@ import torch
 from conftest import make_encoder, make_rows, make_system, randomize, spec
 from interconnected_ai import InterconnectedAISystem
 from interconnected_ai.branches import Encoder, fit_branch, save_change
+from interconnected_ai.branches import system as system_file
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.data import write_rows
 from interconnected_ai.errors import ConfigError, ConflictError, UnknownNameError
@@ -82,6 +83,17 @@ def test_where_the_folder_was_removed_nobody_is_in_the_way(folder: Path) -> None
     shutil.rmtree(folder)
     system.save_pretrained(folder)
     assert load(folder).branch_names == ["one", "two"]
+
+
+def test_what_somebody_put_where_the_folder_was_removed_is_not_replaced(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, theirs = load(folder), with_branch(load(folder), "theirs")
+    theirs.save_pretrained(folder)
+    monkeypatch.setattr(system_file, "version_of", lambda place: None)  # it came back just after one looked
+    with pytest.raises(ConflictError, match="nothing was to stand there"):
+        mine.save_pretrained(folder)
+    assert load(folder).branch_names == ["one", "two", "theirs"]
 
 
 def test_pushing_to_a_hub_forgets_its_own_scratch_and_no_more(folder: Path) -> None:

@@ -19,7 +19,7 @@ from interconnected_ai.errors import (
     StorageError,
     UnsafeFileError,
 )
-from interconnected_ai.storage import sha256_of
+from interconnected_ai.storage import atomic_folder, load_tensors, save_tensors, sha256_of
 
 TEXTS = ["my bank card", "rain today", "the cat was cold"]
 
@@ -106,6 +106,19 @@ def test_weights_that_do_not_fit_the_config_are_refused(tmp_path: Path, encoder_
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(IntegrityError, match="shape"):
+        InterconnectedAISystem.from_pretrained(folder)
+
+
+def test_a_sealed_branch_without_its_stored_outputs_is_refused(tmp_path: Path, encoder_folder: Path) -> None:
+    _, folder = saved(tmp_path, encoder_folder)
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"}
+    tensors = load_tensors(folder / "model.safetensors")
+    del tensors["probe.two"]
+    with atomic_folder(folder, kind="interconnected_ai system") as scratch:
+        for name, content in files.items():
+            (scratch / name).write_bytes(content)
+        save_tensors(scratch / "model.safetensors", tensors)
+    with pytest.raises(IntegrityError, match="outputs that branch 'two'"):
         InterconnectedAISystem.from_pretrained(folder)
 
 

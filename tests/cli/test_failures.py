@@ -79,6 +79,9 @@ def test_a_memory_that_can_never_suffice_is_told_as_such() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**55)
     assert failure_of(caught.value).kind == "MemoryError"
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**62, 8)
+    assert failure_of(caught.value).kind == "MemoryError"
 
 
 def test_json_holds_what_every_reader_takes() -> None:

@@ -1,6 +1,7 @@
 """`iai surgery`: every verb on a tiny model with a tokenizer, and what it says about mistakes."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ def folder(tmp_path: Path) -> Path:
             words = [WORDS[start + (number + i) % 8] for i in range(12)]
             (tmp_path / name / f"{number}.txt").write_text(" ".join(words), encoding="utf-8")
     return tmp_path
+
+
+ROLE = ["role", "{}/model", "--name", "law", "--texts", "{}/weather", "--steps", "1", "--output", "{}/out"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: Any, code: int = 0) -> dict[str, Any]:
@@ -152,11 +156,43 @@ def test_a_recipe_is_applied(folder: Path, capsys: pytest.CaptureFixture[str]) -
         (["insert", "{}/model", "--like", "8", "--output", "{}/out"], "0 to 7"),
         (["usage", "{}/model", "--texts", "{}/model/model.safetensors"], "not UTF-8"),
         (["apply", "{}/weather/0.txt", "{}/model", "--output", "{}/out"], "is no recipe"),
+        (["usage", "{}/model", "--texts", "{}/weather", "--plot", "{}/x.docx"], ".png"),
+        (["usage", "{}/model", "--texts", "{}/weather", "--plot", "{}/x"], ".png"),
+        (["usage", "{}/model", "--texts", "{}/weather", "--texts", "{}/model/../weather"], "two domains"),
+        (["usage", "{}/model", "--texts", "{}/weather", "--share", "0"], "range"),
+        (["usage", "{}/model", "--texts", "{}/weather", "--share", "nan"], "nan"),
+        (["usage", "{}/broken", "--texts", "{}/weather"], "is truncated"),
+        (["inspect", "{}/broken"], "is truncated"),
+        (["top-k", "{}/broken", "3", "--output", "{}/out"], "is truncated"),
+        (["insert", "{}/broken", "--output", "{}/out"], "is truncated"),
+        (["remove", "{}/model", "--experts", "0-99999999999", "--output", "{}/out"], "needs numbers and ranges"),
+        (["remove", "{}/model", "--experts", "²", "--output", "{}/out"], "needs numbers and ranges"),
+        (
+            ["replace", "{}/model", "--layer", "0", "--expert", "1", "--with", "²:1", "--output", "{}/out"],
+            "LAYER:EXPERT",
+        ),
+        (["replace", "{}/model", "--layer", "7", "--expert", "1", "--with", "1:2", "--output", "{}/out"], "layer 7"),
+        (["insert", "{}/model", "--layers", "9", "--output", "{}/out"], "layer 9 has no experts"),
+        (["top-k", "{}/model", "3", "--output", "{}/model/config.json/out"], "which is a file"),
+        (["top-k", "{}/model", "3", "--output", "{}/weather"], "not written by this package"),
+        ([*ROLE, "--learning-rate", "-1"], "range"),
+        ([*ROLE, "--learning-rate", "0"], "range"),
+        ([*ROLE, "--learning-rate", "nan"], "nan"),
+        ([*ROLE, "--learning-rate", "inf"], "inf"),
+        ([*ROLE, "--learning-rate", "fast"], "fast"),
+        ([*ROLE, "--experts", "9"], "0 to 7"),
+        ([*ROLE, "--seed", "-1"], "seed = -1"),
+        ([*ROLE, "--name", ""], "needs a name"),
+        ([*ROLE, "--others", "{}/latin.txt"], "not UTF-8"),
     ],
 )
 def test_mistakes_are_named_and_nothing_is_written(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
+    shutil.copytree(folder / "model", folder / "broken")
+    weights = folder / "broken" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    (folder / "latin.txt").write_bytes("дождь".encode("cp1251"))
     answer = run(capsys, *(each.format(folder) for each in arguments), code=2)
     assert said in answer["error"]["message"]
     assert not (folder / "out").exists()

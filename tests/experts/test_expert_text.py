@@ -148,6 +148,13 @@ def test_a_feed_keeps_what_waits_and_nothing_else() -> None:
         assert len(feed._waiting) < 4
 
 
+def test_after_a_stop_string_nothing_shows() -> None:
+    feed = TextFeed(tokenizer(), ("pt",))
+    shown = [feed.add(token) for token in tokenizer().encode("expert x pt answer answer")]
+    assert "".join(shown) == "expert x "
+    assert feed.finish() == ""
+
+
 def test_half_a_character_waits_for_its_other_half() -> None:
     euro = next(tokenizer().encode(letter) for letter in "€")
     assert len(euro) == 3  # a token a byte: the tokenizer has not met it

@@ -13,7 +13,16 @@ import crowd
 import pytest
 
 from interconnected_ai.errors import BusyError, ConflictError, IntegrityError, NotAModelError
-from interconnected_ai.storage import atomic_file, atomic_folder, folders, read_folder, read_json, recover, version_of
+from interconnected_ai.storage import (
+    atomic_file,
+    atomic_folder,
+    folders,
+    read_folder,
+    read_json,
+    recover,
+    version_of,
+    write_folder,
+)
 
 WAYS = ["exchange", "two renames"]
 
@@ -284,6 +293,20 @@ def test_a_version_is_that_of_the_contents(tmp_path: Path) -> None:
     assert version_of(tmp_path / "absent") is None
     assert version_of(tmp_path) is None
     assert version_of(folder / "a.txt") is None
+
+
+def test_who_writes_a_folder_is_told_its_version_for_the_next_time(tmp_path: Path) -> None:
+    def write(scratch: Path) -> None:
+        (scratch / "a.txt").write_text(f"{len(versions)}")
+
+    folder, versions = tmp_path / "model", list[str | None]([None])
+    for _ in range(3):
+        versions.append(write_folder(folder, write, kind=crowd.KIND, replaces=versions[-1]))
+        assert versions[-1] == version_of(folder)
+    assert len(set(versions)) == 4
+    with pytest.raises(ConflictError):
+        write_folder(folder, write, kind=crowd.KIND, replaces=versions[1])
+    assert (folder / "a.txt").read_text() == "3"
 
 
 def change_beside(folder: Path, scratch: Path) -> None:

@@ -487,6 +487,46 @@ def test_an_atomic_file_that_cannot_be_written_is_a_storage_error(tmp_path: Path
         scratch.write_text("x")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs modes and named pipes")
+def test_what_is_no_file_is_never_replaced_by_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="device, pipe or socket"), atomic_file(tmp_path / "pipe"):
+        pytest.fail("nothing may be written for it")
+    assert (tmp_path / "pipe").is_fifo()
+    with pytest.raises(StorageError, match="device"), atomic_file(os.devnull):
+        pytest.fail("nothing may be written for it")
+    assert Path(os.devnull).is_char_device()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs modes and links")
+def test_a_replaced_file_keeps_its_readers_and_a_link_stays_a_link(tmp_path: Path) -> None:
+    kept, link = tmp_path / "kept.txt", tmp_path / "link.txt"
+    kept.write_text("old")
+    kept.chmod(0o600)
+    link.symlink_to(kept)
+    with atomic_file(link) as scratch:
+        scratch.write_text("new")
+    assert link.is_symlink()
+    assert kept.read_text() == "new"
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs modes")
+def test_a_replaced_folder_keeps_its_readers(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "model")
+    folder.chmod(0o700)
+    write_folder(tmp_path / "model")
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_name_that_is_too_long_is_said_of_the_target_and_not_of_its_scratch(tmp_path: Path) -> None:
+    target = tmp_path / ("x" * 250)
+    for write in (atomic_file(target), atomic_folder(target, kind=KIND)):
+        with pytest.raises(StorageError, match=r"could not write .*/x{250}: File name too long"), write:
+            pytest.fail("the block must not be entered")
+    assert list(tmp_path.iterdir()) == []
+
+
 # Checking again
 
 

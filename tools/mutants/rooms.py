@@ -37,7 +37,7 @@ ROOMS = (
     Room("memory", ("memory/**/*.py",), ("tests/memory",), ("sqlite3", "psycopg", "pymorphy3", "Stemmer")),
     Room(
         "surgery",
-        ("surgery/operations.py", "surgery/operations/**/*.py", "surgery/changes.py", "surgery/renumbering.py"),
+        ("surgery/operations/**/*.py",),
         ("tests/surgery",),
         tuple(
             f"transformers.models.{family}.modeling_{family}"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from interconnected_ai.bench.expert_quickstart import DOMAINS as EXPERT_DOMAINS
     from interconnected_ai.bench.expert_quickstart import run_expert_quickstart
     from interconnected_ai.bench.generate import bench_generate
+    from interconnected_ai.bench.gpu import bench_gpu
     from interconnected_ai.bench.grow import bench_grow
     from interconnected_ai.bench.growth import ROOMS as GROWTH_ROOMS
     from interconnected_ai.bench.growth import bench_growth
@@ -42,6 +43,7 @@ _FILES = {
     "EXPERT_DOMAINS": ("expert_quickstart", "DOMAINS"),
     "run_expert_quickstart": ("expert_quickstart", "run_expert_quickstart"),
     "bench_generate": ("generate", "bench_generate"),
+    "bench_gpu": ("gpu", "bench_gpu"),
     "bench_grow": ("grow", "bench_grow"),
     "GROWTH_ROOMS": ("growth", "ROOMS"),
     "bench_growth": ("growth", "bench_growth"),
@@ -75,6 +77,7 @@ __all__ = [
     "bench_branches",
     "bench_classify",
     "bench_generate",
+    "bench_gpu",
     "bench_grow",
     "bench_growth",
     "bench_headline",

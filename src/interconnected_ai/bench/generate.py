@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -69,12 +70,12 @@ def bench_generate(
     speed, over the time of a token after the first. load_ms: the first load in a new process whose file is in the page
     cache; load_again_ms: a later one. only: engines to measure, by name; all of them if empty.
     """
-    with tempfile.TemporaryDirectory(prefix="interconnected-ai-bench-") as home:
+    with tempfile.TemporaryDirectory(prefix="interconnected-ai-bench-") as home, ExitStack() as opened:
         folder, gpt2 = Path(home) / "expert", Path(home) / "gpt2"
         model = ExpertModel.from_config(config, generator=torch.Generator().manual_seed(0)).eval()
         model.save_pretrained(folder)
         write_gpt2(model, None, gpt2)
-        engines, passed_over = _engines(folder, only)
+        engines, passed_over = _engines(folder, only, opened)
         contestants: dict[str, Contestant] = {name: _engine_contestant(engine) for name, engine in engines.items()}
         contestants |= {f"{_HF} {kind}": _transformers_contestant(gpt2, kind) for kind in _ATTENTIONS}
         result: dict[str, Any] = {
@@ -87,7 +88,7 @@ def bench_generate(
         return result | _loading(folder, repeats)
 
 
-def _engines(folder: Path, only: Sequence[str]) -> tuple[dict[str, Generate], dict[str, str]]:
+def _engines(folder: Path, only: Sequence[str], opened: ExitStack) -> tuple[dict[str, Generate], dict[str, str]]:
     """Every engine in every precision as "name precision", and why others are passed over."""
     found: dict[str, Generate] = {}
     passed_over: dict[str, str] = {}
@@ -97,7 +98,8 @@ def _engines(folder: Path, only: Sequence[str]) -> tuple[dict[str, Generate], di
                 continue
             if not reason:
                 try:
-                    found[f"{name} {precision}"] = open_engine(name, folder, precision=precision)
+                    engine = open_engine(name, folder, precision=precision)
+                    found[f"{name} {precision}"] = opened.enter_context(engine)
                 except EngineError as error:
                     reason = str(error)
             if reason:

@@ -484,6 +484,11 @@ class InterconnectedAISystem(nn.Module):
         for branch, card in zip(system._named().values(), known["branches"], strict=True):
             branch.card = BranchCard.from_mapping(card, source=str(folder / "config.json"))
             branch.probe = tensors.get(f"{_PROBE}{branch.card.name}")
+            if branch.card.fingerprint is not None and branch.probe is None:
+                raise IntegrityError(
+                    f"{folder}: model.safetensors lacks the outputs that branch {branch.card.name!r} is verified against; "
+                    "restore it from a copy"
+                )
         if known["trunk_is_trained"]:
             system.freeze_trunk()
         if version is not None:
@@ -520,7 +525,10 @@ class InterconnectedAISystem(nn.Module):
 
 
 class DenseSystem(InterconnectedAISystem):
-    """The dense twin: one dense FFN in place of every MoE layer. A yardstick; `InterconnectedAISystem` is the product."""
+    """The dense twin: one dense FFN in place of every MoE layer. A yardstick; `InterconnectedAISystem` is the product.
+
+    What may be called at once: see `InterconnectedAISystem`.
+    """
 
     def __init__(self, base_model_name: str | None = None, num_branches: int = 3, **settings: Any) -> None:
         super().__init__(base_model_name, num_branches=num_branches, **{**settings, "ffn": "dense"})

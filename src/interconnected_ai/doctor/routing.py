@@ -11,7 +11,7 @@ from interconnected_ai.doctor.settings import listed, lower_rates, more_balance,
 def _unbalanced(history: History) -> Illness | None:
     late = history.late("loss/balance")
     config, weight = history.config.system, history.config.training.balance_loss_weight
-    if not history.layers or config.top_k == config.num_experts:
+    if not len(late) or not history.layers or config.top_k == config.num_experts:
         return None
     worst = config.num_experts / config.top_k
     way = (late.median - 1.0) / (worst - 1.0)

@@ -134,8 +134,9 @@ def calibration_noise(accuracy: float, num_rows: int, num_bins: int = 15) -> flo
     Each of B bins has an accuracy that is off by √(2 p (1 − p) / (π n_b)) on average; the sum is largest for equal bins
     (Cauchy–Schwarz). a: accuracy over all rows, by the rule of succession: that all of 30 were right does not make it 1.
     """
-    a = (accuracy * num_rows + 1) / (num_rows + 2)
-    return sqrt(2 * a * (1 - a) * min(num_bins, num_rows) / (pi * max(1, num_rows)))
+    rows = max(1, num_rows)
+    a = min(1.0, max(0.0, (accuracy * rows + 1) / (rows + 2)))
+    return sqrt(2 * a * (1 - a) * min(num_bins, rows) / (pi * rows))
 
 
 def is_starved(rows: float, batch_rows: float, num_branches: int) -> bool:

@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from interconnected_ai.errors import StorageError
@@ -15,18 +16,35 @@ def atomic_file(target: str | Path) -> Iterator[Path]:
     """A scratch file that becomes `target` when the block ends well; `target` is never half-written.
 
     Threads and processes may write the same target at once: each has a scratch of its own, and the last one to end stays.
-    Raises `StorageError` when the disk is full or not writable; the old file is unchanged then.
+    A link stays a link, and who may read the old file may read the new one. Raises `StorageError` when the disk is full or not
+    writable, or something else than a file stands there; it is unchanged then.
     """
-    target = Path(target)
+    target = Path(os.path.realpath(target))
     try:
+        _refuse_other_than_a_file(target)
         remove_leftovers(target)
         with scratch_for(target) as scratch:
             yield scratch
             sync_file(scratch)
+            _refuse_other_than_a_file(target)
+            keep_mode(target, scratch)
             os.replace(scratch, target)
             sync_folder(target.parent)
     except OSError as error:
         raise StorageError(f"could not write {target}: {error.strerror or error}; the old file is unchanged") from error
+
+
+def keep_mode(old: Path, new: Path) -> None:
+    """Let the same people read and write `new` as `old`, where there is one."""
+    with suppress(FileNotFoundError):
+        new.chmod(stat.S_IMODE(old.stat().st_mode))
+
+
+def _refuse_other_than_a_file(target: Path) -> None:
+    # A rename would put a file in the place of a device: root could take /dev/null from everybody.
+    if target.exists() and not target.is_file():
+        kind = "folder" if target.is_dir() else "device, pipe or socket"
+        raise StorageError(f"could not write {target}: it is a {kind}; give the name of a file")
 
 
 def sha256_of(path: str | Path) -> str:

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from interconnected_ai.errors import BusyError, ConflictError, StorageError
 from interconnected_ai.storage.exchange import exchange
-from interconnected_ai.storage.files import sync_folder, sync_tree
+from interconnected_ai.storage.files import keep_mode, sync_folder, sync_tree
 from interconnected_ai.storage.locks import lock_path, locked, locked_if_free
 from interconnected_ai.storage.manifests import check_folder, is_complete, version_of, write_manifest
 from interconnected_ai.storage.scratch import remove, remove_leftovers, scratch_for, scratches_of
@@ -213,6 +213,7 @@ def _require_version(target: Path, replaces: str | AnyVersion | None, shown: Pat
 
 def _swap_in(scratch: Path, target: Path) -> None:
     """Put `scratch` where `target` is; what stood there ends up in its place, or nowhere."""
+    keep_mode(target, scratch)
     if not target.exists():
         os.rename(scratch, target)
     elif not exchange(scratch, target):

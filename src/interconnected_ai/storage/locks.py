@@ -46,9 +46,10 @@ class _Owner:
         if self.pid is None:
             return "another process"
         process = f"process {self.pid}" if self.pid != os.getpid() else f"another thread of this process ({self.pid})"
-        elsewhere = f" on {self.host}" if self.host != socket.gethostname() else ""
+        elsewhere = f" on {self.host}" if self.host not in (None, socket.gethostname()) else ""
         since = f", running since {self.started}" if self.started else ""
-        return f"{process}{elsewhere}{since} ({self.purpose})"
+        purpose = f" ({self.purpose})" if self.purpose else ""
+        return f"{process}{elsewhere}{since}{purpose}"
 
 
 @contextmanager
@@ -113,9 +114,9 @@ def _acquire(
             lock, identity = _take(path, purpose, max(0.0, deadline - time.monotonic()))
         except filelock.Timeout as error:
             owner = _owner_of(path)
+            waited = f", after {timeout_seconds:g} s of waiting too" if timeout_seconds else ""
             raise BusyError(
-                f"{target} is in use by {owner} for more than {timeout_seconds:g} s; wait until that has ended, or end it, "
-                "then try again",
+                f"{target} is in use by {owner}{waited}; wait until that has ended, or end it, then try again",
                 pid=owner.pid,
                 purpose=owner.purpose,
             ) from error

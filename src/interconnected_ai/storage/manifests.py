@@ -26,7 +26,10 @@ def is_complete(folder: str | Path) -> bool:
 
 
 def version_of(folder: str | Path) -> str | None:
-    """What tells this state of a folder from every other: SHA-256 of its manifest. None where no folder of ours stands."""
+    """What tells this state of a folder from every other: SHA-256 of its manifest. None where no folder of ours stands.
+
+    It may be asked at any time; to have version and contents of one state, ask inside `read_folder`.
+    """
     try:
         return sha256_of(Path(folder) / MANIFEST)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):

@@ -7,19 +7,29 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from interconnected_ai.errors import StorageError
 from interconnected_ai.storage.locks import locked, locked_if_free
 
 
 @contextmanager
 def scratch_for(target: Path) -> Iterator[Path]:
-    """A name beside `target` that no other thread or process uses; what stands there when the block ends is removed."""
+    """A name beside `target` that no other thread or process uses; what stands there when the block ends is removed.
+
+    Raises `OSError` where nothing can be written.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.parent / f"{_prefix(target)}{secrets.token_hex(6)}"
     owner = os.getpid()
-    with locked(scratch, purpose=f"writing {target.name}"):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(scratch, purpose=f"writing {target.name}"))
+        except StorageError as error:
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from None  # what stands in the way of the lock stands in the way of the file
+            raise
         try:
             yield scratch
         finally:

@@ -13,7 +13,10 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 
 
 def save_tensors(path: str | Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str] | None = None) -> None:
-    """Write named tensors to a safetensors file; tensors that share memory are written as separate copies."""
+    """Write named tensors to a safetensors file; tensors that share memory are written as separate copies.
+
+    Into a file that nobody else reads or writes yet (see `atomic_folder`); nobody may change the tensors meanwhile.
+    """
     from safetensors.torch import save_file  # here, so that rooms without torch can use this room
 
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -27,7 +30,10 @@ def save_tensors(path: str | Path, tensors: "Mapping[str, Tensor]", metadata: Ma
 
 
 def load_tensors(path: str | Path) -> "dict[str, Tensor]":
-    """The tensors of a safetensors file; `UnsafeFileError` for pickles, `IntegrityError` for damaged files."""
+    """The tensors of a safetensors file; `UnsafeFileError` for pickles, `IntegrityError` for damaged files.
+
+    Any number of threads may load one file at once; each gets tensors of its own.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 from torch import Tensor, nn
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.storage import ANY, AnyVersion
 from interconnected_ai.surgery.adapters.stand_ins import Adapters, AdapterSpec
 from interconnected_ai.surgery.adapters.trained import verified
 from interconnected_ai.surgery.analysis.importance import gradient_scores
@@ -27,7 +28,7 @@ from interconnected_ai.surgery.routing.losses import RouterRecord
 from interconnected_ai.surgery.routing.programs import Function, Program
 from interconnected_ai.surgery.routing.warmup import Warmup
 from interconnected_ai.surgery.session import Session
-from interconnected_ai.surgery.settings import need_by_layer, need_name
+from interconnected_ai.surgery.settings import need_by_layer, need_kind, need_name
 
 __all__ = ["MoE", "Warmup"]
 
@@ -167,6 +168,7 @@ class MoE:
 
         any_weights: accept a model of the same shape whose routers have other weights. Raises `ConfigError` for another model.
         """
+        need_kind("recipe", recipe, Recipe, str, Path)
         recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
         needs_same(self.session, recipe, any_weights)
         before = len(self.steps)
@@ -180,13 +182,14 @@ class MoE:
             raise
 
     @_alone
-    def save(self, folder: str | Path, *, verify: bool = True) -> Saved:
+    def save(self, folder: str | Path, *, verify: bool = True, replaces: str | AnyVersion | None = ANY) -> Saved:
         """Write the model: an ordinary checkpoint where the format can hold it, else with a side-car that `surgery.open` reads.
 
-        Steps before it can no longer be undone. Raises `StorageError` when it cannot be written; what stood there stays, and
-        so does the model in memory.
+        Steps before it can no longer be undone. replaces: the version (`storage.version_of`) that must stand there. The folder
+        that the model was opened from must be as it was read: `ConflictError` when somebody saved to it since. Raises
+        `StorageError` when it cannot be written; what stood there stays, and so does the model in memory.
         """
-        saved = save(self.session, folder, verify=verify)
+        saved = save(self.session, folder, verify=verify, replaces=replaces)
         self.session.start_log()
         return saved
 
@@ -301,6 +304,8 @@ class MoE:
         row (their mean); a warning says so. Undone, the model has the tokenizer and the rows it had.
         """
         need_name("role", name)
+        if token is not None:
+            need_name("token", token)
         self.session.perform(programming.add_role(self.session, name, token or f"<|role={name}|>"))
         return self.program.roles[name]
 
@@ -446,8 +451,10 @@ class MoE:
 
     def perplexity(self, texts: Sequence[str], *, max_tokens: int = 256, role: str | None = None) -> float:
         """exp of the mean negative log likelihood of a token; role: begin every text with this role's token."""
-        if role is not None and role not in self.program.roles:
-            raise UnknownNameError("role", role, self.program.roles)
+        if role is not None:
+            need_kind("role", role, str)
+            if role not in self.program.roles:
+                raise UnknownNameError("role", role, self.program.roles)
         prefix = [] if role is None else [self.program.roles[role]]
         return perplexity(self, texts, max_tokens=max_tokens, prefix=prefix)
 

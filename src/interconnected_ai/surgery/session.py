@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from threading import RLock
 from typing import Any
 
@@ -26,11 +27,13 @@ from interconnected_ai.surgery.routing.edited_router import put_state, settle_ro
 from interconnected_ai.surgery.routing.losses import RouterRecord, watching
 from interconnected_ai.surgery.routing.programs import Function, Program, compile_program
 from interconnected_ai.surgery.routing.warmup import Warmup
+from interconnected_ai.surgery.settings import need_numbers
 
 
 class Session:
     """A transformers model with its layers of experts, its program, its adapters and its history.
 
+    source: the folder of ours that it was opened from and the version that was read, None for any other origin.
     rerouting: how many `ablate(…, reroute=True)` blocks hold at the moment. lock: held by whoever changes something.
     """
 
@@ -46,6 +49,7 @@ class Session:
         self.functions: tuple[Function, ...] = ()
         self.adapters: dict[str, Adapters] = {}
         self.warmups: list[Warmup] = []
+        self.source: tuple[Path, str] | None = None
         self.rerouting = 0
         self.lock = RLock()
         self._done: list[Done] = []
@@ -256,7 +260,7 @@ class Session:
 
     def chosen(self, layers: Iterable[int] | None) -> list[Layer]:
         """The layers with these numbers, None for all; `ConfigError` for none."""
-        chosen = list(self.layers) if layers is None else [self.layers[number] for number in layers]
+        chosen = list(self.layers) if layers is None else [self.layers[each] for each in need_numbers("layers", layers)]
         if not chosen:
             raise ConfigError("no layer was named; name at least one, or leave layers out for all")
         return chosen

@@ -47,6 +47,19 @@ def need_numbers(name: str, value: Any) -> tuple[int, ...]:
     return numbers
 
 
+def need_list(name: str, value: Any) -> Sequence[Any]:
+    """Raise `ConfigError` unless this is a list or tuple."""
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise ConfigError(f"{name} = {value!r:.60}: needs a list")
+    return value
+
+
+def need_kind(name: str, value: Any, *kinds: type) -> None:
+    """Raise `ConfigError` unless the value is of one of these kinds."""
+    if not isinstance(value, kinds):
+        raise ConfigError(f"{name} = {value!r:.60}: needs a {' or a '.join(kind.__name__ for kind in kinds)}")
+
+
 def need_by_layer(name: str, value: Any) -> dict[int, tuple[int, ...]]:
     """Layer → numbers of experts; raises `ConfigError` for anything else."""
     if not isinstance(value, Mapping):

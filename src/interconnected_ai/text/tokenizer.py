@@ -30,6 +30,8 @@ class Tokenizer:
     The end token and role tokens such as <|role=code|> stand for one id each. Text that spells them is ordinary text and
     never becomes one, unless `special` is asked for: whoever writes a prompt must not be able to end it or to change
     roles. Raises `TokenizerError` for a tokenizer that lacks the end token or any byte.
+
+    Threads: any number of them may read at once, encode and decode; `add_roles` is for one that has the tokenizer alone.
     """
 
     def __init__(self, fast: FastTokenizer) -> None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 from typing import Any
 
 from interconnected_ai.errors import IntegrityError
@@ -34,7 +34,7 @@ class Curve:
     @property
     def mean(self) -> float:
         """The mean of the values."""
-        return fmean(self.values)
+        return math.fsum(value / len(self.values) for value in self.values)  # the sum itself may be too large
 
     @property
     def median(self) -> float:

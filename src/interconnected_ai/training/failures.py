@@ -9,8 +9,8 @@ import torch
 from pydantic import TypeAdapter
 
 from interconnected_ai.errors import StorageError, TrainingError
-from interconnected_ai.storage import atomic_file, read_json, write_json
-from interconnected_ai.training.run_folder import as_record
+from interconnected_ai.storage import atomic_file, write_json
+from interconnected_ai.training.run_folder import as_record, content_of
 
 _FILE = "ended.json"
 OUT_OF_MEMORY = "OutOfMemory"
@@ -45,7 +45,7 @@ def noting_errors(folder: Path, steps_done: Callable[[], int], *, advice: str) -
 def failure_of(folder: Path) -> Failure | None:
     """What ended the training in this folder, if an error did. Raises `IntegrityError` for a damaged note."""
     path = folder / _FILE
-    return as_record(path, read_json(path), TypeAdapter(Failure)) if path.exists() else None
+    return as_record(path, content_of(path), TypeAdapter(Failure)) if path.exists() else None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from interconnected_ai.errors import IntegrityError
-from interconnected_ai.storage import atomic_file, locked, write_json
+from interconnected_ai.storage import atomic_file, locked, read_json, write_json
 
 T = TypeVar("T")
 
@@ -47,6 +47,14 @@ def write_json_safely(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file whole or not at all."""
     with atomic_file(path) as scratch:
         write_json(scratch, content)
+
+
+def content_of(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of a run; raises `IntegrityError` for whatever else stands there."""
+    try:
+        return read_json(path)
+    except OSError as error:
+        raise IntegrityError(f"{path} cannot be read: {error.strerror}; a run writes a JSON file there") from error
 
 
 def as_record(path: Path, content: Any, kind: TypeAdapter[T]) -> T:

@@ -9,10 +9,9 @@ from pydantic import TypeAdapter
 from interconnected_ai.config import RunConfig
 from interconnected_ai.data import BranchReport
 from interconnected_ai.errors import NotAModelError
-from interconnected_ai.storage import read_json
 from interconnected_ai.training.curves import Curve, read_curves
 from interconnected_ai.training.failures import Failure, failure_of
-from interconnected_ai.training.run_folder import as_record
+from interconnected_ai.training.run_folder import as_record, content_of
 from interconnected_ai.training.system.fit import FitResult
 from interconnected_ai.training.system.metrics import BranchMetrics
 
@@ -69,14 +68,14 @@ _UNMEASURED = {field.name: math.nan for field in fields(BranchMetrics)}
 
 
 def _data_of(path: Path) -> dict[str, BranchReport]:
-    return as_record(path, read_json(path), _DATA) if path.exists() else {}
+    return as_record(path, content_of(path), _DATA) if path.exists() else {}
 
 
 def _results_of(path: Path) -> RunResults | None:
     """The results; NaN stands for metrics that another version did not measure."""
     if not path.exists():
         return None
-    content = read_json(path)
+    content = content_of(path)
     fit = content.get("fit")
     for measured in (content.get("test"), fit.get("validation") if isinstance(fit, dict) else None):
         if isinstance(measured, dict):

@@ -13,6 +13,7 @@ from interconnected_ai.report import write_report
 from interconnected_ai.training import FeatureCache, calibrate, compare_systems, evaluate, fit, train_run
 
 Call = Callable[[], object]
+_FEW = 20
 
 
 def _predict(num_branches: int, num_texts: int) -> Call:
@@ -26,17 +27,18 @@ def _encode(num_texts: int) -> Call:
 
 
 def _add(count: int) -> Call:
-    """As many branches into a system as it has."""
-    made, more = system(count), system(2 * count)
+    """A few branches more."""
+    made, more = system(count), system(count + _FEW)
     new = [card.spec for card in more.cards.values()][count:]
     return lambda: [made.add_branch(spec) for spec in new]
 
 
 def _remove(count: int) -> Call:
-    made = system(count)
+    """A few branches of many: each removal makes the table of branches anew, so that who reads it sees a whole one."""
+    made = system(count + _FEW)
 
     def remove() -> None:
-        for name in made.branch_names:
+        for name in made.branch_names[:_FEW]:
             made.remove_branch(name)
 
     return remove
@@ -140,8 +142,8 @@ VERBS = (
     Verb("branches", "predict", "texts", 400, lambda n, to: _predict(4, n)),
     Verb("branches", "predict", "branches", 80, lambda n, to: _predict(n, 64)),
     Verb("branches", "encode", "texts", 400, lambda n, to: _encode(n)),
-    Verb("branches", "add branches", "branches", 100, lambda n, to: _add(n), once=True),
-    Verb("branches", "remove branches", "branches", 300, lambda n, to: _remove(n), once=True),
+    Verb("branches", "add branches", "branches there already", 200, lambda n, to: _add(n), once=True),
+    Verb("branches", "remove branches", "branches there already", 200, lambda n, to: _remove(n), once=True),
     Verb("branches", "fit a branch", "rows", 300, lambda n, to: _fit_branch(n), once=True),
     Verb("branches", "fit a branch", "branches there already", 100, lambda n, to: _fit_branch(32, n), once=True),
     Verb("branches", "verify", "branches", 50, lambda n, to: _verify(n)),

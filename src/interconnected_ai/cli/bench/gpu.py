@@ -29,7 +29,7 @@ def command(folder: Path, device: str, tiny: bool, minutes: float, only: tuple[s
 
     Exit code 0: every part is done; 1: one failed, was stopped or not reached.
     """
-    from interconnected_ai.bench.gpu import bench_gpu
+    from interconnected_ai.bench import bench_gpu
 
     found = bench_gpu(folder, device=device, tiny=True if tiny else None, minutes=minutes, only=only)
     output.table(

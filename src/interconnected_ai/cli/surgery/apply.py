@@ -7,6 +7,7 @@ import click
 
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.surgery.inputs import open_model
+from interconnected_ai.storage import version_of
 
 
 @click.command("apply")
@@ -22,16 +23,17 @@ def command(recipe: Path, model: str, target: Path, any_weights: bool, streaming
     """Replay the steps of RECIPE on MODEL and write the result; all of them or none."""
     from interconnected_ai.surgery import Checkpoint, Recipe
 
+    standing = version_of(target)
     read = Recipe.load(recipe)
     words = None
     if streaming:
         checkpoint = Checkpoint(model)
         checkpoint.apply(read)
-        checkpoint.save(target)
+        checkpoint.save(target, replaces=standing)
     else:
         moe: Any = open_model(model)
         moe.apply(read, any_weights=any_weights)
-        words = moe.save(target).words
+        words = moe.save(target, replaces=standing).words
     output.say(*(f"{step.do} {step.arguments}" for step in read.steps), f"Written to {target}.")
     output.say(*([f"{words}."] if words else []))
     output.result({"folder": str(target), "steps": [step.do for step in read.steps], "vanilla": words is None})

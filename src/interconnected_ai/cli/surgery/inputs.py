@@ -1,6 +1,7 @@
 """What surgery's commands read from the command line: numbers, ranges, texts, models."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,18 @@ from interconnected_ai.errors import ConfigError, DataError
 SUFFIXES = (".txt", ".md", ".rst", ".py", ".jsonl")
 
 
+_MOST_DIGITS = 6  # no model has a million layers, or experts in one
+
+
 def numbers(text: str, what: str) -> list[int]:
     """ "80-100,3" → 80 … 100, 3."""
     found: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
-            raise ConfigError(f"{what} {text!r}: needs numbers and ranges, such as 77 or 80-100,3")
-        found += range(int(first), int(last if dash else first) + 1)
+        ends = (first, last) if dash else (first, first)
+        if not all(end.isdecimal() and len(end) <= _MOST_DIGITS for end in ends):
+            raise ConfigError(f"{what} {text!r:.60}: needs numbers and ranges, such as 77 or 80-100,3")
+        found += range(int(ends[0]), int(ends[1]) + 1)
     if not found:
         raise ConfigError(f"{what} {text!r} names none; the first number of a range is the smaller one")
     return list(dict.fromkeys(found))
@@ -29,6 +34,14 @@ def texts_in(path: Path) -> list[str]:
     if not texts:
         raise DataError(f"{path} holds no text; needs files that end in {', '.join(SUFFIXES)}")
     return texts
+
+
+def domains_in(places: Sequence[Path]) -> dict[str, list[str]]:
+    """Domain → texts, each domain called after its file or folder."""
+    names = [place.stem or place.resolve().name for place in places]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"two domains would be called {twice[0]!r}; rename one of the files or folders")
+    return {name: texts_in(place) for name, place in zip(names, places, strict=True)}
 
 
 def open_model(model: str) -> Any:
@@ -50,7 +63,10 @@ def _texts_of(file: Path) -> list[str]:
     texts = []
     for number, line in enumerate(content.splitlines(), 1):
         try:
-            texts.append(str(json.loads(line)["text"]))
+            text = json.loads(line)["text"]
+            if not isinstance(text, str):
+                raise TypeError(type(text).__name__)
+            texts.append(text)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DataError(f'{file}, line {number}: needs a JSON object with the key "text"') from error
+            raise DataError(f'{file}, line {number}: needs a JSON object with text under the key "text"') from error
     return texts

@@ -7,6 +7,7 @@ import click
 
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.surgery.inputs import numbers, open_model
+from interconnected_ai.storage import version_of
 
 
 @click.command("insert")
@@ -18,6 +19,7 @@ from interconnected_ai.cli.surgery.inputs import numbers, open_model
 @with_output
 def command(model: str, like: int | None, layers: str | None, let_in: bool, target: Path, output: Output) -> None:
     """Add an expert to every layer, or some: out of reach at first, so that outputs stay the same to the last bit."""
+    standing = version_of(target)
     moe: Any = open_model(model)
     chosen = [moe.layers[n] for n in numbers(layers, "--layers")] if layers else list(moe.layers)
     made = {}
@@ -26,7 +28,7 @@ def command(model: str, like: int | None, layers: str | None, let_in: bool, targ
         made[layer.number] = moe.insert(layer.number, [source] * layer.groups[0])
         if let_in:
             moe.let_in(layer.number, made[layer.number])
-    saved = moe.save(target)
+    saved = moe.save(target, replaces=standing)
     output.say(f"New experts: {', '.join(f'layer {n}: {list(e)}' for n, e in made.items())}", f"Written to {target}.")
     output.say(*([f"{saved.words}."] if saved.words else []))
     output.result({"folder": str(target), "experts": {n: list(e) for n, e in made.items()}, "vanilla": saved.vanilla})

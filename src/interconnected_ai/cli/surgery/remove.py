@@ -7,6 +7,7 @@ import click
 
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.surgery.inputs import numbers, open_model
+from interconnected_ai.storage import version_of
 
 
 @click.command("remove")
@@ -21,18 +22,19 @@ def command(folder: str, experts: str, target: Path, output: Output) -> None:
     """
     from interconnected_ai.surgery import Checkpoint
 
+    standing = version_of(target)
     checkpoint, gone = Checkpoint(folder), numbers(experts, "--experts")
     first = next(iter(checkpoint.layers))
     if checkpoint.has_side_car:
         moe: Any = open_model(folder)
         for layer in moe.layers:
             moe.remove(layer.number, gone)
-        moe.save(target)
+        moe.save(target, replaces=standing)
         left = moe.layers[first].num_experts
     else:
         for number in checkpoint.layers:
             checkpoint.remove(number, gone)
-        checkpoint.save(target)
+        checkpoint.save(target, replaces=standing)
         left = checkpoint.num_experts(first)
     output.say(f"{len(gone)} experts less in each of {len(checkpoint.layers)} layers, {left} are left: {target}")
     output.result({"folder": str(target), "removed": gone, "num_experts": left})

@@ -8,6 +8,7 @@ import click
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.surgery.inputs import open_model
 from interconnected_ai.errors import ConfigError
+from interconnected_ai.storage import version_of
 
 
 @click.command("replace")
@@ -29,6 +30,7 @@ def command(
     """
     from interconnected_ai.surgery import Checkpoint, average
 
+    standing = version_of(target)
     checkpoint = Checkpoint(folder)
     giver = Checkpoint(other) if other else checkpoint
     given = [giver.read(*_place(source)) for source in sources]
@@ -36,16 +38,16 @@ def command(
     if checkpoint.has_side_car:
         moe: Any = open_model(folder)
         moe.replace(layer, expert, weights)
-        moe.save(target)
+        moe.save(target, replaces=standing)
     else:
         checkpoint.replace(layer, expert, weights)
-        checkpoint.save(target)
+        checkpoint.save(target, replaces=standing)
     output.say(f"Expert {expert} of layer {layer} has the weights of {', '.join(sources)}: {target}")
     output.result({"folder": str(target), "layer": layer, "expert": expert, "with": list(sources)})
 
 
 def _place(text: str) -> tuple[int, int]:
     layer, colon, expert = text.partition(":")
-    if not colon or not layer.isdigit() or not expert.isdigit():
+    if not colon or not layer.isdecimal() or not expert.isdecimal():
         raise ConfigError(f"--with {text!r}: needs LAYER:EXPERT, such as 3:12")
     return int(layer), int(expert)

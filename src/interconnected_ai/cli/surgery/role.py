@@ -8,6 +8,9 @@ import click
 
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.surgery.inputs import numbers, open_model, texts_in
+from interconnected_ai.storage import version_of
+
+PART = click.FloatRange(0, 1, min_open=True)
 
 
 @click.command("role")
@@ -19,12 +22,22 @@ from interconnected_ai.cli.surgery.inputs import numbers, open_model, texts_in
 )
 @click.option("--experts", default="auto", show_default=True, help="auto, or numbers and ranges such as 80-100.")
 @click.option("--method", type=click.Choice(["lora", "full", "router"]), default="lora", show_default=True)
-@click.option("--share", default=0.25, show_default=True, type=float, help="Part of the experts that auto takes.")
+@click.option(
+    "--share",
+    default=0.25,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Part of the experts that auto takes.",
+)
 @click.option("--rank", default=16, show_default=True, type=click.IntRange(min=1), help="Of the adapters.")
 @click.option("--steps", default=100, show_default=True, type=click.IntRange(min=1))
 @click.option("--batch-size", default=8, show_default=True, type=click.IntRange(min=1))
 @click.option("--seq-tokens", default=128, show_default=True, type=click.IntRange(min=8))
-@click.option("--learning-rate", type=float, help="[default: 2e-3 for lora, 3e-4 for full and router]")
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, min_open=True),
+    help="[default: 2e-3 for lora, 3e-4 for full and router]",
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--output", "target", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 @with_output
@@ -36,6 +49,7 @@ def command(
     """Pick experts of MODEL, train them on the role's texts, let a token switch them on, and say what it did."""
     from interconnected_ai.surgery import make_role
 
+    standing = version_of(target)
     learnt, kept = texts_in(texts), texts_in(others) if others else []
     moe: Any = open_model(model)
     chosen: Any = "auto" if experts == "auto" else {layer.number: numbers(experts, "--experts") for layer in moe.layers}
@@ -46,7 +60,7 @@ def command(
             seq_tokens=seq_tokens, learning_rate=learning_rate, seed=seed,
         )  # fmt: skip
     output.say(*(f"Note: {warning.message}." for warning in said))
-    saved = moe.save(target)
+    saved = moe.save(target, replaces=standing)
     rows: list[tuple[str, Any, Any]] = [
         (f"{name}'s held-out texts, with its token after", role.role_before, role.role_after)
     ]

@@ -7,6 +7,7 @@ import click
 
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.surgery.inputs import open_model
+from interconnected_ai.storage import version_of
 
 
 @click.command("top-k")
@@ -21,14 +22,15 @@ def command(folder: str, top_k: int, target: Path, output: Output) -> None:
     """
     from interconnected_ai.surgery import Checkpoint
 
+    standing = version_of(target)
     checkpoint = Checkpoint(folder)
     before = checkpoint.top_k
     if checkpoint.has_side_car:
         moe: Any = open_model(folder)
         moe.set_top_k(top_k)
-        moe.save(target)
+        moe.save(target, replaces=standing)
     else:
         checkpoint.set_top_k(top_k)
-        checkpoint.save(target)
+        checkpoint.save(target, replaces=standing)
     output.say(f"A token takes {top_k} experts instead of {before}: {target}")
     output.result({"folder": str(target), "top_k": top_k, "before": before})

@@ -6,8 +6,10 @@ from typing import Any
 import click
 
 from interconnected_ai.cli.output import Output, percent, with_output
-from interconnected_ai.cli.surgery.inputs import open_model, texts_in
+from interconnected_ai.cli.surgery.inputs import domains_in, open_model
 from interconnected_ai.cli.values import PicturePath
+
+PART = click.FloatRange(0, 1, min_open=True)
 
 
 @click.command("usage")
@@ -21,7 +23,7 @@ from interconnected_ai.cli.values import PicturePath
     help="Tokens to write after each text.",
 )  # fmt: skip
 @click.option("--max-tokens", default=256, show_default=True, type=click.IntRange(min=2), help="Of each text.")
-@click.option("--share", default=0.25, show_default=True, type=float, help="Part of the experts to suggest.")
+@click.option("--share", default=0.25, show_default=True, type=PART, help="Part of the experts to suggest.")
 @click.option("--plot", type=PicturePath(".png", ".svg"), help="Draw the heat map to this PNG or SVG.")
 @with_output
 def command(
@@ -34,7 +36,7 @@ def command(
     output: Output,
 ) -> None:
     """Which experts the routers of MODEL choose for the texts of each domain, counted without padding."""
-    domains = {place.stem or place.name: texts_in(place) for place in places}
+    domains = domains_in(places)
     moe: Any = open_model(model)
     found = moe.usage(domains, max_tokens=max_tokens, generate_tokens=generate_tokens)
     suggested = {domain: found.suggest(domain, share) for domain in domains}

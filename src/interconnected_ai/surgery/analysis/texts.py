@@ -112,6 +112,8 @@ def tune(
     use is 1. prefix: ids before every row, such as a role's token. Raises `NonFiniteLossError`.
     """
     need_count("steps", steps)
+    need_count("batch_size", batch_size)
+    need_count("seed", seed, 0)
     need_count("seq_tokens", seq_tokens, len(prefix) + 2)
     need_number("learning_rate", learning_rate, above=0, up_to=1e3)
     need_number("weight_decay", weight_decay, above=-1e-300)

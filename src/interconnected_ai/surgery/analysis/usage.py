@@ -16,7 +16,7 @@ from interconnected_ai.surgery.analysis.texts import batches, token_rows
 from interconnected_ai.surgery.anatomy.evaluation import evaluating
 from interconnected_ai.surgery.routing.losses import Routed
 from interconnected_ai.surgery.session import Session
-from interconnected_ai.surgery.settings import need_count
+from interconnected_ai.surgery.settings import need_count, need_number
 
 Over = Literal["layer", "model"]
 _PICTURES = (".png", ".svg")
@@ -162,8 +162,9 @@ def best_experts(
     share: of each layer's experts, or (over="model") of all, wherever they stand. threshold: take instead the fewest whose
     scores reach this part of the layer's sum (ESFT's p), or of the model's.
     """
-    if not 0 < share <= 1 or (threshold is not None and not 0 < threshold <= 1):
-        raise ConfigError(f"share = {share}, threshold = {threshold}: need a part above 0, up to 1")
+    need_number("share", share, above=0, up_to=1)
+    if threshold is not None:
+        need_number("threshold", threshold, above=0, up_to=1)
     if over not in ("layer", "model"):
         raise UnknownNameError("range to rank over", over, ("layer", "model"))
     if over == "layer":

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interconnected_ai.errors import ConfigError, IntegrityError, NotAModelError
+from interconnected_ai.errors import ConfigError, ConflictError, IntegrityError, NotAModelError
 from interconnected_ai.hub import local_folder
-from interconnected_ai.storage import atomic_folder, read_json, write_json
+from interconnected_ai.storage import ANY, AnyVersion, atomic_folder, read_json, version_of, write_json
 from interconnected_ai.surgery.anatomy.families import Family, family_of
 from interconnected_ai.surgery.anatomy.ffn import ExpertWeights, Layout
 from interconnected_ai.surgery.checkpoints.safetensor_files import (
@@ -90,6 +91,7 @@ class Checkpoint:
         self.folder = local_folder(folder_or_hub_id)
         if not (self.folder / "config.json").is_file():
             raise NotAModelError(f"no config.json in {self.folder}; needs the folder of a Hugging Face model")
+        self._version = version_of(self.folder)
         self.config = read_json(self.folder / "config.json")
         self._text = text_config_in(self.config, self.folder)
         self.family: Family = family_of(self._text, str(self.folder / "config.json"))
@@ -236,8 +238,11 @@ class Checkpoint:
                     "the model in memory (without --streaming)"
                 )
 
-    def save(self, target: str | Path) -> None:
+    def save(self, target: str | Path, *, replaces: str | AnyVersion | None = ANY) -> None:
         """Write the edited checkpoint, whole or not at all.
+
+        replaces: the version (`storage.version_of`) that must stand at the target. Raises `ConflictError` when that is another,
+        or when somebody replaced the folder that is read.
 
         Raises `ConfigError` when layers differ, which the format cannot hold, and for a folder with a side-car, whose rules and
         adapters would be left pointing at other experts.
@@ -254,10 +259,29 @@ class Checkpoint:
                 f"every layer "
                 "alike, or open the model in memory and save it with its side-car"
             )
-        with atomic_folder(target, kind=KIND) as scratch:
+        if replaces is ANY and Path(target).resolve() == self.folder.resolve():
+            replaces = self._version
+        with atomic_folder(target, kind=KIND, replaces=replaces) as scratch, self._of_one_version():
             self._copy_side_files(scratch)
             write_json(scratch / "config.json", self._new_config(counts.pop()))
             self._write_weights(scratch)
+
+    @contextmanager
+    def _of_one_version(self) -> Iterator[None]:
+        """Raise `ConflictError` where the folder that is read is not the one whose headers were, now or at the end."""
+        try:
+            yield
+        except (OSError, IntegrityError, NotAModelError):
+            self._needs_same_version()
+            raise
+        self._needs_same_version()
+
+    def _needs_same_version(self) -> None:
+        if version_of(self.folder) != self._version:
+            raise ConflictError(
+                f"{self.folder} was replaced by someone else while it was read; nothing was written. Open it again and repeat "
+                "the edit"
+            )
 
     def _write_weights(self, scratch: Path) -> None:
         """One file for each there was, without the edited layers' tensors, and one for each edited layer."""

@@ -11,13 +11,13 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from interconnected_ai.errors import FormatVersionError, IntegrityError
-from interconnected_ai.storage import load_tensors, read_json
+from interconnected_ai.storage import MANIFEST, is_complete, load_tensors, read_folder, read_json, version_of
 from interconnected_ai.surgery.adapters.edited_experts import settle
 from interconnected_ai.surgery.adapters.nf4 import PackedExperts
 from interconnected_ai.surgery.adapters.stand_ins import spec_from
 from interconnected_ai.surgery.anatomy.layer import Layer
 from interconnected_ai.surgery.anatomy.places import stacks
-from interconnected_ai.surgery.checkpoints.checkpoint import ADAPTERS, SIDE_CAR
+from interconnected_ai.surgery.checkpoints.checkpoint import ADAPTERS, KIND, SIDE_CAR
 from interconnected_ai.surgery.operations import layer_edits
 from interconnected_ai.surgery.operations.adapting import put_in
 from interconnected_ai.surgery.operations.snapshot import exchange
@@ -32,7 +32,23 @@ SIDE_CAR_VERSION = 1
 def load_session(
     folder: Path, tokenizer: Any, *, dtype: Any = "auto", expert_parallel: int | None = None, **loading: Any
 ) -> Session:
-    """The model in a folder, with what stands in a side-car. loading: further arguments of `from_pretrained`."""
+    """The model in a folder, with what stands in a side-car. loading: further arguments of `from_pretrained`.
+
+    A folder that `save` wrote is read from one version of it, whoever replaces it meanwhile.
+    """
+
+    def read(place: Path) -> Session:
+        session = _read(place, tokenizer, dtype, expert_parallel, loading)
+        version = version_of(place)
+        session.source = None if version is None else (place.resolve(), version)
+        return session
+
+    if is_complete(folder) and read_json(folder / MANIFEST).get("kind") == KIND:
+        return read_folder(folder, read, kind=KIND)
+    return _read(folder, tokenizer, dtype, expert_parallel, loading)
+
+
+def _read(folder: Path, tokenizer: Any, dtype: Any, expert_parallel: int | None, loading: Mapping[str, Any]) -> Session:
     if (folder / SIDE_CAR).is_file():
         try:
             return _edited(folder, tokenizer, dtype, expert_parallel, loading)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from interconnected_ai.errors import ConfigError, IntegrityError
-from interconnected_ai.storage import atomic_folder, save_tensors, write_json
+from interconnected_ai.storage import ANY, AnyVersion, save_tensors, write_folder, write_json
 from interconnected_ai.surgery.adapters.stand_ins import spec_to
 from interconnected_ai.surgery.anatomy.evaluation import evaluating
 from interconnected_ai.surgery.checkpoints.checkpoint import ADAPTERS, KIND, SIDE_CAR
@@ -40,10 +40,13 @@ class Saved:
     words: str | None
 
 
-def save(session: Session, folder: str | Path, *, verify: bool = True) -> Saved:
+def save(
+    session: Session, folder: str | Path, *, verify: bool = True, replaces: str | AnyVersion | None = ANY
+) -> Saved:
     """Write the model; `folder` is replaced whole or not at all, and never while it is the one that was opened lazily.
 
-    verify: open it again and compare every tensor and the logits of a probe, at the cost of a second copy in memory.
+    verify: open it again and compare every tensor and the logits of a probe, at the cost of a second copy in memory. replaces:
+    see `storage.atomic_folder`; the folder that the session was opened from must be the one that was read.
     """
     if session.functions:
         raise ConfigError(
@@ -51,10 +54,10 @@ def save(session: Session, folder: str | Path, *, verify: bool = True) -> Saved:
         )
     fits, extra = _weights_fit(session), _side_car(session)
     words = _words(session, fits)
-    with (
-        session.changing(),
-        atomic_folder(folder, kind=KIND) as scratch,
-    ):  # transformers writes into configs as it saves
+    if replaces is ANY and session.source is not None and session.source[0] == Path(folder).resolve():
+        replaces = session.source[1]
+
+    def write(scratch: Path) -> None:
         with _storage_errors():
             _write(session, scratch, fits, extra if words else None)
         if session.steps:
@@ -62,6 +65,11 @@ def save(session: Session, folder: str | Path, *, verify: bool = True) -> Saved:
         (scratch / "SURGERY.md").write_text(_note(session, words), encoding="utf-8")
         if verify:
             _compare(session, scratch)
+
+    with session.changing():  # transformers writes into configs as it saves
+        version = write_folder(folder, write, kind=KIND, replaces=replaces)
+        if session.source is not None and session.source[0] == Path(folder).resolve():
+            session.source = session.source[0], version
     return Saved(Path(folder), words is None, words)
 
 

@@ -26,11 +26,13 @@ from interconnected_ai.surgery.operations.snapshot import Snapshot, Undo, all_of
 from interconnected_ai.surgery.operations.verification import close
 from interconnected_ai.surgery.routing.context import Forward, Hooks
 from interconnected_ai.surgery.session import Session
+from interconnected_ai.surgery.settings import need_count, need_kind
 
 
 def put_in(session: Session, spec: AdapterSpec, seed: int) -> Adapters:
     """Put stand-ins into their layers; nothing is frozen."""
     check_spec(session, spec)
+    need_count("seed", seed, 0)
     generator = torch.Generator().manual_seed(seed)
     with session.changing():
         for number in spec.experts:
@@ -100,6 +102,7 @@ def train_only(session: Session, what: str, layers: Iterable[int] | None = None)
 
 def named(session: Session, name: str) -> Adapters:
     """The adapter with this name."""
+    need_kind("name", name, str)
     if name not in session.adapters:
         raise UnknownNameError("adapter", name, session.adapters)
     return session.adapters[name]
@@ -122,6 +125,10 @@ def check_spec(session: Session, spec: AdapterSpec) -> None:
                 )
     if not isinstance(spec.name, str) or spec.name in session.adapters or "." in spec.name or not spec.name:
         raise ConfigError(f"adapter name {spec.name!r} is taken, empty or has a dot in it; choose another")
+    for setting, name in (("name", spec.name), *([("role", spec.role)] if spec.role is not None else [])):
+        need_kind(setting, name, str)
+    if spec.kind == "lora":
+        need_kind("alpha", spec.alpha, int, float)
     if spec.kind == "lora" and not (_is_count(spec.rank) and 0 < spec.alpha < math.inf):
         raise ConfigError(
             f"rank = {spec.rank!r}, alpha = {spec.alpha}: needs a rank of at least 1 and an alpha above 0"

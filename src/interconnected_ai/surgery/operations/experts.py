@@ -22,6 +22,7 @@ from interconnected_ai.surgery.operations.snapshot import Snapshot, Undo
 from interconnected_ai.surgery.routing.programs import check_program
 from interconnected_ai.surgery.routing.warmup import Warmup
 from interconnected_ai.surgery.session import Session
+from interconnected_ai.surgery.settings import need_kind, need_list, need_number, need_numbers
 
 
 def set_top_k(session: Session, top_k: int, layers: Iterable[int] | None) -> Change:
@@ -66,12 +67,16 @@ def insert(
     """Add experts, out of reach where closed; with their numbers."""
     place = session.layers[layer]
     session.needs_free_numbers(place, "insert")
-    given = [_weights(source, place) for source in sources]
+    given = [_weights(source, place) for source in need_list("sources", sources)]
     if not given:
         raise ConfigError("insert: no expert was given; give at least one")
     for weights in given:
         weights.check(place.read(0), f"the expert to insert into layer {layer}")
     made = [_row(source, place) for source in sources]
+    if rows is not None:
+        need_kind("rows", rows, Tensor, Mapping)
+        for name, tensor in rows.items() if isinstance(rows, Mapping) else ():
+            need_kind(f"rows of {name!r}", tensor, Tensor)
     router_rows = layer_edits.new_rows(place, made, rows)
     tensors = {f"{i}.{name}": tensor for i, w in enumerate(given) for name, tensor in w.aside().tensors().items()}
     tensors |= {f"row.{name}": row.cpu() for name, row in router_rows.items()}
@@ -88,7 +93,7 @@ def insert(
 
 def let_in(session: Session, layer: int, experts: Iterable[int], steps: int, taken: int) -> tuple[Change, Warmup]:
     """Open closed experts, at once or by a schedule."""
-    place, numbers = session.layers[layer], tuple(experts)
+    place, numbers = session.layers[layer], need_numbers("experts", experts)
     place.need(*numbers)
     shut = [each for each in numbers if each not in place.closed]
     if shut or not numbers:
@@ -118,7 +123,7 @@ def let_in(session: Session, layer: int, experts: Iterable[int], steps: int, tak
 
 def remove(session: Session, layer: int, experts: Iterable[int]) -> Change:
     """Take experts out; those after them move up."""
-    place, gone = session.layers[layer], set(experts)
+    place, gone = session.layers[layer], set(need_numbers("experts", experts))
     place.need(*gone)
     if not gone:
         raise ConfigError("remove: no expert was named; name at least one")
@@ -136,12 +141,14 @@ def remove(session: Session, layer: int, experts: Iterable[int]) -> Change:
 
 def merge(session: Session, layer: int, experts: Sequence[int], shares: Sequence[float] | None) -> tuple[Change, int]:
     """Make one expert out of several; with its number."""
-    place, numbers = session.layers[layer], list(experts)
+    place, numbers = session.layers[layer], list(need_numbers("experts", experts))
     place.need(*numbers)
     session.needs_free_numbers(place, "merge")
     if len(set(numbers)) != len(numbers) or len(numbers) < 2:
         raise ConfigError(f"merge {numbers}: needs two or more different experts")
-    weights = list(shares) if shares is not None else [1 / len(numbers)] * len(numbers)
+    weights = [1 / len(numbers)] * len(numbers) if shares is None else list(need_list("shares", shares))
+    for share in weights:
+        need_number("shares", share)
     if len(weights) != len(numbers) or not abs(sum(weights) - 1) <= 1e-6 or min(weights) < 0:
         raise ConfigError(
             f"shares {weights}: needs one for each of the {len(numbers)} experts, none below 0, summing to 1"
@@ -161,7 +168,7 @@ def merge(session: Session, layer: int, experts: Sequence[int], shares: Sequence
 
 def reorder(session: Session, layer: int, order: Sequence[int]) -> Change:
     """Number the experts anew: position i gets the expert that was order[i]."""
-    place, numbers = session.layers[layer], list(order)
+    place, numbers = session.layers[layer], list(need_numbers("order", order))
     session.needs_free_numbers(place, "reorder")
     checks.check_order(place, numbers)
     return _renumber(

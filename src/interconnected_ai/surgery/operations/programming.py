@@ -1,6 +1,6 @@
 """Rules inside the routers and the tokens that begin roles, as changes; and what holds for a moment."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -16,10 +16,14 @@ from interconnected_ai.surgery.operations.verification import finite
 from interconnected_ai.surgery.routing.context import RowRequest
 from interconnected_ai.surgery.routing.programs import Function, Program, Rule, check_program, check_requests
 from interconnected_ai.surgery.session import Session
+from interconnected_ai.surgery.settings import need_kind, need_list, need_numbers
 
 
 def set_program(session: Session, program: Program, functions: Sequence[Function]) -> Change:
     """Run these rules inside the routers, instead of those before."""
+    need_kind("program", program, Program)
+    for function in need_list("functions", functions):
+        need_kind("functions", function, Callable)  # type: ignore[arg-type]
     check_program(program, session.numbers(), session.takes(), session.groups())
     _needs_roles(session, program)
     before_program, before_functions = session.program, session.functions
@@ -60,9 +64,13 @@ def add_role(session: Session, name: str, token: str) -> Change:
 @contextmanager
 def requests(session: Session, rows: Sequence[RowRequest]) -> Iterator[None]:
     """Settings for each row of the batches inside, in this thread."""
-    for request in rows:
-        if not isinstance(request, RowRequest):
-            raise ConfigError(f"a request is {request!r}; needs a RowRequest for each row")
+    for request in need_list("requests", rows):
+        need_kind("a request", request, RowRequest)
+        for name in (request.prompt, request.adapter, request.role):
+            need_kind("a request's prompt, adapter or role", name, str, type(None))
+        need_numbers("deny", request.deny)
+        if request.allow is not None:
+            need_numbers("allow", request.allow)
         if request.role not in (None, *session.program.roles):
             raise UnknownNameError("role", request.role, session.program.roles)
     check_requests(rows, session.numbers(), session.takes())
@@ -96,7 +104,9 @@ def rerouting(session: Session, experts: Mapping[int, Sequence[int]]) -> Iterato
 def steering(session: Session, strengths: Mapping[int, Mapping[int, float | Tensor]]) -> Iterator[None]:
     """Factors on experts' outputs, or vectors added to them, for a moment."""
     before = {}
+    need_kind("strengths", strengths, Mapping)
     for number, wanted in strengths.items():
+        need_kind(f"strengths of layer {number!r}", wanted, Mapping)
         layer = session.layers[number]
         layer.need(*wanted)
         for expert, strength in wanted.items():

@@ -95,13 +95,14 @@ def check_requests(requests: Sequence[RowRequest], num_experts: dict[int, int], 
     """Raise `ConfigError` for a request that names an expert there is not, or leaves fewer than top-k."""
     for request in requests:
         for layer, there in num_experts.items():
-            named = (request.allow or frozenset()) | request.deny
+            named = frozenset(request.allow or ()) | frozenset(request.deny)
             if any(not 0 <= expert < there for expert in named):
                 raise ConfigError(f"a request names experts {sorted(named)}; layer {layer} has 0 to {there - 1}")
             allowed = set(range(there)) if request.allow is None else set(request.allow)
-            if len(allowed - request.deny) < top_k[layer]:
+            left = len(allowed - set(request.deny))
+            if left < top_k[layer]:
                 raise ConfigError(
-                    f"a request leaves {len(allowed - request.deny)} experts in layer {layer}; a token needs {top_k[layer]} "
+                    f"a request leaves {left} experts in layer {layer}; a token needs {top_k[layer]} "
                     "(top-k): allow more, or lower top-k"
                 )
 

@@ -1,0 +1,158 @@
+"""One small thing of every kind that commands read, in one folder, and a correct call of every command on them."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+import yaml
+from command_line import run_main
+from tokenizers import Tokenizer as WordTokenizer
+from tokenizers import models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast, Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+from conftest import make_encoder, make_rows
+from interconnected_ai import surgery
+from interconnected_ai.data import write_rows
+from interconnected_ai.experts import Expert, ExpertModel
+from interconnected_ai.text import Tokenizer
+
+WORDS = "sun rain cloud wind snow storm mist warm coin bank loan stock fund money price trade the of is was".split()
+
+
+def make_artefacts(folder: Path) -> None:
+    """A trained run, a config, rows, texts, an expert, a memory, a mixture of experts and a recipe for it."""
+    _run(folder)
+    _texts(folder)
+    _expert(folder)
+    _memory(folder)
+    _mixture(folder)
+    (folder / "empty.txt").touch()
+    (folder / "cp1251.txt").write_bytes("привет, мир".encode("cp1251"))
+    (folder / "binary.bin").write_bytes(bytes(range(256)) * 4)
+    (folder / "broken.json").write_text('{"a": [1, ', encoding="utf-8")
+    (folder / "deep.yaml").write_text("[" * 5000, encoding="utf-8")
+    (folder / "list.yaml").write_text("- 1\n- 2\n", encoding="utf-8")
+
+
+def _run(folder: Path) -> None:
+    made = make_encoder()
+    made.model.save_pretrained(folder / "encoder")  # type: ignore[operator]
+    made.tokenizer.save_pretrained(folder / "encoder")
+    write_rows(folder / "topics.jsonl", *make_rows("topics", 30).of("topics"))
+    config = {
+        "output": "trained-run",
+        "system": {"base_model_name": str(folder / "encoder"), "num_experts": 2, "max_seq_len": 16, "d_ff": 16},
+        "data": {"branches": [{"name": "topics", "path": "topics.jsonl"}], "test_fraction": 0.2},
+        "training": {"epochs": 1, "batch_size": 8, "precision": "float32", "device": "cpu", "monitors": []},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    (folder / "first.yaml").write_text(yaml.safe_dump({**config, "output": str(folder / "run")}), encoding="utf-8")
+    assert run_main("train", str(folder / "first.yaml")) == 0
+
+
+def _texts(folder: Path) -> None:
+    sentences = [" ".join(WORDS[(start + i) % len(WORDS)] for i in range(12)) for start in range(40)]
+    (folder / "corpus.txt").write_text("\n\n".join(sentences), encoding="utf-8")
+    (folder / "texts").mkdir()
+    for number, sentence in enumerate(sentences[:6]):
+        (folder / "texts" / f"{number}.txt").write_text(sentence, encoding="utf-8")
+
+
+def _expert(folder: Path) -> None:
+    words = Tokenizer.train(["the sun is warm, солнце греет"], 300)
+    generator = torch.Generator().manual_seed(0)
+    model = ExpertModel(words.vocab_size, 16, 1, 2, max_seq_len=64, generator=generator)
+    Expert(model, words).save_pretrained(folder / "experts" / "tiny")
+
+
+def _memory(folder: Path) -> None:
+    chat = [
+        {"role": "user", "content": "Меня зовут Иван. Я живу в Москве.", "id": "m1", "time": "2026-03-01T10:00:00+00:00"},
+        {"role": "assistant", "content": "Nice to meet you, Ivan!", "id": "m2"},
+    ]  # fmt: skip
+    (folder / "chat.jsonl").write_text("\n".join(json.dumps(row) for row in chat), encoding="utf-8")
+    assert run_main("memory", "import", str(folder / "chat.jsonl"), "--store", str(folder / "memory.db")) == 0
+
+
+def _mixture(folder: Path) -> None:
+    torch.manual_seed(0)
+    tokenizer = WordTokenizer(
+        models.WordLevel({word: i for i, word in enumerate(["<pad>", "<eos>", "<unk>", *WORDS])}, "<unk>")
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>"
+    ).save_pretrained(folder / "mixture")
+    config = Qwen3MoeConfig(
+        vocab_size=len(WORDS) + 3, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+        head_dim=8, moe_intermediate_size=8, num_experts=4, num_experts_per_tok=2, norm_topk_prob=True,
+        max_position_embeddings=64, pad_token_id=0, eos_token_id=1, bos_token_id=1, initializer_range=0.3,
+    )  # fmt: skip
+    Qwen3MoeForCausalLM(config).save_pretrained(folder / "mixture")
+    opened = surgery.open(folder / "mixture")
+    opened.set_top_k(1)
+    opened.recipe().save(folder / "recipe.yaml")
+
+
+def calls(folder: Path) -> dict[str, list[str]]:
+    """Verb → arguments with which it works on the artefacts; what it writes goes to the current folder."""
+    at = {path.name: str(path) for path in [*folder.iterdir(), folder / "experts" / "tiny"]}
+    run, expert, store, mixture, corpus = at["run"], at["tiny"], at["memory.db"], at["mixture"], at["corpus.txt"]
+    return {
+        "train": [at["config.yaml"]],
+        "doctor": [run],
+        "predict": [run, "bank card"],
+        "evaluate": [run],
+        "branch add": [run, "later", "--data", at["topics.jsonl"], "--epochs", "1"],
+        "branch list": [run],
+        "branch remove": [run, "topics", "--yes"],
+        "branch verify": [run],
+        "compare": [run, run],
+        "generate": [expert, "the sun", "--max-new-tokens", "2"],
+        "report": [run, "--output", "page.html"],
+        "expert data": [corpus, "--unit", "paragraph"],
+        "expert train": [
+            "--text", corpus, "--unit", "paragraph", "--out", "trained", "--d-model", "16", "--layers", "1", "--heads", "2",
+            "--vocab-size", "300", "--seq-len", "16", "--batch-size", "2", "--steps", "2", "--seed", "0",
+        ],
+        "expert evaluate": [expert, "--text", corpus],
+        "expert list": [at["experts"]],
+        "expert quantize": [expert, "--to", "int8", "--out", "small"],
+        "expert export": [expert, "--to", "onnx", "--out", "exported"],
+        "plan system": ["--device", "L4"],
+        "plan fit": ["--device", "L4", "--memory-gb", "2"],
+        "plan expert": ["--preset", "tiny"],
+        "plan pool": ["--experts", "4", "--ram-gb", "1", "--preset", "tiny"],
+        "plan surgery": ["--config", mixture],
+        "plan explain": ["top_k"],
+        "plan document": [],
+        "surgery inspect": [mixture],
+        "surgery usage": [mixture, "--texts", at["texts"]],
+        "surgery top-k": [mixture, "1", "--output", "edited"],
+        "surgery replace": [mixture, "--layer", "0", "--expert", "1", "--with", "1:2", "--output", "edited"],
+        "surgery insert": [mixture, "--like", "1", "--output", "edited"],
+        "surgery remove": [mixture, "--experts", "3", "--output", "edited"],
+        "surgery role": [
+            mixture, "--name", "weather", "--texts", at["texts"], "--steps", "1", "--seq-tokens", "8", "--experts", "0",
+            "--output", "edited",
+        ],
+        "surgery apply": [at["recipe.yaml"], mixture, "--output", "edited"],
+        "memory context": [store, "where"],
+        "memory export": [store, "out.jsonl"],
+        "memory facts": [store],
+        "memory forget": [store, "m2", "--yes"],
+        "memory import": [at["chat.jsonl"], "--store", "new.db"],
+        "memory rebuild": [store],
+        "memory search": [store, "where"],
+        "memory stats": [store],
+    }  # fmt: skip
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Every file below the folder with its contents' hash, and every empty folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() or not any(path.iterdir())
+    }

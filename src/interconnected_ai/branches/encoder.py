@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interconnected_ai.errors import EncoderError, IntegrityError, MissingExtraError, UnsafeFileError
+from interconnected_ai.branches.prefix import prefix_of, write_prefix
+from interconnected_ai.errors import ConfigError, EncoderError, IntegrityError, MissingExtraError, UnsafeFileError
 from interconnected_ai.nn import add_lora, swap_dropouts
 from interconnected_ai.storage import sha256_of
 
@@ -31,29 +32,45 @@ class Encoder(nn.Module):
     """A pretrained encoder and its tokenizer. Its own weights never train; one shared LoRA inside it may.
 
     name: what `load` was given, kept as the reference in saved systems; None is the embedded default.
+    prefix: what the encoder was trained to find before every text ("query: "). It is put there before a text is cut at
+    `max_seq_len`, and it belongs to the fingerprint, and with it to the key of stored vectors.
     computes_in_parts: whether a batch that is mostly padding may go through the model in several passes. Not where its weights
     are spread over processes, which must all make the same number of passes.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Any, *, name: str | None = None, max_seq_len: int = 128) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Any,
+        *,
+        name: str | None = None,
+        max_seq_len: int = 128,
+        prefix: str = "",
+    ) -> None:
         super().__init__()
         if isinstance(getattr(model, "pooler", None), nn.Module):
             model.pooler = None  # type: ignore[assignment]  # never read here, and random where a checkpoint lacks it
         self.model = model.requires_grad_(False).eval()
         self.tokenizer = tokenizer
         self.name = name
+        self.prefix = prefix
         config: Any = model.config
         self.d_model = int(config.hidden_size)
         positions = int(getattr(config, "max_position_embeddings", max_seq_len))
         # RoBERTa's position table begins after its padding index: two of its rows are never a position.
         offset = int(config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_POSITIONS else 0
         self.max_seq_len = min(max_seq_len, positions - offset)
+        self._require_room_for_text()
         self.has_lora = False
         self.computes_in_parts = True
 
     @classmethod
     def load(cls, name: str | None = None, *, max_seq_len: int = 128) -> Self:
-        """The encoder with this hub id or in this folder; None is the embedded default, which needs no network."""
+        """The encoder with this hub id or in this folder.
+
+        None is the embedded default, which needs no network.
+        A folder or hub id whose config_sentence_transformers.json names a default prompt has that as its prefix.
+        """
         from transformers import AutoModel, AutoTokenizer  # here: importing transformers costs seconds
 
         source = _resolve(name)
@@ -72,7 +89,8 @@ class Encoder(nn.Module):
             raise EncoderError(
                 f"{str(source)!r} is a {model.config.model_type} model, needed is an encoder such as BERT"
             )
-        return cls(model, tokenizer, name=_ALIASES.get(name, name) if name else None, max_seq_len=max_seq_len)
+        known_as = _ALIASES.get(name, name) if name else None
+        return cls(model, tokenizer, name=known_as, max_seq_len=max_seq_len, prefix=prefix_of(source))
 
     @property
     def pad_token_id(self) -> int:
@@ -86,8 +104,8 @@ class Encoder(nn.Module):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the pretrained weights (not the LoRA): which encoder this really is, whatever its name."""
-        digest = hashlib.sha256()
+        """SHA-256 over prefix and pretrained weights (not the LoRA): which encoder this is, whatever its name."""
+        digest = hashlib.sha256(self.prefix.encode())
         for key, tensor in sorted(self.model.state_dict().items()):
             if ".lora." in key:
                 continue
@@ -110,6 +128,8 @@ class Encoder(nn.Module):
         }
         self.model.save_pretrained(folder, state_dict=state)  # type: ignore[operator]
         self.tokenizer.save_pretrained(folder)
+        if self.prefix:
+            write_prefix(folder, self.prefix)
 
     def train(self, mode: bool = True) -> Self:
         """A frozen encoder always runs in evaluation mode (no dropout), so its outputs may be cached."""
@@ -127,14 +147,15 @@ class Encoder(nn.Module):
         finally:
             model.set_attn_implementation(usual)
 
-    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, special tokens included, cut at `max_seq_len`."""
+    def tokenize(self, texts: Sequence[str], *, cut: bool = True) -> list[list[int]]:
+        """Token ids of each text, prefix and special tokens included, cut at `max_seq_len` unless `cut` is false."""
         ids: list[list[int]] = self.tokenizer(
-            list(texts),
-            truncation=True,
-            max_length=self.max_seq_len,
+            [self.prefix + text for text in texts],
+            truncation=cut,
+            max_length=self.max_seq_len if cut else None,
             add_special_tokens=True,
             return_attention_mask=False,
+            verbose=False,  # or it warns of each text that is longer than the encoder's limit
         )["input_ids"]
         return ids
 
@@ -163,6 +184,14 @@ class Encoder(nn.Module):
             hidden = self._hidden(input_ids[rows, :width], mask[rows, :width])
             out.append(F.pad(hidden, (0, 0, 0, mask.shape[1] - width)))
         return torch.cat(out)[torch.cat(parts).argsort()]
+
+    def _require_room_for_text(self) -> None:
+        before = len(self.tokenize([""], cut=False)[0]) if self.prefix else 0
+        if before >= self.max_seq_len:
+            raise ConfigError(
+                f"max_seq_len={self.max_seq_len}: this encoder puts {self.prefix!r} before every text, which takes "
+                f"{before} tokens with the special ones; needs {before + 1} or more"
+            )
 
     def _hidden(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         hidden: Tensor = self.model(input_ids=input_ids, attention_mask=mask.long()).last_hidden_state
@@ -202,7 +231,7 @@ _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "xlm-robert
 
 def _resolve(name: str | None) -> str | Path:
     """The folder or hub id to load for this name."""
-    if name is None:
+    if name is None or name == EMBEDDED_ENCODER:
         return embedded_encoder_folder()
     if name in _ALIASES:
         logger.warning("%r is not the name of a model on the hub; loading %r", name, _ALIASES[name])

@@ -13,6 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from interconnected_ai.branches.multilingual import (
+    MULTILINGUAL_ENCODER,
+    MULTILINGUAL_PREFIX,
+    multilingual_encoder_file,
+    read_packed_encoder,
+)
 from interconnected_ai.branches.prefix import prefix_of, write_prefix
 from interconnected_ai.errors import ConfigError, EncoderError, IntegrityError, MissingExtraError, UnsafeFileError
 from interconnected_ai.nn import add_lora, swap_dropouts
@@ -68,9 +74,12 @@ class Encoder(nn.Module):
     def load(cls, name: str | None = None, *, max_seq_len: int = 128) -> Self:
         """The encoder with this hub id or in this folder.
 
-        None is the embedded default, which needs no network.
+        Two need no network: all-MiniLM-L6-v2, which None means too, and "multilingual" (multilingual-e5-small in 4 bits).
         A folder or hub id whose config_sentence_transformers.json names a default prompt has that as its prefix.
         """
+        if name == MULTILINGUAL_ENCODER:
+            made = read_packed_encoder(multilingual_encoder_file())
+            return cls(*made, name=name, max_seq_len=max_seq_len, prefix=MULTILINGUAL_PREFIX)
         from transformers import AutoModel, AutoTokenizer  # here: importing transformers costs seconds
 
         source = _resolve(name)
@@ -83,7 +92,7 @@ class Encoder(nn.Module):
             raise EncoderError(
                 f"cannot load the encoder {str(source)!r}: {str(error).splitlines()[0]} Needs a folder with config.json, "
                 "model.safetensors and a tokenizer, or the id of such a model on the Hugging Face hub and a network; "
-                f"leave base_model_name out for the embedded {EMBEDDED_ENCODER}"
+                f"base_model_name {EMBEDDED_ENCODER!r} (English) or {MULTILINGUAL_ENCODER!r} needs neither"
             ) from error
         if getattr(model.config, "is_encoder_decoder", False) or not hasattr(model.config, "hidden_size"):
             raise EncoderError(

@@ -113,7 +113,9 @@ def _tokenizer(pieces: Pieces, num_positions: int) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     bos, eos, pad, unknown = (pieces.texts[i] for i in (pieces.bos, pieces.eos, pieces.pad, pieces.unknown))
-    tokenizer = Tokenizer(models.Unigram(list(zip(pieces.texts, pieces.scores, strict=True)), pieces.unknown, False))
+    mask = {"mask_token": _MASK} if _MASK in pieces.texts else {}
+    special = {text: pieces.texts.index(text) for text in (bos, eos, pad, unknown, *mask.values())}
+    tokenizer = Tokenizer(models.WordLevel(special, unknown))
     rewrites = [normalizers.Replace(Regex(pattern), text) for pattern, text in _beyond_nfkc(pieces.rewritten).items()]
     tokenizer.normalizer = normalizers.Sequence(
         [
@@ -131,7 +133,7 @@ def _tokenizer(pieces: Pieces, num_positions: int) -> Any:
         pair=f"{bos} $A {eos} {eos} $B {eos}",
         special_tokens=[(bos, pieces.bos), (eos, pieces.eos)],
     )
-    return PreTrainedTokenizerFast(
+    wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=num_positions,
         bos_token=bos,
@@ -140,8 +142,12 @@ def _tokenizer(pieces: Pieces, num_positions: int) -> Any:
         sep_token=eos,
         pad_token=pad,
         unk_token=unknown,
-        **({"mask_token": _MASK} if _MASK in pieces.texts else {}),
+        **mask,
     )
+    # Last, since transformers copies the tokenizer that it is given, which takes a second with all pieces in it.
+    scored = list(zip(pieces.texts, pieces.scores, strict=True))
+    wrapped.backend_tokenizer.model = models.Unigram(scored, pieces.unknown, False)
+    return wrapped
 
 
 # The model's normal form is NFKC with some characters more rewritten, and the fullwidth tilde, an ordinary sign of

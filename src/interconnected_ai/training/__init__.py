@@ -22,6 +22,7 @@ from interconnected_ai.training.run_folder import process_rank, write_json_safel
 from interconnected_ai.training.system import (
     BranchMetrics,
     Comparison,
+    EncoderChoice,
     FeatureCache,
     FitResult,
     GlobalBatch,
@@ -32,6 +33,8 @@ from interconnected_ai.training.system import (
     calibrate,
     compare_answers,
     compare_systems,
+    encoder_by_language,
+    encoder_of_run,
     evaluate,
     expected_calibration_error,
     fit,
@@ -41,12 +44,14 @@ from interconnected_ai.training.system import (
     system_loss,
     train_epoch,
     train_run,
+    with_encoder,
 )
 
 __all__ = [
     "OUT_OF_MEMORY",
     "BranchMetrics",
     "Comparison",
+    "EncoderChoice",
     "ExpertFit",
     "ExpertRun",
     "Failure",
@@ -64,6 +69,8 @@ __all__ = [
     "choose",
     "compare_answers",
     "compare_systems",
+    "encoder_by_language",
+    "encoder_of_run",
     "evaluate",
     "evaluate_expert",
     "expected_calibration_error",
@@ -82,5 +89,6 @@ __all__ = [
     "train_expert",
     "train_run",
     "training_folder",
+    "with_encoder",
     "write_json_safely",
 ]

@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    ?= runs/quickstart
 
-.PHONY: setup demo test test-slow check fix bench docs clean
+.PHONY: setup demo test test-slow test-nightly mutants check fix bench docs clean
 
 setup: $(VENV)/.ready
 
@@ -13,7 +13,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(f"Python 3.11 or newer is needed, {sys.version.split()[0]} is {sys.executable}; use: make PYTHON=python3.12 setup") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[planner,branches,memory,postgres,surgery,training,onnx,ctranslate2,llamacpp,bench,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[planner,branches,memory,postgres,surgery,training,onnx,ctranslate2,llamacpp,bench,mutation,dev]"
 	touch $@
 
 demo: setup
@@ -24,6 +24,15 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+# Hours: every property on many new examples, instead of few that are always the same.
+test-nightly: setup
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest --timeout=7200
+
+# Small faults, one at a time, in a copy of this folder: how many do the tests notice? An hour; a second run goes on.
+# make mutants MUTANTS="--room nn --minutes 10"
+mutants: setup
+	$(BIN)/python -m tools.mutants $(MUTANTS)
 
 check: setup
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from interconnected_ai.branches import Encoder, InterconnectedAISystem
 from interconnected_ai.config import BranchSpec
 from interconnected_ai.data import Rows
+from properties import PROFILE
 
 WORDS = (
     "bank card money account loan pay transfer cash balance fee rain sun snow wind storm cloud cold hot warm fog "
@@ -96,6 +97,10 @@ def randomize(system: InterconnectedAISystem, seed: int = 1) -> InterconnectedAI
             if not name.startswith("encoder.") or ".lora." in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
     return system
+
+
+def pytest_report_header() -> str:
+    return f"properties: {PROFILE}"
 
 
 @pytest.fixture

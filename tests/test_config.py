@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -24,8 +24,9 @@ from interconnected_ai.config import (
     settings_of,
 )
 from interconnected_ai.errors import ConfigError
+from properties import examples
 
-few = settings(deadline=None, max_examples=50, derandomize=True)
+few = examples(50)
 
 RUN: dict[str, Any] = {
     "output": "runs/a",

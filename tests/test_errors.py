@@ -4,7 +4,7 @@ import inspect
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interconnected_ai import errors
@@ -17,6 +17,7 @@ from interconnected_ai.errors import (
     nearest_first,
 )
 from interconnected_ai.extras import require
+from properties import examples
 
 ALL = [e for _, e in inspect.getmembers(errors, inspect.isclass) if e.__module__ == errors.__name__]
 
@@ -64,7 +65,7 @@ def test_when_nothing_is_known_the_message_says_so() -> None:
     assert "(there are none)" in str(UnknownNameError("branch", "a", []))
 
 
-@settings(deadline=None, max_examples=30, derandomize=True)
+@examples(30)
 @given(st.lists(st.text(max_size=8), unique=True, max_size=8), st.data())
 def test_nearest_first_keeps_every_name_and_puts_an_exact_one_in_front(known: list[str], data: st.DataObject) -> None:
     for name in [data.draw(st.text(max_size=8)), *known[:1]]:

@@ -1,11 +1,91 @@
 """Callables and small records that rooms hand each other, so that strangers need not know each other."""
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
+
+from interconnected_ai.errors import EngineError
 
 if TYPE_CHECKING:
     from interconnected_ai.config import GenerationConfig  # pydantic is 15 MB that a memory does not need
+
+
+Piece = TypeVar("Piece")
+Whole = TypeVar("Whole")
+
+
+class Stream(Iterator[Piece], Generic[Piece, Whole]):
+    """What is made piece by piece: iterating gives the pieces as they come, `result` the whole.
+
+    pieces: a generator that yields them, or None where it may be closed without one; it returns the whole, and gives back in
+    `finally` what it holds. What it raises is raised where the stream is read.
+
+    Threads: any thread may read, one piece at a time; several readers share the pieces. `close` may be called from any thread
+    at any time and never waits: where no piece is being made all is given back at once, else the thread that waits for the
+    piece does it, instead of having the piece, and sees the stream end. An async program reads in worker threads:
+    `while (piece := await asyncio.to_thread(next, stream, None)) is not None`. Leaving a `with` closes the stream, and so does
+    dropping it.
+    """
+
+    def __init__(self, pieces: Generator[Piece | None, None, Whole]) -> None:
+        self._pieces = pieces
+        self._reading = threading.Lock()
+        self._closed = False
+        self._whole: list[Whole] = []  # empty until the last piece
+
+    def __next__(self) -> Piece:
+        try:
+            with self._reading:
+                piece = self._next_piece()
+        finally:
+            if self._closed:
+                self._give_back()
+        if piece is None or self._closed:
+            raise StopIteration
+        return piece
+
+    def _next_piece(self) -> Piece | None:
+        """The next one, None at the end."""
+        piece: Piece | None = None
+        while piece is None and not self._closed:
+            try:
+                piece = next(self._pieces)
+            except StopIteration as end:
+                if end.value is not None:
+                    self._whole.append(end.value)
+                return None
+        return piece
+
+    def close(self) -> None:
+        """End it: no further piece comes, and what the pieces were made with is given back. More than once is the same."""
+        self._closed = True
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Close the generator, unless a thread is in it: that one does it when it comes out."""
+        if self._reading.acquire(blocking=False):
+            try:
+                self._pieces.close()
+            finally:
+                self._reading.release()
+
+    def result(self) -> Whole:
+        """Read to the end: the whole. Raises `EngineError` where the stream was closed, or broke, before its end."""
+        for _ in self:
+            continue
+        if not self._whole:
+            raise EngineError("the stream ended before its last piece, so there is no whole answer; ask again")
+        return self._whole[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 @dataclass(frozen=True)
@@ -42,20 +122,25 @@ class Generation:
 class Generate(Protocol):
     """Continues prompts, given as token ids: what every engine is.
 
-    seed: of the sampling; the same seed on the same engine gives the same tokens. on_step: called with every token as it
-    comes, rows in turn (not with beam search, where a token is final only at the end).
-    Raises `PromptError` for a prompt the model cannot read, `EngineError` for a setting the engine lacks.
+    seed: of the sampling; the same seed on the same engine gives the same tokens, None draws one. Both ways of asking give the
+    same tokens. They raise `PromptError` for a prompt the model cannot read, `ConfigError` for a setting that cannot be,
+    `EngineError` for one that the engine lacks; `stream` does so before its first token is asked for.
+
+    Threads: both may be called from any number of threads at once, and every call has the answer that it would have alone.
     """
 
     def __call__(
-        self,
-        prompts: Sequence[Sequence[int]],
-        config: "GenerationConfig",
-        *,
-        seed: int | None = None,
-        on_step: Callable[[TokenStep], None] | None = None,
+        self, prompts: Sequence[Sequence[int]], config: "GenerationConfig", *, seed: int | None = None
     ) -> list[Generation]:
         """One `Generation` for each prompt, in order."""
+
+    def stream(
+        self, prompts: Sequence[Sequence[int]], config: "GenerationConfig", *, seed: int | None = None
+    ) -> Stream[TokenStep, list[Generation]]:
+        """Every token as it comes, those of a row in order; the result is what a call gives. Closing it stops the engine.
+
+        With beam search no token is final before the end, and none comes.
+        """
 
 
 CountTokens = Callable[[str], int]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import make_encoder, make_rows, make_system, randomize, spec
@@ -13,6 +13,7 @@ from interconnected_ai.branches import Encoder, fit_branch
 from interconnected_ai.config import SystemConfig, TrainingConfig
 from interconnected_ai.errors import ConfigError, DataError, UnknownNameError
 from interconnected_ai.planner import DENSE_OVER_MOE
+from properties import examples
 
 TEXTS = ["my bank card", "rain and snow today please tell me", "cat", "the lion was on the horse now", "cold wind"]
 
@@ -96,7 +97,7 @@ def test_cls_pooling_routes_only_the_position_that_is_read(encoder: Encoder) -> 
     assert [len(routing.logits) for routing in out.routings] == [len(TEXTS), len(TEXTS)]
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(order=st.permutations(["add", "train", "remove", "add_big", "remove_first_added"]))
 def test_old_branches_stay_bit_identical_through_any_changes_of_others(order: list[str]) -> None:
     system = randomize(make_system("old", "older"))

@@ -198,7 +198,7 @@ def test_a_pretrained_moe_is_sized_from_its_config(tmp_path: Path, capsys: pytes
         (["system", "--experts", "4", "--top-k", "5"], "top_k=5 of num_experts=4"),
         (["system", "--classes", "ten"], "needs a whole number"),
         (["system", "--branches", "3", "--classes", "10,20"], "2 numbers for 3 branches"),
-        (["system", "--memory-gb", "-1"], "needs more than 0"),
+        (["system", "--memory-gb", "-1"], "-1.0 is not in the range 0<x<=1000000000.0"),
         (["system", "--plot", "plan.gif"], "ends in .png, .svg, .html"),
         (["system", "--data", "x", "--write", "new.yaml"], "needs BRANCH=FILE"),
         (["system", "no-such.yaml"], "no config at no-such.yaml"),

@@ -4,13 +4,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interconnected_ai.data import BatchPlan, Rows, share_of
 from interconnected_ai.errors import ConfigError
+from properties import examples
 
-few = settings(deadline=None, max_examples=60, derandomize=True)
+few = examples(60)
 
 
 def rows_of(sizes: list[int]) -> Rows:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from awkward_texts import TEXTS
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interconnected_ai.config import CorpusConfig
@@ -22,6 +22,7 @@ from interconnected_ai.data.corpus.sources import PIECE_CHARACTERS
 from interconnected_ai.data.corpus.survey import deal_out, digest_of
 from interconnected_ai.errors import ConfigError, DataError, StorageError
 from interconnected_ai.text import Tokenizer
+from properties import examples
 
 
 def sentence(number: int) -> str:
@@ -130,7 +131,7 @@ def test_a_folder_is_read_in_the_order_of_its_paths_without_hidden_and_unknown_f
     }
 
 
-@settings(deadline=None, max_examples=40, derandomize=True)
+@examples(40)
 @given(lines=st.lists(st.text(st.sampled_from("ab ё🙂\r\n\t"), max_size=40), max_size=8), size=st.integers(1, 9))
 def test_pieces_of_a_file_put_together_are_the_file_however_its_bytes_arrive(
     lines: list[str], size: int, tmp_path_factory: pytest.TempPathFactory
@@ -303,7 +304,7 @@ def test_files_are_held_out_whole_when_there_are_many_and_in_pieces_when_there_a
     assert sides_by_file(1) == [{0, 1, 2}]
 
 
-@settings(deadline=None, max_examples=60, derandomize=True)
+@examples(60)
 @given(
     sizes=st.lists(st.integers(1, 1000), min_size=3, max_size=40),
     fractions=st.tuples(st.floats(0.01, 0.45), st.floats(0.01, 0.45)),
@@ -475,7 +476,7 @@ def test_an_epoch_shows_every_token_once_where_blocks_and_batches_come_out_even(
         assert sorted(seen) == list(range(120))
 
 
-@settings(deadline=None, max_examples=60, derandomize=True)
+@examples(60)
 @given(length=st.integers(12, 200), seq_len=st.integers(1, 10), epoch=st.integers(0, 5), seed=st.integers(0, 9))
 def test_blocks_are_runs_of_the_ring_and_no_token_is_predicted_twice_in_an_epoch(
     length: int, seq_len: int, epoch: int, seed: int

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from awkward_texts import TEXTS
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interconnected_ai.config import BranchSpec, DataConfig
 from interconnected_ai.data import Rows, Splits, load_splits, read_rows, report_on, split_rows, write_rows
 from interconnected_ai.errors import ConfigError, DataError, UnknownNameError
+from properties import examples
 
 LABELS = ["да", "no, thanks", "да", "1", "да", "no, thanks", "1", "1"]
 
@@ -78,7 +79,7 @@ def test_every_format_gives_back_the_rows_that_were_written(tmp_path: Path, name
     assert rows.branch_names == ["bank"]
 
 
-@settings(deadline=None, max_examples=50, derandomize=True)
+@examples(50)
 @given(texts=st.lists(st.text(any_character, max_size=6).filter(str.strip), min_size=1, max_size=5))
 def test_whatever_text_we_write_we_read_back(texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
@@ -211,7 +212,7 @@ def one_table(draw: st.DrawFn) -> Rows:
 
 
 fractions = st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.45]), min_size=1, max_size=2)
-few = settings(deadline=None, max_examples=60, derandomize=True)
+few = examples(60)
 
 
 def pairs_of(rows: Rows) -> Counter[tuple[str, tuple[str | None, ...]]]:

@@ -353,7 +353,7 @@ def test_a_torn_last_line_is_left_out_and_a_damaged_one_is_named(copied: Path) -
     log.write_text(text + '{"step": 150, "loss/ta')
     assert diagnose(copied).is_healthy
     log.write_text(text + "[1, 2]\n")
-    with pytest.raises(DataError, match=rf"line {text.count(chr(10)) + 1} is not an object of figures"):
+    with pytest.raises(IntegrityError, match=rf"line {text.count(chr(10)) + 1} is not an object of figures"):
         diagnose(copied)
 
 

@@ -14,7 +14,7 @@ from interconnected_ai.errors import EngineError, MissingExtraError, PromptError
 from interconnected_ai.experts import ExpertModel, TorchEngine, save_expert
 from interconnected_ai.experts.engines import ENGINES, choose_engine, open_engine, runnable_engines
 from interconnected_ai.experts.engines.kinds import engine_kind
-from interconnected_ai.types import Generate, TokenStep
+from interconnected_ai.types import Generate
 
 PROMPTS = [[1, 2, 3], [4, 5, 6, 7, 8], [9], [3, 4, 5]]
 
@@ -72,43 +72,6 @@ def test_an_answer_ends_before_the_end_token(name: str) -> None:
     answers = opened(name, model, end_id=end_id)(PROMPTS, config)
     assert answers == TorchEngine(model, end_id=end_id)(PROMPTS, config)
     assert answers[1].ended == "eos"
-
-
-@pytest.mark.parametrize("name", FAST)
-def test_an_answer_ends_before_a_stop_string(name: str, expert: Path) -> None:
-    reference = open_engine("torch", expert)
-    texts = [answer.text for answer in reference(PROMPTS, asked())]
-    assert texts[0]
-    config = asked(stop=(texts[0][3:5],))
-    answers = opened(name, expert)(PROMPTS, config)
-    assert answers == reference(PROMPTS, config)
-    assert answers[0].ended == "stop"
-
-
-@pytest.mark.parametrize("name", FAST)
-def test_tokens_are_told_as_they_come(name: str) -> None:
-    told: list[TokenStep] = []
-    answers = opened(name, made())(PROMPTS, asked(), on_step=told.append)
-    for row, answer in enumerate(answers):
-        assert tuple(step.token_id for step in told if step.row == row) == answer.token_ids
-
-
-@pytest.mark.parametrize("name", FAST)
-def test_what_a_listener_raises_reaches_the_caller(name: str) -> None:
-    def weary(step: TokenStep) -> None:
-        raise InterruptedError(step.token_id)
-
-    engine = opened(name, made())
-    with pytest.raises(InterruptedError):
-        engine(PROMPTS, asked(), on_step=weary)
-    assert len(engine(PROMPTS, asked())) == len(PROMPTS)
-
-
-@pytest.mark.parametrize("name", FAST)
-def test_a_seed_gives_the_same_answers_again(name: str) -> None:
-    engine, config = opened(name, made()), asked(temperature=1.5, top_k=60)
-    assert engine(PROMPTS, config, seed=7) == engine(PROMPTS, config, seed=7)
-    assert engine(PROMPTS, config, seed=7) != engine(PROMPTS, config, seed=8)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
@@ -183,13 +146,9 @@ llamacpp = pytest.mark.skipif(
 @llamacpp
 @pytest.mark.parametrize("settings", [{}, {"repetition_penalty": 1.5}, {"stop": ("d", "7")}], ids=str)
 def test_llamacpp_answers_as_the_reference_does(settings: dict[str, Any], pre_norm_expert: Path) -> None:
-    config, told = asked(**settings), list[TokenStep]()
-    answers = opened("llamacpp", pre_norm_expert)(PROMPTS, config, on_step=told.append)
+    config = asked(**settings)
+    answers = opened("llamacpp", pre_norm_expert)(PROMPTS, config)
     assert answers == open_engine("torch", pre_norm_expert)(PROMPTS, config)
-    heard = [tuple(step.token_id for step in told if step.row == row) for row in range(len(PROMPTS))]
-    assert all(
-        tokens[: len(answer.token_ids)] == answer.token_ids for tokens, answer in zip(heard, answers, strict=True)
-    )
 
 
 @llamacpp
@@ -213,8 +172,14 @@ def test_llamacpp_runs_quantised_weights(precision: str, pre_norm_expert: Path) 
 def test_llamacpp_says_what_it_cannot_run(expert: Path, pre_norm_expert: Path) -> None:
     with pytest.raises(EngineError, match="llamacpp cannot run this expert: GGUF's gpt2 is a pre-norm transformer"):
         open_engine("llamacpp", expert)
-    with pytest.raises(EngineError, match="ends an answer at the tokenizer's end token alone, not end_id=5"):
-        open_engine("llamacpp", pre_norm_expert, end_id=5)
+
+
+@llamacpp
+def test_llamacpp_ends_an_answer_at_any_token_that_it_was_opened_with(pre_norm_expert: Path) -> None:
+    end_id = open_engine("torch", pre_norm_expert)(PROMPTS, asked())[1].token_ids[4]
+    answers = opened("llamacpp", pre_norm_expert, end_id=end_id)(PROMPTS, asked())
+    assert answers == open_engine("torch", pre_norm_expert, end_id=end_id)(PROMPTS, asked())
+    assert answers[1].ended == "eos"
 
 
 @llamacpp

@@ -10,8 +10,7 @@ from expert_models import ids, made, tokenizer
 
 from interconnected_ai import ExpertModel
 from interconnected_ai.errors import FormatVersionError, IntegrityError, NotAModelError, TokenizerError, UnsafeFileError
-from interconnected_ai.experts import ExpertCard, load_card, load_model, load_tokenizer, save_expert
-from interconnected_ai.experts.folder import load_expert
+from interconnected_ai.experts import ExpertCard, load_card, load_expert, load_model, load_tokenizer, save_expert
 from interconnected_ai.text import Tokenizer
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from expert_models import VOCABULARY, ids, made
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from interconnected_ai import ExpertConfig, ExpertModel
 from interconnected_ai.errors import ConfigError, PromptError
 from interconnected_ai.nn import Dropout
+from properties import examples
 
-few = settings(deadline=None, max_examples=20, derandomize=True)
+few = examples(20)
 MIB = 2**20
 NORMS = ["post", "pre"]
 

@@ -1,24 +1,24 @@
 """Expert: text to text, streams that never cut a character or show a stop string, scores, engines by name."""
 
 import math
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from expert_models import TEXTS, made, tokenizer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interconnected_ai import Expert, ExpertModel, GenerationConfig
-from interconnected_ai.errors import ConfigError, DataError, PromptError, TokenizerError, UnknownNameError
+from interconnected_ai.errors import ConfigError, DataError, EngineError, PromptError, TokenizerError, UnknownNameError
 from interconnected_ai.experts import HeldOut, TorchEngine, measure
-from interconnected_ai.experts.streaming import TextFeed, stream_steps
+from interconnected_ai.experts.streaming import TextFeed
 from interconnected_ai.text import Tokenizer, token_bytes
-from interconnected_ai.types import Generation, TokenStep
+from interconnected_ai.types import Generation, Stream, TokenStep
+from properties import examples
 
-few = settings(deadline=None, max_examples=80, derandomize=True)
+few = examples(80)
 
 
 def expert() -> Expert:
@@ -102,27 +102,44 @@ def test_what_an_engine_raises_is_raised_where_the_stream_is_read() -> None:
         expert().stream(TEXTS[0], num_beams=2)
 
 
-def test_whoever_stops_reading_stops_the_engine() -> None:
-    told: list[int] = []
+class Counting:
+    """An engine in ten lines: it counts, and notes what it was asked for."""
 
-    def engine(
-        prompts: Sequence[Sequence[int]],
-        config: GenerationConfig,
-        *,
-        seed: int | None = None,
-        on_step: Callable[[TokenStep], None] | None = None,
+    def __init__(self) -> None:
+        self.told: list[int] = []
+        self.has_given_back = False
+
+    def __call__(
+        self, prompts: Sequence[Sequence[int]], config: GenerationConfig, *, seed: int | None = None
     ) -> list[Generation]:
-        assert on_step is not None
-        for number in range(10**9):
-            told.append(number)
-            on_step(TokenStep(0, number))
+        return [Generation((1,), "length", f"{len(prompt)} tokens!") for prompt in prompts]
+
+    def stream(
+        self, prompts: Sequence[Sequence[int]], config: GenerationConfig, *, seed: int | None = None
+    ) -> Stream[TokenStep, list[Generation]]:
+        return Stream(self._steps())
+
+    def _steps(self) -> Generator[TokenStep, None, list[Generation]]:
+        try:
+            for number in range(1, 10**9):
+                self.told.append(number)
+                yield TokenStep(0, 40 + number % 40)
+        finally:
+            self.has_given_back = True
         return []
 
-    steps = stream_steps(engine, [1], GenerationConfig())
-    assert next(steps).token_id == 0
-    steps.close()  # type: ignore[attr-defined]
-    assert told
-    assert not [thread for thread in threading.enumerate() if thread.name == "generation"]
+
+def test_whoever_stops_reading_stops_the_engine() -> None:
+    engine = Counting()
+    pieces = Expert(None, tokenizer(), engine=engine).stream("x")
+    assert not engine.told
+    assert next(pieces)
+    pieces.close()
+    assert engine.has_given_back
+    assert len(engine.told) <= 2
+    assert list(pieces) == []
+    with pytest.raises(EngineError, match="no whole answer"):
+        pieces.result()
 
 
 # Text to text
@@ -213,15 +230,6 @@ def test_texts_are_scored_together_and_nothing_to_score_is_an_error() -> None:
         expert().score(["", ""])
 
 
-def test_any_function_of_the_right_form_is_an_engine() -> None:
-    def loud(
-        prompts: Sequence[Sequence[int]],
-        config: GenerationConfig,
-        *,
-        seed: int | None = None,
-        on_step: Callable[[TokenStep], None] | None = None,
-    ) -> list[Generation]:
-        return [Generation((1,), "length", f"{len(prompt)} tokens!") for prompt in prompts]
-
-    spoken = Expert(expert().model, tokenizer(), engine=loud)
+def test_anything_of_the_right_form_is_an_engine() -> None:
+    spoken = Expert(expert().model, tokenizer(), engine=Counting())
     assert str(spoken.generate("The router")) == f"{len(tokenizer().encode('The router'))} tokens!"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from expert_models import TEXTS, VOCABULARY, ids, made, tokenizer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,9 +18,9 @@ from interconnected_ai.errors import ConfigError, EngineError, PromptError, Unkn
 from interconnected_ai.experts import TorchEngine, generate
 from interconnected_ai.experts.torch_decoder import DecoderParts, TorchDecoder
 from interconnected_ai.experts.torch_products import LAYOUTS, can_pack
-from interconnected_ai.types import TokenStep
+from properties import examples
 
-few = settings(deadline=None, max_examples=15, derandomize=True)
+few = examples(15)
 GREEDY = GenerationConfig(temperature=0.0, max_new_tokens=12)
 PROMPTS = [ids(1, n, seed=n)[0].tolist() for n in (3, 7, 1, 5)]
 
@@ -190,11 +190,13 @@ def test_rows_end_by_themselves_and_leave_the_batch() -> None:
 
 
 def test_every_token_is_told_as_it_comes() -> None:
-    seen: list[TokenStep] = []
-    found = generate(recomputing(made()), PROMPTS, GREEDY, on_step=seen.append)
+    with TorchEngine(made()).stream(PROMPTS, GREEDY) as stream:
+        seen = list(stream)
+        found = stream.result()
     for row, answer in enumerate(found):
         assert tuple(step.token_id for step in seen if step.row == row) == answer.token_ids
     assert [step.row for step in seen[:8]] == [0, 1, 2, 3] * 2
+    assert found == TorchEngine(made())(PROMPTS, GREEDY)
 
 
 def test_log_probabilities_are_the_models_own() -> None:

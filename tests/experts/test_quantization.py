@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from expert_models import TEXTS, ids, made, tokenizer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -24,8 +24,9 @@ from interconnected_ai.experts.quantization import (
     unpack_int4,
 )
 from interconnected_ai.experts.quantized import quantize_expert
+from properties import examples
 
-few = settings(deadline=None, max_examples=30, derandomize=True)
+few = examples(30)
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 130))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from transformers import (
@@ -19,14 +19,21 @@ from transformers import (
 
 from interconnected_ai import GenerationConfig
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.experts.sampling import Candidates, Penalties, ban, narrow, uniform_table
+from interconnected_ai.experts.sampling import Candidates, Penalties, Uniforms, ban, narrow
+from properties import examples
 
-few = settings(deadline=None, max_examples=60, derandomize=True)
+few = examples(60)
 CPU = torch.device("cpu")
 
 
 def random_logits(rows: int, vocab_size: int, seed: int = 0, spread: float = 3.0) -> Tensor:
     return spread * torch.randn(rows, vocab_size, generator=torch.Generator().manual_seed(seed))
+
+
+def uniform_table(seed: int, prompts: list[list[int]], num_steps: int) -> Tensor:
+    """(rows, num_steps): all the numbers that rows draw."""
+    numbers = Uniforms(seed, prompts, num_steps, CPU)
+    return torch.stack([numbers.next() for _ in range(num_steps)], dim=1)
 
 
 def transformers_probabilities(logits: Tensor, config: GenerationConfig) -> Tensor:
@@ -118,6 +125,47 @@ def test_random_numbers_of_a_prompt_do_not_depend_on_its_neighbours() -> None:
     assert not torch.equal(among[1], among[2])  # the same prompt again is answered anew
     assert not torch.equal(alone, uniform_table(8, [[1, 2]], 5))
     assert torch.equal(uniform_table(-1, [[1]], 3), uniform_table(-1, [[1]], 3))
+
+
+def test_random_numbers_are_made_some_at_a_time_and_are_those_of_one_go() -> None:
+    numbers = Uniforms(3, [[1], [2]], 2**60, CPU)
+    found = torch.stack([numbers.next() for _ in range(1000)], dim=1)
+    for row in range(2):
+        assert torch.equal(
+            found[row], torch.rand(1000, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+        )
+
+
+def test_a_row_that_stays_keeps_its_random_numbers() -> None:
+    whole = uniform_table(5, [[1], [2], [2]], 600)
+    numbers = Uniforms(5, [[1], [2], [2]], 600, CPU)
+    first = [numbers.next() for _ in range(100)]
+    numbers.select([2])
+    rest = torch.cat([numbers.next() for _ in range(500)])
+    assert torch.equal(first[99], whole[:, 99])
+    assert torch.equal(rest, whole[2, 100:])
+
+
+@pytest.mark.parametrize("temperature", [0.25, 0.7, 1.8])
+@pytest.mark.parametrize(
+    "cuts", [{"top_k": 4}, {"top_k": 4, "top_p": 0.9}, {"top_p": 0.8}, {"min_p": 0.1}, {}], ids=str
+)
+def test_the_temperature_counts_whatever_cuts(temperature: float, cuts: dict[str, Any]) -> None:
+    logits = random_logits(3, 30, spread=2.0)
+    found = narrow(logits, GenerationConfig(temperature=temperature, **cuts)).probabilities(30)
+    for row, shares in zip(logits, found, strict=True):
+        kept = shares > 0
+        wanted = torch.where(kept, row / temperature, -math.inf).softmax(dim=-1)
+        torch.testing.assert_close(shares, wanted)
+    assert int((found > 0).sum(dim=-1).max()) <= cuts.get("top_k", 30)
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-40, 1e-12])
+def test_the_coldest_temperature_is_greedy(temperature: float) -> None:
+    logits = random_logits(4, 50)
+    config = GenerationConfig(temperature=temperature)
+    found = narrow(logits, config).draw(torch.full((4,), 0.999, dtype=torch.float64))
+    assert torch.equal(found, logits.argmax(dim=-1))
 
 
 # Penalties

@@ -4,12 +4,13 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.memory import EVIDENCE_ONLY, Capacities, Portions, ThreeLevelMemory
 from memory_stores import MakeMemory, count_words, message_of
+from properties import examples
 
 
 def test_a_context_holds_last_messages_facts_pins_timeline_and_evidence_in_the_order_of_time(make: MakeMemory) -> None:
@@ -51,7 +52,7 @@ def test_a_context_holds_last_messages_facts_pins_timeline_and_evidence_in_the_o
 BUDGETS = st.integers(1, 700)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     budget=BUDGETS,
     query=st.text(max_size=40) | st.sampled_from(["alpha", "n3x bravo", "что n5x"]),

@@ -3,11 +3,12 @@
 import re
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from interconnected_ai.memory import Capacities, SQLiteStore, ThreeLevelMemory
 from memory_stores import SMALL, MakeMemory, count_words, message_of
+from properties import examples
 
 
 def test_the_documents_150_messages_fill_three_levels_and_nothing_is_lost(make: MakeMemory) -> None:
@@ -26,7 +27,7 @@ def test_the_documents_150_messages_fill_three_levels_and_nothing_is_lost(make: 
     assert f"All tokens in the system: {150 * 18}" in str(stats)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sizes=st.lists(st.integers(1, 400), max_size=60), capacity=st.integers(1, 900))
 def test_levels_never_hold_more_than_they_may_and_add_up_to_the_log(
     tmp_path: Path, sizes: list[int], capacity: int

@@ -1,11 +1,12 @@
 """What is found, in what order, for any query at all."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from interconnected_ai.memory import ThreeLevelMemory
 from memory_stores import WORDS, MakeMemory, count_words, message_of
+from properties import examples
 
 
 def test_russian_words_are_found_in_any_form(make: MakeMemory) -> None:
@@ -112,7 +113,7 @@ def test_any_query_is_safe(make: MakeMemory, query: str) -> None:
     assert memory.stats().num_messages == 1
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(query=st.text(max_size=60))
 def test_any_query_at_all_is_safe(filled: ThreeLevelMemory, query: str) -> None:
     filled.count_tokens = count_words

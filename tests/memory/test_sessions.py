@@ -4,14 +4,15 @@ import json
 import re
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from interconnected_ai.memory import Capacities, SQLiteStore, ThreeLevelMemory
 from memory_stores import WORDS, MakeMemory, count_words
+from properties import examples
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     said=st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.integers(0, 17)), min_size=1, max_size=40),
     query=st.lists(st.sampled_from(WORDS), min_size=1, max_size=4),

@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from interconnected_ai.nn import KVCache, MultiHeadAttention
+from properties import examples
 
-few = settings(deadline=None, max_examples=25, derandomize=True)
+few = examples(25)
 
 
 def torchs(ours: MultiHeadAttention, d_model: int) -> nn.MultiheadAttention:

@@ -4,14 +4,15 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from interconnected_ai.nn import fit_temperature, fit_threshold
+from properties import examples
 
 confidences = st.lists(st.floats(0, 1, width=32) | st.sampled_from([0.25, 0.5, 0.75]), min_size=1, max_size=60)
-few = settings(deadline=None, max_examples=80, derandomize=True)
+few = examples(80)
 
 
 @pytest.mark.parametrize("temperature", [0.2, 0.7, 1.0, 2.5, 8.0])

@@ -2,15 +2,16 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
 from interconnected_ai.nn import FFNExperts, choose_backend, grouped
 from interconnected_ai.nn.grouped import BackendName, Groups, grouped_linear
+from properties import examples
 
-few = settings(deadline=None, max_examples=25, derandomize=True)
+few = examples(25)
 
 
 def row_by_row(rows: Tensor, weight: Tensor, bias: Tensor | None, counts: list[int]) -> Tensor:

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
 from interconnected_ai.nn import LoRA, LoRALinear, add_lora, merge_lora, unmerge_lora
+from properties import examples
 
 
 def trained(wrapped: LoRALinear, seed: int = 0) -> LoRALinear:
@@ -57,7 +58,7 @@ def test_a_rank_below_one_is_refused(rank: int) -> None:
         LoRA(4, 4, rank=rank)
 
 
-@settings(deadline=None, max_examples=25, derandomize=True)
+@examples(25)
 @given(st.integers(1, 24), st.integers(1, 24), st.integers(1, 8), st.booleans(), st.integers(0, 100))
 def test_merged_and_unmerged_forward_agree_and_unmerging_restores_every_bit(
     d_in: int, d_out: int, rank: int, bias: bool, seed: int

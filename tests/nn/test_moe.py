@@ -4,15 +4,16 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
 from interconnected_ai.nn import FeedForward, MoELayer
 from interconnected_ai.nn.grouped import BackendName
+from properties import examples
 
-few = settings(deadline=None, max_examples=25, derandomize=True)
+few = examples(25)
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from interconnected_ai.nn import MoELayer, Routing, TokenRouter
+from properties import examples
 
-few = settings(deadline=None, max_examples=40, derandomize=True)
+few = examples(40)
 
 
 @st.composite

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from hypothesis import settings
 from hypothesis import strategies as st
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from interconnected_ai.planner.pretrained import PretrainedMoE, TrainingWay, read_pretrained, size_ways
+from properties import examples
 
-few = settings(deadline=None, max_examples=6, derandomize=True)
+few = examples(6)
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Config = dict[str, Any]
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interconnected_ai.errors import ConfigError, StorageError, UnknownNameError
@@ -24,6 +24,7 @@ from interconnected_ai.planner.devices import (
     this_machine,
 )
 from interconnected_ai.planner.devices import detection as hardware
+from properties import examples
 
 GPUS = [device for device in DEVICES if device.kind == "gpu"]
 CALIBRATION = Calibration(
@@ -281,7 +282,7 @@ def test_a_calibrated_machine_keeps_the_memory_it_has_now(home: Path) -> None:
     assert this_machine().memory_bytes == hardware._memory_bytes()
 
 
-@settings(deadline=None, max_examples=30, derandomize=True)
+@examples(30)
 @given(st.floats(1e3, 1e15), st.floats(1e-9, 1e-3), st.lists(st.floats(1.0, 1e13), min_size=1, max_size=4, unique=True))
 def test_any_calibration_survives_storing(
     tmp_path_factory: pytest.TempPathFactory, rate: float, op: float, sizes: list[float]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
@@ -27,6 +27,7 @@ from interconnected_ai.planner.encoders import (
     encoder_shape,
 )
 from interconnected_ai.planner.products import Product, backward_flops, forward_flops
+from properties import examples
 
 SIZES = {
     "vocab_size": 40,
@@ -157,7 +158,7 @@ def configs(draw: st.DrawFn, architecture: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_any_small_config_counts_as_the_model_built_from_it(architecture: str) -> None:
-    @settings(max_examples=40 if architecture == "deberta-v2" else 10, deadline=None, derandomize=True, database=None)
+    @examples(40 if architecture == "deberta-v2" else 10, database=None)
     @given(config=configs(architecture), rank=st.integers(1, 5))
     def tie(config: dict[str, Any], rank: int) -> None:
         assert_tie(config, shape_of(config), rank)

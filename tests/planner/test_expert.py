@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -30,11 +30,12 @@ from interconnected_ai.planner.expert import (
     products,
 )
 from interconnected_ai.planner.products import backward_flops, forward_flops
+from properties import examples
 
 MIB = 2**20
 DOCUMENT = ExpertConfig(vocab_size=10_000, d_model=512, n_layers=6, n_heads=8, d_ff=2048, max_seq_len=512)
-few = settings(deadline=None, max_examples=25, derandomize=True)
-fewer = settings(few, max_examples=12)
+few = examples(25)
+fewer = examples(12)
 
 
 def on_meta(shape: ExpertConfig, norm: str = "post") -> ExpertModel:

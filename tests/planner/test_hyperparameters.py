@@ -6,12 +6,13 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interconnected_ai.config import Record, SystemConfig, TrainingConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.planner.hyperparameters import NOT_TUNED, Hyperparameter, Text, explain, hyperparameters
+from properties import examples
 
 # The document's section "Hyperparameters (copy and use)" (000_…), as it stands there.
 DOCUMENT = """
@@ -110,7 +111,7 @@ def test_choices_are_all_there_are(known: Hyperparameter) -> None:
         assert sorted(allowed) == sorted(known.sensible)
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@examples(60)
 @given(st.sampled_from(hyperparameters()), st.sampled_from([str, str.upper, str.title]), st.booleans(), st.booleans())
 def test_a_name_is_found_however_it_is_written(known: Hyperparameter, case: Any, hyphens: bool, section: bool) -> None:
     for name in (known.name, *known.aliases):

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from moe_configs import FULL, SLIDING, Config, build, configs, example, few, on_meta
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from interconnected_ai.planner.pretrained import FAMILIES, read_pretrained
+from properties import examples
 
 
 def agrees(config: Config) -> None:
@@ -59,7 +60,7 @@ def test_every_tensor_of_an_olmoe_is_the_one_transformers_builds(config: Config)
 
 @pytest.mark.parametrize("model_type", sorted(set(FAMILIES) - {"qwen3_moe", "mixtral", "olmoe"}))
 def test_every_tensor_of_the_other_families_is_the_one_transformers_builds(model_type: str) -> None:
-    settings(few, max_examples=4)(given(configs(model_type))(agrees))()
+    examples(4)(given(configs(model_type))(agrees))()
 
 
 @pytest.mark.parametrize("model_type", sorted(FAMILIES))

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from moe_configs import PUBLISHED, Config, example, ways
 
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.planner.pretrained import FAMILIES, MOST_DEVICES, read_pretrained, size_ways, split_over
+from properties import examples
 
 
 def refused(config: Any) -> str:
@@ -101,7 +102,7 @@ def test_a_latent_attention_must_say_whether_queries_are_compressed() -> None:
 JUNK = st.sampled_from([None, -1, 0, 1, 3, 7, 2.5, "8", "", [], [1], ["x"], {}, {"a": 1}, True, False, 10**12])
 
 
-@settings(deadline=None, max_examples=150, derandomize=True)
+@examples(150)
 @given(st.sampled_from(sorted(FAMILIES)), st.data())
 def test_no_config_however_broken_ends_in_anything_but_a_model_or_a_clear_refusal(
     model_type: str, data: st.DataObject

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -20,6 +20,7 @@ from interconnected_ai.nn import FFNExperts
 from interconnected_ai.planner import SystemShape, backward_flops, dense_twin, encoder_shape, forward_flops
 from interconnected_ai.planner.memory import encoder_activation_bytes, layer_activation_bytes
 from interconnected_ai.planner.workload import num_trained_tensors, training_step
+from properties import examples
 
 ENCODER = {
     "model_type": "bert",
@@ -73,7 +74,7 @@ def batch_of(batch: int, seq: int) -> tuple[Tensor, Tensor]:
 
 
 @given(shapes)
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_parameters_of_every_part_equal_the_built_systems(content: dict[str, Any]) -> None:
     config = SystemConfig.from_mapping(content)
     system, shape = built(config), counted(config)
@@ -85,7 +86,7 @@ def test_parameters_of_every_part_equal_the_built_systems(content: dict[str, Any
 
 
 @given(shapes, st.integers(1, 3))
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_the_twin_of_the_planner_is_the_twin_that_is_built(content: dict[str, Any], layers: int) -> None:
     config = SystemConfig.from_mapping(
         {**content, "ffn": "moe", "num_moe_layers": layers, "encoder_lora_rank": 0}  # a LoRA's twin loads an encoder
@@ -99,7 +100,7 @@ def test_a_system_without_moe_layers_has_no_twin() -> None:
 
 
 @given(shapes, st.integers(1, 5), st.integers(3, 9))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_flops_of_a_step_equal_those_that_torch_counts(content: dict[str, Any], batch: int, seq: int) -> None:
     config = SystemConfig.from_mapping(content)
     system, shape = built(config).train(), counted(config)

@@ -21,12 +21,12 @@ from interconnected_ai.config import BranchSpec, RunConfig
 from interconnected_ai.data import Rows, write_rows
 from interconnected_ai.errors import ConfigError, IntegrityError, NotAModelError, UnknownNameError
 from interconnected_ai.report import RunReport, gather_report, missing_sentences, write_report
+from interconnected_ai.report.answers import reliability
 from interconnected_ai.report.canvas import _wrapped
 from interconnected_ai.report.contents import sections_of
-from interconnected_ai.report.gather import Curve, read_curves, reliability
 from interconnected_ai.report.pictures import Picture, as_svg, named, short, shown
 from interconnected_ai.report.wording import _WORDS, Words
-from interconnected_ai.training import expected_calibration_error, train_run
+from interconnected_ai.training import Curve, expected_calibration_error, train_run
 
 matplotlib = pytest.importorskip("matplotlib")
 Image = pytest.importorskip("PIL.Image")
@@ -202,23 +202,6 @@ def test_the_most_confused_pairs_come_first(report: RunReport) -> None:
         assert pair.share == pair.num_rows / row.sum()
         assert pair.label != pair.answer
     assert found.confused_pairs(2) == pairs[:2]
-
-
-def test_a_torn_line_is_left_out_and_of_a_step_logged_twice_the_later_one_counts(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    assert read_curves(path) == {}
-    path.write_text(
-        '{"step": 10, "a": 2.0}\n{"step": 0, "a": 1.0}\n{"step": 10, "a": 3.0, "b": 1}\n{"step": 20, "a": 9'
-    )
-    assert read_curves(path) == {"a": Curve((0, 10), (1.0, 3.0)), "b": Curve((10,), (1.0,))}
-
-
-@pytest.mark.parametrize("line", ["{nonsense", "[1, 2]", '{"loss/task": 1.0}', "7"])
-def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_text(f'{{"step": 0, "a": 1.0}}\n{line}\n{{"step": 10, "a": 1.0}}\n')
-    with pytest.raises(IntegrityError, match="line 2"):
-        read_curves(path)
 
 
 # The page
@@ -471,7 +454,7 @@ def test_a_branch_whose_labels_are_unknown_does_not_hide_the_others(copy: Path) 
 def test_a_folder_that_is_no_run_is_refused(world: Path, tmp_path: Path) -> None:
     with pytest.raises(NotAModelError, match="no folder at"):
         gather_report(tmp_path / "nowhere")
-    with pytest.raises(NotAModelError, match=r"no run\.yaml"):
+    with pytest.raises(NotAModelError, match=r"a model without its run"):
         write_report(world / "run" / "model", tmp_path / "page.html")
     assert list(tmp_path.iterdir()) == []
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interconnected_ai.errors import (
@@ -36,8 +36,10 @@ from interconnected_ai.storage import (
     read_json,
     recover,
     save_tensors,
+    version_of,
     write_json,
 )
+from properties import examples
 
 KIND = "test-model"
 
@@ -193,7 +195,7 @@ def test_each_kind_of_damage_raises_its_own_error(
     assert str(folder) in str(caught.value)
 
 
-@settings(deadline=None, max_examples=30, derandomize=True)
+@examples(30)
 @given(st.data())
 def test_no_altered_byte_of_any_file_goes_unnoticed(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as place:
@@ -358,6 +360,15 @@ def test_who_may_not_write_beside_a_folder_reads_it_also_after_a_crash(
     assert target.exists() == stands
 
 
+def test_what_another_writer_left_while_this_one_wrote_is_put_right_first(tmp_path: Path) -> None:
+    target = write_folder(tmp_path / "model")
+    with atomic_folder(target, kind=KIND, replaces=version_of(target)) as scratch:
+        write_json(scratch / "config.json", {"word": "new"})
+        os.rename(target, tmp_path / ".model.replaced")  # a writer that died between its two renames
+    assert read_json(target / "config.json") == {"word": "new"}
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def failing_rename(monkeypatch: pytest.MonkeyPatch, target: Path, *, failures: int) -> None:
     """Names cannot be exchanged, and the first renames into the place of `target` fail."""
     rename, left = os.rename, [failures]
@@ -400,7 +411,7 @@ def test_completeness_is_the_manifest(tmp_path: Path) -> None:
     assert is_complete(write_folder(tmp_path / "model"))
 
 
-@settings(deadline=None, max_examples=25, derandomize=True)
+@examples(25)
 @given(
     st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(lambda n: n != "__metadata__"),
                     st.lists(st.integers(0, 3), max_size=3), max_size=4),

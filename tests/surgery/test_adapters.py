@@ -122,7 +122,7 @@ def test_packed_experts_take_a_third_of_bf16_and_answer_nearly_the_same(family: 
         for expert in range(8):
             rounded, own = moe.layers[layer.number].read(expert), layer.read(expert)
             assert (rounded.down - own.down).norm() < 0.12 * own.down.norm()
-            layer.moe.replace(layer.number, expert, rounded)
+            other.replace(layer.number, expert, rounded)
     torch.testing.assert_close(logits(moe), logits(other), rtol=1e-3, atol=1e-3)
     adapter = moe.lora({0: [busiest(moe, 0)]}, rank=2)
     moe.model(IDS, labels=IDS).loss.backward()

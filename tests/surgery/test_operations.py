@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -13,9 +13,10 @@ from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError, IntegrityError, UnknownNameError
 from interconnected_ai.surgery import ExpertWeights, MoE, Program, Recipe, Rule
 from interconnected_ai.surgery.anatomy.layer import Probe
-from interconnected_ai.surgery.operations.changes import same_bits
+from interconnected_ai.surgery.operations.verification import same_bits
 from interconnected_ai.surgery.routing.context import dress
-from interconnected_ai.surgery.routing.dressing import EditedRouter, RouterState
+from interconnected_ai.surgery.routing.edited_router import EditedRouter, RouterState
+from properties import examples
 
 families = pytest.mark.parametrize("family", TINY)
 CHANGES = ("insert", "let in", "remove", "merge", "reorder", "replace", "top-k", "pack", "unpack", "rule")
@@ -159,7 +160,7 @@ def test_a_history_holds_what_would_be_lost_and_no_second_copy_of_the_experts() 
     assert torch.equal(before, whole)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.tuples(st.sampled_from(CHANGES), st.integers(0, 1), st.integers(0, 5)), min_size=1, max_size=6))
 @pytest.mark.filterwarnings("ignore:four bits moved the logits:UserWarning")
 def test_any_steps_undone_leave_every_bit_as_it_was(steps: list[tuple[str, int, int]]) -> None:

@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.surgery import Forward, MoE, Program, RowRequest, Rule
+from properties import examples
 
 families = pytest.mark.parametrize("family", TINY)
 ROLE = 7  # the token that begins the role
@@ -244,7 +245,7 @@ def test_rules_that_together_leave_too_few_are_caught_when_they_meet() -> None:
             moe.model(torch.tensor([[20, 22]]))
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.sampled_from([5, 6, ROLE, 20, 21]), min_size=1, max_size=14), st.integers(1, 14))
 def test_the_role_at_a_position_is_that_of_the_last_role_token(ids: list[int], cut: int) -> None:
     from interconnected_ai.surgery.routing.context import Hooks

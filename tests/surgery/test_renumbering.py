@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from interconnected_ai import surgery
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.surgery import MoE, Program, RowRequest, Rule
+from properties import examples
 
 IDS = prompts()
 ROLE = int(IDS[0, 3])
@@ -53,7 +54,7 @@ def close(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(rules, max_size=3), st.lists(forced, max_size=1), st.permutations(range(8)), st.integers(0, 1))
 def test_a_programs_effect_follows_reordered_experts(
     some: list[Rule], one: list[Rule], order: list[int], layer: int
@@ -70,7 +71,7 @@ def test_a_programs_effect_follows_reordered_experts(
     assert moe.program == program
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.lists(rules, max_size=3), st.sets(st.integers(0, 7), min_size=1, max_size=4), st.integers(0, 1))
 def test_removed_experts_are_missing_and_the_rules_on_others_hold(some: list[Rule], gone: set[int], layer: int) -> None:
     moe = MoE(make("qwen3_moe"))

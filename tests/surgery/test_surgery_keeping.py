@@ -14,7 +14,7 @@ from interconnected_ai import surgery
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
 from interconnected_ai.errors import ConfigError, IntegrityError, NotAModelError, StorageError, UnknownNameError
 from interconnected_ai.surgery import Checkpoint, MoE, Program, Recipe, Rule
-from interconnected_ai.surgery.routing.dressing import EditedRouter
+from interconnected_ai.surgery.routing.edited_router import EditedRouter
 
 IDS = prompts()
 families = pytest.mark.parametrize("family", TINY)

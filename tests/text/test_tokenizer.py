@@ -10,12 +10,13 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from interconnected_ai.errors import ConfigError, DataError, PromptError, StorageError, TokenizerError, UnknownNameError
 from interconnected_ai.text import END, Tokenizer, role_token
+from properties import examples
 
 TEXTS = [
     "Съешь же ещё этих мягких французских булок, да выпей чаю.",
@@ -41,7 +42,7 @@ awkward_text = (
 )
 
 
-@settings(deadline=None, max_examples=300, derandomize=True)
+@examples(300)
 @given(text=any_text | awkward_text)
 @example(text="\x00\x01\x7f\x85\ufeff\u200b\u2028")
 @example(text="<|end|><|role=code|><|role=медик|> <|END|>")
@@ -53,7 +54,7 @@ def test_decoding_what_was_encoded_gives_the_text_in_nfc(tokenizer: Tokenizer, t
     assert tokenizer.encode_batch([text]) == [ids]
 
 
-@settings(deadline=None, max_examples=100, derandomize=True)
+@examples(100)
 @given(text=awkward_text)
 def test_ordinary_text_never_becomes_a_special_token(tokenizer: Tokenizer, text: str) -> None:
     special = {tokenizer.end_id, tokenizer.role_id("code"), tokenizer.role_id("медик")}
@@ -61,7 +62,7 @@ def test_ordinary_text_never_becomes_a_special_token(tokenizer: Tokenizer, text:
     assert special.isdisjoint(tokenizer.encode_batch([text])[0])
 
 
-@settings(deadline=None, max_examples=100, derandomize=True)
+@examples(100)
 @given(text=awkward_text)
 def test_when_asked_for_special_tokens_are_read_as_ids_and_the_rest_as_text(tokenizer: Tokenizer, text: str) -> None:
     ids = tokenizer.encode(text, special=True)

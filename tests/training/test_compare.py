@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interconnected_ai.training import compare_answers
 from interconnected_ai.training.system.comparison import mcnemar
+from properties import examples
 
-few = settings(deadline=None, max_examples=40, derandomize=True)
+few = examples(40)
 answers = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 
 

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interconnected_ai.training import auroc, branch_metrics, expected_calibration_error, macro_f1
+from properties import examples
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 
-few = settings(deadline=None, max_examples=50, derandomize=True)
+few = examples(50)
 answers = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40)
 scores = st.lists(st.integers(0, 10) | st.floats(0, 1), min_size=1, max_size=30)
 

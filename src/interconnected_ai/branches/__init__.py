@@ -1,6 +1,7 @@
 """Many classifiers on one trunk: a frozen encoder, shared MoE layers, and an adapter and head for each branch."""
 
 from interconnected_ai.branches.branch import Branch, BranchCard
+from interconnected_ai.branches.changes import save_change
 from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, embedded_encoder_folder
 from interconnected_ai.branches.fingerprint import BranchCheck
 from interconnected_ai.branches.growth import (
@@ -35,5 +36,6 @@ __all__ = [
     "inference",
     "multilingual_encoder_file",
     "probabilities",
+    "save_change",
     "train_on_pooled",
 ]

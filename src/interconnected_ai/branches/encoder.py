@@ -69,6 +69,9 @@ class Encoder(nn.Module):
         self._require_room_for_text()
         self.has_lora = False
         self.computes_in_parts = True
+        # A fast tokenizer keeps its length limit as a state, and fails when one thread sets it while another tokenizes; set
+        # once, it is only read from here on.
+        self.tokenize([""])
 
     @classmethod
     def load(cls, name: str | None = None, *, max_seq_len: int = 128) -> Self:

@@ -12,9 +12,12 @@ from torch.nn import functional as F
 from interconnected_ai.branches.branch import Branch, BranchCard
 from interconnected_ai.branches.prediction import probabilities
 from interconnected_ai.branches.system import InterconnectedAISystem
+from interconnected_ai.branches.turns import Turns
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import DataError, NonFiniteLossError, UnknownNameError
 from interconnected_ai.nn import Descent, fit_temperature, fit_threshold, learning_rate_factor
+
+_training = Turns()
 
 
 @dataclass(frozen=True)
@@ -42,37 +45,43 @@ def fit_branch(
 
     labels: class names of the branch's spec. validation: texts and labels to stop early by and to calibrate on.
     outside: texts that are none of the branch's business, to fit its "unknown" threshold against.
-    Raises `DataError` for empty data and `UnknownNameError` for a label the branch does not have.
+    A copy is trained, and put in the branch's place when it is finished: who predicts meanwhile gets the branch as it was.
+    Several threads may fit branches of one system; they take turns, since dropout draws from the process's one random stream.
+    Raises `DataError` for empty data, `UnknownNameError` for a label the branch does not have, and `ConfigError` when the
+    branch was removed or replaced meanwhile.
     """
     config = config or TrainingConfig()
-    name = system.branch_name(name)
+    standing = system.branch(name)
+    branch = copy.deepcopy(standing)
     started = time.perf_counter()
     pooled = system.encode(texts)
-    targets = class_indices(system.cards[name], labels).to(pooled.device)
+    targets = class_indices(branch.card, labels).to(pooled.device)
     held_out = None
     if validation is not None and len(validation[0]):
-        held_out = system.encode(validation[0]), class_indices(system.cards[name], validation[1]).to(pooled.device)
+        held_out = system.encode(validation[0]), class_indices(branch.card, validation[1]).to(pooled.device)
     outside_pooled = system.encode(outside) if len(outside) else None
     encoded = time.perf_counter()
-    epochs, accuracy = train_on_pooled(system.branch(name), pooled, targets, held_out, config)
+    with _training():
+        epochs, accuracy = train_on_pooled(branch, pooled, targets, held_out, config)
     temperature, threshold = 1.0, 0.0
     if held_out is not None:
-        logits = system.logits_of(held_out[0], [name])[name]
+        logits = branch.evaluate(held_out[0])
         temperature = fit_temperature(logits, held_out[1])
-        calibrated = system.cards[name].with_changes(temperature=temperature)
+        calibrated = branch.card.with_changes(temperature=temperature)
         apart = None
         if outside_pooled is not None:
-            apart = probabilities(system.logits_of(outside_pooled, [name])[name], calibrated).amax(dim=-1)
+            apart = probabilities(branch.evaluate(outside_pooled), calibrated).amax(dim=-1)
         threshold = fit_threshold(probabilities(logits, calibrated).amax(dim=-1), apart)
-    card = system.seal_branch(
-        name,
-        temperature=temperature,
-        threshold=threshold,
-        trained="added",
-        num_rows=len(texts),
-        metrics={} if held_out is None else {"accuracy": accuracy},
-    )
-    return BranchFit(card, epochs, accuracy, encoded - started, time.perf_counter() - encoded)
+    changes = {
+        "temperature": temperature,
+        "threshold": threshold,
+        "trained": "added",
+        "num_rows": len(texts),
+        "metrics": {} if held_out is None else {"accuracy": accuracy},
+    }
+    (sealed,) = system.sealed([branch], [changes])
+    system.replace_branch(standing, sealed)
+    return BranchFit(sealed.card, epochs, accuracy, encoded - started, time.perf_counter() - encoded)
 
 
 def class_indices(card: BranchCard, labels: Sequence[str]) -> Tensor:

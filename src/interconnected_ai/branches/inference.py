@@ -7,6 +7,7 @@ from torch import Tensor
 
 from interconnected_ai.branches.prediction import probabilities
 from interconnected_ai.branches.system import InterconnectedAISystem
+from interconnected_ai.nn import in_evaluation
 
 
 def inference(
@@ -20,7 +21,8 @@ def inference(
 
     input_ids: (seq,) or (batch, seq); without `attention_mask`, ids equal to the padding id are padding. branch_id: the
     branch's number in the order of creation, or its name. Returns {"class", "label", "confidence", "unknown",
-    "probabilities", "branch"} for one row, and a list of them for a batch of several.
+    "probabilities", "branch"} for one row, and a list of them for a batch of several. Computed in evaluation mode, whatever
+    the mode of the model, which stays as it is; several threads may ask at once, as long as `device` does not move it.
     """
     card = model.cards[model.branch_name(branch_id)]
     if device is not None:
@@ -28,11 +30,8 @@ def inference(
     input_ids = input_ids.to(model.encoder.device)
     rows = input_ids.unsqueeze(0) if input_ids.dim() == 1 else input_ids
     mask = attention_mask if attention_mask is None or attention_mask.dim() == 2 else attention_mask.unsqueeze(0)
-    was_training = model.training
-    model.eval()
     with torch.inference_mode():
-        logits = model(rows, mask, branches=[card.name]).logits[card.name]
-    model.train(was_training)
+        logits = in_evaluation(model)(rows, mask, branches=[card.name]).logits[card.name]
     table = probabilities(logits, card)
     answers = [
         {

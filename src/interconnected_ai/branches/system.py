@@ -1,6 +1,8 @@
 """`InterconnectedAISystem`: one frozen encoder, shared MoE layers, any number of branches, one trunk pass for all."""
 
+import copy
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -12,28 +14,35 @@ import torch
 from torch import Tensor, nn
 
 from interconnected_ai.branches import fingerprint as proof
-from interconnected_ai.branches.branch import Branch, BranchCard
+from interconnected_ai.branches.branch import Branch, BranchCard, Cards, key_of
 from interconnected_ai.branches.card import card_text
 from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, batches_by_length
-from interconnected_ai.branches.prediction import Prediction, known_branch, read_answers
+from interconnected_ai.branches.prediction import Answers, AnswerTable, Prediction, known_branch
 from interconnected_ai.branches.trunk import Trunk, pack
+from interconnected_ai.branches.turns import Turns
 from interconnected_ai.config import BranchSpec, SystemConfig, document_branches
-from interconnected_ai.errors import ConfigError, DataError, IntegrityError
+from interconnected_ai.errors import ConfigError, ConflictError, DataError, IntegrityError
 from interconnected_ai.hub import local_folder, upload
-from interconnected_ai.nn import Routing
+from interconnected_ai.nn import Routing, in_evaluation
 from interconnected_ai.planner import dense_twin
 from interconnected_ai.storage import (
+    ANY,
+    AnyVersion,
     atomic_folder,
-    check_folder,
     load_tensors,
+    read_folder,
     read_json,
-    recover,
     save_tensors,
+    version_of,
+    write_folder,
     write_json,
 )
 
 KIND = "interconnected_ai system"
+_BRANCHES = "branches."  # begins the names of their tensors
 _PROBE = "probe."  # begins the names of the stored probe outputs in model.safetensors
+
+_changes = Turns()  # which branches stand is changed by one thread at a time
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,10 @@ class InterconnectedAISystem(nn.Module):
 
     The trunk runs once for all branches. A branch computes with matrices of its own shape only, so adding, training
     or removing other branches leaves its outputs as they are, bit for bit.
+
+    At once, from any number of threads: `predict`, `encode`, `inference`, `verify`, `save_pretrained`, and beside them
+    `add_branch`, `fit_branch`, `take_branch`, `remove_branch`, `seal_branches` and setting a card. Each works on the branches
+    that stood when it was called. Alone: joint training, `train` and `eval`, `to`, `freeze_trunk`.
     """
 
     def __init__(
@@ -99,14 +112,13 @@ class InterconnectedAISystem(nn.Module):
             )
         self._settings = config.with_changes(branches=[])
         self.trunk = Trunk(config, self.encoder.d_model, generator=generator)
+        # Replaced as a whole and never changed, so that who took hold of it goes on with the branches it found.
         self.branches = nn.ModuleDict()
-        self.cards: dict[str, BranchCard] = {}
         self.trunk_is_trained = False
-        self._probe_logits: dict[str, Tensor] = {}
+        self._saved_versions: dict[Path, str] = {}  # of the folders this system came from or was saved to
         self._probe_texts: tuple[str, ...] = proof.PROBE_TEXTS
         self._probe_environment = ""
-        for spec in config.branches:
-            self.add_branch(spec)
+        self._add_branches(config.branches)
         self.eval()
 
     # What it is
@@ -114,7 +126,15 @@ class InterconnectedAISystem(nn.Module):
     @property
     def config(self) -> SystemConfig:
         """The shape of the system as it now is, its branches included."""
-        return self._settings.with_changes(branches=[card.spec.to_dict() for card in self.cards.values()])
+        return self._config_of(self.branches)
+
+    def _config_of(self, branches: nn.ModuleDict) -> SystemConfig:
+        return self._settings.with_changes(branches=[card.spec.to_dict() for card in Cards(branches).values()])
+
+    @property
+    def cards(self) -> Cards:
+        """What is known of each branch, by name, in the order of creation. A card may be set: `system.cards["bank"] = card`."""
+        return Cards(self.branches)
 
     @property
     def branch_names(self) -> list[str]:
@@ -123,24 +143,39 @@ class InterconnectedAISystem(nn.Module):
 
     def branch_name(self, branch: int | str) -> str:
         """The name of a branch given by number or name; `UnknownNameError` when there is none."""
-        return known_branch(self.branch_names, branch)
+        return branch if isinstance(branch, str) and branch in self.cards else known_branch(self.branch_names, branch)
 
     def branch(self, name: int | str) -> Branch:
         """The module of a branch given by name or number."""
-        module = self.branches[_key(self.branch_name(name))]
-        assert isinstance(module, Branch)
-        return module
+        return next(iter(self._named([name]).values()))
+
+    def _named(self, names: Iterable[int | str] | None = None) -> dict[str, Branch]:
+        """The named branches, or all of them, as they stand at this moment."""
+        standing = self.branches
+        cards = Cards(standing)
+        if names is None:
+            return {module.card.name: module for module in standing.values() if isinstance(module, Branch)}
+        known = [name if isinstance(name, str) and name in cards else known_branch(list(cards), name) for name in names]
+        return {name: cards.branch(name) for name in known}
 
     def get_num_params(self) -> dict[str, int]:
         """Parameters of each part: encoder, encoder_lora, trunk, every branch, and their total."""
+        return self._num_params_with(self._named())
+
+    def _num_params_with(self, branches: Mapping[str, Branch]) -> dict[str, int]:
         lora = sum(p.numel() for n, p in self.encoder.named_parameters() if ".lora." in n)
         counts = {
             "encoder": sum(p.numel() for p in self.encoder.parameters()) - lora,
             "encoder_lora": lora,
             "trunk": sum(p.numel() for p in self.trunk.parameters()),
-            **{name: sum(p.numel() for p in self.branch(name).parameters()) for name in self.cards},
+            **{name: sum(p.numel() for p in branch.parameters()) for name, branch in branches.items()},
         }
         return {**counts, "total": sum(counts.values())}
+
+    def shared_tensors(self) -> dict[str, Tensor]:
+        """What branches share and a system keeps: the trunk, and the LoRA inside the encoder, by their names."""
+        lora = {n: t for n, t in self.encoder.state_dict(prefix="encoder.").items() if _is_ours(n)}
+        return {**lora, **self.trunk.state_dict(prefix="trunk.")}
 
     # Learning
 
@@ -181,21 +216,71 @@ class InterconnectedAISystem(nn.Module):
 
     def add_branch(self, spec: BranchSpec) -> Branch:
         """A new, untrained branch. Its weights come from its own random stream; nothing else changes."""
-        if spec.name.casefold() in (name.casefold() for name in self.cards):
-            raise ConfigError(f"branch {spec.name!r} exists already; remove it first or choose another name")
-        stream = int.from_bytes(hashlib.sha256(f"{self.seed}/{spec.name}".encode()).digest()[:7], "big")
-        generator = torch.Generator().manual_seed(stream)
-        branch = Branch(spec, self._settings, self.encoder.d_model, generator=generator)
-        self.branches[_key(spec.name)] = branch.to(self.encoder.device).train(self.training)
-        self.cards[spec.name] = BranchCard(spec=spec)
-        return branch
+        return self._add_branches([spec])[0]
+
+    def take_branch(self, name: str, source: Self) -> BranchCard:
+        """Add a branch of another system that has the same encoder and trunk: here it gives the same outputs, bit for bit.
+
+        Raises `ConflictError` when what branches share differs, `ConfigError` when a branch of that name exists.
+        """
+        require_same_shared_parts(self, source)
+        branch = copy.deepcopy(source.branch(name)).to(self.encoder.device)
+        if self._probe_texts != source._probe_texts:
+            branch = branch.with_card(branch.card.with_changes(fingerprint=None), None)
+        self._change({}, [branch])
+        if branch.probe is not None:
+            self._probe_environment = source._probe_environment
+        return branch.card
 
     def remove_branch(self, name: str) -> None:
         """Take a branch out. The others keep their weights and outputs."""
-        name = self.branch_name(name)
-        del self.branches[_key(name)]
-        del self.cards[name]
-        self._probe_logits.pop(name, None)
+        with _changes():
+            branch = self.branch(name)
+            self._change({branch: None})
+
+    def replace_branch(self, branch: Branch, by: Branch) -> None:
+        """Put `by` in the place of a branch, with its weights, card and probe at once. `ConfigError` when it stands no more."""
+        self._change({branch: by})
+
+    def _add_branches(self, specs: Iterable[BranchSpec]) -> list[Branch]:
+        made = [self._untrained(spec) for spec in specs]
+        self._change({}, made)
+        return made
+
+    def _untrained(self, spec: BranchSpec) -> Branch:
+        stream = int.from_bytes(hashlib.sha256(f"{self.seed}/{spec.name}".encode()).digest()[:7], "big")
+        generator = torch.Generator().manual_seed(stream)
+        branch = Branch(spec, self._settings, self.encoder.d_model, generator=generator)
+        return branch.to(self.encoder.device).train(self.training)
+
+    def _change(self, replaced: Mapping[Branch, Branch | None], added: Iterable[Branch] = ()) -> None:
+        """Put other branches in the place of some (None: nothing), add more, and let the result stand in one step."""
+        with _changes():
+            standing = dict(self.branches.items())
+            for branch, by in replaced.items():
+                key = key_of(branch.card.name)
+                if standing.get(key) is not branch:
+                    raise ConfigError(
+                        f"branch {branch.card.name!r} was removed or replaced while it was being changed; look at "
+                        "what stands there and repeat the change if it is still wanted"
+                    )
+                if by is None:
+                    del standing[key]
+                else:
+                    standing[key] = by
+            taken = {key.casefold() for key in standing}
+            for branch in added:
+                key = key_of(branch.card.name)
+                if key.casefold() in taken:
+                    raise ConfigError(
+                        f"branch {branch.card.name!r} exists already; remove it first or choose another name"
+                    )
+                taken.add(key.casefold())
+                standing[key] = branch
+            branches = nn.ModuleDict()
+            branches._modules.update(standing)  # as `update` would, in one step for all
+            branches.training = self.branches.training  # without setting the branches' own
+            self.branches = branches
 
     # Computing
 
@@ -232,22 +317,22 @@ class InterconnectedAISystem(nn.Module):
 
     def branch_logits(self, pooled: Tensor, branches: Sequence[str] | None = None) -> dict[str, Tensor]:
         """(batch, d_model) → (batch, num_classes) for each branch: one small product at a time, see the class."""
-        return {name: self.branch(name)(pooled) for name in (self.cards if branches is None else branches)}
+        return {name: branch(pooled) for name, branch in self._named(branches).items()}
 
     def encode(self, texts: Sequence[str], *, batch_size: int = 64) -> Tensor:
-        """(num_texts, d_model): the trunk's pooled vector of each text, in evaluation mode, in the order given."""
+        """(num_texts, d_model): the trunk's pooled vector of each text, in the order given.
+
+        Computed in evaluation mode, whatever the mode of the system, which stays as it is.
+        """
         check_texts(texts)
         token_ids = self.encoder.tokenize(texts)
         out = torch.empty(len(texts), self.encoder.d_model, device=self.encoder.device)
-        was_training = self.training
-        self.eval()
-        try:
-            with torch.inference_mode():
-                for rows in batches_by_length([len(ids) for ids in token_ids], batch_size):
-                    tokens, mask = self.encode_tokens(*self.encoder.pad([token_ids[row] for row in rows]))
-                    out[rows] = self.trunk(tokens, mask)[0].to(out.dtype)
-        finally:
-            self.train(was_training)
+        encoder, trunk = in_evaluation(self.encoder), in_evaluation(self.trunk)
+        with torch.inference_mode():
+            for rows in batches_by_length([len(ids) for ids in token_ids], batch_size):
+                input_ids, mask = encoder.pad([token_ids[row] for row in rows])
+                tokens, mask = pack(encoder(input_ids, mask), mask, self._settings.pooling)
+                out[rows] = trunk(tokens, mask)[0].to(out.dtype)
         return out.clone()  # a plain tensor: inference tensors cannot be learnt from
 
     def predict(
@@ -258,49 +343,65 @@ class InterconnectedAISystem(nn.Module):
         top_n: int = 3,
         batch_size: int = 64,
     ) -> list[Prediction]:
-        """For each text, every branch's label, calibrated confidence, `top_n` best and whether it is unknown."""
-        names = [self.branch_name(name) for name in (self.cards if branches is None else branches)]
+        """For each text, every branch's label, calibrated confidence, `top_n` best and whether it is unknown.
+
+        Computed in evaluation mode, whatever the mode of the system, which stays as it is. All answers are of the branches
+        that stood when it was called: any number of threads may predict at once, also while branches come and go.
+        """
+        asked = [(branch.card, branch) for branch in self._named(branches).values()]
         if not len(texts):
             return []
-        logits = self.logits_of(self.encode(texts, batch_size=batch_size), names)
-        answers = {name: read_answers(logits[name], self.cards[name], top_n) for name in names}
-        return [Prediction(text, {name: answers[name][row] for name in names}) for row, text in enumerate(texts)]
+        pooled = self.encode(texts, batch_size=batch_size)
+        table = AnswerTable.read(((card, branch.evaluate(pooled)) for card, branch in asked), top_n)
+        return [Prediction(text, Answers(table, row)) for row, text in enumerate(texts)]
 
     def logits_of(self, pooled: Tensor, branches: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """`branch_logits` in evaluation mode, without gradients."""
-        was_training = self.training
-        self.eval()
-        try:
-            with torch.inference_mode():
-                return {name: logits.clone() for name, logits in self.branch_logits(pooled, branches).items()}
-        finally:
-            self.train(was_training)
+        """`branch_logits` in evaluation mode, without gradients; the mode of the system stays as it is."""
+        return {name: branch.evaluate(pooled) for name, branch in self._named(branches).items()}
 
     # Proof
 
     def seal_branch(self, name: str, **changes: Any) -> BranchCard:
         """End a branch's training: note what changed on its card and take its fingerprint."""
-        name = self.branch_name(name)
-        logits = self._probe(name)
-        self._probe_logits[name] = logits.cpu()
-        self._probe_environment = proof.this_environment(logits.device)
-        self.cards[name] = self.cards[name].with_changes(**changes, fingerprint=proof.fingerprint_of(logits))
-        return self.cards[name]
+        return self.seal_branches({name: changes})[name]
+
+    def seal_branches(self, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, BranchCard]:
+        """`seal_branch` of several, by name: the probe texts are encoded once for all."""
+        named = self._named(changes)
+        sealed = self.sealed(list(named.values()), [changes[name] for name in named])
+        self._change(dict(zip(named.values(), sealed, strict=True)))
+        return {branch.card.name: branch.card for branch in sealed}
+
+    def sealed(self, branches: Sequence[Branch], changes: Sequence[Mapping[str, Any]]) -> list[Branch]:
+        """Branches with changes on their cards and the fingerprint of what they now answer; none of them is put into place."""
+        if not branches:
+            return []
+        pooled = self._pooled_probes()
+        self._probe_environment = proof.this_environment(pooled.device)
+        probes = [branch.evaluate(pooled) for branch in branches]
+        return [
+            branch.with_card(branch.card.with_changes(**change, fingerprint=proof.fingerprint_of(probe)), probe.cpu())
+            for branch, change, probe in zip(branches, changes, probes, strict=True)
+        ]
 
     def verify(self) -> list[proof.BranchCheck]:
         """Compute every sealed branch's outputs on the probe texts again and compare them with the stored ones."""
-        return [
-            proof.compare_with_stored(
-                name, self._probe(name), self._probe_logits[name], card.fingerprint, self._probe_environment
-            )
-            for name, card in self.cards.items()
-            if card.fingerprint is not None
-        ]
+        sealed = [branch for branch in self._named().values() if branch.card.fingerprint is not None]
+        if not sealed:
+            return []
+        pooled, environment = self._pooled_probes(), self._probe_environment
+        checks = []
+        for branch in sealed:
+            card, stored = branch.card, branch.probe
+            assert card.fingerprint is not None
+            assert stored is not None
+            logits = branch.evaluate(pooled)
+            checks.append(proof.compare_with_stored(card.name, logits, stored, card.fingerprint, environment))
+        return checks
 
-    def _probe(self, name: str) -> Tensor:
-        """(num_probes, num_classes): the branch's logits on the probe texts, all in one batch."""
-        pooled = self.encode(self._probe_texts, batch_size=len(self._probe_texts))
-        return self.logits_of(pooled, [name])[name]
+    def _pooled_probes(self) -> Tensor:
+        """(num_probes, d_model): the pooled vectors of the probe texts, all in one batch."""
+        return self.encode(self._probe_texts, batch_size=len(self._probe_texts))
 
     # Keeping
 
@@ -308,18 +409,29 @@ class InterconnectedAISystem(nn.Module):
         """Write config.json, model.safetensors and a README card; `folder` is replaced whole or not at all.
 
         include_encoder: also write the encoder, so that the folder needs nothing else; otherwise it is named, and the
-        hash of its weights is kept. Raises `StorageError` when the disk is full (what stood there is unchanged).
+        hash of its weights is kept. Raises `StorageError` when the disk is full (what stood there is unchanged), and
+        `ConflictError` when the system came from this folder or was saved there, and somebody else has saved another one since.
         """
-        with atomic_folder(folder, kind=KIND) as scratch:
-            kept = {name: tensor for name, tensor in self.state_dict().items() if _is_ours(name)}
-            probes = {f"{_PROBE}{name}": logits for name, logits in self._probe_logits.items()}
-            write_json(scratch / "config.json", self._description(include_encoder))
-            save_tensors(scratch / "model.safetensors", {**kept, **probes})
-            (scratch / "README.md").write_text(
-                card_text(self.config, self.cards, self.get_num_params()), encoding="utf-8"
-            )
-            if include_encoder:
-                self.encoder.save(scratch / "encoder")
+        place = Path(os.path.realpath(folder))
+        replaces: str | AnyVersion | None = self._saved_versions.get(place, ANY)
+        if replaces is not ANY and version_of(place) is None:
+            replaces = None  # it was removed: nobody's change can be lost
+        self._saved_versions[place] = write_folder(
+            folder, lambda scratch: self._write(scratch, include_encoder), kind=KIND, replaces=replaces
+        )
+
+    def _write(self, scratch: Path, include_encoder: bool) -> None:
+        branches = self.branches
+        named = {name: Cards(branches).branch(name) for name in Cards(branches)}
+        write_json(scratch / "config.json", self._description(branches, include_encoder))
+        own = branches.state_dict(prefix=_BRANCHES)
+        probes = {f"{_PROBE}{name}": branch.probe for name, branch in named.items() if branch.probe is not None}
+        save_tensors(scratch / "model.safetensors", {**self.shared_tensors(), **own, **probes})
+        (scratch / "README.md").write_text(
+            card_text(self._config_of(branches), Cards(branches), self._num_params_with(named)), encoding="utf-8"
+        )
+        if include_encoder:
+            self.encoder.save(scratch / "encoder")
 
     def push_to_hub(
         self,
@@ -335,7 +447,8 @@ class InterconnectedAISystem(nn.Module):
         Raises `StorageError` without a network or a token that may write. api: see `hub.upload`.
         """
         with tempfile.TemporaryDirectory() as scratch:
-            self.save_pretrained(Path(scratch) / "model", include_encoder=include_encoder)
+            with atomic_folder(Path(scratch) / "model", kind=KIND) as model:
+                self._write(model, include_encoder)
             return upload(Path(scratch) / "model", repo_id, what="A system", private=private, token=token, api=api)
 
     @classmethod
@@ -345,8 +458,11 @@ class InterconnectedAISystem(nn.Module):
         encoder: an `Encoder` already in memory, in place of the one the folder names.
         """
         folder = local_folder(folder_or_hub_id)
-        recover(folder)
-        check_folder(folder, kind=KIND)
+        return read_folder(folder, lambda place: cls._read(place, encoder), kind=KIND)
+
+    @classmethod
+    def _read(cls, folder: Path, encoder: Encoder | None) -> Self:
+        version = version_of(folder)
         known = read_json(folder / "config.json")
         config = SystemConfig.from_mapping(known["system"], source=str(folder / "config.json"))
         if encoder is None:
@@ -363,13 +479,15 @@ class InterconnectedAISystem(nn.Module):
         system = cls.from_config(config, encoder=encoder, seed=known["seed"])
         tensors = load_tensors(folder / "model.safetensors")
         system._take_tensors({n: t for n, t in tensors.items() if not n.startswith(_PROBE)}, folder)
-        system._probe_logits = {n.removeprefix(_PROBE): t for n, t in tensors.items() if n.startswith(_PROBE)}
         system._probe_texts = tuple(known["probe"]["texts"])
         system._probe_environment = known["probe"]["environment"]
-        cards = (BranchCard.from_mapping(card, source=str(folder / "config.json")) for card in known["branches"])
-        system.cards = {card.name: card for card in cards}
+        for branch, card in zip(system._named().values(), known["branches"], strict=True):
+            branch.card = BranchCard.from_mapping(card, source=str(folder / "config.json"))
+            branch.probe = tensors.get(f"{_PROBE}{branch.card.name}")
         if known["trunk_is_trained"]:
             system.freeze_trunk()
+        if version is not None:
+            system._saved_versions[Path(os.path.realpath(folder))] = version
         return system
 
     def _take_tensors(self, saved: Mapping[str, Tensor], folder: Path) -> None:
@@ -388,15 +506,15 @@ class InterconnectedAISystem(nn.Module):
                 )
         self.load_state_dict(dict(saved), strict=False)
 
-    def _description(self, include_encoder: bool) -> dict[str, Any]:
+    def _description(self, branches: nn.ModuleDict, include_encoder: bool) -> dict[str, Any]:
         return {
-            "system": self.config.to_dict(),
+            "system": self._config_of(branches).to_dict(),
             "seed": self.seed,
             "trunk_is_trained": self.trunk_is_trained,
-            "encoder": self.config.base_model_name or EMBEDDED_ENCODER,
+            "encoder": self._settings.base_model_name or EMBEDDED_ENCODER,
             "encoder_included": include_encoder,
             "encoder_sha256": self.encoder.fingerprint,
-            "branches": [card.to_dict() for card in self.cards.values()],
+            "branches": [card.to_dict() for card in Cards(branches).values()],
             "probe": {"texts": list(self._probe_texts), "environment": self._probe_environment},
         }
 
@@ -429,9 +547,23 @@ def check_texts(texts: Sequence[str]) -> None:
             raise DataError(f"text {row} is empty; remove it or write something into it")
 
 
-def _key(name: str) -> str:
-    # A prefix, because nn.ModuleDict refuses names of its own methods such as "keys" or "type".
-    return f"branch_{name}"
+def require_same_shared_parts(system: InterconnectedAISystem, other: InterconnectedAISystem) -> None:
+    """Raise `ConflictError` unless encoder, encoder LoRA and trunk of two systems are the same to the last bit."""
+    differs = None
+    if system.encoder.fingerprint != other.encoder.fingerprint:
+        differs = "encoder"
+    elif system._settings != other._settings:
+        differs = "shape"
+    else:
+        ours, theirs = system.shared_tensors(), other.shared_tensors()
+        if ours.keys() != theirs.keys():
+            differs = "shape"
+        elif not all(torch.equal(tensor.cpu(), theirs[name].cpu()) for name, tensor in ours.items()):
+            differs = "trunk"
+    if differs:
+        raise ConflictError(
+            f"the {differs} of the two systems differs; a branch gives its outputs on its own trunk only"
+        )
 
 
 def _is_ours(tensor_name: str) -> bool:

@@ -1,6 +1,5 @@
 """The `iai` command. One file a verb, imported when it is called, so that `--help` answers at once."""
 
-import json
 import sys
 from importlib import import_module
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import click
 
 from interconnected_ai import __version__
-from interconnected_ai.errors import InterconnectedAIError, nearest_first
+from interconnected_ai.cli.failures import escape_what_cannot_be_printed, failure_of, show_traceback_if_asked
+from interconnected_ai.errors import nearest_first
 
 # verb → what it does, in the order of a first encounter
 VERBS = {
@@ -27,8 +27,6 @@ VERBS = {
     "memory": "Search a memory, see what a model would be given, import, export, forget.",
     "bench": "Measure the numbers that the README quotes.",
 }
-
-BAD_INPUT, INTERRUPTED = 2, 130
 
 
 class Verbs(click.Group):
@@ -70,31 +68,22 @@ class Verbs(click.Group):
 def iai() -> None:
     """Size, train and grow domain-specific systems of experts, on the hardware you have.
 
-    Every command takes --json: one JSON object on stdout, everything else on stderr.
+    Every command takes --json: one JSON object on stdout, everything else on stderr. Exit code 0: done; 1: `doctor` or
+    `branch verify` found something; 2: wrong input, or what the machine refuses; 70: a fault of this program; 130: stopped.
     """
 
 
 def main(args: list[str] | None = None) -> None:
-    """The entry point: runs a verb and turns errors into one clear message and an exit code."""
+    """The entry point: runs a verb and turns every error into one clear message and an exit code."""
     given = sys.argv[1:] if args is None else args
+    escape_what_cannot_be_printed()
     try:
         code = iai.main(args=given, prog_name="iai", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)  # click hands back the code of `Exit` instead of raising it
-    except click.ClickException as error:
-        error.show()
-        _as_json(given, "UsageError", error.format_message())
-        sys.exit(BAD_INPUT)
-    except InterconnectedAIError as error:
-        click.echo(f"iai: {error}", err=True)
-        _as_json(given, type(error).__name__, str(error))
-        sys.exit(BAD_INPUT)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo(
-            "iai: stopped; what was written is whole (`iai train CONFIG --resume` goes on with a training)", err=True
-        )
-        sys.exit(INTERRUPTED)
-
-
-def _as_json(given: list[str], kind: str, message: str) -> None:
-    if "--json" in given:
-        click.echo(json.dumps({"error": {"kind": kind, "message": message}}, ensure_ascii=False))
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  nothing stands above to turn it into words
+        show_traceback_if_asked()
+        failure = failure_of(error)
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n", err=True)
+        failure.show(as_json="--json" in given)
+        sys.exit(failure.code)

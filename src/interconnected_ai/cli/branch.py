@@ -1,11 +1,13 @@
 """`iai branch add|list|verify|remove`."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.rows import column_options, model_folder
 from interconnected_ai.config import BranchSpec, RunConfig, TrainingConfig
@@ -45,7 +47,7 @@ def add(
     label: str,
     output: Output,
 ) -> None:
-    """Train branch NAME on the finished trunk of RUN and save it there."""
+    """Train branch NAME on the finished trunk of RUN and save it there, beside what others may have saved meanwhile."""
     BranchSpec.from_mapping({"name": name, "num_classes": 2}, source="branch")  # refuses an unsafe name before any work
     from interconnected_ai.branches import fit_branch
     from interconnected_ai.data import Rows, Splits, read_rows, split_rows
@@ -62,9 +64,13 @@ def add(
     fit = fit_branch(
         system, name, *train.of(name), validation=held_out.of(name), outside=_foreign_texts(run), config=settings
     )
-    checks = [check for check in system.verify() if check.branch != name]
-    _require_unchanged(checks)
-    _save(system, run)
+    checks = _unchanged(system, leave_out=name)
+
+    def add_to(newest: "InterconnectedAISystem") -> None:
+        newest.take_branch(name, system)
+        _unchanged(newest)
+
+    _save(system, run, add_to)
     output.say(
         f"Branch {name!r}: {spec.num_classes} classes, {fit.card.num_rows} rows, validation accuracy "
         f"{percent(fit.validation_accuracy)} %, encoded in {fit.encode_seconds:.1f} s, trained in {fit.train_seconds:.1f} s.",
@@ -127,7 +133,7 @@ def verify(run: Path, output: Output) -> None:
         )
     output.result({"branches": [asdict(c) for c in checks], "unchanged": not changed})
     if changed:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(FOUND)
 
 
 @command.command("remove")
@@ -142,11 +148,15 @@ def remove(run: Path, name: str, yes: bool, output: Output) -> None:
     if not yes:
         click.confirm(f"Remove branch {name!r} of {run} for good?", abort=True, err=True)
     system.remove_branch(name)
-    checks = system.verify()
-    _require_unchanged(checks)
-    _save(system, run)
+    checks = _unchanged(system)
+
+    def remove_from(newest: "InterconnectedAISystem") -> None:
+        newest.remove_branch(name)
+        _unchanged(newest)
+
+    saved = _save(system, run, remove_from)
     output.say(f"Removed {name!r}; the other {len(checks)} branches are unchanged.")
-    output.result({"removed": name, "branches": system.branch_names, "old_outputs_max_abs_diff": _largest(checks)})
+    output.result({"removed": name, "branches": saved.branch_names, "old_outputs_max_abs_diff": _largest(checks)})
 
 
 def _foreign_texts(run: Path) -> list[str]:
@@ -171,19 +181,26 @@ def _open(run: Path) -> "InterconnectedAISystem":
     return InterconnectedAISystem.from_pretrained(model_folder(run))
 
 
-def _save(system: "InterconnectedAISystem", run: Path) -> None:
+def _save(
+    system: "InterconnectedAISystem", run: Path, again: "Callable[[InterconnectedAISystem], None]"
+) -> "InterconnectedAISystem":
+    """again: the change once more, on what somebody else has saved in the run meanwhile."""
+    from interconnected_ai.branches import save_change
+
     folder = model_folder(run)
-    system.save_pretrained(folder, include_encoder=(folder / "encoder").is_dir())
+    return save_change(system, folder, again, include_encoder=(folder / "encoder").is_dir())
 
 
-def _require_unchanged(checks: "list[BranchCheck]") -> None:
-    """Our own promise, checked before anything is written."""
+def _unchanged(system: "InterconnectedAISystem", leave_out: str | None = None) -> "list[BranchCheck]":
+    """Every other branch's check; our own promise, so that one that fails ends the command before anything is written."""
+    checks = [check for check in system.verify() if check.branch != leave_out]
     for check in checks:
         if not check.identical and (check.same_machine or check.max_abs_diff > 1e-3):
             raise IntegrityError(
                 f"branch {check.branch!r} no longer gives its stored outputs (max |Δ| = {check.max_abs_diff:g}); "
                 "nothing was saved. Look with: iai branch verify"
             )
+    return checks
 
 
 def _largest(checks: "list[BranchCheck]") -> float:

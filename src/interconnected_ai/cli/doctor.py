@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.train import with_absolute_paths
 from interconnected_ai.config import RunConfig
@@ -14,8 +15,6 @@ from interconnected_ai.errors import ConfigError
 
 if TYPE_CHECKING:
     from interconnected_ai.doctor import Advice, Check, Diagnosis
-
-_FOUND = 1
 
 
 @click.command("doctor")
@@ -41,7 +40,7 @@ def command(target: Path, fix: bool, file: Path | None, output: Output) -> None:
         raise ConfigError(f"{file} exists already and is not overwritten; name another file with --output")
     healthy = _before(target, fix, file, output) if _is_config(target) else _after(target, fix, file, output)
     if not healthy:
-        raise click.exceptions.Exit(_FOUND)
+        raise click.exceptions.Exit(FOUND)
 
 
 def _is_config(target: Path) -> bool:

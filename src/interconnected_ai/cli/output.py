@@ -1,14 +1,17 @@
 """How commands speak: tables and sentences for people, or one JSON object on stdout; all else goes to stderr."""
 
-import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 from rich.table import Table
+
+from interconnected_ai.cli.failures import json_text
+from interconnected_ai.cli.values import refuse_unusable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,19 +44,27 @@ class Output:
     def result(self, content: Mapping[str, Any]) -> None:
         """The command's result as the one JSON object on stdout, when that was asked for."""
         if self.as_json:
-            click.echo(json.dumps(content, ensure_ascii=False))
+            click.echo(json_text(content))
 
 
 def with_output(function: F) -> F:
-    """Give a command the --json flag; the function receives an `Output` as `output`."""
+    """Give a command the --json flag; the function receives an `Output` as `output`.
+
+    Arguments that no command can use (`cli.values`) are refused before the function is called.
+    """
 
     def receive(context: click.Context, parameter: click.Parameter, value: bool) -> Output:
         _quieten()
         return Output(value)
 
+    @wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        refuse_unusable(click.get_current_context())
+        return function(*args, **kwargs)
+
     return click.option(
         "--json", "output", is_flag=True, callback=receive, help="One JSON object on stdout, everything else on stderr."
-    )(function)
+    )(checked)  # type: ignore[return-value]
 
 
 def print_measured(output: Output, found: Mapping[str, Any], lines: Iterable[tuple[str, str]]) -> None:

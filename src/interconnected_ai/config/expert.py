@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from interconnected_ai.config.record import Record
+from interconnected_ai.config.sizes import Depth, Length, VocabularySize, Width
 
 NormPlace = Literal["post", "pre"]
 
@@ -17,12 +18,12 @@ class ExpertConfig(Record):
     tie_weights: the head uses the embedding's matrix instead of one of its own.
     """
 
-    vocab_size: Annotated[int, Field(ge=1)]
-    d_model: Annotated[int, Field(ge=1)] = 512
-    n_layers: Annotated[int, Field(ge=1)] = 6
-    n_heads: Annotated[int, Field(ge=1)] = 8
-    d_ff: Annotated[int, Field(ge=1)] | None = None
-    max_seq_len: Annotated[int, Field(ge=1)] = 2048
+    vocab_size: VocabularySize
+    d_model: Width = 512
+    n_layers: Depth = 6
+    n_heads: Depth = 8
+    d_ff: Width | None = None
+    max_seq_len: Length = 2048
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     norm: NormPlace = "post"
     tie_weights: bool = False

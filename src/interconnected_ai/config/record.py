@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from interconnected_ai.config.settings import as_yaml, settings_in
 from interconnected_ai.errors import ConfigError, nearest_first
+
+# A value is shown in a complaint so far that one can recognise it, however deep and long it is.
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
 
 
 class Record(BaseModel):
@@ -57,7 +62,7 @@ def _explain(record: type[Record], error: ValidationError, source: str) -> str:
         elif mistake["type"] == "value_error":
             lines.append(f"{source}: {where}: {mistake['ctx']['error']}")
         else:
-            lines.append(f"{source}: {where} = {mistake['input']!r}: {mistake['msg']}")
+            lines.append(f"{source}: {where} = {_SHORT.repr(mistake['input'])}: {mistake['msg']}")
     return "\n".join(lines)
 
 

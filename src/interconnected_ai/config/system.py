@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from interconnected_ai.config.record import Record
+from interconnected_ai.config.sizes import MOST_CLASSES, Length, Width
 from interconnected_ai.errors import ConfigError
 
 Pooling = Literal["mean", "cls", "attention"]
@@ -28,7 +29,7 @@ class BranchSpec(Record):
     """
 
     name: str
-    num_classes: Annotated[int, Field(ge=2)]
+    num_classes: Annotated[int, Field(ge=2, le=MOST_CLASSES)]
     labels: Annotated[tuple[str, ...], Field(strict=False)]
 
     @model_validator(mode="before")
@@ -39,7 +40,7 @@ class BranchSpec(Record):
         filled = dict(settings)
         labels, num_classes = filled.get("labels"), filled.get("num_classes")
         if labels is None and isinstance(num_classes, int):
-            filled["labels"] = tuple(str(i) for i in range(num_classes))
+            filled["labels"] = tuple(str(i) for i in range(min(num_classes, MOST_CLASSES)))
         elif isinstance(labels, list | tuple) and num_classes is None:
             filled["num_classes"] = len(labels)
         return filled
@@ -83,13 +84,13 @@ class SystemConfig(Record):
     num_experts: Annotated[int, Field(ge=2, le=128)] = 8
     top_k: Annotated[int, Field(ge=1, validation_alias=AliasChoices("top_k", "k"))] = 2
     num_moe_layers: Annotated[int, Field(ge=0, le=16)] = 2
-    d_ff: Annotated[int, Field(ge=1)] | None = None
+    d_ff: Width | None = None
     pooling: Pooling = "mean"
-    max_seq_len: Annotated[int, Field(ge=2)] = 128
+    max_seq_len: Annotated[Length, Field(ge=2)] = 128
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
-    lora_rank: Annotated[int, Field(ge=1)] = 8
+    lora_rank: Width = 8
     lora_alpha: Annotated[float, Field(gt=0.0)] = 16.0
-    encoder_lora_rank: Annotated[int, Field(ge=0)] = 0
+    encoder_lora_rank: Annotated[int, Field(ge=0, le=2**20)] = 0
     encoder_lora_alpha: Annotated[float, Field(gt=0.0)] = 32.0
     branches: Annotated[tuple[BranchSpec, ...], Field(strict=False)] = ()
 

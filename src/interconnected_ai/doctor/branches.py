@@ -3,6 +3,7 @@
 from math import inf, sqrt
 from typing import Any
 
+from interconnected_ai.data import BranchReport
 from interconnected_ai.doctor import thresholds as limit
 from interconnected_ai.doctor.history import History
 from interconnected_ai.doctor.illness import Illness, Look
@@ -17,7 +18,7 @@ def _overfitting(history: History) -> Illness | None:
         if len(loss) < 3 or not len(learnt):
             continue
         lowest = min(range(len(loss)), key=lambda i: loss.values[i])
-        share, rows = accuracy.values[-1], max(1, int(history.report.get(branch, {}).get("num_validation", 1)))
+        share, rows = accuracy.values[-1], max(1, history.data[branch].num_validation if branch in history.data else 1)
         gap = learnt.mean - share
         beyond_noise = gap > limit.GAP.value and gap > 2 * sqrt(share * (1 - share) / rows)
         if beyond_noise and loss.values[-1] > limit.RISE.value * loss.values[lowest]:
@@ -80,12 +81,12 @@ def _poor_calibration(history: History) -> Illness | None:
     if history.results is None:
         return None
     told = []
-    measured = history.results.get("test") or history.results.get("fit", {}).get("validation", {})
+    measured = history.results.test or history.results.fit.validation
     for branch, found in measured.items():
-        allowed = limit.CALIBRATION.value + limit.calibration_noise(found["accuracy"], found["num_rows"])
-        if found["calibration_error"] > allowed:
+        allowed = limit.CALIBRATION.value + limit.calibration_noise(found.accuracy, found.num_rows)
+        if found.calibration_error > allowed:
             told.append(
-                f"{branch}: confidence is off by {found['calibration_error']:.1%} on average over {found['num_rows']} rows "
+                f"{branch}: confidence is off by {found.calibration_error:.1%} on average over {found.num_rows} rows "
                 f"({allowed:.1%} could be chance)"
             )
     if not told:
@@ -112,10 +113,9 @@ def weak_branch(history: History, causes: list[Illness]) -> Illness | None:
     told, advice = [], []
     for name, found in weak.items():
         learnt = history.late(f"train_accuracy/{name}")
-        report = history.report.get(name, {})
         of_the_learnt = f", {learnt.mean:.1%} of the rows learnt from" if len(learnt) else ""
         told.append(f"{name}: {found.value:.1%} of {found.num_rows} {found.where}{of_the_learnt}")
-        advice.append(_advice_for(name, learnt.mean if len(learnt) else 0.0, report))
+        advice.append(_advice_for(name, learnt.mean if len(learnt) else 0.0, history.data.get(name)))
     named = [illness.name for illness in causes if illness.name in _CAUSES_OF_WEAKNESS]
     changes: dict[str, Any] = {} if named else _more_capacity(history, list(weak))
     first = f"cure first: {', '.join(named)}. Then: " if named else ""
@@ -135,8 +135,8 @@ _CAUSES_OF_WEAKNESS = {
 }  # fmt: skip
 
 
-def _advice_for(name: str, learnt: float, report: dict[str, Any]) -> str:
-    label, count = report.get("smallest_class", ("", inf))
+def _advice_for(name: str, learnt: float, read: BranchReport | None) -> str:
+    label, count = ("", inf) if read is None else read.smallest_class
     rows = f", beginning with class {label!r}, which has {count}" if count < limit.CLASS_ROWS.value else ""
     if learnt >= limit.ACCURACY.value:
         return f"{name} knows its training rows and not others: it needs more of them{rows}"

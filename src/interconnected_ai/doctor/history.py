@@ -1,53 +1,18 @@
-"""What a run's folder tells of it: its config, its curves, what was read, how it ended."""
+"""A run as the doctor sees it: what follows from the curves and records in its folder."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean, median
-from typing import Any
 
 from interconnected_ai.config import RunConfig
+from interconnected_ai.data import BranchReport
 from interconnected_ai.doctor import thresholds as limit
-from interconnected_ai.errors import DataError, StorageError
-from interconnected_ai.storage import read_json
-from interconnected_ai.training import Failure, failure_of
+from interconnected_ai.errors import DataError
+from interconnected_ai.training import Curve, Failure, RunRecord, RunResults, read_run
 
 _CHARACTERS_PER_TOKEN = 4.0
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One figure over the steps at which it was logged; not a number (a skipped step) is left out."""
-
-    steps: tuple[int, ...]
-    values: tuple[float, ...]
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def since(self, step: int) -> "Curve":
-        """The part from a step on."""
-        kept = [(s, v) for s, v in zip(self.steps, self.values, strict=True) if s >= step]
-        return Curve(tuple(s for s, _ in kept), tuple(v for _, v in kept))
-
-    @property
-    def mean(self) -> float:
-        """The mean of the values."""
-        return fmean(self.values)
-
-    @property
-    def median(self) -> float:
-        """The median of the values."""
-        return median(self.values)
-
-    @property
-    def span(self) -> str:
-        """The steps in words."""
-        first, last = self.steps[0], self.steps[-1]
-        return f"step {first}" if first == last else f"steps {first}–{last}"
 
 
 @dataclass(frozen=True)
@@ -61,14 +26,29 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class History:
-    """A run, read from its folder. lines: those of metrics.jsonl; report: data_report.json; results: results.json."""
+    """A run as the doctor looks at it: what its folder says, and what follows from that."""
 
-    folder: Path
-    config: RunConfig
-    lines: tuple[dict[str, float], ...]
-    report: dict[str, Any]
-    results: dict[str, Any] | None
-    failure: Failure | None
+    run: RunRecord
+
+    @property
+    def config(self) -> RunConfig:
+        """The run's settings."""
+        return self.run.config
+
+    @property
+    def results(self) -> RunResults | None:
+        """What the finished run wrote; None before the end."""
+        return self.run.results
+
+    @property
+    def failure(self) -> Failure | None:
+        """The error that ended the run, if one did."""
+        return self.run.failure
+
+    @property
+    def data(self) -> Mapping[str, BranchReport]:
+        """What was read for each branch; empty where the report is missing."""
+        return self.run.data
 
     @property
     def state(self) -> str:
@@ -79,17 +59,13 @@ class History:
 
     @cached_property
     def curves(self) -> dict[str, Curve]:
-        """Every figure's curve by its name."""
-        points: dict[str, list[tuple[int, float]]] = {}
-        for line in self.lines:
-            for name, value in line.items():
-                if name != "step" and math.isfinite(value):
-                    points.setdefault(name, []).append((int(line["step"]), value))
-        return {name: Curve(tuple(s for s, _ in p), tuple(v for _, v in p)) for name, p in points.items()}
+        """Every figure's curve by its name, without the steps at which it was no number."""
+        found = {name: curve.finite for name, curve in self.run.curves.items()}
+        return {name: curve for name, curve in found.items() if len(curve)}
 
     def curve(self, name: str) -> Curve:
         """One figure's curve, empty when it was never logged."""
-        return self.curves.get(name, Curve((), ()))
+        return self.curves.get(name, Curve())
 
     def late(self, name: str) -> Curve:
         """The last quarter of a figure of the steps."""
@@ -113,7 +89,7 @@ class History:
     @property
     def branches(self) -> list[str]:
         """The branches that learn."""
-        return list(self.report) or list(self.named("batch_rows/"))
+        return list(self.data) or list(self.named("batch_rows/"))
 
     @property
     def layers(self) -> list[int]:
@@ -129,11 +105,11 @@ class History:
     @property
     def tokens_per_text(self) -> int:
         """Mean tokens of a text, by the lengths in the report; the most there can be where there is no report."""
-        rows = sum(int(branch["num_train"]) for branch in self.report.values())
+        rows = sum(branch.num_train for branch in self.data.values())
         longest: int = self.config.system.max_seq_len
         if not rows:
             return longest
-        characters = float(sum(b["length_median"] * b["num_train"] for b in self.report.values())) / rows
+        characters = sum(branch.length_median * branch.num_train for branch in self.data.values()) / rows
         return max(2, min(longest, round(characters / _CHARACTERS_PER_TOKEN) + 2))
 
     @property
@@ -150,7 +126,7 @@ class History:
     def guess_loss(self) -> float:
         """What guessing costs: the mean of ln(num_classes) over a batch's rows. A loss without learning stays there."""
         rows = {name: curve.mean for name, curve in self.named("batch_rows/").items()}
-        known = {name: int(self.report[name]["num_classes"]) for name in rows if name in self.report}
+        known = {name: self.data[name].num_classes for name in rows if name in self.data}
         total = sum(rows[name] for name in known)
         if not total:
             return self.curve("loss/task").values[0]
@@ -163,19 +139,17 @@ class History:
 
     def accuracy(self, branch: str) -> Accuracy | None:
         """On test rows, else on validation rows; of an unfinished run those of its best epoch. None where none is known."""
-        for part, where in ((("test",), "test"), (("fit", "validation"), "validation")):
-            found: Any = self.results or {}
-            for key in (*part, branch):
-                found = found.get(key, {}) if isinstance(found, Mapping) else {}
-            if found:
-                return Accuracy(found["accuracy"], found["num_rows"], f"{where} rows")
+        if self.results is not None:
+            for measured, where in ((self.results.test, "test"), (self.results.fit.validation, "validation")):
+                if (found := measured.get(branch)) is not None:
+                    return Accuracy(found.accuracy, found.num_rows, f"{where} rows")
         # Step 0 is what a head start reached: those weights are not kept.
         curve, mean = self.curve(f"accuracy/{branch}").since(1), self.curve("accuracy/mean").since(1)
         if not len(curve):
             return None
         best = mean.steps[max(range(len(mean)), key=lambda i: mean.values[i])]
         value = curve.since(best).values[0]
-        rows = int(self.report.get(branch, {}).get("num_validation", 0))
+        rows = self.data[branch].num_validation if branch in self.data else 0
         return Accuracy(value, rows, f"validation rows at step {best}")
 
     @property
@@ -186,49 +160,10 @@ class History:
 
 
 def read_history(folder: str | Path) -> History:
-    """Raises `StorageError` when the folder is no run, `DataError` when the run has not logged anything yet."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise StorageError(
-            f"no folder at {folder}; give the folder of a run (what `iai train` wrote), or a config file"
-        )
-    if not (folder / "run.yaml").is_file():
-        inside = "it is a model without its run" if (folder / "config.json").is_file() else "it holds no run.yaml"
-        raise StorageError(f"{folder} is no run: {inside}; give the output folder of `iai train`, or a config file")
-    history = History(
-        folder=folder,
-        config=RunConfig.from_file(folder / "run.yaml"),
-        lines=tuple(_lines(folder / "metrics.jsonl")),
-        report=_read(folder / "data_report.json") or {},
-        results=_read(folder / "results.json"),
-        failure=failure_of(folder),
-    )
-    if not history.lines and history.failure is None:
+    """Raises what `read_run` does, and `DataError` when the run has not logged anything yet."""
+    run = read_run(folder)
+    if not run.curves and run.failure is None:
         raise DataError(
-            f"{folder} has no figures in metrics.jsonl yet; wait for the training's first step, and ask again"
+            f"{run.folder} has no figures in metrics.jsonl yet; wait for the training's first step, and ask again"
         )
-    return history
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    return read_json(path) if path.is_file() else None
-
-
-def _lines(path: Path) -> list[dict[str, float]]:
-    """The whole lines of a log that is perhaps being written: a torn last one is left out."""
-    if not path.is_file():
-        return []
-    out = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), start=1):
-        if not text.endswith("\n"):
-            break
-        try:
-            line = json.loads(text)
-            out.append({str(name): float(value) for name, value in line.items()})
-            int(out[-1]["step"])
-        except (json.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{path}, line {number} is not an object of figures with a step: {text.strip()[:60]!r}; was it edited? "
-                "Remove the line, and ask again"
-            ) from error
-    return out
+    return History(run)

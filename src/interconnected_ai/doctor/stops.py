@@ -9,7 +9,7 @@ from interconnected_ai.training import OUT_OF_MEMORY
 
 def _out_of_memory(history: History) -> Illness | None:
     failure, training = history.failure, history.config.training
-    shape = shape_of(history.config.system, {name: int(b["num_classes"]) for name, b in history.report.items()})
+    shape = shape_of(history.config.system, {name: read.num_classes for name, read in history.data.items()})
     demand = training_demand(training, shape, history.tokens_per_text) if shape else None
     counted = "" if demand is None else f"; the planner counts {demand.words}"
     if failure is not None and failure.kind == OUT_OF_MEMORY:
@@ -37,7 +37,7 @@ def _ended_by_error(history: History) -> Illness | None:
         "ended by an error",
         f"step {failure.step + 1}: {failure.kind}: {failure.message}",
         None,
-        f"put right what the message names, then go on with: iai train {history.folder / 'run.yaml'} --resume",
+        f"put right what the message names, then go on with: iai train {history.run.folder / 'run.yaml'} --resume",
     )
 
 

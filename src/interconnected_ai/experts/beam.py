@@ -1,7 +1,7 @@
 """Beam search: the answer that is likeliest as a whole, as far as a few candidates at a time can find it."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.answers import Ending, as_generation, token_steps
+from interconnected_ai.experts.asked import Asked
 from interconnected_ai.experts.decoder import Decoder
 from interconnected_ai.experts.reader import Reader
 from interconnected_ai.experts.sampling import Penalties, ban
@@ -46,22 +47,16 @@ class _Finished:
     ended: Ending
 
 
-def beam_search(
-    decoder: Decoder,
-    prompts: list[list[int]],
-    config: GenerationConfig,
-    *,
-    rules: TextRules | None,
-    tokenizer: Tokenizer | None,
-    end_id: int | None,
-) -> list[Generation]:
+def beam_search(decoder: Decoder, asked: Asked) -> Generator[None, None, list[Generation]]:
     """The best of `config.num_beams` beams for each prompt.
 
     Each step keeps the num_beams likeliest candidates that go on; those among the best num_beams that end are set aside
     with their score. A prompt is done when no beam that goes on, were it to end now, would beat the worst of num_beams
     ended ones. These are the rules of transformers with early_stopping=False; penalties act on log probabilities.
+    Yields None after every step, where it may be closed.
     """
-    searches = [_Search(row, prompt, config, rules, end_id) for row, prompt in enumerate(prompts)]
+    prompts, config = asked.prompts, asked.config
+    searches = [_Search(row, prompt, config, asked.rules, asked.end_id) for row, prompt in enumerate(prompts)]
     reader = Reader(decoder, prompts, config)
     logits = reader.start()
     penalties = Penalties(config, prompts, logits.shape[-1], logits.device)
@@ -77,7 +72,8 @@ def beam_search(
         penalties.select(places)
         penalties.note(token_ids)
         logits = reader.step(chosen, token_ids)
-    return [search.best(tokenizer) for search in searches]
+        yield None
+    return [search.best(asked.tokenizer) for search in searches]
 
 
 def _advance(going: Sequence["_Search"], logits: Tensor, penalties: Penalties, number: int) -> list[int]:

@@ -1,38 +1,53 @@
-"""`Expert`: a model, its tokenizer and an engine, from a folder to text."""
+"""`Expert`: a tokenizer, an engine and a card, from a folder to text; the model behind them is loaded when it is asked for."""
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from types import TracebackType
+from typing import Any, Self, overload
 
 from interconnected_ai.config import ExpertConfig, GenerationConfig
-from interconnected_ai.errors import ConfigError, PromptError
-from interconnected_ai.experts.engines import open_engine
-from interconnected_ai.experts.folder import ExpertCard, load_expert, save_expert
+from interconnected_ai.errors import ClosedError, ConfigError, EngineError, PromptError
+from interconnected_ai.experts.engine import Engine
+from interconnected_ai.experts.engines import open_files
+from interconnected_ai.experts.folder import ExpertCard, read_files, save_expert
 from interconnected_ai.experts.model import ExpertModel
 from interconnected_ai.experts.scoring import HeldOut, Perplexity, measure
-from interconnected_ai.experts.streaming import TextFeed, stream_steps
+from interconnected_ai.experts.streaming import TextFeed
 from interconnected_ai.experts.torch_engine import TorchEngine
-from interconnected_ai.hub import local_folder
+from interconnected_ai.nn import device_of
 from interconnected_ai.text import Tokenizer
-from interconnected_ai.types import Generate, Generation
+from interconnected_ai.types import Generate, Generation, Stream
 
 
 class Expert:
     """A domain language model that reads and writes text.
 
+    model: None where the engine alone is to compute; `model`, `config`, `score` and `save_pretrained` then raise `EngineError`.
     engine: what computes; None is `TorchEngine` on this model. Any `Generate` of `interconnected_ai.types` will do.
+
+    Threads: `generate`, `stream` and `score` may be called from any number of them at once, and each call has the answer that
+    it would have alone; what is streamed may be closed from any thread. `close` as `Engine` has it.
     """
 
     def __init__(
         self,
-        model: ExpertModel,
+        model: ExpertModel | None,
         tokenizer: Tokenizer,
         *,
         engine: Generate | None = None,
         card: ExpertCard | None = None,
     ) -> None:
-        self.model, self.tokenizer, self.card = model, tokenizer, card or ExpertCard()
-        self.engine: Generate = engine or TorchEngine(model, tokenizer)
+        if engine is None:
+            if model is None:
+                raise EngineError("an expert without its model needs an engine; give engine=, or the model")
+            engine = TorchEngine(model, tokenizer)
+        self.tokenizer, self.card = tokenizer, card or ExpertCard()
+        self.engine: Generate = engine
+        self._model, self._load = model, _unloadable
+        self._config = None if model is None else model.config
+        self._loading = threading.Lock()
+        self._closed = False
 
     @classmethod
     def from_pretrained(
@@ -40,23 +55,69 @@ class Expert:
     ) -> "Expert":
         """The expert in this folder or hub repository; checksums, shapes, version and tokenizer are checked.
 
+        What the engine needs is loaded; on another engine than torch the model is not, until `model` is asked for.
         engine: a name that `experts.engines.open_engine` knows. device: where the torch engine computes, such as "cuda".
         """
-        folder = local_folder(folder_or_hub_id)
-        model, tokenizer, card = load_expert(folder)
-        if device is not None:
-            model = model.to(device)
-        opened = None if engine == "torch" else open_engine(engine, folder, tokenizer)
-        return cls(model, tokenizer, engine=opened, card=card)
+        place = None if device is None else device_of(device)
+        if place is not None and engine != "torch":
+            raise ConfigError(f"device={device!r} is for the engine torch; the engine {engine} computes on the CPU")
+        files = read_files(folder_or_hub_id)
+        tokenizer = files.own_tokenizer()
+        if engine == "torch":
+            model = files.network(ExpertModel)
+            return cls(model if place is None else model.to(place), tokenizer, card=files.card)
+        opened = cls(None, tokenizer, engine=open_files(engine, files, tokenizer), card=files.card)
+        opened._config, opened._load = files.config, lambda: files.network(ExpertModel)
+        return opened
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write model, tokenizer and card; `folder` is replaced whole or not at all."""
         save_expert(self.model, folder, self.tokenizer, self.card)
 
     @property
+    def model(self) -> ExpertModel:
+        """The model on PyTorch, with the weights that the folder had when the expert was opened; loaded at the first call.
+
+        Raises `EngineError` for an expert that was made without it.
+        """
+        self._require_open()
+        with self._loading:
+            if self._model is None:
+                self._model = self._load()
+            return self._model
+
+    @property
     def config(self) -> ExpertConfig:
         """The model's shape."""
-        return self.model.config
+        return self.model.config if self._config is None else self._config
+
+    # What it holds
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of memory: the engine's, and the model's where it was loaded beside another engine."""
+        engine, model = self.engine, self._model
+        held = engine.num_bytes if isinstance(engine, Engine) else 0
+        is_engines = isinstance(engine, TorchEngine)
+        return held if model is None or is_engines else held + TorchEngine(model, layout="plain").num_bytes
+
+    def close(self) -> None:
+        """Close the engine and let the model go; what is asked afterwards raises `ClosedError`. Leaving a `with` closes too."""
+        self._closed = True
+        with self._loading:
+            self._model, self._load = None, _unloadable
+        if isinstance(self.engine, Engine):
+            self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Text to text
 
     @overload
     def generate(
@@ -80,46 +141,78 @@ class Expert:
 
         settings: the fields of `GenerationConfig`, or changes to `config`. An empty prompt begins a new text.
         """
-        asked = [prompt] if isinstance(prompt, str) else list(prompt)
-        answers = self.engine([self._token_ids(text) for text in asked], _settled(config, settings), seed=seed)
-        return answers[0] if isinstance(prompt, str) else answers
+        self._require_open()
+        wanted = _settled(config, settings)
+        if isinstance(prompt, str):
+            return self.engine([self._token_ids(prompt)], wanted, seed=seed)[0]
+        return self.engine([self._token_ids(text) for text in _listed(prompt)], wanted, seed=seed)
 
     def stream(
         self, prompt: str, config: GenerationConfig | None = None, *, seed: int | None = None, **settings: Any
-    ) -> Iterator[str]:
+    ) -> Stream[str, Generation]:
         """The answer in pieces, as they come; joined they are the text that `generate` gives with the same seed.
 
+        Its `result` is what `generate` gives. Closing it, from any thread, stops the engine at its next token and gives back
+        what the answer took; see `Stream`. What is wrong with a request is raised here, before the first piece is asked for.
         Raises `ConfigError` with beam search, where nothing is final before the end.
         """
+        self._require_open()
         wanted = _settled(config, settings)
         if wanted.num_beams > 1:
             raise ConfigError(f"num_beams={wanted.num_beams}: a beam search has no answer before its end; use generate")
-        return self._pieces(self._token_ids(prompt), wanted, seed)
-
-    def _pieces(self, token_ids: list[int], config: GenerationConfig, seed: int | None) -> Iterator[str]:
-        feed = TextFeed(self.tokenizer, config.stop)
-        for step in stream_steps(self.engine, token_ids, config, seed=seed):
-            if piece := feed.add(step.token_id):
-                yield piece
-        if piece := feed.finish():
-            yield piece
+        feed = TextFeed(self.tokenizer, wanted.stop)
+        tokens = self.engine.stream([self._token_ids(prompt)], wanted, seed=seed)
+        return Stream(_pieces(feed, tokens))
 
     def score(self, texts: str | Sequence[str], *, seq_len: int | None = None, stride: int | None = None) -> Perplexity:
         """How well the model foretells these texts, each a document: perplexity, bits per byte; see `measure`.
 
         seq_len: tokens of a window; None is that of the training. Raises `DataError` when all texts are empty.
         """
-        held = HeldOut.of([texts] if isinstance(texts, str) else texts, self.tokenizer)
-        return measure(self.model, held, seq_len=seq_len or self.card.seq_len, stride=stride)
+        listed = [texts] if isinstance(texts, str) else _listed(texts)
+        for text in listed:
+            _require_text("a text", text)
+        held = HeldOut.of(listed, self.tokenizer)
+        return measure(self.model, held, seq_len=self.card.seq_len if seq_len is None else seq_len, stride=stride)
 
     def _token_ids(self, text: str) -> list[int]:
-        if not isinstance(text, str):
-            raise PromptError(f"a prompt is text, got {type(text).__name__}")
+        _require_text("a prompt", text)
         return self.tokenizer.encode(text) or [self.tokenizer.end_id]
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ClosedError(f"the expert {self.card.name!r} is closed; open it again with Expert.from_pretrained")
+
+
+def _pieces(feed: TextFeed, tokens: Stream[Any, list[Generation]]) -> Generator[str | None, None, Generation]:
+    with tokens:
+        for step in tokens:
+            yield feed.add(step.token_id) or None
+        (answer,) = tokens.result()
+    yield feed.finish() or None
+    return answer
+
+
+def _unloadable() -> ExpertModel:
+    raise EngineError("this expert was made without its model; open it with Expert.from_pretrained, or give the model")
+
+
+def _listed(texts: Sequence[str]) -> list[str]:
+    try:
+        return list(texts)
+    except TypeError as error:
+        raise PromptError(f"needed is a text or a list of texts, got {type(texts).__name__}") from error
+
+
+def _require_text(what: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise PromptError(f"{what} is text, got {type(text).__name__}")
 
 
 def _settled(config: GenerationConfig | None, settings: dict[str, Any]) -> GenerationConfig:
     """The settings of one call."""
     if config is None:
         return GenerationConfig.from_mapping(settings, source="generate")
+    if not isinstance(config, GenerationConfig):
+        raise ConfigError(f"the settings are a GenerationConfig, got {type(config).__name__}")
     return config.with_changes(**settings) if settings else config

@@ -1,8 +1,9 @@
 """An expert on disk: config.json, model.safetensors, tokenizer.json and a README card, whole or absent."""
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import IntegrityError, TokenizerError
-from interconnected_ai.experts.model import ExpertModel
+from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.quantization import (
     QuantizedMatrix,
     dequantized_tensors,
@@ -22,11 +23,11 @@ from interconnected_ai.experts.quantization import (
 from interconnected_ai.hub import local_folder
 from interconnected_ai.nn import sinusoidal_positions
 from interconnected_ai.storage import (
+    MANIFEST,
     atomic_folder,
-    check_folder,
     load_tensors,
+    read_folder,
     read_json,
-    recover,
     save_tensors,
     write_json,
 )
@@ -35,7 +36,9 @@ from interconnected_ai.text import Tokenizer
 KIND = "interconnected_ai expert"
 TOKENIZER = "tokenizer.json"
 FLOAT = "float32"
+_WEIGHTS = "model.safetensors"
 _POSITIONS = "positions.pe"
+Network = TypeVar("Network", bound=ExpertNetwork)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class ExpertCard:
 
 
 def save_expert(
-    model: ExpertModel,
+    model: ExpertNetwork,
     folder: str | Path,
     tokenizer: Tokenizer | None = None,
     card: ExpertCard | None = None,
@@ -82,83 +85,88 @@ def save_expert(
         if precision != FLOAT:
             content["precision"] = precision
         write_json(scratch / "config.json", content)
-        save_tensors(scratch / "model.safetensors", _kept_tensors(model, precision))
+        save_tensors(scratch / _WEIGHTS, _kept_tensors(model, precision))
         if tokenizer is not None:
             tokenizer.save(scratch / TOKENIZER)
         (scratch / "README.md").write_text(_card_text(model, card), encoding="utf-8")
 
 
-def load_model(folder_or_hub_id: str | Path) -> ExpertModel:
-    """The model of an expert's folder, in evaluation mode; checksums, shapes and version are checked.
+@dataclass(frozen=True)
+class ExpertFiles:
+    """What a folder held when it was read: all of one version, whatever is written there afterwards.
 
-    Weights are mapped from the file and read when they are first used.
+    tokenizer: None where there is none, or none was asked for. tensors: mapped from the file, read when they are first used;
+    none where none were asked for. stored: the precision of the matrices, "float32", "int8" or "int4".
+    key: what tells these weights and this tokenizer from all others.
     """
-    return _read_model(checked_folder(folder_or_hub_id))
+
+    folder: Path
+    config: ExpertConfig
+    card: ExpertCard
+    stored: str
+    key: str
+    tokenizer: Tokenizer | None
+    tensors: dict[str, Tensor]
+
+    def network(self, kind: type[Network]) -> Network:
+        """The network of this class with the folder's weights, in float32 and in evaluation mode."""
+        tensors = dict(self.tensors)
+        if self.stored != FLOAT:
+            positions = sinusoidal_positions(self.config.max_seq_len, self.config.d_model)
+            tensors = dequantized_tensors(tensors) | {_POSITIONS: positions}
+        with torch.device("meta"), _Uninitialised():
+            network = kind.from_config(self.config)
+        if self.config.tie_weights and "embedding.weight" in tensors:
+            tensors["head.weight"] = tensors["embedding.weight"]
+        _require_shapes(self.folder, network, tensors)
+        network.load_state_dict(tensors, assign=True)
+        if self.config.tie_weights:
+            network.head.weight = network.embedding.weight
+        return network.requires_grad_(True).eval()
+
+    def quantized(self) -> dict[str, QuantizedMatrix]:
+        """The packed matrices, by the names of their weights; none for an expert in float32."""
+        return {} if self.stored == FLOAT else unpacked_matrices(self.tensors)
+
+    def own_tokenizer(self) -> Tokenizer:
+        """The tokenizer; raises `TokenizerError` where there is none."""
+        if self.tokenizer is None:
+            raise TokenizerError(
+                f"{self.folder} holds no {TOKENIZER}; give token ids, or save the expert with its tokenizer"
+            )
+        return self.tokenizer
 
 
-def load_card(folder_or_hub_id: str | Path) -> ExpertCard:
-    """What an expert's folder says of itself."""
-    return _read_card(checked_folder(folder_or_hub_id))
+def read_files(folder_or_hub_id: str | Path, *, weights: bool = True, tokenizer: bool = True) -> ExpertFiles:
+    """An expert's folder or hub repository; checksums, version and tokenizer are checked.
+
+    A writer beside it is no hindrance: what comes back is what stood there before or after. weights, tokenizer: whether to
+    read them. Raises `StorageError` for what is no whole expert, `TokenizerError` for another model's tokenizer.
+    """
+
+    def read(folder: Path) -> ExpertFiles:
+        return _read(folder, weights=weights, tokenizer=tokenizer)
+
+    return read_folder(local_folder(folder_or_hub_id), read, kind=KIND)
 
 
-def load_tokenizer(folder_or_hub_id: str | Path) -> Tokenizer:
-    """The tokenizer in an expert's folder; raises `TokenizerError` when there is none, or it is not the model's own."""
-    folder = checked_folder(folder_or_hub_id)
-    return _read_tokenizer(folder, _read_card(folder), read_config(folder))
-
-
-def load_expert(folder_or_hub_id: str | Path) -> tuple[ExpertModel, Tokenizer, ExpertCard]:
-    """Model, tokenizer and card of an expert's folder, which is checked once."""
-    folder = checked_folder(folder_or_hub_id)
-    card, model = _read_card(folder), _read_model(folder)
-    return model, _read_tokenizer(folder, card, model.config), card
-
-
-def load_quantized(folder: Path) -> dict[str, QuantizedMatrix]:
-    """The packed matrices of a checked folder, by the names of their weights; none for an expert in float32."""
-    if read_precision(folder) == FLOAT:
-        return {}
-    return unpacked_matrices(load_tensors(folder / "model.safetensors"))
-
-
-def read_precision(folder: Path) -> str:
-    """The precision of a checked folder's matrices: "float32", "int8" or "int4"."""
-    return str(read_json(folder / "config.json").get("precision", FLOAT))
-
-
-def read_config(folder: Path) -> ExpertConfig:
-    """The shape that a checked folder names."""
+def _read(folder: Path, *, weights: bool, tokenizer: bool) -> ExpertFiles:
     path = folder / "config.json"
-    return ExpertConfig.from_mapping(read_json(path).get("model", {}), source=str(path))
+    content = read_json(path)
+    config = ExpertConfig.from_mapping(content.get("model", {}), source=str(path))
+    card = ExpertCard(content.get("name", ""), content.get("tokenizer_sha256"), content.get("training", {}))
+    words = Tokenizer.load(folder / TOKENIZER) if tokenizer and (folder / TOKENIZER).is_file() else None
+    if words is not None:
+        require_same_tokenizer(card, words, config)
+    tensors = load_tensors(folder / _WEIGHTS) if weights else {}
+    return ExpertFiles(folder, config, card, str(content.get("precision", FLOAT)), _key(folder), words, tensors)
 
 
-def _read_card(folder: Path) -> ExpertCard:
-    content = read_json(folder / "config.json")
-    return ExpertCard(content.get("name", ""), content.get("tokenizer_sha256"), content.get("training", {}))
-
-
-def _read_tokenizer(folder: Path, card: ExpertCard, config: ExpertConfig) -> Tokenizer:
-    if not (folder / TOKENIZER).is_file():
-        raise TokenizerError(f"{folder} holds no {TOKENIZER}; give token ids, or save the expert with its tokenizer")
-    tokenizer = Tokenizer.load(folder / TOKENIZER)
-    require_same_tokenizer(card, tokenizer, config)
-    return tokenizer
-
-
-def _read_model(folder: Path) -> ExpertModel:
-    config = read_config(folder)
-    tensors = load_tensors(folder / "model.safetensors")
-    if read_precision(folder) != FLOAT:
-        tensors = dequantized_tensors(tensors) | {_POSITIONS: sinusoidal_positions(config.max_seq_len, config.d_model)}
-    with torch.device("meta"), _Uninitialised():
-        model = ExpertModel.from_config(config)
-    if config.tie_weights and "embedding.weight" in tensors:
-        tensors["head.weight"] = tensors["embedding.weight"]
-    _require_shapes(folder, model, tensors)
-    model.load_state_dict(tensors, assign=True)
-    if config.tie_weights:
-        model.head.weight = model.embedding.weight
-    return model.requires_grad_(True).eval()
+def _key(folder: Path) -> str:
+    """From the files' checksums, as the manifest has them."""
+    files = read_json(folder / MANIFEST)["files"]
+    parts = "".join(files[name]["sha256"] for name in ("config.json", _WEIGHTS, TOKENIZER) if name in files)
+    return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
 class _Uninitialised(TorchFunctionMode):
@@ -177,13 +185,13 @@ class _Uninitialised(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def _require_shapes(folder: Path, model: ExpertModel, tensors: dict[str, torch.Tensor]) -> None:
+def _require_shapes(folder: Path, model: ExpertNetwork, tensors: dict[str, torch.Tensor]) -> None:
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     found = {name: tensor.shape for name, tensor in tensors.items()}
     if wrong := [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]:
         name = sorted(wrong)[0]
         raise IntegrityError(
-            f"{folder / 'model.safetensors'}: tensor {name!r} has shape {_shown(found.get(name))}, the config asks for "
+            f"{folder / _WEIGHTS}: tensor {name!r} has shape {_shown(found.get(name))}, the config asks for "
             f"{_shown(expected.get(name))}; config and weights are of different models"
         )
 
@@ -201,15 +209,7 @@ def require_same_tokenizer(card: ExpertCard, tokenizer: Tokenizer, config: Exper
         )
 
 
-def checked_folder(folder_or_hub_id: str | Path) -> Path:
-    """The folder of an expert, whole and unaltered."""
-    folder = local_folder(folder_or_hub_id)
-    recover(folder)
-    check_folder(folder, kind=KIND)
-    return folder
-
-
-def _kept_tensors(model: ExpertModel, precision: str) -> dict[str, torch.Tensor]:
+def _kept_tensors(model: ExpertNetwork, precision: str) -> dict[str, torch.Tensor]:
     """All tensors, a tied head once; quantised matrices packed, and then without the table of positions, which is computed."""
     tensors = {n: t for n, t in model.state_dict().items() if not (model.config.tie_weights and n == "head.weight")}
     if precision == FLOAT:
@@ -223,7 +223,7 @@ def _shown(shape: torch.Size | None) -> str:
     return "none (it is missing)" if shape is None else str(tuple(shape))
 
 
-def _card_text(model: ExpertModel, card: ExpertCard) -> str:
+def _card_text(model: ExpertNetwork, card: ExpertCard) -> str:
     shape = model.config
     figures = "".join(
         f"| {key} | {value} |\n" for key, value in card.training.items() if isinstance(value, int | float | str)

@@ -1,6 +1,6 @@
 """The generation loop, over any `Decoder`: prompts of several lengths, endings, stop strings, a window that slides."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 
 import torch
 from torch import Tensor
@@ -8,11 +8,12 @@ from torch import Tensor
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.answers import Ending, as_generation, token_steps
+from interconnected_ai.experts.asked import Asked
 from interconnected_ai.experts.beam import beam_search
 from interconnected_ai.experts.decoder import Decoder
-from interconnected_ai.experts.prompts import checked_prompts
+from interconnected_ai.experts.engine import Steps, drained
 from interconnected_ai.experts.reader import Reader
-from interconnected_ai.experts.sampling import Penalties, ban, fresh_seed, narrow, uniform_table
+from interconnected_ai.experts.sampling import Penalties, Uniforms, ban, fresh_seed, narrow
 from interconnected_ai.experts.text_rules import TextRules, Written
 from interconnected_ai.text import Tokenizer
 from interconnected_ai.types import Generation, TokenStep
@@ -26,66 +27,43 @@ def generate(
     tokenizer: Tokenizer | None = None,
     end_id: int | None = None,
     seed: int | None = None,
-    on_step: Callable[[TokenStep], None] | None = None,
 ) -> list[Generation]:
     """Continue prompts, token ids, with a decoder: one `Generation` for each.
 
     tokenizer: for `text`, stop strings and bad words. end_id: the token that ends an answer; None is the tokenizer's, and
-    without a tokenizer no token ends one. seed: of the sampling; None draws one from torch's generator. on_step: called
-    with every token as it comes. Raises `PromptError` for prompts that the decoder cannot read.
+    without a tokenizer no token ends one. seed: of the sampling; None draws one from torch's generator.
+    Raises `PromptError` for prompts that the decoder cannot read. A decoder serves one call at a time.
     """
-    steps = generation_steps(decoder, prompts, config, tokenizer=tokenizer, end_id=end_id, seed=seed)
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            answers: list[Generation] = end.value
-            return answers
-        if on_step is not None:
-            on_step(step)
+    asked = Asked.within(
+        prompts, config, seed, vocab_size=decoder.vocab_size, max_seq_len=decoder.max_seq_len, tokenizer=tokenizer,
+        end_id=tokenizer.end_id if end_id is None and tokenizer is not None else end_id,
+    )  # fmt: skip
+    return drained(generation_steps(decoder, asked))
 
 
-def generation_steps(
-    decoder: Decoder,
-    prompts: Sequence[Sequence[int]],
-    config: GenerationConfig,
-    *,
-    tokenizer: Tokenizer | None = None,
-    end_id: int | None = None,
-    seed: int | None = None,
-) -> Generator[TokenStep, None, list[Generation]]:
+def generation_steps(decoder: Decoder, asked: Asked) -> Steps:
     """`generate`, token by token: yields every token as it comes and returns what `generate` returns.
 
-    With beam search nothing is final before the end, and nothing is yielded.
+    With beam search nothing is final before the end, and no token is yielded.
     """
-    read = checked_prompts(prompts, config, vocab_size=decoder.vocab_size, max_seq_len=decoder.max_seq_len)
-    end_id = tokenizer.end_id if end_id is None and tokenizer is not None else end_id
-    rules = TextRules.of(config, tokenizer)
-    if config.num_beams > 1:
-        return beam_search(decoder, read, config, rules=rules, tokenizer=tokenizer, end_id=end_id)
-    answers = [_Answer(row, prompt, config, rules) for row, prompt in enumerate(read)]
-    yield from _sample(decoder, read, config, answers, end_id, seed)
-    return [answer.finished(tokenizer) for answer in answers]
+    if asked.config.num_beams > 1:
+        return (yield from beam_search(decoder, asked))
+    answers = [_Answer(row, prompt, asked.config, asked.rules) for row, prompt in enumerate(asked.prompts)]
+    yield from _sample(decoder, asked, answers)
+    return [answer.finished(asked.tokenizer) for answer in answers]
 
 
-def _sample(
-    decoder: Decoder,
-    prompts: list[list[int]],
-    config: GenerationConfig,
-    answers: list["_Answer"],
-    end_id: int | None,
-    seed: int | None,
-) -> Generator[TokenStep, None, None]:
+def _sample(decoder: Decoder, asked: Asked, answers: list["_Answer"]) -> Generator[TokenStep, None, None]:
     """The loop: pick a token for every row, let finished rows go, read the tokens."""
-    going = list(answers)
-    reader = Reader(decoder, prompts, config)
+    going, config = list(answers), asked.config
+    reader = Reader(decoder, asked.prompts, config)
     logits = reader.start()
-    picker = _Picker(config, prompts, logits, seed)
+    picker = _Picker(config, asked.prompts, logits, asked.seed)
     while True:
         token_ids = picker.pick(logits, going)
         steps = token_steps(logits, token_ids, [answer.row for answer in going], config.logprobs)
         for answer, step in zip(going, steps, strict=True):
-            if answer.take(step, end_id):
+            if answer.take(step, asked.end_id):
                 yield step
         kept = [place for place, answer in enumerate(going) if answer.ended is None]
         if not kept:
@@ -136,11 +114,10 @@ class _Picker:
     ) -> None:
         self._config = config
         self._penalties = Penalties(config, prompts, logits.shape[-1], logits.device)
-        self._step = 0
-        self._uniforms: Tensor | None = None
+        self._uniforms: Uniforms | None = None
         if config.temperature > 0:
             seed = fresh_seed() if seed is None else seed
-            self._uniforms = uniform_table(seed, prompts, config.max_new_tokens).to(logits.device)
+            self._uniforms = Uniforms(seed, prompts, config.max_new_tokens, logits.device)
 
     @torch.inference_mode()
     def pick(self, logits: Tensor, answers: Sequence[_Answer]) -> Tensor:
@@ -149,9 +126,8 @@ class _Picker:
         if self._uniforms is None:
             token_ids = allowed.argmax(dim=-1)
         else:
-            token_ids = narrow(allowed, self._config).draw(self._uniforms[:, self._step])
+            token_ids = narrow(allowed, self._config).draw(self._uniforms.next())
         _require_chosen(allowed, token_ids)
-        self._step += 1
         self._penalties.note(token_ids)
         return token_ids
 
@@ -159,7 +135,7 @@ class _Picker:
         """Keep these rows, in this order."""
         self._penalties.select(rows)
         if self._uniforms is not None:
-            self._uniforms = self._uniforms[list(rows)]
+            self._uniforms.select(rows)
 
 
 def _require_chosen(logits: Tensor, token_ids: Tensor) -> None:

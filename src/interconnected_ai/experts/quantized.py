@@ -4,17 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.experts.folder import (
-    FLOAT,
-    TOKENIZER,
-    checked_folder,
-    load_card,
-    load_model,
-    load_quantized,
-    load_tokenizer,
-    read_precision,
-    save_expert,
-)
+from interconnected_ai.experts.folder import FLOAT, read_files, save_expert
+from interconnected_ai.experts.network import ExpertNetwork
 
 
 @dataclass(frozen=True)
@@ -43,13 +34,14 @@ def quantize_expert(expert: str | Path, out: str | Path, precision: str) -> Quan
 
     Raises `ConfigError` for one that is quantised already: its rounding would be rounded again.
     """
-    folder = checked_folder(expert)
-    if (stored := read_precision(folder)) != FLOAT:
-        raise ConfigError(f"{folder} is {stored} already; quantise the {FLOAT} expert, or the rounding adds up")
-    model = load_model(folder)
-    tokenizer = load_tokenizer(folder) if (folder / TOKENIZER).is_file() else None
-    save_expert(model, out, tokenizer, load_card(folder), precision=precision)
-    matrices = load_quantized(Path(out))
+    files = read_files(expert)
+    if files.stored != FLOAT:
+        raise ConfigError(
+            f"{files.folder} is {files.stored} already; quantise the {FLOAT} expert, or the rounding adds up"
+        )
+    model = files.network(ExpertNetwork)
+    save_expert(model, out, files.tokenizer, files.card, precision=precision)
+    matrices = read_files(out, tokenizer=False).quantized()
     num_params = model.get_num_params()
     num_kept = num_params - sum(matrix.values.numel() for matrix in matrices.values())
     return QuantizedSize(

@@ -11,6 +11,9 @@ from interconnected_ai.config import GenerationConfig
 
 # A nucleus rarely holds more tokens than this; where it does, the whole vocabulary is sorted.
 _NUCLEUS_GUESS = 512
+COLDEST = (
+    1e-30  # a float32 number, whose quotient with 0 is 0; a colder temperature draws the likeliest token all the same
+)
 _LAST = 1.0 - 2.0**-40  # times the sum of the shares this stays below that sum, whatever the rounding
 
 
@@ -47,7 +50,7 @@ def narrow(logits: Tensor, config: GenerationConfig) -> Candidates:
     with at least this share of the likeliest one's probability (Nguyen et al. 2024). The likeliest always stays.
     """
     # At most 0, so that a tiny temperature cannot overflow.
-    scaled = (logits - logits.amax(dim=-1, keepdim=True)) / config.temperature
+    scaled = (logits - logits.amax(dim=-1, keepdim=True)) / max(config.temperature, COLDEST)
     token_ids: Tensor | None = None
     nucleus = config.top_p if config.top_p is not None and config.top_p < 1.0 else None
     if config.top_k is not None and config.top_k < scaled.shape[-1]:
@@ -122,19 +125,38 @@ class Penalties:
             self._counts = self._counts[index.to(self._counts.device)]
 
 
-def uniform_table(seed: int, prompts: Sequence[Sequence[int]], num_steps: int) -> Tensor:
-    """(rows, num_steps) float64 in [0, 1): every row's random numbers, one for each token it may draw.
+class Uniforms:
+    """Every row's random numbers in [0, 1), float64, one for each token it draws.
 
     A row's numbers follow from the seed and from how many equal prompts stand before it. What a prompt is answered does
-    therefore not depend on what else is in the batch, and the same prompt given twice is answered twice.
+    therefore not depend on what else is in the batch, and the same prompt given twice is answered twice. They are made some
+    at a time: most answers end long before the most tokens that were allowed.
     """
-    table = torch.empty(len(prompts), num_steps, dtype=torch.float64)
-    met: dict[tuple[int, ...], int] = {}
-    for row, prompt in enumerate(prompts):
-        twins = met[tuple(prompt)] = met.get(tuple(prompt), -1) + 1
-        generator = torch.Generator().manual_seed((seed + twins) % 2**63)
-        table[row] = torch.rand(num_steps, dtype=torch.float64, generator=generator)
-    return table
+
+    _NUM_AT_ONCE = 256
+
+    def __init__(self, seed: int, prompts: Sequence[Sequence[int]], num_steps: int, device: torch.device) -> None:
+        self._device, self._to_come = device, num_steps
+        self._generators: list[torch.Generator] = []
+        met: dict[tuple[int, ...], int] = {}
+        for prompt in prompts:
+            twins = met[tuple(prompt)] = met.get(tuple(prompt), -1) + 1
+            self._generators.append(torch.Generator().manual_seed((seed + twins) % 2**63))
+        self._table, self._place = torch.empty(len(prompts), 0), 0
+
+    def next(self) -> Tensor:
+        """(rows,): the numbers of the next token."""
+        if self._place == self._table.shape[1]:
+            number, self._place = min(self._NUM_AT_ONCE, self._to_come), 0
+            drawn = [torch.rand(number, dtype=torch.float64, generator=one) for one in self._generators]
+            self._table, self._to_come = torch.stack(drawn).to(self._device), self._to_come - number
+        self._place += 1
+        return self._table[:, self._place - 1]
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep these rows, in this order; none comes twice."""
+        self._generators = [self._generators[row] for row in rows]
+        self._table = self._table[list(rows)]
 
 
 def fresh_seed(generator: torch.Generator | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from interconnected_ai.errors import ConfigError, DataError
-from interconnected_ai.experts.model import ExpertModel
+from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.nn import linear_cross_entropy
 from interconnected_ai.text import Tokenizer
 
@@ -75,36 +76,49 @@ class HeldOut:
         return sum(map(len, self.documents))
 
 
-def measure(model: ExpertModel, held: HeldOut, *, seq_len: int | None = None, stride: int | None = None) -> Perplexity:
+def measure(
+    model: ExpertNetwork, held: HeldOut, *, seq_len: int | None = None, stride: int | None = None
+) -> Perplexity:
     """Perplexity and bits per byte of documents, each by itself: −Σ ln p(token | start token, the document before it).
 
     The start token, the tokenizer's end token as in training, is not foretold, and neither is the end. seq_len: tokens of a
     window; None is the model's max_seq_len. stride: a longer document is read in windows that begin this many tokens apart,
     each scoring what the one before has not; None is half a window, so that a token is foretold from at least half of one.
     Raises `ConfigError` for a window or a stride that cannot be.
+
+    Threads: any number of them may measure a model in evaluation mode at once; one in training is set to evaluation for the
+    time, so it is measured by one thread alone.
     """
     window = _between("seq_len", seq_len, model.config.max_seq_len, default=model.config.max_seq_len)
     stride = _between("stride", stride, window, default=max(1, window // 2))
-    was_training = model.training
-    model.eval()
     nats = 0.0
-    try:
-        with torch.inference_mode():
-            for inputs, targets in _batches(held, window, stride):
-                hidden = model.hidden(inputs.to(model.device))  # (rows, seq, d_model); padding stands right, unseen
-                counted = (targets >= 0).to(model.device)
-                wanted = targets.to(model.device)[counted]
-                nats += float(linear_cross_entropy(hidden[counted], model.head.weight, wanted))
-    finally:
-        model.train(was_training)
+    with _evaluating(model), torch.inference_mode():
+        for inputs, targets in _batches(held, window, stride):
+            hidden = model.hidden(inputs.to(model.device))  # (rows, seq, d_model); padding stands right, unseen
+            counted = (targets >= 0).to(model.device)
+            wanted = targets.to(model.device)[counted]
+            nats += float(linear_cross_entropy(hidden[counted], model.head.weight, wanted))
     return Perplexity(nats, held.num_tokens, held.num_bytes, len(held.documents))
+
+
+@contextmanager
+def _evaluating(model: ExpertNetwork) -> Iterator[None]:
+    """Without dropout. A model that is in evaluation already is left alone: others may be computing with it."""
+    if not model.training:
+        yield
+        return
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train()
 
 
 def _between(name: str, given: int | None, most: int, *, default: int) -> int:
     if given is None:
         return default
-    if not 1 <= given <= most:
-        raise ConfigError(f"{name}={given}: needed is 1 to {most}")
+    if type(given) is not int or not 1 <= given <= most:
+        raise ConfigError(f"{name}={given!r}: needed is 1 to {most}, a whole number")
     return given
 
 

@@ -2,7 +2,8 @@
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ConfigError
@@ -41,43 +42,54 @@ class TextRules:
             completions=tuple((beginning, tokens) for beginning, tokens in found if tokens),
         )
 
+    def piece(self, token_id: int) -> bytes:
+        """A token's bytes. A vocabulary padded beyond its tokenizer has ids without text."""
+        return self.pieces[token_id] if token_id < len(self.pieces) else b""
+
+    @cached_property
+    def reach(self) -> int:
+        """How many of the last bytes decide what may come next."""
+        beginnings = max((len(beginning) for beginning, _ in self.completions), default=0)
+        return max(beginnings, max(map(len, self.stop), default=1) - 1)
+
     def begin(self, prompt: Sequence[int]) -> "Written":
         """The text of an answer that has not begun: a bad word may not be completed across the prompt's end either."""
-        longest = max((len(beginning) for beginning, _ in self.completions), default=0)
-        tail = b"".join(self.pieces[token] for token in prompt[-longest:]) if longest else b""
-        return Written(self, tail[-longest:] if longest else b"")
+        tail = b"".join(self.piece(token) for token in prompt[-self.reach :]) if self.completions else b""
+        return Written(self, tail=tail[-self.reach :] if self.reach else b"")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Written:
-    """An answer's bytes so far; `plus` gives the text that is one token longer.
+    """An answer's bytes so far; `plus` gives the text that is one token longer, and shares all of this one's.
 
-    before: the prompt's last bytes. stop_at: where in `answer` the first stop string begins, once there is one.
+    tail: the last bytes of prompt and answer, as many as the rules look at. num_bytes: of the answer. stop_at: where in the
+    answer the first stop string begins, once there is one. before, piece: the text without its last token, and its bytes.
     """
 
     rules: TextRules
-    before: bytes = b""
-    answer: bytes = b""
+    tail: bytes = b""
+    num_bytes: int = 0
     stop_at: int | None = None
+    before: "Written | None" = None
+    piece: bytes = b""
 
     def plus(self, token_id: int) -> "Written":
         """With one more token; after a stop string nothing is added."""
         if self.stop_at is not None:
             return self
-        # A vocabulary padded beyond its tokenizer has ids without text.
-        piece = self.rules.pieces[token_id] if token_id < len(self.rules.pieces) else b""
-        answer = self.answer + piece
-        longest = max(map(len, self.rules.stop), default=0)
-        since = max(0, len(self.answer) - longest + 1)
-        places = [place for stop in self.rules.stop if (place := answer.find(stop, since)) >= 0]
-        return replace(self, answer=answer, stop_at=min(places, default=None))
+        piece, rules = self.rules.piece(token_id), self.rules
+        recent = self.tail + piece
+        num_bytes = self.num_bytes + len(piece)
+        ours = recent[-num_bytes:] if num_bytes else b""  # a stop string does not begin in the prompt
+        places = [place for stop in rules.stop if (place := ours.find(stop)) >= 0]
+        stop_at = num_bytes - len(ours) + min(places) if places else None
+        return Written(rules, recent[-rules.reach :] if rules.reach else b"", num_bytes, stop_at, self, piece)
 
     def banned(self) -> list[int]:
         """Tokens that would complete a bad word."""
-        text = self.before + self.answer
         found = list(self.rules.always)
         for beginning, tokens in self.rules.completions:
-            if text.endswith(beginning):
+            if self.tail.endswith(beginning):
                 found += tokens
         return found
 
@@ -90,12 +102,17 @@ class Written:
             if begins >= self.stop_at:
                 break
             kept += 1
-            begins += len(self.rules.pieces[token]) if token < len(self.rules.pieces) else 0
+            begins += len(self.rules.piece(token))
         return kept
 
     def text(self) -> str:
         """The answer up to the stop string."""
-        return self.answer[: self.stop_at].decode("utf-8", errors="replace")
+        pieces: list[bytes] = []
+        written: Written | None = self
+        while written is not None:
+            pieces.append(written.piece)
+            written = written.before
+        return b"".join(reversed(pieces))[: self.stop_at].decode("utf-8", errors="replace")
 
 
 def _as_bytes(texts: Sequence[str]) -> tuple[bytes, ...]:

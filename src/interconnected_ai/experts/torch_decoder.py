@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interconnected_ai.experts.model import ExpertModel
-from interconnected_ai.experts.prompts import require_known
+from interconnected_ai.experts.asked import require_known
+from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.torch_products import AddingMap, Layout, Map
 from interconnected_ai.nn import KVCache, TransformerBlock
 
@@ -22,14 +22,14 @@ from interconnected_ai.nn import KVCache, TransformerBlock
 class DecoderParts:
     """A model taken apart into maps of (rows, d_model), in the order in which a token passes them."""
 
-    model: ExpertModel
+    model: ExpertNetwork
     blocks: tuple["_Block", ...]
     norm: Map
     head: Map
     min_rows: int
 
     @classmethod
-    def of(cls, model: ExpertModel, layout: Layout) -> "DecoderParts":
+    def of(cls, model: ExpertNetwork, layout: Layout) -> "DecoderParts":
         """The maps of a model, its weights laid out; a layout that copies does not follow later changes of the model."""
         blocks = tuple(_Block.of(block, layout) for block in model.blocks)  # type: ignore[arg-type]
         return cls(model, blocks, _norm_of(model.norm), layout.linear(model.head), layout.min_rows)

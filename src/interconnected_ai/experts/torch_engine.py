@@ -1,12 +1,13 @@
 """The reference engine: an `ExpertModel` on PyTorch, on any device it runs on."""
 
+import threading
 from typing import Literal
 
 from torch import Tensor
 
 from interconnected_ai.errors import EngineError, UnknownNameError
 from interconnected_ai.experts.decoder_engine import DecoderEngine
-from interconnected_ai.experts.model import ExpertModel
+from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.torch_decoder import DecoderParts, TorchDecoder
 from interconnected_ai.experts.torch_products import LAYOUTS, best_layout, can_pack
 from interconnected_ai.text import Tokenizer
@@ -15,38 +16,66 @@ from interconnected_ai.text import Tokenizer
 class TorchEngine(DecoderEngine):
     """Continues prompts with an `ExpertModel`.
 
-    tokenizer, end_id: those of `DecoderEngine`. layout: how weights stand in memory (`torch_products`): "plain", the model's
+    tokenizer, end_id: those of `Engine`. layout: how weights stand in memory (`torch_products`): "plain", the model's
     own, "packed", a copy of them in oneDNN's layout, or "auto", the fastest on this device. The copy is made at the first call,
     and made anew when the model has changed.
+
+    Threads: as `Engine` says, as long as nobody changes the model's weights at the same time.
     """
 
     name = "torch"
 
     def __init__(
         self,
-        model: ExpertModel,
+        model: ExpertNetwork,
         tokenizer: Tokenizer | None = None,
         *,
         end_id: int | None = None,
         layout: Literal["auto", "plain", "packed"] = "auto",
     ) -> None:
-        if layout != "auto" and layout not in LAYOUTS:
+        if layout != "auto" and layout not in list(LAYOUTS):
             raise UnknownNameError("layout", layout, ["auto", *LAYOUTS])
         if layout == "packed" and not can_pack(model.head.weight):
             raise EngineError('layout="packed" needs float32 weights on an x86 CPU; use "auto"')
-        super().__init__(tokenizer, end_id=end_id)
-        self.model, self._layout = model, layout
+        super().__init__(model.config, tokenizer, end_id=end_id)
+        self._model: ExpertNetwork | None = model
+        self._layout = layout
+        self._preparing = threading.Lock()
         self._prepared: tuple[list[tuple[int, int]], DecoderParts] | None = None
+
+    @property
+    def model(self) -> ExpertNetwork:
+        """What computes. Raises `ClosedError` once the engine is closed."""
+        if self._model is None:
+            raise self._closed_error()
+        return self._model
+
+    @property
+    def num_bytes(self) -> int:
+        """The model's tensors, whoever else holds them, and their copies in another layout."""
+        if self._model is None:
+            return 0
+        model = self._model
+        tensors = {t.data_ptr(): t for t in (*model.parameters(), *model.buffers())}
+        layout = self._layout_of(model)
+        return sum(t.nbytes for t in tensors.values()) + LAYOUTS[layout].num_copied_bytes(model)
 
     def decoder(self) -> TorchDecoder:
         """A decoder of its own for one generation; all of them share the laid-out weights."""
-        weights = list(self.model.parameters())
+        model = self.model
+        weights = list(model.parameters())
         versions = [(weight.data_ptr(), _version(weight)) for weight in weights]
-        prepared = self._prepared
-        if prepared is None or prepared[0] != versions:
-            name = best_layout(weights[0]) if self._layout == "auto" else self._layout
-            prepared = self._prepared = versions, DecoderParts.of(self.model, LAYOUTS[name]())
+        with self._preparing:
+            prepared = self._prepared
+            if prepared is None or prepared[0] != versions:
+                prepared = self._prepared = versions, DecoderParts.of(model, LAYOUTS[self._layout_of(model)]())
         return TorchDecoder(prepared[1])
+
+    def _layout_of(self, model: ExpertNetwork) -> str:
+        return best_layout(model.head.weight) if self._layout == "auto" else self._layout
+
+    def _let_go(self) -> None:
+        self._model = self._prepared = None
 
 
 def _version(weight: Tensor) -> int:

@@ -21,6 +21,11 @@ class Layout(ABC):
 
     min_rows: int = 1  # fewer rows than this take as long, or longer: they are filled up
 
+    @classmethod
+    def num_copied_bytes(cls, model: nn.Module) -> int:
+        """Bytes of the copies that the maps of a model's linear layers hold, beside its own weights."""
+        return 0
+
     @abstractmethod
     def linear(self, layer: nn.Linear) -> Map:
         """x → W · x + b."""
@@ -64,6 +69,11 @@ class Packed(Layout):
         4  # a single row goes through a kernel that reads no faster than MKL; four rows read the weights at full speed
     )
     _ROWS = 16  # the number of rows that blocks are laid out for; they serve any other number too
+
+    @classmethod
+    def num_copied_bytes(cls, model: nn.Module) -> int:
+        """A copy of every matrix: a block of weights takes what the weights take."""
+        return sum(layer.weight.nbytes for layer in model.modules() if isinstance(layer, nn.Linear))
 
     def linear(self, layer: nn.Linear) -> Map:
         """One product, its bias included."""

@@ -7,7 +7,9 @@ Shapes in, shapes out; no text, no files.
 from interconnected_ai.nn.attention import MultiHeadAttention
 from interconnected_ai.nn.calibration import fit_temperature, fit_threshold
 from interconnected_ai.nn.cross_entropy import linear_cross_entropy
+from interconnected_ai.nn.devices import device_of
 from interconnected_ai.nn.dropout import Dropout, swap_dropouts
+from interconnected_ai.nn.evaluation import in_evaluation
 from interconnected_ai.nn.feed_forward import FeedForward
 from interconnected_ai.nn.grouped import GroupedBackend, choose_backend
 from interconnected_ai.nn.kv_cache import KVCache
@@ -35,8 +37,10 @@ __all__ = [
     "TransformerBlock",
     "add_lora",
     "choose_backend",
+    "device_of",
     "fit_temperature",
     "fit_threshold",
+    "in_evaluation",
     "learning_rate_factor",
     "linear_cross_entropy",
     "merge_lora",

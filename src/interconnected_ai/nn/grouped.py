@@ -5,6 +5,7 @@ into its slice, where autograd's own indexing would build a full-size gradient p
 fused kernel. `choose_backend` measures both once per device and dtype.
 """
 
+import threading
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -96,8 +97,12 @@ def grouped_linear(rows: Tensor, weight: Tensor, bias: Tensor | None, groups: Gr
 
 
 def choose_backend(device: torch.device, dtype: torch.dtype) -> GroupedBackend:
-    """The faster way on this device for this dtype, measured once per process (about 0.1 s)."""
-    return _probe(device.type, device.index, dtype)
+    """The faster way on this device for this dtype, measured once per process (about 0.1 s) however many threads ask."""
+    with _probing:
+        return _probe(device.type, device.index, dtype)
+
+
+_probing = threading.Lock()  # two threads that measured at once might go different ways, which round differently
 
 
 @lru_cache

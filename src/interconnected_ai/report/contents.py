@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from interconnected_ai.report.gather import BranchAnswers, Curve, ExpertUse, RunReport
+from interconnected_ai.report.answers import BranchAnswers
 from interconnected_ai.report.pictures import (
     MOST_LABELLED,
     Line,
@@ -19,8 +19,9 @@ from interconnected_ai.report.pictures import (
     shown,
     smoothing,
 )
+from interconnected_ai.report.records import ExpertUse, RunReport
 from interconnected_ai.report.wording import Words
-from interconnected_ai.training import BranchMetrics
+from interconnected_ai.training import BranchMetrics, Curve
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def _accuracy(report: RunReport, words: Words) -> Iterator[Picture]:
     if not lines:
         return
     best = None if report.fit is None else report.fit.best_epoch
-    epochs = report.curves.get("epoch", Curve((), ()))
+    epochs = report.curves.get("epoch", Curve())
     step = next((s for s, epoch in zip(epochs.steps, epochs.values, strict=True) if epoch == best), None)
     kept = words("every_epoch") if step is None else words("best_epoch", epoch=best)
     yield _picture(

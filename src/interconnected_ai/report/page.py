@@ -18,8 +18,9 @@ from interconnected_ai.report.canvas import (
     text_pixels,
 )
 from interconnected_ai.report.contents import Section, missing_sentences, sections_of
-from interconnected_ai.report.gather import RunReport, gather_report
+from interconnected_ai.report.gather import gather_report
 from interconnected_ai.report.pictures import COLOURS, WIDTHS, Picture, Table, as_svg, shown
+from interconnected_ai.report.records import RunReport
 from interconnected_ai.report.wording import Words
 from interconnected_ai.storage import atomic_file
 

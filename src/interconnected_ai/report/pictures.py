@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interconnected_ai.extras import require
-from interconnected_ai.report.gather import BranchAnswers, Curve, ExpertUse, Reliability
+from interconnected_ai.report.answers import BranchAnswers, Reliability
+from interconnected_ai.report.records import ExpertUse
 from interconnected_ai.report.wording import Words
+from interconnected_ai.training import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

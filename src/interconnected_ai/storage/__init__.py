@@ -1,7 +1,7 @@
 """What is on disk: folders and files that are whole or absent, read and written by many at once. Never pickle."""
 
 from interconnected_ai.storage.files import atomic_file, sha256_of
-from interconnected_ai.storage.folders import ANY, AnyVersion, atomic_folder, read_folder, recover
+from interconnected_ai.storage.folders import ANY, AnyVersion, atomic_folder, read_folder, recover, write_folder
 from interconnected_ai.storage.locks import locked
 from interconnected_ai.storage.manifests import FORMAT_VERSION, MANIFEST, check_folder, is_complete, version_of
 from interconnected_ai.storage.objects import read_json, write_json
@@ -24,5 +24,6 @@ __all__ = [
     "save_tensors",
     "sha256_of",
     "version_of",
+    "write_folder",
     "write_json",
 ]

@@ -44,15 +44,31 @@ def atomic_folder(target: str | Path, *, kind: str, replaces: str | AnyVersion |
     What stood at `target` before is replaced only if it was one of our folders (it has a manifest) or empty.
     Raises `StorageError` when the disk is full, not writable, or something else stands there.
     """
-    shown, target = Path(target), Path(os.path.realpath(target))
+    with _writing(Path(target), kind, replaces) as (scratch, _):
+        yield scratch
+
+
+def write_folder(
+    target: str | Path, write: Callable[[Path], None], *, kind: str, replaces: str | AnyVersion | None = ANY
+) -> str:
+    """`atomic_folder` around `write(scratch)`; returns the version that now stands there, for the next `replaces`."""
+    with _writing(Path(target), kind, replaces) as (scratch, versions):
+        write(scratch)
+    return versions[0]
+
+
+@contextmanager
+def _writing(shown: Path, kind: str, replaces: str | AnyVersion | None) -> Iterator[tuple[Path, list[str]]]:
+    """The scratch folder, and a list that holds its version when it stands in its place."""
+    target, versions = Path(os.path.realpath(shown)), list[str]()
     try:
         recover(target)
         _refuse_foreign(target)
         _require_version(target, replaces, shown)
         with scratch_for(target) as scratch:
             scratch.mkdir()
-            yield scratch
-            write_manifest(scratch, kind)
+            yield scratch, versions
+            versions.append(write_manifest(scratch, kind))
             sync_tree(scratch)
             with locked(target, purpose=f"replacing {target.name}"):
                 _heal(target)

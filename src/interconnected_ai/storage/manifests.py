@@ -65,12 +65,13 @@ def check_folder(folder: str | Path, *, kind: str) -> None:
         _check_file(folder, name, expected)
 
 
-def write_manifest(folder: Path, kind: str) -> None:
-    """Write the manifest of what now stands in `folder`."""
+def write_manifest(folder: Path, kind: str) -> str:
+    """Write the manifest of what now stands in `folder`, and return the folder's version."""
     files = {
         path.relative_to(folder).as_posix(): _described(path) for path in sorted(folder.rglob("*")) if path.is_file()
     }
     write_json(folder / MANIFEST, {"kind": kind, "format_version": FORMAT_VERSION, "files": files})
+    return sha256_of(folder / MANIFEST)
 
 
 def _check_file(folder: Path, name: str, expected: Any) -> None:

@@ -1,6 +1,7 @@
 """See, change, add, train and program the experts and routers of a pretrained Hugging Face mixture of experts."""
 
 from interconnected_ai.surgery.adapters.stand_ins import Adapters, AdapterSpec
+from interconnected_ai.surgery.analysis.prompts import rows_for
 from interconnected_ai.surgery.analysis.texts import perplexity, tune
 from interconnected_ai.surgery.analysis.usage import Usage
 from interconnected_ai.surgery.anatomy.families import FAMILIES, Family
@@ -20,7 +21,6 @@ from interconnected_ai.surgery.operations.history import Recipe, Step
 from interconnected_ai.surgery.role import Role, make_role
 from interconnected_ai.surgery.routing.context import Forward, RowRequest
 from interconnected_ai.surgery.routing.programs import Program, Rule
-from interconnected_ai.surgery.routing.prompts import rows_for
 from interconnected_ai.surgery.upcycle import upcycle
 
 __all__ = [

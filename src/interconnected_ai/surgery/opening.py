@@ -5,13 +5,12 @@ from typing import Any
 
 from torch import nn
 
-from interconnected_ai.errors import ConfigError, IntegrityError, NotAModelError
+from interconnected_ai.errors import ConfigError, NotAModelError
 from interconnected_ai.hub import local_folder
 from interconnected_ai.storage import read_json
 from interconnected_ai.surgery.anatomy.families import family_of
-from interconnected_ai.surgery.checkpoints.checkpoint import SIDE_CAR
+from interconnected_ai.surgery.checkpoints.loading import load_session
 from interconnected_ai.surgery.checkpoints.safetensor_files import files_of
-from interconnected_ai.surgery.checkpoints.saving import load_edited
 from interconnected_ai.surgery.model import MoE
 
 
@@ -28,17 +27,8 @@ def open_moe(
         return MoE(source, tokenizer, expert_parallel)
     folder = local_folder(source)
     check_openable(folder)
-    if (folder / SIDE_CAR).is_file():
-        return load_edited(
-            folder, tokenizer or tokenizer_in(folder), dtype=dtype, expert_parallel=expert_parallel, **loading
-        )
-    from transformers import AutoModelForCausalLM
-
-    try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **loading)
-    except (ValueError, OSError, RuntimeError) as error:
-        raise IntegrityError(f"{folder} could not be loaded by transformers: {error}") from error
-    return MoE(model.eval(), tokenizer or tokenizer_in(folder), expert_parallel)
+    words = tokenizer if tokenizer is not None else tokenizer_in(folder)
+    return MoE.of(load_session(folder, words, dtype=dtype, expert_parallel=expert_parallel, **loading))
 
 
 def check_openable(folder: Path) -> None:

@@ -1,24 +1,23 @@
 """A role for a model in one go: pick experts, train them on the role's texts, switch them on by a token, measure."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import nn
 
 from interconnected_ai.errors import DataError, UnknownNameError
 from interconnected_ai.surgery.analysis.texts import perplexity, tune
+from interconnected_ai.surgery.model import MoE
 from interconnected_ai.surgery.routing.programs import Program, Rule
-
-if TYPE_CHECKING:
-    from interconnected_ai.surgery.model import MoE
+from interconnected_ai.surgery.settings import need_by_layer, need_count, need_name, need_number, need_texts
 
 Method = Literal["lora", "full", "router"]
 
 # A nudge, e^0.5: enough to settle close calls in favour of the role's experts, not to override the router.
 _ROLE_BIAS = 0.5
+_RATES: dict[Method, float] = {"lora": 2e-3, "full": 3e-4, "router": 3e-4}
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Role:
 
 
 def make_role(
-    moe: "MoE",
+    moe: MoE,
     name: str,
     texts: Sequence[str],
     others: Sequence[str] = (),
@@ -66,16 +65,19 @@ def make_role(
     """
     if method not in ("lora", "full", "router"):
         raise UnknownNameError("method", method, ("lora", "full", "router"))
+    _check(name, texts, others, share, rank, steps, batch_size, seq_tokens, learning_rate, held_out, seed)
     learnt, held = _split(texts, held_out, seed)
     other_held = list(others)
     role_before = perplexity(moe, held, max_tokens=seq_tokens)
     others_before = perplexity(moe, other_held, max_tokens=seq_tokens) if other_held else None
-    picked = moe.suggest(learnt, share=share) if experts == "auto" else {n: tuple(e) for n, e in experts.items()}
-    with _taken_back(moe):
+    picked = moe.suggest(learnt, share=share) if experts == "auto" else need_by_layer("experts", experts)
+    with moe.session.changing() as before:
         token, parameters = _prepare(moe, name, picked, method, rank, seed, nudge=experts != "auto")
+        for parameter in parameters if method == "router" else ():  # adapters go whole
+            before.keep(parameter)
         losses = tune(
             moe, learnt, parameters, steps=steps, batch_size=batch_size, seq_tokens=seq_tokens,
-            learning_rate=learning_rate or (2e-3 if method == "lora" else 3e-4),
+            learning_rate=_RATES[method] if learning_rate is None else learning_rate,
             balance_weight=0.01 if method == "router" else 0.0, prefix=[token], seed=seed,
         )  # fmt: skip
     return Role(
@@ -93,7 +95,7 @@ def make_role(
 
 
 def _prepare(
-    moe: "MoE", name: str, experts: Mapping[int, Sequence[int]], method: Method, rank: int, seed: int, *, nudge: bool
+    moe: MoE, name: str, experts: Mapping[int, Sequence[int]], method: Method, rank: int, seed: int, *, nudge: bool
 ) -> tuple[int, list[nn.Parameter]]:
     """The role's token and what is to train. nudge: prefer these experts; those the texts already use need none."""
     token = moe.add_role(name)
@@ -110,18 +112,22 @@ def _prepare(
     return token, moe.train_experts(experts, name=name, role=name).parameters()
 
 
-@contextmanager
-def _taken_back(moe: "MoE") -> Iterator[None]:
-    """When the block fails, adapters and steps that came in it go. Routers keep what they learnt: no step holds that."""
-    adapters, num_steps = set(moe.adapters), len(moe.steps)
-    try:
-        yield
-    except BaseException:
-        for name in set(moe.adapters) - adapters:
-            moe.drop_adapter(name)
-        while len(moe.steps) > num_steps:
-            moe.undo()
-        raise
+def _check(
+    name: str, texts: Sequence[str], others: Sequence[str], share: float, rank: int, steps: int, batch_size: int,
+    seq_tokens: int, learning_rate: float | None, held_out: float, seed: int,
+) -> None:  # fmt: skip
+    """Raise before anything is measured or changed; what no text can be learnt with is said by its name."""
+    need_name("name", name)
+    need_texts(texts)
+    need_texts(others, "others")
+    need_number("share", share, above=0, up_to=1)
+    need_number("held_out", held_out, above=0, up_to=1)
+    for setting, value in (("rank", rank), ("steps", steps), ("batch_size", batch_size)):
+        need_count(setting, value)
+    need_count("seq_tokens", seq_tokens, 3)
+    need_count("seed", seed, 0)
+    if learning_rate is not None:
+        need_number("learning_rate", learning_rate, above=0)
 
 
 def _split(texts: Sequence[str], held_out: float, seed: int) -> tuple[list[str], list[str]]:

@@ -1,32 +1,38 @@
-"""A model on the table: what it is, what was done to it, and how every operation is verified and taken back."""
+"""A model that is being edited: what it is, what was done to it, and how every change is verified and taken back.
+
+What changes are there to make is the affair of `operations`; `MoE` is what a user holds.
+"""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from threading import RLock
+from typing import Any
 
 from torch import nn
 
 from interconnected_ai.errors import ConfigError
+from interconnected_ai.surgery.adapters.edited_experts import state_of
 from interconnected_ai.surgery.adapters.stand_ins import Adapters
-from interconnected_ai.surgery.anatomy.layer import Layer, Probe
+from interconnected_ai.surgery.anatomy.layer import Layer, Layers
 from interconnected_ai.surgery.anatomy.places import copies_of, dissect
-from interconnected_ai.surgery.operations.history import Done, Step, fingerprint
+from interconnected_ai.surgery.operations.change import Change, Done
+from interconnected_ai.surgery.operations.history import Step, fingerprint
+from interconnected_ai.surgery.operations.snapshot import Snapshot
 from interconnected_ai.surgery.routing.causal import EditedCausalLM
 from interconnected_ai.surgery.routing.context import Hooks, dress, undress
-from interconnected_ai.surgery.routing.dressing import EditedRouter, RouterState
+from interconnected_ai.surgery.routing.edited_router import put_state, settle_router
 from interconnected_ai.surgery.routing.losses import RouterRecord, watching
 from interconnected_ai.surgery.routing.programs import Function, Program, compile_program
-
-if TYPE_CHECKING:
-    from interconnected_ai.surgery.model import MoE
-    from interconnected_ai.surgery.operations.operations import Warmup
-
-Expect = Callable[[Layer, Probe, Probe], None]
+from interconnected_ai.surgery.routing.warmup import Warmup
 
 
-class Patient:
-    """A transformers model with its layers of experts, its program, its adapters and its history."""
+class Session:
+    """A transformers model with its layers of experts, its program, its adapters and its history.
+
+    rerouting: how many `ablate(…, reroute=True)` blocks hold at the moment. lock: held by whoever changes something.
+    """
 
     def __init__(self, model: nn.Module, tokenizer: Any = None, expert_parallel: int | None = None) -> None:
         self.model: Any = model
@@ -34,16 +40,18 @@ class Patient:
         self.expert_parallel = expert_parallel
         self.anatomy = dissect(model)
         self.family = self.anatomy.family
-        self.layers = Layers(cast("MoE", self))
+        self.layers = Layers(self.anatomy.places, self.family)
         self.hooks = Hooks()
         self.program = Program()
         self.functions: tuple[Function, ...] = ()
         self.adapters: dict[str, Adapters] = {}
         self.warmups: list[Warmup] = []
-        self.rerouting = 0  # how many `ablate(…, reroute=True)` blocks hold at the moment
+        self.rerouting = 0
+        self.lock = RLock()
         self._done: list[Done] = []
-        self._made_for = self.description()
-        self._fingerprint = self._routers_fingerprint()
+        self._unfinished: tuple[Step | None, Snapshot] | None = None
+        self.made_for = self.description()
+        self.fingerprint = self.routers_fingerprint()
 
     # What it is
 
@@ -69,57 +77,116 @@ class Patient:
             "d_ff": first.read(0).d_ff,
         }
 
+    def routers_fingerprint(self) -> str:
+        """Of the routers' weights as they are."""
+        return fingerprint([layer.router.weight for layer in self.layers])  # type: ignore[misc]
+
     @contextmanager
     def watch(self, *, keep_graph: bool = True) -> Iterator[RouterRecord]:
-        """Record what the routers choose inside the block: for balance and z losses, and for counting."""
+        """Record what the routers choose inside the block, in this thread's passes."""
         self.follow()
-        with watching(
-            self.family.routing, [(layer.number, layer.router) for layer in self.layers], keep_graph=keep_graph
-        ) as seen:
+        routers = [(layer.number, layer.router) for layer in self.layers]
+        with watching(self.family.routing, routers, keep_graph=keep_graph) as seen:
             yield seen
+
+    # What was done to it
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """What was done since opening or saving."""
         return tuple(done.step for done in self._done)
 
+    def start_log(self) -> None:
+        """A new log begins here; what was done before can no longer be undone."""
+        with self.changing():
+            self._done = []
+            self.agree()
+            self.made_for, self.fingerprint = self.description(), self.routers_fingerprint()
+
+    def perform(self, change: Change) -> None:
+        """Change, and verify by running the touched blocks before and after; fails it anywhere, all is as it was."""
+        with self.changing(change.step) as before:
+            probes = [layer.probe() for layer in change.layers]
+            undo = change.do(before)
+            self.agree()
+            for layer, probe in zip(change.layers, probes, strict=True):
+                change.verify(layer, probe, layer.probe())
+            change.step.measured.update(change.measure())
+            self._warn_of_devices(change.layers)
+            self._done = [*self._done, Done(change.step, undo)]
+
     def undo(self) -> Step:
-        """Take the last step back; `ConfigError` when there is none, or an adapter stands in for an expert it takes out."""
-        if not self._done:
-            raise ConfigError("nothing to undo: no operation since the model was opened or saved")
-        done = self._done[-1]
-        done.undo()
-        del self._done[-1]
-        self._agree()
-        return done.step
+        """Take the last step back; an undo that fails leaves the step as it was, and may be called again.
 
-    def _perform(
-        self,
-        step: Step,
-        layers: Sequence[Layer],
-        change: Callable[[], Callable[[], None]],
-        expect: Expect,
-        measure: Callable[[], dict[str, float]] = dict,
-    ) -> None:
-        """Change, verify by running the touched blocks before and after, and take it back when that fails.
-
-        measure: run after the change; what it finds stands in the log.
+        Raises `ConfigError` when there is none, or an adapter stands in for an expert that the step takes out.
         """
-        before = [layer.probe() for layer in layers]
-        undo = change()
-        try:
-            self._agree()
-            for layer, probe in zip(layers, before, strict=True):
-                expect(layer, probe, layer.probe())
-            step.measured.update(measure())
-        except BaseException:  # Ctrl-C too leaves the model as it was
-            undo()
-            self._agree()
-            raise
-        self._done.append(Done(step, undo))
-        self._warn_of_devices(layers)
+        with self.lock:
+            if self._unfinished is not None:
+                return self._finish(*self._unfinished)
+            if not self._done:
+                raise ConfigError("nothing to undo: no operation since the model was opened or saved")
+            *rest, done = self._done
+            with self.changing(done.step) as now:
+                done.undo(now)
+                self.agree()
+                self._done = rest
+            return done.step
 
-    def _agree(self) -> None:
+    @contextmanager
+    def changing(self, step: Step | None = None) -> Iterator[Snapshot]:
+        """All of what the block changes, or none of it, whatever fails or interrupts it.
+
+        step: what it belongs to, should it have to be taken back later (`undo`), when memory or disk allow it again.
+        """
+        with self.lock:
+            if self._unfinished is not None:
+                raise ConfigError(
+                    "an operation failed and could not be taken back whole, for lack of memory or of the disk; call undo() "
+                    "once there is room, then go on"
+                )
+            before = Snapshot(self.model, self._parts())
+            try:
+                yield before
+            except BaseException:  # Ctrl-C too leaves the model as it was
+                self._restore(step, before)
+                raise
+
+    @contextmanager
+    def for_a_moment(self, change: Change) -> Iterator[None]:
+        """A change that goes with the block, and does not stand in the log."""
+        with self.lock:
+            self.perform(change)
+            *self._done, done = self._done
+        try:
+            yield
+        finally:
+            with self.changing(done.step) as now:
+                done.undo(now)
+                self.agree()
+
+    def _parts(self) -> list[Any]:
+        return [self, self.hooks, *self.anatomy.configs, *self.adapters.values(), *self.warmups]
+
+    def _restore(self, step: Step | None, before: Snapshot) -> None:
+        for last in (False, True):
+            try:
+                before.restore()
+            except BaseException as error:  # interrupted again, or no room to read back what waits on disk
+                if last:
+                    self._unfinished = step, before
+                    error.add_note("The model stands between two states: call undo() once there is room.")
+                    raise
+            else:
+                return
+
+    def _finish(self, step: Step | None, before: Snapshot) -> Step:
+        before.restore()
+        self._unfinished = None
+        return step or Step("unfinished")
+
+    # What operations have in common
+
+    def agree(self) -> None:
         """Let config and causal LM say what the layers have; lend the LM a balance loss where its own would be wrong."""
         if self.uniform:
             first = self.layers.all[0]
@@ -138,60 +205,75 @@ class Patient:
             undress(self.model, EditedCausalLM)
             self.model.__dict__.pop("surgery_watch", None)
         for layer in self.layers:
-            dress_router(layer)
+            settle_router(layer.router)
 
-    def _install(self, program: Program, functions: tuple[Function, ...], *, always: bool = False) -> None:
+    def install(self, program: Program, functions: tuple[Function, ...] = ()) -> None:
+        """Run these rules inside the routers, instead of those before."""
         self.program, self.functions = program, functions
         self.hooks.role_tokens = {token: i for i, token in enumerate(program.roles.values())}
         self.hooks.role_names = program.role_names
         self.follow()
         for layer in self.layers:
-            state, number = layer.state, layer.number
+            number = layer.number
+            ruled = any(rule.layers is None or number in rule.layers for rule in program.rules)
             # an operation inside `requests` must not take their allow and deny sets off
-            needed = (
-                always
-                or self.hooks.requests
-                or functions
-                or any(r.layers is None or number in r.layers for r in program.rules)
-            )
-            state.program = (
-                compile_program(program, number, layer.num_experts, _limits(layer), functions) if needed else None
-            )
-            layer.router.__dict__["surgery"] = state
-            dress_router(layer)
+            needed = ruled or functions or self.hooks.holding
+            compiled = compile_program(program, number, layer.num_experts, layer.limits, functions) if needed else None
+            put_state(layer.router, replace(layer.state, program=compiled))
+
+    def expect_warmup(self, warmup: Warmup) -> None:
+        """Keep a schedule among those that are not finished."""
+        self.warmups = [each for each in self.warmups if not each.finished]
+        self.warmups += [] if warmup.finished else [warmup]
+
+    def hold_requests(self, more: int) -> None:
+        """One `requests` block more, or (-1) less: while any holds, all routers ask for the rows' settings."""
+        with self.changing():
+            self.hooks.holding += more
+            if self.hooks.holding == max(more, 0):  # the first came, or the last went
+                self.install(self.program, self.functions)
 
     def follow(self) -> None:
         """Let routers know the forward pass they are in: padding, token ids, roles."""
-        self.hooks.install(self.anatomy.backbone, [layer.place.decoder for layer in self.layers])
+        with self.lock:
+            self.hooks.install(self.anatomy.backbone, [layer.place.decoder for layer in self.layers])
 
-    def _numbers(self) -> dict[int, int]:
+    def numbers(self) -> dict[int, int]:
+        """Layer → how many experts it has."""
         return {layer.number: layer.num_experts for layer in self.layers}
 
-    def _groups(self) -> dict[int, tuple[int, int]]:
+    def takes(self) -> dict[int, int]:
+        """Layer → how many experts a token takes."""
+        return {layer.number: layer.top_k for layer in self.layers}
+
+    def groups(self) -> dict[int, tuple[int, int]]:
+        """Layer → its router's groups."""
         return {layer.number: layer.groups for layer in self.layers}
 
-    def _chosen(self, layers: Iterable[int] | None) -> list[Layer]:
+    def chosen(self, layers: Iterable[int] | None) -> list[Layer]:
+        """The layers with these numbers, None for all; `ConfigError` for none."""
         chosen = list(self.layers) if layers is None else [self.layers[number] for number in layers]
         if not chosen:
             raise ConfigError("no layer was named; name at least one, or leave layers out for all")
         return chosen
 
-    def _needs_unpacked(self, layer: Layer, what: str) -> None:
-        if "packed" in layer.place.experts._modules:
+    def needs_unpacked(self, layer: Layer, what: str) -> None:
+        """Raise `ConfigError` where the experts are packed."""
+        if layer.packed:
             raise ConfigError(
                 f"{what}: the experts of layer {layer.number} are packed in 4 bits; unpack them first (unpack_experts)"
             )
 
-    def _needs_free_numbers(self, layer: Layer, what: str) -> None:
+    def needs_free_numbers(self, layer: Layer, what: str) -> None:
         """Raise `ConfigError` where something that cannot follow names experts by number."""
-        self._needs_unpacked(layer, what)
+        self.needs_unpacked(layer, what)
         if self.functions:
             raise ConfigError(
                 f"{what}: a router function in Python may name experts by number, which nobody can change for it; take it off "
                 "first (set_program)"
             )
-        state = layer.place.experts.__dict__.get("surgery")
-        if self.hooks.requests or self.rerouting or (state is not None and (state.scale or state.direction)):
+        state = state_of(layer)
+        if self.hooks.holding or self.rerouting or state.scale or state.direction:
             raise ConfigError(
                 f"{what}: requests, ablation and steering that hold at the moment name experts by number; operate outside "
                 "their `with` blocks"
@@ -207,49 +289,9 @@ class Patient:
                     stacklevel=4,
                 )
 
-    def _routers_fingerprint(self) -> str:
-        return fingerprint([layer.router.weight for layer in self.layers])  # type: ignore[misc]
-
-
-class Layers:
-    """The layers with experts, by their number in the model; iterating gives the layers themselves."""
-
-    def __init__(self, moe: "MoE") -> None:
-        self.all = tuple(Layer(moe, place) for place in moe.anatomy.places)
-        self._by_number = {layer.number: layer for layer in self.all}
-
-    def __getitem__(self, number: int) -> Layer:
-        """The layer with this number; `ConfigError` when there is none or it is dense."""
-        if number not in self._by_number:
-            known = list(self._by_number)
-            raise ConfigError(
-                f"layer {number!r} has no experts; layers with experts: {known[0]} to {known[-1]}, {len(known)} of them"
-            )
-        return self._by_number[number]
-
-    def __iter__(self) -> Iterator[Layer]:
-        return iter(self.all)
-
-    def __len__(self) -> int:
-        return len(self.all)
-
-
-def dress_router(layer: Layer) -> None:
-    """The edited class while there is something to do, else the family's own."""
-    state = layer.router.__dict__.get("surgery")
-    if isinstance(state, RouterState) and not state.plain:
-        dress(layer.router, EditedRouter)
-    else:
-        undress(layer.router, EditedRouter)
-
 
 def _is_plain(layer: Layer) -> bool:
-    children = dict(layer.place.experts.named_children())
-    return layer.state.plain and children.get("variants") is None and children.get("packed") is None
-
-
-def _limits(layer: Layer) -> Callable[[], tuple[int, int]]:
-    return lambda: (layer.top_k, len(layer.closed))
+    return layer.state.plain and not layer.packed and "variants" not in layer.place.experts._modules
 
 
 def _say(config: Any, keys: Sequence[str], value: int) -> None:

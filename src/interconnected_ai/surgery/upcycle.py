@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.hub import local_folder
+from interconnected_ai.surgery.analysis.prompts import hidden_means
 from interconnected_ai.surgery.anatomy.families import FAMILIES, Family
 from interconnected_ai.surgery.anatomy.ffn import weights_in
 from interconnected_ai.surgery.model import MoE
 from interconnected_ai.surgery.opening import tokenizer_in
-from interconnected_ai.surgery.routing.prompts import hidden_means
 
 _ROUTER_STD = 0.02
 

@@ -3,6 +3,7 @@
 `system` trains systems of branches, `expert` trains small language models; what they learn from is `data`'s.
 """
 
+from interconnected_ai.training.curves import Curve, read_curves
 from interconnected_ai.training.devices import bfloat16_speedup, choose
 from interconnected_ai.training.expert import (
     ExpertFit,
@@ -19,6 +20,7 @@ from interconnected_ai.training.expert import (
 )
 from interconnected_ai.training.failures import OUT_OF_MEMORY, Failure, failure_of
 from interconnected_ai.training.run_folder import process_rank, write_json_safely
+from interconnected_ai.training.run_record import RunRecord, RunResults, read_run
 from interconnected_ai.training.system import (
     BranchMetrics,
     Comparison,
@@ -51,6 +53,7 @@ __all__ = [
     "OUT_OF_MEMORY",
     "BranchMetrics",
     "Comparison",
+    "Curve",
     "EncoderChoice",
     "ExpertFit",
     "ExpertRun",
@@ -60,7 +63,9 @@ __all__ = [
     "GlobalBatch",
     "LossParts",
     "Objective",
+    "RunRecord",
     "RunResult",
+    "RunResults",
     "adamw",
     "auroc",
     "bfloat16_speedup",
@@ -80,6 +85,8 @@ __all__ = [
     "held_out",
     "macro_f1",
     "process_rank",
+    "read_curves",
+    "read_run",
     "refuse_taken_folder",
     "refuse_taken_folders",
     "sample_text",

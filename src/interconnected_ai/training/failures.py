@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 
 from interconnected_ai.errors import StorageError, TrainingError
 from interconnected_ai.storage import atomic_file, read_json, write_json
+from interconnected_ai.training.run_folder import as_record
 
 _FILE = "ended.json"
 OUT_OF_MEMORY = "OutOfMemory"
@@ -43,10 +44,8 @@ def noting_errors(folder: Path, steps_done: Callable[[], int], *, advice: str) -
 
 def failure_of(folder: Path) -> Failure | None:
     """What ended the training in this folder, if an error did. Raises `IntegrityError` for a damaged note."""
-    if not (folder / _FILE).is_file():
-        return None
-    content: dict[str, Any] = read_json(folder / _FILE)
-    return Failure(int(content.get("step", 0)), str(content.get("kind", "")), str(content.get("message", "")))
+    path = folder / _FILE
+    return as_record(path, read_json(path), TypeAdapter(Failure)) if path.exists() else None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -16,6 +16,7 @@ VERBS = {
     "train": "A training step of the 29M expert against transformers' GPT-2 of the same shape.",
     "surgery": "Operations by family, adapters of single experts beside PEFT's, experts in 4 bits, rules in the router.",
     "norm": "Post-norm against pre-norm: the same text and steps, each at its best learning rate.",
+    "growth": "How the work of every public verb grows with its input: an exponent each, none above 1.2.",
     "tokenizer": "Tokens per word of Russian text that the vocabulary was not trained on, by source.",
 }
 

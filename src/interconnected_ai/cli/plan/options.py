@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+GIGABYTES = click.FloatRange(min=0, min_open=True, max=1e9)
 
 
 def _group(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -64,7 +65,7 @@ def limit_options(function: F) -> F:
     """What it must stay within, and what is expected of it."""
     return _group(
         click.option("--num-devices", type=int, help="Devices that share a batch.  [default: 1]"),
-        click.option("--memory-gb", type=float, help="Memory to stay within, in place of the device's."),
+        click.option("--memory-gb", type=GIGABYTES, help="Memory to stay within, in place of the device's."),
         click.option("--budget", type=float, help="USD for the training."),
         click.option("--growth", type=int, help="Branches you expect to add in a year."),
         click.option(

@@ -6,13 +6,13 @@ import click
 
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.plan.expert_shape import expert_shape
-from interconnected_ai.cli.plan.options import expert_shape_options
+from interconnected_ai.cli.plan.options import GIGABYTES, expert_shape_options
 from interconnected_ai.cli.units import spoken_bytes
 
 
 @click.command("pool")
 @click.option("--experts", required=True, type=int, help="How many experts there are.")
-@click.option("--ram-gb", required=True, type=float, help="RAM that they may take.")
+@click.option("--ram-gb", required=True, type=GIGABYTES, help="RAM that they may take.")
 @expert_shape_options
 @click.option("--params", type=int, help="Parameters of one expert, in place of a shape.")
 @click.option("--precision", default="float16", show_default=True, help="float32, float16, bfloat16, int8 or int4.")

@@ -46,8 +46,6 @@ def _settings(options: dict[str, Any]) -> dict[str, Any]:
             place = found.setdefault(sections[0], {}) if sections else found
             place[key] = value
     if (memory_gb := options["memory_gb"]) is not None:
-        if memory_gb <= 0:
-            raise click.UsageError(f"--memory-gb {memory_gb}: needs more than 0")
         found["memory_bytes"] = round(memory_gb * 1e9)
     if options["branches"] is not None or options["classes"] is not None:
         found.setdefault("system", {})["branches"] = _branches(options["branches"], options["classes"])

@@ -12,10 +12,10 @@ import torch
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import EngineError, MissingExtraError, StorageError
-from interconnected_ai.experts.engines.conversion import cache_folder, weights_key
+from interconnected_ai.experts.engine import Engine
+from interconnected_ai.experts.engines.conversion import cache_folder
 from interconnected_ai.experts.engines.kinds import ENGINES, Source, engine_kind, open_source, source_of, why_not
 from interconnected_ai.storage import atomic_file, read_json, write_json
-from interconnected_ai.types import Generate
 
 _NUM_PROMPT_TOKENS, _NUM_NEW_TOKENS, _NUM_ROUNDS = 16, 24, 3
 _log = logging.getLogger(__name__)
@@ -53,7 +53,10 @@ def choose_engine(
 
 def choose(source: Source) -> EngineChoice:
     """The same for a folder that is checked already."""
-    note, key = cache_folder(source.folder, source.cache) / f"choice-{source.precision}.json", _circumstances(source)
+    note, key = (
+        cache_folder(source.files.folder, source.cache) / f"choice-{source.precision}.json",
+        _circumstances(source),
+    )
     choice = _remembered(note, key) or _timed(source)
     _keep(note, key, choice)
     _log.info("%s", choice)
@@ -62,7 +65,7 @@ def choose(source: Source) -> EngineChoice:
 
 def _timed(source: Source) -> EngineChoice:
     reasons = {name: why_not(name, source) for name in ENGINES}
-    engines: dict[str, Generate] = {}
+    engines: dict[str, Engine] = {}
     for name in [name for name, reason in reasons.items() if not reason]:
         try:
             engines[name] = open_source(name, source)
@@ -71,17 +74,21 @@ def _timed(source: Source) -> EngineChoice:
     if not engines:
         listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         raise EngineError(f"no engine can run this expert in {source.precision}: {listed}")
-    speeds = {name: _NUM_NEW_TOKENS / seconds for name, seconds in _seconds(engines, source).items()}
+    try:
+        speeds = {name: _NUM_NEW_TOKENS / seconds for name, seconds in _seconds(engines, source).items()}
+    finally:
+        for engine in engines.values():
+            engine.close()
     best = max(speeds, key=lambda name: speeds[name])
     return EngineChoice(best, source.precision, speeds, {name: reason for name, reason in reasons.items() if reason})
 
 
-def _seconds(engines: dict[str, Generate], source: Source) -> dict[str, float]:
+def _seconds(engines: dict[str, Engine], source: Source) -> dict[str, float]:
     """Median seconds of each engine for the same prompt, all in turn, after a round that is not counted."""
-    window = source.shape.max_seq_len
+    window = source.files.config.max_seq_len
     num_prompt = max(1, min(_NUM_PROMPT_TOKENS, window - _NUM_NEW_TOKENS))
     generator = torch.Generator().manual_seed(0)
-    prompt = torch.randint(source.shape.vocab_size, (num_prompt,), generator=generator).tolist()
+    prompt = torch.randint(source.files.config.vocab_size, (num_prompt,), generator=generator).tolist()
     config = GenerationConfig(max_new_tokens=min(_NUM_NEW_TOKENS, max(1, window - num_prompt)), temperature=0.0)
     found: dict[str, list[float]] = {name: [] for name in engines}
     for number in range(_NUM_ROUNDS + 1):
@@ -98,7 +105,7 @@ def _circumstances(source: Source) -> dict[str, str | int]:
     """What a choice depends on."""
     versions = {name: _version(engine_kind(name).package) for name in ENGINES}
     threads = source.threads or torch.get_num_threads()
-    return {"weights": weights_key(source.folder), "threads": threads, "cores": os.cpu_count() or 0, **versions}
+    return {"weights": source.files.key, "threads": threads, "cores": os.cpu_count() or 0, **versions}
 
 
 def _version(package: str) -> str:

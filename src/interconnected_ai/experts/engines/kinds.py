@@ -6,43 +6,38 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from interconnected_ai.config import ExpertConfig
-from interconnected_ai.errors import EngineError, UnknownNameError
-from interconnected_ai.experts.engines.conversion import conversion
-from interconnected_ai.experts.folder import (
-    TOKENIZER,
-    checked_folder,
-    load_model,
-    load_quantized,
-    load_tokenizer,
-    read_config,
-    read_precision,
-)
+from interconnected_ai.errors import ConfigError, EngineError, UnknownNameError
+from interconnected_ai.experts.engine import Engine
+from interconnected_ai.experts.engines.conversion import converted
+from interconnected_ai.experts.folder import ExpertFiles, read_files
+from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.torch_engine import TorchEngine
 from interconnected_ai.extras import require
 from interconnected_ai.storage import atomic_folder
 from interconnected_ai.text import Tokenizer
-from interconnected_ai.types import Generate
 
 
 @dataclass(frozen=True)
 class Source:
-    """An expert's folder, checked, and how an engine on it is to be opened.
+    """An expert as its folder held it at one moment, and how an engine on it is to be opened.
 
-    precision: that the engine is to compute in. stored: that the folder's weights are in.
+    precision: that the engine is to compute in.
     """
 
-    folder: Path
-    shape: ExpertConfig
+    files: ExpertFiles
     tokenizer: Tokenizer | None
     precision: str
-    stored: str
     end_id: int | None
     threads: int | None
     cache: Path | None
 
-    def converted(self, engine: str, write: Callable[[Path], None]) -> Path:
-        """The folder with this expert in the engine's own form."""
-        return conversion(self.folder, f"{engine}-{self.precision}", write, self.cache)
+    def converted(self, form: str, write: Callable[[Path], None], read: Callable[[Path], Engine]) -> Engine:
+        """The engine that `read` opens on the folder with this expert in a form of its own."""
+        return converted(self.files, f"{form}-{self.precision}", write, read, self.cache)
+
+    def network(self) -> ExpertNetwork:
+        """The weights in float32."""
+        return self.files.network(ExpertNetwork)
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,7 @@ class EngineKind:
     extra: str
     precisions: tuple[str, ...]
     unfit: Callable[[ExpertConfig], str]
-    open: Callable[[Source], Generate]
+    open: Callable[[Source], Engine]
     dequantizes: bool = False
 
     def has(self, precision: str, stored: str) -> bool:
@@ -65,16 +60,16 @@ class EngineKind:
         return precision in self.precisions or (self.dequantizes and precision == stored)
 
 
-def open_source(name: str, source: Source) -> Generate:
+def open_source(name: str, source: Source) -> Engine:
     """The engine of this name on a checked folder."""
     kind = engine_kind(name)
-    if not kind.has(source.precision, source.stored):
+    if not kind.has(source.precision, source.files.stored):
         able = " and ".join(other for other, row in _TABLE.items() if source.precision in row.precisions)
         raise EngineError(
             f"the engine {name} has no precision={source.precision!r}, it has {', '.join(kind.precisions)}; "
             + (f"{able} can" if able else "no engine has it")
         )
-    if reason := kind.unfit(source.shape):
+    if reason := kind.unfit(source.files.config):
         raise EngineError(f"the engine {name} cannot run this expert: {reason}; torch runs every expert")
     require(kind.package, kind.extra, f"the engine {name}")
     return kind.open(source)
@@ -91,14 +86,14 @@ def why_not(name: str, source: Source) -> str:
     kind = engine_kind(name)
     if find_spec(kind.package) is None:
         return f'not installed (pip install "interconnected-ai[{kind.extra}]")'
-    if not kind.has(source.precision, source.stored):
+    if not kind.has(source.precision, source.files.stored):
         return f"has no precision {source.precision}"
-    return kind.unfit(source.shape)
+    return kind.unfit(source.files.config)
 
 
 def engine_kind(name: str) -> EngineKind:
     """The table's row; raises `UnknownNameError` for a name that nobody knows."""
-    if name not in _TABLE:
+    if name not in list(_TABLE):
         raise UnknownNameError("engine", name, [*_TABLE, "auto"])
     return _TABLE[name]
 
@@ -112,63 +107,89 @@ def source_of(
     threads: int | None = None,
     cache: str | Path | None = None,
 ) -> Source:
-    """An expert's folder, checked once, and how an engine is to be opened on it."""
-    folder = checked_folder(expert)
-    if tokenizer is None and (folder / TOKENIZER).is_file():
-        tokenizer = load_tokenizer(folder)
-    stored = read_precision(folder)
+    """An expert's folder, read and checked once, and how an engine is to be opened on it."""
+    return source_on(read_files(expert), tokenizer, precision, end_id=end_id, threads=threads, cache=cache)
+
+
+def source_on(
+    files: ExpertFiles,
+    tokenizer: Tokenizer | None,
+    precision: str | None,
+    *,
+    end_id: int | None = None,
+    threads: int | None = None,
+    cache: str | Path | None = None,
+) -> Source:
+    """The same of a folder that is read already."""
+    if precision is not None and not isinstance(precision, str):
+        raise ConfigError(f"precision={precision!r}: needed is a name such as float32, int8 or int4")
     return Source(
-        folder, read_config(folder), tokenizer, precision or stored, stored, end_id, threads,
-        None if cache is None else Path(cache),
+        files, tokenizer or files.tokenizer, precision or files.stored, _checked_end_id(end_id, files.config),
+        _checked_threads(threads), None if cache is None else Path(cache),
     )  # fmt: skip
 
 
-def _open_torch(source: Source) -> Generate:
-    model = load_model(source.folder)
-    return TorchEngine(model, source.tokenizer, end_id=source.end_id)
+def _checked_threads(threads: int | None) -> int | None:
+    if threads is not None and (type(threads) is not int or not 1 <= threads <= _MOST_THREADS):
+        raise ConfigError(f"threads={threads!r}: needed is a whole number from 1 to {_MOST_THREADS}")
+    return threads
 
 
-def _open_onnx(source: Source) -> Generate:
+def _checked_end_id(end_id: int | None, shape: ExpertConfig) -> int | None:
+    if end_id is not None and (type(end_id) is not int or not 0 <= end_id < shape.vocab_size):
+        raise ConfigError(f"end_id={end_id!r}: needed is a token id, 0 to {shape.vocab_size - 1}")
+    return end_id
+
+
+def _open_torch(source: Source) -> Engine:
+    return TorchEngine(source.network(), source.tokenizer, end_id=source.end_id)
+
+
+def _open_onnx(source: Source) -> Engine:
     from interconnected_ai.experts.engines.onnx import OnnxEngine
     from interconnected_ai.experts.export.onnx import write_onnx
 
     def write(place: Path) -> None:
-        quantized = load_quantized(source.folder)
-        write_onnx(load_model(source.folder), None, place, precision=source.precision, quantized=quantized)
+        quantized = source.files.quantized()
+        write_onnx(source.network(), None, place, precision=source.precision, quantized=quantized)
 
-    folder = source.converted("onnx", write)
-    return OnnxEngine(folder, source.tokenizer, end_id=source.end_id, threads=source.threads)
+    def read(place: Path) -> Engine:
+        return OnnxEngine(place, source.tokenizer, end_id=source.end_id, threads=source.threads)
+
+    return source.converted("onnx", write, read)
 
 
-def _open_ctranslate2(source: Source) -> Generate:
+def _open_ctranslate2(source: Source) -> Engine:
     from interconnected_ai.experts.engines.ctranslate2 import CTranslate2Engine
     from interconnected_ai.experts.export.ctranslate2 import write_ctranslate2
 
     def write(place: Path) -> None:
-        write_ctranslate2(load_model(source.folder), source.tokenizer, place, precision=source.precision)
+        write_ctranslate2(source.network(), source.tokenizer, place, precision=source.precision)
 
-    folder = source.converted("ctranslate2", write)
-    return CTranslate2Engine(folder, source.tokenizer, end_id=source.end_id, threads=source.threads)
+    def read(place: Path) -> Engine:
+        return CTranslate2Engine(place, source.tokenizer, end_id=source.end_id, threads=source.threads)
+
+    return source.converted("ctranslate2", write, read)
 
 
-def _open_llamacpp(source: Source) -> Generate:
+def _open_llamacpp(source: Source) -> Engine:
     from interconnected_ai.experts.engines.llamacpp import LlamaCppEngine
     from interconnected_ai.experts.export.gguf import write_gguf
 
     known = None if source.tokenizer is None else source.tokenizer.end_id
-    if source.end_id not in (None, known):
-        raise EngineError(
-            f"the engine llamacpp ends an answer at the tokenizer's end token alone, not end_id={source.end_id}"
-        )
+    end_id = known if source.end_id is None else source.end_id
+    precision = _IN_GGUF[source.precision]
 
     def write(place: Path) -> None:
         with atomic_folder(place, kind="expert converted to GGUF") as scratch:
-            write_gguf(
-                load_model(source.folder), source.tokenizer, scratch / _GGUF, precision=_IN_GGUF[source.precision]
-            )
+            write_gguf(source.network(), None, scratch / _GGUF, precision=precision, end_id=end_id)
 
-    file = source.converted("llamacpp", write) / _GGUF
-    return LlamaCppEngine(file, source.shape, source.tokenizer, threads=source.threads)
+    def read(place: Path) -> Engine:
+        return LlamaCppEngine(
+            place / _GGUF, source.files.config, source.tokenizer, end_id=end_id, threads=source.threads
+        )
+
+    return source.converted(f"llamacpp-end{end_id}" if end_id is not None else "llamacpp", write, read)
 
 
 def _any_shape(shape: ExpertConfig) -> str:
@@ -184,6 +205,7 @@ def _llamacpp_unfit(shape: ExpertConfig) -> str:
     return "" if shape.norm == "pre" else "GGUF's gpt2 is a pre-norm transformer, this one is post-norm"
 
 
+_MOST_THREADS = 1024
 _GGUF = "model.gguf"
 _IN_GGUF = {"float32": "float32", "int8": "q8_0", "int4": "q4_0"}
 _TABLE: dict[str, EngineKind] = {

@@ -8,21 +8,24 @@ import http.client
 import json
 import secrets
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from interconnected_ai.config import ExpertConfig, GenerationConfig
+from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import EngineError
-from interconnected_ai.experts.answers import Ending, as_generation
-from interconnected_ai.experts.engines.sampler_engine import Listener, SamplerEngine
-from interconnected_ai.experts.text_rules import TextRules
+from interconnected_ai.experts.asked import Asked
+from interconnected_ai.experts.engine import Steps, drained
+from interconnected_ai.experts.engines.sampler_engine import Heard, SamplerEngine
 from interconnected_ai.extras import require
 from interconnected_ai.text import Tokenizer
 from interconnected_ai.types import Generation, TokenStep
 
 _MOST_ROWS = 32  # read at once; further prompts wait for a place
+_MOST_INT = 2**31 - 1
 _PADDING = 256  # llama.cpp's caches are a multiple of this many tokens
 
 
@@ -30,10 +33,12 @@ class LlamaCppEngine(SamplerEngine):
     """Continues prompts with a GGUF file of `write_gguf`.
 
     Greedy, temperature, top_k, top_p, min_p, repetition penalty, stop strings; what else `GenerationConfig` has is refused.
-    `on_step` hears the tokens when the answers are whole: the server's stream leaves out those that end within a character.
-    Keys and values are kept in float16, GELU is the tanh approximation: llama.cpp's own ways. tokenizer: the one in the file;
-    without one no token ends an answer, and token 0, which llama.cpp then takes for the end token, is never said. Raises
-    `MissingExtraError` without the binding.
+    Keys and values are kept in float16, GELU is the tanh approximation: llama.cpp's own ways. The file is one without a
+    tokenizer: from one with, the server's stream would leave out the tokens that end within a character. end_id: the one that
+    the file was written with; without one no token ends an answer, and token 0, which llama.cpp then takes for the end token,
+    is never said. Raises `MissingExtraError` without the binding.
+
+    Threads: as `Engine` says; up to 32 rows of all calls are computed together, others wait for a place.
     """
 
     name = "llamacpp"
@@ -46,55 +51,91 @@ class LlamaCppEngine(SamplerEngine):
     }
 
     def __init__(
-        self, file: str | Path, shape: ExpertConfig, tokenizer: Tokenizer | None = None, *, threads: int | None = None
+        self,
+        file: str | Path,
+        shape: ExpertConfig,
+        tokenizer: Tokenizer | None = None,
+        *,
+        end_id: int | None = None,
+        threads: int | None = None,
     ) -> None:
         self._binding = require("xllamacpp", "llamacpp", "the engine llamacpp")
-        super().__init__(shape, tokenizer, end_id=None, threads=threads)
+        super().__init__(shape, tokenizer, end_id=end_id, threads=threads)
         self._file = Path(file)
-        self._starting = threading.Lock()
-        self._server = self._started(1, min(_PADDING, shape.max_seq_len))
+        self._file_bytes = self._file.stat().st_size
+        self._starting = (
+            threading.RLock()
+        )  # a stream that the garbage collector finds leaves in whatever thread it runs
+        self._num_rows = 0  # of all calls that are being answered
+        self._server: _Server | None = self._started(1, _PADDING)
 
-    def _answers(
-        self,
-        prompts: list[list[int]],
-        config: GenerationConfig,
-        rules: TextRules | None,
-        seed: int | None,
-        on_step: Listener | None,
-    ) -> list[Generation]:
-        capacity = max(map(len, prompts)) + config.max_new_tokens
-        wanted = {"prompt": prompts, "ignore_eos": self._tokenizer is None, **_asked(config, seed, capacity)}
-        answers = self._server_for(len(prompts), capacity).complete(wanted)
-        found = []
-        for row, answer in enumerate(sorted(answers, key=lambda one: int(one["index"]))):
-            token_ids = [token for token in answer["tokens"] if token != self._end_id]
-            for token in token_ids if on_step is not None else ():
-                on_step(TokenStep(row, token))  # type: ignore[misc]
-            found.append(self._generation(prompts[row], token_ids, answer["stop_type"], rules))
-        return found
+    @property
+    def num_bytes(self) -> int:
+        """The file, which is read into memory, and the server's cache and buffers, which grow with what is asked at once."""
+        server = self._server
+        return 0 if server is None else self._file_bytes + server.num_bytes(self.shape)
 
-    def _generation(self, prompt: list[int], token_ids: list[int], why: str, rules: TextRules | None) -> Generation:
-        ended: Ending = {"limit": "length", "eos": "eos", "word": "stop"}[why]  # type: ignore[assignment]
-        written = None if rules is None else rules.begin(prompt)
-        for token in token_ids if written is not None else ():
-            written = written.plus(token)  # type: ignore[union-attr]
-        return as_generation(token_ids, ended, (), written, self._tokenizer)
+    def _answers(self, asked: Asked) -> list[Generation]:
+        if asked.rules is not None:  # a stop string is found in the stream
+            return drained(self._steps(asked))
+        heard = [Heard(row, asked) for row in range(len(asked.prompts))]
+        with self._serving(asked) as server:
+            answers = server.complete({"prompt": asked.prompts, **_wanted(asked)})
+        for row, answer in zip(heard, sorted(answers, key=lambda one: int(one["index"])), strict=True):
+            row.token_ids = [token for token in answer["tokens"] if token != asked.end_id]
+        return [row.finished() for row in heard]
 
-    def _server_for(self, num_rows: int, capacity: int) -> "_Server":
+    def _steps(self, asked: Asked) -> Steps:
+        """A request for each row, as many at once as the server has places; a token of each in turn."""
+        heard = [Heard(row, asked) for row in range(len(asked.prompts))]
+        waiting, going = deque(heard), dict[Heard, _Tokens]()
+        with self._serving(asked) as server:
+            try:
+                while waiting or going:
+                    while waiting and len(going) < server.num_rows:
+                        row = waiting.popleft()
+                        going[row] = server.tokens({"prompt": asked.prompts[row.row], "stream": True, **_wanted(asked)})
+                    for row, tokens in list(going.items()):
+                        token_id = tokens.next()
+                        if token_id is not None and token_id != asked.end_id:
+                            row.take(token_id)
+                            yield TokenStep(row.row, token_id)
+                        if token_id is None or row.has_stopped:
+                            going.pop(row).close()
+            finally:
+                for tokens in going.values():
+                    tokens.close()
+        return [row.finished() for row in heard]
+
+    @contextmanager
+    def _serving(self, asked: Asked) -> Iterator["_Server"]:
         """A server with room for the rows; a larger one takes the place of one that is too small."""
+        num_rows = len(asked.prompts)
+        capacity = max(map(len, asked.prompts)) + asked.config.max_new_tokens
         with self._starting:
-            if num_rows > self._server.num_rows < _MOST_ROWS or capacity > self._server.capacity:
-                num_rows = min(_MOST_ROWS, max(num_rows, self._server.num_rows))
-                self._server = self._started(num_rows, max(capacity, self._server.capacity))
-            return self._server
+            self._num_rows += num_rows
+            server = self._server
+            assert server is not None, "an engine that is answering is not given back"
+            places = min(_MOST_ROWS, 1 << (self._num_rows - 1).bit_length())
+            if places > server.num_rows or capacity > server.capacity:
+                server = self._started(max(places, server.num_rows), max(capacity, server.capacity))
+                self._server = server
+        try:
+            yield server
+        finally:
+            with self._starting:
+                self._num_rows -= num_rows
 
     def _started(self, num_rows: int, capacity: int) -> "_Server":
         padded = -(-capacity // _PADDING) * _PADDING
         return _Server(self._binding, self._file, num_rows, padded, self._threads)
 
+    def _let_go(self) -> None:
+        self._server = None
+
 
 class _Server:
-    """llama.cpp's server with so many places, each for `capacity` tokens."""
+    """llama.cpp's server with so many places, each for `capacity` tokens. It ends when nobody holds it."""
 
     def __init__(self, binding: Any, file: Path, num_rows: int, capacity: int, threads: int) -> None:
         self.num_rows, self.capacity = num_rows, capacity
@@ -110,37 +151,89 @@ class _Server:
             self._server = binding.Server(settings)
         except RuntimeError as error:
             raise EngineError(f"llama.cpp cannot serve {file} ({error}); export the expert to it again") from error
-        self._address = urlsplit(self._server.listening_address)
+        address = urlsplit(self._server.listening_address)
+        self._host, self._port = address.hostname or "127.0.0.1", address.port
         # A server that is let go before its loop runs waits for it for ever; after an answer the loop runs.
         self.complete({"prompt": [0], "n_predict": 1})
 
+    def num_bytes(self, shape: ExpertConfig) -> int:
+        """Keys and values of all places in float16, and the buffers of a batch."""
+        return 2 * shape.n_layers * self.num_rows * self.capacity * shape.d_model * 2
+
     def complete(self, asked: dict[str, Any]) -> list[dict[str, Any]]:
         """The server's answers to several prompts; see llama.cpp's description of POST /completion."""
-        connection = http.client.HTTPConnection(self._address.hostname or "127.0.0.1", self._address.port)
-        try:
-            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"}
-            connection.request("POST", "/completion", json.dumps(asked), headers)
-            answer = json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
-        if isinstance(answer, dict) and "error" in answer:
-            raise EngineError(f"llama.cpp refused the request: {answer['error'].get('message', answer['error'])}")
+        with closing(self._connection()) as connection:
+            answer = json.loads(self._response(connection, asked).read())
         return answer if isinstance(answer, list) else [answer]
 
+    def tokens(self, asked: dict[str, Any]) -> "_Tokens":
+        """The tokens of one prompt's answer, as they come."""
+        connection = self._connection()
+        try:
+            return _Tokens(connection, self._response(connection, asked))
+        except BaseException:
+            connection.close()
+            raise
 
-def _asked(config: GenerationConfig, seed: int | None, window: int) -> dict[str, Any]:
+    def _connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(self._host, self._port)
+
+    def _response(self, connection: http.client.HTTPConnection, asked: dict[str, Any]) -> http.client.HTTPResponse:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"}
+        connection.request("POST", "/completion", json.dumps(asked), headers)
+        response = connection.getresponse()
+        if response.status != http.HTTPStatus.OK:
+            raise _refused(json.loads(response.read()))
+        return response
+
+
+class _Tokens:
+    """An answer's tokens as the server sends them, an event a token."""
+
+    _EVENT = b"data: "
+
+    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        self._connection, self._response = connection, response
+
+    def next(self) -> int | None:
+        """The next one; None at the end."""
+        while line := self._response.readline():
+            if line.startswith(self._EVENT):
+                event = json.loads(line.removeprefix(self._EVENT))
+                if "error" in event:
+                    raise _refused(event)
+                if event["tokens"]:
+                    (token_id,) = event["tokens"]
+                    return int(token_id)
+                if event["stop"]:
+                    return None
+        raise EngineError("llama.cpp's server broke an answer off; ask again")
+
+    def close(self) -> None:
+        """Whoever has not sent the end yet stops at its next token."""
+        self._response.close()
+        self._connection.close()
+
+
+def _refused(answer: dict[str, Any]) -> EngineError:
+    error = answer.get("error", answer)
+    return EngineError(f"llama.cpp refused the request: {error.get('message', error)}")
+
+
+def _wanted(asked: Asked) -> dict[str, Any]:
     """Our settings in the server's words; its own defaults, which would narrow the choice, are all switched off."""
+    config = asked.config
     return {
         "n_predict": config.max_new_tokens,
         "samplers": ["penalties", "temperature", "top_k", "top_p", "min_p"],
         "temperature": config.temperature,
-        "top_k": config.top_k or 0,
+        "top_k": min(config.top_k or 0, _MOST_INT),
         "top_p": 1.0 if config.top_p is None else config.top_p,
         "min_p": config.min_p or 0.0,
         "repeat_penalty": config.repetition_penalty,
-        "repeat_last_n": window,
-        "stop": list(config.stop),
-        "seed": -1 if seed is None else seed % (2**32 - 1),  # 2^32 - 1 would mean "any"
+        "repeat_last_n": max(map(len, asked.prompts)) + config.max_new_tokens,
+        "seed": -1 if asked.seed is None else asked.seed % (2**32 - 1),  # 2^32 - 1 would mean "any"
+        "ignore_eos": asked.end_id is None,
         "return_tokens": True,
         "cache_prompt": False,
     }

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from interconnected_ai.config import ExpertConfig
+from interconnected_ai.experts.asked import require_known
 from interconnected_ai.experts.decoder_engine import DecoderEngine
-from interconnected_ai.experts.prompts import require_known
 from interconnected_ai.extras import require
 from interconnected_ai.storage import read_json
 from interconnected_ai.text import Tokenizer
@@ -33,15 +33,26 @@ class OnnxEngine(DecoderEngine):
         end_id: int | None = None,
         threads: int | None = None,
     ) -> None:
-        super().__init__(tokenizer, end_id=end_id)
         runtime = require("onnxruntime", "onnx", "the engine onnx")
         content = read_json(Path(folder) / "config.json")
-        self._shape = ExpertConfig.from_mapping(content["model"], source=str(folder))
-        self._session = _session(runtime, Path(folder) / "model.onnx", threads or torch.get_num_threads())
+        shape = ExpertConfig.from_mapping(content["model"], source=str(folder))
+        super().__init__(shape, tokenizer, end_id=end_id)
+        self._num_bytes = (Path(folder) / "model.onnx.data").stat().st_size
+        self._session: Any = _session(runtime, Path(folder) / "model.onnx", threads or torch.get_num_threads())
+
+    @property
+    def num_bytes(self) -> int:
+        """The weights."""
+        return 0 if self.is_closed else self._num_bytes
 
     def decoder(self) -> "OnnxDecoder":
         """A decoder for one generation at a time; all of an engine share the weights."""
-        return OnnxDecoder(self._session, self._shape)
+        if (session := self._session) is None:
+            raise self._closed_error()
+        return OnnxDecoder(session, self.shape)
+
+    def _let_go(self) -> None:
+        self._session = None
 
 
 class OnnxDecoder:

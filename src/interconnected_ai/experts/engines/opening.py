@@ -4,25 +4,25 @@ import tempfile
 import weakref
 from pathlib import Path
 
+from interconnected_ai.experts.engine import Engine
 from interconnected_ai.experts.engines.choice import choose
-from interconnected_ai.experts.engines.kinds import open_source, source_of
-from interconnected_ai.experts.folder import save_expert
-from interconnected_ai.experts.model import ExpertModel
+from interconnected_ai.experts.engines.kinds import open_source, source_on
+from interconnected_ai.experts.folder import ExpertFiles, read_files, save_expert
+from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.torch_engine import TorchEngine
 from interconnected_ai.text import Tokenizer
-from interconnected_ai.types import Generate
 
 
 def open_engine(
     name: str,
-    expert: str | Path | ExpertModel,
+    expert: str | Path | ExpertNetwork,
     tokenizer: Tokenizer | None = None,
     *,
     precision: str | None = None,
     end_id: int | None = None,
     threads: int | None = None,
     cache: str | Path | None = None,
-) -> Generate:
+) -> Engine:
     """The engine of this name on an expert's folder, or on a model in memory.
 
     name: "torch", "onnx", "ctranslate2", "llamacpp", or "auto", which times those that are installed on this very expert
@@ -33,22 +33,36 @@ def open_engine(
     Raises `UnknownNameError` for a name that nobody knows, `MissingExtraError` for an engine that is not installed,
     `EngineError` for an expert or a precision that the engine cannot run.
     """
-    if isinstance(expert, ExpertModel):
+    if isinstance(expert, ExpertNetwork):
         return _open_in_memory(name, expert, tokenizer, precision, end_id, threads)
-    source = source_of(expert, tokenizer, precision, end_id=end_id, threads=threads, cache=cache)
-    if name == "auto":
-        name = choose(source).engine
-    return open_source(name, source)
+    return open_files(
+        name, read_files(expert), tokenizer, precision=precision, end_id=end_id, threads=threads, cache=cache
+    )
+
+
+def open_files(
+    name: str,
+    files: ExpertFiles,
+    tokenizer: Tokenizer | None = None,
+    *,
+    precision: str | None = None,
+    end_id: int | None = None,
+    threads: int | None = None,
+    cache: str | Path | None = None,
+) -> Engine:
+    """The same on an expert's folder that is read already."""
+    source = source_on(files, tokenizer, precision, end_id=end_id, threads=threads, cache=cache)
+    return open_source(choose(source).engine if name == "auto" else name, source)
 
 
 def _open_in_memory(
     name: str,
-    model: ExpertModel,
+    model: ExpertNetwork,
     tokenizer: Tokenizer | None,
     precision: str | None,
     end_id: int | None,
     threads: int | None,
-) -> Generate:
+) -> Engine:
     if name == "torch" and precision in (None, "float32"):
         return TorchEngine(model, tokenizer, end_id=end_id)
     home = tempfile.TemporaryDirectory(prefix="interconnected-ai-")
@@ -60,5 +74,5 @@ def _open_in_memory(
     except BaseException:
         home.cleanup()
         raise
-    weakref.finalize(engine, home.cleanup)  # engines map their files, and some load them again
+    engine.after_close(weakref.finalize(engine, home.cleanup))  # engines map their files, and some load them again
     return engine

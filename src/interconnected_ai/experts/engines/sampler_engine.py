@@ -1,68 +1,70 @@
 """Engines with a sampler of their own: a setting that one cannot serve is refused by name, with the engines that serve it."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 
-from interconnected_ai.config import ExpertConfig, GenerationConfig
+from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import EngineError
-from interconnected_ai.experts.prompts import checked_prompts
-from interconnected_ai.experts.text_rules import TextRules
+from interconnected_ai.experts.answers import Ending, as_generation
+from interconnected_ai.experts.asked import Asked
+from interconnected_ai.experts.engine import Engine
+from interconnected_ai.experts.text_rules import Written
 from interconnected_ai.text import Tokenizer
-from interconnected_ai.types import Generation, TokenStep
+from interconnected_ai.types import Generation
 
 _COMPLETE = "torch and onnx"  # engines that give logits, on which every setting is served
 
-Listener = Callable[[TokenStep], None]
 
+class SamplerEngine(Engine):
+    """Hands whole prompts to a library, and has tokens back.
 
-class SamplerEngine(ABC):
-    """A `Generate` of `interconnected_ai.types` that hands whole prompts to a library, and has answers back.
-
-    neutral: setting → the value under which it does nothing; any other is refused. end_id: the token that ends an answer;
-    None is the tokenizer's. threads: of one step; None is torch's number.
+    neutral: setting → the value under which it does nothing; any other is refused. threads: of one step; None is torch's
+    number.
     """
 
-    name: ClassVar[str]
     neutral: ClassVar[Mapping[str, Any]]
 
     def __init__(
         self, shape: ExpertConfig, tokenizer: Tokenizer | None, *, end_id: int | None, threads: int | None
     ) -> None:
-        self._shape, self._tokenizer = shape, tokenizer
-        self._end_id = tokenizer.end_id if end_id is None and tokenizer is not None else end_id
+        super().__init__(shape, tokenizer, end_id=end_id)
         self._threads = threads or torch.get_num_threads()
 
-    def __call__(
-        self,
-        prompts: Sequence[Sequence[int]],
-        config: GenerationConfig,
-        *,
-        seed: int | None = None,
-        on_step: Listener | None = None,
-    ) -> list[Generation]:
-        """One `Generation` for each prompt, in order; see `interconnected_ai.types.Generate`."""
-        window = self._shape.max_seq_len
-        read = checked_prompts(prompts, config, vocab_size=self._shape.vocab_size, max_seq_len=window)
+    def _refuse(self, asked: Asked) -> None:
         for setting, nothing in self.neutral.items():
-            if (value := getattr(config, setting)) not in (nothing, None):
+            if (value := getattr(asked.config, setting)) not in (nothing, None):
                 raise self._refusal(f"{setting}={value!r}")
-        if max(map(len, read)) + config.max_new_tokens > window:
-            raise self._refusal(f"window={config.window!r}")
-        return self._answers(read, config, TextRules.of(config, self._tokenizer), seed, on_step)
-
-    @abstractmethod
-    def _answers(
-        self,
-        prompts: list[list[int]],
-        config: GenerationConfig,
-        rules: TextRules | None,
-        seed: int | None,
-        on_step: Listener | None,
-    ) -> list[Generation]:
-        """The library's answers to prompts that fit the window."""
+        if max(map(len, asked.prompts)) + asked.config.max_new_tokens > self.shape.max_seq_len:
+            raise self._refusal(f"window={asked.config.window!r}")
 
     def _refusal(self, setting: str) -> EngineError:
         return EngineError(f"the engine {self.name} has no {setting}; the engines {_COMPLETE} have it")
+
+
+class Heard:
+    """One row's answer, as the library tells it."""
+
+    def __init__(self, row: int, asked: Asked) -> None:
+        self.row, self._asked = row, asked
+        self.token_ids: list[int] = []
+        self.end_id = asked.end_id
+        self._written: Written | None = None if asked.rules is None else asked.rules.begin(asked.prompts[row])
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether a stop string has come."""
+        return self._written is not None and self._written.stop_at is not None
+
+    def take(self, token_id: int) -> None:
+        """One more token, not the end token."""
+        self.token_ids.append(token_id)
+        if self._written is not None:
+            self._written = self._written.plus(token_id)
+
+    def finished(self) -> Generation:
+        """What it came to."""
+        is_whole = len(self.token_ids) == self._asked.config.max_new_tokens
+        ended: Ending = "stop" if self.has_stopped else "length" if is_whole else "eos"
+        return as_generation(self.token_ids, ended, (), self._written, self._asked.tokenizer)

@@ -2,23 +2,21 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.export.vocabulary import vocabulary
+from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.extras import require
 from interconnected_ai.storage import atomic_folder
 from interconnected_ai.text import Tokenizer
-
-if TYPE_CHECKING:
-    from interconnected_ai.experts.model import ExpertModel
 
 KIND = "expert exported to CTranslate2"
 PRECISIONS = ("float32", "int8")
 
 
 def write_ctranslate2(
-    model: "ExpertModel", tokenizer: Tokenizer | None, out: str | Path, *, precision: str = "float32"
+    model: ExpertNetwork, tokenizer: Tokenizer | None, out: str | Path, *, precision: str = "float32"
 ) -> None:
     """Write the folder that `ctranslate2.Generator` opens. precision: of the weights on disk, "float32" or "int8".
 
@@ -45,7 +43,7 @@ def _end_id(tokenizer: Tokenizer | None) -> int:
     return 0 if tokenizer is None else tokenizer.end_id
 
 
-def _spec(model: "ExpertModel", specs: Any) -> Any:
+def _spec(model: ExpertNetwork, specs: Any) -> Any:
     """The model in CTranslate2's words. Linear weights are (out, in) there as here, and query, key, value are one matrix."""
     shape = model.config
     spec = specs.TransformerDecoderModelSpec.from_config(

@@ -4,19 +4,17 @@ llama.cpp computes GELU by the tanh approximation, so its logits differ a little
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.export.gpt2 import gpt2_tensors, require_pre_norm
 from interconnected_ai.experts.export.vocabulary import vocabulary
+from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.extras import require
 from interconnected_ai.storage import atomic_file
 from interconnected_ai.text import Tokenizer
-
-if TYPE_CHECKING:
-    from interconnected_ai.experts.model import ExpertModel
 
 PRECISIONS = {"float32": "F32", "q8_0": "Q8_0", "q4_0": "Q4_0"}  # ours → GGUF's
 _FILE_TYPES = {"float32": "ALL_F32", "q8_0": "MOSTLY_Q8_0", "q4_0": "MOSTLY_Q4_0"}
@@ -41,16 +39,18 @@ _IN_BLOCK = {
 
 
 def write_gguf(
-    model: "ExpertModel",
+    model: ExpertNetwork,
     tokenizer: Tokenizer | None,
     out: str | Path,
     *,
     precision: str = "float32",
     name: str = "expert",
+    end_id: int | None = None,
 ) -> None:
     """Write one file. precision: "float32", "q8_0" or "q4_0", of all matrices; norms, biases and positions stay float32.
 
-    Without a tokenizer the tokens have numbers for names: the file continues token ids, not text.
+    Without a tokenizer the tokens have no text and the file continues token ids; end_id: the one that ends an answer then,
+    which such a file cannot do without, so None is 0.
     Raises `EngineError` for a post-norm expert or an unknown precision, `MissingExtraError` without the package gguf.
     """
     require_pre_norm(model.config, "GGUF's gpt2")
@@ -61,7 +61,7 @@ def write_gguf(
         writer = gguf.GGUFWriter(str(scratch), _ARCHITECTURE)
         try:
             _add_shape(writer, gguf, model, precision, name)
-            _add_tokenizer(writer, gguf, tokenizer, model.config.vocab_size)
+            _add_tokenizer(writer, gguf, tokenizer, model.config.vocab_size, end_id or 0)
             _add_tensors(writer, gguf, model, precision)
             writer.write_header_to_file()
             writer.write_kv_data_to_file()
@@ -79,7 +79,7 @@ def gguf_name(name: str) -> str:
     return f"blk.{number}.{_IN_BLOCK[place]}.{part}"
 
 
-def _add_shape(writer: Any, gguf: Any, model: "ExpertModel", precision: str, name: str) -> None:
+def _add_shape(writer: Any, gguf: Any, model: ExpertNetwork, precision: str, name: str) -> None:
     shape = model.config
     writer.add_name(name)
     writer.add_block_count(shape.n_layers)
@@ -91,10 +91,10 @@ def _add_shape(writer: Any, gguf: Any, model: "ExpertModel", precision: str, nam
     writer.add_file_type(gguf.LlamaFileType[_FILE_TYPES[precision]])
 
 
-def _add_tokenizer(writer: Any, gguf: Any, tokenizer: Tokenizer | None, vocab_size: int) -> None:
+def _add_tokenizer(writer: Any, gguf: Any, tokenizer: Tokenizer | None, vocab_size: int, end_id: int) -> None:
     """Byte-level BPE, cut as GPT-2 cuts. The format wants a name for every row, also for those that no token uses."""
     kinds = [gguf.TokenType.UNUSED] * vocab_size
-    merges, end_id = ["<|no|> <|merge|>"], 0  # llama.cpp refuses a file without merges
+    merges = ["<|no|> <|merge|>"]  # llama.cpp refuses a file without merges
     if tokenizer is not None:
         special = {tokenizer.end_id, *(tokenizer.role_id(role) for role in tokenizer.roles)}
         for number in range(tokenizer.vocab_size):
@@ -110,7 +110,7 @@ def _add_tokenizer(writer: Any, gguf: Any, tokenizer: Tokenizer | None, vocab_si
     writer.add_add_bos_token(False)
 
 
-def _add_tensors(writer: Any, gguf: Any, model: "ExpertModel", precision: str) -> None:
+def _add_tensors(writer: Any, gguf: Any, model: ExpertNetwork, precision: str) -> None:
     """Matrices as (out, in): the transpose of GPT-2's, and quantised where their rows are made of whole blocks."""
     wanted = gguf.GGMLQuantizationType[PRECISIONS[precision]]
     for name, tensor in gpt2_tensors(model).items():

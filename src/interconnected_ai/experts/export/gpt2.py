@@ -5,17 +5,15 @@ GPT-2 is a pre-norm transformer whose positions are a table, so a pre-norm exper
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from torch import Tensor
 
 from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import EngineError
+from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.storage import atomic_folder, save_tensors, write_json
 from interconnected_ai.text import END, Tokenizer
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from interconnected_ai.experts.model import ExpertModel
 
 KIND = "expert exported to GPT-2"
 
@@ -64,7 +62,7 @@ def gpt2_config(config: ExpertConfig, end_id: int | None) -> dict[str, Any]:
     }
 
 
-def gpt2_tensors(model: "ExpertModel") -> "dict[str, Tensor]":
+def gpt2_tensors(model: ExpertNetwork) -> dict[str, Tensor]:
     """The weights under GPT-2's names.
 
     The factor √d_model of the embeddings goes into their table. Where the head is that same table (tied weights), the last
@@ -91,7 +89,7 @@ def gpt2_tensors(model: "ExpertModel") -> "dict[str, Tensor]":
     return found
 
 
-def write_gpt2(model: "ExpertModel", tokenizer: Tokenizer | None, out: str | Path) -> None:
+def write_gpt2(model: ExpertNetwork, tokenizer: Tokenizer | None, out: str | Path) -> None:
     """Write the folder that `AutoModelForCausalLM.from_pretrained` and, with a tokenizer, `AutoTokenizer` open.
 
     Raises `EngineError` for a post-norm expert.

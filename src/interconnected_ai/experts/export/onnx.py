@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,11 @@ import torch
 
 from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import EngineError
+from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.quantization import Bits, QuantizedMatrix, pack_int4, quantize_matrix
 from interconnected_ai.extras import require
 from interconnected_ai.storage import atomic_folder, write_json
 from interconnected_ai.text import Tokenizer
-
-if TYPE_CHECKING:
-    from interconnected_ai.experts.model import ExpertModel
 
 KIND = "expert exported to ONNX"
 PRECISIONS = ("float32", "int8", "int4")
@@ -38,7 +36,7 @@ Array = npt.NDArray[Any]
 
 
 def write_onnx(
-    model: "ExpertModel",
+    model: ExpertNetwork,
     tokenizer: Tokenizer | None,
     out: str | Path,
     *,

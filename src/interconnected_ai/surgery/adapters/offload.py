@@ -14,8 +14,8 @@ from interconnected_ai.storage import load_tensors, save_tensors
 _REMEDY = "Name a folder with room (spill=…)"
 
 
-class Shelf:
-    """A temporary folder of safetensors files. It goes with the last reference to the shelf, at the latest when Python ends.
+class OffloadFolder:
+    """A temporary folder of safetensors files. It goes with the last reference to the folder, at the latest when Python ends.
 
     within: the folder it is made in; None is the system's temporary folder. need_bytes: what will be put there.
     Raises `StorageError` where there is no room or no right to write.

@@ -3,66 +3,75 @@
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from interconnected_ai.surgery.adapters.nf4 import PackedExperts
-from interconnected_ai.surgery.adapters.offload import Shelf
+from interconnected_ai.surgery.adapters.offload import OffloadFolder
 from interconnected_ai.surgery.anatomy.layer import Layer
 from interconnected_ai.surgery.anatomy.places import stacks
-from interconnected_ai.surgery.operations.history import let_go
-
-Undo = Callable[[], None]
+from interconnected_ai.surgery.operations.snapshot import Snapshot, Undo, let_go
 
 
 @torch.no_grad()
-def pack(layer: Layer, shelf: Shelf) -> Undo:
-    """The layer's matrices in four bits; the originals wait on the shelf."""
+def pack(before: Snapshot, layer: Layer, folder: OffloadFolder) -> Undo:
+    """The layer's matrices in four bits; the originals wait on disk."""
     experts = layer.place.experts
     matrices = _matrices(experts)
-    name, devices = _on_shelf(layer), {key: stack.device for key, stack in matrices.items()}
-    shelf.put(name, matrices)
+    name, devices = _file_of(layer), {key: stack.device for key, stack in matrices.items()}
+    order = list(experts._parameters)
+    folder.put(name, matrices)
     packed = PackedExperts(matrices)
     for key, stack in matrices.items():
+        before.forget(stack, _from_disk(folder, name, key, devices[key]))
         del experts._parameters[key]
         let_go(stack)
     experts.add_module("packed", packed)
 
-    def undo() -> None:
-        originals = shelf.take(name)
-        del experts._modules["packed"]
+    def undo(now: Snapshot) -> None:
+        originals = folder.take(name)
         for key, stack in matrices.items():
+            now.also(stack)
             stack.data = originals[key].to(devices[key])
-            experts._parameters[key] = stack
+        there = {**experts._parameters, **matrices}
+        experts._parameters.clear()
+        experts._parameters.update({key: there[key] for key in order})
+        del experts._modules["packed"]
 
     return undo
 
 
 @torch.no_grad()
-def unpack(layer: Layer, shelf: Shelf) -> Undo:
-    """Packed matrices as ordinary numbers, those that four bits kept; the packed ones wait on the shelf."""
+def unpack(before: Snapshot, layer: Layer, folder: OffloadFolder) -> Undo:
+    """Packed matrices as ordinary numbers, those that four bits kept; the packed ones wait on disk."""
     experts = layer.place.experts
     packed = experts._modules["packed"]
     assert isinstance(packed, PackedExperts), "the layer is packed"
-    name, buffers = _on_shelf(layer), dict(packed.named_buffers())
+    name, buffers = _file_of(layer), dict(packed.named_buffers())
     devices = {key: buffer.device for key, buffer in buffers.items()}
-    shelf.put(name, buffers)
+    folder.put(name, buffers)
     names = tuple(packed.stacks())
     whole = [nn.Parameter(stack.whole(), requires_grad=False) for stack in packed.stacks().values()]
     del experts._modules["packed"]
     experts._parameters.update(zip(names, whole, strict=True))
     del whole  # the undo must not hold the numbers
-    for buffer in buffers.values():
+    for key, buffer in buffers.items():
+        before.forget(buffer, _from_disk(folder, name, key, devices[key]))
         let_go(buffer)
 
-    def undo() -> None:
-        kept = shelf.take(name)
-        for key in names:
-            del experts._parameters[key]
+    def undo(now: Snapshot) -> None:
+        kept = folder.take(name)
         for key, buffer in buffers.items():
+            now.also(buffer)
             buffer.data = kept[key].to(devices[key])
         experts.add_module("packed", packed)
+        for key in names:
+            del experts._parameters[key]
 
     return undo
+
+
+def _from_disk(folder: OffloadFolder, name: str, key: str, device: torch.device) -> Callable[[], Tensor]:
+    return lambda: folder.take(name)[key].to(device)
 
 
 def held_bytes(layer: Layer) -> int:
@@ -78,5 +87,5 @@ def _matrices(experts: nn.Module) -> dict[str, nn.Parameter]:
     return {name: stack for name, stack in stacks(experts).items() if stack.ndim == 3}
 
 
-def _on_shelf(layer: Layer) -> str:
+def _file_of(layer: Layer) -> str:
     return f"layer {layer.number}"

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,7 @@ from torch.nn import functional as F
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.storage import atomic_folder, save_tensors, write_json
 from interconnected_ai.surgery.anatomy.ffn import ExpertWeights, mix_of, run
-from interconnected_ai.surgery.anatomy.layer import Layer
-from interconnected_ai.surgery.routing.context import Forward, dress, undress
-from interconnected_ai.surgery.routing.dressing import EditedExperts, ExpertsState
-
-if TYPE_CHECKING:
-    from interconnected_ai.surgery.session import Patient
+from interconnected_ai.surgery.anatomy.layer import Layer, Layers
 
 
 @dataclass(frozen=True)
@@ -105,8 +100,8 @@ class WholeExpert(nn.Module):
 class Adapters:
     """A set of stand-ins that was put into a model."""
 
-    def __init__(self, moe: "Patient", spec: AdapterSpec) -> None:
-        self._moe, self.spec = moe, spec
+    def __init__(self, layers: Layers, spec: AdapterSpec) -> None:
+        self._layers, self.spec = layers, spec
 
     @property
     def name(self) -> str:
@@ -116,7 +111,7 @@ class Adapters:
     def modules(self) -> dict[tuple[int, int], Any]:
         """The stand-ins by layer and expert."""
         return {
-            (number, expert): _variants(self._moe.layers[number])[self.name][str(expert)]
+            (number, expert): variants_of(self._layers[number])[self.name][str(expert)]
             for number, experts in self.spec.experts.items()
             for expert in experts
         }
@@ -135,11 +130,12 @@ class Adapters:
 
         Raises `ConfigError` for what PEFT cannot express: whole experts, conditions, transposed stacks.
         """
-        layout = self._moe.layers.all[0].place.layout
+        first = self._layers.all[0]
+        layout = first.place.layout
         if self.spec.kind != "lora" or self.spec.conditional or layout.transposed or layout.interleaved:
             raise ConfigError(
                 f"adapter {self.name!r} ({self.spec.kind}{', conditional' if self.spec.conditional else ''}, "
-                f"{self._moe.family.name}) has "
+                f"{first.family.name}) has "
                 "no form in PEFT; it takes unconditional LoRA on stacks of (experts, out, in). Save it with the model instead"
             )
         with atomic_folder(folder, kind="peft adapter") as scratch:
@@ -147,7 +143,7 @@ class Adapters:
             write_json(scratch / "adapter_config.json", self._peft_config(base_model_name))
 
     def _peft_config(self, base_model_name: str) -> dict[str, Any]:
-        block = self._moe.layers.all[0].place.name.rpartition(".")[2]
+        block = self._layers.all[0].place.name.rpartition(".")[2]
         return {
             "peft_type": "LORA",
             "task_type": "CAUSAL_LM",
@@ -163,7 +159,7 @@ class Adapters:
     def _peft_tensors(self) -> Iterable[tuple[str, Tensor]]:
         """PEFT stacks the A of all experts, and interleaves their B: column r · E + e belongs to expert e."""
         found = self.modules()
-        for layer in self._moe.layers:
+        for layer in self._layers:
             like = next(iter(found.values()))
             inner, place = layer.read(0), f"base_model.model.{layer.place.name}.experts"
             for name, stem, d_in, d_out in (
@@ -179,118 +175,8 @@ class Adapters:
                 yield f"{stem}.lora_B.weight", b.flatten(1, 2)
 
 
-def check_spec(moe: "Patient", spec: AdapterSpec) -> None:
-    """Raise `ConfigError` for adapters that cannot be put in."""
-    if not spec.experts or not all(spec.experts.values()):
-        raise ConfigError("no experts were named; give layer → expert numbers, such as experts={3: [77]}")
-    for number, experts in spec.experts.items():
-        moe.layers[number].need(*experts)
-        if len(set(experts)) != len(experts):
-            raise ConfigError(f"experts {list(experts)} of layer {number} name one twice")
-        for other in moe.adapters.values():
-            both = set(experts) & set(other.spec.experts.get(number, ()))
-            if both and not (spec.conditional and other.spec.conditional):
-                raise ConfigError(
-                    f"experts {sorted(both)} of layer {number} already have the adapter {other.name!r}; merge or drop "
-                    f"it first, or let "
-                    "both wait for a role or a request"
-                )
-    if spec.name in moe.adapters or "." in spec.name or not spec.name:
-        raise ConfigError(f"adapter name {spec.name!r} is taken, empty or has a dot in it; choose another")
-    if spec.kind == "lora" and (spec.rank < 1 or not 0 < spec.alpha < math.inf):
-        raise ConfigError(f"rank = {spec.rank}, alpha = {spec.alpha}: needs a rank of at least 1 and an alpha above 0")
-    if spec.role is not None and spec.role not in moe.program.roles:
-        raise ConfigError(f"role {spec.role!r} is begun by no token; add it to the program first (add_role)")
-
-
-def install(moe: "Patient", spec: AdapterSpec, seed: int) -> Adapters:
-    """Put the stand-ins into their layers."""
-    generator = torch.Generator().manual_seed(seed)
-    for number, experts in spec.experts.items():
-        layer = moe.layers[number]
-        made: dict[str, nn.Module] = {}
-        for expert in experts:
-            lora = spec.kind == "lora"
-            made[str(expert)] = (
-                LoRAExpert(layer, expert, spec.rank, spec.alpha, generator) if lora else WholeExpert(layer, expert)
-            )
-        experts_module: Any = layer.place.experts
-        if "variants" not in experts_module._modules:
-            experts_module.add_module("variants", nn.ModuleDict())
-        experts_module.variants[spec.name] = nn.ModuleDict(made)
-        state_of(layer).variants[spec.name] = _condition(moe, spec)
-        settle(layer)
-    return Adapters(moe, spec)
-
-
-def take_out(moe: "Patient", spec: AdapterSpec) -> Callable[[], None]:
-    """Take the stand-ins out; returns what puts them back."""
-    kept = []
-    for number in spec.experts:
-        layer = moe.layers[number]
-        module = _variants(layer).pop(spec.name)
-        condition = state_of(layer).variants.pop(spec.name)
-        kept.append((layer, module, condition))
-        if not _variants(layer):
-            del layer.place.experts._modules["variants"]
-        settle(layer)
-
-    def back() -> None:
-        for layer, module, condition in kept:
-            experts: Any = layer.place.experts
-            if "variants" not in experts._modules:
-                experts.add_module("variants", nn.ModuleDict())
-            experts.variants[spec.name] = module
-            state_of(layer).variants[spec.name] = condition
-            settle(layer)
-
-    return back
-
-
-def state_of(layer: Layer) -> ExpertsState:
-    """What a layer's experts do besides computing; made when it is not there."""
-    known = layer.place.experts.__dict__
-    if "surgery" not in known:
-        known["surgery"] = ExpertsState(transposed=layer.place.layout.transposed)
-    state = known["surgery"]
-    assert isinstance(state, ExpertsState), "experts keep their state there"
-    return state
-
-
-def settle(layer: Layer) -> None:
-    """The edited class while there is something to do, else the family's own."""
-    packed = "packed" in layer.place.experts._modules
-    if packed or not state_of(layer).plain:
-        dress(layer.place.experts, EditedExperts)
-    else:
-        undress(layer.place.experts, EditedExperts)
-
-
-def _condition(moe: "Patient", spec: AdapterSpec) -> Callable[[Forward | None], Tensor | bool]:
-    """Where the stand-ins act: True everywhere, False nowhere, or one flag a token."""
-
-    def holds(forward: Forward | None) -> Tensor | bool:
-        if not spec.conditional:
-            return True
-        if forward is None:
-            return False
-        flags: Tensor | bool = True
-        if spec.role is not None:
-            if forward.roles is None or spec.role not in moe.hooks.role_names:
-                return False
-            flags = forward.roles.reshape(-1) == moe.hooks.role_names.index(spec.role)
-        if spec.on_request:
-            rows = [request.adapter == spec.name for request in forward.requests]
-            if not any(rows):
-                return False
-            asked = forward.per_token(rows, torch.device("cpu"))
-            flags = asked if flags is True else flags & asked.to(flags.device)  # type: ignore[operator, union-attr]
-        return flags
-
-    return holds
-
-
-def _variants(layer: Layer) -> Any:
+def variants_of(layer: Layer) -> Any:
+    """The stand-ins of a layer: adapter's name → expert's number → module."""
     return layer.place.experts._modules["variants"]
 
 

@@ -4,15 +4,12 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import nn
 
 from interconnected_ai.errors import ConfigError, TrainingError
+from interconnected_ai.surgery.anatomy.layer import Layer
 from interconnected_ai.surgery.operations.history import as_bytes
-
-if TYPE_CHECKING:
-    from interconnected_ai.surgery.anatomy.layer import Layer
 
 
 @dataclass(frozen=True)
@@ -23,10 +20,10 @@ class Moved:
     num_frozen: int
 
 
-def train_routers(model: nn.Module, layers: "list[Layer]") -> list[nn.Parameter]:
+def train_routers(model: nn.Module, layers: list[Layer]) -> list[nn.Parameter]:
     """Freeze all but these layers' routers, found by structure; `ConfigError` where no gradient would reach them."""
     for layer in layers:
-        if layer.top_k == 1 and layer.moe.family.routing.constant_at_one(layer.router):
+        if layer.top_k == 1 and layer.family.routing.constant_at_one(layer.router):
             raise ConfigError(
                 f"layer {layer.number}: with top-k = 1 and weights scaled to sum to 1 the weight is 1 whatever the "
                 f"router says, so "

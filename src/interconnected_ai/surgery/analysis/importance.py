@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -10,15 +9,14 @@ from torch.nn import functional as F
 
 from interconnected_ai.errors import ConfigError, DataError
 from interconnected_ai.surgery.analysis.texts import Batch, batches, token_rows
+from interconnected_ai.surgery.anatomy.evaluation import evaluating
+from interconnected_ai.surgery.anatomy.layer import Layer
 from interconnected_ai.surgery.anatomy.places import stacks
-
-if TYPE_CHECKING:
-    from interconnected_ai.surgery.anatomy.layer import Layer
-    from interconnected_ai.surgery.session import Patient
+from interconnected_ai.surgery.session import Session
 
 
 def gradient_scores(
-    moe: "Patient", texts: Sequence[str], *, max_tokens: int = 256, batch_size: int = 8
+    session: Session, texts: Sequence[str], *, max_tokens: int = 256, batch_size: int = 8
 ) -> dict[int, Tensor]:
     """Layer → (experts,): Σ over batches of |∂L/∂Wₑ|² / tokens², L the summed loss of a batch's tokens, Wₑ all of an expert.
 
@@ -28,31 +26,27 @@ def gradient_scores(
 
     Raises `ConfigError` where experts are packed or adapted, since no gradient reaches their weights.
     """
-    rows = [row for row in token_rows(moe, texts, max_tokens) if len(row) > 1]
+    rows = [row for row in token_rows(session, texts, max_tokens) if len(row) > 1]
     if not rows:
         raise DataError("texts of a single token teach nothing; give longer ones")
-    _needs_bare(moe)
-    scores = {layer.number: torch.zeros(layer.num_experts, dtype=torch.float64) for layer in moe.layers}
-    training = moe.model.training
-    moe.model.eval()
-    try:
-        with _only(moe.model, {stack: layer for layer in moe.layers for stack in _stacks(layer)}, scores):
-            for batch in batches(moe, rows, batch_size):
-                _summed_loss(moe, batch).backward()
-    finally:
-        moe.model.train(training)
+    _needs_bare(session)
+    scores = {layer.number: torch.zeros(layer.num_experts, dtype=torch.float64) for layer in session.layers}
+    counted = {stack: layer for layer in session.layers for stack in _stacks(layer)}
+    with evaluating(session.model), _only(session.model, counted, scores):
+        for batch in batches(session, rows, batch_size):
+            _summed_loss(session, batch).backward()
     num_tokens = sum(len(row) - 1 for row in rows)
     return {number: each / num_tokens**2 for number, each in scores.items()}
 
 
-def _needs_bare(moe: "Patient") -> None:
-    packed = [layer.number for layer in moe.layers if "packed" in layer.place.experts._modules]
+def _needs_bare(session: Session) -> None:
+    packed = [layer.number for layer in session.layers if layer.packed]
     if packed:
         raise ConfigError(
             f"the experts of layers {packed} are packed in 4 bits and have no gradient; unpack them (unpack_experts), or rank "
             "by score='gate'"
         )
-    acting = [name for name, adapter in moe.adapters.items() if not adapter.spec.conditional]
+    acting = [name for name, adapter in session.adapters.items() if not adapter.spec.conditional]
     if acting:
         raise ConfigError(
             f"adapters stand in for experts: {', '.join(acting)}; merge or drop them (merge_adapter, drop_adapter), or rank by "
@@ -60,12 +54,12 @@ def _needs_bare(moe: "Patient") -> None:
         )
 
 
-def _stacks(layer: "Layer") -> list[nn.Parameter]:
+def _stacks(layer: Layer) -> list[nn.Parameter]:
     return list(stacks(layer.place.experts).values())
 
 
 @contextmanager
-def _only(model: nn.Module, counted: dict[nn.Parameter, "Layer"], scores: dict[int, Tensor]) -> Iterator[None]:
+def _only(model: nn.Module, counted: dict[nn.Parameter, Layer], scores: dict[int, Tensor]) -> Iterator[None]:
     """For a moment these stacks alone take gradients, which are added to the scores and dropped."""
     required = {parameter: parameter.requires_grad for parameter in model.parameters()}
     held = {stack: stack.grad for stack in counted}
@@ -93,7 +87,7 @@ def _only(model: nn.Module, counted: dict[nn.Parameter, "Layer"], scores: dict[i
             stack.grad = gradient
 
 
-def _summed_loss(moe: "Patient", batch: Batch) -> Tensor:
-    logits = moe.model(batch.ids, attention_mask=batch.mask, use_cache=False).logits[:, :-1].float()
+def _summed_loss(session: Session, batch: Batch) -> Tensor:
+    logits = session.model(batch.ids, attention_mask=batch.mask, use_cache=False).logits[:, :-1].float()
     targets = batch.ids[:, 1:].masked_fill(batch.mask[:, 1:] == 0, -100)
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")

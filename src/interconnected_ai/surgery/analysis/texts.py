@@ -2,17 +2,33 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError, TokenizerError
+from interconnected_ai.surgery.anatomy.evaluation import evaluating
+from interconnected_ai.surgery.routing.losses import RouterRecord
+from interconnected_ai.surgery.settings import need_count, need_number, need_texts
 
-if TYPE_CHECKING:
-    from interconnected_ai.surgery.session import Patient
+
+class Reader(Protocol):
+    """What texts are given to: a `MoE` or its session."""
+
+    @property
+    def model(self) -> Any:
+        """The transformers model."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """Its tokenizer, None without."""
+
+    def watch(self, *, keep_graph: bool = True) -> AbstractContextManager[RouterRecord]:
+        """Record what its routers do."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +39,10 @@ class Batch:
     mask: Tensor
 
 
-def token_rows(moe: "Patient", texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+def token_rows(moe: Reader, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
     """The first tokens of every text; texts without any are left out."""
+    need_texts(texts)
+    need_count("max_tokens", max_tokens)
     if moe.tokenizer is None:
         raise TokenizerError(
             "texts need a tokenizer, and the model was opened without one; give tokenizer= to surgery.open"
@@ -36,8 +54,9 @@ def token_rows(moe: "Patient", texts: Sequence[str], max_tokens: int) -> list[li
     return rows
 
 
-def batches(moe: "Patient", rows: Sequence[Sequence[int]], batch_size: int, *, left: bool = False) -> Iterator[Batch]:
+def batches(moe: Reader, rows: Sequence[Sequence[int]], batch_size: int, *, left: bool = False) -> Iterator[Batch]:
     """Rows of like length together, padded. left: on the left, as generation wants it."""
+    need_count("batch_size", batch_size)
     device = next(moe.model.parameters()).device
     ordered = sorted(rows, key=len)
     for start in range(0, len(ordered), batch_size):
@@ -52,7 +71,7 @@ def batches(moe: "Patient", rows: Sequence[Sequence[int]], batch_size: int, *, l
 
 @torch.no_grad()
 def perplexity(
-    moe: "Patient", texts: Sequence[str], *, max_tokens: int = 256, batch_size: int = 8, prefix: Sequence[int] = ()
+    moe: Reader, texts: Sequence[str], *, max_tokens: int = 256, batch_size: int = 8, prefix: Sequence[int] = ()
 ) -> float:
     """exp of the mean negative log likelihood of a token, over all texts.
 
@@ -60,9 +79,7 @@ def perplexity(
     """
     rows = [[*prefix, *row] for row in token_rows(moe, texts, max_tokens)]
     total, count = 0.0, 0
-    training = moe.model.training
-    moe.model.eval()
-    try:
+    with evaluating(moe.model):
         for batch in batches(moe, rows, batch_size):
             logits = moe.model(batch.ids, attention_mask=batch.mask, use_cache=False).logits[:, :-1].float()
             targets, real = batch.ids[:, 1:], batch.mask[:, 1:].bool().clone()
@@ -70,15 +87,13 @@ def perplexity(
             losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
             total += losses[real].double().sum().item()
             count += int(real.sum())
-    finally:
-        moe.model.train(training)
     if not count:
         raise DataError("texts of a single token have no perplexity; give longer ones")
     return math.exp(total / count)
 
 
 def tune(
-    moe: "Patient",
+    moe: Reader,
     texts: Sequence[str],
     parameters: Sequence[nn.Parameter],
     *,
@@ -96,6 +111,11 @@ def tune(
     AdamW, a tenth of the steps warming up, then a cosine. balance_weight: of the balance loss, on the scale where even
     use is 1. prefix: ids before every row, such as a role's token. Raises `NonFiniteLossError`.
     """
+    need_count("steps", steps)
+    need_count("seq_tokens", seq_tokens, len(prefix) + 2)
+    need_number("learning_rate", learning_rate, above=0)
+    need_number("weight_decay", weight_decay, above=-1e-300)
+    need_number("balance_weight", balance_weight, above=-1e-300)
     if not parameters:
         raise ConfigError("nothing to train: no parameters were given")
     rows = _cut(moe, texts, seq_tokens, prefix)
@@ -125,7 +145,7 @@ def tune(
     return losses
 
 
-def _loss(moe: "Patient", ids: Tensor, balance_weight: float, num_prefix: int) -> tuple[Tensor, float]:
+def _loss(moe: Reader, ids: Tensor, balance_weight: float, num_prefix: int) -> tuple[Tensor, float]:
     labels = ids.clone()
     labels[:, :num_prefix] = -100
     if not balance_weight:
@@ -136,7 +156,7 @@ def _loss(moe: "Patient", ids: Tensor, balance_weight: float, num_prefix: int) -
     return language + balance_weight * seen.balance_loss(), language.item()
 
 
-def _cut(moe: "Patient", texts: Sequence[str], seq_tokens: int, prefix: Sequence[int]) -> Tensor:
+def _cut(moe: Reader, texts: Sequence[str], seq_tokens: int, prefix: Sequence[int]) -> Tensor:
     """All texts one after the other, an end token between them, in rows of equal length."""
     end = moe.tokenizer.eos_token_id if moe.tokenizer is not None else None
     stream = [each for row in token_rows(moe, texts, 1 << 30) for each in [*row, *([] if end is None else [end])]]

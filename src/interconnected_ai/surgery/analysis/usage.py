@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,10 +13,10 @@ from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.extras import require
 from interconnected_ai.storage import atomic_file
 from interconnected_ai.surgery.analysis.texts import batches, token_rows
+from interconnected_ai.surgery.anatomy.evaluation import evaluating
 from interconnected_ai.surgery.routing.losses import Routed
-
-if TYPE_CHECKING:
-    from interconnected_ai.surgery.session import Patient
+from interconnected_ai.surgery.session import Session
+from interconnected_ai.surgery.settings import need_count
 
 Over = Literal["layer", "model"]
 
@@ -185,7 +185,7 @@ def _best(values: Tensor, share: float, threshold: float | None) -> list[int]:
 
 @torch.no_grad()
 def measure_usage(
-    moe: "Patient",
+    session: Session,
     texts: Mapping[str, Sequence[str]] | Sequence[str],
     *,
     max_tokens: int = 256,
@@ -199,34 +199,31 @@ def measure_usage(
     domains = texts if isinstance(texts, Mapping) else {"texts": texts}
     if not domains:
         raise ConfigError("no domain was given; give domain → texts")
-    training = moe.model.training
-    moe.model.eval()
-    try:
-        read, wrote = {}, {}
+    need_count("generate_tokens", generate_tokens, 0)
+    read, wrote = {}, {}
+    with evaluating(session.model):
         for domain, some in domains.items():
-            prompts, generated = _Counter(moe), _Counter(moe)
-            for batch in batches(moe, token_rows(moe, some, max_tokens), batch_size, left=generate_tokens > 0):
-                with moe.watch(keep_graph=False) as seen:
+            prompts, generated = _Counter(session), _Counter(session)
+            for batch in batches(session, token_rows(session, some, max_tokens), batch_size, left=generate_tokens > 0):
+                with session.watch(keep_graph=False) as seen:
                     if generate_tokens:
-                        _generate(moe, batch.ids, batch.mask, generate_tokens)
+                        _generate(session, batch.ids, batch.mask, generate_tokens)
                     else:
-                        moe.model(batch.ids, attention_mask=batch.mask, use_cache=False)
+                        session.model(batch.ids, attention_mask=batch.mask, use_cache=False)
                 for routed in seen.passes:
                     (prompts if routed.prompt_tokens else generated).add(routed)
             read[domain], wrote[domain] = prompts.counts(), generated.counts()
-    finally:
-        moe.model.train(training)
     return Usage(
-        tuple(layer.number for layer in moe.layers),
-        tuple(layer.top_k for layer in moe.layers),
+        tuple(layer.number for layer in session.layers),
+        tuple(layer.top_k for layer in session.layers),
         read,
         wrote if generate_tokens else None,
     )
 
 
 class _Counter:
-    def __init__(self, moe: "Patient") -> None:
-        sizes = {layer.number: layer.num_experts for layer in moe.layers}
+    def __init__(self, session: Session) -> None:
+        sizes = {layer.number: layer.num_experts for layer in session.layers}
         self._chosen = {number: torch.zeros(size, dtype=torch.float64) for number, size in sizes.items()}
         self._gates = {number: torch.zeros(size, dtype=torch.float64) for number, size in sizes.items()}
         self._tokens = dict.fromkeys(sizes, 0)
@@ -246,9 +243,9 @@ class _Counter:
         return Counts(tuple(self._chosen.values()), tuple(self._gates.values()), tokens)
 
 
-def _generate(moe: "Patient", ids: Tensor, mask: Tensor, tokens: int) -> None:
+def _generate(session: Session, ids: Tensor, mask: Tensor, tokens: int) -> None:
     """Greedily, every row to the same length: a row that had ended would count its padding."""
-    moe.model.generate(
+    session.model.generate(
         ids,
         attention_mask=mask,
         max_new_tokens=tokens,

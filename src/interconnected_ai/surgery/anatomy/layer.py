@@ -1,20 +1,32 @@
 """One layer's experts and router, and one expert of it: handles that read, and hand operations on to the model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from interconnected_ai.errors import ConfigError
+from interconnected_ai.surgery.anatomy.evaluation import evaluating
+from interconnected_ai.surgery.anatomy.families import Family
 from interconnected_ai.surgery.anatomy.ffn import FFN, ExpertWeights, mix_of
 from interconnected_ai.surgery.anatomy.places import Place, stacks
-from interconnected_ai.surgery.routing.dressing import EditedRouter, RouterState
+from interconnected_ai.surgery.routing.edited_router import EditedRouter, RouterState
 from interconnected_ai.surgery.routing.losses import unpacked
 
-if TYPE_CHECKING:
-    from interconnected_ai.surgery.model import MoE
+
+class Operator(Protocol):
+    """Who performs the operations that an expert's handle offers: a `MoE`."""
+
+    def replace(self, layer: int, expert: int, source: Any) -> None:
+        """Put other weights where an expert stands."""
+
+    def clone(self, layer: int, expert: int) -> int:
+        """Add a copy of an expert; gives its number."""
+
+    def remove(self, layer: int, experts: Iterable[int]) -> None:
+        """Take experts out."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +39,12 @@ class Probe:
 
 
 class Layer:
-    """The mixture of experts of one layer."""
+    """The mixture of experts of one layer. operator: who performs what its experts' handles are asked for."""
 
-    def __init__(self, moe: "MoE", place: Place) -> None:
-        self.moe, self.place = moe, place
+    operator: Operator
+
+    def __init__(self, place: Place, family: Family) -> None:
+        self.place, self.family = place, family
 
     @property
     def number(self) -> int:
@@ -72,7 +86,7 @@ class Layer:
     def state(self) -> RouterState:
         """What its router does besides routing."""
         state = self.place.router.__dict__.get("surgery")
-        return state if isinstance(state, RouterState) else RouterState(self.moe.family.routing)
+        return state if isinstance(state, RouterState) else RouterState(self.family.routing)
 
     @property
     def groups(self) -> tuple[int, int]:
@@ -81,6 +95,15 @@ class Layer:
         grouped = getattr(router, "topk_method", "group_limited_greedy") == "group_limited_greedy"
         num_groups = getattr(router, "num_group", None) if grouped else None
         return (num_groups, router.topk_group) if num_groups and num_groups > 1 else (1, 1)
+
+    @property
+    def packed(self) -> bool:
+        """Whether its experts are held in 4 bits."""
+        return "packed" in self.place.experts._modules
+
+    def limits(self) -> tuple[int, int]:
+        """(top-k, how many experts are closed), as they are when a program asks."""
+        return self.top_k, len(self.closed)
 
     @property
     def experts(self) -> "Experts":
@@ -112,13 +135,11 @@ class Layer:
         hidden = torch.randn(1, num_tokens, self.d_model, generator=generator).to(weight)
         seen: list[Any] = []
         handle = place.router.register_forward_hook(lambda router, args, output: seen.append(unpacked(router, output)))
-        training = place.block.training
-        place.block.eval()
         try:
-            out = place.block(hidden)
+            with evaluating(place.block):
+                out = place.block(hidden)
         finally:
             handle.remove()
-            place.block.train(training)
         out = out[0] if isinstance(out, tuple) else out
         _, weights, indices = seen[-1]
         return Probe(out.reshape(num_tokens, -1).clone(), weights.clone(), indices.clone())
@@ -168,13 +189,35 @@ class FFNExpert:
 
     def replace(self, source: Any) -> None:
         """See `MoE.replace`."""
-        self.layer.moe.replace(self.layer.number, self.number, source)
+        self.layer.operator.replace(self.layer.number, self.number, source)
 
     def clone(self) -> "FFNExpert":
         """A copy of it at the end of the layer, out of reach until let in."""
-        (number,) = self.layer.moe.insert(self.layer.number, [self])
-        return FFNExpert(self.layer, number)
+        return FFNExpert(self.layer, self.layer.operator.clone(self.layer.number, self.number))
 
     def remove(self) -> None:
         """See `MoE.remove`."""
-        self.layer.moe.remove(self.layer.number, [self.number])
+        self.layer.operator.remove(self.layer.number, [self.number])
+
+
+class Layers:
+    """The layers with experts, by their number in the model; iterating gives the layers themselves."""
+
+    def __init__(self, places: Iterable[Place], family: Family) -> None:
+        self.all = tuple(Layer(place, family) for place in places)
+        self._by_number = {layer.number: layer for layer in self.all}
+
+    def __getitem__(self, number: int) -> Layer:
+        """The layer with this number; `ConfigError` when there is none or it is dense."""
+        if isinstance(number, bool) or not isinstance(number, int) or number not in self._by_number:
+            known = list(self._by_number)
+            raise ConfigError(
+                f"layer {number!r} has no experts; layers with experts: {known[0]} to {known[-1]}, {len(known)} of them"
+            )
+        return self._by_number[number]
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.all)
+
+    def __len__(self) -> int:
+        return len(self.all)

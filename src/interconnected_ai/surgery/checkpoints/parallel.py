@@ -4,12 +4,11 @@ Both load the folder that `MoE.save` wrote. What can be spread is an ordinary ch
 nothing closed, no adapters.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
-
-if TYPE_CHECKING:
-    from interconnected_ai.surgery.model import MoE
+from interconnected_ai.surgery.model import MoE
+from interconnected_ai.surgery.settings import need_count
 
 # DeepSpeed's AutoEP knows these by preset; others train under ZeRO with the MoE block as one leaf.
 _AUTOEP_PRESETS = {
@@ -22,7 +21,7 @@ _AUTOEP_PRESETS = {
 }
 
 
-def transformers_plan(moe: "MoE", num_devices: int) -> dict[str, Any]:
+def transformers_plan(moe: MoE, num_devices: int) -> dict[str, Any]:
     """Arguments of `transformers.distributed.DistributedConfig`: each device holds its part of the experts and its own batch.
 
     All else is sharded by FSDP2 over the same devices. Raises `ConfigError` where the experts cannot be shared evenly.
@@ -31,7 +30,7 @@ def transformers_plan(moe: "MoE", num_devices: int) -> dict[str, Any]:
     return {"fsdp_size": num_devices, "ep_size": num_devices}
 
 
-def deepspeed_config(moe: "MoE", num_devices: int, way: str = "autoep") -> dict[str, Any]:
+def deepspeed_config(moe: MoE, num_devices: int, way: str = "autoep") -> dict[str, Any]:
     """A DeepSpeed configuration. way: "autoep" spreads the experts (ZeRO 2), "zero3" shards every tensor, a block as one leaf.
 
     With ZeRO 3 a block must be one leaf: which experts a process calls differs, and the gathers of their parameters
@@ -93,10 +92,9 @@ def _class_name(key: Any) -> str:
     return key if isinstance(key, str) else str(key.__class__)
 
 
-def check_spreadable(moe: "MoE", num_devices: int) -> None:
+def check_spreadable(moe: MoE, num_devices: int) -> None:
     """Raise `ConfigError` unless that many devices can share the experts evenly."""
-    if num_devices < 1:
-        raise ConfigError(f"num_devices = {num_devices}: needs 1 or more")
+    need_count("num_devices", num_devices)
     if not moe.uniform or not moe.plain:
         raise ConfigError(
             "layers with different numbers of experts, closed experts, rules, adapters and packed experts cannot be "

@@ -1,17 +1,17 @@
-"""What was done to a model: every step with the way back, and the log as a recipe that replays on another copy.
+"""What was done to a model, step by step, and the log as a recipe that replays on another copy.
 
 A recipe is a YAML file; tensors a step brought along stand beside it in safetensors.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from torch import Tensor, nn
+from torch import Tensor
 
 from interconnected_ai.config import settings_in
 from interconnected_ai.errors import ConfigError
@@ -31,14 +31,6 @@ class Step:
     arguments: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
     measured: dict[str, float] = field(default_factory=dict, compare=False)
-
-
-@dataclass(frozen=True)
-class Done:
-    """A step and how to take it back."""
-
-    step: Step
-    undo: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -110,28 +102,3 @@ def as_bytes(tensor: Tensor) -> memoryview:
     """A tensor's bytes, whatever its dtype."""
     flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
     return memoryview(flat.numpy())  # type: ignore[arg-type]
-
-
-def exchange(module: nn.Module, name: str, tensor: Tensor) -> Callable[[], None]:
-    """Put a tensor where a parameter or buffer of the module stands; returns what puts the old object back."""
-    if name in module._parameters:
-        before = module._parameters[name]
-        assert before is not None, "the parameter is there"
-        module._parameters[name] = nn.Parameter(tensor, requires_grad=before.requires_grad)
-        return lambda: module._parameters.__setitem__(name, before)
-    buffer = module._buffers[name]
-    module._buffers[name] = tensor
-    return lambda: module._buffers.__setitem__(name, buffer)
-
-
-def reset(module: nn.Module, name: str, value: Any) -> Callable[[], None]:
-    """Set an attribute; returns what sets the old value again."""
-    before = getattr(module, name)
-    setattr(module, name, value)
-    return lambda: setattr(module, name, before)
-
-
-def let_go(tensor: Tensor) -> None:
-    """Drop a tensor's numbers: whoever still holds it, an undo or an optimiser, must not hold them."""
-    tensor.data = tensor.data.new_empty(0)
-    tensor.grad = None

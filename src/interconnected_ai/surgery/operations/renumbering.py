@@ -1,19 +1,16 @@
 """Who names experts by number follows when a layer numbers them anew: rules, adapters, warm-ups."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from interconnected_ai.errors import ConfigError
+from interconnected_ai.surgery.adapters.stand_ins import Adapters, variants_of
 from interconnected_ai.surgery.anatomy.layer import Layer
+from interconnected_ai.surgery.operations.snapshot import Snapshot, Undo
 from interconnected_ai.surgery.routing.programs import Program, Rule
-
-if TYPE_CHECKING:
-    from interconnected_ai.surgery.session import Patient
-
-Undo = Callable[[], None]
+from interconnected_ai.surgery.routing.warmup import Warmup
 
 
 @dataclass(frozen=True)
@@ -75,9 +72,9 @@ def follow_rules(program: Program, layers: Sequence[int], renumbering: Renumberi
     return program.model_copy(update={"rules": tuple(rules)})
 
 
-def check_adapters(moe: "Patient", renumbering: Renumbering) -> None:
+def check_adapters(adapters: Mapping[str, Adapters], renumbering: Renumbering) -> None:
     """Raise `ConfigError` where an adapter stands in for an expert that goes or becomes one with others."""
-    for adapter in moe.adapters.values():
+    for adapter in adapters.values():
         for expert in adapter.spec.experts.get(renumbering.layer, ()):
             if expert not in renumbering.to or expert in renumbering.together:
                 raise ConfigError(
@@ -86,14 +83,14 @@ def check_adapters(moe: "Patient", renumbering: Renumbering) -> None:
                 )
 
 
-def follow_adapters(moe: "Patient", renumbering: Renumbering) -> None:
+def follow_adapters(layer: Layer, adapters: Mapping[str, Adapters], renumbering: Renumbering) -> None:
     """Adapters under the new numbers of their experts."""
-    layer, to = moe.layers[renumbering.layer], renumbering.to
-    for adapter in moe.adapters.values():
+    to = renumbering.to
+    for adapter in adapters.values():
         numbers = adapter.spec.experts.get(layer.number)
         if numbers is None:
             continue
-        variants: Any = layer.place.experts._modules["variants"]
+        variants = variants_of(layer)
         modules = {to[int(key)]: module for key, module in variants[adapter.name].items()}
         for number, module in modules.items():
             module.expert = number
@@ -102,15 +99,16 @@ def follow_adapters(moe: "Patient", renumbering: Renumbering) -> None:
         adapter.spec = replace(adapter.spec, experts=experts)
 
 
-def follow_warmups(moe: "Patient", renumbering: Renumbering) -> Undo:
+def follow_warmups(warmups: Sequence[Warmup], renumbering: Renumbering) -> Undo:
     """Warm-ups under the new numbers of their experts; those whose expert goes have less to open."""
-    kept = [(warmup, warmup.experts) for warmup in moe.warmups if warmup.layer == renumbering.layer]
+    kept = [(warmup, warmup.experts) for warmup in warmups if warmup.layer == renumbering.layer]
     for warmup, experts in kept:
         left = dict.fromkeys(renumbering.to[expert] for expert in experts if expert in renumbering.to)
         warmup.experts = tuple(left)
 
-    def undo() -> None:
+    def undo(now: Snapshot) -> None:
         for warmup, experts in kept:
+            now.part(warmup)
             warmup.experts = experts
 
     return undo

@@ -5,12 +5,12 @@ decoder layer as a keyword; the layer, edited for that, makes it current for the
 of the layer's forward, gradient checkpointing recomputes with the context of the right forward pass (hooks would stay outside).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -81,34 +81,40 @@ def current() -> Forward | None:
     return _CURRENT.get()
 
 
-@dataclass
-class _History:
-    """The role at every cached position, for one cache."""
-
-    roles: Tensor
+# The requests that hold in this thread, by the hooks (`id`) of the model they are for.
+_REQUESTS: ContextVar[Mapping[int, tuple[RowRequest, ...]]] = ContextVar("surgery_requests", default={})  # noqa: B039
 
 
 @dataclass
 class Hooks:
     """The hooks on one model that make `Forward` current in its blocks, and the settings they read.
 
-    role_tokens: token id → index of the role it begins.
+    role_tokens: token id → index of the role it begins. holding: how many `during` blocks hold, of all threads together.
+
+    Passes of several threads may run at once: what a pass needs it reads when it begins and carries along, and requests hold
+    for the thread that set them.
     """
 
     role_tokens: dict[int, int] = field(default_factory=dict)
     role_names: tuple[str, ...] = ()
-    requests: tuple[RowRequest, ...] = ()
+    holding: int = 0
     _handles: list[Any] = field(default_factory=list)
-    _histories: "WeakKeyDictionary[Any, _History]" = field(default_factory=WeakKeyDictionary)
+
+    @property
+    def requests(self) -> tuple[RowRequest, ...]:
+        """Those that hold in this thread."""
+        return _REQUESTS.get().get(id(self), ())
 
     def install(self, backbone: nn.Module, layers: Sequence[nn.Module]) -> None:
         """Put the hooks on the base model and its decoder layers, once."""
         if self._handles:
             return
-        self._handles.append(backbone.register_forward_pre_hook(self._enter, with_kwargs=True))
-        self._handles.append(backbone.register_forward_hook(self._leave, with_kwargs=True))
         for layer in layers:
             dress(layer, EditedDecoder)
+        self._handles += [
+            backbone.register_forward_pre_hook(self._enter, with_kwargs=True),
+            backbone.register_forward_hook(self._leave, with_kwargs=True),
+        ]
 
     def _enter(self, backbone: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         forward = self._read(args, kwargs)
@@ -119,7 +125,7 @@ class Hooks:
     def _leave(self, backbone: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """A cache that the model made itself is seen here for the first time."""
         cache, forward = getattr(output, "past_key_values", None), kwargs.get(KEYWORD)
-        if cache is not None and forward is not None and forward.roles is not None and cache not in self._histories:
+        if cache is not None and forward is not None and forward.roles is not None and not _followed(cache):
             self._remember(cache, forward.roles)
 
     def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Forward:
@@ -175,8 +181,8 @@ class Hooks:
 
     def _role_before(self, ids: Tensor, requests: tuple[RowRequest, ...], cache: Any, cached_tokens: int) -> Tensor:
         """(rows,) the role each row is in before these tokens."""
-        if cached_tokens and cache in self._histories:
-            roles = self._histories[cache].roles[:, :cached_tokens]  # shorter after a crop
+        if cached_tokens and _followed(cache):
+            roles: Tensor = cache.surgery_roles[:, :cached_tokens]  # shorter after a crop
             if roles.shape[1]:
                 return roles[:, -1]
         names = {name: index for index, name in enumerate(self.role_names)}
@@ -184,42 +190,46 @@ class Hooks:
         return torch.tensor(first, device=ids.device)
 
     def _remember(self, cache: Any, roles: Tensor) -> None:
-        known = self._histories.get(cache)
-        cached_tokens = int(cache.get_seq_length()) if known is not None else 0
-        if known is None:
-            _follow(cache, self._histories)
-        past = known.roles[:, :cached_tokens] if known is not None else roles[:, :0]
-        self._histories[cache] = _History(torch.cat([past, roles], dim=1))
+        past = cache.surgery_roles[:, : int(cache.get_seq_length())] if _followed(cache) else roles[:, :0]
+        cache.surgery_roles = torch.cat([past, roles], dim=1)
+        dress(cache, FollowedCache)
 
     @contextmanager
     def during(self, requests: Sequence[RowRequest]) -> Iterator[None]:
-        """These requests for the calls inside."""
-        before, self.requests = self.requests, tuple(requests)
+        """These requests for the calls inside, in this thread."""
+        token = _REQUESTS.set({**_REQUESTS.get(), id(self): tuple(requests)})
         try:
             yield
         finally:
-            self.requests = before
+            _REQUESTS.reset(token)
 
 
-def _follow(cache: Any, histories: "WeakKeyDictionary[Any, _History]") -> None:
-    """Let rows of the history move with the cache's rows (beam search, several samples of one prompt)."""
+class FollowedCache:
+    """A KV cache with the role at each of its positions, which move as its rows do (beams, several samples of a prompt).
 
-    def moved(name: str, move: Any) -> None:
-        original = getattr(cache, name, None)
-        if original is None:
-            return
+    The roles live and die with the cache they belong to, and are copied with it.
+    """
 
-        def both(*args: Any, **kwargs: Any) -> Any:
-            history = histories.get(cache)
-            if history is not None:
-                histories[cache] = replace(history, roles=move(history.roles, *args, **kwargs))
-            return original(*args, **kwargs)
+    surgery_roles: Tensor
 
-        setattr(cache, name, both)
+    def reorder_cache(self, beam_idx: Tensor) -> Any:
+        """As the cache does it."""
+        self.surgery_roles = self.surgery_roles.index_select(0, beam_idx.to(self.surgery_roles.device))
+        return cast(Any, super()).reorder_cache(beam_idx)
 
-    moved("reorder_cache", lambda roles, beam_idx: roles.index_select(0, beam_idx.to(roles.device)))
-    moved("batch_select_indices", lambda roles, indices: roles[indices.to(roles.device)])
-    moved("batch_repeat_interleave", lambda roles, repeats: roles.repeat_interleave(repeats, dim=0))
+    def batch_select_indices(self, indices: Tensor) -> Any:
+        """As the cache does it."""
+        self.surgery_roles = self.surgery_roles[indices.to(self.surgery_roles.device)]
+        return cast(Any, super()).batch_select_indices(indices)
+
+    def batch_repeat_interleave(self, repeats: int) -> Any:
+        """As the cache does it."""
+        self.surgery_roles = self.surgery_roles.repeat_interleave(repeats, dim=0)
+        return cast(Any, super()).batch_repeat_interleave(repeats)
+
+
+def _followed(cache: Any) -> bool:
+    return isinstance(cache, FollowedCache)
 
 
 class EditedDecoder(nn.Module):
@@ -237,16 +247,20 @@ class EditedDecoder(nn.Module):
             _CURRENT.reset(token)
 
 
-def dress(module: nn.Module, mixin: type) -> None:
-    """Make the module an instance of (mixin, its own class), under its own class's name."""
-    own = type(module)
-    if issubclass(own, mixin):
-        return
-    body = {"__module__": own.__module__, "__qualname__": own.__qualname__, "__doc__": own.__doc__}
-    module.__class__ = type(own.__name__, (mixin, own), body)
+def dress(thing: Any, mixin: type) -> None:
+    """Make a module (or a cache) an instance of (mixin, its own class), under its own class's name."""
+    own: Any = type(thing)
+    if not issubclass(own, mixin):
+        thing.__class__ = _dressed(own, mixin)
 
 
-def undress(module: nn.Module, mixin: type) -> None:
+def undress(thing: Any, mixin: type) -> None:
     """Give the module its own class back."""
-    if issubclass(type(module), mixin):
-        module.__class__ = type(module).__mro__[2]
+    if issubclass(type(thing), mixin):
+        thing.__class__ = type(thing).__mro__[2]
+
+
+@cache  # a class is a reference cycle: one for each module would wait for the collector
+def _dressed(own: type, mixin: type) -> type:
+    body = {"__module__": own.__module__, "__qualname__": own.__qualname__, "__doc__": own.__doc__}
+    return type(own.__name__, (mixin, own), body)

@@ -1,7 +1,8 @@
 """What training asks of routers besides the language model's loss, on one scale for every family."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from interconnected_ai.errors import DataError
 from interconnected_ai.surgery.routing.context import current
 from interconnected_ai.surgery.routing.token_routing import TokenRouting
+
+# The records that are being written in this thread: a router's hooks see the passes of all threads.
+_WRITTEN: ContextVar[tuple[int, ...]] = ContextVar("surgery_records", default=())
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,16 @@ def balance(routing: TokenRouting, routed: Routed) -> Tensor:
 def watching(
     routing: TokenRouting, routers: Sequence[tuple[int, nn.Module]], *, keep_graph: bool = True
 ) -> Iterator[RouterRecord]:
-    """RouterRecord what these routers do inside the block; a recomputation by gradient checkpointing afterwards is not seen."""
+    """Record what these routers do inside the block; a recomputation by gradient checkpointing afterwards is not seen.
+
+    Passes that other threads run meanwhile are theirs, and are not recorded.
+    """
     record = RouterRecord(routing)
 
     def watch(layer: int) -> Any:
         def hook(router: nn.Module, args: Any, output: Any) -> None:
+            if id(record) not in _WRITTEN.get():
+                return
             forward = current()
             real = None if forward is None else forward.real_tokens()
             logits, weights, indices = unpacked(router, output)
@@ -87,12 +96,11 @@ def watching(
 
         return hook
 
-    handles = [router.register_forward_hook(watch(layer)) for layer, router in routers]
-    try:
+    with ExitStack() as put:
+        for layer, router in routers:
+            put.callback(router.register_forward_hook(watch(layer)).remove)
+        put.callback(_WRITTEN.reset, _WRITTEN.set((*_WRITTEN.get(), id(record))))
         yield record
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def unpacked(router: nn.Module, output: Any) -> tuple[Tensor, Tensor, Tensor]:

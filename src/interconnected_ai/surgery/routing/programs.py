@@ -10,7 +10,7 @@ from torch import Tensor
 from interconnected_ai.config import Record
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.surgery.routing.context import Forward, RowRequest
-from interconnected_ai.surgery.routing.dressing import Apply
+from interconnected_ai.surgery.routing.edited_router import Apply
 
 # (hidden, logits, forward) → logits: a rule written in Python
 Function = Callable[[Tensor, Tensor, Forward], Tensor]
@@ -157,17 +157,18 @@ def compile_program(
 
 
 class _Experts:
-    """A row of flags, one an expert, kept on each device that asked for it."""
+    """A row of flags, one an expert, made on each device that asks for it: compiling a program needs no memory."""
 
     def __init__(self, experts: Iterable[int], num_experts: int) -> None:
-        self._flags = torch.zeros(num_experts, dtype=torch.bool)
-        self._flags[list(experts)] = True
+        self._experts, self._num_experts = list(experts), num_experts
         self._on: dict[torch.device, Tensor] = {}
 
     def on(self, device: torch.device) -> Tensor:
         """The flags there."""
         if device not in self._on:
-            self._on[device] = self._flags.to(device)
+            flags = torch.zeros(self._num_experts, dtype=torch.bool)
+            flags[self._experts] = True
+            self._on[device] = flags.to(device)
         return self._on[device]
 
 

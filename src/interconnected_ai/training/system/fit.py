@@ -140,9 +140,12 @@ class _Fit:
         self.system.freeze_trunk()
         self.system.eval()
         calibrate(self.system, self.validation)
-        for name in self.system.branch_names:
-            rows = self.train_rows.of(name)[0] if name in self.train_rows.labels else []
-            self.system.seal_branch(name, trained="joint", num_rows=len(rows))
+        rows = {
+            name: self.train_rows.of(name)[0] for name in self.system.branch_names if name in self.train_rows.labels
+        }
+        self.system.seal_branches(
+            {name: {"trained": "joint", "num_rows": len(rows.get(name, []))} for name in self.system.branch_names}
+        )
 
     # What the trainer asks for
 

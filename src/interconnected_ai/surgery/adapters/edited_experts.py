@@ -1,54 +1,41 @@
-"""Routers and experts with more abilities, in place: the module's class becomes a subclass of its own class.
+"""Experts with stand-ins, factors and directions, in place: what `EditedRouter` is to routers."""
 
-Parameters keep their names, and transformers still recognises the router (it records router logits by class). torch does the
-same for parametrizations. A subclass carries its parent's name and module, by which transformers looks classes up.
-"""
-
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from interconnected_ai.surgery.adapters.nf4 import run_packed
-from interconnected_ai.surgery.routing.context import Forward, current
-from interconnected_ai.surgery.routing.token_routing import Scores, TokenRouting
+from interconnected_ai.surgery.anatomy.layer import Layer
+from interconnected_ai.surgery.routing.context import Forward, current, dress, undress
 
-# (hidden, logits, forward) → logits and, where some experts must be chosen, (tokens, experts) true for those
-Apply = Callable[[Tensor, Tensor, Forward], tuple[Tensor, Tensor | None]]
+# (the pass) → where stand-ins act: True everywhere, False nowhere, or one flag a token
+Condition = Callable[[Forward | None], Tensor | bool]
 
-
-@dataclass
-class RouterState:
-    """What an edited router does besides routing.
-
-    closed: FFN experts no token can reach. bias: expert → number added to its logit (a warm-up). program: rules that run
-    before the choice.
-    """
-
-    routing: TokenRouting
-    closed: frozenset[int] = frozenset()
-    bias: dict[int, float] = field(default_factory=dict)
-    program: Apply | None = None
-
-    @property
-    def plain(self) -> bool:
-        """Whether the family's own router would do the same."""
-        return not self.closed and not self.bias and self.program is None
+# Whether some (token, expert) pairs were taken out of the product that runs in this thread.
+_TAKEN_OUT: ContextVar[bool] = ContextVar("surgery_taken_out", default=False)
 
 
-@dataclass
+def _none() -> Mapping[Any, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
 class ExpertsState:
     """What edited experts do besides computing.
 
     variants: sets of modules that stand in for some experts, each with the condition under which it does. scale: expert →
     factor on its output. direction: expert → vector added to its output. transposed: how the stacks lie, for packed ones.
+    A change puts another state in its place, so that a pass that has begun sees one state.
     """
 
-    variants: dict[str, Callable[[Forward | None], Tensor | bool]] = field(default_factory=dict)
-    scale: dict[int, float] = field(default_factory=dict)
-    direction: dict[int, Tensor] = field(default_factory=dict)
+    variants: Mapping[str, Condition] = field(default_factory=_none)
+    scale: Mapping[int, float] = field(default_factory=_none)
+    direction: Mapping[int, Tensor] = field(default_factory=_none)
     transposed: bool = False
 
     @property
@@ -57,40 +44,25 @@ class ExpertsState:
         return not self.variants and not self.scale and not self.direction
 
 
-class EditedRouter(nn.Module):
-    """A router that leaves closed experts out, adds biases and runs a program before it chooses."""
+def state_of(layer: Layer) -> ExpertsState:
+    """What a layer's experts do besides computing."""
+    state = layer.place.experts.__dict__.get("surgery")
+    return state if isinstance(state, ExpertsState) else ExpertsState(transposed=layer.place.layout.transposed)
 
-    surgery: RouterState
 
-    def forward(self, hidden: Tensor) -> Any:
-        """(…, d_model) → what the family's router returns."""
-        state, known = self.surgery, self._known()
-        hidden = hidden.reshape(-1, hidden.shape[-1])
-        num_experts = known.weight.shape[0]
-        opened = [e for e in range(num_experts) if e not in state.closed]
-        logits = state.routing.logits(
-            self, hidden, _rows(known.weight, opened), _maybe(getattr(known, "bias", None), opened)
-        )
-        if state.bias:
-            added = [state.bias.get(e, 0.0) for e in opened]
-            logits = logits + torch.tensor(added, device=logits.device, dtype=logits.dtype)
-        forced = None
-        forward = current()
-        if state.program is not None and forward is not None:
-            wide, forced = state.program(hidden, _spread(logits, opened, num_experts), forward)
-            logits = wide[:, opened] if state.closed else wide
-            forced = forced[:, opened] if forced is not None and state.closed else forced
-        correction = _maybe(getattr(known, "e_score_correction_bias", None), opened)
-        weights, indices = state.routing.choose(self, Scores(logits, correction, forced, hidden.dtype))
-        if state.closed:
-            indices = torch.tensor(opened, device=indices.device)[indices]
-        logits = _spread(logits, opened, num_experts)
-        if state.routing.returns_scores:
-            return torch.zeros_like(logits).scatter(1, indices, weights.to(logits.dtype)), logits
-        return logits, weights, indices
+def put_state(layer: Layer, state: ExpertsState) -> None:
+    """Give a layer's experts a state: the edited class while there is something to do, else the family's own."""
+    experts = layer.place.experts
+    experts.__dict__["surgery"] = state
+    if "packed" in experts._modules or not state.plain:
+        dress(experts, EditedExperts)
+    else:
+        undress(experts, EditedExperts)
 
-    def _known(self) -> Any:
-        return self
+
+def settle(layer: Layer) -> None:
+    """The class that the layer's experts ask for, after something was packed or unpacked."""
+    put_state(layer, state_of(layer))
 
 
 class EditedExperts(nn.Module):
@@ -98,6 +70,15 @@ class EditedExperts(nn.Module):
 
     surgery: ExpertsState
     num_experts: int
+
+    @property
+    def _is_expert_parallel(self) -> bool:
+        """What transformers' kernels ask before they skip the index `num_experts`: in this thread's pass alone."""
+        return _TAKEN_OUT.get() or bool(self.__dict__.get("_is_expert_parallel", False))
+
+    @_is_expert_parallel.setter
+    def _is_expert_parallel(self, value: bool) -> None:
+        self.__dict__["_is_expert_parallel"] = value
 
     def forward(self, hidden: Tensor, *routed: Any, **named: Any) -> Tensor:
         """What the family's experts compute, with the stand-ins."""
@@ -144,12 +125,11 @@ class EditedExperts(nn.Module):
         known: Any = self
         if known.config._experts_implementation == "eager" and getattr(known, "has_bias", False):
             return _by_loop(known, hidden, indices, weights)  # gpt-oss's own loop knows no index beyond the last
-        before = getattr(known, "_is_expert_parallel", False)
-        known._is_expert_parallel = True
+        token = _TAKEN_OUT.set(True)
         try:
             out: Tensor = super().forward(hidden, indices, weights.masked_fill(indices == self.num_experts, 0.0))
         finally:
-            known._is_expert_parallel = before
+            _TAKEN_OUT.reset(token)
         return out
 
     def _unpacking(self, hidden: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
@@ -233,23 +213,3 @@ def _by_loop(experts: Any, hidden: Tensor, indices: Tensor, weights: Tensor) -> 
 def _is_weights_first(named: dict[str, Any]) -> bool:
     """Whether keyword arguments came as weights, indices."""
     return bool(named) and "weight" in next(iter(named))
-
-
-def _rows(weight: Tensor, opened: list[int]) -> Tensor:
-    """Those rows: all as they are, a leading part as a view, else a copy. The product keeps its shape, and so its rounding."""
-    if len(opened) == len(weight):
-        return weight
-    return weight[: len(opened)] if opened == list(range(len(opened))) else weight[opened]
-
-
-def _maybe(tensor: Tensor | None, opened: list[int]) -> Tensor | None:
-    return None if tensor is None else _rows(tensor, opened)
-
-
-def _spread(logits: Tensor, opened: list[int], num_experts: int) -> Tensor:
-    """The logits under the experts' own numbers, minus infinity for closed ones."""
-    if len(opened) == num_experts:
-        return logits
-    wide = logits.new_full((len(logits), num_experts), float("-inf"))
-    wide[:, opened] = logits
-    return wide

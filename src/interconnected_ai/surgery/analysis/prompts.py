@@ -1,17 +1,17 @@
 """Rows for a router out of texts: an expert meant for a domain is pointed at by that domain's hidden states."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from interconnected_ai.surgery.analysis.texts import batches, token_rows
+from interconnected_ai.surgery.anatomy.evaluation import evaluating
+from interconnected_ai.surgery.model import MoE
 from interconnected_ai.surgery.routing.context import current
 from interconnected_ai.surgery.routing.losses import unpacked
-
-if TYPE_CHECKING:
-    from interconnected_ai.surgery.model import MoE
 
 
 class _Means:
@@ -50,24 +50,19 @@ class _Means:
 
 
 @torch.no_grad()
-def hidden_means(moe: "MoE", texts: Sequence[str], *, max_tokens: int = 128, batch_size: int = 8) -> dict[int, _Means]:
+def hidden_means(moe: MoE, texts: Sequence[str], *, max_tokens: int = 128, batch_size: int = 8) -> dict[int, _Means]:
     """What each layer's router sees of these texts, on average; padding is left out."""
     moe.follow()
     found = {layer.number: _Means() for layer in moe.layers}
-    handles = [layer.router.register_forward_hook(found[layer.number].add) for layer in moe.layers]
-    training = moe.model.training
-    moe.model.eval()
-    try:
+    with ExitStack() as put, evaluating(moe.model):
+        for layer in moe.layers:
+            put.callback(layer.router.register_forward_hook(found[layer.number].add).remove)
         for batch in batches(moe, token_rows(moe, texts, max_tokens), batch_size):
             moe.model(batch.ids, attention_mask=batch.mask, use_cache=False)
-    finally:
-        moe.model.train(training)
-        for handle in handles:
-            handle.remove()
     return found
 
 
-def rows_for(moe: "MoE", texts: Sequence[str], against: Sequence[str] = ()) -> dict[int, Tensor]:
+def rows_for(moe: MoE, texts: Sequence[str], against: Sequence[str] = ()) -> dict[int, Tensor]:
     """A router row for each layer that these texts prefer: layer → (1, d_model), for `MoE.insert`.
 
     The direction is the texts' mean hidden state, less that of `against`; its length is such that a mean token of the

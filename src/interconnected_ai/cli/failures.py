@@ -1,0 +1,119 @@
+"""What an error becomes on the command line: a kind, one clear message, and an exit code. docs/errors.md lists the codes."""
+
+import errno
+import json
+import os
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from interconnected_ai.errors import InterconnectedAIError
+
+# 1 is a verdict of the verbs that judge: `doctor` found something, `branch verify` found a change.
+FOUND = 1
+BAD_INPUT = 2
+INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+DEBUG_VARIABLE = "IAI_DEBUG"
+_LONGEST_SHOWN = 300
+# What the machine refuses, not the program: the person can free, allow or rename something.
+_OF_THE_MACHINE = {
+    errno.EACCES, errno.EDQUOT, errno.EISDIR, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV,
+    errno.ENOENT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as a person and a program are told of it."""
+
+    kind: str
+    message: str
+    code: int
+
+    def show(self, *, as_json: bool) -> None:
+        """The message on stderr; as_json: the one JSON object on stdout too."""
+        click.echo(f"iai: {self.message}", err=True)
+        if as_json:
+            click.echo(json_text({"error": {"kind": self.kind, "message": self.message}}))
+
+
+def failure_of(error: BaseException) -> Failure:
+    """The error's kind, message and exit code. An error that nobody foresaw is told to be a fault of the program."""
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        message = "stopped; what was written is whole (`iai train CONFIG --resume` goes on with a training)"
+        return Failure("Interrupted", message, INTERRUPTED)
+    if isinstance(error, click.ClickException):
+        return Failure("UsageError", error.format_message(), BAD_INPUT)
+    if isinstance(error, InterconnectedAIError):
+        return Failure(type(error).__name__, str(error), BAD_INPUT)
+    if _is_out_of_memory(error):
+        message = f"the memory does not suffice ({_first_line(error)}); ask for smaller sizes, or free some memory"
+        return Failure("MemoryError", message, BAD_INPUT)
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        where = f"{_shortened(str(error.filename))}: " if error.filename else ""
+        return Failure("OSError", f"{where}{error.strerror}", BAD_INPUT)
+    return Failure("InternalError", _fault(error), INTERNAL_ERROR)
+
+
+def show_traceback_if_asked() -> None:
+    """The traceback of the error being handled, where the environment variable IAI_DEBUG is set."""
+    if os.environ.get(DEBUG_VARIABLE):
+        click.echo(traceback.format_exc(), err=True)
+
+
+def json_text(content: Any) -> str:
+    """One line of JSON that every reader takes: what is no UTF-8 is escaped, and NaN and infinity are null."""
+    try:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(content), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _finite(content: Any) -> Any:
+    """The same content with None for NaN and infinity, which JSON does not have."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and content - content != 0 else content
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """PyTorch says it with a RuntimeError, on CPUs in words alone."""
+    told = isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory")
+    )
+    return isinstance(error, MemoryError) or told
+
+
+def _fault(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__) or traceback.StackSummary()
+    place = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
+    hint = "" if os.environ.get(DEBUG_VARIABLE) else f"; {DEBUG_VARIABLE}=1 shows where it happened"
+    said = _first_line(error)
+    return (
+        f"internal error: {type(error).__name__}{f': {said}' if said else ''}{place}. This is a fault of the program; please "
+        f"report it with the command that you gave{hint}"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return _shortened(lines[0]) if lines else ""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
+def escape_what_cannot_be_printed() -> None:
+    """Let stdout and stderr print every text, whatever the terminal's encoding: letters it lacks become escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")

@@ -1,0 +1,122 @@
+"""What an engine is asked: prompts as token ids, settings and a seed, checked before anything is read."""
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from interconnected_ai.config import ExpertConfig, GenerationConfig
+from interconnected_ai.errors import ConfigError, PromptError
+from interconnected_ai.experts.text_rules import TextRules
+from interconnected_ai.text import Tokenizer
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One call of an engine. rules: stop strings and bad words, None where there are none."""
+
+    prompts: list[list[int]]
+    config: GenerationConfig
+    seed: int | None
+    rules: TextRules | None
+    tokenizer: Tokenizer | None
+    end_id: int | None
+
+    @classmethod
+    def of(
+        cls,
+        prompts: Sequence[Sequence[int]],
+        config: GenerationConfig,
+        seed: int | None,
+        *,
+        shape: ExpertConfig,
+        tokenizer: Tokenizer | None,
+        end_id: int | None,
+    ) -> "Asked":
+        """What was asked, checked. Raises `PromptError` for prompts, `ConfigError` for settings or a seed that cannot be."""
+        return cls.within(
+            prompts, config, seed, vocab_size=shape.vocab_size, max_seq_len=shape.max_seq_len, tokenizer=tokenizer,
+            end_id=end_id,
+        )  # fmt: skip
+
+    @classmethod
+    def within(
+        cls,
+        prompts: Sequence[Sequence[int]],
+        config: GenerationConfig,
+        seed: int | None,
+        *,
+        vocab_size: int,
+        max_seq_len: int,
+        tokenizer: Tokenizer | None,
+        end_id: int | None,
+    ) -> "Asked":
+        """The same of a decoder, of which vocabulary and window are known."""
+        if not isinstance(config, GenerationConfig):
+            raise ConfigError(f"the settings are a GenerationConfig, got {type(config).__name__}")
+        read = checked_prompts(prompts, config, vocab_size=vocab_size, max_seq_len=max_seq_len)
+        rules = TextRules.of(config, tokenizer)
+        return cls(read, config, checked_seed(seed), rules, tokenizer, end_id)
+
+
+def checked_prompts(
+    prompts: Sequence[Sequence[int]], config: GenerationConfig, *, vocab_size: int, max_seq_len: int
+) -> list[list[int]]:
+    """The prompts as lists of ints. Raises `PromptError` for one that is empty, too long, or holds an unknown token id."""
+    checked = [_token_ids(number, prompt) for number, prompt in enumerate(_prompts(prompts))]
+    for number, prompt in enumerate(checked):
+        if not prompt:
+            raise PromptError(f"prompt {number} is empty; needs one token at least (the end token, to start a text)")
+        require_known(prompt, vocab_size)
+    longest = max(len(prompt) for prompt in checked)
+    if config.window == "error" and longest + config.max_new_tokens > max_seq_len:
+        room = max_seq_len - longest
+        remedy = f"max_new_tokens of {room} at most" if room > 0 else "a shorter prompt"
+        raise PromptError(
+            f"a prompt of {longest} tokens and max_new_tokens={config.max_new_tokens} are more than "
+            f'max_seq_len={max_seq_len}; give {remedy}, or window="slide" to forget the oldest tokens'
+        )
+    return checked
+
+
+def checked_seed(seed: int | None) -> int | None:
+    """The seed, if it is a whole number or None; else raises `ConfigError`."""
+    if seed is None:
+        return None
+    try:
+        return operator.index(seed)
+    except TypeError as error:
+        raise ConfigError(f"seed={seed!r}: needed is a whole number, or None to draw one") from error
+
+
+def require_known(token_ids: Sequence[int], vocab_size: int) -> None:
+    """Raise `PromptError` for a token id outside the vocabulary."""
+    unknown = next((token for token in token_ids if not 0 <= token < vocab_size), None)
+    if unknown is not None:
+        raise PromptError(
+            f"token id {unknown} is outside the vocabulary of {vocab_size} (0 to {vocab_size - 1}); was the text "
+            "tokenized by another model's tokenizer?"
+        )
+
+
+def _prompts(prompts: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    try:
+        listed = list(prompts)
+    except TypeError as error:
+        raise PromptError(f"prompts are a list of lists of token ids, got {type(prompts).__name__}") from error
+    if not listed:
+        raise PromptError("no prompt given; needs one at least")
+    return listed
+
+
+def _token_ids(number: int, prompt: Sequence[int]) -> list[int]:
+    try:
+        return [operator.index(token) for token in prompt]
+    except TypeError as error:
+        raise PromptError(
+            f"prompt {number} is {_shown(prompt)}; needed is a list of token ids, which are whole numbers"
+        ) from error
+
+
+def _shown(prompt: object) -> str:
+    shown = repr(prompt)
+    return shown if len(shown) <= 60 else f"{shown[:60]}…"

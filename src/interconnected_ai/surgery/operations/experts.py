@@ -1,0 +1,229 @@
+"""Operations on top-k and on the experts that a layer has: each checks its arguments and gives the change."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from interconnected_ai.errors import ConfigError
+from interconnected_ai.surgery.anatomy.ffn import ExpertWeights, average, weights_in
+from interconnected_ai.surgery.anatomy.layer import FFNExpert, Layer
+from interconnected_ai.surgery.operations import checks, layer_edits, verification
+from interconnected_ai.surgery.operations.change import Change, Verify
+from interconnected_ai.surgery.operations.history import Step
+from interconnected_ai.surgery.operations.renumbering import (
+    Renumbering,
+    check_adapters,
+    follow_adapters,
+    follow_rules,
+    follow_warmups,
+)
+from interconnected_ai.surgery.operations.snapshot import Snapshot, Undo
+from interconnected_ai.surgery.routing.programs import check_program
+from interconnected_ai.surgery.routing.warmup import Warmup
+from interconnected_ai.surgery.session import Session
+
+
+def set_top_k(session: Session, top_k: int, layers: Iterable[int] | None) -> Change:
+    """Let a token take this many experts, in all layers or some."""
+    chosen = session.chosen(layers)
+    for layer in chosen:
+        checks.check_top_k(layer, top_k)
+    takes = session.takes() | dict.fromkeys([layer.number for layer in chosen], top_k)
+    check_program(session.program, session.numbers(), takes, session.groups())
+    arguments = {"top_k": top_k} | ({} if layers is None else {"layers": [layer.number for layer in chosen]})
+    return Change(
+        Step("set_top_k", arguments),
+        chosen,
+        lambda before: layer_edits.set_top_k(chosen, top_k),
+        verification.takes(top_k),
+    )
+
+
+def replace(session: Session, layer: int, expert: int, source: Any) -> Change:
+    """Put other weights where an expert stands; its row in the router stays."""
+    place = session.layers[layer]
+    place.need(expert)
+    session.needs_unpacked(place, "replace")
+    adapted = [each.name for each in session.adapters.values() if expert in each.spec.experts.get(layer, ())]
+    if adapted:
+        raise ConfigError(
+            f"replace: the adapter {adapted[0]!r} stands in for expert {expert} of layer {layer}; merge or drop it first"
+        )
+    weights = _weights(source, place)
+    weights.check(place.read(expert), f"the new expert {expert} of layer {layer}")
+    return Change(
+        Step("replace", {"layer": layer, "expert": expert}, weights.aside().tensors()),
+        [place],
+        lambda before: layer_edits.replace(before, place, expert, weights),
+        verification.others_equal({expert}),
+    )
+
+
+def insert(
+    session: Session, layer: int, sources: Sequence[Any], rows: Tensor | Mapping[str, Tensor] | None, closed: bool
+) -> tuple[Change, tuple[int, ...]]:
+    """Add experts, out of reach where closed; with their numbers."""
+    place = session.layers[layer]
+    session.needs_free_numbers(place, "insert")
+    given = [_weights(source, place) for source in sources]
+    if not given:
+        raise ConfigError("insert: no expert was given; give at least one")
+    for weights in given:
+        weights.check(place.read(0), f"the expert to insert into layer {layer}")
+    made = [_row(source, place) for source in sources]
+    router_rows = layer_edits.new_rows(place, made, rows)
+    tensors = {f"{i}.{name}": tensor for i, w in enumerate(given) for name, tensor in w.aside().tensors().items()}
+    tensors |= {f"row.{name}": row.cpu() for name, row in router_rows.items()}
+    order, numbers = layer_edits.placed(place, len(given))
+    change = _renumber(
+        session,
+        Step("insert", {"layer": layer, "closed": closed}, tensors),
+        Renumbering.by_order("insert", place, order),
+        lambda before: layer_edits.rebuild(place, order, given, router_rows, closed=closed),
+        verification.same_bits if closed else verification.finite,
+    )
+    return change, numbers
+
+
+def let_in(session: Session, layer: int, experts: Iterable[int], steps: int, taken: int) -> tuple[Change, Warmup]:
+    """Open closed experts, at once or by a schedule."""
+    place, numbers = session.layers[layer], tuple(experts)
+    place.need(*numbers)
+    shut = [each for each in numbers if each not in place.closed]
+    if shut or not numbers:
+        raise ConfigError(f"experts {shut} of layer {layer} are not closed; name some of {sorted(place.closed)}")
+    if not _is_count(steps) or not _is_count(taken) or taken > steps:
+        raise ConfigError(
+            f"steps = {steps!r}, taken = {taken!r}: needs 0 steps (at once) or more, and no more taken than those"
+        )
+    step = Step("let_in", {"layer": layer, "experts": list(numbers), "steps": steps, "taken": taken})
+    warmup = Warmup(place, numbers, steps, taken, step.arguments)
+
+    def do(before: Snapshot) -> Undo:
+        before.part(warmup)
+        shut_again = layer_edits.let_in(place, numbers, warmup.bias)
+        session.expect_warmup(warmup)
+
+        def undo(now: Snapshot) -> None:
+            now.part(warmup)
+            warmup.experts = ()
+            session.warmups = [each for each in session.warmups if each is not warmup]
+            shut_again(now)
+
+        return undo
+
+    return Change(step, [place], do, verification.finite), warmup
+
+
+def remove(session: Session, layer: int, experts: Iterable[int]) -> Change:
+    """Take experts out; those after them move up."""
+    place, gone = session.layers[layer], set(experts)
+    place.need(*gone)
+    if not gone:
+        raise ConfigError("remove: no expert was named; name at least one")
+    session.needs_free_numbers(place, "remove")
+    order = [each for each in range(place.num_experts) if each not in gone]
+    checks.check_remaining(place, order)
+    return _renumber(
+        session,
+        Step("remove", {"layer": layer, "experts": sorted(gone)}),
+        Renumbering.by_order("remove", place, order),
+        lambda before: layer_edits.rebuild(place, order),
+        verification.finite,
+    )
+
+
+def merge(session: Session, layer: int, experts: Sequence[int], shares: Sequence[float] | None) -> tuple[Change, int]:
+    """Make one expert out of several; with its number."""
+    place, numbers = session.layers[layer], list(experts)
+    place.need(*numbers)
+    session.needs_free_numbers(place, "merge")
+    if len(set(numbers)) != len(numbers) or len(numbers) < 2:
+        raise ConfigError(f"merge {numbers}: needs two or more different experts")
+    weights = list(shares) if shares is not None else [1 / len(numbers)] * len(numbers)
+    if len(weights) != len(numbers) or not abs(sum(weights) - 1) <= 1e-6 or min(weights) < 0:
+        raise ConfigError(
+            f"shares {weights}: needs one for each of the {len(numbers)} experts, none below 0, summing to 1"
+        )
+    order = [each for each in range(place.num_experts) if each not in numbers[1:]]
+    checks.check_remaining(place, order)
+    into = order.index(numbers[0])
+    change = _renumber(
+        session,
+        Step("merge", {"layer": layer, "experts": numbers, "shares": weights}),
+        Renumbering.by_order("merge", place, order, numbers, into),
+        lambda before: layer_edits.merge(before, place, numbers, weights, order),
+        verification.finite,
+    )
+    return change, into
+
+
+def reorder(session: Session, layer: int, order: Sequence[int]) -> Change:
+    """Number the experts anew: position i gets the expert that was order[i]."""
+    place, numbers = session.layers[layer], list(order)
+    session.needs_free_numbers(place, "reorder")
+    checks.check_order(place, numbers)
+    return _renumber(
+        session,
+        Step("reorder", {"layer": layer, "order": numbers}),
+        Renumbering.by_order("reorder", place, numbers),
+        lambda before: layer_edits.rebuild(place, numbers),
+        verification.same_up_to_rounding,
+    )
+
+
+def _renumber(
+    session: Session, step: Step, renumbering: Renumbering, edit: Callable[[Snapshot], Undo], verify: Verify
+) -> Change:
+    """An edit that numbers a layer's experts anew; rules, adapters and warm-ups follow, and come back with it."""
+    place, program_before, back = session.layers[renumbering.layer], session.program, renumbering.back()
+    program = follow_rules(program_before, list(session.numbers()), renumbering)
+    counts = session.numbers() | {place.number: renumbering.num_experts}
+    check_program(program, counts, session.takes(), session.groups())
+    check_adapters(session.adapters, renumbering)
+
+    def do(before: Snapshot) -> Undo:
+        undo_edit = edit(before)
+        follow_adapters(place, session.adapters, renumbering)
+        forget = follow_warmups(session.warmups, renumbering)
+        session.install(program, session.functions)
+
+        def undo(now: Snapshot) -> None:
+            # an adapter that was put in since may stand in for an expert that goes with the step
+            check_adapters(session.adapters, back)
+            undo_edit(now)
+            follow_adapters(place, session.adapters, back)
+            forget(now)
+            session.install(program_before, session.functions)
+
+        return undo
+
+    return Change(step, [place], do, verify)
+
+
+def _weights(source: Any, layer: Layer) -> ExpertWeights:
+    """The weights in whatever stands for an expert."""
+    if source is None:
+        return average([layer.read(each) for each in range(layer.num_experts)])
+    if isinstance(source, FFNExpert):
+        return source.weights
+    if isinstance(source, ExpertWeights):
+        return source
+    if isinstance(source, nn.Module):
+        return weights_in(source)
+    if isinstance(source, Sequence) and not isinstance(source, str) and source:
+        return average([_weights(each, layer) for each in source])
+    raise ConfigError(
+        f"{source if source == [] else type(source).__name__} is no expert; give an FFNExpert, a gated FFN module, "
+        "ExpertWeights, or a list of them"
+    )
+
+
+def _row(source: Any, layer: Layer) -> int | None:
+    """Which row of this layer's router belongs to the source."""
+    return source.number if isinstance(source, FFNExpert) and source.layer.place.router is layer.router else None
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

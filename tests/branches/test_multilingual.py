@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModel, AutoTokenizer
 
 from interconnected_ai.branches import MULTILINGUAL_ENCODER, Encoder, multilingual, multilingual_encoder_file
 from interconnected_ai.branches.multilingual import read_packed_encoder
 from interconnected_ai.errors import FormatVersionError, IntegrityError, MissingExtraError
+from properties import examples
 
 WIDTH, BLOCKS, HEADS, INNER, POSITIONS, TYPES = 32, 2, 2, 64, 16, 2
 PIECES = ("<s>", "<pad>", "</s>", "<unk>", "▁", *"abckotfi", "▁cat", "at", "▁\uff5e", "<mask>")
@@ -182,7 +183,7 @@ def test_a_file_that_ends_anywhere_too_early_is_refused(tmp_path: Path) -> None:
             read_packed_encoder(path)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@examples(100)
 @given(data=st.data())
 def test_a_file_with_altered_bytes_is_read_or_refused(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

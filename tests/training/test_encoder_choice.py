@@ -12,6 +12,7 @@ from interconnected_ai.branches import MULTILINGUAL_ENCODER, Encoder, Interconne
 from interconnected_ai.config import RunConfig
 from interconnected_ai.data import Rows, Splits
 from interconnected_ai.training import EncoderChoice, encoder_by_language, encoder_of_run, train_run, with_encoder
+from properties import examples
 
 ENGLISH = ["Please block my card", "What is the weather like in Omsk", "Play the next song", "I want to book a table"]
 RUSSIAN = ["Заблокируйте карту", "Какая погода в Омске", "Включи следующую песню", "Хочу заказать столик"]
@@ -57,6 +58,7 @@ def test_english_rows_keep_the_default_and_any_other_language_takes_the_multilin
     assert encoder_by_language(texts).base_model_name == name
 
 
+@examples(60)
 @given(st.lists(st.sampled_from([*ENGLISH, *RUSSIAN, *GERMAN, "12"]), max_size=60))
 def test_the_order_of_a_few_rows_does_not_matter(texts: list[str]) -> None:
     assert encoder_by_language(texts) == encoder_by_language(sorted(texts))

@@ -9,6 +9,7 @@ from conftest import make_encoder, make_system
 from interconnected_ai.branches import Encoder
 from interconnected_ai.branches.prefix import prefix_of
 from interconnected_ai.errors import ConfigError, EncoderError
+from interconnected_ai.training import FeatureCache
 
 
 def with_prefix(prefix: str, *, max_seq_len: int = 32) -> Encoder:
@@ -26,6 +27,14 @@ def test_every_text_begins_with_the_prefix_and_is_cut_after_it() -> None:
 def test_two_encoders_that_differ_in_their_prefix_are_two_encoders() -> None:
     assert make_encoder().fingerprint == with_prefix("").fingerprint != with_prefix("please ").fingerprint
     assert with_prefix("please ").fingerprint == with_prefix("please ").fingerprint != with_prefix("show ").fingerprint
+
+
+def test_stored_vectors_of_another_prefix_are_never_taken(tmp_path: Path) -> None:
+    plain, prefixed = (
+        FeatureCache(tmp_path, make_system("one", encoder=e)) for e in (make_encoder(), with_prefix("show "))
+    )
+    assert plain.build(["cat dog"]) == prefixed.build(["cat dog"]) == 1
+    assert [len(cache.read(["cat dog"])[0]) for cache in (plain, prefixed)] == [4, 5]
 
 
 def test_a_limit_that_the_prefix_fills_is_refused() -> None:

@@ -1,5 +1,6 @@
 """Folders of models by path or by Hugging Face hub id: fetched when they are not on this machine, uploaded when asked."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,19 @@ _WANTED = ["*.json", "*.safetensors", "*.md", "*.txt", "encoder/*"]  # never pic
 
 
 def local_folder(folder_or_hub_id: str | Path) -> Path:
-    """The folder of a model: the path itself, the model inside a run, or a hub repository fetched to this machine."""
+    """The folder of a model: the path itself, the model inside a run, or a hub repository fetched to this machine.
+
+    Raises `NotAModelError` for what is neither a path nor a name on the hub.
+    """
+    if not isinstance(folder_or_hub_id, str | Path):
+        raise NotAModelError(
+            f"{folder_or_hub_id!r} names no model: needed is a folder, or a repository of the hub as owner/name"
+        )
     folder, name = Path(folder_or_hub_id), str(folder_or_hub_id)
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError as error:
+        raise NotAModelError(f"{name!r} is no path: it holds half a character; check the spelling") from error
     if (folder / "model").is_dir() and not (folder / "config.json").exists():
         return folder / "model"
     if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:

@@ -32,8 +32,8 @@ def test_the_machine_is_named() -> None:
 
 
 def test_the_transformers_block_and_ours_hold_the_same_weights() -> None:
-    block = moe._transformers_block("eager")
-    ours = moe._same_weights(block)
+    block = moe.transformers_block("eager")
+    ours = moe.same_weights(block)
     hidden = torch.randn(10, moe.HF_SHAPE["d_model"])
     torch.testing.assert_close(ours(hidden)[0], block(hidden[None])[0], atol=1e-4, rtol=1e-4)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import importlib.util
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -13,27 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine_parameters import parameter
 from expert_models import TEXTS, made, tokenizer
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ClosedError, ConfigError, EngineError, PromptError
 from interconnected_ai.experts import Engine, Expert, save_expert
 from interconnected_ai.experts.engines import ENGINES, open_engine
-from interconnected_ai.experts.engines.kinds import engine_kind
 from interconnected_ai.types import Generation, TokenStep
 
 PROMPTS = [[1, 2, 3], [4, 5, 6, 7, 8], [9], [3, 4, 5]]
 WINDOW = 120
-_PACKAGES = {"onnx": ["onnx"], "llamacpp": ["gguf"]}
-
-
-def _parameter(name: str) -> Any:
-    packages = [engine_kind(name).package, *_PACKAGES.get(name, [])]
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
-    return pytest.param(name, marks=pytest.mark.skipif(bool(missing), reason=f"{missing} not installed"))
-
-
-EVERY = pytest.mark.parametrize("engine", [_parameter(name) for name in ENGINES], indirect=True)
+EVERY = pytest.mark.parametrize("engine", [parameter(name) for name in ENGINES], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +53,7 @@ def own_engine(request: pytest.FixtureRequest, folder: Path) -> Iterator[Engine]
         yield opened
 
 
-OWN = pytest.mark.parametrize("own_engine", [_parameter(name) for name in ENGINES], indirect=True)
+OWN = pytest.mark.parametrize("own_engine", [parameter(name) for name in ENGINES], indirect=True)
 
 
 def asked(**settings: Any) -> GenerationConfig:

@@ -7,26 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine_parameters import parameter
 from expert_models import made, tokenizer
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import EngineError, MissingExtraError, PromptError, UnknownNameError
 from interconnected_ai.experts import ExpertModel, TorchEngine, save_expert
 from interconnected_ai.experts.engines import ENGINES, choose_engine, open_engine, runnable_engines
-from interconnected_ai.experts.engines.kinds import engine_kind
 from interconnected_ai.types import Generate
 
 PROMPTS = [[1, 2, 3], [4, 5, 6, 7, 8], [9], [3, 4, 5]]
 
 
-def installed(name: str) -> Any:
-    """An engine as a parameter, skipped with the reason where its package is not installed."""
-    package = engine_kind(name).package
-    missing = importlib.util.find_spec(package) is None
-    return pytest.param(name, marks=pytest.mark.skipif(missing, reason=f"{package} is not installed"))
-
-
-FAST = [installed(name) for name in ENGINES if name not in ("torch", "llamacpp")]
+FAST = [parameter(name) for name in ENGINES if name not in ("torch", "llamacpp")]
 
 
 def asked(**settings: Any) -> GenerationConfig:
@@ -112,7 +105,7 @@ LACKING = {
 }
 
 
-@pytest.mark.parametrize("name", [installed(name) for name in LACKING])
+@pytest.mark.parametrize("name", [parameter(name) for name in LACKING])
 def test_settings_that_an_engine_lacks_are_refused_by_name(name: str, pre_norm_expert: Path) -> None:
     engine = opened(name, pre_norm_expert)
     for settings in LACKING[name]:

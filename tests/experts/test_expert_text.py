@@ -1,20 +1,34 @@
 """Expert: text to text, streams that never cut a character or show a stop string, scores, engines by name."""
 
 import math
+import weakref
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from engine_parameters import parameter
 from expert_models import TEXTS, made, tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interconnected_ai import Expert, ExpertModel, GenerationConfig
-from interconnected_ai.errors import ConfigError, DataError, EngineError, PromptError, TokenizerError, UnknownNameError
-from interconnected_ai.experts import HeldOut, TorchEngine, measure
+from interconnected_ai.errors import (
+    ClosedError,
+    ConfigError,
+    DataError,
+    EngineError,
+    PromptError,
+    TokenizerError,
+    UnknownNameError,
+)
+from interconnected_ai.experts import HeldOut, Perplexity, TorchEngine, measure, save_expert
+from interconnected_ai.experts.engines import ENGINES
 from interconnected_ai.experts.streaming import TextFeed
-from interconnected_ai.text import Tokenizer, token_bytes
+from interconnected_ai.experts.text_rules import TextRules
+from interconnected_ai.text import Tokenizer, byte_level, token_bytes
 from interconnected_ai.types import Generation, Stream, TokenStep
 from properties import examples
 
@@ -45,6 +59,27 @@ def test_special_tokens_stand_for_no_bytes_and_roles_added_later_are_known() -> 
     assert token_bytes(words)[words.role_id("chat")] == b""
 
 
+def test_tables_of_many_tokenizers_are_made_once_each_and_go_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    num_made = 0
+
+    def counted(token: str) -> bytes:
+        nonlocal num_made
+        num_made += 1
+        return make(token)
+
+    make = byte_level._bytes_of
+    monkeypatch.setattr(byte_level, "_bytes_of", counted)
+    many = [Tokenizer.train(TEXTS, 290) for _ in range(20)]
+    for _ in range(3):
+        for words in many:
+            token_bytes(words)
+    num_ordinary = many[0].vocab_size - 1
+    assert num_made == 20 * num_ordinary
+    first = weakref.ref(many[0])
+    del many, words
+    assert first() is None
+
+
 def test_a_token_that_stands_for_no_bytes_is_refused() -> None:
     words = Tokenizer.train(TEXTS, 300)
     words._fast.add_tokens(["слово"])  # an ordinary token that is not written in byte letters
@@ -69,6 +104,48 @@ def test_pieces_joined_are_the_text_and_no_stop_string_ever_shows(token_ids: lis
     shown += feed.finish()
     if not any(one in whole for one in stop):
         assert shown == whole
+
+
+@few
+@given(
+    st.lists(st.integers(0, 339), max_size=40),
+    st.lists(st.integers(0, 329), max_size=6),
+    st.lists(st.text(alphabet="the xpt, ркт", min_size=1, max_size=4), max_size=3),
+    st.lists(st.text(alphabet="the xpt, ркт", min_size=1, max_size=5), max_size=3),
+)
+def test_rules_look_at_the_last_bytes_alone_and_find_what_a_look_at_all_of_them_finds(
+    token_ids: list[int], prompt: list[int], stop: list[str], bad: list[str]
+) -> None:
+    rules = TextRules.of(GenerationConfig(stop=tuple(stop), bad_words=tuple(bad)), tokenizer())
+    if rules is None:
+        return
+    pieces = token_bytes(tokenizer())
+    written, answer = rules.begin(prompt), b""
+    before = b"".join(pieces[token] for token in prompt)
+    for token in token_ids:
+        banned = [other for other, piece in enumerate(pieces) if _completes(before + answer, piece, bad)]
+        assert sorted(set(written.banned())) == banned
+        written = written.plus(token)
+        answer += pieces[token] if token < len(pieces) else b""
+        places = [place for one in stop if (place := answer.find(one.encode())) >= 0]
+        assert written.stop_at == min(places, default=None)
+        assert len(written.tail) <= rules.reach < 20
+        assert written.text() == answer[: written.stop_at].decode("utf-8", errors="replace")
+        if places:
+            break
+
+
+def _completes(text: bytes, piece: bytes, words: list[str]) -> bool:
+    """Whether a bad word ends, or stands, in this piece after this text."""
+    whole = text + piece
+    return any(whole.find(word.encode(), max(0, len(text) - len(word.encode()) + 1)) >= 0 for word in words if piece)
+
+
+def test_a_feed_keeps_what_waits_and_nothing_else() -> None:
+    feed = TextFeed(tokenizer(), ("zzzz",))
+    for number in range(20_000):
+        feed.add(5 + number % 300)
+        assert len(feed._waiting) < 4
 
 
 def test_half_a_character_waits_for_its_other_half() -> None:
@@ -187,6 +264,56 @@ def test_an_expert_comes_back_from_its_folder(tmp_path: Path) -> None:
     assert named.generate("The", **asked) == again.generate("The", **asked)
     with pytest.raises(UnknownNameError, match="unknown engine 'troch'; known, nearest first: 'torch'"):
         Expert.from_pretrained(tmp_path / "docs", engine="troch")
+
+
+@pytest.mark.parametrize("engine", [parameter(name) for name in ENGINES if name not in ("torch", "llamacpp")])
+def test_on_another_engine_the_model_is_loaded_when_it_is_asked_for(engine: str, tmp_path: Path) -> None:
+    expert().save_pretrained(tmp_path / "docs")
+    with Expert.from_pretrained(tmp_path / "docs", engine=engine) as opened:
+        assert opened.config == expert().config
+        wanted = opened.generate("The", max_new_tokens=12, temperature=0.0)
+        assert opened._model is None
+        taken = opened.num_bytes
+        save_expert(made(seed=9, vocab_size=tokenizer().vocab_size, max_seq_len=256), tmp_path / "docs", tokenizer())
+        model = opened.model  # the weights that the expert was opened with
+        assert model is opened.model
+        assert opened.num_bytes > taken > 0
+        assert [list(wanted.token_ids)] == generate_ids(model, tokenizer().encode("The"), 12)
+        assert opened.score(TEXTS[0]) == expert().score(TEXTS[0])
+    for ask in (
+        lambda: opened.model,
+        lambda: opened.generate("x"),
+        lambda: opened.stream("x"),
+        lambda: opened.score("x"),
+    ):
+        with pytest.raises(ClosedError, match="closed; open it again"):
+            ask()
+
+
+def test_an_expert_without_its_model_says_so() -> None:
+    spoken = Expert(None, tokenizer(), engine=Counting())
+    for ask in (lambda: spoken.model, lambda: spoken.config, lambda: spoken.score("x")):
+        with pytest.raises(EngineError, match=r"made without its model; open it with Expert\.from_pretrained"):
+            ask()
+    with pytest.raises(EngineError, match="needs an engine"):
+        Expert(None, tokenizer())
+
+
+def test_sixteen_threads_ask_one_expert_and_have_what_each_would_have_alone() -> None:
+    shared = expert()
+    wanted = [(shared.generate(text, seed=n, max_new_tokens=12), shared.score(text)) for n, text in enumerate(TEXTS)]
+
+    def ask(number: int) -> tuple[Generation, Generation, Perplexity]:
+        n = number % len(TEXTS)
+        settings: dict[str, Any] = {"seed": n, "max_new_tokens": 12}
+        return (
+            shared.generate(TEXTS[n], **settings), shared.stream(TEXTS[n], **settings).result(), shared.score(TEXTS[n])
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(16) as pool:
+        for number, found in enumerate(pool.map(ask, range(32))):
+            answer, score = wanted[number % len(TEXTS)]
+            assert found == (answer, answer, score)
 
 
 # Scores

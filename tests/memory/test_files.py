@@ -7,6 +7,7 @@ import pytest
 
 from interconnected_ai.errors import ConfigError, FormatVersionError, NotAMemoryError, StorageError
 from interconnected_ai.memory import Capacities, SQLiteStore, ThreeLevelMemory
+from interconnected_ai.memory.postgres import _remedy
 from memory_stores import MakeMemory, bytes_of, count_words, hashed, python
 
 
@@ -60,9 +61,9 @@ def test_a_full_disk_loses_nothing_and_says_so(tmp_path: Path) -> None:
     store = memory.store
     assert isinstance(store, SQLiteStore)
     memory.add("user", "before", id="before")
-    connection = store._writing_connection()
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    connection.execute(f"PRAGMA max_page_count = {pages + 20}")
+    with store._writers.lend() as connection:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages + 20}")
     added = ["before"]
 
     def fill() -> None:
@@ -74,7 +75,8 @@ def test_a_full_disk_loses_nothing_and_says_so(tmp_path: Path) -> None:
         fill()
     assert [m.id for m in memory.messages()] == added
     assert memory.context("before").num_tokens
-    connection.execute("PRAGMA max_page_count = 1000000")
+    with store._writers.lend() as connection:
+        connection.execute("PRAGMA max_page_count = 1000000")
     memory.add("user", "after", id="after")
     assert [m.id for m in memory.messages()] == [*added, "after"]
     memory.close()
@@ -162,3 +164,66 @@ def test_bytes_wait_for_a_reader_elsewhere_and_the_call_says_so(tmp_path: Path) 
     assert memory.catch_up() == 0
     assert b"Zanzibar" not in bytes_of(tmp_path)
     memory.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "words"),
+    [
+        (sqlite3.SQLITE_FULL, StorageError, "the disk is full"),
+        (sqlite3.SQLITE_READONLY, StorageError, "it is read-only"),
+        (sqlite3.SQLITE_READONLY_DBMOVED, StorageError, "it is read-only"),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, StorageError, "another process has been writing"),
+        (sqlite3.SQLITE_LOCKED, StorageError, "another process has been writing"),
+        (sqlite3.SQLITE_CANTOPEN_ISDIR, StorageError, "cannot be opened"),
+        (sqlite3.SQLITE_IOERR_FSYNC, StorageError, "the disk does not read or write"),
+        (sqlite3.SQLITE_NOTADB, NotAMemoryError, "damaged or no memory"),
+        (sqlite3.SQLITE_CORRUPT_INDEX, NotAMemoryError, "damaged or no memory"),
+        (sqlite3.SQLITE_MISUSE, StorageError, "it refuses this"),
+    ],
+)
+def test_sqlites_refusals_are_told_by_their_codes_in_whatever_words_they_come(
+    tmp_path: Path, code: int, error: type[Exception], words: str
+) -> None:
+    class Refusal(sqlite3.OperationalError):
+        sqlite_errorcode = code
+
+    with pytest.raises(error, match=words), SQLiteStore(tmp_path / "memory.db").read():
+        raise Refusal("диск locked full readonly malformed")  # as in a translated build
+
+
+def test_what_pythons_module_refuses_by_itself_has_no_code_and_is_told_too(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="it refuses this"), SQLiteStore(tmp_path / "memory.db").read() as rows:
+        rows.one("SELECT ?")
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (None, "does not answer"),
+        ("08006", "does not answer"),
+        ("53100", "has no disk left"),
+        ("53300", "has no room for this"),
+        ("25006", "is read-only"),
+        ("28P01", "does not let this user in"),
+        ("3D000", "no database that is there"),
+        ("40P01", "had another writer in the way"),
+        ("42P01", "refuses this"),
+    ],
+)
+def test_postgresqls_refusals_are_told_by_their_state(state: str | None, words: str) -> None:
+    assert words in _remedy(state)
+
+
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "memory.db"
+    with ThreeLevelMemory(file, background=False) as memory:
+        for number in range(200):
+            memory.add("user", f"message number {number} about volcanoes")
+    content = bytearray(file.read_bytes())
+    content[4096:] = bytes(len(content) - 4096)
+    file.write_bytes(content)
+    with (
+        pytest.raises(NotAMemoryError, match="restore it from a copy"),
+        ThreeLevelMemory(file, background=False) as memory,
+    ):
+        memory.search("volcanoes")

@@ -21,12 +21,12 @@ from interconnected_ai.planner.expert import (
     PRESETS,
     PoolSize,
     decode_rate,
+    expert_preset,
     expert_size,
     expert_working_bytes,
     kv_cache_bytes,
     pool_size,
     prefill_rate,
-    preset,
     products,
 )
 from interconnected_ai.planner.products import backward_flops, forward_flops
@@ -89,7 +89,7 @@ def test_the_documents_small_example_is_counted_with_d_ff_left_out() -> None:
 def test_the_documents_table_of_sizes_is_met_by_the_presets(
     name: str, num_params: int, megabytes: tuple[str, str, str]
 ) -> None:
-    size = expert_size(preset(name.title()))
+    size = expert_size(expert_preset(name.title()))
     assert size.num_params == num_params
     assert tuple(f"{size.weight_bytes(p) / MIB:.1f}" for p in ("float32", "float16", "int8")) == megabytes
 
@@ -361,7 +361,7 @@ def test_impossible_requests_are_refused() -> None:
 
 def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(UnknownNameError, match="known, nearest first: 'large'"):
-        preset("larg")
+        expert_preset("larg")
     with pytest.raises(UnknownNameError, match="known, nearest first: 'float16'"):
         expert_size(DOCUMENT).weight_bytes("fp16")
     with pytest.raises(UnknownNameError):

@@ -1,5 +1,6 @@
 """Words of Russian and English: normal forms, sentences, stems, lemmas, terms, and what a text weighs in tokens."""
 
+import re
 import subprocess
 import sys
 
@@ -9,14 +10,17 @@ from hypothesis import strategies as st
 
 from interconnected_ai.text import (
     STOP_WORDS,
+    analyzer,
     estimate_tokens,
     lemma,
     normalize,
+    prose,
     sentences,
     stem,
     terms,
     words,
 )
+from properties import examples
 
 pytest.importorskip("Stemmer", reason='needs the extra "memory"')
 pytest.importorskip("pymorphy3", reason='needs the extra "memory"')
@@ -121,3 +125,29 @@ def test_stop_words_and_sentences_cost_no_dictionary() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == ""
+
+
+@examples(200)
+@given(st.text(alphabet='aБ1. \n\t!?…"»)-г', max_size=60))
+def test_sentences_are_those_of_a_slow_look_at_everything(text: str) -> None:
+    end = re.compile(prose._SENTENCE_END.pattern.replace("|\\n", r"|\s*\n\s*"))
+    wanted: list[str] = []
+    for part in filter(None, map(str.strip, end.split(text))):
+        if wanted and prose._ABBREVIATION.search(wanted[-1]):
+            wanted[-1] += " " + part
+        else:
+            wanted.append(part)
+    assert sentences(text) == wanted
+
+
+def test_long_runs_of_spaces_and_of_abbreviations_cost_no_more_than_other_text() -> None:
+    """With a look back over all that came before, either would take hours."""
+    assert sentences("a" + 400_000 * " " + "b") == ["a" + 400_000 * " " + "b"]
+    assert len(sentences(200_000 * "Mr. ")) == 1
+
+
+def test_long_tokens_are_not_remembered() -> None:
+    analyzer._remembered_terms.cache_clear()
+    first, again = terms("word " + 1000 * "QUJD"), terms("word " + 1000 * "QUJD")
+    assert first == again
+    assert analyzer._remembered_terms.cache_info().currsize == 1

@@ -1,1 +1,105 @@
-"""Every number the README quotes, as a command anyone can repeat: ratios, measured side by side in one run."""
+"""Every number the README quotes, as a command anyone can repeat: ratios, measured side by side in one run.
+
+Public names are found on first use (PEP 562): a measurement does not load what the others compare with.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interconnected_ai.bench.branches import bench_branches
+    from interconnected_ai.bench.calibration import calibrate
+    from interconnected_ai.bench.classify import PARTS as CLASSIFY_PARTS
+    from interconnected_ai.bench.classify import bench_classify
+    from interconnected_ai.bench.expert_quickstart import DOMAINS as EXPERT_DOMAINS
+    from interconnected_ai.bench.expert_quickstart import run_expert_quickstart
+    from interconnected_ai.bench.generate import bench_generate
+    from interconnected_ai.bench.grow import bench_grow
+    from interconnected_ai.bench.growth import ROOMS as GROWTH_ROOMS
+    from interconnected_ai.bench.growth import bench_growth
+    from interconnected_ai.bench.headline import bench_headline
+    from interconnected_ai.bench.memory import bench_memory, goal_rows
+    from interconnected_ai.bench.moe import bench_moe
+    from interconnected_ai.bench.norm import bench_norm
+    from interconnected_ai.bench.plan import bench_plan
+    from interconnected_ai.bench.quickstart import LATER as LATER_BRANCH
+    from interconnected_ai.bench.quickstart import run_quickstart
+    from interconnected_ai.bench.surgery import OPERATIONS as SURGERY_OPERATIONS
+    from interconnected_ai.bench.surgery import bench_surgery
+    from interconnected_ai.bench.surgery_quickstart import ROLE as SURGERY_ROLE
+    from interconnected_ai.bench.surgery_quickstart import STEPS as SURGERY_STEPS
+    from interconnected_ai.bench.surgery_quickstart import UNSEEN as SURGERY_UNSEEN
+    from interconnected_ai.bench.surgery_quickstart import run_surgery_quickstart
+    from interconnected_ai.bench.tokenizer import bench_tokenizer
+    from interconnected_ai.bench.train import bench_train
+
+# name → its file, and its name there
+_FILES = {
+    "bench_branches": ("branches", "bench_branches"),
+    "calibrate": ("calibration", "calibrate"),
+    "CLASSIFY_PARTS": ("classify", "PARTS"),
+    "bench_classify": ("classify", "bench_classify"),
+    "EXPERT_DOMAINS": ("expert_quickstart", "DOMAINS"),
+    "run_expert_quickstart": ("expert_quickstart", "run_expert_quickstart"),
+    "bench_generate": ("generate", "bench_generate"),
+    "bench_grow": ("grow", "bench_grow"),
+    "GROWTH_ROOMS": ("growth", "ROOMS"),
+    "bench_growth": ("growth", "bench_growth"),
+    "bench_headline": ("headline", "bench_headline"),
+    "bench_memory": ("memory", "bench_memory"),
+    "goal_rows": ("memory", "goal_rows"),
+    "bench_moe": ("moe", "bench_moe"),
+    "bench_norm": ("norm", "bench_norm"),
+    "bench_plan": ("plan", "bench_plan"),
+    "LATER_BRANCH": ("quickstart", "LATER"),
+    "run_quickstart": ("quickstart", "run_quickstart"),
+    "SURGERY_OPERATIONS": ("surgery", "OPERATIONS"),
+    "bench_surgery": ("surgery", "bench_surgery"),
+    "SURGERY_ROLE": ("surgery_quickstart", "ROLE"),
+    "SURGERY_STEPS": ("surgery_quickstart", "STEPS"),
+    "SURGERY_UNSEEN": ("surgery_quickstart", "UNSEEN"),
+    "run_surgery_quickstart": ("surgery_quickstart", "run_surgery_quickstart"),
+    "bench_tokenizer": ("tokenizer", "bench_tokenizer"),
+    "bench_train": ("train", "bench_train"),
+}
+
+__all__ = [
+    "CLASSIFY_PARTS",
+    "EXPERT_DOMAINS",
+    "GROWTH_ROOMS",
+    "LATER_BRANCH",
+    "SURGERY_OPERATIONS",
+    "SURGERY_ROLE",
+    "SURGERY_STEPS",
+    "SURGERY_UNSEEN",
+    "bench_branches",
+    "bench_classify",
+    "bench_generate",
+    "bench_grow",
+    "bench_growth",
+    "bench_headline",
+    "bench_memory",
+    "bench_moe",
+    "bench_norm",
+    "bench_plan",
+    "bench_surgery",
+    "bench_tokenizer",
+    "bench_train",
+    "calibrate",
+    "goal_rows",
+    "run_expert_quickstart",
+    "run_quickstart",
+    "run_surgery_quickstart",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the file that holds `name` the first time somebody asks for it."""
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    file, there = _FILES[name]
+    return getattr(import_module(f"{__name__}.{file}"), there)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

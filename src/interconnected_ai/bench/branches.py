@@ -11,6 +11,11 @@ from interconnected_ai.config import BranchSpec
 from interconnected_ai.extras import require
 
 CLASSES, ROWS, TOKENS, RANK = 10, 32, 32, 8
+TEXTS = 128  # of ordinary questions' length, answered from text to label
+_QUESTION = (
+    "could you please tell me why my payment at the shop near the station was declined yesterday evening and what "
+    "I have to do so that the card works again before we leave for the mountains next week"
+).split()
 
 
 def bench_branches(*, num_branches: int = 200, repeats: int = 7) -> dict[str, Any]:
@@ -18,6 +23,7 @@ def bench_branches(*, num_branches: int = 200, repeats: int = 7) -> dict[str, An
 
     PEFT runs the encoder once per branch, since after the first adapted layer the hidden states differ: its time is one
     pass, taken in turn with ours, times the number of branches. Switching adapters (`set_adapter`) is not counted.
+    Beside the forward passes, `predict` from texts to labels, of one branch and of all, in turn on the same texts.
     """
     system = InterconnectedAISystem(branches=_specs(num_branches))
     first = [system.branch_names[0]]
@@ -34,14 +40,24 @@ def bench_branches(*, num_branches: int = 200, repeats: int = 7) -> dict[str, An
             repeats,
         )
         against = take_turns({"ours_all": lambda: system(input_ids, mask), "peft_one": peft_pass}, 3 * repeats)
+    texts = _texts()
+    asked = take_turns(
+        {
+            "predict_1": lambda: system.predict(texts, branches=first),
+            "predict_all": lambda: system.predict(texts),
+        },
+        repeats,
+    )
     peft_seconds = against["peft_one"].median * num_branches
     return {
         "machine": machine(),
         "num_branches": num_branches,
         "cost_200_over_1": times["ours_all"].median / times["ours_1"].median,
         "speedup_vs_peft_200": peft_seconds / against["ours_all"].median,
-        "seconds": {**{name: t.median for name, t in times.items()}, "peft_all": peft_seconds},
-        "spread": max(t.spread for t in (*times.values(), *against.values())),
+        "predict_200_over_1": asked["predict_all"].median / asked["predict_1"].median,
+        "num_texts": len(texts),
+        "seconds": {**{name: t.median for name, t in {**times, **asked}.items()}, "peft_all": peft_seconds},
+        "spread": max(t.spread for t in (*times.values(), *asked.values(), *against.values())),
     }
 
 
@@ -61,6 +77,15 @@ def _peft_pass(num_branches: int, input_ids: torch.Tensor, mask: torch.Tensor) -
         return logits
 
     return one_pass
+
+
+def _texts() -> list[str]:
+    """Questions of 8 to 24 words, each another stretch of one long question."""
+    texts = []
+    for number in range(TEXTS):
+        start, length = number * 5 % (len(_QUESTION) - 24), 8 + number * 7 % 17
+        texts.append(" ".join(_QUESTION[start : start + length]))
+    return texts
 
 
 def _specs(count: int) -> list[BranchSpec]:

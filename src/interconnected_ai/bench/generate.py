@@ -15,10 +15,8 @@ import torch
 from interconnected_ai.bench.timing import Timing, machine, take_turns
 from interconnected_ai.config import ExpertConfig, GenerationConfig
 from interconnected_ai.errors import EngineError
-from interconnected_ai.experts import ExpertModel
-from interconnected_ai.experts.engines import open_engine, runnable_engines
-from interconnected_ai.experts.export.gpt2 import write_gpt2
-from interconnected_ai.planner.expert import expert_size, kv_cache_bytes
+from interconnected_ai.experts import ExpertModel, open_engine, runnable_engines, write_gpt2
+from interconnected_ai.planner import expert_size, kv_cache_bytes
 from interconnected_ai.types import Generate
 
 DOCUMENT = ExpertConfig(vocab_size=10_000, norm="pre")  # 29,155,328 parameters; pre-norm, so that GPT-2 can hold it

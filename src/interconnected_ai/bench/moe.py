@@ -1,5 +1,6 @@
 """The MoE layer against dense feed-forwards of the same total and of the same active size, and against transformers'."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from interconnected_ai.nn import FeedForward, MoELayer, choose_backend
 D_MODEL, D_FF, NUM_EXPERTS, TOP_K = 768, 3072, 8, 2
 TOKENS = {4096: 7, 512: 21}  # tokens → repeats
 HF_SHAPE = {"d_model": 768, "d_ff": 384, "num_experts": 64, "top_k": 8, "tokens": 1024}
+Shape = Mapping[str, int]
 
 
 def bench_moe(*, repeats: int | None = None) -> dict[str, Any]:
@@ -87,8 +89,8 @@ def _against_transformers(repeats: int) -> dict[str, Any]:
     hidden = torch.randn(
         HF_SHAPE["tokens"], HF_SHAPE["d_model"], generator=torch.Generator().manual_seed(1), requires_grad=True
     )
-    blocks = {name: _transformers_block(name) for name in ("eager", "grouped_mm")}
-    ours = _same_weights(blocks["eager"])
+    blocks = {name: transformers_block(name) for name in ("eager", "grouped_mm")}
+    ours = same_weights(blocks["eager"])
     difference = (ours(hidden)[0] - blocks["eager"](hidden[None])[0]).abs().max().item()
     if difference > 1e-4:
         raise InterconnectedAIError(
@@ -117,29 +119,30 @@ def _against_transformers(repeats: int) -> dict[str, Any]:
     }
 
 
-def _transformers_block(implementation: str) -> nn.Module:
+def transformers_block(implementation: str, shape: Shape = HF_SHAPE) -> nn.Module:
+    """Transformers' Qwen3-MoE block with seeded weights; implementation: "eager" or "grouped_mm"."""
     from transformers import Qwen3MoeConfig
     from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeSparseMoeBlock
 
     config = Qwen3MoeConfig(
-        hidden_size=HF_SHAPE["d_model"],
-        moe_intermediate_size=HF_SHAPE["d_ff"],
-        num_experts=HF_SHAPE["num_experts"],
-        num_experts_per_tok=HF_SHAPE["top_k"],
+        hidden_size=shape["d_model"],
+        moe_intermediate_size=shape["d_ff"],
+        num_experts=shape["num_experts"],
+        num_experts_per_tok=shape["top_k"],
         norm_topk_prob=True,
     )
     config._experts_implementation = implementation
     block: nn.Module = Qwen3MoeSparseMoeBlock(config)
     generator = torch.Generator().manual_seed(0)
     for parameter in block.parameters():
-        nn.init.normal_(parameter, std=HF_SHAPE["d_model"] ** -0.5, generator=generator)
+        nn.init.normal_(parameter, std=shape["d_model"] ** -0.5, generator=generator)
     return block
 
 
-def _same_weights(block: Any) -> MoELayer:
+def same_weights(block: Any, shape: Shape = HF_SHAPE) -> MoELayer:
     """Our layer with the weights of transformers' block: gated experts without biases, stored transposed."""
     layer = MoELayer(
-        HF_SHAPE["d_model"], HF_SHAPE["d_ff"], HF_SHAPE["num_experts"], HF_SHAPE["top_k"],
+        shape["d_model"], shape["d_ff"], shape["num_experts"], shape["top_k"],
         activation="silu", gated=True, bias=False,
     )  # fmt: skip
     with torch.no_grad():

@@ -42,6 +42,8 @@ class Encoder(nn.Module):
     `max_seq_len`, and it belongs to the fingerprint, and with it to the key of stored vectors.
     computes_in_parts: whether a batch that is mostly padding may go through the model in several passes. Not where its weights
     are spread over processes, which must all make the same number of passes.
+    Any number of threads may tokenize and compute at once, as long as none trains its LoRA and nobody else gives the tokenizer
+    another length limit.
     """
 
     def __init__(

@@ -110,7 +110,8 @@ def train_on_pooled(
     """Train one adapter and head on pooled vectors (num_rows, d_model) and class numbers (num_rows,).
 
     held_out: the same of validation rows, to keep the best epoch by. Returns the epochs run and the validation accuracy
-    of the weights that are kept (NaN without validation rows).
+    of the weights that are kept (NaN without validation rows). The branch is changed in place and the process's random state
+    is used: one thread at a time, and nobody computes with this branch meanwhile. `fit_branch` sees to both.
     """
     if not len(pooled):
         raise DataError("a branch cannot be trained on zero rows")

@@ -26,7 +26,7 @@ def command(folder: Path, overwrite: bool, output: Output) -> None:
 
     Needs no network: the encoder (all-MiniLM-L6-v2) and the texts are on this machine. Takes a few minutes.
     """
-    from interconnected_ai.bench.quickstart import LATER, run_quickstart
+    from interconnected_ai.bench import LATER_BRANCH, run_quickstart
 
     done = run_quickstart(folder, overwrite=overwrite, say=lambda sentence: click.echo(sentence, err=True))
     output.table(
@@ -39,7 +39,7 @@ def command(folder: Path, overwrite: bool, output: Output) -> None:
     )
     growth = done.growth
     output.table(
-        f"The branch {LATER}, added to the finished trunk",
+        f"The branch {LATER_BRANCH}, added to the finished trunk",
         ["", "added", "jointly from scratch"],
         [
             ("seconds", f"{growth.added_seconds:.2f}", f"{growth.joint_seconds:.1f}"),

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from interconnected_ai.config.record import Record
 
@@ -22,13 +22,13 @@ class GenerationConfig(Record):
     """
 
     max_new_tokens: Annotated[int, Field(ge=1)] = 128
-    temperature: Annotated[float, Field(ge=0.0, strict=False)] = 1.0
+    temperature: Annotated[float, Field(ge=0.0, le=1000.0, strict=False)] = 1.0
     top_k: Annotated[int, Field(ge=1)] | None = None
     top_p: Annotated[float, Field(gt=0.0, le=1.0, strict=False)] | None = None
     min_p: Annotated[float, Field(ge=0.0, le=1.0, strict=False)] | None = None
-    num_beams: Annotated[int, Field(ge=1)] = 1
-    length_penalty: Annotated[float, Field(strict=False)] = 1.0
-    repetition_penalty: Annotated[float, Field(gt=0.0, strict=False)] = 1.0
+    num_beams: Annotated[int, Field(ge=1, le=1000)] = 1
+    length_penalty: Annotated[float, Field(ge=-10.0, le=10.0, strict=False)] = 1.0
+    repetition_penalty: Annotated[float, Field(ge=0.001, le=1000.0, strict=False)] = 1.0
     presence_penalty: Annotated[float, Field(ge=-2.0, le=2.0, strict=False)] = 0.0
     frequency_penalty: Annotated[float, Field(ge=-2.0, le=2.0, strict=False)] = 0.0
     stop: Annotated[tuple[str, ...], Field(strict=False)] = ()
@@ -51,3 +51,13 @@ class GenerationConfig(Record):
         if any(not text for text in (*self.stop, *self.bad_words)):
             raise ValueError("stop and bad_words hold an empty string, which stands everywhere; leave it out")
         return self
+
+    @field_validator("stop", "bad_words")
+    @classmethod
+    def _whole_characters(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            if half := next((letter for letter in text if "\ud800" <= letter <= "\udfff"), None):
+                raise ValueError(
+                    f"{text!r} holds half a character, U+{ord(half):04X}, as bytes that are not UTF-8 become; give whole ones"
+                )
+        return texts

@@ -7,7 +7,7 @@ from pydantic import Field
 
 MOST_CLASSES = 1_000_000
 
-Width = Annotated[int, Field(ge=1, le=2**20)]
+Width = Annotated[int, Field(ge=1, le=2**24)]
 """Numbers in a vector."""
 Depth = Annotated[int, Field(ge=1, le=2**12)]
 """Layers, or heads, one after or beside another."""

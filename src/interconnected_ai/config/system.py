@@ -90,7 +90,7 @@ class SystemConfig(Record):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     lora_rank: Width = 8
     lora_alpha: Annotated[float, Field(gt=0.0)] = 16.0
-    encoder_lora_rank: Annotated[int, Field(ge=0, le=2**20)] = 0
+    encoder_lora_rank: Annotated[int, Field(ge=0, le=2**24)] = 0
     encoder_lora_alpha: Annotated[float, Field(gt=0.0)] = 32.0
     branches: Annotated[tuple[BranchSpec, ...], Field(strict=False)] = ()
 

@@ -53,9 +53,9 @@ class Asked:
         """The same of a decoder, of which vocabulary and window are known."""
         if not isinstance(config, GenerationConfig):
             raise ConfigError(f"the settings are a GenerationConfig, got {type(config).__name__}")
+        seed, rules = checked_seed(seed), TextRules.of(config, tokenizer)
         read = checked_prompts(prompts, config, vocab_size=vocab_size, max_seq_len=max_seq_len)
-        rules = TextRules.of(config, tokenizer)
-        return cls(read, config, checked_seed(seed), rules, tokenizer, end_id)
+        return cls(read, config, seed, rules, tokenizer, end_id)
 
 
 def checked_prompts(

@@ -12,8 +12,10 @@ from torch.overrides import TorchFunctionMode
 
 from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import IntegrityError, TokenizerError
+from interconnected_ai.experts.names import chosen
 from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.quantization import (
+    QUANTIZED,
     QuantizedMatrix,
     dequantized_tensors,
     packed_tensors,
@@ -71,6 +73,7 @@ def save_expert(
 
     precision: of the matrices, "float32", "int8" or "int4" (`quantize_model`); what is loaded is float32 again, rounded.
     """
+    chosen("precision", precision, [FLOAT, *QUANTIZED])
     card = card or ExpertCard(name=Path(folder).name)
     if tokenizer is not None:
         require_same_tokenizer(card, tokenizer, model.config)

@@ -10,13 +10,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.errors import ConfigError
+from interconnected_ai.experts.names import chosen
 
 Bits = Literal[8, 4]
 QUANTIZED = ("int8", "int4")
 GROUP = 32  # weights that share a scale in 4 bits
 _SCALES = ".scales"
-_BIT_RANGE = {8: (-127, 127), 4: (-8, 7)}
+_BIT_RANGE: dict[int, tuple[int, int]] = {8: (-127, 127), 4: (-8, 7)}
 _NUM_AT_ONCE = 1 << 18  # weights whose scales are searched together: what is tried stays in the processor's cache
 # Clipping the largest weights a little makes the others finer. A scale is tried at these shares of the full range.
 _CLIPS = (0.75, 0.8, 0.84, 0.88, 0.91, 0.94, 0.97, 1.0, 1.03, 1.06)
@@ -56,14 +57,16 @@ class QuantizedMatrix:
         return whole
 
 
-def quantize_matrix(weight: Tensor, bits: Bits, group: int | None = None) -> QuantizedMatrix:
+def quantize_matrix(weight: Tensor, bits: int, group: int | None = None) -> QuantizedMatrix:
     """(out, in) float → 8 bits with a scale a row, or 4 bits with a scale for every 32 weights (group changes that).
 
     8 bits: scale = max |w| / 127. 4 bits: of the scales around max |w| / 8, of either sign, the one with the least
     squared error. A row that is not a multiple of the group is one group. Raises `ConfigError` for other bits.
     """
-    if bits not in _BIT_RANGE:
-        raise ConfigError(f"bits={bits}: weights are kept in 8 or 4 bits")
+    if type(bits) is not int or bits not in _BIT_RANGE:
+        raise ConfigError(f"bits={bits!r}: weights are kept in 8 or 4 bits")
+    if group is not None and (type(group) is not int or group < 1):
+        raise ConfigError(f"group={group!r}: needed is how many weights share a scale, 1 at least")
     width = weight.shape[1]
     size = group or (width if bits == 8 else GROUP)
     size = size if width % size == 0 else width
@@ -71,7 +74,7 @@ def quantize_matrix(weight: Tensor, bits: Bits, group: int | None = None) -> Qua
     scales = _row_scales(groups) if bits == 8 else _searched_scales(groups)
     low, high = _BIT_RANGE[bits]
     values = (groups / scales.float()[:, :, None]).round_().clamp_(low, high).to(torch.int8)
-    return QuantizedMatrix(values.flatten(1), scales, bits)
+    return QuantizedMatrix(values.flatten(1), scales, 8 if bits == 8 else 4)
 
 
 def pack_int4(values: Tensor) -> Tensor:
@@ -91,8 +94,7 @@ def quantize_model(model: nn.Module, precision: str) -> dict[str, QuantizedMatri
     precision "int8": 8 bits, a scale a row. "int4": 4 bits, a scale for every 32 weights; the embedding and the head, which
     every token passes through alone, in 8 bits. Raises `UnknownNameError` for another precision.
     """
-    if precision not in QUANTIZED:
-        raise UnknownNameError("precision", precision, QUANTIZED)
+    chosen("precision", precision, QUANTIZED)
     kinds = {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear | nn.Embedding)}
     found: dict[str, QuantizedMatrix] = {}
     met: set[int] = set()

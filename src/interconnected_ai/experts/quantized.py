@@ -5,7 +5,9 @@ from pathlib import Path
 
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.experts.folder import FLOAT, read_files, save_expert
+from interconnected_ai.experts.names import chosen
 from interconnected_ai.experts.network import ExpertNetwork
+from interconnected_ai.experts.quantization import QUANTIZED
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ def quantize_expert(expert: str | Path, out: str | Path, precision: str) -> Quan
 
     Raises `ConfigError` for one that is quantised already: its rounding would be rounded again.
     """
+    chosen("precision", precision, QUANTIZED)
     files = read_files(expert)
     if files.stored != FLOAT:
         raise ConfigError(

@@ -5,8 +5,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from interconnected_ai.errors import EngineError, UnknownNameError
+from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.decoder_engine import DecoderEngine
+from interconnected_ai.experts.names import chosen
 from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.torch_decoder import DecoderParts, TorchDecoder
 from interconnected_ai.experts.torch_products import LAYOUTS, best_layout, can_pack
@@ -33,8 +34,7 @@ class TorchEngine(DecoderEngine):
         end_id: int | None = None,
         layout: Literal["auto", "plain", "packed"] = "auto",
     ) -> None:
-        if layout != "auto" and layout not in list(LAYOUTS):
-            raise UnknownNameError("layout", layout, ["auto", *LAYOUTS])
+        chosen("layout", layout, ["auto", *LAYOUTS])
         if layout == "packed" and not can_pack(model.head.weight):
             raise EngineError('layout="packed" needs float32 weights on an x86 CPU; use "auto"')
         super().__init__(model.config, tokenizer, end_id=end_id)

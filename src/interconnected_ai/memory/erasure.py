@@ -74,7 +74,20 @@ def forget(store: Store, user: str, session: str | None, condition: Condition, p
             removed.num_pins += rows.run("DELETE FROM pins WHERE user_name = ?", user)
         if removed.is_any:
             rows.run("UPDATE jobs SET error = ''")  # an error may quote what it met
+            want(rows, "erase", 0)  # whoever is killed from here on, the bytes will go
     return removed
+
+
+def erase_now(store: Store) -> bool:
+    """Take deleted bytes out of the files; False when that must wait, and is left to the worker."""
+    with store.read() as rows:
+        asked = rows.one("SELECT number, wanted FROM jobs WHERE kind = 'erase'")
+    if not store.erase():
+        return False
+    if asked is not None:
+        with store.write() as rows:
+            rows.run("DELETE FROM jobs WHERE number = ? AND wanted = ?", *asked)
+    return True
 
 
 def remove_messages(store: Store, rows: Rows, session: int, numbers: Sequence[int], removed: Removed) -> None:

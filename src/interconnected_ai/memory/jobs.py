@@ -9,16 +9,20 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
-from interconnected_ai.errors import InterconnectedAIError
+from interconnected_ai.errors import ClosedError, InterconnectedAIError
+from interconnected_ai.memory.calls import Calls
+from interconnected_ai.memory.forks import Forkable, survive_forks
 from interconnected_ai.memory.store import Rows, Store
 
 LEASE_SECONDS = 120.0
 MAX_ATTEMPTS = 5
 _POLL_SECONDS = 5.0  # how soon the jobs of a process that died are found
-_QUIET_SECONDS = 0.02  # the worker begins when nobody has been served for this long
+_WAIT_SECONDS = 0.01  # between two looks at jobs that another process is at
+_STOP_SECONDS = 10.0  # a callable of the user's that takes longer is left behind; its result is not taken
 
 log = logging.getLogger(__name__)
 
@@ -74,14 +78,26 @@ def renew(rows: Rows, job: Job, now: float, lease_seconds: float = LEASE_SECONDS
 
 
 def finish(rows: Rows, job: Job) -> bool:
-    """Remove a job that was done, in the transaction that writes its result; False when the result must not be written.
+    """Remove a job that was done, in the transaction that writes its result; False when it does not count as done.
 
-    That is when the lease went to another worker, or when the log changed meanwhile: then the job stays to be done again.
+    That is when the lease went to another worker, or when the log changed meanwhile: then the job is asked for anew, behind
+    all that wait already, or one busy session would keep its place before all others for ever.
     """
     if rows.run("DELETE FROM jobs WHERE number = ? AND owner = ? AND wanted = ?", job.number, job.owner, job.wanted):
         return True
-    rows.run("UPDATE jobs SET leased_until = 0, attempts = 0 WHERE number = ? AND owner = ?", job.number, job.owner)
+    if rows.run("DELETE FROM jobs WHERE number = ? AND owner = ?", job.number, job.owner):
+        want(rows, job.kind, job.session, job.target)
     return False
+
+
+def hand_back(store: Store, job: Job) -> None:
+    """Let go of a job that was not done, as if nobody had taken it."""
+    with store.write() as rows:
+        rows.run(
+            "UPDATE jobs SET leased_until = 0, attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END "
+            "WHERE number = ? AND owner = ?",  # 0 when it was wanted again meanwhile
+            job.number, job.owner,
+        )  # fmt: skip
 
 
 def give_up(store: Store, job: Job, error: BaseException, now: float) -> None:
@@ -106,94 +122,152 @@ def _num_hopeful(store: Store, kinds: tuple[str, ...], now: float) -> int:
     return int(waiting[0]) + int(leased[0])
 
 
-class Worker:
-    """A thread that does jobs while nobody is being served.
+class JobStoppedError(Exception):
+    """The worker is to end: the job at hand goes back undone."""
 
-    Python runs one thread at a time: a busy worker would make every `add` wait for its turn. So the worker asks
-    `breathe` between small pieces of work, and waits there while a call is being served.
+
+@dataclass(slots=True, eq=False)
+class _Hand:
+    """What a worker is in one process: its name among those who hold jobs, its thread, and which threads are at a job."""
+
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    owner: str = field(default_factory=lambda: f"{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    wake: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+    working: set[int] = field(default_factory=set)
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """This thread is at a job."""
+        me = threading.get_ident()
+        with self.changed:
+            self.working.add(me)
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.working.discard(me)
+                self.changed.notify_all()
+
+    def rest(self, timeout_seconds: float) -> None:
+        """Wait until no other thread is at a job."""
+        me = threading.get_ident()
+        with self.changed:
+            self.changed.wait_for(lambda: not self.working - {me}, timeout_seconds)
+
+
+class Worker(Forkable):
+    """A thread that does jobs while nobody is being served, and has its turn when somebody always is (see `Calls`).
+
+    All of it may be called from many threads at once.
     """
 
-    def __init__(self, store: Store, work: dict[str, Callable[[Job], None]]) -> None:
-        self._store, self._work = store, work
-        self._owner = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self._wake, self._stop = threading.Event(), threading.Event()
-        self._num_served, self._last_served = 0, 0.0
-        self._state = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._process = os.getpid()
-
-    def __enter__(self) -> None:
-        """Serve a call: the worker holds its breath."""
-        with self._state:
-            self._num_served += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._state:
-            self._num_served -= 1
-            self._last_served = time.monotonic()
+    def __init__(self, store: Store, calls: Calls, work: dict[str, Callable[[Job], None]]) -> None:
+        self._store, self._calls, self._work = store, calls, work
+        self._hand = _Hand()
+        self._is_stopped = False
+        survive_forks(self)
 
     def wake(self) -> None:
         """Start the thread if it does not run yet, and tell it that there is work."""
-        with self._state:
-            if self._process != os.getpid():  # a fork keeps no threads
-                self._process, self._thread = os.getpid(), None
-                self._wake, self._stop = threading.Event(), threading.Event()
-                self._owner = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-            if self._thread is None and not self._stop.is_set():
-                self._thread = threading.Thread(target=self._run, name="memory-worker", daemon=True)
-                self._thread.start()
-        self._wake.set()
+        hand = self._hand
+        with hand.changed:
+            if hand.thread is None and not self._is_stopped:
+                hand.thread = threading.Thread(target=self._run, args=(hand,), name="memory-worker", daemon=True)
+                hand.thread.start()
+        hand.wake.set()
 
     def breathe(self) -> None:
-        """Wait while a call is being served."""
-        while not self._stop.is_set():
-            with self._state:
-                if not self._num_served and time.monotonic() - self._last_served > _QUIET_SECONDS:
-                    return
-            time.sleep(_QUIET_SECONDS / 4)
+        """Let calls be served, between small pieces of work. Raises `JobStoppedError` after `stop`."""
+        self._calls.give_way(self.is_stopped)
+        if self._is_stopped:
+            raise JobStoppedError
+
+    def is_stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._is_stopped
 
     def do_next(self, *, now: float | None = None) -> bool:
-        """Do one job in this thread; False when none is due."""
+        """Do one job in this thread; False when none is due. Raises `JobStoppedError` after `stop`."""
         moment = time.time() if now is None else now
-        job = take(self._store, self._owner, tuple(self._work), moment)
-        if job is None:
-            return False
-        try:
-            self._work[job.kind](job)
-        except Exception as error:  # noqa: BLE001 - whatever a callable of the user's raises is kept with its job
-            log.warning("memory: %s failed (attempt %d of %d): %s", job.kind, job.attempt, MAX_ATTEMPTS, error)
-            give_up(self._store, job, error, moment)
+        with self._hand.work():
+            if self._is_stopped:
+                raise JobStoppedError
+            job = take(self._store, self._hand.owner, tuple(self._work), moment)
+            if job is None:
+                return False
+            self._do(job, moment)
         return True
 
     def finish_all(self, timeout_seconds: float | None = None) -> int:
-        """Do, or wait for, all jobs that have not failed; returns how many are left, which then did or time ran out."""
+        """Do, or wait for, all jobs that have not failed; returns how many are left, which then did or time ran out.
+
+        Raises `ClosedError` when the memory is closed meanwhile.
+        """
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         while deadline is None or time.monotonic() < deadline:
-            if self.do_next():
+            self._calls.require_open()
+            try:
+                if self.do_next():
+                    continue
+            except JobStoppedError:
                 continue
             if not _num_hopeful(self._store, tuple(self._work), time.time()):
                 break
-            time.sleep(_QUIET_SECONDS / 2)
+            time.sleep(_WAIT_SECONDS)
         with self._store.read() as rows:
             left = rows.one("SELECT count(*) FROM jobs")
         return int(left[0]) if left else 0
 
     def stop(self) -> None:
-        """End the thread after the job it is at."""
-        self._stop.set()
-        self._wake.set()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread() and self._process == os.getpid():
-            thread.join(timeout=LEASE_SECONDS)
+        """End the thread; jobs that it and others are at go back undone."""
+        self._is_stopped = True
+        hand = self._hand
+        hand.wake.set()
+        hand.rest(_STOP_SECONDS)
+        if hand.thread is not None and hand.thread is not threading.current_thread():
+            hand.thread.join(_STOP_SECONDS)
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._wake.wait(_POLL_SECONDS)
-            self._wake.clear()
+    def before_fork(self, deadline: float) -> None:
+        """See `Forkable`. Nothing to do: the child has a thread of its own as soon as it has work."""
+
+    def after_fork_in_parent(self) -> None:
+        """See `Forkable`."""
+
+    def after_fork_in_child(self) -> None:
+        """See `Forkable`."""
+        self._hand = _Hand()
+
+    def _do(self, job: Job, moment: float) -> None:
+        try:
+            self._work[job.kind](job)
+        except ClosedError:
+            raise
+        except Exception as error:  # whatever a callable of the user's raises is kept with its job
+            if isinstance(error, JobStoppedError):
+                self._let_go(job)
+                raise
+            log.warning("memory: %s failed (attempt %d of %d): %s", job.kind, job.attempt, MAX_ATTEMPTS, error)
+            give_up(self._store, job, error, moment)
+        except BaseException:  # Ctrl-C
+            self._let_go(job)
+            raise
+
+    def _let_go(self, job: Job) -> None:
+        """The next who looks need not wait for the lease to run out."""
+        with suppress(InterconnectedAIError):
+            hand_back(self._store, job)
+
+    def _run(self, hand: _Hand) -> None:
+        while not self._is_stopped:
+            hand.wake.wait(_POLL_SECONDS)
+            hand.wake.clear()
             try:
                 self.breathe()
-                while not self._stop.is_set() and self.do_next():
+                while self.do_next():
                     self.breathe()
+            except (JobStoppedError, ClosedError):
+                return
             except InterconnectedAIError as error:  # the disk is full, the database went away: look again later
                 log.warning("memory: the worker waits: %s", error)
-                self._stop.wait(_POLL_SECONDS)
+                hand.wake.wait(_POLL_SECONDS)

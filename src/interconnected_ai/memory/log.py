@@ -151,14 +151,23 @@ def messages_after(rows: Rows, session: int, place: int, limit: int) -> list[Mes
     return [_message(row) for row in found]
 
 
-def messages_of(store: Store, user: str, session: str) -> Iterator[Message]:
-    """All messages of a session, in order; no transaction is open between them. `UnknownNameError` for an unknown session."""
-    with store.read() as rows:
-        number = session_number(rows, user, session)
+def messages_of(store: Store, session: int) -> Iterator[Message]:
+    """All messages of a session, in order; no transaction is open between them."""
     place = 0
     while True:
         with store.read() as rows:
-            part = messages_after(rows, number, place, _ROWS_AT_ONCE)
+            part = messages_after(rows, session, place, _ROWS_AT_ONCE)
+        yield from part
+        if len(part) < _ROWS_AT_ONCE:
+            return
+        place = part[-1].place
+
+
+def messages_in(rows: Rows, session: int) -> Iterator[Message]:
+    """All messages of a session, in order, as they stand in this transaction."""
+    place = 0
+    while True:
+        part = messages_after(rows, session, place, _ROWS_AT_ONCE)
         yield from part
         if len(part) < _ROWS_AT_ONCE:
             return

@@ -32,6 +32,7 @@ from interconnected_ai.types import CountTokens, Extract, Summarize
 
 _MESSAGES_AT_ONCE = 64
 _TEXTS_AT_ONCE = 8
+_LOOK_SECONDS = 0.1  # while a summariser is at work: whether the memory is being closed
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class Maintenance:
     """The work behind every kind of job, for one memory.
 
     breathe is called between small pieces of work. timeout_seconds: how long a `summarize` may take; one that hangs is left
-    alone, and not asked again before it has come back.
+    alone, and not asked again before it has come back. Each of the jobs may run in several threads and processes at once.
     """
 
     store: Store
@@ -123,10 +124,11 @@ class Maintenance:
         merges = [(group, text) for group, text in zip(groups, texts, strict=True) if len(group) > 1]
         with self.store.write() as rows:
             self.store.lock(rows, job.session)
-            if not finish(rows, job):
+            if not renew(rows, job, time.time()):
                 return
-            for group, text in merges:
+            for group, text in merges:  # what changed meanwhile is left alone
                 self._replace(rows, job.session, group, text)
+            finish(rows, job)
 
     def _write_summary(self, job: Job, summary: Summary, text: str, method: str) -> None:
         found = terms(text)
@@ -187,7 +189,10 @@ class Maintenance:
 
         thread = threading.Thread(target=ask, name="memory-summarize", daemon=True)
         thread.start()
-        thread.join(self.timeout_seconds)
+        deadline = time.monotonic() + self.timeout_seconds
+        while thread.is_alive() and time.monotonic() < deadline:
+            thread.join(min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+            self.breathe()
         if thread.is_alive():
             self._hanging = thread
             log.warning(
@@ -218,7 +223,7 @@ class Maintenance:
             is_last = len(fresh) < _MESSAGES_AT_ONCE
             with self.store.write() as rows:
                 self.store.lock(rows, job.session)
-                if not (finish(rows, job) if is_last else renew(rows, job, time.time())):
+                if not renew(rows, job, time.time()):
                     return
                 # only if nobody else read them meanwhile: two workers must not write the same facts
                 moved = rows.run(
@@ -228,6 +233,11 @@ class Maintenance:
                 there = self._still_there(rows, {number for number, _, _ in found})
                 if moved:
                     write_facts(self.store, rows, job.session, [one for one in found if one[0] in there])
+                else:
+                    want(rows, job.kind, job.session)
+                # what was read is read for good; messages that came meanwhile ask for the job anew
+                if is_last or not moved:
+                    finish(rows, job)
             if is_last or not moved:
                 return
             upto = fresh[-1].place

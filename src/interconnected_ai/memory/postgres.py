@@ -1,13 +1,13 @@
 """A memory in PostgreSQL with pgvector: many writers at once, the same analysed terms, the same scores as in SQLite."""
 
 import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from interconnected_ai.errors import FormatVersionError, StorageError
+from interconnected_ai.errors import ConfigError, FormatVersionError, StorageError
 from interconnected_ai.extras import require
+from interconnected_ai.memory.connections import Connections
 from interconnected_ai.memory.numbering import entry_of, number_of
 from interconnected_ai.memory.schema import POSTGRES_TYPES, SCHEMA_VERSION, TABLES
 from interconnected_ai.memory.store import Rows, Store
@@ -25,16 +25,17 @@ _INDEX = (
 )
 _OURS = ("messages", "search", "summaries", "facts", "vectors", "jobs", "pins", "sessions")
 _LOCK_NUMBER = 0x49414D31  # of the advisory lock under which tables are made
-_ERASE_WAIT = "10s"
+_ERASE_WAIT = "2s"  # as long as that, everybody else waits too
+_CONNECT_SECONDS = 10
 # PostgreSQL's text has no NUL. A private-use character stands for it, and for itself.
 _ESCAPE, _NUL, _SELF = "\ue000", "\ue0000", "\ue0001"
 
 
 class _Rows:
-    """A connection inside a transaction."""
+    """A connection inside a transaction, for the process that began it."""
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        self._connection, self._process = connection, os.getpid()
 
     def run(self, sql: str, *values: Any) -> int:
         count: int = self._execute(sql, values).rowcount
@@ -48,18 +49,32 @@ class _Rows:
         return None if row is None else _plain_row(row)
 
     def many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
-        with self._connection.cursor() as cursor:
+        with self._mine().cursor() as cursor:
             cursor.executemany(sql.replace("?", "%s"), [tuple(map(_escaped, row)) for row in values])
 
     def _execute(self, sql: str, values: Sequence[Any]) -> Any:
-        return self._connection.execute(sql.replace("?", "%s"), tuple(map(_escaped, values)))
+        return self._mine().execute(sql.replace("?", "%s"), tuple(map(_escaped, values)))
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this is the process that began the transaction."""
+        return self._process == os.getpid()
+
+    def commit(self) -> None:
+        """End the transaction well."""
+        self._mine().commit()
+
+    def _mine(self) -> Any:
+        if self._process != os.getpid():
+            raise StorageError("this process was forked inside a transaction of its parent, which is not for it to use")
+        return self._connection
 
 
 class PostgresStore(Store):
     """A store at `postgresql://USER:PASSWORD@HOST/DATABASE`, in the first schema of its search path.
 
-    Tables and the extension `vector` are made when they are absent. Raises `StorageError` when nobody answers there or
-    pgvector is not installed, `FormatVersionError` for tables of a newer version.
+    Tables and the extension `vector` are made when they are absent. Raises `ConfigError` for what is no such address,
+    `StorageError` when nobody answers there or pgvector is not installed, `FormatVersionError` for tables of a newer version.
     """
 
     skip_locked = " FOR UPDATE SKIP LOCKED"
@@ -67,10 +82,8 @@ class PostgresStore(Store):
     def __init__(self, address: str) -> None:
         self._psycopg = require("psycopg", "postgres", "a memory in PostgreSQL")
         self._address = address
-        self.location = self._psycopg.conninfo.make_conninfo(address, password="…") if "@" in address else address
-        self._idle: list[Any] = []
-        self._state = threading.Lock()
-        self._process = os.getpid()
+        self.location = _without_password(self._psycopg, address)
+        self._connections = Connections(self.location, self._connect, _disconnect, is_sound=self._is_sound)
         try:
             with self._refusals():
                 self._prepare()
@@ -81,15 +94,15 @@ class PostgresStore(Store):
     @contextmanager
     def write(self) -> Iterator[Rows]:
         """See `Store`. Writers of one session wait for each other, others do not."""
-        with self._refusals(), self._connection() as connection, connection.transaction():
-            yield _Rows(connection)
+        with self._refusals(), self._transaction() as rows:
+            yield rows
 
     @contextmanager
     def read(self) -> Iterator[Rows]:
         """See `Store`."""
-        with self._refusals(), self._connection() as connection, connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            yield _Rows(connection)
+        with self._refusals(), self._transaction() as rows:
+            rows.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield rows
 
     def lock(self, rows: Rows, session: int) -> None:
         """See `Store`."""
@@ -150,7 +163,7 @@ class PostgresStore(Store):
 
     def erase(self) -> bool:
         """Write our tables anew without their dead rows. The server's own write-ahead log is recycled in its own time."""
-        with self._refusals(), self._connection() as connection:
+        with self._refusals(), self._connections.lend() as connection:
             connection.autocommit = True
             try:
                 connection.execute(f"SET lock_timeout = '{_ERASE_WAIT}'")
@@ -163,25 +176,22 @@ class PostgresStore(Store):
                 connection.autocommit = False
         return True
 
-    def file_bytes(self) -> int:
-        """See `Store`."""
-        with self.read() as rows:
-            sizes = rows.all("SELECT pg_total_relation_size(?::regclass)", _OURS[0])
-            sizes += [
-                size for name in _OURS[1:] for size in rows.all("SELECT pg_total_relation_size(?::regclass)", name)
-            ]
-        return sum(int(size) for (size,) in sizes)
+    def file_bytes(self, rows: Rows) -> int:
+        """See `Store`. In the caller's transaction: a second one could wait for `erase`, which waits for the first."""
+        return sum(
+            int(size) for name in _OURS for (size,) in rows.all("SELECT pg_total_relation_size(?::regclass)", name)
+        )
+
+    def cached_vector_bytes(self) -> int:
+        """See `Store`. The server holds them."""
+        return 0
 
     def close(self) -> None:
         """See `Store`."""
-        with self._state:
-            idle, self._idle = self._idle, []
-        if self._process == os.getpid():
-            for connection in idle:
-                connection.close()
+        self._connections.close()
 
     def _prepare(self) -> None:
-        with self._connection() as connection, connection.transaction():
+        with self._connections.lend() as connection, connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_NUMBER,))
             self._make_extension(connection)
             for statement in TABLES:
@@ -209,36 +219,70 @@ class PostgresStore(Store):
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
 
     @contextmanager
-    def _connection(self) -> Iterator[Any]:
-        """A connection of this process that nobody else uses; a broken one is not kept."""
-        with self._state:
-            if self._process != os.getpid():  # after a fork, connections belong to the parent
-                self._process, self._idle = os.getpid(), []
-            connection = self._idle.pop() if self._idle else None
-        if connection is None or connection.closed:
-            connection = self._psycopg.connect(self._address, autocommit=False, connect_timeout=10)
-        try:
-            yield connection
-        finally:
-            if not connection.closed:
-                with self._state:
-                    self._idle.append(connection)
+    def _transaction(self) -> Iterator[_Rows]:
+        """Committed when the block ends well, else rolled back; a child leaves its parent's alone."""
+        with self._connections.lend() as connection:
+            rows = _Rows(connection)
+            try:
+                yield rows
+            except BaseException:
+                if rows.is_ours and not connection.closed:
+                    connection.rollback()
+                raise
+            rows.commit()
+
+    def _connect(self) -> Any:
+        return self._psycopg.connect(self._address, autocommit=False, connect_timeout=_CONNECT_SECONDS)
+
+    def _is_sound(self, connection: Any) -> bool:
+        idle = self._psycopg.pq.TransactionStatus.IDLE
+        return not connection.closed and connection.info.transaction_status == idle
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
         """PostgreSQL's refusals in words that say what to do."""
         try:
             yield
-        except self._psycopg.errors.DiskFull as error:
-            raise StorageError(f"{self.location}: the server's disk is full; nothing of this was kept") from error
-        except self._psycopg.errors.ReadOnlySqlTransaction as error:
-            raise StorageError(f"{self.location} is read-only; write to the primary server") from error
-        except self._psycopg.OperationalError as error:
-            raise StorageError(
-                f"{self.location} does not answer ({error}); check that the server runs, then try again"
-            ) from error
         except self._psycopg.Error as error:
-            raise StorageError(f"{self.location}: {error}") from error
+            raise StorageError(f"{self.location} {_remedy(error.sqlstate)} (PostgreSQL says: {error})") from error
+
+
+# By SQLSTATE or its class (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+_REMEDIES = {
+    "53100": "has no disk left; nothing of this was kept: free some space on the server, then try again",
+    "53": "has no room for this; nothing of it was kept: try again when fewer are at it",
+    "25006": "is read-only; write to the primary server",
+    "28": "does not let this user in; check user and password",
+    "3D000": "is no database that is there; make it first",
+    "42501": "does not allow this user to do that; ask for the rights",
+    "40": "had another writer in the way; nothing of this was kept: try again",
+    "54": "does not hold a text of this size; nothing of it was kept: cut it",
+    "57014": "was told to stop this; nothing of it was kept",
+    "57": "is shutting down; try again when the server runs",
+    "58": "has trouble with its disk; nothing of this was kept: look at the server's log",
+    "XX": "is damaged; look at the server's log",
+}
+
+
+def _remedy(sqlstate: str | None) -> str:
+    if sqlstate is None or sqlstate.startswith("08"):  # the library's own word, or no connection
+        return "does not answer; check that the server runs, then try again"
+    return _REMEDIES.get(sqlstate) or _REMEDIES.get(sqlstate[:2]) or "refuses this"
+
+
+def _without_password(psycopg: Any, address: str) -> str:
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(address)
+        hidden = {"password": "…"} if "password" in parts else {}
+        return str(psycopg.conninfo.make_conninfo(address, **hidden))
+    except psycopg.Error as error:
+        raise ConfigError(
+            f"this is no address of a database ({error}); give one such as postgresql://USER@HOST/DATABASE"
+        ) from error
+
+
+def _disconnect(connection: Any) -> None:
+    connection.close()
 
 
 def _escaped(value: Any) -> Any:

@@ -178,7 +178,10 @@ class LevelStats:
 
 @dataclass(frozen=True, slots=True)
 class MemoryStats:
-    """Levels, and what else there is, of one session or of many together."""
+    """Levels, and what else there is, of one session or of many together.
+
+    file_bytes, of the whole store; cached_vector_bytes, of the vectors that this process holds in memory.
+    """
 
     levels: tuple[LevelStats, ...]
     num_messages: int
@@ -191,6 +194,7 @@ class MemoryStats:
     num_jobs: int
     num_failed_jobs: int
     file_bytes: int
+    cached_vector_bytes: int
 
     def __getitem__(self, level: Level) -> LevelStats:
         return next(stats for stats in self.levels if stats.level == level)

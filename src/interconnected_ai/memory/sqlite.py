@@ -2,21 +2,25 @@
 
 import os
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from interconnected_ai.errors import FormatVersionError, NotAMemoryError, StorageError
+from interconnected_ai.errors import ConfigError, FormatVersionError, NotAMemoryError, StorageError
+from interconnected_ai.memory.connections import Connections
 from interconnected_ai.memory.schema import SCHEMA_VERSION, SQLITE_TYPES, TABLES
 from interconnected_ai.memory.store import Store
+
+if TYPE_CHECKING:
+    from interconnected_ai.memory.vector_cache import VectorCache
 
 # Somebody else's whole `forget` of a large file fits in this.
 BUSY_SECONDS = 60.0
 _APPLICATION_ID = 0x49414D31  # "IAM1" in the file's header: `file` and we know it again
 _PAGE_CACHE_KIB = 2048
+_SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 # Terms carry their session in front, so a session's entries lie together and nothing of another one is read or counted.
 _INDEX = (
@@ -28,48 +32,74 @@ _INDEX = (
 )
 _first = itemgetter(0)
 
+# Files that a parent's threads were at when this process was forked. SQLite knows the locks of a file by process, so here it
+# would take the parent's for ours, and wait for ever or read what is being written.
+_left_open: set[tuple[int, int]] = set()
+
 
 class _Rows:
-    """A connection inside a transaction."""
+    """A connection inside a transaction, for the process that began it."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self._connection, self._process = connection, os.getpid()
 
     def run(self, sql: str, *values: Any) -> int:
-        return self._connection.execute(sql, values).rowcount
+        return self._mine().execute(sql, values).rowcount
 
     def all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        return self._connection.execute(sql, values).fetchall()
+        return self._mine().execute(sql, values).fetchall()
 
     def one(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
-        found: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+        found: tuple[Any, ...] | None = self._mine().execute(sql, values).fetchone()
         return found
 
     def many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
-        self._connection.executemany(sql, values)
+        self._mine().executemany(sql, values)
+
+    def roll_back(self) -> None:
+        """End the transaction as if it had not been; a child leaves its parent's alone."""
+        if self._process == os.getpid() and self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _mine(self) -> sqlite3.Connection:
+        if self._process != os.getpid():
+            raise StorageError("this process was forked inside a transaction of its parent, which is not for it to use")
+        return self._connection
 
 
 class SQLiteStore(Store):
-    """A store in the file `path`, made when it is absent. Safe for many threads and processes at once.
+    """A store in the file `path`, made when it is absent.
 
     synchronous: `FULL` makes what `add` has acknowledged survive a power cut; `NORMAL` leaves the last moments to the
-    operating system, and is safe against killed processes all the same.
+    operating system, and is safe against killed processes all the same. vector_bytes: how much memory the vectors of the
+    sessions searched last may take; those of others are read anew.
     Raises `NotAMemoryError` for a file that is something else, `FormatVersionError` for one of a newer version.
     """
 
     # How long `erase` waits for readers of other processes before it says that the bytes must wait.
     erase_seconds: float = 2.0
 
-    def __init__(self, path: str | Path, *, synchronous: str = "FULL") -> None:
+    def __init__(self, path: str | Path, *, synchronous: str = "FULL", vector_bytes: int = 2**28) -> None:
+        if synchronous not in _SYNCHRONOUS:
+            raise ConfigError(f"synchronous={synchronous!r}: known are {', '.join(_SYNCHRONOUS)}")
+        if vector_bytes < 0:
+            raise ConfigError(f"vector_bytes={vector_bytes}: needed is a number of bytes from 0")
         self.location = str(path)
-        self._synchronous = synchronous
-        self._writing = threading.RLock()
-        self._idle: list[sqlite3.Connection] = []
-        self._process = os.getpid()
-        self._writer: sqlite3.Connection | None = None
+        self._synchronous, self._vector_bytes = synchronous, vector_bytes
         self._read_only = False
-        self._vectors: dict[int, Any] = {}
-        self._vectors_lock = threading.Lock()
+        self._vectors: VectorCache | None = None
+        self._file: tuple[int, int] | None = None
+        self._readers = Connections(
+            self.location, self._connect_reader, sqlite3.Connection.close, is_sound=_is_idle, left_open=self._leave
+        )
+        self._writers = Connections(
+            self.location,
+            self._connect_writer,
+            sqlite3.Connection.close,
+            is_sound=_is_idle,
+            most=1,
+            left_open=self._leave,
+        )
         try:
             with _refusals(self.location):
                 self._prepare()
@@ -80,29 +110,28 @@ class SQLiteStore(Store):
     @contextmanager
     def write(self) -> Iterator[_Rows]:
         """See `Store`."""
-        with self._writing, _refusals(self.location):
-            connection = self._writing_connection()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield _Rows(connection)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        with _refusals(self.location):
+            self._require_writable()
+            with self._writers.lend() as connection:
+                rows = _Rows(connection)
+                rows.run("BEGIN IMMEDIATE")
+                try:
+                    yield rows
+                    rows.run("COMMIT")
+                except BaseException:
+                    rows.roll_back()
+                    raise
 
     @contextmanager
     def read(self) -> Iterator[_Rows]:
         """See `Store`."""
-        with _refusals(self.location):
-            connection = self._take_reader()
+        with _refusals(self.location), self._readers.lend() as connection:
+            rows = _Rows(connection)
             try:
-                connection.execute("BEGIN")
-                yield _Rows(connection)
+                rows.run("BEGIN")
+                yield rows
             finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")  # nothing was written: this only ends the reading
-                self._idle.append(connection)
+                rows.roll_back()  # nothing was written: this only ends the reading
 
     def lock(self, rows: Any, session: int) -> None:
         """See `Store`. Nothing to do: there is one writer at a time."""
@@ -148,21 +177,16 @@ class SQLiteStore(Store):
 
     def nearest(self, rows: Any, session: int, query: Any, limit: int) -> list[tuple[int, float]]:
         """See `Store`."""
-        from interconnected_ai.memory.vector_cache import SessionVectors
+        if self._vectors is None:
+            from interconnected_ai.memory.vector_cache import VectorCache
 
-        with self._vectors_lock:
-            removals = rows.one("SELECT value FROM meta WHERE name = 'vector_removals'")
-            number = int(removals[0]) if removals else 0
-            known = self._vectors.get(session)
-            if known is None or known.removals != number:
-                known = self._vectors[session] = SessionVectors(number)
-            known.read_new(rows, session)
-            return known.nearest(query, limit)
+            self._vectors = VectorCache(self._vector_bytes)
+        return self._vectors.nearest(rows, session, query, limit)
 
     def erase(self) -> bool:
         """Copy what is alive into fresh pages, zero the rest, and cut the write-ahead log to nothing."""
-        with self._writing, _refusals(self.location):
-            connection = self._writing_connection()
+        self._require_writable()
+        with _refusals(self.location), self._writers.lend() as connection:
             connection.execute("INSERT INTO search (search) VALUES ('optimize')")  # drops terms of deleted entries
             connection.execute("VACUUM")
             connection.execute(f"PRAGMA busy_timeout = {int(1000 * self.erase_seconds)}")
@@ -172,19 +196,20 @@ class SQLiteStore(Store):
                 connection.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_SECONDS)}")
             return not busy
 
-    def file_bytes(self) -> int:
+    def file_bytes(self, rows: Any) -> int:
         """See `Store`."""
         files = (Path(self.location + suffix) for suffix in ("", "-wal"))
         return sum(file.stat().st_size for file in files if file.exists())
 
+    def cached_vector_bytes(self) -> int:
+        """See `Store`."""
+        return self._vectors.num_bytes if self._vectors is not None else 0
+
     def close(self) -> None:
         """See `Store`."""
-        with self._writing:
-            idle, self._idle = self._idle, []
-            for connection in [*idle, *([self._writer] if self._writer else [])]:
-                if self._process == os.getpid():
-                    connection.close()
-            self._writer = None
+        self._readers.close()
+        self._writers.close()
+        self._vectors = None
 
     def _prepare(self) -> None:
         path = Path(self.location)
@@ -199,14 +224,8 @@ class SQLiteStore(Store):
             self._check_owner()
         if self._read_only:
             return
-        connection = self._writing_connection()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            self._make_tables(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
+        with self.write() as rows:
+            self._make_tables(rows)
 
     def _check_header(self, path: Path) -> None:
         """Bytes 68 to 72 of an SQLite file are its application's mark: a foreign file is refused before it is opened."""
@@ -217,24 +236,20 @@ class SQLiteStore(Store):
         if int.from_bytes(header[68:72], "big") not in (0, _APPLICATION_ID):
             raise NotAMemoryError(f"{path} is the SQLite file of another program; choose another name")
 
-    def _make_tables(self, connection: sqlite3.Connection) -> None:
-        (mark,) = connection.execute("PRAGMA application_id").fetchone()
-        if mark != _APPLICATION_ID:
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+    def _make_tables(self, rows: _Rows) -> None:
+        if rows.one("PRAGMA application_id") != (_APPLICATION_ID,):
+            rows.run(f"PRAGMA application_id = {_APPLICATION_ID}")
             for statement in (*TABLES, *_INDEX):
-                connection.execute(statement.format(**SQLITE_TYPES) if "{" in statement else statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.execute("INSERT INTO meta (name, value) VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
+                rows.run(statement.format(**SQLITE_TYPES) if "{" in statement else statement)
+            rows.run(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            rows.run("INSERT INTO meta (name, value) VALUES ('schema_version', ?)", str(SCHEMA_VERSION))
 
     def _check_owner(self) -> None:
         """Look before anything is written: only a file of ours, or one without tables, becomes a memory."""
-        connection = self._connect()
-        try:
+        with self._readers.lend() as connection:
             (mark,) = connection.execute("PRAGMA application_id").fetchone()
             (num_tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-        finally:
-            connection.close()
         if mark != _APPLICATION_ID and num_tables:
             raise NotAMemoryError(f"{self.location} is the SQLite file of another program; choose another name")
         if version > SCHEMA_VERSION:
@@ -243,30 +258,30 @@ class SQLiteStore(Store):
                 "upgrade interconnected-ai"
             )
 
-    def _writing_connection(self) -> sqlite3.Connection:
-        self._leave_the_parents_connections()
+    def _require_writable(self) -> None:
         if self._read_only:
             raise StorageError(
                 f"{self.location} is read-only: it can be searched, not added to; make the file and its folder writable"
             )
-        if self._writer is None:
-            self._writer = self._connect()
-            _switch_to_wal(self._writer)
-            self._writer.execute(f"PRAGMA synchronous = {self._synchronous}")
-            self._writer.execute("PRAGMA secure_delete = ON")
-        return self._writer
 
-    def _take_reader(self) -> sqlite3.Connection:
-        self._leave_the_parents_connections()
-        try:
-            return self._idle.pop()
-        except IndexError:
-            connection = self._connect()
-            connection.execute("PRAGMA query_only = ON")
-            return connection
+    def _connect_writer(self) -> sqlite3.Connection:
+        connection = self._connect("rwc")
+        _switch_to_wal(connection)
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        connection.execute("PRAGMA secure_delete = ON")
+        return connection
 
-    def _connect(self) -> sqlite3.Connection:
-        mode = self._read_only_mode() if self._read_only else "rwc"
+    def _connect_reader(self) -> sqlite3.Connection:
+        connection = self._connect(self._read_only_mode() if self._read_only else "rw")
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _leave(self) -> None:
+        if self._file is not None:
+            _left_open.add(self._file)
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        self._require_unshared()
         connection = sqlite3.connect(
             f"{Path(self.location).absolute().as_uri()}?mode={mode}",
             uri=True,
@@ -274,6 +289,7 @@ class SQLiteStore(Store):
             isolation_level=None,
             check_same_thread=False,
         )
+        self._file = _identity(self.location)
         connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
         for table, kind in (("instances", "instance"), ("vocabulary", "row")):
@@ -285,11 +301,25 @@ class SQLiteStore(Store):
         waiting = Path(self.location + "-wal")
         return "ro" if waiting.exists() and waiting.stat().st_size else "ro&immutable=1"
 
-    def _leave_the_parents_connections(self) -> None:
-        """After a fork, connections belong to the parent: using them here would damage the file."""
-        if self._process != os.getpid():
-            self._process, self._idle, self._writer = os.getpid(), [], None
-            self._writing = threading.RLock()
+    def _require_unshared(self) -> None:
+        if _left_open and _identity(self.location) in _left_open:
+            raise StorageError(
+                f"{self.location}: a thread of the parent was at this file when the process was forked, and SQLite would take "
+                "its locks for ours; fork while the memory is at rest, or start the process anew (spawn)"
+            )
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Device and inode, by which SQLite knows a file."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_idle(connection: sqlite3.Connection) -> bool:
+    return not connection.in_transaction
 
 
 def _marked(mark: str, terms: Sequence[str]) -> str:
@@ -308,9 +338,25 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
+            if _code(error) not in _OCCUPIED or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+
+
+_OCCUPIED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+_LOCKED = f"another process has been writing for {BUSY_SECONDS:.0f} s; try again when it has finished"
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "the disk is full; nothing of this was kept and nothing else is lost: free some space, then try again",
+    sqlite3.SQLITE_READONLY: "it is read-only; make the file and its folder writable",
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check the path and the permissions",
+    sqlite3.SQLITE_PERM: "it cannot be opened; check the path and the permissions",
+    sqlite3.SQLITE_IOERR: "the disk does not read or write; nothing of this was kept: check the disk and its free space",
+    sqlite3.SQLITE_NOMEM: "there is not enough memory for this; nothing of it was kept",
+    sqlite3.SQLITE_TOOBIG: "a text of this size is more than SQLite holds in a row; nothing of it was kept: cut it",
+}
 
 
 @contextmanager
@@ -319,14 +365,14 @@ def _refusals(location: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        said = str(error)
-        if "not a database" in said or "malformed" in said:
-            raise NotAMemoryError(f"{location} is damaged or no memory ({said}); restore it from a copy") from error
-        remedy = {
-            "full": "the disk is full; nothing of this was kept and nothing else is lost: free some space, then try again",
-            "readonly": "it is read-only; make the file and its folder writable",
-            "locked": f"another process has been writing for {BUSY_SECONDS:.0f} s; try again when it has finished",
-            "unable to open": "it cannot be opened; check the path and the permissions",
-        }
-        why = next((words for key, words in remedy.items() if key in said), said)
-        raise StorageError(f"{location}: {why} (SQLite says: {said})") from error
+        code = _code(error)
+        if code in _DAMAGED:
+            raise NotAMemoryError(f"{location} is damaged or no memory ({error}); restore it from a copy") from error
+        why = _REMEDIES.get(code, "it refuses this")
+        raise StorageError(f"{location}: {why} (SQLite says: {error})") from error
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code (https://www.sqlite.org/rescode.html); -1 for what Python's module refuses by itself."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return -1 if code is None else code & 0xFF

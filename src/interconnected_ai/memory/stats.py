@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from interconnected_ai.memory.jobs import MAX_ATTEMPTS
 from interconnected_ai.memory.numbering import place_of
 from interconnected_ai.memory.records import LEVELS, Capacities, Level, LevelStats, MemoryStats
-from interconnected_ai.memory.store import Rows
+from interconnected_ai.memory.store import Rows, Store
 
 
-def stats_of(rows: Rows, sessions: Sequence[int], capacities: Capacities, file_bytes: int) -> MemoryStats:
+def stats_of(store: Store, rows: Rows, sessions: Sequence[int], capacities: Capacities) -> MemoryStats:
     """Pieces, tokens and share of capacity of each level, of these sessions together; jobs and bytes of the whole store."""
     # of each level: pieces, messages, tokens, stored tokens
     levels: dict[Level, list[int]] = {level: [0, 0, 0, 0] for level in LEVELS}
@@ -25,7 +25,8 @@ def stats_of(rows: Rows, sessions: Sequence[int], capacities: Capacities, file_b
     made = tuple(_level_stats(level, levels[level], capacities[level] * num_sessions) for level in LEVELS)
     return MemoryStats(
         made, sum(s.num_messages for s in made), sum(s.num_tokens for s in made), len(sessions), counts[0], counts[1],
-        counts[3], counts[2], int(jobs[0]), int(jobs[1]), file_bytes,
+        counts[3], counts[2], int(jobs[0]), int(jobs[1]), store.file_bytes(rows),
+        store.cached_vector_bytes(),
     )  # fmt: skip
 
 

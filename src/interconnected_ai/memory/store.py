@@ -25,7 +25,9 @@ class Rows(Protocol):
 class Store(ABC):
     """A database with the tables of `schema`, an index of terms, and vectors.
 
-    Raises `StorageError` (and kin) for whatever the database refuses: a full disk, a read-only file, a lost connection.
+    Everything may be called from many threads at once, and from many processes on one database. A transaction belongs to the
+    thread that began it. After a fork the child has connections of its own. Raises `ClosedError` after `close`, `StorageError`
+    (and kin) for whatever the database refuses: a full disk, a read-only file, a lost connection.
     """
 
     location: str
@@ -81,9 +83,13 @@ class Store(ABC):
         """Make sure that nothing deleted is left in the bytes of the files; False when that must wait for a reader."""
 
     @abstractmethod
-    def file_bytes(self) -> int:
+    def file_bytes(self, rows: Rows) -> int:
         """Size on disk."""
 
     @abstractmethod
+    def cached_vector_bytes(self) -> int:
+        """Size of the vectors that this process holds in memory."""
+
+    @abstractmethod
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Let go of files and connections. Other threads' transactions are waited for; a second call does nothing."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interconnected_ai.errors import DataError
-from interconnected_ai.memory.log import NewMessage, check_name, messages_of, read_sessions
+from interconnected_ai.memory.log import NewMessage, check_name, messages_in, read_sessions, session_number
 from interconnected_ai.memory.pins import pins_of
 from interconnected_ai.memory.records import DEFAULT_SESSION, DEFAULT_USER, Message, Pin, Transfer
 from interconnected_ai.memory.store import Store
@@ -19,14 +19,14 @@ _ROWS_AT_ONCE = 200
 
 
 def export(store: Store, path: Path, *, session: str | None, user: str | None) -> Transfer:
-    """Write log and pins of one session, one user, or everybody."""
+    """Write log and pins of one session, one user, or everybody, as they stand at one moment."""
     with store.read() as rows:
         owners = [(info.user, info.session) for info in read_sessions(rows, user)]
         chosen = [(owner, name) for owner, name in owners if session is None or name == session]
         pins = [pin for owner in dict.fromkeys(o for o, _ in chosen) for pin in pins_of(rows, owner)]
-    pins = [pin for pin in pins if session is None or pin.session in (None, session)]
-    messages = (message for owner, name in chosen for message in messages_of(store, owner, name))
-    return write_lines(path, messages, pins)
+        pins = [pin for pin in pins if session is None or pin.session in (None, session)]
+        numbers = (session_number(rows, owner, name) for owner, name in chosen)
+        return write_lines(path, (message for number in numbers for message in messages_in(rows, number)), pins)
 
 
 def write_lines(path: Path, messages: Iterable[Message], pins: Iterable[Pin]) -> Transfer:

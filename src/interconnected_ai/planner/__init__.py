@@ -18,7 +18,12 @@ from interconnected_ai.planner.devices import (
 from interconnected_ai.planner.document import Claim, document_table
 from interconnected_ai.planner.duration import Range, Speed
 from interconnected_ai.planner.encoders import EncoderShape, encoder_shape
+from interconnected_ai.planner.expert import decode_rate, expert_preset, expert_size, kv_cache_bytes, pool_size
+from interconnected_ai.planner.fitting import free_bytes
+from interconnected_ai.planner.hyperparameters import explain
 from interconnected_ai.planner.memory import feature_cache_bytes, inference_memory, overhead_of, training_memory
+from interconnected_ai.planner.plot import draw_plan
+from interconnected_ai.planner.pretrained import read_pretrained, size_ways, split_over
 from interconnected_ai.planner.products import Product, backward_flops, forward_flops
 from interconnected_ai.planner.request import AddedBranch, PlanRequest, request_from
 from interconnected_ai.planner.search import Fit, largest_fit
@@ -45,20 +50,31 @@ __all__ = [
     "answer",
     "backward_flops",
     "calibration_path",
+    "decode_rate",
     "dense_twin",
     "document_table",
+    "draw_plan",
     "encoder_shape",
+    "expert_preset",
+    "expert_size",
+    "explain",
     "feature_cache_bytes",
     "find_device",
     "forward_flops",
+    "free_bytes",
     "inference_memory",
+    "kv_cache_bytes",
     "largest_fit",
     "load_calibration",
     "overhead_of",
     "plan",
+    "pool_size",
     "read_devices",
+    "read_pretrained",
     "request_from",
     "save_calibration",
+    "size_ways",
+    "split_over",
     "this_machine",
     "training_memory",
     "training_step",

@@ -37,7 +37,12 @@ def peak_training_bytes(shape: SystemShape, request: PlanRequest, precision: str
 
 def fits(num_bytes: int, device: Device) -> bool:
     """Whether that much fits beside what the process itself needs."""
-    return num_bytes + RUNTIME_BYTES[device.kind] <= device.memory_bytes
+    return num_bytes <= free_bytes(device)
+
+
+def free_bytes(device: Device) -> int:
+    """The device's memory beside what a process takes before its first tensor."""
+    return device.memory_bytes - RUNTIME_BYTES[device.kind]
 
 
 def _changes(

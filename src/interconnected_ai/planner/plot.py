@@ -19,7 +19,7 @@ _COLOURS = {"frozen": "#9aa3af", "trained": "#1f6fb4", "weights": "#9aa3af", "gr
             "activations": "#8250c4", "moments": "#c2418f", "forward": "#1f6fb4", "backward": "#c75b00"}  # fmt: skip
 
 
-def draw(plan: Plan, target: str | Path) -> Path:
+def draw_plan(plan: Plan, target: str | Path) -> Path:
     """Draw the plan to `target`, whole or not at all; the suffix says as what. Needs matplotlib.
 
     Raises `ConfigError` for another suffix and `StorageError` when the file cannot be written.

@@ -34,11 +34,14 @@ def load_tensors(path: str | Path) -> "dict[str, Tensor]":
     path = Path(path)
     if path.suffix in PICKLES:
         raise UnsafeFileError(f"{path} is a pickle; pickles can run code when loaded and are refused, use safetensors")
+    if not path.is_file():
+        raise NotAModelError(f"{path} does not exist" if not path.exists() else f"{path} is no file")
     try:
         return load_file(path)
-    except FileNotFoundError as error:
+    except FileNotFoundError as error:  # it was there a moment ago: `read_folder` looks again
         raise NotAModelError(f"{path} does not exist") from error
-    except SafetensorError as error:
+    # torch itself refuses what a header may say and no tensor can be, such as a length of 2^63
+    except (SafetensorError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise IntegrityError(
             f"{path} is truncated or not a safetensors file: {error}; restore it from a copy"
         ) from error

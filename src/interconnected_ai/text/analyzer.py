@@ -35,7 +35,7 @@ def terms(text: str) -> Terms:
     found: list[str] = []
     num_words = 0
     for token in _TOKEN.findall(normalize(text)):
-        ones, number = _token_terms(token)
+        ones, number = _remembered_terms(token) if len(token) <= _LONGEST else _token_terms(token)
         found += ones
         num_words += number
     return Terms(tuple(found), num_words)
@@ -47,6 +47,11 @@ def analyzer_signature() -> str:
 
 
 @lru_cache(maxsize=_REMEMBERED_TOKENS)
+def _remembered_terms(token: str) -> tuple[tuple[str, ...], int]:
+    """The same for a token of a word's length: there are few of them, and they come again."""
+    return _token_terms(token)
+
+
 def _token_terms(token: str) -> tuple[tuple[str, ...], int]:
     """(terms, number of words) of a token."""
     if token in STOP_WORDS:

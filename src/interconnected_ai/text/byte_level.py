@@ -1,6 +1,7 @@
 """The bytes that each token of a byte-level vocabulary stands for: what joins tokens to text without cutting a character."""
 
-from functools import cache, lru_cache
+from functools import cache
+from weakref import WeakKeyDictionary
 
 from interconnected_ai.errors import TokenizerError
 from interconnected_ai.text.tokenizer import Tokenizer
@@ -9,16 +10,24 @@ from interconnected_ai.text.tokenizer import Tokenizer
 def token_bytes(tokenizer: Tokenizer) -> tuple[bytes, ...]:
     """The bytes of every token, by id; special tokens (the end token, roles) stand for none.
 
-    Joined and read as UTF-8 they are what `Tokenizer.decode` gives. Raises `TokenizerError` for a vocabulary that is not
-    byte-level.
+    Joined and read as UTF-8 they are what `Tokenizer.decode` gives. The table is made once for a tokenizer, anew when roles
+    were added to it, and goes with it. Raises `TokenizerError` for a vocabulary that is not byte-level.
+
+    Threads: any number at once; two that come first may both make the table.
     """
-    return _token_bytes(tokenizer, tokenizer.vocab_size)
+    known = _TABLES.get(tokenizer)
+    if known is None or len(known) != tokenizer.vocab_size:
+        known = _TABLES[tokenizer] = _table(tokenizer)
+    return known
 
 
-@lru_cache(maxsize=8)
-def _token_bytes(tokenizer: Tokenizer, vocab_size: int) -> tuple[bytes, ...]:
+# As many as there are tokenizers: a pool of experts has one for each, and a bounded cache would make tables again and again.
+_TABLES: WeakKeyDictionary[Tokenizer, tuple[bytes, ...]] = WeakKeyDictionary()
+
+
+def _table(tokenizer: Tokenizer) -> tuple[bytes, ...]:
     special = set(tokenizer._special().values())
-    return tuple(b"" if i in special else _bytes_of(tokenizer.token(i)) for i in range(vocab_size))
+    return tuple(b"" if i in special else _bytes_of(tokenizer.token(i)) for i in range(tokenizer.vocab_size))
 
 
 def _bytes_of(token: str) -> bytes:

@@ -6,11 +6,12 @@ import unicodedata
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _APOSTROPHES = str.maketrans({"’": "'", "ʼ": "'", "`": "'"})
 # A sentence ends with its mark and a space before something that can begin another one, or with its line.
-_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'»”)\]]*\s+(?=[\"'«“(\[]?[A-ZА-ЯЁ0-9\-–—*#])|\s*\n\s*")
+_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'»”)\]]*\s+(?=[\"'«“(\[]?[A-ZА-ЯЁ0-9\-–—*#])|\n")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(«\"])(?:[A-ZА-ЯЁ]|mr|mrs|ms|dr|prof|st|vs|etc|e\.g|i\.e|г|гг|ул|д|им|т|тыс|руб|стр|см|др|пр)\.$",
     re.IGNORECASE,
 )
+_LONGEST_ABBREVIATION = 16  # characters that are looked at: more than any has, with what stands before it
 
 
 def normalize(text: str) -> str:
@@ -25,16 +26,15 @@ def words(text: str) -> list[str]:
 
 def sentences(text: str) -> list[str]:
     """The sentences of a text in order, stripped, without empty ones; a line break always ends one."""
-    found: list[str] = []
+    found: list[list[str]] = []  # sentences in parts, since an abbreviation's point ends none
     for part in _SENTENCE_END.split(text):
-        piece = part.strip()
-        if not piece:
+        if not (piece := part.strip()):
             continue
-        if found and _ABBREVIATION.search(found[-1]):
-            found[-1] += " " + piece
+        if found and _ABBREVIATION.search(found[-1][-1][-_LONGEST_ABBREVIATION:]):
+            found[-1].append(piece)
         else:
-            found.append(piece)
-    return found
+            found.append([piece])
+    return [" ".join(parts) for parts in found]
 
 
 def estimate_tokens(text: str) -> int:

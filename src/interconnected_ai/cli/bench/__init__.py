@@ -17,6 +17,7 @@ VERBS = {
     "surgery": "Operations by family, adapters of single experts beside PEFT's, experts in 4 bits, rules in the router.",
     "norm": "Post-norm against pre-norm: the same text and steps, each at its best learning rate.",
     "growth": "How the work of every public verb grows with its input: an exponent each, none above 1.2.",
+    "gpu": "Everything that needs a GPU, part by part within eight minutes; a check with tiny shapes where there is none.",
     "tokenizer": "Tokens per word of Russian text that the vocabulary was not trained on, by source.",
 }
 

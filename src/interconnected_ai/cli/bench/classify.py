@@ -25,10 +25,10 @@ from interconnected_ai.cli.output import Output, percent, with_output
 @with_output
 def command(folder: Path, epochs: int, parts: tuple[str, ...], output: Output) -> None:
     """BANKING77 and CLINC150 as two branches of one system, against TF-IDF and logistic regression."""
-    from interconnected_ai.bench.classify import PARTS, bench_classify
+    from interconnected_ai.bench import CLASSIFY_PARTS, bench_classify
 
     found = bench_classify(
-        folder, epochs=epochs, parts=parts or tuple(PARTS), say=lambda sentence: click.echo(sentence, err=True)
+        folder, epochs=epochs, parts=parts or tuple(CLASSIFY_PARTS), say=lambda sentence: click.echo(sentence, err=True)
     )
     output.table(
         "Test accuracy %",

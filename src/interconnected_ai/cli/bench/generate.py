@@ -11,7 +11,7 @@ from interconnected_ai.cli.output import Output, percent, print_measured, with_o
 @with_output
 def command(repeats: int, engines: tuple[str, ...], output: Output) -> None:
     """Every engine that is installed against transformers' generate, 29M parameters, 64 + 128 tokens."""
-    from interconnected_ai.bench.generate import bench_generate
+    from interconnected_ai.bench import bench_generate
 
     found = bench_generate(repeats=repeats, only=engines)
     output.table(

@@ -12,7 +12,7 @@ from interconnected_ai.cli.output import Output, print_measured, with_output
 @with_output
 def command(seeds: int, output: Output) -> None:
     """A branch added after training against the same branch trained jointly."""
-    from interconnected_ai.bench.grow import bench_grow
+    from interconnected_ai.bench import bench_grow
 
     found = bench_grow(seeds=seeds)
     print_measured(

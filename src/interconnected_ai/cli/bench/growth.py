@@ -18,12 +18,12 @@ from interconnected_ai.cli.output import Output, with_output
 @with_output
 def command(rooms: tuple[str, ...], repeats: int, minutes: float, output: Output) -> None:
     """How the work of every public verb grows with its input: CPU time at 1 ×, 2 × and 4 ×, and the exponent."""
-    from interconnected_ai.bench.growth import ROOMS, bench_growth
+    from interconnected_ai.bench import GROWTH_ROOMS, bench_growth
     from interconnected_ai.errors import UnknownNameError
 
     for room in rooms:
-        if room not in ROOMS:
-            raise UnknownNameError("room", room, ROOMS)
+        if room not in GROWTH_ROOMS:
+            raise UnknownNameError("room", room, GROWTH_ROOMS)
     found = bench_growth(rooms=rooms, repeats=repeats, minutes=minutes)
     output.table(
         f"Exponents (goal: none above {found['limit']})",

@@ -9,7 +9,7 @@ from interconnected_ai.cli.output import Output, with_output
 @with_output
 def command(output: Output) -> None:
     """The document's table, MoE system and dense twin, measured, beside what the document claims."""
-    from interconnected_ai.bench.headline import bench_headline
+    from interconnected_ai.bench import bench_headline
 
     found = bench_headline()
     output.table(

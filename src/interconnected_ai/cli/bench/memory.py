@@ -22,7 +22,7 @@ from interconnected_ai.cli.output import Output, with_output
 @with_output
 def command(folder: Path, vectors: bool, growth: bool, peers: bool, output: Output) -> None:
     """The memory: evidence within budgets, time, bytes, against peers and against its goals."""
-    from interconnected_ai.bench.memory import bench_memory, goal_rows
+    from interconnected_ai.bench import bench_memory, goal_rows
 
     found = bench_memory(
         folder, vectors=vectors, growth=growth, peers=peers, say=lambda sentence: click.echo(sentence, err=True)

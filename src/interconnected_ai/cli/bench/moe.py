@@ -12,7 +12,7 @@ from interconnected_ai.cli.output import Output, print_measured, with_output
 @with_output
 def command(repeats: int | None, output: Output) -> None:
     """The MoE layer against dense feed-forwards and against transformers' own block."""
-    from interconnected_ai.bench.moe import bench_moe
+    from interconnected_ai.bench import bench_moe
 
     found = bench_moe(repeats=repeats)
     print_measured(

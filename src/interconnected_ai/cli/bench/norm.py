@@ -12,7 +12,7 @@ from interconnected_ai.cli.output import Output, with_output
 @with_output
 def command(library: str, steps: int, seeds: int, output: Output) -> None:
     """Post-norm against pre-norm: the same text and steps, each at its best learning rate."""
-    from interconnected_ai.bench.norm import bench_norm
+    from interconnected_ai.bench import bench_norm
 
     found = bench_norm(library=library, steps=steps, seeds=range(seeds), say=lambda line: click.echo(line, err=True))
     output.table(

@@ -11,7 +11,7 @@ from interconnected_ai.cli.output import Output, print_measured, with_output
 @with_output
 def command(repeats: int, calibrated: bool, output: Output) -> None:
     """The planner against this machine: step time and peak memory, predicted and measured."""
-    from interconnected_ai.bench.plan import bench_plan
+    from interconnected_ai.bench import bench_plan
     from interconnected_ai.planner import load_calibration
 
     device = load_calibration() if calibrated else None

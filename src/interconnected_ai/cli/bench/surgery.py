@@ -16,12 +16,12 @@ from interconnected_ai.cli.output import Output, print_measured, with_output
 @with_output
 def command(repeats: int, model: Path | None, output: Output) -> None:
     """Operations by family, adapters of single experts beside PEFT's, experts in 4 bits, rules in the router."""
-    from interconnected_ai.bench.surgery import OPERATIONS, bench_surgery
+    from interconnected_ai.bench import SURGERY_OPERATIONS, bench_surgery
 
     found = bench_surgery(repeats=repeats, model=model)
     output.table(
         "Operations on tiny random models",
-        ["family", *OPERATIONS],
+        ["family", *SURGERY_OPERATIONS],
         [(family, *("✓" if held else "✗" for held in row.values())) for family, row in found["ticks"].items()],
     )
     lines = [

@@ -19,7 +19,7 @@ from interconnected_ai.cli.output import Output, print_measured, with_output
 @with_output
 def command(folder: Path, vocab_size: int, output: Output) -> None:
     """Tokens per word of Russian text that the vocabulary was not trained on, by source."""
-    from interconnected_ai.bench.tokenizer import bench_tokenizer
+    from interconnected_ai.bench import bench_tokenizer
 
     found = bench_tokenizer(folder, vocab_size=vocab_size, say=lambda sentence: click.echo(sentence, err=True))
     output.table(

@@ -14,7 +14,7 @@ from interconnected_ai.cli.output import Output, print_measured, with_output
 @with_output
 def command(batch: int, seq_len: int, repeats: int, output: Output) -> None:
     """A training step of the 29M expert against transformers' GPT-2 of the same shape."""
-    from interconnected_ai.bench.train import bench_train
+    from interconnected_ai.bench import bench_train
 
     found = bench_train(batch=batch, seq_len=seq_len, repeats=repeats)
     print_measured(

@@ -27,7 +27,7 @@ _FORMATS = {
 @with_output
 def command(expert: Path, to: str, out: Path, quantize: str | None, output: Output) -> None:
     """Write EXPERT in the format of another program. gpt2 and gguf hold pre-norm experts, the others both kinds."""
-    from interconnected_ai.experts.export import export_expert
+    from interconnected_ai.experts import export_expert
 
     done = export_expert(expert, to, out, quantize=quantize)
     output.say(f"{done.path}: {done.precision}, {spoken_bytes(done.size_bytes)}; {_FORMATS[to]}")

@@ -41,7 +41,7 @@ def _is_expert(manifest: Path) -> bool:
 
 
 def _row(folder: Path) -> _Row:
-    from interconnected_ai.planner.expert import expert_size
+    from interconnected_ai.planner import expert_size
 
     content = read_json(folder / "config.json")
     config = ExpertConfig.from_mapping(content["model"], source=str(folder / "config.json"))

@@ -10,7 +10,7 @@ from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.errors import DataError
 
 if TYPE_CHECKING:
-    from interconnected_ai.experts.quantized import QuantizedSize
+    from interconnected_ai.experts import QuantizedSize
 
 _MEGABYTE = 2**20  # as the tables of sizes count
 
@@ -29,7 +29,7 @@ _MEGABYTE = 2**20  # as the tables of sizes count
 @with_output
 def command(expert: Path, precision: str, out: Path, text: tuple[str, ...], output: Output) -> None:
     """Write EXPERT with its weights in 8 or 4 bits, and measure what that costs in perplexity."""
-    from interconnected_ai.experts.quantized import quantize_expert
+    from interconnected_ai.experts import quantize_expert
 
     size = quantize_expert(expert, out, precision)
     output.table(f"{out}: {size.num_params:,} parameters in {precision}", ["weights", "MB (2²⁰ bytes)"], _rows(size))

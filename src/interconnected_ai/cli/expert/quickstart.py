@@ -20,15 +20,17 @@ def command(folder: Path, overwrite: bool, output: Output) -> None:
     Needs no network: the texts are the docstrings of the installed packages. Takes about five minutes on two cores. Bits per
     byte: how small the expert could compress the text; lower is better.
     """
-    from interconnected_ai.bench.expert_quickstart import DOMAINS, run_expert_quickstart
+    from interconnected_ai.bench import EXPERT_DOMAINS, run_expert_quickstart
 
     done = run_expert_quickstart(folder, overwrite=overwrite, say=lambda sentence: click.echo(sentence, err=True))
     rows: list[tuple[str, ...]] = [
-        (f"expert {name}", *(f"{found[domain]:.3f}" for domain in DOMAINS))
+        (f"expert {name}", *(f"{found[domain]:.3f}" for domain in EXPERT_DOMAINS))
         for name, found in done.bits_per_byte.items()
     ]
-    rows += [(method, *(f"{found[domain]:.3f}" for domain in DOMAINS)) for method, found in done.baselines.items()]
-    output.table("Bits per byte of held-out documentation", ["", *DOMAINS], rows)
+    rows += [
+        (method, *(f"{found[domain]:.3f}" for domain in EXPERT_DOMAINS)) for method, found in done.baselines.items()
+    ]
+    output.table("Bits per byte of held-out documentation", ["", *EXPERT_DOMAINS], rows)
     output.say(
         "unigrams, trigrams (Kneser-Ney), xz: taught with the training text of the column's domain.",
         *(f"{name}: {' '.join(text.split())}" for name, text in done.samples.items()),

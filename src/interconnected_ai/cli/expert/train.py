@@ -157,9 +157,9 @@ def _shape(settings: dict[str, Any], given: dict[str, Any], *, has_file: bool) -
     flags = {key: given[flag] for flag, key in _MODEL.items() if given[flag] is not None}
     if given["preset"] is None and has_file:
         return {**settings, **flags}
-    from interconnected_ai.planner.expert import preset
+    from interconnected_ai.planner import expert_preset
 
-    shape = preset(given["preset"] or DEFAULT_PRESET)
+    shape = expert_preset(given["preset"] or DEFAULT_PRESET)
     sizes = {key: getattr(shape, key) for key in ("vocab_size", "d_model", "n_layers", "n_heads")}
     return {"max_seq_len": DEFAULT_WINDOW, "norm": "pre", **settings, **sizes, **flags}
 

@@ -9,7 +9,7 @@ from interconnected_ai.cli.output import Output, with_output
 @with_output
 def command(output: Output) -> None:
     """Measure this machine (under a minute) and keep the figures for plans. Let nothing else run meanwhile."""
-    from interconnected_ai.bench.calibration import calibrate
+    from interconnected_ai.bench import calibrate
     from interconnected_ai.planner import save_calibration
 
     device = calibrate(say=output.say)

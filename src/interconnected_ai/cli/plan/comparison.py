@@ -25,9 +25,9 @@ def deliver(found: "Plan", output: Output, *, source: Path | None, write: Path |
         made["written"] = str(_write(found.request, write, source, data))
         output.say(f"Wrote {made['written']}; train it with: iai train {made['written']}")
     if plot:
-        from interconnected_ai.planner.plot import draw
+        from interconnected_ai.planner import draw_plan
 
-        made["plot"] = str(draw(found, plot))
+        made["plot"] = str(draw_plan(found, plot))
         output.say(f"Drew {made['plot']}")
     output.result({**plan_json(found), **made})
 

@@ -19,8 +19,7 @@ from interconnected_ai.cli.units import spoken_bytes
 def command(preset_name: str | None, device: str, devices: Path | None, context: int | None, batch: int, output: Output,
             **shape: int | None) -> None:  # fmt: skip
     """A small language model: parameters, bytes, KV cache, tokens per second."""
-    from interconnected_ai.planner import find_device
-    from interconnected_ai.planner.expert import decode_rate, expert_size, kv_cache_bytes
+    from interconnected_ai.planner import decode_rate, expert_size, find_device, kv_cache_bytes
 
     sized = expert_size(expert_shape(preset_name, shape))
     place = find_device(device, devices)

@@ -16,7 +16,7 @@ _WORDS = {
 @with_output
 def command(name: str, language: str, output: Output) -> None:
     """What the setting NAME does, its default, and what happens at both ends. The document's names are known too."""
-    from interconnected_ai.planner.hyperparameters import explain
+    from interconnected_ai.planner import explain
 
     found = explain(name)
     output.say(f"{found.section}.{found.name}", f"  {found.does.in_language(language)}")

@@ -21,8 +21,7 @@ from interconnected_ai.cli.units import spoken_bytes
 def command(experts: int, ram_gb: float, preset_name: str | None, params: int | None, precision: str, active: int,
             context: int | None, output: Output, **shape: int | None) -> None:  # fmt: skip
     """Many experts within a RAM budget: how many stay in memory, and what loading another takes."""
-    from interconnected_ai.planner import this_machine
-    from interconnected_ai.planner.expert import pool_size
+    from interconnected_ai.planner import pool_size, this_machine
 
     place = this_machine()
     found = pool_size(

@@ -28,9 +28,7 @@ from interconnected_ai.cli.units import spoken_bytes
 def command(config: Path, batch: int, seq_tokens: int, precision: str | None, lora_rank: int, expert_layers: int | None,
             checkpointing: bool, device: str, devices: Path | None, num_devices: int, output: Output) -> None:  # fmt: skip
     """A pretrained MoE: parameters, and the memory of every way to run or train it, on 1..N devices."""
-    from interconnected_ai.planner import find_device
-    from interconnected_ai.planner.fitting import RUNTIME_BYTES
-    from interconnected_ai.planner.pretrained import read_pretrained, size_ways, split_over
+    from interconnected_ai.planner import find_device, free_bytes, read_pretrained, size_ways, split_over
 
     model, place = read_pretrained(config), find_device(device, devices)
     ways = size_ways(
@@ -42,7 +40,7 @@ def command(config: Path, batch: int, seq_tokens: int, precision: str | None, lo
         single_expert_layers=expert_layers,
         checkpointing=checkpointing,
     )
-    free = place.memory_bytes - RUNTIME_BYTES[place.kind]
+    free = free_bytes(place)
     splits = [split_over(model, way, free, num_devices) for way in ways]
     output.say(
         f"{model.name} ({model.model_type}): {model.num_params:,} parameters, {model.num_active_params:,} active per token "

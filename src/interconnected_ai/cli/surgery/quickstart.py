@@ -23,10 +23,10 @@ def command(folder: Path, steps: int | None, seed: int, output: Output) -> None:
     Which experts serve which library, LoRA on two of them, a role token, and a new expert that changes nothing until it is let
     in. Needs no network; some minutes on two cores.
     """
-    from interconnected_ai.bench.surgery_quickstart import ROLE, STEPS, UNSEEN, run_surgery_quickstart
+    from interconnected_ai.bench import SURGERY_ROLE, SURGERY_STEPS, SURGERY_UNSEEN, run_surgery_quickstart
 
     done = run_surgery_quickstart(
-        folder, steps=steps or STEPS, seed=seed, say=lambda sentence: click.echo(sentence, err=True)
+        folder, steps=steps or SURGERY_STEPS, seed=seed, say=lambda sentence: click.echo(sentence, err=True)
     )
     output.say(
         f"{done.num_params:,} parameters, {done.train_seconds:.0f} s of training at {done.tokens_per_second:,.0f} "
@@ -38,8 +38,8 @@ def command(folder: Path, steps: int | None, seed: int, output: Output) -> None:
         [
             "library",
             "trained model",
-            f"LoRA on 2 of 16 experts for {ROLE}",
-            f"a new expert for {UNSEEN}",
+            f"LoRA on 2 of 16 experts for {SURGERY_ROLE}",
+            f"a new expert for {SURGERY_UNSEEN}",
             "evenness of use %",
         ],
         [

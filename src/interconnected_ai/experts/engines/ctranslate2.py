@@ -221,6 +221,6 @@ def _sampling(config: GenerationConfig, vocab_size: int) -> dict[str, Any]:
         return {"sampling_topk": 1}
     return {
         "sampling_topk": min(config.top_k or 0, vocab_size),  # 0: the whole vocabulary
-        "sampling_topp": 1.0 if config.top_p is None else config.top_p,
+        "sampling_topp": 1.0 if config.top_p is None else max(config.top_p, COLDEST),
         "sampling_temperature": max(config.temperature, COLDEST),
     }

@@ -26,6 +26,8 @@ from interconnected_ai.types import Generation, TokenStep
 
 _MOST_ROWS = 32  # read at once; further prompts wait for a place
 _MOST_INT = 2**31 - 1
+_READ_AT_ONCE = 512  # tokens of a prompt, llama.cpp's n_ubatch
+_HALF_BYTES, _FLOAT_BYTES = 2, 4
 _PADDING = 256  # llama.cpp's caches are a multiple of this many tokens
 
 
@@ -36,7 +38,8 @@ class LlamaCppEngine(SamplerEngine):
     Keys and values are kept in float16, GELU is the tanh approximation: llama.cpp's own ways. The file is one without a
     tokenizer: from one with, the server's stream would leave out the tokens that end within a character. end_id: the one that
     the file was written with; without one no token ends an answer, and token 0, which llama.cpp then takes for the end token,
-    is never said. Raises `MissingExtraError` without the binding.
+    is never said. copied_bytes: of the matrices that llama.cpp lays out anew beside the mapped file. Raises
+    `MissingExtraError` without the binding.
 
     Threads: as `Engine` says; up to 32 rows of all calls are computed together, others wait for a place.
     """
@@ -58,11 +61,12 @@ class LlamaCppEngine(SamplerEngine):
         *,
         end_id: int | None = None,
         threads: int | None = None,
+        copied_bytes: int = 0,
     ) -> None:
         self._binding = require("xllamacpp", "llamacpp", "the engine llamacpp")
         super().__init__(shape, tokenizer, end_id=end_id, threads=threads)
         self._file = Path(file)
-        self._file_bytes = self._file.stat().st_size
+        self._file_bytes, self._copied_bytes = self._file.stat().st_size, copied_bytes
         self._starting = (
             threading.RLock()
         )  # a stream that the garbage collector finds leaves in whatever thread it runs
@@ -71,9 +75,17 @@ class LlamaCppEngine(SamplerEngine):
 
     @property
     def num_bytes(self) -> int:
-        """The file, which is read into memory, and the server's cache and buffers, which grow with what is asked at once."""
-        server = self._server
-        return 0 if server is None else self._file_bytes + server.num_bytes(self.shape)
+        """The mapped file, copies that llama.cpp makes of its matrices, keys and values of all places, and a prompt's buffers.
+
+        Places grow with the rows that are asked for at once and with their lengths.
+        """
+        server, shape = self._server, self.shape
+        if server is None:
+            return 0
+        places = server.num_rows * server.capacity
+        cache = places * 2 * shape.n_layers * shape.d_model * _HALF_BYTES
+        passing = min(server.capacity, _READ_AT_ONCE) * (8 * shape.d_model + shape.inner) * _FLOAT_BYTES
+        return self._file_bytes + self._copied_bytes + cache + passing
 
     def _answers(self, asked: Asked) -> list[Generation]:
         if asked.rules is not None:  # a stop string is found in the stream
@@ -155,10 +167,6 @@ class _Server:
         self._host, self._port = address.hostname or "127.0.0.1", address.port
         # A server that is let go before its loop runs waits for it for ever; after an answer the loop runs.
         self.complete({"prompt": [0], "n_predict": 1})
-
-    def num_bytes(self, shape: ExpertConfig) -> int:
-        """Keys and values of all places in float16, and the buffers of a batch."""
-        return 2 * shape.n_layers * self.num_rows * self.capacity * shape.d_model * 2
 
     def complete(self, asked: dict[str, Any]) -> list[dict[str, Any]]:
         """The server's answers to several prompts; see llama.cpp's description of POST /completion."""

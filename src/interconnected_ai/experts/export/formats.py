@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from interconnected_ai.errors import EngineError, TokenizerError, UnknownNameError
+from interconnected_ai.errors import EngineError, TokenizerError
 from interconnected_ai.experts.folder import FLOAT, ExpertFiles, read_files
+from interconnected_ai.experts.names import chosen
 from interconnected_ai.experts.network import ExpertNetwork
 
 _GGUF_SUFFIX = ".gguf"
+_PRECISIONS = (FLOAT, "int8", "int4", "q8_0", "q4_0")
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,11 @@ def export_expert(expert: str | Path, to: str, out: str | Path, *, quantize: str
     Raises `UnknownNameError` for another format, `EngineError` for an expert or precision that the format cannot hold,
     `MissingExtraError` where the format's package is missing.
     """
-    if to not in list(FORMATS):
-        raise UnknownNameError("format", to, FORMATS)
-    path = FORMATS[to](read_files(expert), Path(out), quantize or FLOAT)
+    write = FORMATS[chosen("format", to, FORMATS)]
+    precision = FLOAT if quantize is None else chosen("precision", quantize, _PRECISIONS)
+    path = write(read_files(expert), Path(out), precision)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return Exported(to, path, quantize or FLOAT, sum(file.stat().st_size for file in files))
+    return Exported(to, path, precision, sum(file.stat().st_size for file in files))
 
 
 def _gpt2(files: ExpertFiles, out: Path, precision: str) -> Path:

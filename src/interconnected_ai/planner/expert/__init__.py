@@ -6,7 +6,7 @@ biases. Shapes are `config.ExpertConfig`s.
 """
 
 from interconnected_ai.planner.expert.pool import PoolSize, expert_working_bytes, pool_size
-from interconnected_ai.planner.expert.presets import PRESETS, preset
+from interconnected_ai.planner.expert.presets import PRESETS, expert_preset
 from interconnected_ai.planner.expert.size import ExpertSize, expert_size, kv_cache_bytes, products
 from interconnected_ai.planner.expert.speed import TokenRate, decode_rate, prefill_rate
 
@@ -16,11 +16,11 @@ __all__ = [
     "PoolSize",
     "TokenRate",
     "decode_rate",
+    "expert_preset",
     "expert_size",
     "expert_working_bytes",
     "kv_cache_bytes",
     "pool_size",
     "prefill_rate",
-    "preset",
     "products",
 ]

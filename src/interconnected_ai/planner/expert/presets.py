@@ -14,7 +14,7 @@ PRESETS: dict[str, ExpertConfig] = {
 }
 
 
-def preset(name: str) -> ExpertConfig:
+def expert_preset(name: str) -> ExpertConfig:
     """One of the document's sizes: tiny, small, medium or large; raises `UnknownNameError` for another."""
     if name.casefold() not in PRESETS:
         raise UnknownNameError("expert size", name, PRESETS)

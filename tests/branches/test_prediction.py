@@ -1,0 +1,102 @@
+"""Answers for many branches read at once: the very numbers that reading them one by one gives."""
+
+import pickle
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import make_system, randomize, spec
+from interconnected_ai.branches import BranchCard, BranchPrediction, Prediction, prediction, probabilities
+from interconnected_ai.branches.prediction import Answers, AnswerTable
+
+TEXTS = ["my bank card", "rain and snow today please tell me", "cat", "the lion was on the horse now"]
+
+
+def one_by_one(card: BranchCard, logits: torch.Tensor, top_n: int) -> list[BranchPrediction]:
+    """One branch, one text after another, as the formula says it."""
+    out = []
+    for row in logits:
+        shares = probabilities(row, card)
+        values, classes = shares.topk(min(top_n, len(shares)))
+        top = tuple((card.spec.labels[c], v) for c, v in zip(classes.tolist(), values.tolist(), strict=True))
+        out.append(BranchPrediction(card.name, top[0][0], top[0][1], top[0][1] < card.threshold, top))
+    return out
+
+
+@given(
+    sizes=st.lists(st.integers(2, 9), min_size=1, max_size=12),
+    top_n=st.integers(1, 12),
+    num_texts=st.integers(1, 5),
+    most=st.sampled_from([1, 40, 1 << 22]),
+    seed=st.integers(0, 1000),
+)
+def test_many_branches_are_read_to_the_last_bit_like_one(
+    sizes: list[int], top_n: int, num_texts: int, most: int, seed: int
+) -> None:
+    random = torch.Generator().manual_seed(seed)
+    answered = []
+    for number, size in enumerate(sizes):
+        card = BranchCard(spec=spec(f"branch-{number}", *(f"class-{c}" for c in range(size))))
+        card = card.with_changes(temperature=0.5 + number / 3, threshold=number / 12)
+        answered.append((card, torch.randn(num_texts, size, generator=random) * 3))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction, "_MOST_NUMBERS", most)
+        table = AnswerTable.read(answered, top_n)
+    assert list(table.cards) == [card.name for card, _ in answered]
+    for card, logits in answered:
+        assert [table.answer(card.name, row) for row in range(num_texts)] == one_by_one(card, logits, top_n)
+
+
+def test_a_prediction_is_a_mapping_of_records_that_travels_alone() -> None:
+    system = randomize(make_system("one", "two"))
+    first, second = system.predict(TEXTS[:2])
+    assert isinstance(first.branches, Answers)
+    assert list(first.branches) == ["one", "two"]
+    assert len(first.branches) == 2
+    assert "three" not in first.branches
+    assert first.branches["one"] == first.branches["one"]
+    assert first == system.predict(TEXTS[:2])[0]
+    assert first != second
+    assert first != replace(first, branches={"one": first.branches["one"]})
+    copied = pickle.loads(pickle.dumps(first))  # noqa: S301  # our own bytes: between processes of one program
+    assert copied == first
+    assert type(copied.branches) is dict
+    assert repr(first) == repr(copied)
+    assert first.to_dict()["branches"]["two"]["answer"] == first.branches["two"].answer
+
+
+def test_the_named_branches_are_answered_in_the_order_they_are_named() -> None:
+    system = randomize(make_system("one", "two", "three"))
+    assert list(system.predict(TEXTS, branches=["three", "one"])[0].branches) == ["three", "one"]
+    assert system.predict([], branches=["three"]) == []
+
+
+def test_a_text_is_encoded_once_whatever_is_asked_of_it() -> None:
+    system = randomize(make_system(*(f"branch-{number}" for number in range(20))))
+    calls: list[int] = []
+    system.encoder.model.register_forward_hook(lambda *_: calls.append(1))
+
+    def count() -> int:
+        found = len(calls)
+        calls.clear()
+        return found
+
+    system.seal_branches({name: {"trained": "joint"} for name in system.branch_names})
+    assert count() == 1
+    assert all(check.identical for check in system.verify())
+    assert count() == 1
+    system.predict(TEXTS)
+    assert count() == 1
+    assert make_system("one").verify() == []
+
+
+def test_records_of_one_prediction_are_what_the_branch_said() -> None:
+    system = randomize(make_system("one", "two"))
+    logits = system.logits_of(system.encode(TEXTS))
+    found = system.predict(TEXTS, top_n=2)
+    for name, card in system.cards.items():
+        assert [p.branches[name] for p in found] == one_by_one(card, logits[name], 2)
+    assert [type(p) for p in found] == [Prediction] * len(TEXTS)

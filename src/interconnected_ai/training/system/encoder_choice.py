@@ -1,6 +1,5 @@
 """Which encoder a run computes with where its config names none: one that can read the language of the rows."""
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +9,6 @@ from interconnected_ai.branches import EMBEDDED_ENCODER, MULTILINGUAL_ENCODER, E
 from interconnected_ai.config import RunConfig
 from interconnected_ai.data import Splits
 from interconnected_ai.text import language_of
-
-logger = logging.getLogger(__name__)
 
 _SAMPLE = 2_000
 _MOST_FOREIGN = 1 / 20  # rows in other languages that the English encoder is left with
@@ -66,5 +63,4 @@ def encoder_of_run(
 
 def with_encoder(config: RunConfig, choice: EncoderChoice) -> RunConfig:
     """The config with this encoder named, so that what is saved says what it was trained on."""
-    logger.info("encoder: %s", choice)
     return config.with_changes(system=config.system.with_changes(base_model_name=choice.base_model_name).to_dict())

@@ -3,6 +3,7 @@
 run.yaml, data_report.json, metrics.jsonl, logs/ (TensorBoard), checkpoints/, features/, model/, results.json.
 """
 
+import logging
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from interconnected_ai.training.run_folder import process_rank, write_json_safel
 from interconnected_ai.training.system.encoder_choice import encoder_of_run, with_encoder
 from interconnected_ai.training.system.fit import FitResult, fit
 from interconnected_ai.training.system.metrics import BranchMetrics, evaluate
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,10 @@ def train_run(
     if is_main:
         _prepare_folder(folder, resume=resume, overwrite=overwrite)
     splits = splits or load_splits(config.data, relative_to=relative_to)
-    config = with_encoder(config, encoder_of_run(config, splits, encoder=encoder, resume=resume))
+    choice = encoder_of_run(config, splits, encoder=encoder, resume=resume)
+    if config.system.base_model_name is None and encoder is None:
+        logger.info("encoder: %s", choice)
+    config = with_encoder(config, choice)
     shape = shape_for(config, splits)
     system = InterconnectedAISystem.from_config(shape, encoder=encoder, seed=config.training.seed)
     if is_main:

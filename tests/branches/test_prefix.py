@@ -80,3 +80,11 @@ def test_a_damaged_prompt_file_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "config_sentence_transformers.json").write_text(content, encoding="utf-8")
     with pytest.raises(EncoderError, match=r"config_sentence_transformers\.json"):
         prefix_of(tmp_path)
+
+
+def test_texts_that_were_left_whole_once_leave_the_limit_as_it_was() -> None:
+    encoder = with_prefix("please ", max_seq_len=5)
+    limit = encoder.tokenizer.backend_tokenizer.truncation
+    assert limit["max_length"] == 5
+    encoder.tokenize(["cat dog cat dog"], cut=False)
+    assert encoder.tokenizer.backend_tokenizer.truncation == limit

@@ -12,7 +12,8 @@ from torch import nn
 
 from conftest import make_encoder, make_rows, make_system, randomize, spec
 from interconnected_ai import InterconnectedAISystem, inference
-from interconnected_ai.branches import Prediction, fit_branch
+from interconnected_ai.branches import Prediction, fit_branch, growth, train_on_pooled
+from interconnected_ai.branches import system as system_file
 from interconnected_ai.branches.turns import Turns
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import ConfigError
@@ -121,6 +122,12 @@ def make_answers(system: InterconnectedAISystem, input_ids: torch.Tensor, mask: 
     return [found, system.predict(TEXTS), [t.tolist() for t in logits.values()]]
 
 
+def test_the_tokenizers_length_limit_is_set_before_anybody_asks() -> None:
+    """Setting it while another thread tokenizes fails; where it is set already it is only looked at."""
+    limit = make_encoder(max_seq_len=7).tokenizer.backend_tokenizer.truncation
+    assert limit["max_length"] == 7
+
+
 def test_branches_that_are_added_at_once_are_all_there_and_a_name_is_given_once() -> None:
     system, refused = make_system("old"), []
 
@@ -149,6 +156,50 @@ def test_branches_that_are_fitted_at_once_are_the_ones_that_are_fitted_one_by_on
     at_once(*(lambda name=name: fit(together, name) for name in names))  # type: ignore[misc]
     assert together.cards == alone.cards
     assert all(torch.equal(t, alone.state_dict()[n]) for n, t in together.state_dict().items())
+
+
+def test_who_took_hold_of_the_branches_goes_on_with_those_it_found() -> None:
+    system = make_system("one", "two")
+    modules, cards, one = system.branches, system.cards, system.branch("one")
+    system.add_branch(spec("three"))
+    system.remove_branch("one")
+    system.seal_branch("two", trained="joint")
+    assert list(modules) == ["branch_one", "branch_two"]
+    assert (list(cards), cards["two"].trained) == (["one", "two"], None)
+    assert cards.branch("one") is one
+    assert system.branch_names == ["two", "three"]
+
+
+def test_changes_wait_for_each_other() -> None:
+    system = make_system("one")
+    changes = [lambda: system.add_branch(spec("two")), lambda: system.remove_branch("one")]
+    threads = [threading.Thread(target=change) for change in changes]
+    with system_file._changes():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=0.1)
+            assert thread.is_alive()
+        assert system.branch_names == ["one"]
+        system.predict(TEXTS)  # who only looks waits for nobody
+    for thread in threads:
+        thread.join()
+    assert system.branch_names == ["two"]
+
+
+def test_a_branch_that_is_trained_again_answers_as_before_until_it_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = randomize(make_system("one"))
+    before, meanwhile = system.predict(TEXTS), []
+
+    def train(*arguments: Any) -> Any:
+        trained = train_on_pooled(*arguments)
+        meanwhile.append(system.predict(TEXTS))
+        return trained
+
+    monkeypatch.setattr(growth, "train_on_pooled", train)
+    fit_branch(system, "one", *make_rows("one", 12).of("one"), config=TrainingConfig(epochs=2))
+    assert meanwhile == [before]
+    assert system.predict(TEXTS) != before
 
 
 @pytest.mark.parametrize("away", ["removed", "replaced"])

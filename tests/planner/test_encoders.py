@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 from transformers import AutoConfig, AutoModel
 
+from conftest import make_tokenizer
 from interconnected_ai.branches import MULTILINGUAL_ENCODER, Encoder
 from interconnected_ai.branches import encoder as branches_encoder
 from interconnected_ai.errors import ConfigError, UnknownNameError
@@ -98,7 +99,7 @@ def assert_tie(config: Mapping[str, Any], shape: EncoderShape, rank: int) -> Non
     with torch.device("meta"):
         model = built(config)
         published = num_params(model)
-        encoder = Encoder(model, None, max_seq_len=10**9)
+        encoder = Encoder(model, make_tokenizer(), max_seq_len=10**9)
         assert shape.num_params == num_params(encoder)
         assert shape.num_params + shape.num_pooler_params == published
         assert shape.num_embedding_params == sum(num_params(m) for m in model.modules() if isinstance(m, nn.Embedding))
@@ -227,7 +228,7 @@ def test_the_embedded_multilingual_encoder_is_the_one_that_is_packaged() -> None
 
 
 def cpu_encoder(config: Mapping[str, Any], rank: int, **options: Any) -> Encoder:
-    encoder = Encoder(built(config, **options), None)
+    encoder = Encoder(built(config, **options), make_tokenizer())
     if rank:
         encoder.add_lora(rank, alpha=rank, dropout=0.1, generator=None)
     return encoder

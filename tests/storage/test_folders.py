@@ -140,8 +140,15 @@ def test_a_file_is_never_replaced_by_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permission bits are POSIX")
-def test_others_may_read_the_folder_as_far_as_the_umask_lets_them(tmp_path: Path) -> None:
-    assert write_folder(tmp_path / "model").stat().st_mode & 0o755 == 0o755
+@pytest.mark.skipif(os.name == "nt", reason="needs a umask")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o755), (0o077, 0o700), (0o027, 0o750)])
+def test_others_may_read_the_folder_as_far_as_the_umask_lets_them(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        written = [write_folder(tmp_path / "model") for _ in range(2)]  # a new one, and one in the place of another
+    finally:
+        os.umask(before)
+    assert [folder.stat().st_mode & 0o777 for folder in written] == [mode, mode]
 
 
 def _shorten(folder: Path) -> None:
@@ -542,3 +549,15 @@ def test_a_large_file_is_checked_in_parts_and_no_byte_of_it_is_left_out(
     (tmp_path / "model" / "large").write_bytes(altered)
     with pytest.raises(IntegrityError, match="altered"):
         check_folder(tmp_path / "model", kind=KIND)
+
+
+@pytest.mark.parametrize("name", [".", "", "../here"])
+def test_the_current_folder_is_never_replaced_under_somebodys_feet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(StorageError, match="is the current folder"), atomic_folder(name, kind="system") as scratch:
+        (scratch / "a.txt").write_text("a", encoding="utf-8")
+    assert Path.cwd() == tmp_path / "here"
+    assert list(tmp_path.rglob("*")) == [tmp_path / "here"]

@@ -162,7 +162,16 @@ class Encoder(nn.Module):
             model.set_attn_implementation(usual)
 
     def tokenize(self, texts: Sequence[str], *, cut: bool = True) -> list[list[int]]:
-        """Token ids of each text, prefix and special tokens included, cut at `max_seq_len` unless `cut` is false."""
+        """Token ids of each text, prefix and special tokens included, cut at `max_seq_len`.
+
+        cut: false leaves them whole, and changes the tokenizer's limit meanwhile: not while other threads tokenize.
+        """
+        ids = self._token_ids(texts, cut)
+        if not cut:
+            self._token_ids([""], True)  # the limit is set again, as `__init__` left it
+        return ids
+
+    def _token_ids(self, texts: Sequence[str], cut: bool) -> list[list[int]]:
         ids: list[list[int]] = self.tokenizer(
             [self.prefix + text for text in texts],
             truncation=cut,

@@ -187,6 +187,11 @@ def _has_writers(target: Path) -> bool:
 
 
 def _refuse_foreign(target: Path) -> None:
+    if target.is_dir() and target.samefile("."):
+        # The folder is replaced by another one: whoever stands in it would stand nowhere.
+        raise StorageError(
+            f"{target} is the current folder, which cannot be replaced; name a folder in it, or go elsewhere"
+        )
     if target.is_dir() and not is_complete(target) and any(target.iterdir()):
         raise StorageError(
             f"{target} exists and was not written by this package; choose another folder, or empty that one"
@@ -208,7 +213,6 @@ def _require_version(target: Path, replaces: str | AnyVersion | None, shown: Pat
 
 def _swap_in(scratch: Path, target: Path) -> None:
     """Put `scratch` where `target` is; what stood there ends up in its place, or nowhere."""
-    scratch.chmod(0o755)  # others may read it, whatever the umask of its writer
     if not target.exists():
         os.rename(scratch, target)
     elif not exchange(scratch, target):

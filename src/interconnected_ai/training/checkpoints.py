@@ -5,24 +5,23 @@ Random states are not kept: the loop derives its randomness from seed, step and 
 """
 
 import re
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from interconnected_ai.errors import IntegrityError
+from interconnected_ai.errors import IntegrityError, NotAModelError, StorageError
 from interconnected_ai.storage import (
     atomic_folder,
-    check_folder,
     is_complete,
     load_tensors,
+    read_folder,
     read_json,
-    recover,
     save_tensors,
     write_json,
 )
+from interconnected_ai.training.run_folder import drop_folder
 
 KIND = "interconnected_ai checkpoint"
 _NAME = re.compile(r"^step-(\d{8})$")
@@ -48,7 +47,10 @@ class Checkpoint:
 
 
 class CheckpointFolder:
-    """The checkpoints of one run: step-00000500, … and best."""
+    """The checkpoints of one run: step-00000500, … and best.
+
+    One process writes; any number of threads and processes may read beside it, and each gets a whole checkpoint.
+    """
 
     def __init__(self, folder: str | Path, *, keep: int = 2) -> None:
         self.folder = Path(folder)
@@ -56,9 +58,9 @@ class CheckpointFolder:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, then drop the oldest beyond `keep`. On a full disk the old ones stay as they are."""
-        self._write(self.folder / f"step-{checkpoint.step:08d}", checkpoint)
+        self._write(self._place(checkpoint.step), checkpoint)
         for old in self.steps()[: -self.keep]:
-            shutil.rmtree(self.folder / f"step-{old:08d}", ignore_errors=True)
+            drop_folder(self._place(old))
 
     def save_best(self, checkpoint: Checkpoint) -> None:
         """Replace the weights of the best epoch."""
@@ -73,38 +75,49 @@ class CheckpointFolder:
 
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint that is whole and unaltered, or None. Damaged ones are passed over, newest first."""
-        damage: IntegrityError | None = None
-        for step in reversed(self.steps()):
+        known = self.steps()
+        damage: StorageError | None = None
+        for step in reversed(known):
             try:
-                return self._read(self.folder / f"step-{step:08d}")
-            except IntegrityError as error:
+                return self.at(step)
+            except (IntegrityError, NotAModelError) as error:
                 damage = damage or error
+        if self.steps() != known:  # a training beside us dropped what we read, for newer ones
+            return self.latest()
         if damage is not None:
             raise damage
         return None
 
+    def at(self, step: int) -> Checkpoint:
+        """The checkpoint of a step. Raises `NotAModelError` where there is none, `IntegrityError` for a damaged one."""
+        return read_folder(self._place(step), _checkpoint_in, kind=KIND)
+
     def best(self) -> Checkpoint | None:
         """The best epoch's weights, or None before the first evaluation."""
-        recover(self.folder / BEST)
-        return self._read(self.folder / BEST) if is_complete(self.folder / BEST) else None
+        try:
+            return read_folder(self.folder / BEST, _checkpoint_in, kind=KIND)
+        except NotAModelError:
+            return None
 
     def clear(self) -> None:
         """Remove all checkpoints."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        drop_folder(self.folder)
+
+    def _place(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}"
 
     def _write(self, folder: Path, checkpoint: Checkpoint) -> None:
-        recover(folder)
         with atomic_folder(folder, kind=KIND) as scratch:
             save_tensors(scratch / "model.safetensors", checkpoint.model)
             if checkpoint.optimizer:
                 save_tensors(scratch / "optimizer.safetensors", checkpoint.optimizer)
             write_json(scratch / "progress.json", checkpoint.progress)
 
-    def _read(self, folder: Path) -> Checkpoint:
-        check_folder(folder, kind=KIND)
-        optimizer = folder / "optimizer.safetensors"
-        return Checkpoint(
-            model=load_tensors(folder / "model.safetensors"),
-            optimizer=load_tensors(optimizer) if optimizer.is_file() else {},
-            progress=read_json(folder / "progress.json"),
-        )
+
+def _checkpoint_in(folder: Path) -> Checkpoint:
+    optimizer = folder / "optimizer.safetensors"
+    return Checkpoint(
+        model=load_tensors(folder / "model.safetensors"),
+        optimizer=load_tensors(optimizer) if optimizer.is_file() else {},
+        progress=read_json(folder / "progress.json"),
+    )

@@ -60,19 +60,29 @@ def read_curves(path: Path) -> dict[str, Curve]:
     writes.
     """
     points: dict[str, dict[int, float]] = defaultdict(dict)
+    for _, step, figures in _read_lines(path):
+        for name, value in figures.items():
+            points[name][step] = value
+    return {name: _curve(of_step) for name, of_step in points.items()}
+
+
+def lines_until(path: Path, step: int) -> list[str]:
+    """The whole lines of a metrics.jsonl up to a step, as they stand there. Raises `IntegrityError` as `read_curves` does."""
+    return [line for line, at, _ in _read_lines(path) if at <= step]
+
+
+def _read_lines(path: Path) -> Iterator[tuple[str, int, dict[str, float]]]:
+    """Each line with its step and figures."""
     for number, line in enumerate(_whole_lines(path), start=1):
         if not line.strip():
             continue
         try:
-            step, figures = _figures(json.loads(line))
+            yield line, *_figures(json.loads(line))
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise IntegrityError(
                 f"{path}, line {number} is not an object of figures with a step: {line.strip()[:60]!r}; was it edited? "
                 "Remove the line, or restore the file from a copy"
             ) from error
-        for name, value in figures.items():
-            points[name][step] = value
-    return {name: _curve(of_step) for name, of_step in points.items()}
 
 
 def _figures(line: Any) -> tuple[int, dict[str, float]]:

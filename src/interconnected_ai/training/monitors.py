@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from interconnected_ai.extras import require
 from interconnected_ai.storage import atomic_file
+from interconnected_ai.training.curves import lines_until
 
 
 class Monitor(Protocol):
@@ -24,8 +25,9 @@ class JsonLines:
     """One JSON object per line: {"step": …, name: figure, …}. A resumed run drops the lines after its checkpoint."""
 
     def __init__(self, path: Path, *, resume_at: int = 0) -> None:
-        kept = [line for line in _lines(path) if json.loads(line)["step"] <= resume_at] if resume_at else []
-        path.write_text("".join(kept), encoding="utf-8")
+        kept = lines_until(path, resume_at) if resume_at else []
+        with atomic_file(path) as scratch:  # whoever reads beside us sees the old lines or the kept ones
+            scratch.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
@@ -89,10 +91,3 @@ def open_monitors(
     if "wandb" in names:
         monitors.append(WeightsAndBiases(folder, config, resume_at=resume_at))
     return monitors
-
-
-def _lines(path: Path) -> list[str]:
-    """Whole lines of a file that may end in a torn one."""
-    if not path.is_file():
-        return []
-    return [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]

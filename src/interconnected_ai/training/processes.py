@@ -1,6 +1,6 @@
 """The processes of one training: where and in which precision they compute, and what each of them does of a batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -10,6 +10,8 @@ from torch import Tensor
 from interconnected_ai.data import share_of
 from interconnected_ai.training.devices import Choice, choose
 from interconnected_ai.training.parallelism import Parallelism, open_accelerator, parallelism_of
+
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,14 @@ class Processes:
     @classmethod
     def open(cls, device: str, precision: Any) -> "Processes":
         """Raises `ConfigError` for a device this machine lacks, `TrainingError` for parallelism that is unsupported."""
-        choice = choose(device, precision)
+        opened = cls._with(choose(device, precision))
+        agreed = _DTYPES[int(opened.agree(_DTYPES.index(opened.choice.dtype)))]
+        if agreed != opened.choice.dtype:  # precision "auto" is measured, and processes may measure otherwise
+            opened = cls._with(replace(opened.choice, dtype=agreed, reason="measured by the main process"))
+        return opened
+
+    @classmethod
+    def _with(cls, choice: Choice) -> "Processes":
         accelerator = open_accelerator(choice)
         return cls(choice, accelerator, parallelism_of(accelerator))
 
@@ -55,12 +64,12 @@ class Processes:
         return str(self.choice.dtype).removeprefix("torch.")
 
     def agree(self, value: float) -> float:
-        """The main process's value: what all must decide alike, though their last digits may differ."""
+        """The main process's value: what all must decide alike, though their last digits may differ. All processes must ask."""
         if self.count == 1:
             return value
-        shared = torch.tensor([value], dtype=torch.float64)
-        torch.distributed.broadcast(shared if self.device.type == "cpu" else shared.to(self.device), src=0)
-        return float(shared)
+        shared = torch.tensor([value], dtype=torch.float64, device=self.device)  # the very tensor that is received into
+        torch.distributed.broadcast(shared, src=0)
+        return shared.item()
 
     def parts(self, batch: np.ndarray, num_parts: int) -> list[np.ndarray]:
         """This process's rows of a whole batch, in the parts that it computes one after another."""

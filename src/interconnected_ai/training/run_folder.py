@@ -1,14 +1,16 @@
-"""The files of a training's folder: which process writes them, and how they are written whole and read with care."""
+"""The folder of a training: who writes in it, and how its files are written whole, read with care, and dropped."""
 
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from interconnected_ai.errors import IntegrityError
-from interconnected_ai.storage import atomic_file, write_json
+from interconnected_ai.storage import atomic_file, locked, write_json
 
 T = TypeVar("T")
 
@@ -16,6 +18,29 @@ T = TypeVar("T")
 def process_rank() -> int:
     """This process's number under `accelerate launch` or torchrun; 0 when it is the only one. The first one writes."""
     return int(os.environ.get("RANK", "0"))
+
+
+@contextmanager
+def owned(folder: Path, *, is_main: bool = True) -> Iterator[None]:
+    """Hold a training's folder, so that no other training writes there meanwhile; the main process does so for all of its own.
+
+    The thread that holds it may hold it again; when its process dies, it is free. Raises `BusyError`, which names the process
+    that trains there.
+    """
+    if not is_main:
+        yield
+        return
+    with locked(folder, purpose="training", timeout_seconds=0.0):
+        yield
+
+
+def drop_folder(folder: Path) -> None:
+    """Remove a folder that others may be reading: it goes at once, and never stands there with half of its files."""
+    aside = folder.with_name(f".{folder.name}.dropped")
+    shutil.rmtree(aside, ignore_errors=True)  # of a process that died while it dropped one
+    with suppress(FileNotFoundError):
+        folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_json_safely(path: Path, content: Mapping[str, Any]) -> None:

@@ -7,11 +7,10 @@ process), so a run resumed from any checkpoint equals one never interrupted, to 
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from interconnected_ai.config import LoopConfig
 from interconnected_ai.errors import ConfigError, NonFiniteLossError, StorageError
 from interconnected_ai.nn import learning_rate_factor, set_rates
 from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder
+from interconnected_ai.training.learner import Learner, Schedule, TrainingState
 from interconnected_ai.training.monitors import Monitor, open_monitors
 from interconnected_ai.training.parallelism.tensors import held_params
 from interconnected_ai.training.processes import Processes
@@ -29,64 +29,6 @@ from interconnected_ai.training.progress import Progress
 logger = logging.getLogger(__name__)
 
 LOG_EVERY = 10
-
-
-class PartLoss(Protocol):
-    """The loss of one part of a batch. The parts' losses, over all processes, add up to that of the batch."""
-
-    @property
-    def total(self) -> Tensor:
-        """What is differentiated: times the number of processes, over which gradients are averaged."""
-
-    @property
-    def task(self) -> Tensor:
-        """What people watch, detached."""
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What an evaluation found. score: higher is better; None when there was nothing to measure on."""
-
-    score: float | None
-    figures: Mapping[str, float]
-
-
-class Learner(Protocol):
-    """What a training is about: its batches, its loss, its evaluation. A batch is the numbers of its rows.
-
-    In this order: `begin` with the whole model, then `optimizer` for the model that trains (the same one, or a copy of it
-    that is spread over the processes), then `learning` around the steps.
-    """
-
-    def begin(self) -> Mapping[str, float]:
-        """Whatever precedes the first step of a training that starts afresh; returns figures of step 0, if any."""
-
-    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
-        """The optimiser of this model, with a name for each of its groups."""
-
-    def batches(self, epoch: int, start: int) -> Iterable[np.ndarray]:
-        """The whole batches of an epoch from the `start`-th on, the same whenever they are asked for."""
-
-    def loss(self, rows: np.ndarray, batch: np.ndarray) -> PartLoss:
-        """Loss of these rows of a whole batch, by the prepared model."""
-
-    def figures(self, batch: np.ndarray, seconds: float) -> Mapping[str, float]:
-        """More figures of the step just done, beside loss, gradient and rates. Asked for every tenth step, on all processes."""
-
-    def validate(self) -> Validation:
-        """How good the weights are now. The model is in training mode before."""
-
-    def learning(self) -> AbstractContextManager[Any]:
-        """Surrounds all steps and evaluations."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long a training is and when it is evaluated, in optimiser steps."""
-
-    total_steps: int
-    steps_per_epoch: int
-    evaluate_every_steps: int
 
 
 @dataclass(frozen=True)
@@ -105,8 +47,8 @@ class Course:
 class Trainer:
     """Trains a model as its learner says, from the first step or a checkpoint.
 
-    model: on the device already. From the first step on `self.model` is what Accelerate prepared, for the learner's forward
-    passes. rates: names of the settings to lower when the loss is no number.
+    model: on the device already; afterwards it holds what was learnt. rates: names of the settings to lower when the loss is no
+    number.
     """
 
     def __init__(
@@ -145,11 +87,12 @@ class Trainer:
             logger.info("device %s, %s: %s", self.processes.device, choice.dtype, choice.reason)
         first = self.step
         try:
-            if first == 0 and (figures := learner.begin()):
+            if first == 0 and (figures := learner.begin(self.given)):
                 self._log(figures)
             self._prepare(learner, checkpoint)
             total = self.schedule.total_steps
-            with learner.learning(), Progress(total, self.step, "training", enabled=self.processes.is_main) as progress:
+            bar = Progress(total, self.step, "training", enabled=self.processes.is_main)
+            with learner.learning(self.unwrapped()), bar as progress:
                 while self.step < total and not (stopped := self._has_waited_enough()):
                     self._epoch(learner, progress)
         finally:
@@ -179,6 +122,10 @@ class Trainer:
         if self.parallelism.shards:
             _load_weights(self.given.to(self.processes.device), self.parallelism.weights(self.unwrapped()))
         return self.given
+
+    def state(self) -> TrainingState:
+        """Where the training stands, for its learner."""
+        return TrainingState(self.step, self.schedule.total_steps, self.model, self.unwrapped(), self.whole_model)
 
     def _prepare(self, learner: Learner, checkpoint: Checkpoint | None) -> None:
         """Let Accelerate spread the model over the processes, and put the optimiser's state of a checkpoint back."""
@@ -222,10 +169,10 @@ class Trainer:
         factor = learning_rate_factor(self.step, self.schedule.total_steps, self.config.warmup_steps)
         set_rates(self.optimizer, self.base_rates, factor)
         parts = self.processes.parts(batch, self.config.accumulation_steps)
-        losses = []
+        state, losses = self.state(), []
         for number, rows in enumerate(parts):
             with self.parallelism.part(self.model, last=number == len(parts) - 1):
-                loss = learner.loss(rows, batch)
+                loss = learner.loss(state, rows, batch)
                 self._require_finite(loss.total)
                 self.parallelism.backward(loss.total)
                 losses.append(loss.task)
@@ -253,7 +200,7 @@ class Trainer:
 
     def _evaluate(self, learner: Learner) -> None:
         """Measure; keep the weights when they are the best so far."""
-        found = learner.validate()
+        found = learner.validate(self.state())
         if self.parallelism.shards:
             self.given.cpu()  # if `whole_model` was asked for, its room is needed again
         score = None if found.score is None else self.processes.agree(found.score)
@@ -295,9 +242,16 @@ class Trainer:
             self.checkpoints.clear()
         self.processes.wait()
 
+    def _agreed(self, latest: Checkpoint | None) -> Checkpoint | None:
+        """The main process's latest checkpoint: on a shared disk another process may see an older one as the latest."""
+        step = int(self.processes.agree(-1 if latest is None else latest.step))
+        if latest is not None and latest.step == step:
+            return latest
+        return None if step < 0 else self.checkpoints.at(step)
+
     def _resume(self) -> Checkpoint | None:
         """Take the newest checkpoint's weights and place, and hand it on; None, to begin afresh, when there is none yet."""
-        checkpoint = self.checkpoints.latest()
+        checkpoint = self._agreed(self.checkpoints.latest())
         if checkpoint is None:
             logger.warning("no checkpoint in %s yet; starting from the beginning", self.checkpoints.folder)
             return None

@@ -17,8 +17,8 @@ from interconnected_ai.data.corpus.documents import Document
 from interconnected_ai.data.corpus.report import CorpusReport, SideReport
 from interconnected_ai.data.corpus.survey import Survey, survey
 from interconnected_ai.data.corpus.texts import SIDES, Texts
-from interconnected_ai.errors import DataError, IntegrityError
-from interconnected_ai.storage import atomic_folder, check_folder, is_complete, read_json, recover, write_json
+from interconnected_ai.errors import DataError, IntegrityError, NotAModelError
+from interconnected_ai.storage import atomic_folder, read_folder, read_json, write_json
 from interconnected_ai.text import Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class TokenSide:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Tokenised text, ready to train on."""
+    """Tokenised text, ready to train on. Immutable: any number of threads may read it, and several may prepare one at once."""
 
     folder: Path
     train: TokenSide
@@ -76,24 +76,29 @@ class Corpus:
         both cases nothing half-written is left.
         """
         place = Path(folder) / _name(texts, tokenizer)
-        recover(place)
-        if is_complete(place):
-            try:
-                return cls.open(place)
-            except IntegrityError as error:
-                logger.warning("The stored corpus is damaged and is built anew: %s", error)
+        try:
+            return cls.open(place)
+        except IntegrityError as error:
+            logger.warning("The stored corpus is damaged and is built anew: %s", error)
+        except NotAModelError:  # not there yet
+            pass
         _build(surveyed or survey(texts), tokenizer, place, progress)
         return cls.open(place)
 
     @classmethod
     def open(cls, folder: str | Path) -> "Corpus":
-        """A corpus that was built before. Raises `IntegrityError` when it was altered since."""
-        folder = Path(folder)
-        check_folder(folder, kind=KIND)
-        content = read_json(folder / "corpus.json")
-        report = CorpusReport.from_dict(content["report"])
-        train, validation, test = (_open_side(folder, side, content["token_type"]) for side in report.sides)
-        return cls(folder, train, validation, test, report)
+        """A corpus that was built before. Raises `NotAModelError` where there is none, `IntegrityError` when it was altered.
+
+        What is open stays as it is, whoever writes there afterwards.
+        """
+
+        def read(place: Path) -> "Corpus":
+            content = read_json(place / "corpus.json")
+            report = CorpusReport.from_dict(content["report"])
+            train, validation, test = (_open_side(place, side, content["token_type"]) for side in report.sides)
+            return cls(place, train, validation, test, report)
+
+        return read_folder(folder, read, kind=KIND)
 
 
 def count_tokens(surveyed: Survey, tokenizer: Tokenizer) -> CorpusReport:

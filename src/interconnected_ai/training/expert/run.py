@@ -4,7 +4,6 @@ The expert stands in `output`, its training in a folder beside it, OUTPUT-traini
 tokenised text), text_report.json, metrics.jsonl, samples.jsonl, logs/ (TensorBoard), checkpoints/, results.json.
 """
 
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from interconnected_ai.training.expert.perplexity import Perplexity, held_out, m
 from interconnected_ai.training.expert.samples import Samples
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.progress import Progress
-from interconnected_ai.training.run_folder import write_json_safely
+from interconnected_ai.training.run_folder import drop_folder, owned, write_json_safely
 
 
 @dataclass(frozen=True)
@@ -66,15 +65,30 @@ def train_expert(
     resume: go on after an interruption, on the text as it was read then. overwrite: drop what an earlier training left.
     minutes: as many steps as fit into them, found by timing a few; a resumed training ends where it would have. surveyed,
     tokenizer: at hand already, in place of `config.text` and `config.tokenizer`.
-    Raises `StorageError` when the folder is taken and neither is asked for; see `Corpus.prepare` and `fit_expert` for the
-    rest.
+    Raises `StorageError` when the folder is taken and neither is asked for, `BusyError` while another training is at work
+    there; see `Corpus.prepare` and `fit_expert` for the rest.
     """
-    output, folder = Path(config.output), training_folder(config)
+    folder = training_folder(config)
     processes = Processes.open(config.training.device, config.training.precision)
+    with owned(folder, is_main=processes.is_main):
+        return _train(config, folder, processes, resume, overwrite, minutes, surveyed, tokenizer)
+
+
+def _train(
+    config: ExpertRunConfig,
+    folder: Path,
+    processes: Processes,
+    resume: bool,
+    overwrite: bool,
+    minutes: float | None,
+    surveyed: Survey | None,
+    tokenizer: Tokenizer | None,
+) -> ExpertRun:
+    output = Path(config.output)
     if processes.is_main:
         refuse_taken_folders(config, resume=resume, overwrite=overwrite)
         if not resume and (folder / "run.yaml").is_file():
-            shutil.rmtree(folder)
+            drop_folder(folder)
         _keep_config(folder, config, resume=resume)
         if not (folder / _REPORT).is_file():
             _prepare_text(folder, config, surveyed, tokenizer)
@@ -174,7 +188,7 @@ def _prepare_text(folder: Path, config: ExpertRunConfig, surveyed: Survey | None
     found = surveyed or survey(Texts.of_config(config.text))
     words = tokenizer or _tokenizer(config, found)
     words.save(folder / _TOKENIZER)
-    shutil.rmtree(folder / _CORPORA, ignore_errors=True)  # of an attempt that did not come to its end
+    drop_folder(folder / _CORPORA)  # of an attempt that did not come to its end
     total = found.report.total.num_bytes
     with Progress(total, 0, "tokenizing") as progress:
         corpus = Corpus.prepare(
@@ -212,8 +226,10 @@ def _paced(
     """The config with as many steps as fit into `minutes`; a resumed training has those it began with."""
     kept = training_folder(config) / "paced.json"
     if minutes is not None and not kept.is_file():
-        training = within(minutes, model, corpus.train.tokens, config.training)
+        training = within(minutes, model, corpus.train.tokens, config.training, kept.with_name("pacing"))
+        processes.wait()  # all have read what was learnt there
         if processes.is_main:
+            drop_folder(kept.with_name("pacing"))
             write_json_safely(kept, training.to_dict())
         processes.wait()  # all take the main process's number: their clocks differ
     return config.with_changes(training=read_json(kept)) if kept.is_file() else config

@@ -23,7 +23,11 @@ _BATCH = 64
 
 
 class FeatureCache:
-    """Token vectors of texts, as the trunk takes them (with "cls" pooling one vector for each text)."""
+    """Token vectors of texts, as the trunk takes them (with "cls" pooling one vector for each text).
+
+    Any number of trainings may build and read one folder at once, in threads or processes, each with a cache of its own.
+    Several threads may read one cache at once; one at a time may build.
+    """
 
     def __init__(self, folder: str | Path, system: InterconnectedAISystem) -> None:
         self.system = system
@@ -48,7 +52,7 @@ class FeatureCache:
         self._require_space(sum(len(ids) for ids in token_ids))
         for start in range(0, len(order), _TEXTS_PER_SEGMENT):
             chunk = order[start : start + _TEXTS_PER_SEGMENT]
-            self._write_segment([missing[i] for i in chunk], [token_ids[i] for i in chunk])
+            self._add_segment([missing[i] for i in chunk], [token_ids[i] for i in chunk])
             progress(min(start + _TEXTS_PER_SEGMENT, len(order)), len(order))
         return len(missing)
 
@@ -65,15 +69,24 @@ class FeatureCache:
         """Size of the stored vectors."""
         return sum(segment.nbytes for segment in self._segments)
 
-    def _write_segment(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]]) -> None:
+    def _add_segment(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]]) -> None:
+        """Write these texts' vectors, unless a training beside us has, and open them.
+
+        The name follows from the texts: trainings with other texts write other files, those with the same write the same.
+        """
+        digests = [_digest(text) for text in texts]
+        name = f"segment-{hashlib.sha256(b''.join(digests)).hexdigest()[:16]}"
+        if not (self.folder / f"{name}.index.npz").is_file():
+            self._write_segment(name, digests, token_ids)
+        self._open_segment(name)
+
+    def _write_segment(self, name: str, digests: Sequence[bytes], token_ids: Sequence[Sequence[int]]) -> None:
         vectors, lengths = self._encode(token_ids)
-        name = f"segment-{len(self._segments):05d}"
         with atomic_file(self.folder / f"{name}.npy") as scratch, scratch.open("wb") as file:
             np.save(file, vectors)
-        digests = np.array([list(_digest(text)) for text in texts], dtype=np.uint8)
+        table = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(len(digests), -1)
         with atomic_file(self.folder / f"{name}.index.npz") as scratch, scratch.open("wb") as file:
-            np.savez(file, digests=digests, lengths=lengths)
-        self._open_segment(name)
+            np.savez(file, digests=table, lengths=lengths)
 
     def _encode(self, token_ids: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
         """Token vectors one after another, and how many each text has."""

@@ -13,7 +13,7 @@ from interconnected_ai.config import RunConfig, SystemConfig
 from interconnected_ai.data import Splits, load_splits, report_on
 from interconnected_ai.errors import ConfigError, StorageError
 from interconnected_ai.storage import atomic_file, is_complete
-from interconnected_ai.training.run_folder import process_rank, write_json_safely
+from interconnected_ai.training.run_folder import drop_folder, owned, process_rank, write_json_safely
 from interconnected_ai.training.system.encoder_choice import encoder_of_run, with_encoder
 from interconnected_ai.training.system.fit import FitResult, fit
 from interconnected_ai.training.system.metrics import BranchMetrics, evaluate
@@ -44,9 +44,24 @@ def train_run(
 
     Where the config names no encoder, the language of the training rows decides (`encoder_by_language`).
     resume: go on after an interruption. overwrite: drop what an earlier run left there. splits: rows already in memory,
-    in place of reading `config.data`. Raises `StorageError` when the folder is taken and neither is asked for.
+    in place of reading `config.data`. Raises `StorageError` when the folder is taken and neither is asked for, `BusyError`
+    while another training is at work there.
     """
     folder, is_main = Path(config.output), process_rank() == 0
+    with owned(folder, is_main=is_main):
+        return _train(config, folder, is_main, resume, overwrite, relative_to, splits, encoder)
+
+
+def _train(
+    config: RunConfig,
+    folder: Path,
+    is_main: bool,
+    resume: bool,
+    overwrite: bool,
+    relative_to: Path | None,
+    splits: Splits | None,
+    encoder: Encoder | None,
+) -> RunResult:
     if is_main:
         _prepare_folder(folder, resume=resume, overwrite=overwrite)
     splits = splits or load_splits(config.data, relative_to=relative_to)
@@ -98,8 +113,8 @@ def refuse_taken_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
 
 def _prepare_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
     refuse_taken_folder(folder, resume=resume, overwrite=overwrite)
-    if overwrite and folder.exists():
-        shutil.rmtree(folder)
+    if overwrite:
+        drop_folder(folder)
 
 
 def _check_same_run(folder: Path, config: RunConfig, *, resume: bool) -> None:

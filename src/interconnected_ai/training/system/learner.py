@@ -1,0 +1,246 @@
+"""What a system of branches learns, step by step, and how well it does: the `Trainer`'s learner.
+
+Every process knows the whole batch and computes its share of it.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from interconnected_ai.branches import InterconnectedAISystem, SystemOutput, class_weights, train_on_pooled
+from interconnected_ai.config import TrainingConfig
+from interconnected_ai.data import BatchPlan, Rows
+from interconnected_ai.errors import ConfigError, DataError
+from interconnected_ai.nn import Routing, choose_backend
+from interconnected_ai.training.learner import TrainingState, Validation
+from interconnected_ai.training.processes import Processes
+from interconnected_ai.training.system.features import FeatureCache
+from interconnected_ai.training.system.figures import Drift, learning_figures, routing_figures, validation_figures
+from interconnected_ai.training.system.loss import GlobalBatch, LossParts, system_loss
+from interconnected_ai.training.system.metrics import BranchMetrics, branch_metrics
+
+logger = logging.getLogger(__name__)
+
+_EVALUATION_BATCH = 256
+
+
+class SystemLearner:
+    """A system and the rows that it learns from and is measured on, as the `Trainer`'s learner."""
+
+    def __init__(
+        self,
+        system: InterconnectedAISystem,
+        train: Rows,
+        validation: Rows,
+        config: TrainingConfig,
+        processes: Processes,
+        plan: BatchPlan,
+        cache: FeatureCache | None,
+    ) -> None:
+        """system: on the processes' device. plan: of the rows to train on, see `plan_of`. cache: of all texts, where the
+        encoder's outputs are kept.
+        """
+        self.system, self.train_rows, self.validation, self.config = system, train, validation, config
+        self.processes, self.plan, self.cache = processes, plan, cache
+        specs = [card.spec for card in system.cards.values()]
+        self.targets = {name: torch.from_numpy(t) for name, t in train.targets(specs).items()}
+        self.weights = self._class_weights()
+        self.token_ids = [] if cache is not None else system.encoder.tokenize(train.texts)
+        self.drift = Drift(self._groups(system))
+        self.answered: tuple[SystemOutput, np.ndarray] | None = None  # the last part's, and its rows
+        self.balances: list[Tensor] = []  # of the parts of the step
+
+    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        """AdamW over the parts that learn, each at its rate."""
+        assert isinstance(model, InterconnectedAISystem)
+        first = model.encoder.model.get_input_embeddings() if self._learns_encoder else model.trunk  # type: ignore[operator]
+        self.processes.parallelism.see(outputs=(SystemOutput, Routing), first=first)
+        return torch.optim.AdamW(self._groups(model), weight_decay=self.config.weight_decay)
+
+    def _groups(self, system: InterconnectedAISystem) -> list[dict[str, Any]]:
+        rates = self.config
+        return system.get_trainable_params(
+            lr_moe=rates.lr_moe,
+            lr_adapter=rates.lr_adapter,
+            lr_head=rates.lr_head,
+            lr_encoder_lora=rates.lr_encoder_lora,
+        )
+
+    def batches(self, epoch: int, start: int) -> list[np.ndarray]:
+        """Rows of every branch in each."""
+        return self.plan.epoch(epoch)[start:]
+
+    @contextmanager
+    def learning(self, model: nn.Module) -> Iterator[None]:
+        """With the attention that trains fast, and after a word on which products were chosen by measuring."""
+        if self.processes.is_main and self.system.config.ffn == "moe" and self.system.config.num_moe_layers:
+            backend = choose_backend(self.processes.device, self.processes.choice.dtype)
+            logger.info("experts' products by %s: %s", backend.name, backend.reason)
+        assert isinstance(model, InterconnectedAISystem)
+        with model.encoder.attention_that_trains_fast():
+            model.encoder.computes_in_parts = not self.processes.parallelism.shards
+            yield
+
+    def loss(self, state: TrainingState, rows: np.ndarray, batch: np.ndarray) -> LossParts:
+        """Task, balance and z loss of this process's rows."""
+        whole = GlobalBatch(
+            num_labels=sum(int((t[batch] >= 0).sum()) for t in self.targets.values()),
+            num_processes=self.processes.count,
+            total=self.processes.total,
+        )
+        output = self._forward(state, rows)
+        targets = {name: t[rows].to(self.processes.device) for name, t in self.targets.items()}
+        loss = system_loss(
+            output,
+            targets,
+            whole,
+            class_weights=self.weights,
+            label_smoothing=self.config.label_smoothing,
+            balance_loss_weight=self.config.balance_loss_weight / self.config.accumulation_steps,
+            z_loss_weight=self.config.z_loss_weight / self.config.accumulation_steps,
+        )
+        self.answered = output, rows
+        self.balances = [*self.balances, loss.balance][-self.config.accumulation_steps :]
+        return loss
+
+    def _forward(self, state: TrainingState, rows: np.ndarray) -> SystemOutput:
+        """This process's rows through the system."""
+        if self.cache is None:
+            return self._answer(state, [self.token_ids[row] for row in rows])
+        return self._answer_cached(state, [self.train_rows.texts[row] for row in rows])
+
+    def _answer(self, state: TrainingState, token_ids: Sequence[list[int]]) -> SystemOutput:
+        """By the model as Accelerate prepared it, encoder and all."""
+        input_ids, mask = (each.to(self.processes.device) for each in self.system.encoder.pad(token_ids))
+        output: SystemOutput = state.model(input_ids, mask)
+        return output
+
+    def _answer_cached(self, state: TrainingState, texts: Sequence[str]) -> SystemOutput:
+        """By the encoder's stored outputs, in the precision of the weights: DeepSpeed casts them."""
+        assert self.cache is not None
+        assert isinstance(state.bare, InterconnectedAISystem)
+        tokens, mask = self.cache.read(texts)
+        dtype, device = state.bare.trunk.norm.weight.dtype, self.processes.device
+        output: SystemOutput = state.model(None, mask.to(device), tokens=tokens.to(device, dtype))
+        return output
+
+    def figures(self, batch: np.ndarray, seconds: float) -> dict[str, float]:
+        """Balance, speed, the branches' rows, routing and how the last part was answered."""
+        assert self.answered is not None, "figures are asked for after a step"
+        output, rows = self.answered
+        answers = {name: t[rows] for name, t in self.targets.items()}
+        return {
+            "loss/balance": self.processes.total(torch.stack(self.balances).mean()).item(),
+            "rows_per_second": len(batch) / seconds,
+            **{f"batch_rows/{name}": float((t[batch] >= 0).sum()) for name, t in self.targets.items()},
+            **routing_figures(output.routings),
+            **learning_figures(output.logits, answers),
+        }
+
+    def validate(self, state: TrainingState) -> Validation:
+        """Mean validation accuracy over the branches after an epoch."""
+        assert isinstance(state.bare, InterconnectedAISystem)
+        drift = self.drift.figures(self._groups(state.bare))
+        epoch = {"epoch": float(state.step // self.plan.steps_per_epoch)}
+        if not len(self.validation):
+            return Validation(None, {**drift, **epoch})
+        figures = validation_figures(self._validation_metrics(state))
+        return Validation(figures["accuracy/mean"], {**figures, **drift, **epoch})
+
+    def _validation_metrics(self, state: TrainingState) -> dict[str, BranchMetrics]:
+        targets = self.validation.targets([card.spec for card in self.system.cards.values()])
+        logits: dict[str, list[Tensor]] = {name: [] for name in self.system.cards}
+        state.model.eval()
+        # not inference_mode: what processes gather of spread weights is used again in training
+        with torch.no_grad(), self.processes.accelerator.autocast():
+            for texts in _in_batches(self.validation.texts):
+                for name, part in self._evaluate_batch(state, texts).logits.items():
+                    logits[name].append(part.float().cpu())
+        out = {}
+        for name, parts in logits.items():
+            labelled = targets[name] >= 0
+            if labelled.any():
+                table = torch.cat(parts)[labelled].softmax(dim=-1)
+                out[name] = branch_metrics(table, torch.from_numpy(targets[name][labelled]))
+        return out
+
+    def _evaluate_batch(self, state: TrainingState, texts: Sequence[str]) -> SystemOutput:
+        if self.cache is not None:
+            return self._answer_cached(state, texts)
+        return self._answer(state, self.system.encoder.tokenize(texts))
+
+    # The head start
+
+    def begin(self, model: nn.Module) -> dict[str, float]:
+        """Let adapters and heads learn first, on what the untrained trunk gives: the encoder's own knowledge.
+
+        Returns validation figures of what they learnt alone: epoch 0, which the joint training should better.
+        """
+        if not self.config.head_start_epochs:
+            return {}
+        config = self.config.with_changes(epochs=self.config.head_start_epochs)
+        pooled = self._pooled(self.train_rows.texts)
+        for name in self.system.branch_names:
+            labelled = self.targets[name] >= 0
+            targets = self.targets[name][labelled].to(pooled.device)
+            train_on_pooled(self.system.branch(name), pooled[labelled.to(pooled.device)], targets, None, config)
+        if not len(self.validation):
+            return {}
+        state = TrainingState(0, 0, model, model, lambda: model)
+        return {**validation_figures(self._validation_metrics(state)), "epoch": 0.0}
+
+    def _pooled(self, texts: list[str]) -> Tensor:
+        """(num_texts, d_model): pooled vectors of the system as it is, from the feature cache where there is one."""
+        if self.cache is None:
+            return self.system.encode(texts)
+        self.system.eval()
+        device, parts = self.processes.device, []
+        with torch.inference_mode():
+            for batch in _in_batches(texts):
+                tokens, mask = self.cache.read(batch)
+                parts.append(self.system.trunk(tokens.to(device), mask.to(device))[0])
+        return torch.cat(parts).clone()
+
+    # Preparations
+
+    def _class_weights(self) -> dict[str, Tensor] | None:
+        if self.config.class_weights == "none":
+            return None
+        cards = self.system.cards
+        return {n: class_weights(t[t >= 0], cards[n].spec.num_classes) for n, t in self.targets.items()}
+
+    @property
+    def _learns_encoder(self) -> bool:
+        return self.system.encoder.has_lora
+
+
+def plan_of(system: InterconnectedAISystem, train: Rows, config: TrainingConfig, processes: Processes) -> BatchPlan:
+    """The batches of a training. Raises `DataError` for rows that do not teach every branch, `ConfigError` for batches that
+    cannot be dealt out.
+    """
+    if not len(train):
+        raise DataError("training needs rows, got none")
+    plan = BatchPlan.for_rows(train, config.batch_size, config.seed)
+    for name in train.branch_names:
+        system.branch_name(name)
+    if untaught := [name for name in system.cards if name not in train.labels or not train.of(name)[0]]:
+        raise DataError(f"branch {untaught[0]!r} has no training rows; give it some, or remove the branch")
+    parts = processes.count * config.accumulation_steps
+    smallest = min(len(batch) for batch in plan.epoch(0))
+    if smallest < parts:
+        raise ConfigError(
+            f"batches of {smallest} rows cannot be dealt out over {parts} parts "
+            f"({processes.count} processes × {config.accumulation_steps} accumulation steps)"
+        )
+    return plan
+
+
+def _in_batches(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Texts in the numbers that are evaluated at once."""
+    for start in range(0, len(texts), _EVALUATION_BATCH):
+        yield list(texts[start : start + _EVALUATION_BATCH])

@@ -4,7 +4,6 @@ run.yaml, data_report.json, metrics.jsonl, logs/ (TensorBoard), checkpoints/, fe
 """
 
 import logging
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 

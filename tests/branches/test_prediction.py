@@ -68,6 +68,13 @@ def test_a_prediction_is_a_mapping_of_records_that_travels_alone() -> None:
     assert first.to_dict()["branches"]["two"]["answer"] == first.branches["two"].answer
 
 
+def test_who_is_exactly_as_sure_as_the_threshold_answers() -> None:
+    system = randomize(make_system("one"))
+    confidence = system.predict(["cat"])[0].branches["one"].confidence
+    system.cards["one"] = system.cards["one"].with_changes(threshold=confidence)
+    assert not system.predict(["cat"])[0].branches["one"].unknown
+
+
 def test_the_named_branches_are_answered_in_the_order_they_are_named() -> None:
     system = randomize(make_system("one", "two", "three"))
     assert list(system.predict(TEXTS, branches=["three", "one"])[0].branches) == ["three", "one"]

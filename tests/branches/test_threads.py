@@ -256,6 +256,15 @@ def test_a_branch_that_alone_is_in_training_answers_in_evaluation_mode(monkeypat
     assert system.branch("one").training
 
 
+def test_what_is_computed_for_the_caller_may_be_learnt_from() -> None:
+    system = make_system("one")
+    pooled = system.encode(TEXTS)
+    for found in (pooled, system.logits_of(pooled)["one"], system.branch("one").evaluate(pooled)):
+        assert not found.requires_grad
+        assert not found.is_inference()
+        (nn.Parameter(torch.ones(1)) * found).sum().backward()
+
+
 def test_a_module_in_evaluation_mode_is_used_as_it_is() -> None:
     module = nn.Sequential(nn.Linear(2, 2), Dropout(0.5)).eval()
     assert in_evaluation(module) is module

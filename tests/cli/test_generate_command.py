@@ -11,6 +11,7 @@ import torch
 
 from interconnected_ai import Expert, ExpertModel, GenerationConfig
 from interconnected_ai.cli.generate import _SETTINGS
+from interconnected_ai.experts.engines import ENGINES
 from interconnected_ai.text import Tokenizer
 
 
@@ -106,12 +107,25 @@ def test_stop_strings_and_bad_words_may_be_repeated(folder: Path, capsys: pytest
         (["--engine", "troch"], "unknown engine 'troch'"),
         (["--stream"], "no --json"),
         (["--window", "open"], "window"),
+        (["--device", "potato"], "unknown device 'potato'; known: auto, cpu, cuda"),
+        (["--device", "cuda:77"], "'cuda:77' is not on this machine"),
+        (["--engine", "onnx", "--device", "cpu"], "device='cpu' is for the engine torch"),
+        (["--num-beams", "2", "--length-penalty=-1e300"], "length_penalty"),
+        (["--num-beams", "2", "--length-penalty", "400"], "length_penalty"),
+        (["--repetition-penalty", "1e300"], "repetition_penalty"),
+        (["--stop", "\udcff"], "not UTF-8"),
+        (["--seed", "a"], "seed"),
     ],
 )
 def test_wrong_words_get_one_clear_message(
     folder: Path, capsys: pytest.CaptureFixture[str], wrong: list[str], says: str
 ) -> None:
     assert says in error_of(capsys, str(folder), "the", *wrong)
+
+
+def test_the_engine_that_was_chosen_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_json(capsys, str(folder), "the", "--max-new-tokens", "2", "--engine", "auto")
+    assert found["engine"] in ENGINES
 
 
 def test_a_folder_that_holds_no_expert_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,10 @@
 import importlib.util
 import json
 import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import EngineError, MissingExtraError, PromptError, UnknownNameError
 from interconnected_ai.experts import ExpertModel, TorchEngine, save_expert
 from interconnected_ai.experts.engines import ENGINES, choose_engine, open_engine, runnable_engines
+from interconnected_ai.experts.engines.ctranslate2_seed import can_seed
 from interconnected_ai.types import Generate
 
 PROMPTS = [[1, 2, 3], [4, 5, 6, 7, 8], [9], [3, 4, 5]]
@@ -238,6 +243,74 @@ def test_a_conversion_that_was_cut_short_is_made_again(name: str, expert: Path, 
     if any(place.iterdir()):
         shutil.rmtree(place)  # a folder without a manifest never stands in its place: the rename comes after it
     assert len(opened(name, expert, cache=tmp_path / "cache")(PROMPTS, asked())) == len(PROMPTS)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
+def test_an_expert_is_converted_once_however_many_open_it_at_once(
+    expert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from interconnected_ai.experts.export import onnx
+
+    num_written = []
+    write = onnx.write_onnx
+    monkeypatch.setattr(onnx, "write_onnx", lambda *given, **named: (num_written.append(1), write(*given, **named)))
+    together = threading.Barrier(8)
+
+    def ask(_: int) -> object:
+        together.wait()
+        return opened("onnx", expert)(PROMPTS, asked())
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, range(8)))
+    assert num_written == [1]
+    assert found == [open_engine("torch", expert)(PROMPTS, asked())] * 8
+
+
+OPEN = """
+import sys
+from interconnected_ai.experts.engines import open_engine
+open_engine("onnx", sys.argv[1], threads=1).close()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
+def test_processes_convert_one_expert_at_once_while_its_weights_change(expert: Path) -> None:
+    started = [subprocess.Popen([sys.executable, "-c", OPEN, str(expert)], stderr=subprocess.PIPE) for _ in range(4)]
+    for seed in range(20):
+        save_expert(made(vocab_size=330, seed=seed), expert, tokenizer())
+    for process in started:
+        _, said = process.communicate()
+        assert process.returncode == 0, said.decode()
+    assert opened("onnx", expert)(PROMPTS, asked()) == open_engine("torch", expert)(PROMPTS, asked())
+
+
+# Seeds of CTranslate2
+
+
+@pytest.mark.parametrize("name", [parameter("ctranslate2")])
+@pytest.mark.parametrize("may_seed", [True, False], ids=["on the worker", "by a new worker"])
+def test_a_seed_is_the_librarys_own(name: str, may_seed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ctranslate2
+
+    from interconnected_ai.experts.engines import ctranslate2 as engines_ctranslate2
+
+    engine, config = opened(name, made()), asked(temperature=1.5, top_k=60)
+    assert isinstance(engine, engines_ctranslate2.CTranslate2Engine)
+    assert can_seed(), "this build's random state is not the one that is known"
+    monkeypatch.setattr(engines_ctranslate2, "can_seed", lambda: may_seed)
+    if may_seed:
+        monkeypatch.setattr(engine, "_opened", None)  # nothing is loaded again
+    found = [engine([PROMPTS[0]], config, seed=seed)[0].token_ids for seed in (7, 8, 7)]
+    for seed, token_ids in zip((7, 8), found, strict=False):
+        ctranslate2.set_random_seed(seed)
+        fresh = ctranslate2.Generator(str(engine._folder), intra_threads=1, inter_threads=1)
+        wanted = fresh.generate_batch(
+            [[engine._words[token] for token in PROMPTS[0]]], max_length=15, include_prompt_in_result=False, end_token=[],
+            sampling_topk=60, sampling_temperature=1.5,
+        )  # fmt: skip
+        assert token_ids == tuple(wanted[0].sequences_ids[0])
+    assert found[2] == found[0] != found[1]
 
 
 # Choosing

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
-from expert_models import ids, made, tokenizer
+from expert_models import TEXTS, ids, made, tokenizer
 
 from interconnected_ai import ExpertModel
 from interconnected_ai.errors import FormatVersionError, IntegrityError, NotAModelError, TokenizerError, UnsafeFileError
@@ -151,3 +153,38 @@ def _rewrite(folder: Path, name: str, content: object) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"][name] = {"size_bytes": path.stat().st_size, "sha256": sha256_of(path)}
     (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_reader_beside_a_writer_has_model_tokenizer_and_card_of_one_version(tmp_path: Path) -> None:
+    folder = tmp_path / "expert"
+    other = Tokenizer.train(TEXTS, 300)
+    versions = [
+        (made(vocab_size=330), tokenizer(), "first"),
+        (made(seed=1, vocab_size=300, d_model=16), other, "second"),
+    ]
+
+    def write() -> None:
+        for number in range(12):
+            model, words, name = versions[number % 2]
+            save_expert(model, folder, words, ExpertCard(name))
+
+    def read(_: int) -> int:
+        num_read = 0
+        while not is_done.is_set():
+            model, words, card = load_expert(folder)
+            wanted, known, _ = versions[card.name == "second"]
+            assert model.config == wanted.config
+            assert words.sha256 == known.sha256
+            assert torch.equal(model.head.weight, wanted.head.weight)
+            num_read += 1
+        return num_read
+
+    is_done = threading.Event()
+    save_expert(*versions[0][:1], folder, versions[0][1], ExpertCard("first"))
+    with ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(read, number) for number in range(3)]
+        try:
+            pool.submit(write).result()
+        finally:
+            is_done.set()
+        assert all(reader.result() > 0 for reader in readers)

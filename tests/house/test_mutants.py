@@ -136,6 +136,16 @@ def test_what_a_shared_fixture_runs_counts_for_all_tests_that_may_use_it() -> No
     assert tests_of(4) == []
 
 
+def test_the_fastest_tests_of_a_line_are_taken_as_far_as_a_minute_holds_and_one_at_least() -> None:
+    reach = Reach({"a::1": 50.0, "a::2": 5.0, "a::3": 5.1, "b::4": 900.0}, {"f.py": {"1": ["*"], "2": ["b::4"]}})
+
+    def tests_of(line: int) -> list[str]:
+        return reach.tests_of(Mutant("f.py", "f", "number", "1", "2", 0, line, (line, line)))
+
+    assert tests_of(1) == ["a::2", "a::3"]
+    assert tests_of(2) == ["b::4"]
+
+
 @pytest.mark.slow
 def test_a_campaign_counts_what_the_tests_notice_and_goes_on_where_it_was_cut(checkout: Path, tmp_path: Path) -> None:
     output = tmp_path / "mutants.jsonl"

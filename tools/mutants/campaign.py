@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tools.mutants.rooms import Room
 from tools.mutants.watching import EVERYBODY
 
 _SURVEY_SECONDS = 1800.0
+_MOST_SECONDS = 60.0
 _TIMES_LONGER, _SLACK_SECONDS = 8.0, 20.0
 Say = Callable[[str], None]
 
@@ -51,14 +53,22 @@ class Reach:
     contexts: dict[str, dict[str, list[str]]]
 
     def tests_of(self, mutant: Mutant) -> list[str]:
-        """Tests that run a line of the mutant's statement, the fastest first."""
+        """Tests that run a line of the mutant's statement, the fastest first, as many as a minute holds.
+
+        The slowest of a line that hundreds run would cost every survivor minutes; leaving them out can only make a room
+        look worse than it is.
+        """
         lines = self.contexts.get(mutant.path, {})
         first, last = mutant.lines
         names = {name for line in range(first, last + 1) for name in lines.get(str(line), ())}
         if EVERYBODY in names:
             names.update(self.seconds)
         found = [test for test in self.seconds if test in names or f"{test.split('::')[0]}::{EVERYBODY}" in names]
-        return sorted(found, key=lambda test: (self.seconds[test], test))
+        found.sort(key=lambda test: (self.seconds[test], test))
+        ends = accumulate(self.seconds[test] for test in found)
+        return [
+            test for place, (test, end) in enumerate(zip(found, ends, strict=True)) if not place or end <= _MOST_SECONDS
+        ]
 
 
 class Sample:

@@ -11,6 +11,7 @@ import click
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import DataError
+from interconnected_ai.types import Generation, Stream
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,23 +76,29 @@ def command(
         raise click.UsageError("--stream prints one answer as it comes; give one prompt, and no --json")
     from interconnected_ai.experts import Expert
 
-    opened = Expert.from_pretrained(expert, engine=engine, device=device)
-    if stream:
-        for piece in opened.stream(asked[0], config, seed=seed):
-            click.echo(piece, nl=False)
-        click.echo()
-        return
-    answers = opened.generate(asked, config, seed=seed)
+    with Expert.from_pretrained(expert, engine=engine, device=device) as opened:
+        if stream:
+            _print_as_it_comes(opened.stream(asked[0], config, seed=seed))
+            return
+        answers = opened.generate(asked, config, seed=seed)
+        used = getattr(opened.engine, "name", engine)
     for prompt, answer in zip(asked, answers, strict=True):
         # Not through the console, which would turn tabs into spaces.
         click.echo(f"{prompt[:100]} →\n{answer}" if len(asked) > 1 else str(answer), err=output.as_json)
     output.result(
         {
-            "engine": engine,
+            "engine": used,
             "config": config.to_dict(),
             "answers": [{"prompt": p, **asdict(answer)} for p, answer in zip(asked, answers, strict=True)],
         }
     )
+
+
+def _print_as_it_comes(pieces: Stream[str, Generation]) -> None:
+    with pieces:
+        for piece in pieces:
+            click.echo(piece, nl=False)
+    click.echo()
 
 
 def _standard_input() -> str:

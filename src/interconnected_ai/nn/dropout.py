@@ -42,9 +42,9 @@ class _Drop(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, dropped: int) -> Tensor:
-        draws = torch.empty(-(-hidden.numel() // 4), dtype=torch.int64).random_(-(1 << 63), None)
+        draws = torch.empty(-(-hidden.numel() // 4), dtype=torch.int64, device=hidden.device).random_(-(1 << 63), None)
         bits = draws.view(torch.int16)[: hidden.numel()].view(hidden.shape)
-        mask = torch.empty(hidden.shape, dtype=torch.uint8)
+        mask = torch.empty(hidden.shape, dtype=torch.uint8, device=hidden.device)
         torch.ge(bits, dropped - _STEPS // 2, out=mask)  # into bytes: three times as fast as into a bool tensor
         ctx.save_for_backward(mask)
         ctx.scale = _STEPS / (_STEPS - dropped)

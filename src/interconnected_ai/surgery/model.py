@@ -44,6 +44,7 @@ def _alone(method: Callable[Concatenate["MoE", P], T]) -> Callable[Concatenate["
     @wraps(method)
     def guarded(self: "MoE", /, *args: P.args, **kwargs: P.kwargs) -> T:
         with self.session.lock:
+            self.session.needs_whole()
             return method(self, *args, **kwargs)
 
     return guarded
@@ -172,7 +173,8 @@ class MoE:
         try:
             for step in recipe.steps:
                 replay(self, step)
-        except BaseException:  # Ctrl-C too leaves the model as it was
+        except BaseException as error:  # Ctrl-C too leaves the model as it was
+            error.add_note(f"Should the log hold more than {before} steps, undo() takes the rest of the recipe back.")
             while len(self.steps) > before:
                 self.undo()
             raise

@@ -10,7 +10,7 @@ from interconnected_ai.hub import local_folder
 from interconnected_ai.storage import read_json
 from interconnected_ai.surgery.anatomy.families import family_of
 from interconnected_ai.surgery.checkpoints.loading import load_session
-from interconnected_ai.surgery.checkpoints.safetensor_files import files_of
+from interconnected_ai.surgery.checkpoints.safetensor_files import files_of, read_header, text_config_in
 from interconnected_ai.surgery.model import MoE
 
 
@@ -38,7 +38,7 @@ def check_openable(folder: Path) -> None:
             f"no config.json in {folder}; needs the folder of a Hugging Face model, or its hub id as owner/name"
         )
     config = read_json(folder / "config.json")
-    text = config.get("text_config") or config
+    text = text_config_in(config, folder)
     keys = ("num_experts", "num_local_experts", "n_routed_experts")
     if not any(text.get(key) for key in keys):
         raise ConfigError(
@@ -47,7 +47,8 @@ def check_openable(folder: Path) -> None:
             "mixture of experts out of one"
         )
     family_of(text, str(folder / "config.json"))
-    files_of(folder)
+    for file in files_of(folder):
+        read_header(file)
 
 
 def tokenizer_in(folder: Path) -> Any:

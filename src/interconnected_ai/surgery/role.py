@@ -80,18 +80,18 @@ def make_role(
             learning_rate=_RATES[method] if learning_rate is None else learning_rate,
             balance_weight=0.01 if method == "router" else 0.0, prefix=[token], seed=seed,
         )  # fmt: skip
-    return Role(
-        name=name,
-        token_id=token,
-        method=method,
-        experts=picked,
-        num_params=sum(parameter.numel() for parameter in parameters),
-        losses=tuple(losses),
-        role_before=role_before,
-        role_after=perplexity(moe, held, max_tokens=seq_tokens, prefix=[token]),
-        others_before=others_before,
-        others_after=perplexity(moe, other_held, max_tokens=seq_tokens) if other_held else None,
-    )
+        return Role(
+            name=name,
+            token_id=token,
+            method=method,
+            experts=picked,
+            num_params=sum(parameter.numel() for parameter in parameters),
+            losses=tuple(losses),
+            role_before=role_before,
+            role_after=perplexity(moe, held, max_tokens=seq_tokens, prefix=[token]),
+            others_before=others_before,
+            others_after=perplexity(moe, other_held, max_tokens=seq_tokens) if other_held else None,
+        )
 
 
 def _prepare(

@@ -139,11 +139,7 @@ class Session:
         step: what it belongs to, should it have to be taken back later (`undo`), when memory or disk allow it again.
         """
         with self.lock:
-            if self._unfinished is not None:
-                raise ConfigError(
-                    "an operation failed and could not be taken back whole, for lack of memory or of the disk; call undo() "
-                    "once there is room, then go on"
-                )
+            self.needs_whole()
             before = Snapshot(self.model, self._parts())
             try:
                 yield before
@@ -163,6 +159,14 @@ class Session:
             with self.changing(done.step) as now:
                 done.undo(now)
                 self.agree()
+
+    def needs_whole(self) -> None:
+        """Raise `ConfigError` while the model stands between two states."""
+        if self._unfinished is not None:
+            raise ConfigError(
+                "an operation failed and could not be taken back whole, for lack of memory or of the disk; call undo() once "
+                "there is room, then go on"
+            )
 
     def _parts(self) -> list[Any]:
         return [self, self.hooks, *self.anatomy.configs, *self.adapters.values(), *self.warmups]

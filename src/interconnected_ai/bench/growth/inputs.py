@@ -86,7 +86,7 @@ def system(num_branches: int, **settings: Any) -> InterconnectedAISystem:
 
 def training(**settings: Any) -> TrainingConfig:
     """One epoch on the CPU."""
-    return TrainingConfig.from_mapping({"epochs": 1, "batch_size": 32, "patience": None, **_CPU, **settings})
+    return TrainingConfig.from_mapping({"epochs": 1, "batch_size": 64, "patience": None, **_CPU, **settings})
 
 
 @cache

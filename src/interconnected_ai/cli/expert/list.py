@@ -43,10 +43,13 @@ def _is_expert(manifest: Path) -> bool:
 def _row(folder: Path) -> _Row:
     from interconnected_ai.planner import expert_size
 
-    content = read_json(folder / "config.json")
-    config = ExpertConfig.from_mapping(content["model"], source=str(folder / "config.json"))
-    found = content.get("training", {}).get("bits_per_byte")
-    return _Row(folder.name, expert_size(config).num_params, config.vocab_size, config.max_seq_len, found)
+    path = folder / "config.json"
+    content = read_json(path)
+    config = ExpertConfig.from_mapping(content.get("model", {}), source=str(path))
+    training = content.get("training")
+    found = training.get("bits_per_byte") if isinstance(training, dict) else None
+    known = found if isinstance(found, int | float) else None
+    return _Row(folder.name, expert_size(config).num_params, config.vocab_size, config.max_seq_len, known)
 
 
 def _spoken(bits_per_byte: float | None) -> str:

@@ -15,7 +15,14 @@ from interconnected_ai.hub import local_folder
 from interconnected_ai.storage import atomic_folder, read_json, write_json
 from interconnected_ai.surgery.anatomy.families import Family, family_of
 from interconnected_ai.surgery.anatomy.ffn import ExpertWeights, Layout
-from interconnected_ai.surgery.checkpoints.safetensor_files import ByteRange, Entry, files_of, read_header, write_file
+from interconnected_ai.surgery.checkpoints.safetensor_files import (
+    ByteRange,
+    Entry,
+    files_of,
+    read_header,
+    text_config_in,
+    write_file,
+)
 from interconnected_ai.surgery.operations.history import Recipe, as_bytes
 
 KIND = "interconnected_ai surgery"
@@ -84,7 +91,7 @@ class Checkpoint:
         if not (self.folder / "config.json").is_file():
             raise NotAModelError(f"no config.json in {self.folder}; needs the folder of a Hugging Face model")
         self.config = read_json(self.folder / "config.json")
-        self._text = self.config.get("text_config") or self.config
+        self._text = text_config_in(self.config, self.folder)
         self.family: Family = family_of(self._text, str(self.folder / "config.json"))
         self.entries: dict[str, Entry] = {}
         self.files = [path for path in files_of(self.folder) if path.name != ADAPTERS]

@@ -34,7 +34,12 @@ def load_session(
 ) -> Session:
     """The model in a folder, with what stands in a side-car. loading: further arguments of `from_pretrained`."""
     if (folder / SIDE_CAR).is_file():
-        return _edited(folder, tokenizer, dtype, expert_parallel, loading)
+        try:
+            return _edited(folder, tokenizer, dtype, expert_parallel, loading)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise IntegrityError(
+                f"{folder / SIDE_CAR} does not say what it should ({type(error).__name__}: {error}); restore it from a copy"
+            ) from error
     return Session(_vanilla(folder, dtype, loading).eval(), tokenizer, expert_parallel)
 
 
@@ -61,11 +66,8 @@ def _edited(
 def _vanilla(folder: Path, dtype: Any, loading: Mapping[str, Any]) -> Any:
     from transformers import AutoModelForCausalLM
 
-    try:
-        with no_progress_bar():
-            return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **loading)
-    except (ValueError, OSError, RuntimeError, SafetensorError) as error:
-        raise IntegrityError(f"{folder} could not be loaded by transformers: {error}") from error
+    with _loading_errors(folder), no_progress_bar():
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **loading)
 
 
 def _built(folder: Path, dtype: Any) -> Any:
@@ -73,8 +75,8 @@ def _built(folder: Path, dtype: Any) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.initialization import no_init_weights
 
-    config = AutoConfig.from_pretrained(folder)
-    with no_init_weights():
+    with _loading_errors(folder), no_init_weights():
+        config = AutoConfig.from_pretrained(folder)
         return AutoModelForCausalLM.from_config(config, dtype=config.dtype if dtype == "auto" else dtype)
 
 
@@ -146,6 +148,22 @@ def _expect_packed(layer: Layer, state: Mapping[str, Tensor]) -> None:
 def adapter_tensors(session: Session) -> dict[str, Tensor]:
     """What all adapters learnt."""
     return {name: tensor for name, tensor in session.model.state_dict().items() if ".experts.variants." in name}
+
+
+@contextmanager
+def _loading_errors(folder: Path) -> Iterator[None]:
+    """What transformers says of a folder it cannot load, as one kind of error; a lack of memory is not the folder's."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (ValueError, OSError, RuntimeError, LookupError, TypeError, SafetensorError, StrictDataclassError) as error:
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        raise IntegrityError(
+            f"{folder} could not be loaded by transformers: {' '.join(map(str.strip, told))}"
+        ) from error
 
 
 @contextmanager

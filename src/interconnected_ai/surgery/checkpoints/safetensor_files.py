@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from interconnected_ai.errors import IntegrityError, NotAModelError, UnsafeFileError
+from interconnected_ai.storage import read_json
+from interconnected_ai.surgery.checkpoints.header import read_told
 
-ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
-              "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "U32": 4, "U64": 8}  # fmt: skip
 _CHUNK_BYTES = 1 << 24
-_MOST_HEADER_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -81,29 +81,10 @@ class Entry:
 
 def read_header(path: Path) -> dict[str, Entry]:
     """The tensors of a file, none of them read; `IntegrityError` when it is truncated or no safetensors file."""
-    try:
-        with path.open("rb") as file:
-            prefix = file.read(8)
-            size = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else _MOST_HEADER_BYTES
-            if size >= _MOST_HEADER_BYTES:
-                raise IntegrityError(f"{path} is not a safetensors file; fetch it again")
-            header = json.loads(file.read(size))
-        there = path.stat().st_size
-    except FileNotFoundError as error:
-        raise NotAModelError(f"{path} does not exist") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise IntegrityError(f"{path} is truncated or not a safetensors file: {error}; fetch it again") from error
-    entries = {}
-    for name, told in header.items():
-        if name == "__metadata__":
-            continue
-        start, end = told["data_offsets"]
-        if 8 + size + end > there:
-            raise IntegrityError(f"{path} has {there} bytes, its header speaks of {8 + size + end}; fetch it again")
-        entries[name] = Entry(
-            name, told["dtype"], tuple(told["shape"]), (ByteRange(path, 8 + size + start, end - start),)
-        )
-    return entries
+    return {
+        told.name: Entry(told.name, told.dtype, told.shape, (ByteRange(path, told.start, told.size),))
+        for told in read_told(path)
+    }
 
 
 def write_file(path: Path, entries: Sequence[Entry]) -> None:
@@ -134,10 +115,7 @@ def files_of(folder: Path) -> list[Path]:
     """
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError) as error:
-            raise IntegrityError(f"{index} is no index of shards: {error}; fetch it again") from error
+        names = _shards_in(index)
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
             raise IntegrityError(
@@ -156,6 +134,26 @@ def files_of(folder: Path) -> list[Path]:
     raise NotAModelError(f"{folder} holds no safetensors weights; fetch the model's *.safetensors files into it")
 
 
+def _shards_in(index: Path) -> list[str]:
+    """The files that an index names, all of them in its folder."""
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise IntegrityError(f"{index} is no index of shards: needs a weight_map, tensor → file; fetch it again")
+    names = sorted(set(weight_map.values()))
+    strange = next((name for name in names if Path(name).name != name or not name), None)
+    if strange is not None:
+        raise IntegrityError(f"{index} names the shard {strange!r}, which is no file of this folder; fetch it again")
+    return names
+
+
 def _listed(names: Iterable[str]) -> str:
     shown = list(names)
     return ", ".join(shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")
+
+
+def text_config_in(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The part of a config.json that is about the language model."""
+    text = config.get("text_config") or config
+    if not isinstance(text, dict):
+        raise IntegrityError(f"{folder / 'config.json'}: text_config is a {type(text).__name__}, not an object")
+    return text

@@ -65,8 +65,12 @@ def _grow(session: Session, rows: int) -> None:
 
 
 def _resize(session: Session, rows: int) -> None:
-    """Another number of rows; what trains and what does not stays."""
-    trained = [parameter.requires_grad for parameter in session.model.parameters()]
-    session.model.resize_token_embeddings(rows, mean_resizing=False)
-    for parameter, flag in zip(session.model.parameters(), trained, strict=True):
+    """Another number of rows; what trains and what does not stays, in modules too (transformers makes a new head)."""
+    model = session.model
+    trained = [parameter.requires_grad for parameter in model.parameters()]
+    training = {name: module.training for name, module in model.named_modules()}
+    model.resize_token_embeddings(rows, mean_resizing=False)
+    for parameter, flag in zip(model.parameters(), trained, strict=True):
         parameter.requires_grad_(flag)
+    for name, module in model.named_modules():
+        module.training = training[name]

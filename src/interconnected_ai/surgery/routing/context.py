@@ -214,18 +214,21 @@ class FollowedCache:
 
     def reorder_cache(self, beam_idx: Tensor) -> Any:
         """As the cache does it."""
+        done = cast(Any, super()).reorder_cache(beam_idx)
         self.surgery_roles = self.surgery_roles.index_select(0, beam_idx.to(self.surgery_roles.device))
-        return cast(Any, super()).reorder_cache(beam_idx)
+        return done
 
     def batch_select_indices(self, indices: Tensor) -> Any:
         """As the cache does it."""
+        done = cast(Any, super()).batch_select_indices(indices)
         self.surgery_roles = self.surgery_roles[indices.to(self.surgery_roles.device)]
-        return cast(Any, super()).batch_select_indices(indices)
+        return done
 
     def batch_repeat_interleave(self, repeats: int) -> Any:
         """As the cache does it."""
+        done = cast(Any, super()).batch_repeat_interleave(repeats)
         self.surgery_roles = self.surgery_roles.repeat_interleave(repeats, dim=0)
-        return cast(Any, super()).batch_repeat_interleave(repeats)
+        return done
 
 
 def _followed(cache: Any) -> bool:

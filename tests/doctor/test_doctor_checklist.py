@@ -327,3 +327,17 @@ def test_a_monitor_that_is_not_installed_fails(tmp_path: Path, monkeypatch: pyte
     assert check.state == "fails"
     assert 'pip install "interconnected-ai[wandb]"' in check.remedy
     assert check.settings_to_change == {"training.monitors": ["tensorboard"]}
+
+
+def test_an_english_encoder_that_is_named_for_other_rows_is_a_warning(tmp_path: Path) -> None:
+    name = "encoder reads the language"
+    english = look(tmp_path, system__base_model_name="all-MiniLM-L6-v2")[name]
+    assert (english.state, english.evidence) == ("ok", "96 of 96 texts looked at are in English")
+    russian = Rows([f"закажи билет {i}" for i in range(40)], {"a": ["money", "weather"] * 20})
+    read = splits(Rows.joined([russian, make_rows("b", 40)]))
+    for encoder in ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"):
+        check = look(tmp_path, read, system__base_model_name=encoder)[name]
+        assert (check.state, check.settings_to_change) == ("warning", {"system.base_model_name": "multilingual"})
+        assert check.evidence == f"{encoder} reads English only; of 80 texts looked at 40 in English, 40 in Russian"
+    assert name not in look(tmp_path, read, system__base_model_name="multilingual")
+    assert name not in look(tmp_path, read)  # an encoder at hand, of which nothing is known

@@ -1,5 +1,8 @@
 """Grouped products: both ways equal one product per row, and the choice between them is explained."""
 
+import time
+from contextlib import nullcontext
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from interconnected_ai.nn import FFNExperts, choose_backend, grouped
+from interconnected_ai.nn import FFNExperts, GroupedBackend, choose_backend, grouped, moe
 from interconnected_ai.nn.grouped import BackendName, Groups, grouped_linear
 from properties import examples
 
@@ -68,44 +71,57 @@ def test_groups_know_where_each_begins_and_ends() -> None:
     assert Groups.from_counts(torch.tensor([2, 0, 3])).bounds() == [(0, 2), (2, 2), (2, 5)]
 
 
-def test_the_choice_of_a_backend_comes_with_its_reason_and_leaves_randomness_alone() -> None:
-    torch.manual_seed(0)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("device", ["cpu", "cpu:0", "meta", "mps"])
+def test_away_from_a_gpu_the_loop_is_taken_whatever_the_clock_says(
+    device: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "perf_counter", lambda: pytest.fail("a busy machine would choose otherwise"))
     before = torch.random.get_rng_state()
-    choice = choose_backend(torch.device("cpu"), torch.float32)
-    assert choice.name in ("loop", "grouped_mm")
-    assert "cpu" in choice.reason
-    assert "torch.float32" in choice.reason
+    choice = choose_backend(torch.device(device), dtype)
+    assert choice.name == "loop"
+    assert torch.device(device).type in choice.reason
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert choose_backend(torch.device("cpu"), torch.float32) is choice  # measured once
 
 
-def test_where_the_kernel_cannot_run_the_loop_is_chosen_and_the_reason_says_so() -> None:
-    choice = choose_backend(torch.device("cpu"), torch.float64)
+@pytest.mark.parametrize(("refusal", "name"), [("", "grouped_mm"), ("needs sm90", "loop")])
+def test_on_a_gpu_the_kernel_is_taken_where_it_runs_and_the_reason_says_why(
+    refusal: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grouped, "_refusal_of_the_kernel", lambda device, dtype: refusal)
+    grouped._on_gpu.cache_clear()
     try:
-        grouped_linear(
-            torch.ones(2, 4, dtype=torch.float64),
-            torch.ones(1, 4, 4, dtype=torch.float64),
-            None,
-            Groups.from_counts(torch.tensor([2])),
-            "grouped_mm",
-        )
-    except RuntimeError:
-        assert choice.name == "loop"
-        assert "does not run" in choice.reason
+        for device in ("cuda", "cuda:1"):
+            choice = choose_backend(torch.device(device), torch.bfloat16)
+            assert choice.name == name
+            assert device in choice.reason
+            assert refusal in choice.reason
+    finally:
+        grouped._on_gpu.cache_clear()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_this_gpu_the_kernel_runs_in_bfloat16() -> None:
+    assert choose_backend(torch.device("cuda"), torch.bfloat16).name == "grouped_mm"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_whether_the_kernel_runs_is_tried_and_not_guessed(dtype: torch.dtype) -> None:
+    rows, weight = torch.ones(2, 16, dtype=dtype), torch.ones(1, 16, 16, dtype=dtype)
+    refusal = grouped._refusal_of_the_kernel(torch.device("cpu"), dtype)
+    with pytest.raises(RuntimeError) if refusal else nullcontext():
+        grouped_linear(rows, weight, None, Groups.from_counts(torch.tensor([2])), "grouped_mm")
 
 
 @pytest.mark.parametrize(("d_model", "d_ff"), [(3, 5), (6, 10), (4, 6), (5, 8)])
 def test_without_a_named_backend_any_width_works_even_where_the_kernel_is_faster(
     monkeypatch: pytest.MonkeyPatch, d_model: int, d_ff: int
 ) -> None:
-    monkeypatch.setattr(grouped, "_CLEARLY_FASTER", 0.0)
-    grouped._probe.cache_clear()
-    try:
-        if choose_backend(torch.device("cpu"), torch.float32).name == "loop":
-            pytest.skip("this PyTorch has no grouped_mm for the CPU")
-        experts = FFNExperts(2, d_model, d_ff, gated=True)
-        experts(torch.ones(4, d_model), torch.tensor([1, 3])).sum().backward()
-        with torch.inference_mode():
-            assert experts(torch.ones(4, d_model), torch.tensor([1, 3])).shape == (4, d_model)
-    finally:
-        grouped._probe.cache_clear()
+    if grouped._refusal_of_the_kernel(torch.device("cpu"), torch.float32):
+        pytest.skip("this PyTorch has no grouped_mm for the CPU")
+    monkeypatch.setattr(moe, "choose_backend", lambda device, dtype: GroupedBackend("grouped_mm", "as on a GPU"))
+    experts = FFNExperts(2, d_model, d_ff, gated=True)
+    experts(torch.ones(4, d_model), torch.tensor([1, 3])).sum().backward()
+    with torch.inference_mode():
+        assert experts(torch.ones(4, d_model), torch.tensor([1, 3])).shape == (4, d_model)

@@ -1,6 +1,6 @@
 """Every brick computes where its inputs are and in their precision, and all its weights come from the generator it is given."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -22,7 +22,7 @@ from interconnected_ai.nn import (
     grouped,
     linear_cross_entropy,
 )
-from interconnected_ai.nn.grouped import Groups, choose_backend
+from interconnected_ai.nn.grouped import Groups
 
 Build = Callable[[torch.Generator], nn.Module]
 BRICKS: dict[str, Build] = {
@@ -114,50 +114,6 @@ def test_what_comes_out_is_where_the_inputs_are_whatever_the_default_device_is(
     compute = make()
     with torch.device("meta"):
         assert compute().device.type == "cpu"
-
-
-@pytest.fixture
-def unprobed() -> Iterator[None]:
-    """The choice of a backend is measured anew, before and after."""
-    grouped._probe.cache_clear()
-    yield
-    grouped._probe.cache_clear()
-
-
-@pytest.mark.usefixtures("unprobed")
-def test_the_backend_is_measured_on_the_named_device_whatever_the_default_is() -> None:
-    with torch.device("meta"):
-        assert "ran at" in choose_backend(torch.device("cpu"), torch.float32).reason
-    assert "ran at" in choose_backend(torch.device("cpu", 0), torch.bfloat16).reason
-
-
-@pytest.mark.usefixtures("unprobed")
-@pytest.mark.parametrize(("loop", "name"), [(1.25, "grouped_mm"), (1.24, "loop"), (5.0, "grouped_mm"), (0.5, "loop")])
-def test_the_kernel_is_taken_where_it_is_clearly_faster_and_the_reason_says_by_how_much(
-    loop: float, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shapes = []
-
-    def seconds(rows: Tensor, weight: Tensor, groups: Groups, backend: str) -> float:
-        shapes.append((rows.shape, weight.shape, groups.bounds()))
-        return loop if backend == "loop" else 1.0
-
-    monkeypatch.setattr(grouped, "_seconds", seconds)
-    choice = choose_backend(torch.device("cpu"), torch.float32)
-    assert choice.name == name
-    assert f"{loop:.2f} × the speed of the loop on cpu in torch.float32" in choice.reason
-    assert ("it is taken from 1.25 × on" in choice.reason) == (name == "loop")
-    even = [(64 * e, 64 * e + 64) for e in range(8)]
-    assert shapes == [((512, 256), (8, 256, 512), even)] * 2
-
-
-@pytest.mark.usefixtures("unprobed")
-def test_the_best_of_nine_runs_is_the_time_of_a_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 9.0, 10.0, 12.0, *(100.0 + 5 * n for n in range(14))])
-    monkeypatch.setattr(grouped.time, "perf_counter", lambda: next(clock))
-    rows, weight, groups = torch.ones(4, 8), torch.ones(2, 8, 8), Groups.from_counts(torch.tensor([1, 3]))
-    assert grouped._seconds(rows, weight, groups, "loop") == 2.0
-    assert next(clock, None) is None
 
 
 @pytest.mark.parametrize("rows_learn", [True, False])

@@ -255,3 +255,9 @@ def test_a_lock_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file")
     with pytest.raises(StorageError, match="could not lock"), locked(tmp_path / "file" / "model", purpose="x"):
         pytest.fail("the block must not be entered")
+
+
+def test_an_owner_of_whom_only_the_process_is_known_is_told_by_it_alone() -> None:
+    assert str(locks._Owner(pid=1)) == "process 1"
+    assert str(locks._Owner()) == "another process"
+    assert str(locks._Owner(pid=1, host="elsewhere", purpose="saving")) == "process 1 on elsewhere (saving)"

@@ -2,11 +2,9 @@
 
 Two ways to compute it. "loop" is one product per expert on contiguous rows; its backward writes every expert's gradient
 into its slice, where autograd's own indexing would build a full-size gradient per expert. "grouped_mm" is PyTorch's
-fused kernel. `choose_backend` measures both once per device and dtype.
+fused kernel. The two round differently, so `choose_backend` goes by the kind of device and never by a clock.
 """
 
-import threading
-import time
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -17,10 +15,6 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 BackendName = Literal["loop", "grouped_mm"]
-
-# The loop is kept unless the kernel is clearly faster: a choice on the edge would flip with the noise of the machine,
-# and the two round differently, so a resumed run would not equal an uninterrupted one.
-_CLEARLY_FASTER = 1.25
 
 
 @dataclass(frozen=True)
@@ -97,45 +91,35 @@ def grouped_linear(rows: Tensor, weight: Tensor, bias: Tensor | None, groups: Gr
 
 
 def choose_backend(device: torch.device, dtype: torch.dtype) -> GroupedBackend:
-    """The faster way on this device for this dtype, measured once per process (about 0.1 s) however many threads ask."""
-    with _probing:
-        return _probe(device.type, device.index, dtype)
+    """The way for this device and dtype: always the same one with the same PyTorch, however busy the machine is.
 
-
-_probing = threading.Lock()  # two threads that measured at once might go different ways, which round differently
+    On a GPU the loop would wait for the device at every layer, to learn where each expert's rows end; elsewhere the kernel is
+    no faster than the loop (`iai bench moe`). May be called from any number of threads.
+    """
+    if device.type != "cuda":
+        return GroupedBackend("loop", f"grouped_mm is no faster than one product per expert on {device.type}")
+    return _on_gpu(device.index, dtype)
 
 
 @lru_cache
-def _probe(device_type: str, index: int | None, dtype: torch.dtype) -> GroupedBackend:
-    device = torch.device(device_type) if index is None else torch.device(device_type, index)
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.autocast(device_type, enabled=False):
-        rows = torch.zeros(512, 256, device=device, dtype=dtype)
-        weight = torch.zeros(8, 256, 512, device=device, dtype=dtype)
-        groups = Groups.from_counts(torch.full((8,), 64, device=device))
+def _on_gpu(index: int | None, dtype: torch.dtype) -> GroupedBackend:
+    device = torch.device("cuda") if index is None else torch.device("cuda", index)
+    if refusal := _refusal_of_the_kernel(device, dtype):
+        return GroupedBackend("loop", f"grouped_mm does not run on {device} in {dtype}: {refusal}")
+    return GroupedBackend("grouped_mm", f"one product per expert would wait for {device} at every layer")
+
+
+def _refusal_of_the_kernel(device: torch.device, dtype: torch.dtype) -> str:
+    """Why the kernel does not run on this device for this dtype; empty where it does."""
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        rows = torch.zeros(16, 16, device=device, dtype=dtype)
+        weight = torch.zeros(2, 16, 16, device=device, dtype=dtype)
+        groups = Groups.from_counts(torch.full((2,), 8, device=device))
         try:
-            fused = _seconds(rows, weight, groups, "grouped_mm")
+            grouped_linear(rows, weight, None, groups, "grouped_mm")
         except (RuntimeError, AttributeError, NotImplementedError) as error:
-            return GroupedBackend(
-                "loop", f"grouped_mm does not run on {device_type} in {dtype}: {str(error).splitlines()[0]}"
-            )
-        loop = _seconds(rows, weight, groups, "loop")
-    ratio = loop / fused
-    reason = f"grouped_mm ran at {ratio:.2f} × the speed of the loop on {device_type} in {dtype}"
-    if ratio >= _CLEARLY_FASTER:
-        return GroupedBackend("grouped_mm", reason)
-    return GroupedBackend("loop", f"{reason}; it is taken from {_CLEARLY_FASTER} × on")
-
-
-def _seconds(rows: Tensor, weight: Tensor, groups: Groups, backend: BackendName) -> float:
-    """Seconds of one grouped product, the best of nine runs."""
-    times = []
-    for _ in range(9):
-        start = time.perf_counter()
-        grouped_linear(rows, weight, None, groups, backend)
-        if rows.is_cuda:
-            torch.cuda.synchronize(rows.device)
-        times.append(time.perf_counter() - start)
-    return min(times)  # the run that the rest of the machine disturbed least
+            return str(error).splitlines()[0]
+    return ""
 
 
 def _product(rows: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> None:

@@ -46,9 +46,10 @@ class _Owner:
         if self.pid is None:
             return "another process"
         process = f"process {self.pid}" if self.pid != os.getpid() else f"another thread of this process ({self.pid})"
-        elsewhere = f" on {self.host}" if self.host != socket.gethostname() else ""
+        elsewhere = f" on {self.host}" if self.host not in (None, socket.gethostname()) else ""
         since = f", running since {self.started}" if self.started else ""
-        return f"{process}{elsewhere}{since} ({self.purpose})"
+        purpose = f" ({self.purpose})" if self.purpose else ""
+        return f"{process}{elsewhere}{since}{purpose}"
 
 
 @contextmanager

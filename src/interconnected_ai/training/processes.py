@@ -27,7 +27,12 @@ class Processes:
     @classmethod
     def open(cls, device: str, precision: Any) -> "Processes":
         """Raises `ConfigError` for a device this machine lacks, `TrainingError` for parallelism that is unsupported."""
-        opened = cls._with(choose(device, precision))
+        return cls.of(choose(device, precision))
+
+    @classmethod
+    def of(cls, choice: Choice) -> "Processes":
+        """Computing as chosen, in the main process's precision."""
+        opened = cls._with(choice)
         agreed = _DTYPES[int(opened.agree(_DTYPES.index(opened.choice.dtype)))]
         if agreed != opened.choice.dtype:  # precision "auto" is measured, and processes may measure otherwise
             opened = cls._with(replace(opened.choice, dtype=agreed, reason="measured by the main process"))

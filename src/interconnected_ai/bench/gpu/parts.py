@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 import numpy as np
@@ -22,6 +22,7 @@ import torch
 
 from interconnected_ai.bench.timing import take_turns
 from interconnected_ai.errors import InterconnectedAIError
+from interconnected_ai.nn import MoELayer
 
 _EXACT, _CLOSE = 1e-4, 0.05  # of float32; of bfloat16, relative to the largest number
 
@@ -92,9 +93,11 @@ def measure_moe(place: Place) -> dict[str, Any]:
     for module in (ours, *blocks.values()):
         module.to(place.half)
     rows = hidden.to(place.half)
-    contestants = {"ours": lambda: ours(rows)[0]} | {
-        f"hf_{name}": (lambda block=block: _first(block(rows[None]))) for name, block in blocks.items()
-    }
+    contestants = {
+        "ours": lambda: ours(rows)[0],
+        "ours_loop": lambda: _first_by(ours, "loop", rows),
+        "ours_grouped_mm": lambda: _first_by(ours, "grouped_mm", rows),
+    } | {f"hf_{name}": (lambda block=block: _first(block(rows[None]))) for name, block in blocks.items()}
     repeats = 2 if place.tiny else 20
     with torch.inference_mode():
         forward = take_turns(contestants, repeats)
@@ -119,6 +122,16 @@ def measure_moe(place: Place) -> dict[str, Any]:
         **_ratios("forward", forward, "ours"),
         **_ratios("train", train, "ours"),
     }
+
+
+def _first_by(layer: MoELayer, backend: Literal["loop", "grouped_mm"], rows: torch.Tensor) -> torch.Tensor:
+    """The layer's output, its products computed this way."""
+    layer.experts.backend = backend
+    try:
+        out: torch.Tensor = layer(rows)[0]
+    finally:
+        layer.experts.backend = None
+    return out
 
 
 def measure_generation(place: Place) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import torch
 
 from interconnected_ai.config import ExpertTrainingConfig
 from interconnected_ai.experts import ExpertModel, HeldOut, Perplexity, measure
+from interconnected_ai.training.computing import keep_computing, open_processes
 from interconnected_ai.training.expert.learner import ExpertLearner, Sample
 from interconnected_ai.training.failures import noting_errors
 from interconnected_ai.training.processes import Processes
@@ -63,8 +64,9 @@ def fit_expert(
     checkpoint stays), `StorageError` when the disk is full, `BusyError` while another training is at work in `folder`.
     One training at a time in a process: the random state and Accelerate's are the process's.
     """
-    processes = Processes.open(config.device, config.precision)
+    processes = open_processes(config.device, config.precision, Path(folder), resume=resume)
     with owned(Path(folder), is_main=processes.is_main):
+        keep_computing(processes, Path(folder))
         return _fit(model, tokens, validation, config, Path(folder), processes, resume, sample)
 
 

@@ -19,6 +19,7 @@ from interconnected_ai.experts import ExpertCard, ExpertModel, save_expert
 from interconnected_ai.storage import atomic_file, is_complete, read_json
 from interconnected_ai.text import Tokenizer
 from interconnected_ai.training.checkpoints import CheckpointFolder
+from interconnected_ai.training.computing import open_processes
 from interconnected_ai.training.expert.fit import ExpertFit, fit_expert
 from interconnected_ai.training.expert.pace import within
 from interconnected_ai.training.expert.perplexity import Perplexity, held_out, measure
@@ -71,7 +72,7 @@ def train_expert(
     there; see `Corpus.prepare` and `fit_expert` for the rest.
     """
     folder = training_folder(config)
-    processes = Processes.open(config.training.device, config.training.precision)
+    processes = open_processes(config.training.device, config.training.precision, folder, resume=resume)
     with owned(folder, is_main=processes.is_main):
         return _train(config, folder, processes, resume, overwrite, minutes, surveyed, tokenizer)
 

@@ -13,6 +13,7 @@ from interconnected_ai.branches import InterconnectedAISystem
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.data import Rows
 from interconnected_ai.errors import TrainingError
+from interconnected_ai.training.computing import keep_computing, open_processes
 from interconnected_ai.training.failures import noting_errors
 from interconnected_ai.training.learner import Schedule
 from interconnected_ai.training.processes import Processes
@@ -66,8 +67,9 @@ def fit(
             "this system's trunk is trained and frozen; training it again would change every branch. Use fit_branch to "
             "train a branch on it, or build a new system"
         )
-    processes = Processes.open(config.device, config.precision)
+    processes = open_processes(config.device, config.precision, Path(folder), resume=resume)
     with owned(Path(folder), is_main=processes.is_main):
+        keep_computing(processes, Path(folder))
         return _fit(system, train, validation, config, Path(folder), processes, resume)
 
 

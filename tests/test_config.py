@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from interconnected_ai.config import (
     BranchSpec,
     DataConfig,
+    ExpertRunConfig,
     Record,
     RunConfig,
     SystemConfig,
@@ -332,3 +333,10 @@ def test_changes_are_laid_over_settings_section_by_section() -> None:
     changes = {"system": {"branches": [3]}, "num_rows": 5}
     assert merged(settings, changes) == {"system": {"d_ff": 1, "branches": [3]}, "device": "L4", "num_rows": 5}
     assert settings["system"] == {"d_ff": 1, "branches": [1, 2]}
+
+
+@pytest.mark.parametrize("output", ["", ".", "/", "experts/.."])
+def test_an_expert_is_written_to_a_folder_that_has_a_name(output: str) -> None:
+    settings = {"output": output, "text": {"paths": ["a.txt"]}, "model": {"vocab_size": 300}}
+    with pytest.raises(ConfigError, match="name of no new folder"):
+        ExpertRunConfig.from_mapping(settings)

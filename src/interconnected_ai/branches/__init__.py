@@ -12,11 +12,13 @@ from interconnected_ai.branches.growth import (
     train_on_pooled,
 )
 from interconnected_ai.branches.inference import inference
+from interconnected_ai.branches.multilingual import MULTILINGUAL_ENCODER, multilingual_encoder_file
 from interconnected_ai.branches.prediction import BranchPrediction, Prediction, probabilities
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
 
 __all__ = [
     "EMBEDDED_ENCODER",
+    "MULTILINGUAL_ENCODER",
     "Branch",
     "BranchCard",
     "BranchCheck",
@@ -32,6 +34,7 @@ __all__ = [
     "embedded_encoder_folder",
     "fit_branch",
     "inference",
+    "multilingual_encoder_file",
     "probabilities",
     "save_change",
     "train_on_pooled",

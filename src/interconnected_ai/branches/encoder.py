@@ -13,7 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interconnected_ai.errors import EncoderError, IntegrityError, MissingExtraError, UnsafeFileError
+from interconnected_ai.branches.multilingual import (
+    MULTILINGUAL_ENCODER,
+    MULTILINGUAL_PREFIX,
+    multilingual_encoder_file,
+    read_packed_encoder,
+)
+from interconnected_ai.branches.prefix import prefix_of, write_prefix
+from interconnected_ai.errors import ConfigError, EncoderError, IntegrityError, MissingExtraError, UnsafeFileError
 from interconnected_ai.nn import add_lora, swap_dropouts
 from interconnected_ai.storage import sha256_of
 
@@ -31,25 +38,37 @@ class Encoder(nn.Module):
     """A pretrained encoder and its tokenizer. Its own weights never train; one shared LoRA inside it may.
 
     name: what `load` was given, kept as the reference in saved systems; None is the embedded default.
+    prefix: what the encoder was trained to find before every text ("query: "). It is put there before a text is cut at
+    `max_seq_len`, and it belongs to the fingerprint, and with it to the key of stored vectors.
     computes_in_parts: whether a batch that is mostly padding may go through the model in several passes. Not where its weights
     are spread over processes, which must all make the same number of passes.
     Any number of threads may tokenize and compute at once, as long as none trains its LoRA and nobody else gives the tokenizer
     another length limit.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Any, *, name: str | None = None, max_seq_len: int = 128) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Any,
+        *,
+        name: str | None = None,
+        max_seq_len: int = 128,
+        prefix: str = "",
+    ) -> None:
         super().__init__()
         if isinstance(getattr(model, "pooler", None), nn.Module):
             model.pooler = None  # type: ignore[assignment]  # never read here, and random where a checkpoint lacks it
         self.model = model.requires_grad_(False).eval()
         self.tokenizer = tokenizer
         self.name = name
+        self.prefix = prefix
         config: Any = model.config
         self.d_model = int(config.hidden_size)
         positions = int(getattr(config, "max_position_embeddings", max_seq_len))
         # RoBERTa's position table begins after its padding index: two of its rows are never a position.
         offset = int(config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_POSITIONS else 0
         self.max_seq_len = min(max_seq_len, positions - offset)
+        self._require_room_for_text()
         self.has_lora = False
         self.computes_in_parts = True
         # A fast tokenizer keeps its length limit as a state, and fails when one thread sets it while another tokenizes; set
@@ -58,7 +77,14 @@ class Encoder(nn.Module):
 
     @classmethod
     def load(cls, name: str | None = None, *, max_seq_len: int = 128) -> Self:
-        """The encoder with this hub id or in this folder; None is the embedded default, which needs no network."""
+        """The encoder with this hub id or in this folder.
+
+        Two need no network: all-MiniLM-L6-v2, which None means too, and "multilingual" (multilingual-e5-small in 4 bits).
+        A folder or hub id whose config_sentence_transformers.json names a default prompt has that as its prefix.
+        """
+        if name == MULTILINGUAL_ENCODER:
+            made = read_packed_encoder(multilingual_encoder_file())
+            return cls(*made, name=name, max_seq_len=max_seq_len, prefix=MULTILINGUAL_PREFIX)
         from transformers import AutoModel, AutoTokenizer  # here: importing transformers costs seconds
 
         source = _resolve(name)
@@ -71,13 +97,14 @@ class Encoder(nn.Module):
             raise EncoderError(
                 f"cannot load the encoder {str(source)!r}: {str(error).splitlines()[0]} Needs a folder with config.json, "
                 "model.safetensors and a tokenizer, or the id of such a model on the Hugging Face hub and a network; "
-                f"leave base_model_name out for the embedded {EMBEDDED_ENCODER}"
+                f"base_model_name {EMBEDDED_ENCODER!r} (English) or {MULTILINGUAL_ENCODER!r} needs neither"
             ) from error
         if getattr(model.config, "is_encoder_decoder", False) or not hasattr(model.config, "hidden_size"):
             raise EncoderError(
                 f"{str(source)!r} is a {model.config.model_type} model, needed is an encoder such as BERT"
             )
-        return cls(model, tokenizer, name=_ALIASES.get(name, name) if name else None, max_seq_len=max_seq_len)
+        known_as = _ALIASES.get(name, name) if name else None
+        return cls(model, tokenizer, name=known_as, max_seq_len=max_seq_len, prefix=prefix_of(source))
 
     @property
     def pad_token_id(self) -> int:
@@ -91,8 +118,8 @@ class Encoder(nn.Module):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the pretrained weights (not the LoRA): which encoder this really is, whatever its name."""
-        digest = hashlib.sha256()
+        """SHA-256 over prefix and pretrained weights (not the LoRA): which encoder this is, whatever its name."""
+        digest = hashlib.sha256(self.prefix.encode())
         for key, tensor in sorted(self.model.state_dict().items()):
             if ".lora." in key:
                 continue
@@ -115,6 +142,8 @@ class Encoder(nn.Module):
         }
         self.model.save_pretrained(folder, state_dict=state)  # type: ignore[operator]
         self.tokenizer.save_pretrained(folder)
+        if self.prefix:
+            write_prefix(folder, self.prefix)
 
     def train(self, mode: bool = True) -> Self:
         """A frozen encoder always runs in evaluation mode (no dropout), so its outputs may be cached."""
@@ -132,14 +161,24 @@ class Encoder(nn.Module):
         finally:
             model.set_attn_implementation(usual)
 
-    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, special tokens included, cut at `max_seq_len`."""
+    def tokenize(self, texts: Sequence[str], *, cut: bool = True) -> list[list[int]]:
+        """Token ids of each text, prefix and special tokens included, cut at `max_seq_len`.
+
+        cut: false leaves them whole, and changes the tokenizer's limit meanwhile: not while other threads tokenize.
+        """
+        ids = self._token_ids(texts, cut)
+        if not cut:
+            self._token_ids([""], True)  # the limit is set again, as `__init__` left it
+        return ids
+
+    def _token_ids(self, texts: Sequence[str], cut: bool) -> list[list[int]]:
         ids: list[list[int]] = self.tokenizer(
-            list(texts),
-            truncation=True,
-            max_length=self.max_seq_len,
+            [self.prefix + text for text in texts],
+            truncation=cut,
+            max_length=self.max_seq_len if cut else None,
             add_special_tokens=True,
             return_attention_mask=False,
+            verbose=False,  # or it warns of each text that is longer than the encoder's limit
         )["input_ids"]
         return ids
 
@@ -168,6 +207,14 @@ class Encoder(nn.Module):
             hidden = self._hidden(input_ids[rows, :width], mask[rows, :width])
             out.append(F.pad(hidden, (0, 0, 0, mask.shape[1] - width)))
         return torch.cat(out)[torch.cat(parts).argsort()]
+
+    def _require_room_for_text(self) -> None:
+        before = len(self.tokenize([""], cut=False)[0]) if self.prefix else 0
+        if before >= self.max_seq_len:
+            raise ConfigError(
+                f"max_seq_len={self.max_seq_len}: this encoder puts {self.prefix!r} before every text, which takes "
+                f"{before} tokens with the special ones; needs {before + 1} or more"
+            )
 
     def _hidden(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         hidden: Tensor = self.model(input_ids=input_ids, attention_mask=mask.long()).last_hidden_state
@@ -207,7 +254,7 @@ _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "xlm-robert
 
 def _resolve(name: str | None) -> str | Path:
     """The folder or hub id to load for this name."""
-    if name is None:
+    if name is None or name == EMBEDDED_ENCODER:
         return embedded_encoder_folder()
     if name in _ALIASES:
         logger.warning("%r is not the name of a model on the hub; loading %r", name, _ALIASES[name])

@@ -57,7 +57,7 @@ class SystemOutput:
 class InterconnectedAISystem(nn.Module):
     """Frozen encoder → MoE layers (pre-norm, residual) → pooling → for every branch a LoRA adapter and a head.
 
-    base_model_name: a Hugging Face encoder by hub id or folder; None is the embedded all-MiniLM-L6-v2.
+    base_model_name: "multilingual", or a Hugging Face encoder by hub id or folder; None is the embedded all-MiniLM-L6-v2.
     num_branches: how many of the document's branches to begin with; `branches` (specs) replaces them.
     settings: any other field of `SystemConfig`, such as pooling="cls" or encoder_lora_rank=8.
     encoder: an `Encoder` already in memory, in place of loading one.
@@ -473,7 +473,7 @@ class InterconnectedAISystem(nn.Module):
         if encoder.fingerprint != known["encoder_sha256"]:
             raise IntegrityError(
                 f"{folder} was trained on the encoder {config.base_model_name or EMBEDDED_ENCODER!r} with other weights "
-                f"({known['encoder_sha256'][:12]}…) than the one loaded ({encoder.fingerprint[:12]}…); "
+                f"or prefix ({known['encoder_sha256'][:12]}…) than the one loaded ({encoder.fingerprint[:12]}…); "
                 "load that encoder, or save with include_encoder=True"
             )
         system = cls.from_config(config, encoder=encoder, seed=known["seed"])

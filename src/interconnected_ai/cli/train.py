@@ -31,7 +31,7 @@ def command(config: Path, resume: bool, overwrite: bool, force: bool, output: Ou
     loaded: dict[str, Any] = {}
     if process_rank() == 0:
         refuse_taken_folder(Path(settings.output), resume=resume, overwrite=overwrite)
-        loaded = _checked(settings, force, output)
+        settings, loaded = _checked(settings, force, output, resume=resume)
     result = train_run(settings, resume=resume, overwrite=overwrite, **loaded)
     if process_rank() != 0:
         return
@@ -55,16 +55,20 @@ def command(config: Path, resume: bool, overwrite: bool, force: bool, output: Ou
     )
 
 
-def _checked(settings: RunConfig, force: bool, output: Output) -> dict[str, Any]:
-    """Go through the checklist and tell what is not ok; returns the rows and the encoder, read and loaded for it.
+def _checked(settings: RunConfig, force: bool, output: Output, *, resume: bool) -> tuple[RunConfig, dict[str, Any]]:
+    """Go through the checklist and tell what is not ok; returns the config with its encoder named, and rows and encoder.
 
     Raises `ConfigError` with what will surely fail.
     """
     from interconnected_ai.branches import Encoder
     from interconnected_ai.data import load_splits
     from interconnected_ai.doctor import checklist
+    from interconnected_ai.training import encoder_of_run, with_encoder
 
     splits = load_splits(settings.data)
+    choice = encoder_of_run(settings, splits, resume=resume)
+    settings = with_encoder(settings, choice)
+    output.say(f"Encoder: {choice}")
     encoder = Encoder.load(settings.system.base_model_name, max_seq_len=settings.system.max_seq_len)
     checks = [c for c in checklist(settings, splits=splits, encoder=encoder) if c.name != "output folder free"]
     found = [check for check in checks if check.state != "ok"]
@@ -73,7 +77,7 @@ def _checked(settings: RunConfig, force: bool, output: Output) -> dict[str, Any]
     failing = [f"{check.name}: {check.evidence}. {check.remedy}" for check in found if check.state == "fails"]
     if failing and not force:
         raise ConfigError("this run would fail; --force starts it all the same\n" + "\n".join(failing))
-    return {"splits": splits, "encoder": encoder}
+    return settings, {"splits": splits, "encoder": encoder}
 
 
 def with_absolute_paths(settings: RunConfig, folder: Path) -> RunConfig:

@@ -1,8 +1,9 @@
 """A whole run in one file: where it is written, what is built, what from, and how."""
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from interconnected_ai.config.data import CorpusConfig, DataConfig
 from interconnected_ai.config.expert import ExpertConfig
@@ -24,6 +25,13 @@ class ExpertRunConfig(Record):
     tokenizer: str | None = None
     roles: Annotated[tuple[str, ...], Field(strict=False)] = ()
     training: ExpertTrainingConfig = ExpertTrainingConfig()
+
+    @field_validator("output")
+    @classmethod
+    def _names_a_folder(cls, output: str) -> str:
+        if not Path(output).name or Path(output).name == "..":
+            raise ValueError(f"{output!r} is the name of no new folder; give one, such as experts/mine")
+        return output
 
 
 class RunConfig(Record):

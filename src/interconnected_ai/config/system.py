@@ -70,7 +70,8 @@ class BranchSpec(Record):
 class SystemConfig(Record):
     """The shape of an `InterconnectedAISystem`. Defaults are the document's (`000_…`) where it names one.
 
-    base_model_name: a Hugging Face encoder by hub id or folder; None is the embedded default encoder.
+    base_model_name: an embedded encoder ("all-MiniLM-L6-v2", "multilingual") or a Hugging Face one by hub id or folder. None:
+    a run takes the embedded one that reads its rows' language, anything else the first.
     top_k: FFN experts per token (the document's `k`, accepted as an alias).
     d_ff: hidden size of one FFN expert (or of the dense FFN); None is 4 × the encoder's d_model.
     ffn: what stands in the shared layers, FFN experts behind a token router, or one dense FFN (the twin for comparisons).

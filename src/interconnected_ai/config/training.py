@@ -22,7 +22,7 @@ class LoopConfig(Record):
     """
 
     epochs: Annotated[int, Field(ge=1)] = 50
-    batch_size: Annotated[int, Field(ge=1)] = 64
+    batch_size: Annotated[int, Field(ge=1, le=2**24)] = 64
     accumulation_steps: Annotated[int, Field(ge=1)] = 1
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
     gradient_clip: Annotated[float, Field(gt=0.0)] = 1.0
@@ -82,7 +82,7 @@ class ExpertTrainingConfig(LoopConfig):
     """
 
     epochs: Annotated[int, Field(ge=1)] = 10
-    batch_size: Annotated[int, Field(ge=1)] = 16
+    batch_size: Annotated[int, Field(ge=1, le=2**24)] = 16
     max_steps: Annotated[int, Field(ge=1)] | None = None
     seq_len: Annotated[int, Field(ge=2)] | None = None
     lr: Rate | None = None

@@ -68,8 +68,7 @@ class Ahead:
         texts = texts[:: max(1, len(texts) // _SAMPLE)]
         if self.encoder is None or not texts:
             return [round(len(text) / _CHARACTERS_PER_TOKEN) + 2 for text in texts]
-        found = self.encoder.tokenizer(list(texts), truncation=False, return_attention_mask=False, verbose=False)
-        return [len(ids) for ids in found["input_ids"]]
+        return [len(ids) for ids in self.encoder.tokenize(texts, cut=False)]
 
     @property
     def max_seq_len(self) -> int:

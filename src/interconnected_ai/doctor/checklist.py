@@ -15,7 +15,7 @@ from interconnected_ai.doctor import machine, rows
 from interconnected_ai.doctor import thresholds as limit
 from interconnected_ai.doctor.ahead import Ahead, Check
 from interconnected_ai.errors import ConfigError, InterconnectedAIError
-from interconnected_ai.training import shape_for
+from interconnected_ai.training import encoder_of_run, shape_for, with_encoder
 
 _DEFAULTS = TrainingConfig()
 
@@ -34,6 +34,7 @@ def checklist(
     failed: list[Check] = []
     try:
         splits = splits or load_splits(config.data, relative_to=relative_to)
+        config = with_encoder(config, encoder_of_run(config, splits, encoder=encoder))
         config = config.with_changes(system=shape_for(config, splits).to_dict())
     except InterconnectedAIError as error:
         splits = None
@@ -44,7 +45,7 @@ def checklist(
         encoder = encoder or Encoder.load(config.system.base_model_name, max_seq_len=config.system.max_seq_len)
     except InterconnectedAIError as error:
         failed.append(
-            Check("encoder loads", "fails", str(error), "name an encoder that loads, or none for the embedded one")
+            Check("encoder loads", "fails", str(error), "name an encoder that loads, or none for an embedded one")
         )
     ahead = Ahead(config, splits, encoder)
     looks: tuple[Look, ...] = (*_OF_THE_DOCUMENT, _rates_in_range, *rows.CHECKS, *machine.CHECKS)

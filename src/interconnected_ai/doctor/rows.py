@@ -3,9 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable
 
+from interconnected_ai.branches import EMBEDDED_ENCODER
 from interconnected_ai.data import Rows, Splits, folded
 from interconnected_ai.doctor import thresholds as limit
 from interconnected_ai.doctor.ahead import Ahead, Check
+from interconnected_ai.training import encoder_by_language
 
 
 def _labels_there(ahead: Ahead) -> Check | None:
@@ -143,6 +145,20 @@ def _texts_fit(ahead: Ahead) -> Check | None:
     return Check(name, "warning", told, remedy, changes)
 
 
+def _encoder_reads_language(ahead: Ahead) -> Check | None:
+    name, encoder = "encoder reads the language", ahead.config.system.base_model_name
+    if not ahead.splits or encoder not in _READ_ENGLISH_ONLY:
+        return None
+    wanted = encoder_by_language(ahead.splits.train.texts)
+    if wanted.base_model_name is None:
+        return Check(name, "ok", wanted.reason)
+    told = f"{encoder} reads English only; {wanted.reason}"
+    changes = {"system.base_model_name": wanted.base_model_name}
+    return Check(name, "warning", told, f"set base_model_name to {wanted.base_model_name!r}, or leave it out", changes)
+
+
+_READ_ENGLISH_ONLY = (EMBEDDED_ENCODER, f"sentence-transformers/{EMBEDDED_ENCODER}")
+
 CHECKS: tuple[Callable[[Ahead], Check | None], ...] = (
     _labels_there,
     _labels_agree,
@@ -151,4 +167,5 @@ CHECKS: tuple[Callable[[Ahead], Check | None], ...] = (
     _no_text_on_both_sides,
     _rows_held_out,
     _texts_fit,
+    _encoder_reads_language,
 )

@@ -25,6 +25,7 @@ from interconnected_ai.training.run_record import RunRecord, RunResults, read_ru
 from interconnected_ai.training.system import (
     BranchMetrics,
     Comparison,
+    EncoderChoice,
     FeatureCache,
     FitResult,
     GlobalBatch,
@@ -35,6 +36,8 @@ from interconnected_ai.training.system import (
     calibrate,
     compare_answers,
     compare_systems,
+    encoder_by_language,
+    encoder_of_run,
     evaluate,
     expected_calibration_error,
     fit,
@@ -44,6 +47,7 @@ from interconnected_ai.training.system import (
     system_loss,
     train_epoch,
     train_run,
+    with_encoder,
 )
 
 __all__ = [
@@ -51,6 +55,7 @@ __all__ = [
     "BranchMetrics",
     "Comparison",
     "Curve",
+    "EncoderChoice",
     "ExpertFit",
     "ExpertRun",
     "Failure",
@@ -71,6 +76,8 @@ __all__ = [
     "choose",
     "compare_answers",
     "compare_systems",
+    "encoder_by_language",
+    "encoder_of_run",
     "evaluate",
     "evaluate_expert",
     "expected_calibration_error",
@@ -91,5 +98,6 @@ __all__ = [
     "train_expert",
     "train_run",
     "training_folder",
+    "with_encoder",
     "write_json_safely",
 ]

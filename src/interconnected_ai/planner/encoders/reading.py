@@ -8,14 +8,14 @@ from typing import Any
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.planner.encoders.architectures import shape_of
 from interconnected_ai.planner.encoders.keys import read_config
-from interconnected_ai.planner.encoders.known import ALIASES, EMBEDDED_ENCODER, KNOWN_ENCODERS
+from interconnected_ai.planner.encoders.known import ALIASES, EMBEDDED_ENCODER, EMBEDDED_ENCODERS, KNOWN_ENCODERS
 from interconnected_ai.planner.encoders.shape import EncoderShape
 
 _SHORT_NAMES = {hub_id.partition("/")[2]: hub_id for hub_id in (*KNOWN_ENCODERS, *ALIASES)}
 
 
 def encoder_shape(name_or_path: str | None, *, config: Mapping[str, Any] | None = None) -> EncoderShape:
-    """The shape of an encoder: None is the embedded default; else a folder or config.json on disk, or a known hub id.
+    """The shape of an encoder: an embedded one (None is the default), a folder or config.json on disk, a known hub id.
 
     A hub id may leave out its owner ("bert-base-uncased"). config: what a config.json holds, taken instead of looking.
     Raises `UnknownNameError` for a name that is neither a path nor known, `ConfigError` for a config of an unknown
@@ -25,10 +25,10 @@ def encoder_shape(name_or_path: str | None, *, config: Mapping[str, Any] | None 
         return shape_of(config, name_or_path or "config", source=name_or_path or "config")
     if name_or_path is None:
         return encoder_shape(EMBEDDED_ENCODER)
-    path = _config_path(name_or_path)
+    path = None if name_or_path in EMBEDDED_ENCODERS else _config_path(name_or_path)
     if path is not None:
         return shape_of(read_config(path), name_or_path, source=str(path))
-    hub_id = _SHORT_NAMES.get(name_or_path, name_or_path)
+    hub_id = {**_SHORT_NAMES, **EMBEDDED_ENCODERS}.get(name_or_path, name_or_path)
     hub_id = ALIASES.get(hub_id, hub_id)
     if hub_id not in KNOWN_ENCODERS:
         raise _unknown(name_or_path)
@@ -46,5 +46,5 @@ def _unknown(name: str) -> ConfigError | UnknownNameError:
         return ConfigError(f"{name}: holds no config.json; give the folder of a Hugging Face encoder")
     if name.startswith((".", "/", "~")) or name.endswith(".json") or name.count("/") > 1:
         return ConfigError(f"no folder or config.json at {name!r}; give the folder of an encoder, or its hub id")
-    known = (*KNOWN_ENCODERS, *ALIASES) if "/" in name else _SHORT_NAMES
+    known = (*KNOWN_ENCODERS, *ALIASES) if "/" in name else {**_SHORT_NAMES, **EMBEDDED_ENCODERS}
     return UnknownNameError("encoder (for any other give the path of its config.json)", name, known)

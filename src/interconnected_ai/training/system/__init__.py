@@ -2,6 +2,12 @@
 
 from interconnected_ai.training.system.calibration import calibrate
 from interconnected_ai.training.system.comparison import Comparison, compare_answers, compare_systems
+from interconnected_ai.training.system.encoder_choice import (
+    EncoderChoice,
+    encoder_by_language,
+    encoder_of_run,
+    with_encoder,
+)
 from interconnected_ai.training.system.epoch import train_epoch
 from interconnected_ai.training.system.features import FeatureCache
 from interconnected_ai.training.system.fit import FitResult, fit
@@ -19,6 +25,7 @@ from interconnected_ai.training.system.run import RunResult, refuse_taken_folder
 __all__ = [
     "BranchMetrics",
     "Comparison",
+    "EncoderChoice",
     "FeatureCache",
     "FitResult",
     "GlobalBatch",
@@ -29,6 +36,8 @@ __all__ = [
     "calibrate",
     "compare_answers",
     "compare_systems",
+    "encoder_by_language",
+    "encoder_of_run",
     "evaluate",
     "expected_calibration_error",
     "fit",
@@ -38,4 +47,5 @@ __all__ = [
     "system_loss",
     "train_epoch",
     "train_run",
+    "with_encoder",
 ]

@@ -3,6 +3,7 @@
 run.yaml, data_report.json, metrics.jsonl, logs/ (TensorBoard), checkpoints/, features/, model/, results.json.
 """
 
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from interconnected_ai.data import Splits, load_splits, report_on
 from interconnected_ai.errors import ConfigError, StorageError
 from interconnected_ai.storage import atomic_file, is_complete
 from interconnected_ai.training.run_folder import drop_folder, owned, process_rank, write_json_safely
+from interconnected_ai.training.system.encoder_choice import encoder_of_run, with_encoder
 from interconnected_ai.training.system.fit import FitResult, fit
 from interconnected_ai.training.system.metrics import BranchMetrics, evaluate
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ def train_run(
 ) -> RunResult:
     """Read the data, train, measure on the test rows, save the model. Everything goes into `config.output`.
 
+    Where the config names no encoder, the language of the training rows decides (`encoder_by_language`).
     resume: go on after an interruption. overwrite: drop what an earlier run left there. splits: rows already in memory,
     in place of reading `config.data`. Raises `StorageError` when the folder is taken and neither is asked for, `BusyError`
     while another training is at work there.
@@ -59,6 +64,10 @@ def _train(
     if is_main:
         _prepare_folder(folder, resume=resume, overwrite=overwrite)
     splits = splits or load_splits(config.data, relative_to=relative_to)
+    choice = encoder_of_run(config, splits, encoder=encoder, resume=resume)
+    if config.system.base_model_name is None and encoder is None:
+        logger.info("encoder: %s", choice)
+    config = with_encoder(config, choice)
     shape = shape_for(config, splits)
     system = InterconnectedAISystem.from_config(shape, encoder=encoder, seed=config.training.seed)
     if is_main:

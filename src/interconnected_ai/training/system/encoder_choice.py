@@ -1,0 +1,66 @@
+"""Which encoder a run computes with where its config names none: one that can read the language of the rows."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from interconnected_ai.branches import EMBEDDED_ENCODER, MULTILINGUAL_ENCODER, Encoder
+from interconnected_ai.config import RunConfig
+from interconnected_ai.data import Splits
+from interconnected_ai.text import language_of
+
+_SAMPLE = 2_000
+_MOST_FOREIGN = 1 / 20  # rows in other languages that the English encoder is left with
+
+
+@dataclass(frozen=True)
+class EncoderChoice:
+    """base_model_name: as `SystemConfig` has it, None for the embedded default. reason: in words, with what was counted."""
+
+    base_model_name: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.base_model_name or EMBEDDED_ENCODER} ({self.reason})"
+
+
+def encoder_by_language(texts: Sequence[str]) -> EncoderChoice:
+    """all-MiniLM-L6-v2 where the texts are English, "multilingual" where more than a twentieth of them are not.
+
+    Looks at some 2,000 texts, evenly over all; texts without letters do not count.
+    """
+    languages = Counter(language_of(text) for text in texts[:: max(1, len(texts) // _SAMPLE)])
+    del languages["none"]
+    known, english = languages.total(), languages["English"]
+    if known - english <= _MOST_FOREIGN * known:
+        return EncoderChoice(None, f"{english} of {known} texts looked at are in English")
+    most_first = sorted(languages.items(), key=lambda item: (-item[1], item[0]))
+    shares = ", ".join(f"{count} in {_NAMES.get(language, language)}" for language, count in most_first)
+    return EncoderChoice(MULTILINGUAL_ENCODER, f"of {known} texts looked at {shares}")
+
+
+_NAMES = {"other": "other languages"}
+
+
+def encoder_of_run(
+    config: RunConfig, splits: Splits, *, encoder: Encoder | None = None, resume: bool = False
+) -> EncoderChoice:
+    """The encoder that a run computes with: the one its config names, else the one that reads its training rows.
+
+    encoder: at hand already, it stays. resume: the run in `config.output` goes on with the encoder that it began with,
+    whatever rows have been added.
+    """
+    if config.system.base_model_name is not None:
+        return EncoderChoice(config.system.base_model_name, "as the config says")
+    if encoder is not None:
+        return EncoderChoice(encoder.name, "as given")
+    kept = Path(config.output) / "run.yaml"
+    if resume and kept.is_file():
+        return EncoderChoice(RunConfig.from_file(kept).system.base_model_name, "as this run began")
+    return encoder_by_language(splits.train.texts)
+
+
+def with_encoder(config: RunConfig, choice: EncoderChoice) -> RunConfig:
+    """The config with this encoder named, so that what is saved says what it was trained on."""
+    return config.with_changes(system=config.system.with_changes(base_model_name=choice.base_model_name).to_dict())

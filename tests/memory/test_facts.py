@@ -1,9 +1,13 @@
 """Facts, what supersedes them, and pins."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from interconnected_ai.errors import ConfigError
+from interconnected_ai.errors import ConfigError, DataError
 from interconnected_ai.memory import SQLiteStore
+from interconnected_ai.memory.fact_rules import Statement
+from interconnected_ai.memory.facts import statement_of
 from interconnected_ai.memory.postgres import PostgresStore
 from memory_stores import MakeMemory
 
@@ -134,3 +138,20 @@ def test_a_fact_forgotten_between_two_leaves_the_links_of_the_others(make: MakeM
         "Riga": (None, ()),
         "Kazan": (None, ()),
     }
+
+
+def test_what_an_extract_may_return_is_a_mapping_a_record_or_a_statement() -> None:
+    full = Statement("Bob", "likes", "tea", "preference", is_single=True)
+    given = {"subject": "Bob", "relation": " likes ", "value": " tea ", "kind": "preference", "is_single": True}
+    assert statement_of(full, "user") is full
+    assert statement_of(given, "user") == full
+    assert statement_of(SimpleNamespace(**given), "user") == full
+    assert statement_of({"relation": "likes", "value": "tea"}, "user") == Statement("user", "likes", "tea", "fact")
+    for bad in (
+        {"relation": "likes"},
+        {"relation": "likes", "value": 7},
+        {"relation": " ", "value": "tea"},
+        "likes tea",
+    ):
+        with pytest.raises(DataError, match="needed are mappings or records"):
+            statement_of(bad, "user")

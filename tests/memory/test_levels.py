@@ -9,8 +9,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from interconnected_ai.memory import Capacities, SQLiteStore, ThreeLevelMemory
+from interconnected_ai.memory.compression import extract_summary
 from interconnected_ai.memory.jobs import want
 from interconnected_ai.memory.levels import Boundaries
+from interconnected_ai.memory.records import Summary
+from interconnected_ai.memory.timeline import merged
 from memory_stores import SMALL, MakeMemory, count_words, message_of
 from properties import examples
 
@@ -147,3 +150,56 @@ def test_a_level_that_is_just_full_does_not_overflow(make: MakeMemory) -> None:
     memory.add("user", message_of(5))
     assert [s.level for s in memory.summaries()] == ["long", "stale", "stale"]
     assert [(level.num_messages, level.num_tokens) for level in memory.stats()] == [(3, 54), (2, 36), (1, 18)]
+
+
+def test_a_summary_that_was_made_in_stale_is_made_shorter_in_long(make: MakeMemory) -> None:
+    memory = make(capacities=Capacities(2_500, 2_500, 100_000))
+    for number in range(120):
+        said = f"Then on day {number} we met Anna at 15:{number % 60:02}, and nothing else happened at all."
+        memory.add("user", " ".join(f"{said} Item {number}x{part} was mentioned." for part in range(4)))
+        if number % 10 == 9:
+            memory.catch_up()
+    made = memory.summaries()
+    assert {s.method for s in made} == {"extractive"}
+    shares = {level: [s.source_tokens / s.num_tokens for s in made if s.level == level] for level in ("long", "stale")}
+    assert min(shares["long"]) > 1.5 * max(shares["stale"])
+
+
+def summary_of(place: int, num_tokens: int, method: str) -> Summary:
+    text = " ".join(f"w{place}n{number}" for number in range(num_tokens))
+    return Summary(place, "long", place, place, 0.0, 0.0, 100, text, num_tokens, method)
+
+
+def merged_one_by_one(timeline: list[Summary], limit: int) -> list[tuple[list[Summary], str]]:
+    """The same by looking at all pairs before each merge."""
+    groups: list[tuple[list[Summary], str]] = [([summary], summary.text) for summary in timeline]
+    stored = sum(s.num_tokens for s in timeline if s.method != "pending")
+    while stored > limit:
+        pairs = [
+            (len(one) + len(other), left)
+            for left, ((one, _), (other, _)) in enumerate(pairwise(groups))
+            if "pending" not in {s.method for s in one + other}
+        ]
+        if not pairs:
+            break
+        _, left = min(pairs)
+        (one, first), (other, second) = groups[left : left + 2]
+        before = count_words(first) + count_words(second)
+        text = extract_summary([(first, False), (second, False)], max(1, before // 2), count_words)
+        stored += count_words(text) - before
+        groups[left : left + 2] = [(one + other, text)]
+    return [group for group in groups if len(group[0]) > 1]
+
+
+@examples(40)
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 30), st.sampled_from(["extractive"] * 6 + ["pending"])), max_size=25),
+    share=st.floats(0.0, 1.0),
+)
+def test_a_timeline_is_merged_as_by_looking_at_all_pairs_each_time(sizes: list[tuple[int, str]], share: float) -> None:
+    timeline = [summary_of(place, size, method) for place, (size, method) in enumerate(sizes)]
+    limit = int(share * sum(size for size, _ in sizes))
+    breaths: list[None] = []
+    found = merged(timeline, limit, count_words, lambda: breaths.append(None))
+    assert sorted(found, key=lambda one: one[0][0].number) == merged_one_by_one(timeline, limit)
+    assert len(breaths) == sum(len(group) - 1 for group, _ in found)

@@ -114,9 +114,6 @@ def remove_session(store: Store, rows: Rows, session: int, removed: Removed) -> 
     """Remove a session with everything in it, its name too."""
     numbers = [n for (n,) in rows.all("SELECT number FROM messages WHERE session = ?", session)]
     remove_messages(store, rows, session, numbers, removed)
-    for (summary,) in rows.all("SELECT number FROM summaries WHERE session = ?", session):
-        drop_summary_terms(store, rows, session, summary)
-    removed.num_summaries += rows.run("DELETE FROM summaries WHERE session = ?", session)
     removed.num_pins += rows.run("DELETE FROM pins WHERE session = ?", session)
     rows.run("DELETE FROM jobs WHERE session = ?", session)
     rows.run("DELETE FROM sessions WHERE number = ?", session)

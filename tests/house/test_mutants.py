@@ -145,6 +145,18 @@ def test_what_a_shared_fixture_runs_counts_for_all_tests_that_may_use_it() -> No
     assert tests_of(4) == []
 
 
+def test_a_constant_of_a_module_is_seen_though_it_is_made_before_the_first_test(checkout: Path, tmp_path: Path) -> None:
+    file = checkout / PACKAGE / "sums/sums.py"
+    file.write_text(SOURCE.replace("def total", "SMALLEST = 1\n\n\ndef total"), encoding="utf-8")
+    tests = checkout / "tests/sums/test_sums.py"
+    named = "from interconnected_ai.sums.sums import SMALLEST\n\n\ndef test_the_smallest():\n    assert SMALLEST == 1\n"
+    tests.write_text(f"{TESTS}\n\n{named}", encoding="utf-8")
+    found, _ = tried(checkout, tmp_path / "mutants.jsonl")
+    of_the_constant = [one for one in found.records if one.mutant.function == ""]
+    assert of_the_constant
+    assert {(one.outcome, one.num_tests) for one in of_the_constant} == {("killed", 3)}
+
+
 def test_the_fastest_tests_of_a_line_are_taken_as_far_as_a_minute_holds_and_one_at_least() -> None:
     reach = Reach({"a::1": 50.0, "a::2": 5.0, "a::3": 5.1, "b::4": 900.0}, {"f.py": {"1": ["*"], "2": ["b::4"]}})
 

@@ -3,6 +3,8 @@
 import pytest
 
 from interconnected_ai.errors import ConfigError
+from interconnected_ai.memory import SQLiteStore
+from interconnected_ai.memory.postgres import PostgresStore
 from memory_stores import MakeMemory
 
 
@@ -80,3 +82,55 @@ def test_pins_come_along_always_belong_to_their_session_and_have_a_limit(make: M
         memory.pin("word " * 1_000)
     assert memory.forget(pin=everywhere.number).num_pins == 1
     assert memory.pins() == [here]
+
+
+def test_a_store_of_before_values_had_hashes_knows_its_facts_again(make: MakeMemory, location: str) -> None:
+    memory = make()
+    for said in ("I like opera.", "I like the sea.", "I live in Riga."):
+        memory.add("user", said)
+    memory.catch_up()
+    memory.close()
+    older = SQLiteStore(location) if "://" not in location else PostgresStore(location)
+    with older.write() as rows:
+        rows.run("DROP INDEX facts_that_hold")
+        rows.run("ALTER TABLE facts DROP COLUMN value_hash")
+    older.close()
+    again = make()
+    for said in ("I like OPERA.", "I no longer like the sea.", "I live in Oslo."):
+        again.add("user", said)
+    again.catch_up()
+    assert [(f.relation, f.value) for f in again.facts()] == [
+        ("likes", "opera"),
+        ("dislikes", "the sea"),
+        ("lives in", "Oslo"),
+    ]
+    assert len(again.facts(superseded=True)) == 5
+
+
+def test_values_that_share_a_hash_are_still_told_apart(make: MakeMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interconnected_ai.memory.facts._hash_of", lambda value: 7)
+    memory = make()
+    for said in ("I like opera.", "I like the sea.", "I no longer like operas."):
+        memory.add("user", said)
+    memory.catch_up()
+    assert [(f.relation, f.value) for f in memory.facts()] == [("likes", "the sea"), ("dislikes", "operas")]
+
+
+def test_a_fact_forgotten_between_two_leaves_the_links_of_the_others(make: MakeMemory) -> None:
+    memory = make()
+    for town in ("Riga", "Oslo", "Kazan"):
+        memory.add("user", f"I live in {town}.", id=town)
+    memory.add("user", "I live in Paris.", id="Paris", time=1)  # told last, but of long ago
+    memory.catch_up()
+    memory.forget("Oslo")
+    facts = {fact.value: fact for fact in memory.facts(superseded=True)}
+    assert facts["Riga"].superseded_by is None
+    assert (facts["Kazan"].contradicts, facts["Paris"].superseded_by) == (
+        (facts["Paris"].number,),
+        facts["Kazan"].number,
+    )
+    memory.forget("Paris")
+    assert {f.value: (f.superseded_by, f.contradicts) for f in memory.facts(superseded=True)} == {
+        "Riga": (None, ()),
+        "Kazan": (None, ()),
+    }

@@ -8,7 +8,8 @@ import pytest
 from interconnected_ai.errors import ConfigError, FormatVersionError, NotAMemoryError, StorageError
 from interconnected_ai.memory import Capacities, SQLiteStore, ThreeLevelMemory
 from interconnected_ai.memory.postgres import _remedy
-from memory_stores import MakeMemory, bytes_of, count_words, hashed, python
+from interconnected_ai.memory.schema import SCHEMA_VERSION
+from memory_stores import MakeMemory, bytes_of, count_words, hashed, own_schema, python
 
 
 def test_a_file_that_is_no_memory_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -207,6 +208,12 @@ def test_what_pythons_module_refuses_by_itself_has_no_code_and_is_told_too(tmp_p
         ("28P01", "does not let this user in"),
         ("3D000", "no database that is there"),
         ("40P01", "had another writer in the way"),
+        ("57P01", "is shutting down"),
+        ("42501", "does not allow"),
+        ("54000", "does not hold a text"),
+        ("57014", "was told to stop"),
+        ("58030", "has trouble"),
+        ("XX001", "is damaged"),
         ("42P01", "refuses this"),
     ],
 )
@@ -227,3 +234,27 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
         ThreeLevelMemory(file, background=False) as memory,
     ):
         memory.search("volcanoes")
+
+
+def test_what_a_server_refuses_is_a_storage_error_that_names_it_and_the_next_call_works(postgres_server: str) -> None:
+    with ThreeLevelMemory(own_schema(postgres_server), background=False) as memory:
+        with (
+            pytest.raises(StorageError, match=r"refuses this \(PostgreSQL says: .*nonsense"),
+            memory.store.read() as rows,
+        ):
+            rows.all("SELECT nonsense")
+        with pytest.raises(StorageError, match=r"is read-only.*says: "), memory.store.read() as rows:
+            rows.run("DELETE FROM messages")
+        memory.add("user", "mango", id="after")
+        assert memory.search("mango")[0].message.id == "after"
+
+
+def test_a_file_says_in_its_header_whose_it_is_and_of_which_version(tmp_path: Path) -> None:
+    with ThreeLevelMemory(tmp_path / "memory.db", background=False):
+        pass
+    database = sqlite3.connect(tmp_path / "memory.db")
+    assert database.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    assert database.execute("PRAGMA application_id").fetchone() == (int.from_bytes(b"IAM1", "big"),)
+    assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert database.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() == (str(SCHEMA_VERSION),)
+    database.close()

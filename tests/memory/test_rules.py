@@ -269,3 +269,14 @@ def test_parts_for_an_encoder_are_short_and_in_order(content: str) -> None:
     assert len(parts) <= MOST_PARTS
     assert all(0 < len(part) <= PART_CHARS for part in parts)
     assert "".join("".join(parts).split()) == "".join(content.split())[: sum(len("".join(p.split())) for p in parts)]
+
+
+def test_a_long_text_is_cut_between_words_and_a_long_word_within_itself() -> None:
+    words = " ".join(f"word{number:05d}" for number in range(1_000))
+    parts = parts_of(f"  {words}  ")
+    assert len(parts) == MOST_PARTS
+    assert words.startswith(" ".join(parts))
+    assert all(PART_CHARS - 10 <= len(part) <= PART_CHARS for part in parts)
+    assert [len(part) for part in parts_of("x" * (PART_CHARS + 1))] == [PART_CHARS, 1]
+    assert parts_of("x" * PART_CHARS) == ["x" * PART_CHARS]
+    assert parts_of(" \n") == []

@@ -68,9 +68,14 @@ class Survey:
         """file → line → contexts (tests, `file::*` or `*`)."""
         data = self._coverage.get_data()
         return {
-            file: {line: [c for c in contexts if c] for line, contexts in data.contexts_by_lineno(file).items()}
+            file: {line: _known(contexts) for line, contexts in data.contexts_by_lineno(file).items()}
             for file in data.measured_files()
         }
+
+
+def _known(contexts: Collection[str]) -> list[str]:
+    """Whose line it is. What runs outside of tests alone, as a module's constants do, is everybody's."""
+    return [context for context in contexts if context] or [EVERYBODY]
 
 
 class Chosen:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from interconnected_ai.memory.facts import remove_facts_of
 from interconnected_ai.memory.jobs import want
-from interconnected_ai.memory.levels import drop_summary_terms, read_summaries
+from interconnected_ai.memory.levels import drop_summary_terms, summaries_over
 from interconnected_ai.memory.log import message_entry, session_numbers
 from interconnected_ai.memory.numbering import number_of, place_of
 from interconnected_ai.memory.store import Rows, Store
@@ -114,8 +114,8 @@ def remove_session(store: Store, rows: Rows, session: int, removed: Removed) -> 
     """Remove a session with everything in it, its name too."""
     numbers = [n for (n,) in rows.all("SELECT number FROM messages WHERE session = ?", session)]
     remove_messages(store, rows, session, numbers, removed)
-    for summary in read_summaries(rows, session):
-        drop_summary_terms(store, rows, session, summary.number)
+    for (summary,) in rows.all("SELECT number FROM summaries WHERE session = ?", session):
+        drop_summary_terms(store, rows, session, summary)
     removed.num_summaries += rows.run("DELETE FROM summaries WHERE session = ?", session)
     removed.num_pins += rows.run("DELETE FROM pins WHERE session = ?", session)
     rows.run("DELETE FROM jobs WHERE session = ?", session)
@@ -152,24 +152,22 @@ def note_vector_removal(rows: Rows) -> None:
 
 def _summaries_anew(store: Store, rows: Rows, session: int, places: Sequence[int], removed: Removed) -> None:
     """Empty the summaries that speak of these places and ask for new ones; those with no message left are removed."""
-    for summary in read_summaries(rows, session):
-        if not any(summary.first_place <= place <= summary.last_place for place in places):
-            continue
-        drop_summary_terms(store, rows, session, summary.number)
+    for number, first_place, last_place in summaries_over(rows, session, places):
+        drop_summary_terms(store, rows, session, number)
         left = rows.one(
             "SELECT count(*), coalesce(sum(num_tokens), 0), min(time), max(time) FROM messages "
             "WHERE number >= ? AND number <= ?",
-            number_of(session, summary.first_place), number_of(session, summary.last_place),
+            number_of(session, first_place), number_of(session, last_place),
         )  # fmt: skip
         assert left is not None, "a count is always one row"
         removed.num_summaries += 1
         if not left[0]:
-            rows.run("DELETE FROM summaries WHERE number = ?", summary.number)
-            rows.run("DELETE FROM jobs WHERE kind = 'compress' AND session = ? AND target = ?", session, summary.number)
+            rows.run("DELETE FROM summaries WHERE number = ?", number)
+            rows.run("DELETE FROM jobs WHERE kind = 'compress' AND session = ? AND target = ?", session, number)
             continue
         rows.run(
             "UPDATE summaries SET text = '', num_tokens = 0, num_words = 0, method = 'pending', source_tokens = ?, "
             "first_time = ?, last_time = ? WHERE number = ?",
-            int(left[1]), left[2], left[3], summary.number,
+            int(left[1]), left[2], left[3], number,
         )  # fmt: skip
-        want(rows, "compress", session, summary.number)
+        want(rows, "compress", session, number)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
+from zlib import crc32
 
 from interconnected_ai.errors import DataError
 from interconnected_ai.memory.fact_rules import Statement, opposite_of
@@ -42,16 +43,18 @@ def read_facts(
 def remove_facts_of(store: Store, rows: Rows, session: int, sources: Sequence[int]) -> int:
     """Remove the facts that came from these messages; what they had superseded holds again."""
     gone = [
-        (number, num_words)
+        row
         for source in sources
-        for number, num_words in rows.all("SELECT number, num_words FROM facts WHERE source = ?", source)
+        for row in rows.all("SELECT number, num_words, superseded_by, contradicts FROM facts WHERE source = ?", source)
     ]
-    for number, num_words in gone:
-        rows.run("UPDATE facts SET superseded_by = NULL WHERE session = ? AND superseded_by = ?", session, number)
+    for number, num_words, _, links in gone:
+        for superseded in json.loads(links):  # all that it superseded, see `_write`
+            rows.run("UPDATE facts SET superseded_by = NULL WHERE number = ?", superseded)
         rows.run("DELETE FROM facts WHERE number = ?", number)
         store.remove_terms(rows, [entry_of(number_of(session, number), Kind.FACT, num_words)])
-    if gone:
-        _drop_links(rows, session, {number for number, _ in gone})
+    numbers = {number for number, *_ in gone}
+    for successor in {successor for _, _, successor, _ in gone if successor is not None} - numbers:
+        _drop_links(rows, successor, numbers)
     return len(gone)
 
 
@@ -77,12 +80,11 @@ def sentence_of(fact: Fact) -> str:
 
 
 def _write(store: Store, rows: Rows, session: int, source: int, time: float, statement: Statement) -> int:
-    """Write one statement; 0 when it is known."""
-    about = rows.all(
-        "SELECT number, relation, value, time FROM facts WHERE session = ? AND subject = ? AND relation IN (?, ?) "
-        "AND superseded_by IS NULL",
-        session, statement.subject, statement.relation, opposite_of(statement.relation) or statement.relation,
-    )  # fmt: skip
+    """Write one statement; 0 when it is known.
+
+    What a fact supersedes stands in its `contradicts`, and nothing else does.
+    """
+    about = _held_about(rows, session, statement)
     value = normalize(statement.value)
     if any(relation == statement.relation and normalize(old) == value for _, relation, old, _ in about):
         return 0
@@ -104,6 +106,28 @@ def _write(store: Store, rows: Rows, session: int, source: int, time: float, sta
     return 1
 
 
+def _held_about(rows: Rows, session: int, statement: Statement) -> list[tuple[int, str, str, float]]:
+    """(number, relation, value, time) of the facts that hold and that a statement may repeat, contradict or supersede.
+
+    Of a relation with many values only those that are alike, found by their hash: a subject may like thousands of things.
+    """
+    held = "FROM facts WHERE session = ? AND subject = ? AND relation IN (?, ?) AND superseded_by IS NULL"
+    opposite = opposite_of(statement.relation) or statement.relation
+    whose = (session, statement.subject, statement.relation, opposite)
+    for number, value in rows.all(f"SELECT number, value {held} AND value_hash IS NULL", *whose):
+        rows.run("UPDATE facts SET value_hash = ? WHERE number = ?", _hash_of(value), number)
+    columns = "SELECT number, relation, value, time"
+    found = rows.all(f"{columns} {held} AND value_hash = ?", *whose, _hash_of(statement.value))
+    if statement.is_single:
+        found += rows.all(f"{columns} {held}", *whose[:3], statement.relation)
+    return sorted(set(found), key=lambda row: (row[1], row[0]))
+
+
+def _hash_of(value: str) -> int:
+    """A number that values which are alike share. Others may share it too: they are compared when they meet."""
+    return crc32(" ".join(sorted(set(terms(value).terms))).encode())
+
+
 def _insert(
     store: Store,
     rows: Rows,
@@ -116,10 +140,10 @@ def _insert(
 ) -> int:
     words = terms(f"{statement.subject} {statement.relation} {statement.value}")
     inserted = rows.all(
-        "INSERT INTO facts (session, subject, relation, value, kind, time, source, num_words, superseded_by, contradicts) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+        "INSERT INTO facts (session, subject, relation, value, kind, time, source, num_words, superseded_by, contradicts, "
+        "value_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
         session, statement.subject, statement.relation, statement.value, statement.kind, time, source, words.num_words,
-        newer[-1] if newer else None, json.dumps(older),
+        newer[-1] if newer else None, json.dumps(older), _hash_of(statement.value),
     )  # fmt: skip
     number = int(inserted[0][0])
     store.add_terms(rows, [(entry_of(number_of(session, place_of(number)), Kind.FACT, words.num_words), words.terms)])
@@ -132,10 +156,9 @@ def _alike(old: str, value: str) -> bool:
     return bool(ours) and ours == theirs
 
 
-def _drop_links(rows: Rows, session: int, gone: set[int]) -> None:
-    for number, links in rows.all(
-        "SELECT number, contradicts FROM facts WHERE session = ? AND contradicts <> '[]'", session
-    ):
+def _drop_links(rows: Rows, number: int, gone: set[int]) -> None:
+    """Take facts that are gone out of those that this one superseded."""
+    for (links,) in rows.all("SELECT contradicts FROM facts WHERE number = ?", number):
         left = [link for link in json.loads(links) if link not in gone]
         rows.run("UPDATE facts SET contradicts = ? WHERE number = ?", json.dumps(left), number)
 

@@ -64,7 +64,8 @@ def take(
     with store.write() as rows:
         found = rows.all(
             "UPDATE jobs SET leased_until = ?, owner = ?, attempts = attempts + 1 WHERE number = (SELECT number FROM jobs "
-            f"WHERE leased_until < ? AND not_before <= ? AND attempts < ? AND kind IN ({marks}) "
+            # no bare `kind`, or SQLite reads all jobs of these kinds by that index, to sort them, for each that is taken
+            f"WHERE leased_until < ? AND not_before <= ? AND attempts < ? AND kind || '' IN ({marks}) "
             f"ORDER BY number LIMIT 1{store.skip_locked}) RETURNING number, kind, session, target, wanted, attempts",
             now + lease_seconds, owner, now, now, MAX_ATTEMPTS, *kinds,
         )  # fmt: skip

@@ -1,5 +1,7 @@
 """Which messages stand in which level. Levels are stretches of places, so moving one is moving a boundary."""
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from interconnected_ai.memory.jobs import want
@@ -54,17 +56,35 @@ def settle(rows: Rows, levels: Boundaries, capacities: Capacities) -> bool:
     return moved
 
 
+_SUMMARY = (
+    "SELECT number, level, first_place, last_place, first_time, last_time, source_tokens, text, num_tokens, method "
+    "FROM summaries"
+)
+
+
 def read_summaries(rows: Rows, session: int, *, level: Level | None = None) -> list[Summary]:
     """The summaries of a session in the order of its places, those not made yet too."""
     where, values = ("AND level = ?", [level]) if level else ("", [])
+    found = rows.all(f"{_SUMMARY} WHERE session = ? {where} ORDER BY first_place", session, *values)
+    return [Summary(*row) for row in found]
+
+
+def read_summary(rows: Rows, number: int) -> Summary | None:
+    """The summary of that number; None when it was merged into another one or forgotten."""
+    found = rows.one(f"{_SUMMARY} WHERE number = ?", number)
+    return None if found is None else Summary(*found)
+
+
+def summaries_over(rows: Rows, session: int, places: Iterable[int]) -> list[tuple[int, int, int]]:
+    """(number, first place, last place) of the summaries that speak of any of these places."""
+    ordered = sorted(places)
     return [
-        Summary(*row)
-        for row in rows.all(
-            "SELECT number, level, first_place, last_place, first_time, last_time, source_tokens, text, num_tokens, method "
-            f"FROM summaries WHERE session = ? {where} ORDER BY first_place",
-            session, *values,
+        (number, first, last)
+        for number, first, last in rows.all(
+            "SELECT number, first_place, last_place FROM summaries WHERE session = ? ORDER BY first_place", session
         )
-    ]  # fmt: skip
+        if bisect_left(ordered, first) < bisect_right(ordered, last)
+    ]
 
 
 def drop_summary_terms(store: Store, rows: Rows, session: int, summary: int) -> None:
@@ -112,10 +132,10 @@ def _new_summary(rows: Rows, session: int, stretch: list[tuple[int, int, float]]
 def _stale_to_long(rows: Rows, levels: Boundaries) -> bool:
     """Move the oldest stale summary to long; False when there is none."""
     oldest = rows.one(
-        "SELECT number, last_place, source_tokens FROM summaries WHERE session = ? AND level = 'stale' "
-        "ORDER BY first_place LIMIT 1",
-        levels.session,
-    )
+        "SELECT number, last_place, source_tokens FROM summaries WHERE session = ? AND first_place > ? "
+        "AND level = 'stale' ORDER BY first_place LIMIT 1",
+        levels.session, levels.long_upto,
+    )  # fmt: skip
     if oldest is None:
         return False
     number, last_place, source_tokens = oldest

@@ -13,19 +13,19 @@ from interconnected_ai.memory.compression import (
     LONG_RATIO,
     STALE_RATIO,
     choose_passages,
-    extract_summary,
     fault_of,
     target_tokens,
 )
 from interconnected_ai.memory.facts import statement_of, write_facts
 from interconnected_ai.memory.jobs import Job, finish, renew, want
-from interconnected_ai.memory.levels import drop_summary_terms, read_summaries
+from interconnected_ai.memory.levels import drop_summary_terms, read_summaries, read_summary
 from interconnected_ai.memory.log import as_spoken, messages_after, messages_between
 from interconnected_ai.memory.numbering import Kind, entry_of, number_of
 from interconnected_ai.memory.provenance import remember_dimension, vector_dimension
 from interconnected_ai.memory.records import Capacities, Message, Summary
 from interconnected_ai.memory.search import session_range
 from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.memory.timeline import merged
 from interconnected_ai.memory.vectors import VectorModel, parts_of, unit_rows
 from interconnected_ai.text import terms
 from interconnected_ai.types import CountTokens, Extract, Summarize
@@ -72,14 +72,14 @@ class Maintenance:
     def compress(self, job: Job) -> None:
         """Write the summary that a stretch of stale or long memory asks for."""
         with self.store.read() as rows:
-            wanted = [s for s in read_summaries(rows, job.session) if s.number == job.target]
-            sources = messages_between(rows, job.session, wanted[0].first_place, wanted[0].last_place) if wanted else []
-        if not wanted:  # merged or forgotten meanwhile
+            wanted = read_summary(rows, job.target)
+            sources = messages_between(rows, job.session, wanted.first_place, wanted.last_place) if wanted else []
+        if wanted is None:  # merged or forgotten meanwhile
             with self.store.write() as rows:
                 finish(rows, job)
             return
-        text, method = self.summary_of(sources, wanted[0])
-        self._write_summary(job, wanted[0], text, method)
+        text, method = self.summary_of(sources, wanted)
+        self._write_summary(job, wanted, text, method)
 
     def summary_of(self, sources: Sequence[Message], summary: Summary) -> tuple[str, str]:
         """(text, method): the summariser's, where it holds what it must, else the extractive one."""
@@ -107,21 +107,8 @@ class Maintenance:
         """Put the oldest timeline summaries together until the long level is as short as its capacity asks."""
         limit = max(self.capacities.long_tokens // LONG_RATIO, 2)
         with self.store.read() as rows:
-            made = [s for s in read_summaries(rows, job.session, level="long") if s.method != "pending"]
-        stored = sum(summary.num_tokens for summary in made)
-        merges: list[tuple[list[Summary], str]] = []
-        groups: list[list[Summary]] = [[summary] for summary in made]
-        texts = [summary.text for summary in made]
-        while stored > limit and len(groups) > 1:
-            self.breathe()
-            pair = min(range(len(groups) - 1), key=lambda i: (len(groups[i]) + len(groups[i + 1]), i))
-            both = [(texts[pair], False), (texts[pair + 1], False)]
-            before = sum(self.count_tokens(text) for text, _ in both)
-            text = extract_summary(both, max(1, before // 2), self.count_tokens)
-            stored += self.count_tokens(text) - before
-            groups[pair : pair + 2] = [groups[pair] + groups[pair + 1]]
-            texts[pair : pair + 2] = [text]
-        merges = [(group, text) for group, text in zip(groups, texts, strict=True) if len(group) > 1]
+            timeline = read_summaries(rows, job.session, level="long")
+        merges = merged(timeline, limit, self.count_tokens, self.breathe)
         with self.store.write() as rows:
             self.store.lock(rows, job.session)
             if not renew(rows, job, time.time()):
@@ -147,11 +134,8 @@ class Maintenance:
                 want(rows, "merge", job.session)
 
     def _is_over_long(self, rows: Rows, session: int) -> bool:
-        stored = rows.one(
-            "SELECT coalesce(sum(num_tokens), 0), coalesce(sum(source_tokens), 0) FROM summaries "
-            "WHERE session = ? AND level = 'long'", session
-        )  # fmt: skip
-        return stored is not None and stored[1] > self.capacities.long_tokens
+        found = rows.one("SELECT long_tokens FROM sessions WHERE number = ?", session)
+        return found is not None and found[0] > self.capacities.long_tokens
 
     def _replace(self, rows: Rows, session: int, group: Sequence[Summary], text: str) -> None:
         """One row for a group of neighbours; nothing when one of them was forgotten or changed meanwhile."""

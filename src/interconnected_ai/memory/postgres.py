@@ -9,7 +9,7 @@ from interconnected_ai.errors import ConfigError, FormatVersionError, StorageErr
 from interconnected_ai.extras import require
 from interconnected_ai.memory.connections import Connections
 from interconnected_ai.memory.numbering import entry_of, number_of
-from interconnected_ai.memory.schema import POSTGRES_TYPES, SCHEMA_VERSION, TABLES
+from interconnected_ai.memory.schema import LATER_COLUMNS, LATER_INDEXES, POSTGRES_TYPES, SCHEMA_VERSION, TABLES
 from interconnected_ai.memory.store import Rows, Store
 
 # Our terms are lexemes as they stand, which is what the text search configuration `simple` does to words; a tsvector made of
@@ -196,7 +196,8 @@ class PostgresStore(Store):
             self._make_extension(connection)
             for statement in TABLES:
                 connection.execute(statement.format(**POSTGRES_TYPES))
-            for statement in _INDEX:
+            self._add_columns(connection)
+            for statement in (*_INDEX, *LATER_INDEXES):
                 connection.execute(statement)
             connection.execute(
                 "INSERT INTO meta (name, value) VALUES ('schema_version', %s) ON CONFLICT (name) DO NOTHING",
@@ -208,6 +209,13 @@ class PostgresStore(Store):
                 f"{self.location} has schema version {version}, this package reads up to {SCHEMA_VERSION}; "
                 "upgrade interconnected-ai"
             )
+
+    def _add_columns(self, connection: Any) -> None:
+        """Looks first: even an ALTER TABLE that changes nothing waits for every reader."""
+        there = "SELECT 1 FROM pg_attribute WHERE attrelid = %s::regclass AND attname = %s AND NOT attisdropped"
+        for table, column, kind in LATER_COLUMNS:
+            if connection.execute(there, (table, column)).fetchone() is None:
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind.format(**POSTGRES_TYPES)}")
 
     def _make_extension(self, connection: Any) -> None:
         if connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'vector'").fetchone():

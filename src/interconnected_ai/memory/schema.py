@@ -25,7 +25,7 @@ TABLES = (
     """CREATE TABLE IF NOT EXISTS facts (
         number {serial}, session {int} NOT NULL, subject TEXT NOT NULL, relation TEXT NOT NULL, value TEXT NOT NULL,
         kind TEXT NOT NULL, time {real} NOT NULL, source {int} NOT NULL, num_words {int} NOT NULL,
-        superseded_by {int}, contradicts TEXT NOT NULL DEFAULT '[]')""",
+        superseded_by {int}, contradicts TEXT NOT NULL DEFAULT '[]', value_hash {int})""",
     """CREATE INDEX IF NOT EXISTS facts_by_subject ON facts (session, subject, relation)""",
     """CREATE INDEX IF NOT EXISTS facts_by_source ON facts (source)""",
     """CREATE TABLE IF NOT EXISTS pins (
@@ -34,6 +34,14 @@ TABLES = (
         number {serial}, kind TEXT NOT NULL, session {int} NOT NULL, target {int} NOT NULL, wanted {int} NOT NULL DEFAULT 1,
         attempts {int} NOT NULL DEFAULT 0, not_before {real} NOT NULL DEFAULT 0, leased_until {real} NOT NULL DEFAULT 0,
         owner TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '', UNIQUE (kind, session, target))""",
+)
+
+# What stores of this version may lack, since it came later: (table, column, type), and indexes that need such columns.
+# Those columns may be NULL, so that earlier packages can write into a store that has them.
+LATER_COLUMNS = (("facts", "value_hash", "{int}"),)
+LATER_INDEXES = (
+    """CREATE INDEX IF NOT EXISTS facts_that_hold ON facts (session, subject, relation, value_hash)
+        WHERE superseded_by IS NULL""",
 )
 
 SQLITE_TYPES = {"serial": "INTEGER PRIMARY KEY AUTOINCREMENT", "int": "INTEGER", "real": "REAL"}

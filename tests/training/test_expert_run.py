@@ -135,10 +135,23 @@ def test_a_taken_folder_needs_a_decision(tmp_path: Path) -> None:
 def test_an_unfinished_training_is_not_begun_anew_by_accident(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="one batch of batch_size=640"):
         train_expert(make_config(tmp_path, training={**TRAINING, "batch_size": 640}))
+    assert not [path for path in tmp_path.iterdir() if "expert" in path.name]  # nothing is left of what was refused
     run = train_expert(make_config(tmp_path))  # what ended before its first checkpoint is nothing to lose
     shutil.rmtree(run.folder)
     with pytest.raises(StorageError, match="holds an unfinished training; use --resume"):
         train_expert(make_config(tmp_path))
+
+
+@pytest.mark.parametrize("wrong", [{"text": {"paths": ["nowhere.txt"]}}, {"tokenizer": "nowhere.json"}])
+def test_an_overwriting_training_that_is_refused_leaves_the_old_one_whole(
+    tmp_path: Path, wrong: dict[str, object]
+) -> None:
+    run = train_expert(make_config(tmp_path))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises((DataError, TokenizerError), match="nowhere"):
+        train_expert(make_config(tmp_path, **wrong), overwrite=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert run.training_folder.is_dir()
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:

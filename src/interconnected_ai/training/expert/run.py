@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from interconnected_ai.config import ExpertConfig, ExpertRunConfig
-from interconnected_ai.data import Corpus, Survey, Texts, survey
+from interconnected_ai.data import Corpus, CorpusPlan, Survey, Texts, survey
 from interconnected_ai.errors import ConfigError, InterconnectedAIError, StorageError, TokenizerError
 from interconnected_ai.experts import ExpertCard, ExpertModel, save_expert
 from interconnected_ai.storage import atomic_file, is_complete, read_json
@@ -91,11 +91,14 @@ def _train(
     if processes.is_main:
         refuse_taken_folders(config, resume=resume, overwrite=overwrite)
         if not resume and (folder / "run.yaml").is_file():
+            surveyed = surveyed or survey(Texts.of_config(config.text))
+            tokenizer = tokenizer or _tokenizer(config, surveyed)  # what is refused here leaves the old training whole
             drop_folder(folder)
         with _gone_if_refused(folder):
             _keep_config(folder, config, resume=resume)
             if not (folder / _REPORT).is_file():
                 _prepare_text(folder, config, surveyed, tokenizer)
+            _require_a_batch(folder, config)
     processes.wait()
     words = Tokenizer.load(folder / _TOKENIZER)
     corpus = _only_corpus(folder)
@@ -211,6 +214,15 @@ def _prepare_text(folder: Path, config: ExpertRunConfig, surveyed: Survey | None
             found.texts, words, folder / _CORPORA, surveyed=found, progress=lambda done, _: progress.advance(done)
         )
     write_json_safely(folder / _REPORT, corpus.report.to_dict())
+
+
+def _require_a_batch(folder: Path, config: ExpertRunConfig) -> None:
+    """Raise `DataError` where the prepared text does not fill one batch."""
+    corpus, training = _only_corpus(folder), config.training
+    assert corpus is not None, "the text was prepared"
+    CorpusPlan(
+        len(corpus.train.tokens), training.seq_len or config.model.max_seq_len, training.batch_size, training.seed
+    )
 
 
 def _only_corpus(folder: Path) -> Corpus | None:

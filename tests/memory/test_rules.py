@@ -85,6 +85,18 @@ def test_first_person_sentences_are_facts(sentence: str) -> None:
     assert [(s.relation, s.value) for s in statements(sentence, "user")] == SAID[sentence]
 
 
+TASTES = ("likes", "dislikes", "prefers")
+MANY_VALUED = (*TASTES, "allergic to", "decided", "has", "plans", "instruction")
+
+
+@pytest.mark.parametrize("sentence", SAID)
+def test_tastes_are_preferences_and_a_subject_has_one_home_one_name_one_favourite(sentence: str) -> None:
+    for found in statements(sentence, "user"):
+        is_taste = found.relation in TASTES or found.relation.startswith("favourite")
+        kind = "instruction" if found.relation == "instruction" else "preference" if is_taste else "fact"
+        assert (found.kind, found.is_single) == (kind, found.relation not in MANY_VALUED)
+
+
 def test_who_speaks_is_the_subject_and_twice_the_same_is_once() -> None:
     assert {s.subject for s in statements("I live in Paris. I live in Paris.", "Caroline")} == {"Caroline"}
     assert len(list(statements("I live in Paris. I live in Paris.", "Caroline"))) == 1

@@ -67,6 +67,9 @@ def test_an_extract_callable_makes_the_facts_and_its_nonsense_is_refused(
     assert memory.catch_up() == 1
     assert "needed are mappings or records with relation and value" in caplog.text
     assert memory.stats().num_jobs == 1
+    with memory.store.read() as rows:
+        (error,) = rows.one("SELECT error FROM jobs") or ("",)
+    assert error.startswith("DataError: extract returned {'relation': ''}")
 
 
 def test_facts_are_found_by_a_query(make: MakeMemory) -> None:

@@ -144,3 +144,17 @@ def test_what_stands_before_a_bad_line_has_been_added(make: MakeMemory, tmp_path
     file.write_text("\n".join([*good, json.dumps({"role": "user", "content": "mended"})]))
     moved = memory.import_jsonl(file)
     assert (moved.num_messages, moved.num_present) == (1, 3)
+
+
+def test_the_counts_of_a_session_are_those_of_its_log_after_forgetting(make: MakeMemory) -> None:
+    memory = make(capacities=Capacities(100, 200, 10_000))
+    for number in range(60):
+        memory.add("user", message_of(number), id=f"m{number}")
+    memory.forget("m0", "m50", "m59")
+    log = list(memory.messages())
+    tokens = [sum(m.num_tokens for m in log if m.level == level) for level in ("current", "stale", "long")]
+    assert all(tokens)
+    with memory.store.read() as rows:
+        counts = rows.one("SELECT num_messages, current_tokens, stale_tokens, long_tokens FROM sessions")
+        assert counts == (57, *tokens)
+        assert rows.one("SELECT num_words FROM sessions") == rows.one("SELECT sum(num_words) FROM messages")

@@ -439,3 +439,29 @@ def test_an_interrupted_operation_is_taken_back(monkeypatch: pytest.MonkeyPatch)
         moe.set_top_k(1)
     assert torch.equal(logits(moe), before)
     assert moe.layers[0].top_k == 2
+
+
+@families
+def test_every_count_of_experts_that_a_layer_keeps_follows_an_operation_and_comes_back(family: str) -> None:
+    moe = MoE(make(family))
+    place = moe.layers[0].place
+    kept = [
+        (module, name)
+        for module in (place.block, place.router, place.experts)
+        for name in ("num_experts", "out_features")
+        if getattr(module, name, None) == moe.layers[0].num_experts
+    ]
+    assert kept
+    if num_groups(moe) > 1:
+        pytest.skip("groups of two lose no expert")
+    moe.remove(0, [0])
+    assert {getattr(module, name) for module, name in kept} == {moe.layers[0].num_experts}
+    moe.undo()
+    assert {getattr(module, name) for module, name in kept} == {8}
+
+
+def test_the_mean_of_all_experts_may_stand_in_a_list() -> None:
+    alone, listed = MoE(make("qwen3_moe")), MoE(make("qwen3_moe"))
+    (new,), (other,) = alone.insert(0, [None]), listed.insert(0, [[None]])
+    for name, tensor in alone.layers[0].experts[new].weights.tensors().items():
+        assert torch.equal(tensor, listed.layers[0].experts[other].weights.tensors()[name])

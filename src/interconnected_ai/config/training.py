@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from interconnected_ai.config.record import Record
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-Rate = Annotated[float, Field(gt=0.0, le=1e3)]
+Rate = Annotated[float, Field(gt=0.0, le=1e30)]  # beyond it a step of float32 is no number
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 

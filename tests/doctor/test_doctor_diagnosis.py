@@ -232,7 +232,7 @@ def test_a_run_that_was_killed_and_asks_for_more_than_there_is_is_suspected(run:
     illness = found(diagnose(tmp_path / "killed"), "out of memory")
     assert "noted no error" in illness.evidence
     assert illness.settings_to_change["training.accumulation_steps"] == 16
-    assert illness.settings_to_change["system.num_experts"] == 2
+    assert illness.settings_to_change["system.num_experts"] == 64
 
 
 def test_another_error_is_told_and_forgotten_when_the_run_goes_on(

@@ -150,7 +150,10 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         InterconnectedAISystem.from_pretrained(tmp_path / "pickled")
 
 
-def test_an_unreachable_hub_id_says_what_is_needed() -> None:
+def test_an_unreachable_hub_id_says_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HF_HUB_OFFLINE", True
+    )  # or the library waits for a network, a minute long
     with pytest.raises(EncoderError, match="base_model_name"):
         Encoder.load("nobody/no-such-encoder")
 

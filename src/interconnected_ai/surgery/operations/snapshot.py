@@ -4,7 +4,6 @@ A change puts other objects in the place of those there are, so putting the old 
 put back that way is named when it happens: numbers written into a tensor, and numbers that leave memory for the disk.
 """
 
-import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# Containers whose content belongs to the object that holds them; all else counts as one value.
-_CONTAINERS = (dict, OrderedDict, list, set)
+# Containers whose content belongs to the object that holds them; all else counts as one value. With each, what an empty one
+# holds: most of a module's are empty, and every operation looks at every module.
+_CONTAINERS: dict[type, Any] = {dict: {}, OrderedDict: {}, list: [], set: set()}
 
 Undo = Callable[["Snapshot"], None]
 
@@ -75,10 +75,7 @@ class _Thing:
 
     def __init__(self, thing: Any) -> None:
         self._thing, self._kind = thing, type(thing)
-        self._attributes = {
-            name: (value, copy.copy(value) if type(value) in _CONTAINERS else None)
-            for name, value in vars(thing).items()
-        }
+        self._attributes = {name: (value, _content(value)) for name, value in vars(thing).items()}
 
     def restore(self) -> None:
         if type(self._thing) is not self._kind:
@@ -116,6 +113,12 @@ class _Numbers:
                 self._tensor.requires_grad_(self._requires_grad)
             if self._tensor.grad is not self._grad:
                 self._tensor.grad = self._grad
+
+
+def _content(value: Any) -> Any:
+    """A copy of a container's references; None for all else."""
+    nothing = _CONTAINERS.get(type(value))
+    return value.copy() if nothing is not None and value else nothing
 
 
 def _same_numbers(one: Tensor, other: Tensor) -> bool:

@@ -1,5 +1,6 @@
 """What 200 branches cost: on our trunk, and with PEFT, where every branch is a LoRA inside the encoder."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ def bench_branches(*, num_branches: int = 200, repeats: int = 7) -> dict[str, An
     PEFT runs the encoder once per branch, since after the first adapted layer the hidden states differ: its time is one
     pass, taken in turn with ours, times the number of branches. Switching adapters (`set_adapter`) is not counted.
     Beside the forward passes, `predict` from texts to labels, of one branch and of all, in turn on the same texts; and the
-    same with every record of every branch read, label, confidence and best classes (`read_200_over_1`).
+    same with every answer of every branch written as JSON (`read_200_over_1`).
     """
     system = InterconnectedAISystem(branches=_specs(num_branches))
     first = [system.branch_names[0]]
@@ -83,9 +84,9 @@ def _peft_pass(num_branches: int, input_ids: torch.Tensor, mask: torch.Tensor) -
     return one_pass
 
 
-def _read(predictions: list[Prediction]) -> list[dict[str, Any]]:
-    """Every answer as plain values, as a server would send them."""
-    return [prediction.to_dict() for prediction in predictions]
+def _read(predictions: list[Prediction]) -> int:
+    """Every answer as the JSON that a server would send, a text after the other; how many characters these are."""
+    return sum(len(json.dumps(prediction.to_dict())) for prediction in predictions)
 
 
 def _texts() -> list[str]:

@@ -1,6 +1,6 @@
 """What a system says about a text: for every branch a label, how sure it is, and whether it knows at all."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,13 +62,14 @@ def probabilities(logits: Tensor, card: BranchCard) -> Tensor:
 
 
 class AnswerTable:
-    """All branches' answers to all texts as plain numbers. Softmax and the best labels are taken for many branches at once."""
+    """All branches' answers to all texts as tensors. Softmax and the best labels are taken for many branches at once."""
 
     def __init__(self, top_n: int) -> None:
         self.top_n = top_n
         self.cards: dict[str, BranchCard] = {}
-        self.best: dict[str, list[list[float]]] = {}  # of each branch and text, the probabilities of its best classes
-        self.classes: dict[str, list[list[int]]] = {}  # and their numbers
+        # Names of branches, with (num_texts, branches, top_n) probabilities of their best classes, and these classes' numbers.
+        self._best: list[tuple[list[str], Tensor, Tensor]] = []
+        self._places: dict[str, tuple[int, int]] = {}  # where a branch stands there
         self._waiting: dict[int, list[tuple[str, Tensor]]] = {}  # by the number of classes
 
     @classmethod
@@ -87,33 +88,57 @@ class AnswerTable:
 
     def _take_best(self, num_classes: int) -> None:
         waiting = self._waiting.pop(num_classes)
-        scaled = torch.stack([logits for _, logits in waiting])  # (branches, num_texts, num_classes)
+        scaled = torch.stack([logits for _, logits in waiting], dim=1)  # (num_texts, branches, num_classes)
         best, classes = scaled.softmax(dim=-1).topk(min(self.top_n, num_classes), dim=-1)
         names = [name for name, _ in waiting]
-        self.best.update(zip(names, best.tolist(), strict=True))
-        self.classes.update(zip(names, classes.tolist(), strict=True))
+        self._places.update({name: (len(self._best), number) for number, name in enumerate(names)})
+        self._best.append((names, best.cpu(), classes.cpu()))
 
     def answer(self, branch: str, row: int) -> BranchPrediction:
         """One branch's answer to one text."""
-        card, values, classes = self.cards[branch], self.best[branch][row], self.classes[branch][row]
+        part, number = self._places[branch]
+        _, best, classes = self._best[part]
+        return self._answer(self.cards[branch], best[row, number].tolist(), classes[row, number].tolist())
+
+    def answers(self, row: int) -> dict[str, BranchPrediction]:
+        """Every branch's answer to one text, in the branches' order."""
+        found = {
+            name: self._answer(self.cards[name], values, numbers)
+            for names, best, classes in self._best
+            for name, values, numbers in zip(names, best[row].tolist(), classes[row].tolist(), strict=True)
+        }
+        return found if len(self._best) == 1 else {name: found[name] for name in self.cards}
+
+    def _answer(self, card: BranchCard, values: list[float], classes: list[int]) -> BranchPrediction:
         labels = card.spec.labels
         return BranchPrediction(
             branch=card.name,
             label=labels[classes[0]],
             confidence=values[0],
             unknown=values[0] < card.threshold,
-            top=tuple((labels[c], v) for c, v in zip(classes, values, strict=True)),
+            top=tuple(zip([labels[number] for number in classes], values, strict=True)),
         )
 
 
 class Answers(Mapping[str, BranchPrediction]):
-    """Every branch's answer to one text, by the branch's name; a record is made when it is asked for."""
+    """Every branch's answer to one text, by the branch's name; a record is made when it is asked for.
+
+    None is kept: thousands of records that stay alive cost Python's collector more than making them anew.
+    """
 
     def __init__(self, table: AnswerTable, row: int) -> None:
         self._table, self._row = table, row
 
     def __getitem__(self, branch: str) -> BranchPrediction:
         return self._table.answer(branch, self._row)
+
+    def items(self) -> ItemsView[str, BranchPrediction]:
+        """(branch, answer) pairs, in the branches' order."""
+        return self._table.answers(self._row).items()
+
+    def values(self) -> ValuesView[BranchPrediction]:
+        """The answers, in the branches' order."""
+        return self._table.answers(self._row).values()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._table.cards)
@@ -122,10 +147,10 @@ class Answers(Mapping[str, BranchPrediction]):
         return len(self._table.cards)
 
     def __repr__(self) -> str:
-        return repr(dict(self))
+        return repr(self._table.answers(self._row))
 
     def __reduce__(self) -> tuple[type[dict[str, BranchPrediction]], tuple[dict[str, BranchPrediction]]]:
-        return dict, (dict(self),)  # one text's answers travel without the whole table
+        return dict, (self._table.answers(self._row),)  # one text's answers travel without the whole table
 
 
 def known_branch(names: list[str], branch: int | str) -> str:

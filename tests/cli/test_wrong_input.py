@@ -188,7 +188,7 @@ def argument_lists(verb: str, right: list[str], world: Path) -> Iterator[list[st
 
 def chosen(cases: list[list[str]], verb: str) -> list[list[str]]:
     """All of them in a nightly run, else a sample that is the same each time and holds every parameter's own share."""
-    return cases if PROFILE == NIGHTLY else random.Random(verb).sample(cases, k=-(-len(cases) // 5))
+    return cases if PROFILE == NIGHTLY else random.Random(verb).sample(cases, k=-(-len(cases) // 10))
 
 
 @pytest.fixture(scope="session")

@@ -145,6 +145,7 @@ def test_what_a_shared_fixture_runs_counts_for_all_tests_that_may_use_it() -> No
     assert tests_of(4) == []
 
 
+@pytest.mark.slow
 def test_a_constant_of_a_module_is_seen_though_it_is_made_before_the_first_test(checkout: Path, tmp_path: Path) -> None:
     file = checkout / PACKAGE / "sums/sums.py"
     file.write_text(SOURCE.replace("def total", "SMALLEST = 1\n\n\ndef total"), encoding="utf-8")

@@ -120,3 +120,5 @@ if __name__ == "__main__":
     case, folder = sys.argv[1], Path(sys.argv[2])
     found = CASES[case](folder)
     (folder / f"{RANK}.json").write_text(json.dumps(found))
+    if torch.distributed.is_initialized():  # or threads that still run abort the process when it ends
+        torch.distributed.destroy_process_group()

@@ -79,6 +79,7 @@ def main(args: list[str] | None = None) -> None:
     escape_what_cannot_be_printed()
     try:
         code = iai.main(args=given, prog_name="iai", standalone_mode=False)
+        _leave_other_processes()
         sys.exit(code if isinstance(code, int) else 0)  # click hands back the code of `Exit` instead of raising it
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  nothing stands above to turn it into words
         show_traceback_if_asked()
@@ -87,3 +88,10 @@ def main(args: list[str] | None = None) -> None:
             click.echo(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n", err=True)
         failure.show(as_json="--json" in given)
         sys.exit(failure.code)
+
+
+def _leave_other_processes() -> None:
+    """Take leave of the other processes of a training: threads of theirs that still ran at the exit would abort it."""
+    distributed = sys.modules.get("torch.distributed")  # not imported for it
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()

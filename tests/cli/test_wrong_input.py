@@ -343,6 +343,7 @@ def stopped_after(seconds: float, arguments: list[str]) -> Call:
 WRITERS = ["train", "branch add", "expert train", "expert quantize", "surgery remove", "memory import", "report"]
 
 
+@pytest.mark.slow  # what a moment hits depends on how busy the machine is
 @pytest.mark.parametrize("verb", WRITERS)
 def test_ctrl_c_at_any_moment_leaves_everything_whole(verb: str, world: Path) -> None:
     """The moments are drawn: while PyTorch is imported, while data are read, in the work itself, after its end."""

@@ -2,7 +2,7 @@
 
 from interconnected_ai.branches.branch import Branch, BranchCard
 from interconnected_ai.branches.changes import save_change
-from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, embedded_encoder_folder
+from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, batches_by_length, embedded_encoder_folder
 from interconnected_ai.branches.fingerprint import BranchCheck
 from interconnected_ai.branches.growth import (
     BranchFit,
@@ -29,6 +29,7 @@ __all__ = [
     "InterconnectedAISystem",
     "Prediction",
     "SystemOutput",
+    "batches_by_length",
     "class_indices",
     "class_weights",
     "embedded_encoder_folder",

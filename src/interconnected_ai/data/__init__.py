@@ -21,7 +21,15 @@ from interconnected_ai.data.corpus import (
     count_tokens,
     survey,
 )
-from interconnected_ai.data.harvest import LIBRARIES, DocstringRow, docstring_rows, documentation
+from interconnected_ai.data.harvest import (
+    LIBRARIES,
+    PROGRAMS,
+    DocstringRow,
+    MessageRow,
+    docstring_rows,
+    documentation,
+    message_rows,
+)
 from interconnected_ai.data.loading import load_splits, read_rows, write_rows
 from interconnected_ai.data.rows import LabelColumn, Rows, Splits
 from interconnected_ai.data.splitting import folded, split_rows
@@ -29,6 +37,7 @@ from interconnected_ai.data.summary import BranchReport, report_on
 
 __all__ = [
     "LIBRARIES",
+    "PROGRAMS",
     "SIDES",
     "TEST",
     "TRAIN",
@@ -41,6 +50,7 @@ __all__ = [
     "DocstringRow",
     "Document",
     "LabelColumn",
+    "MessageRow",
     "Rows",
     "SideReport",
     "SourceReport",
@@ -53,6 +63,7 @@ __all__ = [
     "documentation",
     "folded",
     "load_splits",
+    "message_rows",
     "read_rows",
     "report_on",
     "share_of",

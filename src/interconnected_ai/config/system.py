@@ -1,7 +1,7 @@
 """The shape of a system and of its branches, with the document's own branches."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
@@ -17,8 +17,19 @@ FeedForwardKind = Literal["moe", "dense"]
 _SAFE_NAME = re.compile(r"^\w(?:[\w-]{0,62}\w)?$")
 _RESERVED_NAMES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
 
+# The answer of a branch that is not sure enough.
+UNKNOWN = "unknown"
+
 # The document's three branches (Bio-Elec, Neuro-6G, IoBNT) and their class counts.
 DOCUMENT_BRANCHES = (("Bio-Elec", 100), ("Neuro-6G", 50), ("IoBNT", 80))
+
+
+def refusal_for(labels: Container[str]) -> str:
+    """What a branch with these labels answers when it is not sure enough: UNKNOWN, in brackets where that is a class."""
+    word = UNKNOWN
+    while word in labels:
+        word = f"({word})"
+    return word
 
 
 class BranchSpec(Record):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Container, Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
@@ -42,6 +43,11 @@ class BranchSpec(Record):
     name: str
     num_classes: Annotated[int, Field(ge=2, le=MOST_CLASSES)]
     labels: Annotated[tuple[str, ...], Field(strict=False)]
+
+    @cached_property
+    def refusal(self) -> str:
+        """The answer of a branch of this kind that is not sure enough; none of its labels."""
+        return refusal_for(self.labels)
 
     @model_validator(mode="before")
     @classmethod

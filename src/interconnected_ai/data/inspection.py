@@ -18,7 +18,7 @@ def remarks_on(rows: Rows | Splits) -> tuple[Remark, ...]:
     parts = (rows.train, rows.validation, rows.test) if isinstance(rows, Splits) else (rows,)
     found = [
         *(remark for part in parts for remark in part.remarks),
-        *unlabelled_remarks(parts[0]),
+        *unlabelled_remarks(parts[0], "training rows" if isinstance(rows, Splits) else "rows"),
         *conflict_remarks(parts[0]),
         *label_remarks(_labels_by_branch(parts)),
     ]
@@ -33,14 +33,12 @@ def _labels_by_branch(parts: Iterable[Rows]) -> dict[str, list[str]]:
     return labels
 
 
-def unlabelled_remarks(rows: Rows) -> list[Remark]:
-    """One remark where rows have no label of any branch; nothing where there are no branches to label them for."""
+def unlabelled_remarks(rows: Rows, kind: str = "rows") -> list[Remark]:
+    """One remark where rows (of this kind, in words) have no label of any branch; none of texts without branches."""
     bare = sum(home is None for home in rows.home()) if rows.branch_names else 0
     if not bare:
         return []
-    told = (
-        f"{bare} of {len(rows)} rows have no label of any branch: nothing is learnt from them, nothing measured on them"
-    )
+    told = f"{bare} of {len(rows)} {kind} have no label of any branch: nothing is learnt from them, nothing measured on them"
     return [Remark("labels there", told, "Label them, or take them out; is the label's column the right one?")]
 
 

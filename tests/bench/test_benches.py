@@ -9,7 +9,8 @@ import torch
 from interconnected_ai.bench import moe
 from interconnected_ai.bench.baselines import Score, margin_points, score
 from interconnected_ai.bench.branches import bench_branches
-from interconnected_ai.bench.quickstart import library_splits, quickstart_config
+from interconnected_ai.bench.quickstart import quickstart_config
+from interconnected_ai.bench.quickstart_texts import library_splits
 from interconnected_ai.bench.timing import Timing, machine, take_turns
 from interconnected_ai.config import RunConfig
 
@@ -38,7 +39,7 @@ def test_the_transformers_block_and_ours_hold_the_same_weights() -> None:
 
 
 def test_the_quickstarts_config_is_one_that_train_takes(tmp_path: Path) -> None:
-    config = quickstart_config(tmp_path)
+    config = quickstart_config(tmp_path, ["stdlib"])
     assert RunConfig.from_mapping(json.loads(json.dumps(config.to_dict()))) == config
 
 

@@ -10,6 +10,7 @@ from interconnected_ai.data import (
     Rows,
     Splits,
     docstring_rows,
+    is_table,
     message_rows,
     read_rows,
     split_rows,
@@ -17,7 +18,6 @@ from interconnected_ai.data import (
 from interconnected_ai.errors import DataError
 
 TEST, VALIDATION = 0.2, 0.1
-_TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ def own_texts(folder: Path, *, text: str = "text", label: str = "label", seed: i
 
     Raises `DataError` for fewer than two tables.
     """
-    tables = sorted(path for path in folder.glob("*") if path.suffix.lower() in _TABLES)
+    tables = sorted(path for path in folder.glob("*") if path.is_file() and is_table(str(path)))
     if len(tables) < 2:
         raise DataError(
-            f"{folder} holds {len(tables)} tables ({', '.join(_TABLES)}); needs two or more, one for each branch, with the "
-            f"columns {text!r} and {label!r}: the last by name is added to a system of the others"
+            f"{folder} holds {len(tables)} tables such as bank.csv; needs two or more, one for each branch, with the columns "
+            f"{text!r} and {label!r}: the last by name is added to a system of the others"
         )
-    rows = [read_rows(path, text, {path.stem: label}) for path in tables]
+    rows = [read_rows(path, text, {path.name.split(".")[0]: label}) for path in tables]
     return QuickstartTexts(_held_out(rows[:-1], seed), _held_out(rows[-1:], seed))
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from interconnected_ai.config import DataConfig
-from interconnected_ai.data import Rows, Splits, folded, read_rows, split_rows
+from interconnected_ai.data import Rows, Splits, folded, is_table, read_rows, split_rows
 from interconnected_ai.errors import DataError
 
 RU_600_LEARNT, RU_600_ASKED = 600, 500
-_TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -152,14 +151,14 @@ def _present(path: Path) -> Path:
     if not path.is_file():
         raise DataError(
             f"{path} is missing; a set of {', '.join(TEXT_SETS)} is needed as its authors publish it, any other as a folder "
-            f"with the tables train and test ({', '.join(_TABLES)})"
+            "with the tables train and test (train.csv, or of another kind that `iai train` reads)"
         )
     return path
 
 
 def _table(folder: Path, part: str, *, required: bool = True) -> Path | None:
     """The table of this part, whatever its format."""
-    found = [path for path in sorted(folder.glob(f"{part}.*")) if path.name.removeprefix(part).startswith(_TABLES)]
+    found = [path for path in sorted(folder.glob(f"{part}.*")) if is_table(str(path))]
     return found[0] if found else _present(folder / f"{part}.csv") if required else None
 
 

@@ -37,7 +37,7 @@ from interconnected_ai.data.remarks import Remark
 from interconnected_ai.data.rows import LabelColumn, Rows, Splits
 from interconnected_ai.data.splitting import folded, split_rows
 from interconnected_ai.data.summary import BranchReport, report_on
-from interconnected_ai.data.tables import decoded
+from interconnected_ai.data.tables import decoded, is_table
 
 __all__ = [
     "LIBRARIES",
@@ -69,6 +69,7 @@ __all__ = [
     "docstring_rows",
     "documentation",
     "folded",
+    "is_table",
     "label_remarks",
     "load_splits",
     "message_rows",

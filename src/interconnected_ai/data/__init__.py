@@ -4,6 +4,7 @@ Nothing here knows a model. `corpus` takes text from files to blocks of tokens; 
 """
 
 from interconnected_ai.data.batches import BatchPlan, share_of
+from interconnected_ai.data.changes import RowChanges
 from interconnected_ai.data.corpus import (
     SIDES,
     TEST,
@@ -23,8 +24,9 @@ from interconnected_ai.data.corpus import (
 )
 from interconnected_ai.data.harvest import LIBRARIES, DocstringRow, docstring_rows, documentation
 from interconnected_ai.data.loading import load_splits, read_rows, write_rows
+from interconnected_ai.data.record import RowRecord
 from interconnected_ai.data.rows import LabelColumn, Rows, Splits
-from interconnected_ai.data.splitting import folded, split_rows
+from interconnected_ai.data.splitting import split_rows
 from interconnected_ai.data.summary import BranchReport, report_on
 
 __all__ = [
@@ -41,6 +43,8 @@ __all__ = [
     "DocstringRow",
     "Document",
     "LabelColumn",
+    "RowChanges",
+    "RowRecord",
     "Rows",
     "SideReport",
     "SourceReport",
@@ -51,7 +55,6 @@ __all__ = [
     "count_tokens",
     "docstring_rows",
     "documentation",
-    "folded",
     "load_splits",
     "read_rows",
     "report_on",

@@ -4,9 +4,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from interconnected_ai.branches import EMBEDDED_ENCODER
-from interconnected_ai.data import Rows, Splits, folded
+from interconnected_ai.data import Rows, Splits
 from interconnected_ai.doctor import thresholds as limit
 from interconnected_ai.doctor.ahead import Ahead, Check
+from interconnected_ai.text import folded
 from interconnected_ai.training import encoder_by_language
 
 

@@ -23,11 +23,15 @@ from interconnected_ai.data.corpus import (
     survey,
 )
 from interconnected_ai.data.harvest import LIBRARIES, DocstringRow, docstring_rows, documentation
-from interconnected_ai.data.loading import load_splits, read_rows, write_rows
+from interconnected_ai.data.inspection import conflict_remarks, remarks_on, unlabelled_remarks
+from interconnected_ai.data.labels import label_remarks
+from interconnected_ai.data.loading import load_splits, read_rows, read_texts, texts_by_line, write_rows
 from interconnected_ai.data.record import RowRecord
+from interconnected_ai.data.remarks import Remark
 from interconnected_ai.data.rows import LabelColumn, Rows, Splits
 from interconnected_ai.data.splitting import split_rows
 from interconnected_ai.data.summary import BranchReport, report_on
+from interconnected_ai.data.tables import decoded
 
 __all__ = [
     "LIBRARIES",
@@ -43,6 +47,7 @@ __all__ = [
     "DocstringRow",
     "Document",
     "LabelColumn",
+    "Remark",
     "RowChanges",
     "RowRecord",
     "Rows",
@@ -52,14 +57,21 @@ __all__ = [
     "Survey",
     "Texts",
     "TokenSide",
+    "conflict_remarks",
     "count_tokens",
+    "decoded",
     "docstring_rows",
     "documentation",
+    "label_remarks",
     "load_splits",
     "read_rows",
+    "read_texts",
+    "remarks_on",
     "report_on",
     "share_of",
     "split_rows",
     "survey",
+    "texts_by_line",
+    "unlabelled_remarks",
     "write_rows",
 ]

@@ -10,6 +10,7 @@ from interconnected_ai.errors import DataError
 from interconnected_ai.text import digest_of, folded
 
 Class = tuple[str, str]  # branch and label
+_MOST_NAMED = 50
 
 _BITS = 53  # of a hash: those that a float in [0, 1) holds exactly
 
@@ -21,7 +22,7 @@ def split_rows(rows: Rows, fractions: Sequence[float], seed: int, *, recorded: n
     text stays where it is when others are added, removed or reordered. Two exceptions, for small data: a class that would
     have nothing to learn from keeps one text, and a branch that would have nothing on a side gives one there when it can.
     recorded: (num_rows,) the side of rows that were dealt out before, -1 for new ones; it is kept, without exceptions.
-    Raises `DataError` for a class with one distinct text.
+    Raises `DataError` naming all classes with one distinct text.
     """
     learnt = len(fractions)
     keys = [folded(text) for text in rows.texts]
@@ -98,10 +99,23 @@ def texts_by_class(rows: Rows, keys: Sequence[str]) -> dict[Class, list[str]]:
     for text, classes in zip(keys, rows.by_row(), strict=True):
         for each in classes:
             texts_of[each][text] = None
-    for (name, label), texts in texts_of.items():
-        if len(texts) < 2:
-            raise DataError(
-                f"class {label!r} of branch {name!r} has one distinct text; it needs at least two, one to learn from and "
-                "one to measure on. Add rows, merge it with another class, or remove it"
-            )
+    if single := [one for one, texts in texts_of.items() if len(texts) < 2]:
+        raise DataError(_too_small(single))
     return {each: list(texts) for each, texts in texts_of.items()}
+
+
+def _too_small(classes: Sequence[Class]) -> str:
+    """The error that names all classes of one text, so that they can be mended at once."""
+    named: dict[str, list[str]] = defaultdict(list)
+    for branch, label in classes[:_MOST_NAMED]:
+        named[branch].append(repr(label if len(label) <= 60 else f"{label[:60]}…"))
+    more = f" and {len(classes) - _MOST_NAMED} more" if len(classes) > _MOST_NAMED else ""
+    told = "; ".join(
+        f"{'class' if len(labels) == 1 else 'classes'} {', '.join(labels)} of branch {branch!r}"
+        for branch, labels in named.items()
+    )
+    has = " has" if len(classes) == 1 else ": each has"
+    return (
+        f"{told}{more}{has} one distinct text; it needs at least two, one to learn from and one to measure on. "
+        "Add rows, merge it with another class, or remove it"
+    )

@@ -29,7 +29,7 @@ def load_arrays(path: str | Path) -> "dict[str, np.ndarray]":
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:  # np.load reads other kinds too
             return {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise NotAModelError(f"{path} does not exist") from error

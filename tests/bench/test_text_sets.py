@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from interconnected_ai.bench.text_sets import TEXT_SETS, load_text_set
-from interconnected_ai.data import folded
 from interconnected_ai.errors import DataError
+from interconnected_ai.text import folded
 
 LABELS = ("музыка", "погода", "таймер")
 

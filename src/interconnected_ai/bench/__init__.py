@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from interconnected_ai.bench.moe import bench_moe
     from interconnected_ai.bench.norm import bench_norm
     from interconnected_ai.bench.plan import bench_plan
-    from interconnected_ai.bench.quickstart import run_quickstart
+    from interconnected_ai.bench.quickstart import Quickstart, run_quickstart
     from interconnected_ai.bench.quickstart_texts import TEXTS as QUICKSTART_TEXTS
     from interconnected_ai.bench.quickstart_texts import own_texts
     from interconnected_ai.bench.quickstart_words import WORDS as QUICKSTART_WORDS
+    from interconnected_ai.bench.quickstart_words import Words
     from interconnected_ai.bench.surgery import OPERATIONS as SURGERY_OPERATIONS
     from interconnected_ai.bench.surgery import bench_surgery
     from interconnected_ai.bench.surgery_quickstart import ROLE as SURGERY_ROLE
@@ -56,7 +57,9 @@ _FILES = {
     "bench_norm": ("norm", "bench_norm"),
     "bench_plan": ("plan", "bench_plan"),
     "run_quickstart": ("quickstart", "run_quickstart"),
+    "Quickstart": ("quickstart", "Quickstart"),
     "QUICKSTART_TEXTS": ("quickstart_texts", "TEXTS"),
+    "Words": ("quickstart_words", "Words"),
     "own_texts": ("quickstart_texts", "own_texts"),
     "QUICKSTART_WORDS": ("quickstart_words", "WORDS"),
     "SURGERY_OPERATIONS": ("surgery", "OPERATIONS"),
@@ -79,6 +82,8 @@ __all__ = [
     "SURGERY_ROLE",
     "SURGERY_STEPS",
     "SURGERY_UNSEEN",
+    "Quickstart",
+    "Words",
     "bench_branches",
     "bench_classify",
     "bench_generate",

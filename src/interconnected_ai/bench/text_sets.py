@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from interconnected_ai.config import DataConfig
-from interconnected_ai.data import Rows, Splits, folded, is_table, read_rows, split_rows
+from interconnected_ai.data import Rows, Splits, is_table, read_rows, split_rows
 from interconnected_ai.errors import DataError
+from interconnected_ai.text import folded
 
 RU_600_LEARNT, RU_600_ASKED = 600, 500
 

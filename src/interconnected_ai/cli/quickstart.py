@@ -9,8 +9,7 @@ from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.rows import column_options
 
 if TYPE_CHECKING:
-    from interconnected_ai.bench.quickstart import Quickstart
-    from interconnected_ai.bench.quickstart_words import Words
+    from interconnected_ai.bench import Quickstart, Words
 
 
 @click.command("quickstart")

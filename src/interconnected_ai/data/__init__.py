@@ -72,7 +72,6 @@ __all__ = [
     "decoded",
     "docstring_rows",
     "documentation",
-    "folded",
     "is_table",
     "label_remarks",
     "load_splits",

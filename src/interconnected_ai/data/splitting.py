@@ -1,10 +1,11 @@
 """Holding out rows: stratified, no text on two sides, and every class with something to learn from."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from interconnected_ai.data.labels import skeleton
 from interconnected_ai.data.rows import Rows
 from interconnected_ai.errors import DataError
 
@@ -49,7 +50,7 @@ def _texts_by_class(rows: Rows) -> tuple[dict[Class, dict[str, None]], dict[Clas
         if home_of.get(text) is None:
             home_of[text] = classes[0] if classes else None
     if single := [one for one, texts in texts_of.items() if len(texts) < 2]:
-        raise DataError(_too_small(single))
+        raise DataError(_too_small(single) + _alike(single, texts_of))
     at_home: dict[Class | None, list[str]] = defaultdict(list)
     for text, home in home_of.items():
         at_home[home].append(text)
@@ -71,6 +72,18 @@ def _too_small(classes: Sequence[Class]) -> str:
         f"{told}{more}{has} one distinct text; it needs at least two, one to learn from and one to measure on. "
         "Add rows, merge it with another class, or remove it"
     )
+
+
+def _alike(single: Sequence[Class], classes: Iterable[Class]) -> str:
+    """Where a class of one text looks like another class: the first such pair."""
+    groups: dict[Class, list[str]] = defaultdict(list)
+    for branch, label in classes:
+        groups[branch, skeleton(label)].append(label)
+    for branch, label in single:
+        others = [other for other in groups[branch, skeleton(label)] if other != label]
+        if others:
+            return f". {label!r} looks like {others[0]!r}: if they are one class, spell it one way"
+    return ""
 
 
 def _sides(count: int, fractions: Sequence[float]) -> list[int]:

@@ -23,6 +23,8 @@ def untidy(folder: Path) -> Path:
     texts, labels = make_rows("topics", 60).of("topics")
     texts += ["rain wind", "rain wind", "snow", "snow mist", "mist cloud"]
     labels += ["weather", "money", "", "Weather", "Weather"]
+    texts += [f"{word} of the bank" for word in ("coin", "loan", "fund", "trade", "price", "stock", "sun", "warm")]
+    labels += [""] * 8  # so many that training rows are among them, however they are split
     file = io.StringIO(newline="")
     writer = csv.writer(file, delimiter="\t", lineterminator="\r\n")
     writer.writerows([("text", "label"), *zip(texts * 2, labels * 2, strict=True)])

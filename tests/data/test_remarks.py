@@ -50,7 +50,8 @@ def test_labels_that_look_alike_are_told_with_their_rows(one: str, other: str) -
 
 def test_look_alikes_are_found_between_what_is_learnt_and_what_is_held_out() -> None:
     train, test = rows_with("Spam", "ham"), rows_with("spam", "ham")
-    (remark,) = remarks_on(Splits(train, train.select([]), test))
+    conflict, remark = remarks_on(Splits(train, train.select([]), test))
+    assert conflict.evidence == "bank: 1 texts, the first 'text 0' is Spam and spam"
     assert "'Spam' (1 rows), 'spam' (1 rows)" in remark.evidence
 
 

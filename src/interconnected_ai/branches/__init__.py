@@ -15,6 +15,7 @@ from interconnected_ai.branches.inference import inference
 from interconnected_ai.branches.multilingual import MULTILINGUAL_ENCODER, multilingual_encoder_file
 from interconnected_ai.branches.prediction import BranchPrediction, Prediction, probabilities
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
+from interconnected_ai.branches.trunk import Trunk
 
 __all__ = [
     "EMBEDDED_ENCODER",
@@ -29,6 +30,7 @@ __all__ = [
     "InterconnectedAISystem",
     "Prediction",
     "SystemOutput",
+    "Trunk",
     "class_indices",
     "class_weights",
     "embedded_encoder_folder",

@@ -119,7 +119,9 @@ def test_many_rows_decide_alone(num_rows: int) -> None:
     labels = torch.multinomial(honest.softmax(dim=-1), 1, generator=random).squeeze(1)
     for factor in (0.25, 0.5, 3.0):
         logits = honest * factor
-        likeliest = min((0.02 * step for step in range(3, 300)), key=lambda t: F.cross_entropy(logits / t, labels).item())
+        likeliest = min(
+            (0.02 * step for step in range(3, 300)), key=lambda t: F.cross_entropy(logits / t, labels).item()
+        )
         assert fit_temperature(logits, labels) == pytest.approx(likeliest, rel=0.04 + 20 / num_rows)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from interconnected_ai.data.labels import label_remarks
 from interconnected_ai.data.remarks import Remark
 from interconnected_ai.data.rows import Rows, Splits
-from interconnected_ai.data.splitting import folded
+from interconnected_ai.text import folded
 
 
 def remarks_on(rows: Rows | Splits) -> tuple[Remark, ...]:

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Callable
 
-from interconnected_ai.data import Remark, Rows, Splits, folded
+from interconnected_ai.data import Remark, Rows, Splits
 from interconnected_ai.doctor import thresholds as limit
 from interconnected_ai.doctor.ahead import Ahead, Check
+from interconnected_ai.text import folded
 from interconnected_ai.training import encoder_by_language, language_remark, reads_english_only
 
 

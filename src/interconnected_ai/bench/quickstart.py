@@ -22,7 +22,14 @@ from interconnected_ai.bench.baselines import (
 from interconnected_ai.bench.quickstart_texts import QuickstartTexts, english_texts
 from interconnected_ai.bench.quickstart_words import ENGLISH, Words
 from interconnected_ai.bench.timing import machine
-from interconnected_ai.branches import BranchFit, DenseSystem, Encoder, InterconnectedAISystem, fit_branch
+from interconnected_ai.branches import (
+    EMBEDDED_ENCODER,
+    BranchFit,
+    DenseSystem,
+    Encoder,
+    InterconnectedAISystem,
+    fit_branch,
+)
 from interconnected_ai.config import RunConfig, SystemConfig, TrainingConfig
 from interconnected_ai.data import Rows, Splits, write_rows
 from interconnected_ai.errors import StorageError
@@ -164,7 +171,8 @@ def run_quickstart(
     _require_free(folder, config, overwrite)
     choice = encoder_by_language(splits.train.texts)
     encoder = Encoder.load(choice.base_model_name, max_seq_len=config.system.max_seq_len)
-    say(words.training.format(count=len(splits.train), names=", ".join(texts.names), encoder=choice))
+    named = choice.base_model_name or EMBEDDED_ENCODER
+    say(words.training.format(count=len(splits.train), names=", ".join(texts.names), encoder=named))
     run = train_run(config, overwrite=True, splits=splits, encoder=encoder)
     _write_data(folder, splits)
     twin_fit = None
@@ -190,7 +198,7 @@ def run_quickstart(
     shutil.rmtree(folder / "joint", ignore_errors=True)
     _write_data(folder, texts.later)
     run.system.save_pretrained(folder / "model")
-    result = Quickstart(folder, texts.later_name, str(choice), scores, run.fit, twin_fit, growth)
+    result = Quickstart(folder, texts.later_name, named, scores, run.fit, twin_fit, growth)
     write_json_safely(folder / "quickstart.json", result.to_dict())
     return result
 

@@ -132,7 +132,7 @@ def _out_of_scope(system: InterconnectedAISystem, test: Rows, strange: dict[str,
     card = system.cards[CLINC]
 
     def confidence(texts: list[str]) -> torch.Tensor:
-        logits = system.logits_of(system.encode(texts), [CLINC])[CLINC]
+        logits = system.logits_of(system.features_of(texts), [CLINC])[CLINC]
         return probabilities(logits, card).amax(dim=-1)
 
     inside, outside = confidence(test.of(CLINC)[0]), confidence(strange["test"])

@@ -186,7 +186,7 @@ def growth_to_dict(growth: Growth) -> dict[str, Any]:
 
 
 def _outputs(system: InterconnectedAISystem, texts: list[str], names: list[str]) -> dict[str, Tensor]:
-    return system.logits_of(system.encode(texts), names)
+    return system.logits_of(system.features_of(texts), names)
 
 
 def _shape_of(system: InterconnectedAISystem, splits: Splits) -> SystemConfig:

@@ -3,6 +3,7 @@
 from interconnected_ai.branches.branch import Branch, BranchCard
 from interconnected_ai.branches.changes import save_change
 from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, embedded_encoder_folder
+from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.fingerprint import BranchCheck
 from interconnected_ai.branches.growth import (
     BranchFit,
@@ -15,10 +16,12 @@ from interconnected_ai.branches.inference import inference
 from interconnected_ai.branches.multilingual import MULTILINGUAL_ENCODER, multilingual_encoder_file
 from interconnected_ai.branches.prediction import BranchPrediction, Prediction, probabilities
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
+from interconnected_ai.branches.vocabulary import Bags
 
 __all__ = [
     "EMBEDDED_ENCODER",
     "MULTILINGUAL_ENCODER",
+    "Bags",
     "Branch",
     "BranchCard",
     "BranchCheck",
@@ -29,6 +32,7 @@ __all__ = [
     "InterconnectedAISystem",
     "Prediction",
     "SystemOutput",
+    "TextFeatures",
     "class_indices",
     "class_weights",
     "embedded_encoder_folder",

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interconnected_ai.branches.branch import Branch, BranchCard
+from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.prediction import probabilities
 from interconnected_ai.branches.system import InterconnectedAISystem
 from interconnected_ai.branches.turns import Turns
@@ -41,7 +42,7 @@ def fit_branch(
     outside: Sequence[str] = (),
     config: TrainingConfig | None = None,
 ) -> BranchFit:
-    """Train the adapter and head of one branch; the trunk and every other branch stay as they are, bit for bit.
+    """Train the adapter, head and wide part of one branch; the trunk and every other branch stay as they are, bit for bit.
 
     labels: class names of the branch's spec. validation: texts and labels to stop early by and to calibrate on.
     outside: texts that are none of the branch's business, to fit its "unknown" threshold against.
@@ -54,23 +55,24 @@ def fit_branch(
     standing = system.branch(name)
     branch = copy.deepcopy(standing)
     started = time.perf_counter()
-    pooled = system.encode(texts)
-    targets = class_indices(branch.card, labels).to(pooled.device)
+    features = system.features_of(texts)
+    targets = class_indices(branch.card, labels).to(features.pooled.device)
     held_out = None
     if validation is not None and len(validation[0]):
-        held_out = system.encode(validation[0]), class_indices(branch.card, validation[1]).to(pooled.device)
-    outside_pooled = system.encode(outside) if len(outside) else None
+        held_out = system.features_of(validation[0]), class_indices(branch.card, validation[1]).to(targets.device)
+    outside_features = system.features_of(outside) if len(outside) else None
+    branch.take_words(texts)
     encoded = time.perf_counter()
     with _training():
-        epochs, accuracy = train_on_pooled(branch, pooled, targets, held_out, config)
+        epochs, accuracy = train_on_pooled(branch, features, targets, held_out, config)
     temperature, threshold = 1.0, 0.0
     if held_out is not None:
         logits = branch.evaluate(held_out[0])
         temperature = fit_temperature(logits, held_out[1])
         calibrated = branch.card.with_changes(temperature=temperature)
         apart = None
-        if outside_pooled is not None:
-            apart = probabilities(branch.evaluate(outside_pooled), calibrated).amax(dim=-1)
+        if outside_features is not None:
+            apart = probabilities(branch.evaluate(outside_features), calibrated).amax(dim=-1)
         threshold = fit_threshold(probabilities(logits, calibrated).amax(dim=-1), apart)
     changes = {
         "temperature": temperature,
@@ -102,25 +104,30 @@ def class_weights(targets: Tensor, num_classes: int) -> Tensor:
 
 def train_on_pooled(
     branch: Branch,
-    pooled: Tensor,
+    features: TextFeatures | Tensor,
     targets: Tensor,
-    held_out: tuple[Tensor, Tensor] | None,
+    held_out: tuple[TextFeatures | Tensor, Tensor] | None,
     config: TrainingConfig,
 ) -> tuple[int, float]:
-    """Train one adapter and head on pooled vectors (num_rows, d_model) and class numbers (num_rows,).
+    """Train one adapter, head and wide part on the features of rows and their class numbers (num_rows,).
 
-    held_out: the same of validation rows, to keep the best epoch by. Returns the epochs run and the validation accuracy
+    features: pooled vectors (num_rows, d_model) alone will do for a branch that has no wide part. held_out: the same of
+    validation rows, to keep the best epoch by. Returns the epochs run and the validation accuracy
     of the weights that are kept (NaN without validation rows). The branch is changed in place and the process's random state
     is used: one thread at a time, and nobody computes with this branch meanwhile. `fit_branch` sees to both.
     """
-    if not len(pooled):
+    if not len(features):
         raise DataError("a branch cannot be trained on zero rows")
+    pooled, bags = branch.read(features)
+    asked = None if held_out is None else branch.read(held_out[0])
     generator = torch.Generator().manual_seed(config.seed)
     weights = class_weights(targets, branch.head.out_features) if config.class_weights == "balanced" else None
     groups = [
         {"params": list(branch.adapter.parameters()), "lr": config.lr_adapter},
         {"params": list(branch.head.parameters()), "lr": config.lr_head},
     ]
+    if branch.wide is not None:
+        groups.append({"params": [branch.wide.weight], "lr": config.lr_wide, "weight_decay": config.wide_decay})
     steps_per_epoch = -(-len(pooled) // config.batch_size)
     total = steps_per_epoch * config.epochs
     descent = Descent(
@@ -137,17 +144,16 @@ def train_on_pooled(
             branch.train()
             for rows in torch.randperm(len(pooled), generator=generator).split(config.batch_size):
                 rows = rows.to(pooled.device)
-                loss = F.cross_entropy(
-                    branch(pooled[rows]), targets[rows], weights, label_smoothing=config.label_smoothing
-                )
+                logits = branch(pooled[rows], None if bags is None else bags.take(rows))
+                loss = F.cross_entropy(logits, targets[rows], weights, label_smoothing=config.label_smoothing)
                 if not torch.isfinite(loss):
                     raise NonFiniteLossError(f"the loss became {loss.item()} in epoch {epoch}; lower lr_head", epoch)
                 descent.step(loss)
-            if held_out is None:
+            if held_out is None or asked is None:
                 continue
             branch.eval()
             with torch.no_grad():
-                accuracy = (branch(held_out[0]).argmax(dim=-1) == held_out[1]).double().mean().item()
+                accuracy = (branch(*asked).argmax(dim=-1) == held_out[1]).double().mean().item()
             if best_state is None or accuracy > best_accuracy:
                 best_accuracy, best_state, waited = accuracy, copy.deepcopy(branch.state_dict()), 0
             else:

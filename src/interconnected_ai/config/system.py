@@ -25,12 +25,13 @@ class BranchSpec(Record):
     """A branch before it is built: its name and its classes.
 
     Give `labels` (the class names, in the order of the head's outputs), or `num_classes` alone and the labels are
-    "0", "1", ….
+    "0", "1", …. num_terms: of its wide part, which the rows decide that it learns from; 0 before.
     """
 
     name: str
     num_classes: Annotated[int, Field(ge=2, le=MOST_CLASSES)]
     labels: Annotated[tuple[str, ...], Field(strict=False)]
+    num_terms: Annotated[int, Field(ge=0, le=2**24)] = 0
 
     @model_validator(mode="before")
     @classmethod
@@ -76,6 +77,7 @@ class SystemConfig(Record):
     d_ff: hidden size of one FFN expert (or of the dense FFN); None is 4 × the encoder's d_model.
     ffn: what stands in the shared layers, FFN experts behind a token router, or one dense FFN (the twin for comparisons).
     lora_rank: rank of each branch's adapter on the pooled vector.
+    wide_terms: most terms (stems, pairs of stems, characters within words) of a branch's wide part; 0 leaves the wide part out.
     encoder_lora_rank: rank of the one LoRA inside the encoder that all branches share; 0 leaves the encoder as it is.
     """
 
@@ -90,6 +92,7 @@ class SystemConfig(Record):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     lora_rank: Width = 8
     lora_alpha: Annotated[float, Field(gt=0.0)] = 16.0
+    wide_terms: Annotated[int, Field(ge=0, le=2**24)] = 30_000
     encoder_lora_rank: Annotated[int, Field(ge=0, le=2**24)] = 0
     encoder_lora_alpha: Annotated[float, Field(gt=0.0)] = 32.0
     branches: Annotated[tuple[BranchSpec, ...], Field(strict=False)] = ()

@@ -52,7 +52,7 @@ class SystemShape:
             "encoder": self.encoder.num_params,
             "encoder_lora": self.encoder.num_lora_params(self.config.encoder_lora_rank),
             "trunk": self.num_trunk_params,
-            **{spec.name: self.num_branch_params(spec.num_classes) for spec in self.config.branches},
+            **{spec.name: self.num_branch_params(spec.num_classes, spec.num_terms) for spec in self.config.branches},
         }
         return {**counts, "total": sum(counts.values())}
 
@@ -89,9 +89,9 @@ class SystemShape:
         idle = self.config.num_experts - self.config.top_k
         return total - self.config.num_moe_layers * idle * ffn_params(self.d_model, self.d_ff)
 
-    def num_branch_params(self, num_classes: int) -> int:
-        """One branch: a LoRA adapter on the pooled vector and a linear head."""
-        return 2 * self.config.lora_rank * self.d_model + (self.d_model + 1) * num_classes
+    def num_branch_params(self, num_classes: int, num_terms: int = 0) -> int:
+        """One branch: a LoRA adapter on the pooled vector, a linear head, and a wide part of so many terms."""
+        return 2 * self.config.lora_rank * self.d_model + (self.d_model + 1 + num_terms) * num_classes
 
     # Matrix products
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from interconnected_ai.text.analyzer import Terms, analyzer_signature, terms
     from interconnected_ai.text.byte_level import token_bytes
     from interconnected_ai.text.languages import Language, language_of
+    from interconnected_ai.text.ngrams import Ngrams, count_ngrams, ngrams_signature
     from interconnected_ai.text.prose import estimate_tokens, normalize, sentences, words
     from interconnected_ai.text.stems import lemma, stem
     from interconnected_ai.text.stopwords import STOP_WORDS
@@ -22,6 +23,9 @@ _FILES = {
     "token_bytes": "byte_level",
     "Language": "languages",
     "language_of": "languages",
+    "Ngrams": "ngrams",
+    "count_ngrams": "ngrams",
+    "ngrams_signature": "ngrams",
     "estimate_tokens": "prose",
     "normalize": "prose",
     "sentences": "prose",
@@ -38,12 +42,15 @@ __all__ = [
     "END",
     "STOP_WORDS",
     "Language",
+    "Ngrams",
     "Terms",
     "Tokenizer",
     "analyzer_signature",
+    "count_ngrams",
     "estimate_tokens",
     "language_of",
     "lemma",
+    "ngrams_signature",
     "normalize",
     "role_token",
     "sentences",

@@ -38,6 +38,16 @@ class Bags(NamedTuple):
         places += torch.repeat_interleave(starts - (stops - lengths), lengths)
         return Bags(self.terms[places], (stops - lengths).int(), self.weights[places])
 
+    def transposed(self, num_terms: int) -> "Bags":
+        """The same matrix by its columns: for each of the vocabulary's terms the texts that it stands in."""
+        stops = torch.cat([self.starts[1:], self.starts.new_tensor([len(self.terms)])])
+        texts = torch.repeat_interleave(
+            torch.arange(len(stops), dtype=torch.int32, device=stops.device), (stops - self.starts).long()
+        )
+        order = self.terms.argsort(stable=True)
+        counts = torch.bincount(self.terms, minlength=num_terms)
+        return Bags(texts[order], (counts.cumsum(0) - counts).int(), self.weights[order])
+
     @classmethod
     def joined(cls, parts: Sequence["Bags"]) -> "Bags":
         """The texts of all parts, one part after the other."""

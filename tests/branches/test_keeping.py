@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,15 +110,42 @@ def test_weights_that_do_not_fit_the_config_are_refused(tmp_path: Path, encoder_
         InterconnectedAISystem.from_pretrained(folder)
 
 
-def test_a_sealed_branch_without_its_stored_outputs_is_refused(tmp_path: Path, encoder_folder: Path) -> None:
-    _, folder = saved(tmp_path, encoder_folder)
+def rewritten(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    """The folder anew, its manifest included, with changed tensors."""
     files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"}
     tensors = load_tensors(folder / "model.safetensors")
-    del tensors["probe.two"]
+    change(tensors)
     with atomic_folder(folder, kind="interconnected_ai system") as scratch:
         for name, content in files.items():
             (scratch / name).write_bytes(content)
         save_tensors(scratch / "model.safetensors", tensors)
+
+
+def test_the_statistics_of_the_encoders_vectors_come_back(tmp_path: Path, encoder_folder: Path) -> None:
+    system, folder = saved(tmp_path, encoder_folder)
+    system.trunk.standardization.take(torch.randn(20, 32, generator=torch.Generator().manual_seed(1)) + 3)
+    system.save_pretrained(folder)
+    loaded = InterconnectedAISystem.from_pretrained(folder)
+    assert torch.equal(loaded.trunk.standardization.mean, system.trunk.standardization.mean)
+    assert torch.equal(loaded.encode(TEXTS), system.encode(TEXTS))
+
+
+def test_a_folder_without_statistics_gives_the_bits_that_it_gave(tmp_path: Path, encoder_folder: Path) -> None:
+    _, folder = saved(tmp_path, encoder_folder)
+    rewritten(folder, lambda t: [t.pop(name) for name in list(t) if "standardization" in name])
+    assert all(check.identical for check in InterconnectedAISystem.from_pretrained(folder).verify())
+
+
+def test_half_of_the_statistics_are_refused(tmp_path: Path, encoder_folder: Path) -> None:
+    _, folder = saved(tmp_path, encoder_folder)
+    rewritten(folder, lambda t: t.pop("trunk.standardization.mean"))
+    with pytest.raises(IntegrityError, match=r"lacks 'trunk\.standardization\.mean'"):
+        InterconnectedAISystem.from_pretrained(folder)
+
+
+def test_a_sealed_branch_without_its_stored_outputs_is_refused(tmp_path: Path, encoder_folder: Path) -> None:
+    _, folder = saved(tmp_path, encoder_folder)
+    rewritten(folder, lambda tensors: tensors.pop("probe.two"))
     with pytest.raises(IntegrityError, match="outputs that branch 'two'"):
         InterconnectedAISystem.from_pretrained(folder)
 

@@ -107,3 +107,18 @@ def test_records_of_one_prediction_are_what_the_branch_said() -> None:
     for name, card in system.cards.items():
         assert [p.branches[name] for p in found] == one_by_one(card, logits[name], 2)
     assert [type(p) for p in found] == [Prediction] * len(TEXTS)
+
+
+@pytest.mark.parametrize("labels", [("spam", "unknown"), ("unknown", "(unknown)"), ("spam", "ham")])
+def test_a_class_named_unknown_is_told_apart_from_not_knowing(labels: tuple[str, ...]) -> None:
+    card = BranchCard(spec=spec("one", *labels)).with_changes(threshold=0.9)
+    logits = torch.tensor([[9.0, 0.0], [0.0, 9.0], [0.1, 0.0], [0.0, 0.1]])
+    sure, also_sure, *unsure = (AnswerTable.read([(card, logits)], 1).answer("one", row) for row in range(4))
+    assert [(a.answer, a.unknown) for a in (sure, also_sure)] == [(label, False) for label in labels]
+    for answer, label in zip(unsure, labels, strict=True):
+        assert (answer.label, answer.unknown) == (label, True)
+        assert answer.answer not in labels
+        assert answer.to_dict()["answer"] == answer.answer
+    assert unsure[0].answer == ("unknown" if "unknown" not in labels else unsure[0].answer)
+    assert unsure[0].answer.strip("()") == "unknown"
+    assert spec("one", *labels) == card.spec  # one that has answered is equal to one that has not

@@ -62,7 +62,7 @@ def test_all_is_well_and_the_documents_seven_come_first(tmp_path: Path) -> None:
     assert {check.state for check in checks.values()} == {"ok"}
     assert list(checks)[:7] == SEVEN
     assert all(check.evidence and not check.remedy and not check.settings_to_change for check in checks.values())
-    assert len(checks) == len(SEVEN) + 12
+    assert len(checks) == len(SEVEN) + 14
     assert list(tmp_path.iterdir()) == []
 
 

@@ -91,6 +91,28 @@ def test_accumulated_micro_batches_equal_the_whole_batch(tmp_path: Path) -> None
         torch.testing.assert_close(tensor, trained[1][name], atol=1e-5, rtol=1e-3)
 
 
+def test_the_trunk_takes_the_statistics_of_the_encoders_vectors_of_the_training_rows(tmp_path: Path) -> None:
+    system = make_system("a", "b")
+    tokens, mask = system.encode_tokens(*system.encoder.pad(system.encoder.tokenize(rows().texts)))
+    expected = system.trunk.pooling(tokens, mask)
+    fit(system, rows(), rows(12, seed=9), config(epochs=1), tmp_path)
+    standard = system.trunk.standardization
+    torch.testing.assert_close(standard.mean, expected.mean(dim=0))
+    torch.testing.assert_close(1 / standard.scale, expected.std(dim=0, correction=0))
+
+
+def test_an_offset_that_all_vectors_share_does_not_slow_the_learning_down(tmp_path: Path) -> None:
+    accuracies = []
+    for offset in (0.0, 40.0):
+        system = make_system("a", "b")
+        with torch.no_grad():
+            system.encoder.model.encoder.layer[-1].output.LayerNorm.bias += offset
+        settings = config(epochs=5, head_start_epochs=20, lr_head=1e-2, lr_adapter=1e-2)
+        result = fit(system, rows(180), rows(60, seed=9), settings, tmp_path / str(offset))
+        accuracies.append(sum(m.accuracy for m in result.validation.values()) / 2)
+    assert accuracies[1] > accuracies[0] - 0.05
+
+
 def test_a_head_start_trains_heads_before_the_trunk(tmp_path: Path) -> None:
     plain, ahead = make_system("a", "b"), make_system("a", "b")
     slow = {"epochs": 1, "lr_head": 1e-2, "lr_adapter": 1e-2, "warmup_steps": 0}

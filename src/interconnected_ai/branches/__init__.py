@@ -16,6 +16,7 @@ from interconnected_ai.branches.inference import inference
 from interconnected_ai.branches.multilingual import MULTILINGUAL_ENCODER, multilingual_encoder_file
 from interconnected_ai.branches.prediction import BranchPrediction, Prediction, probabilities
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
+from interconnected_ai.branches.trunk import Trunk
 from interconnected_ai.branches.vocabulary import Bags
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Prediction",
     "SystemOutput",
     "TextFeatures",
+    "Trunk",
     "class_indices",
     "class_weights",
     "embedded_encoder_folder",

@@ -1,6 +1,7 @@
 """One branch: an adapter on the pooled vector, a linear head, a wide part beside them, and the card of what is known of it."""
 
 import copy
+import math
 from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Annotated, Literal
 
@@ -105,10 +106,11 @@ class Branch(nn.Module):
         known = self.wide.vocabulary
         return {"terms": torch.from_numpy(known.terms), "rarity": torch.from_numpy(known.rarity)}
 
-    def take_words(self, texts: Sequence[str]) -> None:
+    def take_words(self, texts: Sequence[str], *, scale: float = 1.0) -> None:
         """Begin a wide part anew with the terms of the rows to learn from: at most the config's `wide_terms`, 0 being none.
 
-        A function of the texts alone. The branch is changed in place: nobody computes with it meanwhile.
+        scale: how long a text's words are beside its pooled vector, whose length is √d_model. The terms are a function of the
+        texts alone. The branch is changed in place: nobody computes with it meanwhile.
         """
         self.wide, num_terms = None, 0
         if self.most_terms:
@@ -116,6 +118,9 @@ class Branch(nn.Module):
             num_terms = len(vocabulary)
         if num_terms:
             self.wide = WidePart(vocabulary, self.head.out_features).to(self.head.weight.device)
+            self.wide.scale.fill_(
+                scale * math.sqrt(self.head.in_features / 2)
+            )  # words have length 1, and characters too
         self.card = self.card.with_changes(spec=self.card.spec.with_changes(num_terms=num_terms))
 
     def with_card(self, card: "BranchCard", probe: Tensor | None) -> "Branch":

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from interconnected_ai.branches.branch import Branch
 from interconnected_ai.branches.vocabulary import Bags
+from interconnected_ai.errors import NonFiniteLossError
 
 
 class _Product(torch.autograd.Function):
@@ -58,10 +59,14 @@ def solve(
             decay = decay + wide.weight.square().sum()
         errors = F.cross_entropy(logits, targets, class_weights, reduction="none")
         total: Tensor = errors.mean() + ridge / (2 * len(targets)) * decay
+        if not torch.isfinite(total):
+            raise NonFiniteLossError(
+                "the loss of head and words became no number; are the encoder's vectors finite?", 0
+            )
         total.backward()
         return total
 
-    optimizer.step(loss)  # type: ignore[arg-type]
+    optimizer.step(loss)
     optimizer.zero_grad()
 
 

@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interconnected_ai.branches.branch import Branch, BranchCard
+from interconnected_ai.branches.convex import solve
 from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.prediction import probabilities
 from interconnected_ai.branches.system import InterconnectedAISystem
 from interconnected_ai.branches.turns import Turns
+from interconnected_ai.branches.vocabulary import Bags
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import DataError, NonFiniteLossError, UnknownNameError
 from interconnected_ai.nn import Descent, fit_temperature, fit_threshold, learning_rate_factor
@@ -61,7 +63,7 @@ def fit_branch(
     if validation is not None and len(validation[0]):
         held_out = system.features_of(validation[0]), class_indices(branch.card, validation[1]).to(targets.device)
     outside_features = system.features_of(outside) if len(outside) else None
-    branch.take_words(texts)
+    branch.take_words(texts, scale=config.wide_scale)
     encoded = time.perf_counter()
     with _training():
         epochs, accuracy = train_on_pooled(branch, features, targets, held_out, config)
@@ -137,6 +139,10 @@ def train_on_pooled(
         gradient_clip=config.gradient_clip,
     )
     best_accuracy, best_state, waited, epoch = float("nan"), None, 0, 0
+    if config.ridge is not None:
+        solve(branch, pooled, bags, targets, ridge=config.ridge * pooled.shape[-1], class_weights=weights)
+        if held_out is not None and asked is not None:
+            best_accuracy, best_state = _accuracy(branch, asked, held_out[1]), copy.deepcopy(branch.state_dict())
     rng = torch.random.get_rng_state()
     torch.manual_seed(config.seed)  # dropout
     try:
@@ -151,9 +157,7 @@ def train_on_pooled(
                 descent.step(loss)
             if held_out is None or asked is None:
                 continue
-            branch.eval()
-            with torch.no_grad():
-                accuracy = (branch(*asked).argmax(dim=-1) == held_out[1]).double().mean().item()
+            accuracy = _accuracy(branch, asked, held_out[1])
             if best_state is None or accuracy > best_accuracy:
                 best_accuracy, best_state, waited = accuracy, copy.deepcopy(branch.state_dict()), 0
             else:
@@ -167,3 +171,11 @@ def train_on_pooled(
     if best_state is not None:
         branch.load_state_dict(best_state)
     return epoch, best_accuracy
+
+
+def _accuracy(branch: Branch, asked: tuple[Tensor, Bags | None], targets: Tensor) -> float:
+    """Share of validation rows that the branch answers rightly as it is."""
+    branch.eval()
+    with torch.no_grad():
+        right: Tensor = branch(*asked).argmax(dim=-1) == targets
+    return right.double().mean().item()

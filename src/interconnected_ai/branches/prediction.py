@@ -8,26 +8,30 @@ import torch
 from torch import Tensor
 
 from interconnected_ai.branches.branch import BranchCard
+from interconnected_ai.config import UNKNOWN
 from interconnected_ai.errors import UnknownNameError
 
-UNKNOWN = "unknown"
 _MOST_NUMBERS = 1 << 22  # probabilities computed at once: 16 MB
 
 
 @dataclass(frozen=True)
 class BranchPrediction:
-    """One branch's answer. `top` is (label, probability), best first; `unknown` means: below the branch's threshold."""
+    """One branch's answer. `top` is (label, probability), best first; `unknown` means: below the branch's threshold.
+
+    refusal: what the answer is then: "unknown", in brackets where the branch has a class of that name.
+    """
 
     branch: str
     label: str
     confidence: float
     unknown: bool
     top: tuple[tuple[str, float], ...]
+    refusal: str = UNKNOWN
 
     @property
     def answer(self) -> str:
-        """The label, or "unknown"."""
-        return UNKNOWN if self.unknown else self.label
+        """The label, or the refusal, which is none of the branch's labels."""
+        return self.refusal if self.unknown else self.label
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -117,6 +121,7 @@ class AnswerTable:
             confidence=values[0],
             unknown=values[0] < card.threshold,
             top=tuple(zip([labels[number] for number in classes], values, strict=True)),
+            refusal=card.spec.refusal,
         )
 
 

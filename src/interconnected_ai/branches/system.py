@@ -43,6 +43,7 @@ from interconnected_ai.text import count_ngrams, ngrams_signature
 
 KIND = "interconnected_ai system"
 _BRANCHES = "branches."  # begins the names of their tensors
+_STATISTICS = "trunk.standardization."  # begins the names of what the trunk knows of the encoder's vectors
 _PROBE = "probe."  # begins the names of the stored probe outputs in model.safetensors
 _WORDS = "words."  # begins the names of the wide parts' vocabularies there
 
@@ -529,6 +530,9 @@ class InterconnectedAISystem(nn.Module):
     def _take_tensors(self, saved: Mapping[str, Tensor], folder: Path) -> None:
         """Load weights, refusing names and shapes that do not fit the config."""
         ours = {n: t for n, t in self.state_dict().items() if _is_ours(n)}
+        if not any(name.startswith(_STATISTICS) for name in saved):
+            # An older system handed the encoder's vectors on as they are, as this one does before it is trained.
+            saved = {**{n: t for n, t in ours.items() if n.startswith(_STATISTICS)}, **saved}
         if missing := sorted(ours.keys() - saved.keys()):
             raise IntegrityError(
                 f"{folder}: model.safetensors lacks {missing[0]!r} and {len(missing) - 1} more tensors"

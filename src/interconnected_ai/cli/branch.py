@@ -9,7 +9,7 @@ import click
 
 from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, percent, with_output
-from interconnected_ai.cli.rows import column_options, model_folder
+from interconnected_ai.cli.rows import column_options, model_folder, warn_of_rows
 from interconnected_ai.config import BranchSpec, RunConfig, TrainingConfig
 from interconnected_ai.errors import DataError, IntegrityError, NotAModelError
 
@@ -58,6 +58,7 @@ def add(
         held_out, train = split_rows(rows, [0.1], seed=0)
     else:
         held_out, train = read_rows(validation, text, {name: label}), rows
+    warn_of_rows(output, system, rows, *([] if validation is None else [held_out]))
     spec = Splits(train, held_out, Rows.of_branch(name, [], [])).specs()[0]
     system.add_branch(spec)
     settings = TrainingConfig(epochs=epochs, patience=patience, lr_head=3e-3)

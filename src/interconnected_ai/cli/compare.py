@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from interconnected_ai.cli.output import Output, percent, with_output
-from interconnected_ai.cli.rows import data_options, model_folder, rows_for
+from interconnected_ai.cli.rows import data_options, model_folder, rows_for, warn_of_rows
 
 
 @click.command("compare")
@@ -21,7 +21,10 @@ def command(run_a: Path, run_b: Path, data: tuple[str, ...], text: str, label: s
 
     a = InterconnectedAISystem.from_pretrained(model_folder(run_a))
     b = InterconnectedAISystem.from_pretrained(model_folder(run_b))
-    found = compare_systems(a, b, rows_for(run_a, a, data, text, label))
+    rows = rows_for(run_a, a, data, text, label)
+    warn_of_rows(output, a, rows)
+    warn_of_rows(output, b, rows)
+    found = compare_systems(a, b, rows)
     output.table(
         f"A = {run_a}, B = {run_b}",
         ["branch", "rows", "A %", "B %", "B − A, 95 % interval", "p (McNemar)", "verdict"],

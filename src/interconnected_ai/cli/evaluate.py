@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from interconnected_ai.cli.output import Output, percent, with_output
-from interconnected_ai.cli.rows import data_options, model_folder, rows_for
+from interconnected_ai.cli.rows import data_options, model_folder, rows_for, warn_of_rows
 
 
 @click.command("evaluate")
@@ -19,7 +19,9 @@ def command(run: Path, data: tuple[str, ...], text: str, label: str, output: Out
     from interconnected_ai.training import evaluate
 
     system = InterconnectedAISystem.from_pretrained(model_folder(run))
-    metrics = evaluate(system, rows_for(run, system, data, text, label))
+    rows = rows_for(run, system, data, text, label)
+    warn_of_rows(output, system, rows)
+    metrics = evaluate(system, rows)
     output.table(
         f"{run}",
         ["branch", "rows", "accuracy %", "macro-F1 %", "calibration error %", "answered %"],

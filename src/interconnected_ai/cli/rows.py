@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from interconnected_ai.cli.output import Output
 from interconnected_ai.config import RunConfig
 from interconnected_ai.errors import DataError, StorageError
 
@@ -29,7 +30,8 @@ def data_options(function: F) -> F:
         "--data",
         multiple=True,
         metavar="[BRANCH=]FILE",
-        help="Labelled rows of a branch (.csv .tsv .jsonl .json .parquet); repeat for several. Default: the run's test rows.",
+        help="Labelled rows of a branch (.csv .tsv .json .jsonl .xlsx .parquet …); repeat for several. Default: the run's test "
+        "rows.",
     )
     return data(column_options(function))
 
@@ -45,6 +47,19 @@ def rows_for(run: Path, system: "InterconnectedAISystem", data: Sequence[str], t
             parts.append(read_rows(path, text, {system.branch_name(name): label}))
         return Rows.joined(parts)
     return held_out_rows(run)
+
+
+def warn_of_rows(output: Output, system: "InterconnectedAISystem", *parts: "Rows") -> None:
+    """Tell what is odd about rows that a command was given, and where the encoder does not read their language."""
+    from interconnected_ai.branches import EMBEDDED_ENCODER
+    from interconnected_ai.data import remarks_on
+    from interconnected_ai.training import language_remark
+
+    for rows in parts:
+        output.warn(remarks_on(rows))
+    texts = [text for rows in parts for text in rows.texts]
+    found = language_remark(system.encoder.name or EMBEDDED_ENCODER, texts)
+    output.warn([found] if found else [])
 
 
 def held_out_rows(run: Path) -> "Rows":

@@ -61,7 +61,7 @@ def _checked(settings: RunConfig, force: bool, output: Output, *, resume: bool) 
     Raises `ConfigError` with what will surely fail.
     """
     from interconnected_ai.branches import Encoder
-    from interconnected_ai.data import load_splits
+    from interconnected_ai.data import Remark, load_splits
     from interconnected_ai.doctor import checklist
     from interconnected_ai.training import encoder_of_run, with_encoder
 
@@ -74,6 +74,7 @@ def _checked(settings: RunConfig, force: bool, output: Output, *, resume: bool) 
     found = [check for check in checks if check.state != "ok"]
     output.say(f"Checklist: {len(checks) - len(found)} of {len(checks)} ok. All of it: iai doctor CONFIG")
     output.say(*(f"  {check.state}: {check.name}: {check.evidence}. {check.remedy}" for check in found))
+    output.warn((Remark(check.name, check.evidence, check.remedy) for check in found), show=False)
     failing = [f"{check.name}: {check.evidence}. {check.remedy}" for check in found if check.state == "fails"]
     if failing and not force:
         raise ConfigError("this run would fail; --force starts it all the same\n" + "\n".join(failing))

@@ -12,16 +12,19 @@ from interconnected_ai.config.runs import ExpertRunConfig, RunConfig
 from interconnected_ai.config.settings import merged, settings_in, settings_of
 from interconnected_ai.config.system import (
     DOCUMENT_BRANCHES,
+    UNKNOWN,
     BranchSpec,
     FeedForwardKind,
     Pooling,
     SystemConfig,
     document_branches,
+    refusal_for,
 )
 from interconnected_ai.config.training import ExpertTrainingConfig, LoopConfig, Precision, TrainingConfig
 
 __all__ = [
     "DOCUMENT_BRANCHES",
+    "UNKNOWN",
     "BranchData",
     "BranchSpec",
     "CorpusConfig",
@@ -42,6 +45,7 @@ __all__ = [
     "TrainingConfig",
     "document_branches",
     "merged",
+    "refusal_for",
     "settings_in",
     "settings_of",
 ]

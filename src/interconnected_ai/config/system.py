@@ -1,7 +1,8 @@
 """The shape of a system and of its branches, with the document's own branches."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
@@ -17,8 +18,19 @@ FeedForwardKind = Literal["moe", "dense"]
 _SAFE_NAME = re.compile(r"^\w(?:[\w-]{0,62}\w)?$")
 _RESERVED_NAMES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
 
+# The answer of a branch that is not sure enough.
+UNKNOWN = "unknown"
+
 # The document's three branches (Bio-Elec, Neuro-6G, IoBNT) and their class counts.
 DOCUMENT_BRANCHES = (("Bio-Elec", 100), ("Neuro-6G", 50), ("IoBNT", 80))
+
+
+def refusal_for(labels: Container[str]) -> str:
+    """What a branch with these labels answers when it is not sure enough: UNKNOWN, in brackets where that is a class."""
+    word = UNKNOWN
+    while word in labels:
+        word = f"({word})"
+    return word
 
 
 class BranchSpec(Record):
@@ -32,6 +44,11 @@ class BranchSpec(Record):
     num_classes: Annotated[int, Field(ge=2, le=MOST_CLASSES)]
     labels: Annotated[tuple[str, ...], Field(strict=False)]
     num_terms: Annotated[int, Field(ge=0, le=2**24)] = 0
+
+    @cached_property
+    def refusal(self) -> str:
+        """The answer of a branch of this kind that is not sure enough; none of its labels."""
+        return refusal_for(self.labels)
 
     @model_validator(mode="before")
     @classmethod

@@ -50,7 +50,10 @@ class TrainingConfig(LoopConfig):
     head_start_epochs: epochs in which adapters and heads alone learn, on pooled vectors of the untrained trunk, before the
         joint training: random heads would first pull the trunk the wrong way (Kumar et al. 2022, LP-FT). Cheap; 0 is off.
     patience: epochs without a better mean validation accuracy before the run stops; None never stops early.
-    lr_wide, wide_decay: learning rate and weight decay of the branches' wide parts.
+    lr_wide, wide_decay: learning rate and weight decay of the branches' wide parts. wide_scale: how long the words of a text
+        are beside its pooled vector.
+    ridge: head and wide part begin as multinomial logistic regression with this penalty (1 / C of scikit-learn, of vectors of
+        length 1), where they are trained on pooled vectors: in the head start, and in an added branch. None: by descent alone.
     class_weights: "balanced" weighs classes by inverse frequency (square root), "none" treats rows alike.
     cache_features: keep the frozen encoder's outputs on disk (not possible while an encoder LoRA trains).
     feature_cache: folder for them; None is `features` in the run's folder.
@@ -62,6 +65,8 @@ class TrainingConfig(LoopConfig):
     lr_head: Rate = 1e-3
     lr_wide: Rate = 1e-2
     lr_encoder_lora: Rate = 5e-4
+    ridge: Annotated[float, Field(gt=0.0)] | None = None
+    wide_scale: Annotated[float, Field(gt=0.0)] = 1.0
     wide_decay: Annotated[float, Field(ge=0.0)] = 0.1
     balance_loss_weight: Annotated[float, Field(ge=0.0)] = 0.01
     z_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0

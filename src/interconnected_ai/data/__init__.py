@@ -22,10 +22,14 @@ from interconnected_ai.data.corpus import (
     survey,
 )
 from interconnected_ai.data.harvest import LIBRARIES, DocstringRow, docstring_rows, documentation
-from interconnected_ai.data.loading import load_splits, read_rows, write_rows
+from interconnected_ai.data.inspection import conflict_remarks, remarks_on, unlabelled_remarks
+from interconnected_ai.data.labels import label_remarks
+from interconnected_ai.data.loading import load_splits, read_rows, read_texts, texts_by_line, write_rows
+from interconnected_ai.data.remarks import Remark
 from interconnected_ai.data.rows import LabelColumn, Rows, Splits
 from interconnected_ai.data.splitting import folded, split_rows
 from interconnected_ai.data.summary import BranchReport, report_on
+from interconnected_ai.data.tables import decoded
 
 __all__ = [
     "LIBRARIES",
@@ -41,6 +45,7 @@ __all__ = [
     "DocstringRow",
     "Document",
     "LabelColumn",
+    "Remark",
     "Rows",
     "SideReport",
     "SourceReport",
@@ -48,15 +53,22 @@ __all__ = [
     "Survey",
     "Texts",
     "TokenSide",
+    "conflict_remarks",
     "count_tokens",
+    "decoded",
     "docstring_rows",
     "documentation",
     "folded",
+    "label_remarks",
     "load_splits",
     "read_rows",
+    "read_texts",
+    "remarks_on",
     "report_on",
     "share_of",
     "split_rows",
     "survey",
+    "texts_by_line",
+    "unlabelled_remarks",
     "write_rows",
 ]

@@ -9,13 +9,14 @@ from interconnected_ai.data.rows import Rows
 from interconnected_ai.errors import DataError
 
 Class = tuple[str, str]  # branch and label
+_MOST_NAMED = 50
 
 
 def split_rows(rows: Rows, fractions: Sequence[float], seed: int) -> list[Rows]:
     """Hold out rows: one `Rows` per fraction and the remainder last, stratified by branch and class.
 
     Rows with the same text (case and spacing aside) go to the same side, so no text is both learnt and measured. Every
-    class keeps at least one row to learn from; raises `DataError` for a class with one distinct text.
+    class keeps at least one row to learn from; raises `DataError` naming all classes with one distinct text.
     """
     random = np.random.default_rng(seed)
     texts_of, texts_at_home = _texts_by_class(rows)
@@ -47,16 +48,29 @@ def _texts_by_class(rows: Rows) -> tuple[dict[Class, dict[str, None]], dict[Clas
             texts_of[each][text] = None
         if home_of.get(text) is None:
             home_of[text] = classes[0] if classes else None
-    for (name, label), texts in texts_of.items():
-        if len(texts) < 2:
-            raise DataError(
-                f"class {label!r} of branch {name!r} has one distinct text; it needs at least two, one to learn from and "
-                "one to measure on. Add rows, merge it with another class, or remove it"
-            )
+    if single := [one for one, texts in texts_of.items() if len(texts) < 2]:
+        raise DataError(_too_small(single))
     at_home: dict[Class | None, list[str]] = defaultdict(list)
     for text, home in home_of.items():
         at_home[home].append(text)
     return texts_of, at_home
+
+
+def _too_small(classes: Sequence[Class]) -> str:
+    """The error that names all classes of one text, so that they can be mended at once."""
+    named: dict[str, list[str]] = defaultdict(list)
+    for branch, label in classes[:_MOST_NAMED]:
+        named[branch].append(repr(label if len(label) <= 60 else f"{label[:60]}…"))
+    more = f" and {len(classes) - _MOST_NAMED} more" if len(classes) > _MOST_NAMED else ""
+    told = "; ".join(
+        f"{'class' if len(labels) == 1 else 'classes'} {', '.join(labels)} of branch {branch!r}"
+        for branch, labels in named.items()
+    )
+    has = " has" if len(classes) == 1 else ": each has"
+    return (
+        f"{told}{more}{has} one distinct text; it needs at least two, one to learn from and one to measure on. "
+        "Add rows, merge it with another class, or remove it"
+    )
 
 
 def _sides(count: int, fractions: Sequence[float]) -> list[int]:

@@ -18,6 +18,7 @@ from interconnected_ai.nn.moe import FFNExperts, MoELayer
 from interconnected_ai.nn.optimization import Descent, learning_rate_factor, set_rates
 from interconnected_ai.nn.positions import PositionalEncoding, sinusoidal_positions
 from interconnected_ai.nn.router import Routing, TokenRouter
+from interconnected_ai.nn.standardization import Standardization
 from interconnected_ai.nn.transformer import TransformerBlock
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "MultiHeadAttention",
     "PositionalEncoding",
     "Routing",
+    "Standardization",
     "TokenRouter",
     "TransformerBlock",
     "add_lora",

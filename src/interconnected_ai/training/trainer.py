@@ -22,7 +22,7 @@ from interconnected_ai.nn import learning_rate_factor, set_rates
 from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder
 from interconnected_ai.training.learner import Learner, Schedule, TrainingState
 from interconnected_ai.training.monitors import Monitor, open_monitors
-from interconnected_ai.training.parallelism.tensors import held_params
+from interconnected_ai.training.parallelism.tensors import held_params, kept_buffers
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.progress import Progress
 
@@ -283,12 +283,12 @@ class Trainer:
 
 def _load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Put a checkpoint's tensors into the model; raises `StorageError` when one has no place or another shape."""
-    parameters = dict(model.named_parameters())
+    places = {**dict(model.named_parameters()), **dict(kept_buffers(model))}
     for name, tensor in weights.items():
-        if name not in parameters or parameters[name].shape != tensor.shape:
+        if name not in places or places[name].shape != tensor.shape:
             raise StorageError(f"the checkpoint's tensor {name!r} does not fit this model; was its config changed?")
         with torch.no_grad():
-            parameters[name].copy_(tensor)
+            places[name].copy_(tensor)
 
 
 def _mixed(seed: int, step: int, process: int) -> int:

@@ -35,7 +35,7 @@ class FullySharded(Parallelism):
                 register_dataclass(kind)
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
-        """Trained tensors by name, whole."""
+        """Trained tensors and kept buffers by name, whole."""
         _hold_pieces(model)
         return super().weights(model)
 

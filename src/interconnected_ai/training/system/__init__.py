@@ -6,6 +6,8 @@ from interconnected_ai.training.system.encoder_choice import (
     EncoderChoice,
     encoder_by_language,
     encoder_of_run,
+    language_remark,
+    reads_english_only,
     with_encoder,
 )
 from interconnected_ai.training.system.epoch import train_epoch
@@ -41,7 +43,9 @@ __all__ = [
     "evaluate",
     "expected_calibration_error",
     "fit",
+    "language_remark",
     "macro_f1",
+    "reads_english_only",
     "refuse_taken_folder",
     "shape_for",
     "system_loss",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from interconnected_ai.branches import EMBEDDED_ENCODER, MULTILINGUAL_ENCODER, Encoder
 from interconnected_ai.config import RunConfig
-from interconnected_ai.data import Splits
+from interconnected_ai.data import Remark, Splits
 from interconnected_ai.text import language_of
 
 _SAMPLE = 2_000
@@ -41,6 +41,20 @@ def encoder_by_language(texts: Sequence[str]) -> EncoderChoice:
 
 
 _NAMES = {"other": "other languages"}
+_READ_ENGLISH_ONLY = (EMBEDDED_ENCODER, f"sentence-transformers/{EMBEDDED_ENCODER}")
+
+
+def reads_english_only(encoder: str | None) -> bool:
+    """Whether this encoder is known to read no other language. encoder: as `SystemConfig` has it, or its own name."""
+    return encoder in _READ_ENGLISH_ONLY
+
+
+def language_remark(encoder: str | None, texts: Sequence[str]) -> Remark | None:
+    """What to know where texts are in languages that the encoder does not read; None where all is well or not known."""
+    if not reads_english_only(encoder) or (wanted := encoder_by_language(texts)).base_model_name is None:
+        return None
+    remedy = f"Answers will be poor: train a system with base_model_name: {wanted.base_model_name} for such texts"
+    return Remark("encoder reads the language", f"{encoder} reads English only; {wanted.reason}", remedy)
 
 
 def encoder_of_run(

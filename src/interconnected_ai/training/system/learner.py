@@ -4,7 +4,7 @@ Every process knows the whole batch and computes its share of it.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from interconnected_ai.branches import (
     InterconnectedAISystem,
     SystemOutput,
     TextFeatures,
+    Trunk,
     class_weights,
     train_on_pooled,
 )
@@ -194,17 +195,21 @@ class SystemLearner:
             return self._answer_cached(state, texts)
         return self._answer(state, self.system.encoder.tokenize(texts), texts)
 
-    # The head start
+    # Before the first step
 
     def begin(self, model: nn.Module) -> dict[str, float]:
-        """Let adapters and heads learn first, on what the untrained trunk gives: the encoder's own knowledge.
+        """Give the trunk the statistics of what the encoder makes of the training rows. Then let adapters and heads learn
+        first, on what the untrained trunk gives: the encoder's own knowledge.
 
         Returns validation figures of what they learnt alone: epoch 0, which the joint training should better.
         """
+        trunk = self.system.trunk
+        trunk.standardization.take(self._through(trunk.pooling, self.train_rows.texts))
         if not self.config.head_start_epochs:
             return {}
         config = self.config.with_changes(epochs=self.config.head_start_epochs)
-        features = self._features(self.train_rows.texts)
+        texts = self.train_rows.texts
+        features = TextFeatures(self._through(_pooled_by(trunk), texts), texts)
         for name in self.system.branch_names:
             labelled = self.targets[name] >= 0
             targets = self.targets[name][labelled].to(features.pooled.device)
@@ -214,17 +219,19 @@ class SystemLearner:
         state = TrainingState(0, 0, model, model, lambda: model)
         return {**validation_figures(self._validation_metrics(state)), "epoch": 0.0}
 
-    def _features(self, texts: list[str]) -> TextFeatures:
-        """What branches see of texts in the system as it is, from the feature cache where there is one."""
-        if self.cache is None:
-            return self.system.features_of(texts)
+    def _through(self, pool: Callable[[Tensor, Tensor], Tensor], texts: Sequence[str]) -> Tensor:
+        """(num_texts, d_model): what `pool` makes of the encoder's packed outputs and their mask, batch by batch."""
         self.system.eval()
-        device, parts = self.processes.device, []
+        encoder, device, parts = self.system.encoder, self.processes.device, []
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))  # so that little padding is computed
         with torch.inference_mode():
-            for batch in _in_batches(texts):
-                tokens, mask = self.cache.read(batch)
-                parts.append(self.system.trunk(tokens.to(device), mask.to(device))[0])
-        return TextFeatures(torch.cat(parts).clone(), texts)
+            for batch in _in_batches([texts[row] for row in order]):
+                if self.cache is not None:
+                    tokens, mask = self.cache.read(batch)
+                else:
+                    tokens, mask = self.system.encode_tokens(*encoder.pad(encoder.tokenize(batch)))
+                parts.append(pool(tokens.to(device), mask.to(device)))
+        return torch.cat(parts)[torch.tensor(order).argsort().to(device)].clone()
 
     # Preparations
 
@@ -258,6 +265,11 @@ def plan_of(system: InterconnectedAISystem, train: Rows, config: TrainingConfig,
             f"({processes.count} processes × {config.accumulation_steps} accumulation steps)"
         )
     return plan
+
+
+def _pooled_by(trunk: Trunk) -> Callable[[Tensor, Tensor], Tensor]:
+    """The trunk's pooled vectors alone."""
+    return lambda tokens, mask: trunk(tokens, mask)[0]
 
 
 def _in_batches(texts: Sequence[str]) -> Iterator[list[str]]:

@@ -1,0 +1,58 @@
+"""What is odd about labelled rows and no error: one place for every verb that reads some, so that all say the same."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from interconnected_ai.data.labels import label_remarks
+from interconnected_ai.data.remarks import Remark
+from interconnected_ai.data.rows import Rows, Splits
+from interconnected_ai.data.splitting import folded
+
+
+def remarks_on(rows: Rows | Splits) -> tuple[Remark, ...]:
+    """Everything odd about the rows, each remark once: how they were read, unlabelled rows, labels that disagree or look alike.
+
+    Of splits, labels are looked at in all parts together, since a look-alike may stand in another part; what is learnt from
+    decides the rest.
+    """
+    parts = (rows.train, rows.validation, rows.test) if isinstance(rows, Splits) else (rows,)
+    found = [
+        *(remark for part in parts for remark in part.remarks),
+        *unlabelled_remarks(parts[0], "training rows" if isinstance(rows, Splits) else "rows"),
+        *conflict_remarks(parts[0]),
+        *label_remarks(_labels_by_branch(parts)),
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def _labels_by_branch(parts: Iterable[Rows]) -> dict[str, list[str]]:
+    labels: dict[str, list[str]] = defaultdict(list)
+    for part in parts:
+        for branch in part.branch_names:
+            labels[branch] += part.of(branch)[1]
+    return labels
+
+
+def unlabelled_remarks(rows: Rows, kind: str = "rows") -> list[Remark]:
+    """One remark where rows (of this kind, in words) have no label of any branch; none of texts without branches."""
+    bare = sum(home is None for home in rows.home()) if rows.branch_names else 0
+    if not bare:
+        return []
+    told = f"{bare} of {len(rows)} {kind} have no label of any branch: nothing is learnt from them, nothing measured on them"
+    return [Remark("labels there", told, "Label them, or take them out; is the label's column the right one?")]
+
+
+def conflict_remarks(rows: Rows) -> list[Remark]:
+    """One remark where the same text (case and spacing aside) has several labels of a branch."""
+    told = []
+    for branch in rows.branch_names:
+        given: dict[str, set[str]] = defaultdict(set)
+        for text, label in zip(*rows.of(branch), strict=True):
+            given[folded(text)].add(label)
+        if torn := [text for text, labels in given.items() if len(labels) > 1]:
+            first = torn[0] if len(torn[0]) <= 40 else f"{torn[0][:40]}…"
+            labels = " and ".join(sorted(given[torn[0]])[:3])
+            told.append(f"{branch}: {len(torn)} texts, the first {first!r} is {labels}")
+    if not told:
+        return []
+    return [Remark("labels agree", "; ".join(told), "The same text has several labels: decide on one for each")]

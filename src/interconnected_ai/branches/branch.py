@@ -12,11 +12,9 @@ from torch import Tensor, nn
 from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.vocabulary import Bags, Vocabulary
 from interconnected_ai.branches.wide import WidePart
-from interconnected_ai.config import BranchSpec, Record, SystemConfig
+from interconnected_ai.config import MOST_WIDE_WEIGHTS, BranchSpec, Record, SystemConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.nn import Dropout, LoRA, in_evaluation
-
-_MOST_WIDE_WEIGHTS = 2**24  # 64 MB; four times that while it learns
 
 
 class BranchCard(Record):
@@ -114,7 +112,7 @@ class Branch(nn.Module):
         """
         self.wide, num_terms = None, 0
         if self.most_terms:
-            vocabulary = Vocabulary.of(texts, min(self.most_terms, _MOST_WIDE_WEIGHTS // self.head.out_features))
+            vocabulary = Vocabulary.of(texts, min(self.most_terms, MOST_WIDE_WEIGHTS // self.head.out_features))
             num_terms = len(vocabulary)
         if num_terms:
             self.wide = WidePart(vocabulary, self.head.out_features).to(self.head.weight.device)

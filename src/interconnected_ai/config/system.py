@@ -11,6 +11,9 @@ from interconnected_ai.config.record import Record
 from interconnected_ai.config.sizes import MOST_CLASSES, Length, Width
 from interconnected_ai.errors import ConfigError
 
+MOST_WIDE_WEIGHTS = 2**24
+"""Of one branch, whatever `wide_terms` says: 64 MB, and four times that while it learns."""
+
 Pooling = Literal["mean", "cls", "attention"]
 FeedForwardKind = Literal["moe", "dense"]
 

@@ -57,15 +57,24 @@ class Branch(nn.Module):
         self.head = nn.Linear(d_model, spec.num_classes)
         nn.init.normal_(self.head.weight, std=0.02, generator=generator)
         nn.init.zeros_(self.head.bias)
-        self.most_terms = config.wide_terms
+        self.most_terms, self.wide_dropout = config.wide_terms, config.wide_dropout
         self.wide = WidePart(Vocabulary.unread(spec.num_terms), spec.num_classes) if spec.num_terms else None
         self.card = BranchCard(spec=spec)
         self.probe: Tensor | None = None  # on the CPU, wherever the weights are
 
     def forward(self, pooled: Tensor, bags: Bags | None = None) -> Tensor:
-        """(batch, d_model), and the terms of the same texts → (batch, num_classes). Without bags the wide part is silent."""
+        """(batch, d_model), and the terms of the same texts → (batch, num_classes). Without bags the wide part is silent.
+
+        In training it is silent for a share `wide_dropout` of the rows: words explain most rows that are learnt from, and would
+        leave the trunk nothing to learn.
+        """
         logits: Tensor = self.head(self.dropout(pooled + self.adapter(pooled)))
-        return logits if self.wide is None or bags is None else logits + self.wide(bags)
+        if self.wide is None or bags is None:
+            return logits
+        words: Tensor = self.wide(bags)
+        if self.training and self.wide_dropout:
+            words = words * (torch.rand(len(words), 1, device=words.device) >= self.wide_dropout)
+        return logits + words
 
     def evaluate(self, features: TextFeatures | Tensor) -> Tensor:
         """`forward` in evaluation mode and without gradients, whatever the branch's own mode, which stays as it is.
@@ -116,10 +125,12 @@ class Branch(nn.Module):
             num_terms = len(vocabulary)
         if num_terms:
             self.wide = WidePart(vocabulary, self.head.out_features).to(self.head.weight.device)
-            self.wide.scale.fill_(
-                scale * math.sqrt(self.head.in_features / 2)
-            )  # words have length 1, and characters too
+            self.wide.scale.fill_(self.length_of_words(scale))
         self.card = self.card.with_changes(spec=self.card.spec.with_changes(num_terms=num_terms))
+
+    def length_of_words(self, scale: float) -> float:
+        """What the wide part multiplies with, so that a text's words are `scale` times as long as its pooled vector."""
+        return scale * math.sqrt(self.head.in_features / 2)  # words have length 1, and characters too
 
     def with_card(self, card: "BranchCard", probe: Tensor | None) -> "Branch":
         """The same weights under another card and another stored probe."""

@@ -98,6 +98,7 @@ class SystemConfig(Record):
     ffn: what stands in the shared layers, FFN experts behind a token router, or one dense FFN (the twin for comparisons).
     lora_rank: rank of each branch's adapter on the pooled vector.
     wide_terms: most terms (stems, pairs of stems, characters within words) of a branch's wide part; 0 leaves the wide part out.
+    wide_dropout: share of the rows of a training batch that are answered without their words, so that the trunk learns as well.
     encoder_lora_rank: rank of the one LoRA inside the encoder that all branches share; 0 leaves the encoder as it is.
     """
 
@@ -113,6 +114,7 @@ class SystemConfig(Record):
     lora_rank: Width = 8
     lora_alpha: Annotated[float, Field(gt=0.0)] = 16.0
     wide_terms: Annotated[int, Field(ge=0, le=2**24)] = 30_000
+    wide_dropout: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     encoder_lora_rank: Annotated[int, Field(ge=0, le=2**24)] = 0
     encoder_lora_alpha: Annotated[float, Field(gt=0.0)] = 32.0
     branches: Annotated[tuple[BranchSpec, ...], Field(strict=False)] = ()

@@ -14,6 +14,9 @@ from interconnected_ai.errors import ConfigError
 MOST_WIDE_WEIGHTS = 2**24
 """Of one branch, whatever `wide_terms` says: 64 MB, and four times that while it learns."""
 
+MANY_ROWS = 1_000
+"""From here on a term of one row alone says nothing of other rows."""
+
 Pooling = Literal["mean", "cls", "attention"]
 FeedForwardKind = Literal["moe", "dense"]
 

@@ -52,6 +52,7 @@ class TrainingConfig(LoopConfig):
     patience: epochs without a better mean validation accuracy before the run stops; None never stops early.
     lr_wide, wide_decay: learning rate and weight decay of the branches' wide parts. wide_scale: how long the words of a text
         are beside its pooled vector.
+    words_dropout: share of a batch's rows whose words are left out in a step of the joint training.
     ridge: head and wide part begin as multinomial logistic regression with this penalty (1 / C of scikit-learn, of vectors of
         length 1), where they are trained on pooled vectors: in the head start, and in an added branch. None: by descent alone.
     class_weights: "balanced" weighs classes by inverse frequency (square root), "none" treats rows alike.
@@ -67,6 +68,7 @@ class TrainingConfig(LoopConfig):
     lr_encoder_lora: Rate = 5e-4
     ridge: Annotated[float, Field(gt=0.0)] | None = None
     wide_scale: Annotated[float, Field(gt=0.0)] = 1.0
+    words_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
     wide_decay: Annotated[float, Field(ge=0.0)] = 0.1
     balance_loss_weight: Annotated[float, Field(ge=0.0)] = 0.01
     z_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0

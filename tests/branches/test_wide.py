@@ -270,7 +270,7 @@ def test_a_branch_of_two_rows_a_class_learns() -> None:
 
 
 def test_rows_without_a_common_term_leave_the_branch_without_a_wide_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vocabulary, "_MANY_ROWS", 2)
+    monkeypatch.setattr(vocabulary, "MANY_ROWS", 2)
     system = make_system("one")
     texts = ["ab", "cd", "ef", "gh", "ij", "kl"]
     card = fit_branch(system, "one", texts, ["animals", "money", "weather"] * 2, config=QUICK).card

@@ -74,7 +74,7 @@ def test_equal_seeds_train_equal_weights(tmp_path: Path, settings: dict[str, obj
 def test_cached_and_fresh_features_train_the_same_system(tmp_path: Path) -> None:
     trained = []
     for cached in (True, False):
-        system = make_system("a", "b", dropout=0.0, wide_dropout=0.0)
+        system = make_system("a", "b", dropout=0.0)
         fit(system, rows(), rows(12, seed=9), config(cache_features=cached), tmp_path / str(cached))
         trained.append(weights(system))
     for name, tensor in trained[0].items():
@@ -84,8 +84,14 @@ def test_cached_and_fresh_features_train_the_same_system(tmp_path: Path) -> None
 def test_accumulated_micro_batches_equal_the_whole_batch(tmp_path: Path) -> None:
     trained = []
     for steps in (1, 2):
-        system = make_system("a", "b", dropout=0.0, wide_dropout=0.0)
-        fit(system, rows(), rows(0), config(accumulation_steps=steps, balance_loss_weight=0.0), tmp_path / str(steps))
+        system = make_system("a", "b", dropout=0.0)
+        fit(
+            system,
+            rows(),
+            rows(0),
+            config(accumulation_steps=steps, balance_loss_weight=0.0, words_dropout=0.0),
+            tmp_path / str(steps),
+        )
         trained.append(weights(system))
     for name, tensor in trained[0].items():
         torch.testing.assert_close(tensor, trained[1][name], atol=1e-5, rtol=1e-3)

@@ -57,24 +57,15 @@ class Branch(nn.Module):
         self.head = nn.Linear(d_model, spec.num_classes)
         nn.init.normal_(self.head.weight, std=0.02, generator=generator)
         nn.init.zeros_(self.head.bias)
-        self.most_terms, self.wide_dropout = config.wide_terms, config.wide_dropout
+        self.most_terms = config.wide_terms
         self.wide = WidePart(Vocabulary.unread(spec.num_terms), spec.num_classes) if spec.num_terms else None
         self.card = BranchCard(spec=spec)
         self.probe: Tensor | None = None  # on the CPU, wherever the weights are
 
     def forward(self, pooled: Tensor, bags: Bags | None = None) -> Tensor:
-        """(batch, d_model), and the terms of the same texts → (batch, num_classes). Without bags the wide part is silent.
-
-        In training it is silent for a share `wide_dropout` of the rows: words explain most rows that are learnt from, and would
-        leave the trunk nothing to learn.
-        """
+        """(batch, d_model), and the terms of the same texts → (batch, num_classes). Without bags the wide part is silent."""
         logits: Tensor = self.head(self.dropout(pooled + self.adapter(pooled)))
-        if self.wide is None or bags is None:
-            return logits
-        words: Tensor = self.wide(bags)
-        if self.training and self.wide_dropout:
-            words = words * (torch.rand(len(words), 1, device=words.device) >= self.wide_dropout)
-        return logits + words
+        return logits if self.wide is None or bags is None else logits + self.wide(bags)
 
     def evaluate(self, features: TextFeatures | Tensor) -> Tensor:
         """`forward` in evaluation mode and without gradients, whatever the branch's own mode, which stays as it is.

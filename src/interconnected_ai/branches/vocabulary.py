@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interconnected_ai.config import MANY_ROWS
 from interconnected_ai.text import Ngrams, count_ngrams
 
-_MANY_ROWS = 1_000  # from here on a term of one row alone says nothing of other rows
 _MOST_SEEN = 2**23  # distinct terms that are counted while rows are read: 128 MB
 
 
@@ -79,7 +79,7 @@ class Vocabulary:
         than `most` those in most rows, half of them words where there are as many.
         """
         terms, rows = _rows_with(count_ngrams(texts))
-        if len(texts) > _MANY_ROWS:
+        if len(texts) > MANY_ROWS:
             terms, rows = terms[rows > 1], rows[rows > 1]
         if len(terms) > most:
             kept = _commonest(terms, rows, most)

@@ -14,6 +14,9 @@ from interconnected_ai.errors import ConfigError
 MOST_WIDE_WEIGHTS = 2**24
 """Of one branch, whatever `wide_terms` says: 64 MB, and four times that while it learns."""
 
+MANY_ROWS = 1_000
+"""From here on a term of one row alone says nothing of other rows."""
+
 Pooling = Literal["mean", "cls", "attention"]
 FeedForwardKind = Literal["moe", "dense"]
 
@@ -98,7 +101,6 @@ class SystemConfig(Record):
     ffn: what stands in the shared layers, FFN experts behind a token router, or one dense FFN (the twin for comparisons).
     lora_rank: rank of each branch's adapter on the pooled vector.
     wide_terms: most terms (stems, pairs of stems, characters within words) of a branch's wide part; 0 leaves the wide part out.
-    wide_dropout: share of the rows of a training batch that are answered without their words, so that the trunk learns as well.
     encoder_lora_rank: rank of the one LoRA inside the encoder that all branches share; 0 leaves the encoder as it is.
     """
 
@@ -114,7 +116,6 @@ class SystemConfig(Record):
     lora_rank: Width = 8
     lora_alpha: Annotated[float, Field(gt=0.0)] = 16.0
     wide_terms: Annotated[int, Field(ge=0, le=2**24)] = 30_000
-    wide_dropout: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     encoder_lora_rank: Annotated[int, Field(ge=0, le=2**24)] = 0
     encoder_lora_alpha: Annotated[float, Field(gt=0.0)] = 32.0
     branches: Annotated[tuple[BranchSpec, ...], Field(strict=False)] = ()

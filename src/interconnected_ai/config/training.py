@@ -55,6 +55,7 @@ class TrainingConfig(LoopConfig):
     patience: epochs without a better mean validation accuracy before the run stops; None never stops early.
     lr_wide, wide_decay: learning rate and weight decay of the branches' wide parts. wide_scale: how long the words of a text
         are beside its pooled vector; None is chosen for each branch by cross-validation on its rows.
+    words_dropout: share of a batch's rows whose words are left out in a step of the joint training, so that the trunk learns.
     class_weights: "balanced" weighs classes by inverse frequency (square root), "none" treats rows alike.
     cache_features: keep the frozen encoder's outputs on disk (not possible while an encoder LoRA trains).
     feature_cache: folder for them; None is `features` in the run's folder.
@@ -68,6 +69,7 @@ class TrainingConfig(LoopConfig):
     lr_wide: Rate = 2e-4
     lr_encoder_lora: Rate = 5e-4
     wide_scale: Annotated[float, Field(gt=0.0)] | None = None
+    words_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
     wide_decay: Annotated[float, Field(ge=0.0)] = 0.0
     balance_loss_weight: Annotated[float, Field(ge=0.0)] = 0.01
     z_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0

@@ -105,14 +105,8 @@ def added_branch_memory(
     pooled = num_rows * (shape.d_model * 4 + terms)
     kept = batch * (3 * shape.d_model + shape.config.lora_rank + 2 * num_classes) * 4
     gradients, optimizer = 4 * learnt, ADAMW_BYTES_PER_PARAM * learnt
-    peak = (
-        weights
-        + pooled
-        + kept
-        + gradients
-        + optimizer
-        + 8 * max(shape.d_model * max(num_classes, batch), spec.num_terms * num_classes)
-    )
+    widest = max(shape.d_model * max(num_classes, batch), spec.num_terms * num_classes)
+    peak = weights + pooled + kept + gradients + optimizer + 8 * widest
     return TrainingMemory(weights, gradients, optimizer, kept + pooled, 0, peak)
 
 

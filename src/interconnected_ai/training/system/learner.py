@@ -131,11 +131,20 @@ class SystemLearner:
     def _answer(self, state: TrainingState, token_ids: Sequence[list[int]], texts: Sequence[str]) -> SystemOutput:
         """By the model as Accelerate prepared it, encoder and all."""
         input_ids, mask = (each.to(self.processes.device) for each in self.system.encoder.pad(token_ids))
-        output: SystemOutput = state.model(input_ids, mask, words=self._words(texts))
+        output: SystemOutput = state.model(input_ids, mask, words=self._words(state, texts))
         return output
 
-    def _words(self, texts: Sequence[str]) -> dict[str, Bags]:
-        """The texts' terms, on the processes' device: the given system may wait in ordinary memory."""
+    def _words(self, state: TrainingState, texts: Sequence[str]) -> dict[str, Bags]:
+        """The texts' terms, on the processes' device: the given system may wait in ordinary memory.
+
+        While training some texts are left without: words alone would soon explain the training rows, and the trunk would have
+        nothing left to learn.
+        """
+        if not any(card.spec.num_terms for card in self.system.cards.values()):
+            return {}
+        if state.model.training and self.config.words_dropout:
+            silent = (torch.rand(len(texts)) < self.config.words_dropout).tolist()
+            texts = ["" if without else text for text, without in zip(texts, silent, strict=True)]
         words = self.system.words_of(texts)
         return {name: bags.to(self.processes.device) for name, bags in words.items()}
 
@@ -146,7 +155,7 @@ class SystemLearner:
         tokens, mask = self.cache.read(texts)
         dtype, device = state.bare.trunk.norm.weight.dtype, self.processes.device
         output: SystemOutput = state.model(
-            None, mask.to(device), tokens=tokens.to(device, dtype), words=self._words(texts)
+            None, mask.to(device), tokens=tokens.to(device, dtype), words=self._words(state, texts)
         )
         return output
 

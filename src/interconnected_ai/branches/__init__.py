@@ -2,7 +2,7 @@
 
 from interconnected_ai.branches.branch import Branch, BranchCard
 from interconnected_ai.branches.changes import save_change
-from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, embedded_encoder_folder
+from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, embedded_encoder_folder, known_as
 from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.fingerprint import BranchCheck
 from interconnected_ai.branches.growth import (
@@ -40,6 +40,7 @@ __all__ = [
     "embedded_encoder_folder",
     "fit_branch",
     "inference",
+    "known_as",
     "multilingual_encoder_file",
     "probabilities",
     "save_change",

@@ -79,6 +79,8 @@ def fit_branch(
     changes = {
         "temperature": temperature,
         "threshold": threshold,
+        "calibration_rows": 0 if held_out is None else len(held_out[1]),
+        "outside_rows": 0 if held_out is None else len(outside),
         "trained": "added",
         "num_rows": len(texts),
         "metrics": {} if held_out is None else {"accuracy": accuracy},

@@ -4,6 +4,7 @@ Nothing here knows a model. `corpus` takes text from files to blocks of tokens; 
 """
 
 from interconnected_ai.data.batches import BatchPlan, share_of
+from interconnected_ai.data.changes import RowChanges
 from interconnected_ai.data.corpus import (
     SIDES,
     TEST,
@@ -25,9 +26,10 @@ from interconnected_ai.data.harvest import LIBRARIES, DocstringRow, docstring_ro
 from interconnected_ai.data.inspection import conflict_remarks, remarks_on, unlabelled_remarks
 from interconnected_ai.data.labels import label_remarks
 from interconnected_ai.data.loading import load_splits, read_rows, read_texts, texts_by_line, write_rows
+from interconnected_ai.data.record import RowRecord
 from interconnected_ai.data.remarks import Remark
 from interconnected_ai.data.rows import LabelColumn, Rows, Splits
-from interconnected_ai.data.splitting import folded, split_rows
+from interconnected_ai.data.splitting import split_rows
 from interconnected_ai.data.summary import BranchReport, report_on
 from interconnected_ai.data.tables import decoded
 
@@ -46,6 +48,8 @@ __all__ = [
     "Document",
     "LabelColumn",
     "Remark",
+    "RowChanges",
+    "RowRecord",
     "Rows",
     "SideReport",
     "SourceReport",
@@ -58,7 +62,6 @@ __all__ = [
     "decoded",
     "docstring_rows",
     "documentation",
-    "folded",
     "label_remarks",
     "load_splits",
     "read_rows",

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,11 +43,13 @@ def fit_branch(
     validation: tuple[Sequence[str], Sequence[str]] | None = None,
     outside: Sequence[str] = (),
     config: TrainingConfig | None = None,
+    encode: Callable[[Sequence[str]], Tensor] | None = None,
 ) -> BranchFit:
     """Train the adapter, head and wide part of one branch; the trunk and every other branch stay as they are, bit for bit.
 
     labels: class names of the branch's spec. validation: texts and labels to stop early by and to calibrate on.
-    outside: texts that are none of the branch's business, to fit its "unknown" threshold against.
+    outside: texts that are none of the branch's business, to fit its "unknown" threshold against. encode: gives texts' pooled
+    vectors in place of `system.encode`, such as `FeatureCache.pooled`, which has those of texts that were learnt before.
     A copy is trained, and put in the branch's place when it is finished: who predicts meanwhile gets the branch as it was.
     Several threads may fit branches of one system; they take turns, since dropout draws from the process's one random stream.
     Raises `DataError` for empty data, `UnknownNameError` for a label the branch does not have, and `ConfigError` when the
@@ -56,13 +58,15 @@ def fit_branch(
     config = config or TrainingConfig()
     standing = system.branch(name)
     branch = copy.deepcopy(standing)
+    encode = encode or system.encode
     started = time.perf_counter()
-    features = system.features_of(texts)
+    features = TextFeatures(encode(texts), texts)
     targets = class_indices(branch.card, labels).to(features.pooled.device)
     held_out = None
     if validation is not None and len(validation[0]):
-        held_out = system.features_of(validation[0]), class_indices(branch.card, validation[1]).to(targets.device)
-    outside_features = system.features_of(outside) if len(outside) else None
+        asked = TextFeatures(encode(validation[0]), validation[0])
+        held_out = asked, class_indices(branch.card, validation[1]).to(targets.device)
+    outside_features = TextFeatures(encode(outside), outside) if len(outside) else None
     branch.take_words(texts)
     encoded = time.perf_counter()
     with _training():

@@ -9,6 +9,7 @@ from interconnected_ai.branches.encoder import (
     embedded_encoder_folder,
     known_as,
 )
+from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.fingerprint import BranchCheck
 from interconnected_ai.branches.growth import (
     BranchFit,
@@ -22,10 +23,12 @@ from interconnected_ai.branches.multilingual import MULTILINGUAL_ENCODER, multil
 from interconnected_ai.branches.prediction import BranchPrediction, Prediction, probabilities
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
 from interconnected_ai.branches.trunk import Trunk
+from interconnected_ai.branches.vocabulary import Bags
 
 __all__ = [
     "EMBEDDED_ENCODER",
     "MULTILINGUAL_ENCODER",
+    "Bags",
     "Branch",
     "BranchCard",
     "BranchCheck",
@@ -36,6 +39,7 @@ __all__ = [
     "InterconnectedAISystem",
     "Prediction",
     "SystemOutput",
+    "TextFeatures",
     "Trunk",
     "batches_by_length",
     "class_indices",

@@ -64,5 +64,5 @@ def test_a_branch_learns_from_stored_vectors_what_it_learns_from_texts(tmp_path:
             system, "b", *rows.of("b"), validation=held_out.of("b"), config=config, encode=pooled if cached else None
         )
         assert seen == ([60, 20] if cached else [])
-        logits.append(system.logits_of(system.encode(["bank card", "rain sun"]), ["b"])["b"])
+        logits.append(system.logits_of(system.features_of(["bank card", "rain sun"]), ["b"])["b"])
     torch.testing.assert_close(*logits, atol=1e-3, rtol=1e-3)

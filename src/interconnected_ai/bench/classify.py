@@ -11,7 +11,7 @@ import torch
 
 from interconnected_ai.bench.baselines import frozen_logistic_regression, tfidf_svm
 from interconnected_ai.bench.timing import machine
-from interconnected_ai.branches import Encoder, InterconnectedAISystem, probabilities
+from interconnected_ai.branches import Encoder, InterconnectedAISystem
 from interconnected_ai.config import SystemConfig, TrainingConfig
 from interconnected_ai.data import Rows, Splits
 from interconnected_ai.errors import DataError
@@ -128,14 +128,14 @@ def _banking(path: Path) -> Rows:
 
 
 def _out_of_scope(system: InterconnectedAISystem, test: Rows, strange: dict[str, list[str]]) -> dict[str, float]:
-    """How well CLINC150's branch tells its own text from out-of-scope text, by calibrated confidence."""
+    """How well CLINC150's branch tells its own text from out-of-scope text, by confidence × familiarity."""
     card = system.cards[CLINC]
 
-    def confidence(texts: list[str]) -> torch.Tensor:
-        logits = system.logits_of(system.encode(texts), [CLINC])[CLINC]
-        return probabilities(logits, card).amax(dim=-1)
+    def scores(texts: list[str]) -> torch.Tensor:
+        answers = [found.branches[CLINC] for found in system.predict(texts, branches=[CLINC], top_n=1)]
+        return torch.tensor([answer.confidence * answer.familiarity for answer in answers], dtype=torch.double)
 
-    inside, outside = confidence(test.of(CLINC)[0]), confidence(strange["test"])
+    inside, outside = scores(test.of(CLINC)[0]), scores(strange["test"])
     return {
         "clinc150_oos_auroc": auroc(inside, outside),
         "clinc150_oos_recall": (outside < card.threshold).double().mean().item(),

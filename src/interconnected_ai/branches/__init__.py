@@ -1,8 +1,10 @@
 """Many classifiers on one trunk: a frozen encoder, shared MoE layers, and an adapter and head for each branch."""
 
 from interconnected_ai.branches.branch import Branch, BranchCard
+from interconnected_ai.branches.calibration import Answered, calibration
 from interconnected_ai.branches.changes import save_change
 from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, embedded_encoder_folder
+from interconnected_ai.branches.familiarity import class_directions, rows_for_directions
 from interconnected_ai.branches.fingerprint import BranchCheck
 from interconnected_ai.branches.growth import (
     BranchFit,
@@ -20,6 +22,7 @@ from interconnected_ai.branches.trunk import Trunk
 __all__ = [
     "EMBEDDED_ENCODER",
     "MULTILINGUAL_ENCODER",
+    "Answered",
     "Branch",
     "BranchCard",
     "BranchCheck",
@@ -31,6 +34,8 @@ __all__ = [
     "Prediction",
     "SystemOutput",
     "Trunk",
+    "calibration",
+    "class_directions",
     "class_indices",
     "class_weights",
     "embedded_encoder_folder",
@@ -38,6 +43,7 @@ __all__ = [
     "inference",
     "multilingual_encoder_file",
     "probabilities",
+    "rows_for_directions",
     "save_change",
     "train_on_pooled",
 ]

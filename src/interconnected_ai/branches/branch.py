@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from interconnected_ai.branches.familiarity import familiarity
 from interconnected_ai.config import BranchSpec, Record, SystemConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.nn import Dropout, LoRA, in_evaluation
@@ -17,7 +18,7 @@ class BranchCard(Record):
     """What is known of a branch beside its weights.
 
     temperature: logits are divided by it before the softmax, fitted on validation rows (Guo et al. 2017).
-    threshold: below this confidence the answer is "unknown".
+    threshold: where confidence × familiarity is below it, the answer is "unknown".
     fingerprint: SHA-256 of the branch's logits on the stored probe texts, set when its training ends.
     calibration_rows, outside_rows: the branch's own validation rows that temperature and threshold were fitted on, and the
         texts of others that stood for foreign ones; None where it isn't known, as in folders written before it was kept.
@@ -44,6 +45,7 @@ class Branch(nn.Module):
     """logits = W · (x + Δ(x)) + b, with Δ the branch's own LoRA. (768-wide, rank 8, 100 classes: 12,288 + 76,900.)
 
     card: what is known of it. probe: its logits on the system's probe texts when its training ended, None before.
+    directions: (num_classes, d_model) of the classes' mean vectors, None before its training.
     Any number of threads may compute with a branch at once, as long as none trains it or changes its mode.
     """
 
@@ -57,6 +59,8 @@ class Branch(nn.Module):
         nn.init.normal_(self.head.weight, std=0.02, generator=generator)
         nn.init.zeros_(self.head.bias)
         self.card = BranchCard(spec=spec)
+        self.directions: Tensor | None
+        self.register_buffer("directions", None, persistent=False)
         self.probe: Tensor | None = None  # on the CPU, wherever the weights are
 
     def forward(self, pooled: Tensor) -> Tensor:
@@ -69,6 +73,12 @@ class Branch(nn.Module):
         with torch.inference_mode():
             logits: Tensor = in_evaluation(self)(pooled)
         return logits.clone()  # a plain tensor: inference tensors cannot be learnt from
+
+    def familiarity(self, pooled: Tensor) -> Tensor:
+        """(num_texts, d_model) → (num_texts,), 0 to 1: how near texts lie to a class that was learnt; no gradients."""
+        with torch.inference_mode():
+            near = familiarity(pooled, self.directions)
+        return near.clone()
 
     def with_card(self, card: "BranchCard", probe: Tensor | None) -> "Branch":
         """The same weights under another card and another stored probe."""

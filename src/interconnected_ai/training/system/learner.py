@@ -187,7 +187,7 @@ class SystemLearner:
         if not self.config.head_start_epochs:
             return {}
         config = self.config.with_changes(epochs=self.config.head_start_epochs)
-        pooled = self._through(_pooled_by(trunk), self.train_rows.texts)
+        pooled = self.encode(self.train_rows.texts)
         for name in self.system.branch_names:
             labelled = self.targets[name] >= 0
             targets = self.targets[name][labelled].to(pooled.device)
@@ -196,6 +196,10 @@ class SystemLearner:
             return {}
         state = TrainingState(0, 0, model, model, lambda: model)
         return {**validation_figures(self._validation_metrics(state)), "epoch": 0.0}
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """(num_texts, d_model): pooled vectors of the system as it is, by the encoder's stored outputs where there are some."""
+        return self._through(_pooled_by(self.system.trunk), texts)
 
     def _through(self, pool: Callable[[Tensor, Tensor], Tensor], texts: Sequence[str]) -> Tensor:
         """(num_texts, d_model): what `pool` makes of the encoder's packed outputs and their mask, batch by batch."""

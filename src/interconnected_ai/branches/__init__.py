@@ -3,7 +3,13 @@
 from interconnected_ai.branches.branch import Branch, BranchCard
 from interconnected_ai.branches.calibration import Answered, calibration
 from interconnected_ai.branches.changes import save_change
-from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, embedded_encoder_folder
+from interconnected_ai.branches.encoder import (
+    EMBEDDED_ENCODER,
+    Encoder,
+    batches_by_length,
+    embedded_encoder_folder,
+    known_as,
+)
 from interconnected_ai.branches.familiarity import class_directions, rows_for_directions
 from interconnected_ai.branches.fingerprint import BranchCheck
 from interconnected_ai.branches.growth import (
@@ -34,6 +40,7 @@ __all__ = [
     "Prediction",
     "SystemOutput",
     "Trunk",
+    "batches_by_length",
     "calibration",
     "class_directions",
     "class_indices",
@@ -41,6 +48,7 @@ __all__ = [
     "embedded_encoder_folder",
     "fit_branch",
     "inference",
+    "known_as",
     "multilingual_encoder_file",
     "probabilities",
     "rows_for_directions",

@@ -11,6 +11,7 @@ from interconnected_ai.branches.encoder import (
     known_as,
 )
 from interconnected_ai.branches.familiarity import class_directions, rows_for_directions
+from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.fingerprint import BranchCheck
 from interconnected_ai.branches.growth import (
     BranchFit,
@@ -24,11 +25,13 @@ from interconnected_ai.branches.multilingual import MULTILINGUAL_ENCODER, multil
 from interconnected_ai.branches.prediction import BranchPrediction, Prediction, probabilities
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
 from interconnected_ai.branches.trunk import Trunk
+from interconnected_ai.branches.vocabulary import Bags
 
 __all__ = [
     "EMBEDDED_ENCODER",
     "MULTILINGUAL_ENCODER",
     "Answered",
+    "Bags",
     "Branch",
     "BranchCard",
     "BranchCheck",
@@ -39,6 +42,7 @@ __all__ = [
     "InterconnectedAISystem",
     "Prediction",
     "SystemOutput",
+    "TextFeatures",
     "Trunk",
     "batches_by_length",
     "calibration",

@@ -39,7 +39,7 @@ def calibrate(system: InterconnectedAISystem, validation: Rows) -> None:
     """Fit every branch's temperature and threshold on validation rows; other branches' rows stand for foreign text."""
     if not len(validation):
         return
-    pooled = system.encode(validation.texts)
+    features = system.features_of(validation.texts)
     targets = validation.targets([card.spec for card in system.cards.values()])
     for name, card in system.cards.items():
         mine = targets[name] >= 0
@@ -48,7 +48,7 @@ def calibrate(system: InterconnectedAISystem, validation: Rows) -> None:
         own_texts = set(validation.of(name)[0])
         own = np.flatnonzero(mine).tolist()
         foreign = [row for row in np.flatnonzero(~mine).tolist() if validation.texts[row] not in own_texts]
-        logits, near = system.logits_of(pooled, [name])[name].cpu(), system.branch(name).familiarity(pooled).cpu()
+        logits, near = system.logits_of(features, [name])[name].cpu(), system.branch(name).familiarity(features).cpu()
         answered, answers = Answered(logits[own], near[own]), torch.from_numpy(targets[name][mine])
         changes = calibration(card, answered, answers, Answered(logits[foreign], near[foreign]))
         card = card.with_changes(**changes)

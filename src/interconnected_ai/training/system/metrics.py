@@ -33,11 +33,11 @@ def evaluate(system: InterconnectedAISystem, rows: Rows) -> dict[str, BranchMetr
     Raises `UnknownNameError` for a branch or a label that the system does not have.
     """
     names = [system.branch_name(name) for name in rows.branch_names if rows.of(name)[0]]
-    pooled = system.encode(rows.texts)
+    features = system.features_of(rows.texts)
     out = {}
     for name in names:
         targets = class_indices(system.cards[name], rows.of(name)[1])
-        mine, card = pooled[rows.rows_of(name)], system.cards[name]
+        mine, card = features[rows.rows_of(name)], system.cards[name]
         logits, near = system.logits_of(mine, [name])[name].cpu(), system.branch(name).familiarity(mine).cpu()
         out[name] = branch_metrics(probabilities(logits, card), targets, threshold=card.threshold, familiarity=near)
     return out

@@ -19,9 +19,9 @@ from interconnected_ai.config import CorpusConfig
 from interconnected_ai.data import Corpus, CorpusPlan, Document, Texts, TokenSide, survey
 from interconnected_ai.data.corpus import store
 from interconnected_ai.data.corpus.sources import PIECE_CHARACTERS
-from interconnected_ai.data.corpus.survey import deal_out, digest_of
+from interconnected_ai.data.corpus.survey import deal_out
 from interconnected_ai.errors import ConfigError, DataError, StorageError
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import Tokenizer, digest_of
 from properties import examples
 
 

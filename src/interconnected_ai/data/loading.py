@@ -1,24 +1,39 @@
 """Labelled rows out of tables: those of one file, and all that a config names, split; and rows into a file."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from interconnected_ai.config import BranchData, BranchSpec, DataConfig, TableData
+from interconnected_ai.data.corpus import TEST, TRAIN, VALIDATION
 from interconnected_ai.data.labels import read_labels
+from interconnected_ai.data.record import RowRecord
 from interconnected_ai.data.remarks import Remark
 from interconnected_ai.data.rows import Rows, Splits
 from interconnected_ai.data.splitting import split_rows
 from interconnected_ai.data.tables import LINE_END, Table, is_table, read_table, text_of
+from interconnected_ai.data.unrecorded import shuffled_rows
 from interconnected_ai.errors import DataError
 from interconnected_ai.storage import atomic_file
 
 
-def load_splits(config: DataConfig, *, relative_to: Path | None = None) -> Splits:
-    """The rows a config names, split. Paths are relative to `relative_to` (the config's folder)."""
+def load_splits(
+    config: DataConfig,
+    *,
+    relative_to: Path | None = None,
+    record: RowRecord | None = None,
+    unrecorded: bool = False,
+) -> Splits:
+    """The rows a config names, split. Paths are relative to `relative_to` (the config's folder).
+
+    record: of rows dealt out before; they keep their sides. unrecorded: deal out as runs did that kept no record.
+    """
     sources = [config.table] if config.table is not None else config.branches
-    parts = [_load_source(source, config, relative_to or Path()) for source in sources]
+    deal_out = _dealer(config.split_seed, record, unrecorded=unrecorded)
+    parts = [_load_source(source, config, relative_to or Path(), deal_out) for source in sources]
     return Splits(
         train=Rows.joined(part.train for part in parts),
         validation=Rows.joined(part.validation for part in parts),
@@ -79,7 +94,27 @@ def write_rows(path: Path, texts: Sequence[str], labels: Sequence[str]) -> None:
             file.write(json.dumps({"text": text, "label": label}, ensure_ascii=not _is_writable(text)) + "\n")
 
 
-def _load_source(source: BranchData | TableData, config: DataConfig, folder: Path) -> Splits:
+_DealOut = Callable[
+    [Rows, tuple[float, float]], list[Rows]
+]  # rows, shares of validation and test → those two, and the rest
+
+
+def _dealer(seed: int, record: RowRecord | None, *, unrecorded: bool) -> _DealOut:
+    if unrecorded:
+        return lambda rows, fractions: shuffled_rows(rows, fractions, seed)
+    if record is None:
+        return lambda rows, fractions: split_rows(rows, fractions, seed)
+
+    def as_before(rows: Rows, fractions: tuple[float, float]) -> list[Rows]:
+        dealt = [side for side, share in ((VALIDATION, fractions[0]), (TEST, fractions[1])) if share]
+        sides = record.sides_of(rows.texts, rows.branch_names, [TRAIN, *dealt])
+        places = np.array([2, 0, 1, -1])  # of TRAIN, VALIDATION, TEST and a new text among the parts
+        return split_rows(rows, fractions, seed, recorded=places[sides])
+
+    return as_before
+
+
+def _load_source(source: BranchData | TableData, config: DataConfig, folder: Path, deal_out: _DealOut) -> Splits:
     if isinstance(source, BranchData):
         BranchSpec.from_mapping({"name": source.name, "num_classes": 2}, source="data")  # refuses unsafe names early
     columns = {source.name: source.label} if isinstance(source, BranchData) else source.labels
@@ -90,14 +125,14 @@ def _load_source(source: BranchData | TableData, config: DataConfig, folder: Pat
     everything = read(source.path)
     validation = None if source.validation is None else read(source.validation)
     test = None if source.test is None else read(source.test)
-    fractions = [
+    fractions = (
         config.validation_fraction if validation is None else 0.0,
         config.test_fraction if test is None else 0.0,
-    ]
+    )
     if not any(fractions):
         train, held = everything, [everything.select([]), everything.select([])]
     else:
-        *held, train = split_rows(everything, fractions, config.split_seed)
+        *held, train = deal_out(everything, fractions)
     return Splits(train, validation or held[0], test or held[1])
 
 

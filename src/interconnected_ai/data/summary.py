@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from interconnected_ai.data.rows import Splits
-from interconnected_ai.data.splitting import folded
+from interconnected_ai.text import folded
 
 
 @dataclass(frozen=True)

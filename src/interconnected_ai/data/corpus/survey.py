@@ -2,7 +2,6 @@
 
 It needs no tokenizer, so that one can be learnt from the texts that are not held out."""
 
-import hashlib
 import re
 from array import array
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from interconnected_ai.data.corpus.documents import Document
 from interconnected_ai.data.corpus.report import CorpusReport, SideReport, Tally
 from interconnected_ai.data.corpus.texts import SIDES, TRAIN, Texts
 from interconnected_ai.errors import DataError
-from interconnected_ai.text import language_of
+from interconnected_ai.text import digest_of, language_of
 
 LEFT_OUT = 255  # the side of a document that is empty or a copy
 _FEW_FILES = 40  # of fewer texts than these, pieces are held out instead of whole ones
@@ -108,12 +107,6 @@ class _Found:
             for side, name in enumerate(SIDES)
         ]
         return CorpusReport(tuple(tally.report() for tally in self.tallies), tuple(per_side))
-
-
-def digest_of(text: str) -> int:
-    """64 bits that are the same for texts that differ in case and spacing alone."""
-    folded = " ".join(text.casefold().split())
-    return int.from_bytes(hashlib.blake2b(folded.encode(), digest_size=8).digest(), "little")
 
 
 def deal_out(digests: np.ndarray, sizes: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:

@@ -101,7 +101,7 @@ def _fit(
             course = trainer.run(learner, resume=resume)
             trainer.finish()
             _settle(system, learner, train, validation)
-            return _result(course, plan.steps_per_epoch, cache_seconds, processes, system, validation)
+            return _result(course, plan.steps_per_epoch, cache_seconds, learner, validation)
     finally:
         torch.random.set_rng_state(random)
 
@@ -125,7 +125,7 @@ def _settle(system: InterconnectedAISystem, learner: SystemLearner, train: Rows,
     system.freeze_trunk()
     system.eval()
     take_directions(system, train, learner.encode)
-    calibrate(system, validation)
+    calibrate(system, validation, learner.encode)
     num_rows = {name: len(train.of(name)[0]) for name in train.branch_names}
     system.seal_branches(
         {name: {"trained": "joint", "num_rows": num_rows.get(name, 0)} for name in system.branch_names}
@@ -136,8 +136,7 @@ def _result(
     course: Course,
     steps_per_epoch: int,
     cache_seconds: float,
-    processes: Processes,
-    system: InterconnectedAISystem,
+    learner: SystemLearner,
     validation: Rows,
 ) -> FitResult:
     return FitResult(
@@ -147,7 +146,7 @@ def _result(
         stopped_early=course.stopped_early,
         train_seconds=course.seconds,
         cache_seconds=cache_seconds,
-        device=str(processes.device),
-        precision=processes.precision,
-        validation=evaluate(system, validation) if len(validation) else {},
+        device=str(learner.processes.device),
+        precision=learner.processes.precision,
+        validation=evaluate(learner.system, validation, learner.encode) if len(validation) else {},
     )

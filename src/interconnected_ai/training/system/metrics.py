@@ -1,12 +1,13 @@
 """How good the answers are: accuracy, macro-F1, calibration, and telling one's own text from others'."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from interconnected_ai.branches import InterconnectedAISystem, class_indices, probabilities
+from interconnected_ai.branches import InterconnectedAISystem, TextFeatures, class_indices, probabilities
 from interconnected_ai.data import Rows
 
 _LEAST = 1e-12  # a probability that rounds to zero counts as this
@@ -27,13 +28,16 @@ class BranchMetrics:
     answered: float
 
 
-def evaluate(system: InterconnectedAISystem, rows: Rows) -> dict[str, BranchMetrics]:
+def evaluate(
+    system: InterconnectedAISystem, rows: Rows, encode: Callable[[Sequence[str]], Tensor] | None = None
+) -> dict[str, BranchMetrics]:
     """Every branch that `rows` has labels for, measured. One trunk pass over the texts serves them all.
 
+    encode: texts to pooled vectors (num_texts, d_model) of the system as it is; None is `system.encode`.
     Raises `UnknownNameError` for a branch or a label that the system does not have.
     """
     names = [system.branch_name(name) for name in rows.branch_names if rows.of(name)[0]]
-    features = system.features_of(rows.texts)
+    features = TextFeatures((encode or system.encode)(rows.texts), rows.texts)
     out = {}
     for name in names:
         targets = class_indices(system.cards[name], rows.of(name)[1])

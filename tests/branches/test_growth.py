@@ -64,7 +64,7 @@ def obvious(branch: Branch, pooled: Tensor, targets: Tensor, config: TrainingCon
 )
 def test_it_is_an_ordinary_loop(settings: dict[str, Any]) -> None:
     config = TrainingConfig.from_mapping(
-        {"epochs": 4, "batch_size": 8, "lr_adapter": 1e-2, "lr_head": 1e-2, **settings}
+        {"epochs": 4, "batch_size": 8, "lr_adapter": 1e-2, "lr_head": 1e-2, "ridge": None, **settings}
     )
     branch = make_system("a", dropout=0.0).branch("a")
     pooled, targets = pooled_rows(30)

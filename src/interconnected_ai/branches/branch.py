@@ -120,10 +120,12 @@ class Branch(nn.Module):
             num_terms = len(vocabulary)
         if num_terms:
             self.wide = WidePart(vocabulary, self.head.out_features).to(self.head.weight.device)
-            self.wide.scale.fill_(
-                scale * math.sqrt(self.head.in_features / 2)
-            )  # words have length 1, and characters too
+            self.wide.scale.fill_(self.length_of_words(scale))
         self.card = self.card.with_changes(spec=self.card.spec.with_changes(num_terms=num_terms))
+
+    def length_of_words(self, scale: float) -> float:
+        """What the wide part multiplies with, so that a text's words are `scale` times as long as its pooled vector."""
+        return scale * math.sqrt(self.head.in_features / 2)  # words have length 1, and characters too
 
     def with_card(self, card: "BranchCard", probe: Tensor | None) -> "Branch":
         """The same weights under another card and another stored probe."""

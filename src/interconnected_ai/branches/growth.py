@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interconnected_ai.branches.branch import Branch, BranchCard
-from interconnected_ai.branches.convex import solve
+from interconnected_ai.branches.convex import choose_scale, regress
 from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.prediction import probabilities
 from interconnected_ai.branches.system import InterconnectedAISystem
@@ -43,11 +43,13 @@ def fit_branch(
     validation: tuple[Sequence[str], Sequence[str]] | None = None,
     outside: Sequence[str] = (),
     config: TrainingConfig | None = None,
+    encode: Callable[[Sequence[str]], Tensor] | None = None,
 ) -> BranchFit:
     """Train the adapter, head and wide part of one branch; the trunk and every other branch stay as they are, bit for bit.
 
     labels: class names of the branch's spec. validation: texts and labels to stop early by and to calibrate on.
-    outside: texts that are none of the branch's business, to fit its "unknown" threshold against.
+    outside: texts that are none of the branch's business, to fit its "unknown" threshold against. encode: gives texts' pooled
+    vectors in place of `system.encode`, such as `FeatureCache.pooled`, which has those of texts that were learnt before.
     A copy is trained, and put in the branch's place when it is finished: who predicts meanwhile gets the branch as it was.
     Several threads may fit branches of one system; they take turns, since dropout draws from the process's one random stream.
     Raises `DataError` for empty data, `UnknownNameError` for a label the branch does not have, and `ConfigError` when the
@@ -56,14 +58,16 @@ def fit_branch(
     config = config or TrainingConfig()
     standing = system.branch(name)
     branch = copy.deepcopy(standing)
+    encode = encode or system.encode
     started = time.perf_counter()
-    features = system.features_of(texts)
+    features = TextFeatures(encode(texts), texts)
     targets = class_indices(branch.card, labels).to(features.pooled.device)
     held_out = None
     if validation is not None and len(validation[0]):
-        held_out = system.features_of(validation[0]), class_indices(branch.card, validation[1]).to(targets.device)
-    outside_features = system.features_of(outside) if len(outside) else None
-    branch.take_words(texts, scale=config.wide_scale)
+        asked = TextFeatures(encode(validation[0]), validation[0])
+        held_out = asked, class_indices(branch.card, validation[1]).to(targets.device)
+    outside_features = TextFeatures(encode(outside), outside) if len(outside) else None
+    branch.take_words(texts)
     encoded = time.perf_counter()
     with _training():
         epochs, accuracy = train_on_pooled(branch, features, targets, held_out, config)
@@ -112,8 +116,11 @@ def train_on_pooled(
     targets: Tensor,
     held_out: tuple[TextFeatures | Tensor, Tensor] | None,
     config: TrainingConfig,
+    *,
+    epochs: int | None = None,
 ) -> tuple[int, float]:
-    """Train one adapter, head and wide part on the features of rows and their class numbers (num_rows,).
+    """Train one adapter, head and wide part on the features of rows and their class numbers (num_rows,): first head and wide
+    part as a regression, where `config.ridge` says so, then all of them by descent for `epochs` (the config's, if not given).
 
     features: pooled vectors (num_rows, d_model) alone will do for a branch that has no wide part. held_out: the same of
     validation rows, to keep the best epoch by. Returns the epochs run and the validation accuracy
@@ -133,7 +140,8 @@ def train_on_pooled(
     if branch.wide is not None:
         groups.append({"params": [branch.wide.weight], "lr": config.lr_wide, "weight_decay": config.wide_decay})
     steps_per_epoch = -(-len(pooled) // config.batch_size)
-    total = steps_per_epoch * config.epochs
+    epochs = config.epochs if epochs is None else epochs
+    total = steps_per_epoch * epochs
     descent = Descent(
         groups,
         lambda step: learning_rate_factor(step, total, config.warmup_steps),
@@ -141,14 +149,13 @@ def train_on_pooled(
         gradient_clip=config.gradient_clip,
     )
     best_accuracy, best_state, waited, epoch = float("nan"), None, 0, 0
-    if config.ridge is not None:
-        solve(branch, pooled, bags, targets, ridge=config.ridge * pooled.shape[-1], class_weights=weights)
-        if held_out is not None and asked is not None:
-            best_accuracy, best_state = _accuracy(branch, asked, held_out[1]), copy.deepcopy(branch.state_dict())
+    _begin(branch, features, targets, config, weights)
+    if config.ridge is not None and held_out is not None and asked is not None:
+        best_accuracy, best_state = _accuracy(branch, asked, held_out[1]), copy.deepcopy(branch.state_dict())
     rng = torch.random.get_rng_state()
     torch.manual_seed(config.seed)  # dropout
     try:
-        for epoch in range(1, config.epochs + 1):
+        for epoch in range(1, epochs + 1):
             branch.train()
             for rows in torch.randperm(len(pooled), generator=generator).split(config.batch_size):
                 rows = rows.to(pooled.device)
@@ -173,6 +180,24 @@ def train_on_pooled(
     if best_state is not None:
         branch.load_state_dict(best_state)
     return epoch, best_accuracy
+
+
+def _begin(
+    branch: Branch, features: TextFeatures | Tensor, targets: Tensor, config: TrainingConfig, weights: Tensor | None
+) -> None:
+    """Set how long words are, and let head and wide part begin as a regression, as far as the config asks for it."""
+    pooled, bags = branch.read(features)
+    ridge = (config.ridge or 0.1) * pooled.shape[-1]
+    if branch.wide is not None and bags is not None and isinstance(features, TextFeatures):
+        scale = config.wide_scale
+        if scale is None:
+            texts = features.texts
+            scale = choose_scale(
+                branch, pooled, bags, targets, texts, ridge=ridge, class_weights=weights, seed=config.seed
+            )
+        branch.wide.scale.fill_(branch.length_of_words(scale))
+    if config.ridge is not None:
+        regress(branch, pooled, bags, targets, ridge=ridge, class_weights=weights)
 
 
 def _accuracy(branch: Branch, asked: tuple[Tensor, Bags | None], targets: Tensor) -> float:

@@ -85,7 +85,7 @@ def _fit(
     random = torch.random.get_rng_state()
     plan = plan_of(system, train, config, processes)
     for name in system.branch_names:
-        system.branch(name).take_words(train.of(name)[0], scale=config.wide_scale)
+        system.branch(name).take_words(train.of(name)[0], scale=config.wide_scale or 1.0)
     system.to(processes.device)
     steps = plan.steps_per_epoch
     trainer = Trainer(

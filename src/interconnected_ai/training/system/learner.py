@@ -204,27 +204,27 @@ class SystemLearner:
 
     # Before the first step
 
-    def begin(self, model: nn.Module) -> dict[str, float]:
-        """Give the trunk the statistics of what the encoder makes of the training rows. Then let adapters and heads learn
-        first, on what the untrained trunk gives: the encoder's own knowledge.
+    def begin(self, model: nn.Module) -> Validation:
+        """Give the trunk the statistics of what the encoder makes of the training rows. Then let heads and wide parts learn
+        first, on what the untrained trunk gives: the encoder's own knowledge, and words.
 
-        Returns validation figures of what they learnt alone: epoch 0, which the joint training should better.
+        Returns what validation rows say of that: epoch 0, which the joint training has to better.
         """
-        trunk = self.system.trunk
-        trunk.standardization.take(self._through(trunk.pooling, self.train_rows.texts))
-        if not self.config.head_start_epochs:
-            return {}
-        config = self.config.with_changes(epochs=self.config.head_start_epochs)
-        texts = self.train_rows.texts
+        trunk, config, texts = self.system.trunk, self.config, self.train_rows.texts
+        trunk.standardization.take(self._through(trunk.pooling, texts))
+        if config.ridge is None and not config.head_start_epochs:
+            return Validation(None, {})
         features = TextFeatures(self._through(_pooled_by(trunk), texts), texts)
         for name in self.system.branch_names:
             labelled = self.targets[name] >= 0
             targets = self.targets[name][labelled].to(features.pooled.device)
-            train_on_pooled(self.system.branch(name), features[labelled], targets, None, config)
+            train_on_pooled(
+                self.system.branch(name), features[labelled], targets, None, config, epochs=config.head_start_epochs
+            )
         if not len(self.validation):
-            return {}
-        state = TrainingState(0, 0, model, model, lambda: model)
-        return {**validation_figures(self._validation_metrics(state)), "epoch": 0.0}
+            return Validation(None, {})
+        figures = validation_figures(self._validation_metrics(TrainingState(0, 0, model, model, lambda: model)))
+        return Validation(figures["accuracy/mean"], {**figures, "epoch": 0.0})
 
     def _through(self, pool: Callable[[Tensor, Tensor], Tensor], texts: Sequence[str]) -> Tensor:
         """(num_texts, d_model): what `pool` makes of the encoder's packed outputs and their mask, batch by batch."""

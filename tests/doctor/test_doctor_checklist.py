@@ -75,9 +75,9 @@ def test_all_is_well_and_the_documents_seven_come_first(tmp_path: Path) -> None:
         (
             {"training__lr_moe": 1e-3, "training__lr_adapter": 1e-3, "training__lr_head": 1e-3},
             "rates differ per group", "lr_moe 0.001",
-            {"training.lr_moe": 1e-4, "training.lr_adapter": 5e-4, "training.lr_head": 1e-3},
+            {"training.lr_moe": 3e-4, "training.lr_adapter": 5e-4, "training.lr_head": 1e-3},
         ),
-        ({"training__lr_moe": 0.5}, "rates in range", "lr_moe 0.5", {"training.lr_moe": 1e-4}),
+        ({"training__lr_moe": 0.5}, "rates in range", "lr_moe 0.5", {"training.lr_moe": 3e-4}),
         ({"training__checkpoint_every_steps": 500}, "checkpoints on", "has 24", {"training.checkpoint_every_steps": 2}),
         ({"training__monitors": []}, "monitoring on", "nothing draws", {"training.monitors": ["tensorboard"]}),
         ({"system__max_seq_len": 8}, "texts fit max_seq_len", "more than 8 tokens", {"system.max_seq_len": 16}),

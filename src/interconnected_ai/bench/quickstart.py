@@ -121,9 +121,9 @@ class Quickstart:
 
 
 def quickstart_config(
-    folder: Path, names: Sequence[str], *, epochs: int = 4, seed: int = 0, d_ff: int = 128
+    folder: Path, names: Sequence[str], *, epochs: int | None = None, seed: int = 0, d_ff: int | None = None
 ) -> RunConfig:
-    """Small experts and few epochs: a few thousand short texts need no more, and two cores are enough."""
+    """What `iai train` does by default, on texts cut at `MAX_SEQ_LEN` tokens; epochs, d_ff: others than the defaults."""
     data = [
         {"name": name, "path": str(_data_file(folder, name, "train")),
          "validation": str(_data_file(folder, name, "validation")), "test": str(_data_file(folder, name, "test"))}
@@ -132,11 +132,11 @@ def quickstart_config(
     return RunConfig.from_mapping(
         {
             "output": str(folder),
-            "system": {"d_ff": d_ff, "max_seq_len": MAX_SEQ_LEN},
+            "system": {"max_seq_len": MAX_SEQ_LEN, **({} if d_ff is None else {"d_ff": d_ff})},
             "data": {"branches": data},
             "training": {
-                "epochs": epochs, "lr_moe": 1e-3, "lr_head": 3e-3, "head_start_epochs": 20, "patience": None,
                 "precision": "float32", "feature_cache": str(folder / "features"), "seed": seed,
+                **({} if epochs is None else {"epochs": epochs}),
             },
         }
     )  # fmt: skip
@@ -244,7 +244,7 @@ def add_later_branch(
         *later.train.of(name),
         validation=later.validation.of(name),
         outside=texts.first.validation.texts[::4],
-        config=TrainingConfig(epochs=60, patience=10, lr_head=3e-3, seed=seed),
+        config=TrainingConfig(seed=seed),
         encode=None if cache is None else cache.pooled,
     )
 

@@ -32,8 +32,8 @@ def command() -> None:
 @click.argument("name")
 @click.option("--data", "path", required=True, type=str, metavar="FILE", help="The branch's labelled rows.")
 @click.option("--validation", type=str, metavar="FILE", help="Validation rows; default: a tenth of the rows.")
-@click.option("--epochs", default=100, show_default=True, type=click.IntRange(min=1))
-@click.option("--patience", default=15, show_default=True, type=click.IntRange(min=1))
+@click.option("--epochs", default=20, show_default=True, type=click.IntRange(min=1))
+@click.option("--patience", default=5, show_default=True, type=click.IntRange(min=1))
 @column_options
 @with_output
 def add(
@@ -59,7 +59,7 @@ def add(
     held_out, train = split_rows(rows, [0.1], seed=0) if apart is None else (apart, rows)
     spec = Splits(train, held_out, Rows.of_branch(name, [], [])).specs()[0]
     system.add_branch(spec)
-    settings = TrainingConfig(epochs=epochs, patience=patience, lr_head=3e-3)
+    settings = TrainingConfig(epochs=epochs, patience=patience)
     fit = fit_branch(
         system, name, *train.of(name), validation=held_out.of(name), outside=_foreign_texts(run), config=settings
     )

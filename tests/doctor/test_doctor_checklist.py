@@ -73,9 +73,9 @@ def test_all_is_well_and_the_documents_seven_come_first(tmp_path: Path) -> None:
         ({"training__balance_loss_weight": 0.0}, "balance weight set", "0:", {"training.balance_loss_weight": 0.01}),
         ({"training__balance_loss_weight": 0.5}, "balance weight set", "drowns", {"training.balance_loss_weight": 0.01}),
         (
-            {"training__lr_moe": 1e-3, "training__lr_adapter": 1e-3, "training__lr_head": 1e-3},
+            {f"training__{part}": 1e-3 for part in ("lr_moe", "lr_adapter", "lr_head", "lr_wide")},
             "rates differ per group", "lr_moe 0.001",
-            {"training.lr_moe": 3e-4, "training.lr_adapter": 5e-4, "training.lr_head": 1e-3},
+            {"training.lr_moe": 3e-4, "training.lr_adapter": 5e-4, "training.lr_head": 1e-3, "training.lr_wide": 2e-4},
         ),
         ({"training__lr_moe": 0.5}, "rates in range", "lr_moe 0.5", {"training.lr_moe": 3e-4}),
         ({"training__checkpoint_every_steps": 500}, "checkpoints on", "has 24", {"training.checkpoint_every_steps": 2}),

@@ -301,7 +301,7 @@ def test_a_changed_config_says_what_was_changed_and_overwrites_nothing(run: Runs
     assert RunConfig.from_file(path) == fixed
     assert fixed.output == "runs/next"
     assert all(f"#   {change.words}" in text for change in changes)
-    assert "#   training.lr_moe: 10.0 → 0.0001 (learning rate too high)" in text
+    assert "#   training.lr_moe: 10.0 → 0.0003 (learning rate too high)" in text
     same = {room: getattr(config, room).to_dict() for room in ("system", "data", "training")}
     for change in changes:
         room, _, name = change.setting.partition(".")

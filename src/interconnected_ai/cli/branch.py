@@ -57,7 +57,7 @@ def add(
     system = _open(run)
     rows = read_rows(path, text, {name: label})
     apart = None if validation is None else read_rows(validation, text, {name: label})
-    warn_of_rows(output, system, rows, *([] if apart is None else [apart]))
+    warn_of_rows(output, system, rows if apart is None else Rows.joined([rows, apart]))
     held_out, train = split_rows(rows, [0.1], seed=0) if apart is None else (apart, rows)
     spec = Splits(train, held_out, Rows.of_branch(name, [], [])).specs()[0]
     system.add_branch(spec)

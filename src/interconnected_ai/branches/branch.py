@@ -67,7 +67,7 @@ class Branch(nn.Module):
     def evaluate(self, pooled: Tensor) -> Tensor:
         """`forward` in evaluation mode and without gradients, whatever the branch's own mode, which stays as it is."""
         with torch.inference_mode():
-            logits: Tensor = in_evaluation(self)(pooled)
+            logits: Tensor = in_evaluation(self)(pooled.to(self.head.weight.dtype))
         return logits.clone()  # a plain tensor: inference tensors cannot be learnt from
 
     def with_card(self, card: "BranchCard", probe: Tensor | None) -> "Branch":

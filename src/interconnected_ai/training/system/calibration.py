@@ -5,12 +5,14 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import InterconnectedAISystem, probabilities
 from interconnected_ai.data import Rows
 from interconnected_ai.nn import fit_temperature, fit_threshold
 from interconnected_ai.training.system.metrics import branch_metrics
 
 
+@checked
 def calibrate(system: InterconnectedAISystem, validation: Rows) -> None:
     """Fit every branch's temperature and threshold on validation rows; other branches' rows stand for foreign text."""
     if not len(validation):

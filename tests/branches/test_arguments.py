@@ -125,7 +125,7 @@ def test_more_answers_than_classes_are_all_classes(system: InterconnectedAISyste
 
 def test_one_name_of_a_branch_is_no_list_of_its_letters(system: InterconnectedAISystem) -> None:
     for call in (lambda: system.predict(TEXTS, branches="a"), lambda: system(torch.tensor([[2, 7]]), branches="ab")):
-        with pytest.raises((DataError, ConfigError), match="needs a list of (branch names|int or str)"):
+        with pytest.raises((DataError, ConfigError), match=r"needs a list of (branch names|int or str)"):
             call()
     for unknown in ("c", 2, -1, True, 1.0, None):
         with pytest.raises(UnknownNameError, match="unknown branch"):
@@ -222,7 +222,7 @@ def public_calls() -> list[tuple[str, Callable[..., Any]]]:
     for name in (
         "predict", "encode", "forward", "encode_tokens", "branch_logits", "logits_of", "add_branch", "take_branch",
         "remove_branch", "replace_branch", "seal_branch", "seal_branches", "save_pretrained", "from_pretrained", "branch",
-        "branch_name", "get_trainable_params",
+        "branch_name", "get_trainable_params", "features_of", "words_of",
     ):  # fmt: skip
         calls.append((f"system.{name}", getattr(made, name)))
     calls += [("InterconnectedAISystem", InterconnectedAISystem), ("Encoder.load", branches_room.Encoder.load)]

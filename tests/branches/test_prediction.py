@@ -102,7 +102,7 @@ def test_a_text_is_encoded_once_whatever_is_asked_of_it() -> None:
 
 def test_records_of_one_prediction_are_what_the_branch_said() -> None:
     system = randomize(make_system("one", "two"))
-    logits = system.logits_of(system.encode(TEXTS))
+    logits = system.logits_of(system.features_of(TEXTS))
     found = system.predict(TEXTS, top_n=2)
     for name, card in system.cards.items():
         assert [p.branches[name] for p in found] == one_by_one(card, logits[name], 2)

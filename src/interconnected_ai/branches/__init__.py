@@ -2,7 +2,14 @@
 
 from interconnected_ai.branches.branch import Branch, BranchCard
 from interconnected_ai.branches.changes import save_change
-from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, embedded_encoder_folder, known_as
+from interconnected_ai.branches.encoder import (
+    EMBEDDED_ENCODER,
+    Encoder,
+    batches_by_length,
+    embedded_encoder_folder,
+    known_as,
+)
+from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.fingerprint import BranchCheck
 from interconnected_ai.branches.growth import (
     BranchFit,
@@ -16,10 +23,12 @@ from interconnected_ai.branches.multilingual import MULTILINGUAL_ENCODER, multil
 from interconnected_ai.branches.prediction import BranchPrediction, Prediction, probabilities
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
 from interconnected_ai.branches.trunk import Trunk
+from interconnected_ai.branches.vocabulary import Bags
 
 __all__ = [
     "EMBEDDED_ENCODER",
     "MULTILINGUAL_ENCODER",
+    "Bags",
     "Branch",
     "BranchCard",
     "BranchCheck",
@@ -30,7 +39,9 @@ __all__ = [
     "InterconnectedAISystem",
     "Prediction",
     "SystemOutput",
+    "TextFeatures",
     "Trunk",
+    "batches_by_length",
     "class_indices",
     "class_weights",
     "embedded_encoder_folder",

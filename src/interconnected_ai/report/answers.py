@@ -94,7 +94,7 @@ def answer(system: InterconnectedAISystem, test: Rows, missing: list[Missing]) -
         missing.append(Missing("no_branch_rows", ", ".join(unlabelled)))
     if removed := [name for name in labelled if name not in system.cards]:
         missing.append(Missing("removed_branch", ", ".join(removed)))
-    pooled = system.encode(test.texts)
+    features = system.features_of(test.texts)
     answers = []
     for name, card in system.cards.items():
         if name not in labelled:
@@ -104,7 +104,8 @@ def answer(system: InterconnectedAISystem, test: Rows, missing: list[Missing]) -
         except UnknownNameError as error:
             missing.append(Missing("unreadable_branch", str(error)))
             continue
-        answers.append(_branch_answers(card, system.logits_of(pooled[test.rows_of(name)], [name])[name].cpu(), targets))
+        logits = system.logits_of(features[test.rows_of(name)], [name])[name].cpu()
+        answers.append(_branch_answers(card, logits, targets))
     return answers
 
 

@@ -3,7 +3,7 @@
 import logging
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -71,9 +71,9 @@ class ExpertLearner:
             model.compile()
         yield
 
-    def begin(self, model: nn.Module) -> Mapping[str, float]:
+    def begin(self, model: nn.Module) -> Validation:
         """Nothing precedes them."""
-        return {}
+        return Validation(None, {})
 
     def loss(self, state: TrainingState, rows: np.ndarray, batch: np.ndarray) -> _Loss:
         """Mean nats per token of the whole batch, this part's share."""

@@ -17,13 +17,13 @@ def calibrate(system: InterconnectedAISystem, validation: Rows) -> None:
     """Fit every branch's temperature and threshold on validation rows; other branches' rows stand for foreign text."""
     if not len(validation):
         return
-    pooled = system.encode(validation.texts)
+    features = system.features_of(validation.texts)
     targets = validation.targets([card.spec for card in system.cards.values()])
     for name, card in system.cards.items():
         mine = targets[name] >= 0
         if not mine.any():
             continue
-        logits = system.logits_of(pooled, [name])[name].cpu()
+        logits = system.logits_of(features, [name])[name].cpu()
         own, answers = logits[mine], torch.from_numpy(targets[name][mine])
         card = card.with_changes(temperature=fit_temperature(own, answers))
         table = probabilities(logits, card)

@@ -86,11 +86,13 @@ def _fit(
 ) -> FitResult:
     random = torch.random.get_rng_state()
     plan = plan_of(system, train, config, processes)
+    for name in system.branch_names:
+        system.branch(name).take_words(train.of(name)[0], scale=config.wide_scale or 1.0)
     system.to(processes.device)
     steps = plan.steps_per_epoch
     trainer = Trainer(
         processes, system, Schedule(steps * config.epochs, steps, steps), config, folder,
-        rates="lr_moe, lr_adapter, lr_head",
+        rates="lr_moe, lr_adapter, lr_head, lr_wide",
     )  # fmt: skip
     try:
         with noting_errors(folder, lambda: trainer.step, advice=_LESS_MEMORY):

@@ -35,11 +35,11 @@ def evaluate(system: InterconnectedAISystem, rows: Rows) -> dict[str, BranchMetr
     Raises `UnknownNameError` for a branch or a label that the system does not have.
     """
     names = [system.branch_name(name) for name in rows.branch_names if rows.of(name)[0]]
-    pooled = system.encode(rows.texts)
+    features = system.features_of(rows.texts)
     out = {}
     for name in names:
         targets = class_indices(system.cards[name], rows.of(name)[1])
-        logits = system.logits_of(pooled[rows.rows_of(name)], [name])[name].cpu()
+        logits = system.logits_of(features[rows.rows_of(name)], [name])[name].cpu()
         out[name] = branch_metrics(
             probabilities(logits, system.cards[name]), targets, threshold=system.cards[name].threshold
         )

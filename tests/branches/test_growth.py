@@ -148,10 +148,13 @@ def test_the_card_tells_how_a_branch_was_trained_and_what_it_answers() -> None:
         assert card.metrics == {"accuracy": (logits.argmax(-1) == labels).double().mean().item()}
         assert card.metrics["accuracy"] == fit.validation_accuracy
         assert card.temperature == fit_temperature(logits, labels) != 1.0
-        calibrated = card.with_changes(temperature=card.temperature)
-        inside = probabilities(logits, calibrated).amax(-1)
-        apart = probabilities(branch.evaluate(system.features_of(given)), calibrated).amax(-1) if len(given) else None
+        inside = probabilities(logits, card).amax(-1) * branch.familiarity(system.encode(held[0]))
+        apart = None
+        if len(given):
+            foreign = system.features_of(given)
+            apart = probabilities(branch.evaluate(foreign), card).amax(-1) * branch.familiarity(foreign)
         assert card.threshold == fit_threshold(inside, apart)
+        assert (card.calibration_rows, card.outside_rows) == (12, len(given))
         assert card.num_rows == 24
 
 

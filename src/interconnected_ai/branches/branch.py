@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from interconnected_ai.branches.familiarity import familiarity
 from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.vocabulary import Bags, Vocabulary
 from interconnected_ai.branches.wide import WidePart
@@ -21,7 +22,7 @@ class BranchCard(Record):
     """What is known of a branch beside its weights.
 
     temperature: logits are divided by it before the softmax, fitted on validation rows (Guo et al. 2017).
-    threshold: below this confidence the answer is "unknown".
+    threshold: where confidence × familiarity is below it, the answer is "unknown".
     fingerprint: SHA-256 of the branch's logits on the stored probe texts, set when its training ends.
     calibration_rows, outside_rows: the branch's own validation rows that temperature and threshold were fitted on, and the
         texts of others that stood for foreign ones; None where it isn't known, as in folders written before it was kept.
@@ -48,7 +49,8 @@ class Branch(nn.Module):
     """logits = W · (x + Δ(x)) + b + wide(text), with Δ the branch's own LoRA. (768-wide, rank 8, 100 classes: 12,288 + 76,900.)
 
     wide: None until the branch knows terms, see `take_words`. card: what is known of it. probe: its logits on the system's
-    probe texts when its training ended, None before.
+    probe texts when its training ended, None before. directions: (num_classes, d_model) of the classes' mean vectors, None
+    before its training.
     Any number of threads may compute with a branch at once, as long as none trains it or changes its mode.
     """
 
@@ -64,6 +66,8 @@ class Branch(nn.Module):
         self.most_terms = config.wide_terms
         self.wide = WidePart(Vocabulary.unread(spec.num_terms), spec.num_classes) if spec.num_terms else None
         self.card = BranchCard(spec=spec)
+        self.directions: Tensor | None
+        self.register_buffer("directions", None, persistent=False)
         self.probe: Tensor | None = None  # on the CPU, wherever the weights are
 
     def forward(self, pooled: Tensor, bags: Bags | None = None) -> Tensor:
@@ -81,6 +85,12 @@ class Branch(nn.Module):
         with torch.inference_mode():
             logits: Tensor = in_evaluation(self)(pooled.to(self.head.weight.dtype), bags)
         return logits.clone()  # a plain tensor: inference tensors cannot be learnt from
+
+    def familiarity(self, features: TextFeatures | Tensor) -> Tensor:
+        """(num_texts,), 0 to 1: how near texts lie to a class that was learnt, by their pooled vectors; no gradients."""
+        with torch.inference_mode():
+            near = familiarity(features.pooled if isinstance(features, TextFeatures) else features, self.directions)
+        return near.clone()
 
     def read(self, features: TextFeatures | Tensor) -> tuple[Tensor, Bags | None]:
         """What `forward` takes of some texts. Raises `ConfigError` for pooled vectors alone, where the branch knows terms."""

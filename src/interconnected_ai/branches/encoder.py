@@ -371,6 +371,7 @@ def embedded_encoder_folder() -> Path:
     return folder
 
 
+@checked
 def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """Row numbers in batches of rows of like length, longest first, so that little padding is computed."""
     order = sorted(range(len(lengths)), key=lambda row: -lengths[row])

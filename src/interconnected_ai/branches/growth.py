@@ -13,15 +13,16 @@ from torch.nn import functional as F
 from interconnected_ai.arguments import checked
 from interconnected_ai.branches.arguments import labelled, labels_of, texts_of
 from interconnected_ai.branches.branch import Branch, BranchCard
+from interconnected_ai.branches.calibration import Answered, calibration
 from interconnected_ai.branches.convex import choose_scale, regress
+from interconnected_ai.branches.familiarity import class_directions
 from interconnected_ai.branches.features import TextFeatures
-from interconnected_ai.branches.prediction import probabilities
 from interconnected_ai.branches.system import InterconnectedAISystem
 from interconnected_ai.branches.turns import Turns
 from interconnected_ai.branches.vocabulary import Bags
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError
-from interconnected_ai.nn import Descent, fit_temperature, fit_threshold, learning_rate_factor
+from interconnected_ai.nn import Descent, learning_rate_factor
 
 _training = Turns()
 
@@ -77,20 +78,13 @@ def fit_branch(
     encoded = time.perf_counter()
     with _training():
         epochs, accuracy = train_on_pooled(branch, features, targets, held_out, config)
-    temperature, threshold = 1.0, 0.0
+    branch.directions = class_directions(features.pooled, targets, branch.head.out_features)
+    fitted: dict[str, Any] = {"temperature": 1.0, "threshold": 0.0, "calibration_rows": 0, "outside_rows": 0}
     if held_out is not None:
-        logits = branch.evaluate(held_out[0])
-        temperature = fit_temperature(logits, held_out[1])
-        calibrated = branch.card.with_changes(temperature=temperature)
-        apart = None
-        if outside_features is not None:
-            apart = probabilities(branch.evaluate(outside_features), calibrated).amax(dim=-1)
-        threshold = fit_threshold(probabilities(logits, calibrated).amax(dim=-1), apart)
+        apart = None if outside_features is None else _answered(branch, outside_features)
+        fitted = calibration(branch.card, _answered(branch, held_out[0]), held_out[1], apart)
     changes = {
-        "temperature": temperature,
-        "threshold": threshold,
-        "calibration_rows": 0 if held_out is None else len(held_out[1]),
-        "outside_rows": 0 if held_out is None else len(outside),
+        **fitted,
         "trained": "added",
         "num_rows": len(texts),
         "metrics": {} if held_out is None else {"accuracy": accuracy},
@@ -98,6 +92,10 @@ def fit_branch(
     (sealed,) = system.sealed([branch], [changes])
     system.replace_branch(standing, sealed)
     return BranchFit(sealed.card, epochs, accuracy, encoded - started, time.perf_counter() - encoded)
+
+
+def _answered(branch: Branch, features: TextFeatures) -> Answered:
+    return Answered(branch.evaluate(features), branch.familiarity(features))
 
 
 Labelled = tuple[list[str], list[str]]

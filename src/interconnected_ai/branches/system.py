@@ -47,6 +47,7 @@ KIND = "interconnected_ai system"
 _BRANCHES = "branches."  # begins the names of their tensors
 _STATISTICS = "trunk.standardization."  # begins the names of what the trunk knows of the encoder's vectors
 _PROBE = "probe."  # begins the names of the stored probe outputs in model.safetensors
+_DIRECTIONS = "directions."  # and those of the branches' class directions
 _WORDS = "words."  # begins the names of the wide parts' vocabularies there
 
 _changes = Turns()  # which branches stand is changed by one thread at a time
@@ -398,7 +399,8 @@ class InterconnectedAISystem(nn.Module):
         if not texts:
             return []
         features = self.features_of(texts, batch_size=batch_size)
-        table = AnswerTable.read(((card, branch.evaluate(features)) for card, branch in asked), top_n)
+        answered = ((card, branch.evaluate(features), branch.familiarity(features)) for card, branch in asked)
+        table = AnswerTable.read(answered, top_n)
         return [Prediction(text, Answers(table, row)) for row, text in enumerate(texts)]
 
     @checked
@@ -486,7 +488,9 @@ class InterconnectedAISystem(nn.Module):
         own = branches.state_dict(prefix=_BRANCHES)
         probes = {f"{_PROBE}{name}": branch.probe for name, branch in named.items() if branch.probe is not None}
         words = {f"{_WORDS}{name}.{part}": t for name, b in named.items() for part, t in b.words.items()}
-        save_tensors(scratch / "model.safetensors", {**self.shared_tensors(), **own, **probes, **words})
+        directions = {f"{_DIRECTIONS}{n}": b.directions for n, b in named.items() if b.directions is not None}
+        beside = {**probes, **words, **directions}
+        save_tensors(scratch / "model.safetensors", {**self.shared_tensors(), **own, **beside})
         (scratch / "README.md").write_text(
             card_text(self._config_of(branches), Cards(branches), self._num_params_with(named)), encoding="utf-8"
         )
@@ -535,12 +539,14 @@ class InterconnectedAISystem(nn.Module):
         _require_known_encoder(encoder, known, folder)
         system = cls.from_config(config, encoder=encoder, seed=known["seed"])
         tensors = load_tensors(folder / "model.safetensors")
-        system._take_tensors({n: t for n, t in tensors.items() if not n.startswith((_PROBE, _WORDS))}, folder)
+        beside = (_PROBE, _WORDS, _DIRECTIONS)
+        system._take_tensors({n: t for n, t in tensors.items() if not n.startswith(beside)}, folder)
         system._probe_texts = tuple(known["probe"]["texts"])
         system._probe_environment = known["probe"]["environment"]
         for branch, card in zip(system._named().values(), known["branches"], strict=True):
             branch.card = BranchCard.from_mapping(card, source=str(folder / "config.json"))
             branch.probe = tensors.get(f"{_PROBE}{branch.card.name}")
+            branch.directions = _directions_of(branch, tensors, folder)
             _take_vocabulary(branch, tensors, known, folder)
             if branch.card.fingerprint is not None and branch.probe is None:
                 raise IntegrityError(
@@ -652,6 +658,17 @@ def require_same_shared_parts(system: InterconnectedAISystem, other: Interconnec
         raise ConflictError(
             f"the {differs} of the two systems differs; a branch gives its outputs on its own trunk only"
         )
+
+
+def _directions_of(branch: Branch, tensors: Mapping[str, Tensor], folder: Path) -> Tensor | None:
+    """A branch's class directions; None in a folder written before they were kept."""
+    directions, shape = tensors.get(f"{_DIRECTIONS}{branch.card.name}"), branch.head.weight.shape
+    if directions is not None and directions.shape != shape:
+        raise IntegrityError(
+            f"{folder}: the class directions of branch {branch.card.name!r} are {tuple(directions.shape)}, the config says "
+            f"{tuple(shape)}; restore the folder from a copy"
+        )
+    return None if directions is None else directions.to(branch.head.weight.device)
 
 
 def _shared_settings(system: InterconnectedAISystem) -> SystemConfig:

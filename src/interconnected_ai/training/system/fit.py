@@ -20,7 +20,7 @@ from interconnected_ai.training.learner import Schedule
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.progress import Progress
 from interconnected_ai.training.run_folder import owned
-from interconnected_ai.training.system.calibration import calibrate
+from interconnected_ai.training.system.calibration import calibrate, take_directions
 from interconnected_ai.training.system.features import FeatureCache
 from interconnected_ai.training.system.learner import SystemLearner, plan_of
 from interconnected_ai.training.system.metrics import BranchMetrics, evaluate
@@ -102,7 +102,7 @@ def _fit(
             learner = SystemLearner(system, train, validation, config, processes, plan, cache)
             course = trainer.run(learner, resume=resume)
             trainer.finish()
-            _settle(system, train, validation)
+            _settle(system, learner, train, validation)
             return _result(course, plan.steps_per_epoch, cache_seconds, processes, system, validation)
     finally:
         torch.random.set_rng_state(random)
@@ -122,10 +122,11 @@ def _feature_cache(
     return FeatureCache(place, system)
 
 
-def _settle(system: InterconnectedAISystem, train: Rows, validation: Rows) -> None:
+def _settle(system: InterconnectedAISystem, learner: SystemLearner, train: Rows, validation: Rows) -> None:
     """Freeze what is shared, calibrate and seal every branch."""
     system.freeze_trunk()
     system.eval()
+    take_directions(system, train, learner.encode)
     calibrate(system, validation)
     num_rows = {name: len(train.of(name)[0]) for name in train.branch_names}
     system.seal_branches(

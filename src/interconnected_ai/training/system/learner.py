@@ -216,7 +216,7 @@ class SystemLearner:
         trunk.standardization.take(self._through(trunk.pooling, texts))
         if config.ridge is None and not config.head_start_epochs:
             return Validation(None, {})
-        features = TextFeatures(self._through(_pooled_by(trunk), texts), texts)
+        features = TextFeatures(self.encode(texts), texts)
         for name in self.system.branch_names:
             labelled = self.targets[name] >= 0
             targets = self.targets[name][labelled].to(features.pooled.device)
@@ -227,6 +227,10 @@ class SystemLearner:
             return Validation(None, {})
         figures = validation_figures(self._validation_metrics(TrainingState(0, 0, model, model, lambda: model)))
         return Validation(figures["accuracy/mean"], {**figures, "epoch": 0.0})
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """(num_texts, d_model): pooled vectors of the system as it is, by the encoder's stored outputs where there are some."""
+        return self._through(_pooled_by(self.system.trunk), texts)
 
     def _through(self, pool: Callable[[Tensor, Tensor], Tensor], texts: Sequence[str]) -> Tensor:
         """(num_texts, d_model): what `pool` makes of the encoder's packed outputs and their mask, batch by batch."""

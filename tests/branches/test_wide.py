@@ -471,3 +471,11 @@ def test_the_rows_without_words_are_the_same_however_a_batch_is_dealt_out() -> N
     assert 16 < len(first) < 48
     assert first != learner(0)._without_words(8, batch)
     assert first != learner(1)._without_words(7, batch)
+
+
+def test_a_silent_text_has_no_terms_and_the_others_keep_theirs() -> None:
+    system = with_words("one")
+    whole, some = system.words_of(TEXTS)["one"], system.words_of(TEXTS, silent={1, 3})["one"]
+    heard = torch.tensor([0, 2])
+    assert all(torch.equal(*pair) for pair in zip(whole.take(heard), some.take(heard), strict=True))
+    assert not len(some.take(torch.tensor([1, 3])).terms)

@@ -112,7 +112,7 @@ NOT_LEARNT = {WEAK, "calibration poor"}
         ("rates too low by ten", {"learning rate too low", WEAK}, {"calibration poor"}),
         (
             "a trunk that runs away",
-            {"trunk drift", "learning rate too high", WEAK},
+            {"trunk drift", "learning rate too high"},
             {*IDLE, *NOT_LEARNT, "balance loss high, loss not falling", "loss jumps"},
         ),
         ("no balance, narrow encoder", {*IDLE, WEAK}, {"calibration poor"}),

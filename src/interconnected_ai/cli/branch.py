@@ -1,6 +1,6 @@
 """`iai branch add|list|verify|remove`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,8 @@ from interconnected_ai.config import BranchSpec, RunConfig, TrainingConfig, Watc
 from interconnected_ai.errors import DataError, IntegrityError, NotAModelError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from interconnected_ai.branches import BranchCard, BranchCheck, InterconnectedAISystem
 
 # A threshold needs no more of them, and each must be encoded.
@@ -63,13 +65,19 @@ def add(
     system = _open(run)
     rows = read_rows(path, text, {name: label})
     apart = None if validation is None else read_rows(validation, text, {name: label})
-    warn_of_rows(output, system, rows, *([] if apart is None else [apart]))
+    warn_of_rows(output, system, rows if apart is None else Rows.joined([rows, apart]))
     held_out, train = split_rows(rows, [0.1], seed=0) if apart is None else (apart, rows)
     spec = Splits(train, held_out, Rows.of_branch(name, [], [])).specs()[0]
     system.add_branch(spec)
     settings = TrainingConfig(epochs=epochs, patience=patience, watch=watch, lr_head=3e-3)
     fit = fit_branch(
-        system, name, *train.of(name), validation=held_out.of(name), outside=_foreign_texts(run), config=settings
+        system,
+        name,
+        *train.of(name),
+        validation=held_out.of(name),
+        outside=_foreign_texts(run),
+        config=settings,
+        encode=_encode_of(run, system),
     )
     checks = _unchanged(system, leave_out=name)
 
@@ -195,6 +203,17 @@ def _foreign_texts(run: Path) -> list[str]:
     except DataError as error:
         click.echo(f"The threshold for unknown text is fitted on the branch's own rows alone: {error}", err=True)
         return []
+
+
+def _encode_of(run: Path, system: "InterconnectedAISystem") -> "Callable[[Sequence[str]], Tensor]":
+    """How texts get their vectors: those that the run's training has encoded come from its feature cache."""
+    from interconnected_ai.training import FeatureCache
+
+    kept = run / "run.yaml"
+    if system.encoder.has_lora or not kept.is_file():
+        return system.encode
+    folder = Path(RunConfig.from_file(kept).training.feature_cache or run / "features")
+    return FeatureCache(folder, system).pooled if folder.is_dir() else system.encode
 
 
 def _open(run: Path) -> "InterconnectedAISystem":

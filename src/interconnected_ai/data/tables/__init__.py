@@ -6,12 +6,22 @@ from pathlib import Path
 from interconnected_ai.data.tables.datasets import dataset_table, open_dataset, parquet_table
 from interconnected_ai.data.tables.decoding import LINE_END, decoded, text_of
 from interconnected_ai.data.tables.objects import object_table
-from interconnected_ai.data.tables.separated import separated_table
+from interconnected_ai.data.tables.separated import allow_long_cells, separated_table, separator_of
 from interconnected_ai.data.tables.sheets import sheet_table
 from interconnected_ai.data.tables.table import Table
 from interconnected_ai.errors import DataError
 
-__all__ = ["LINE_END", "Table", "decoded", "is_table", "open_dataset", "read_table", "text_of"]
+__all__ = [
+    "LINE_END",
+    "Table",
+    "allow_long_cells",
+    "decoded",
+    "is_table",
+    "open_dataset",
+    "read_table",
+    "separator_of",
+    "text_of",
+]
 
 _SEPARATED = (".csv", ".tsv", ".txt")  # "Unicode Text" of Excel is .txt
 _SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx", ".ndjson", ".txt")

@@ -83,7 +83,7 @@ class Branch(nn.Module):
         """
         pooled, bags = self.read(features)
         with torch.inference_mode():
-            logits: Tensor = in_evaluation(self)(pooled, bags)
+            logits: Tensor = in_evaluation(self)(pooled.to(self.head.weight.dtype), bags)
         return logits.clone()  # a plain tensor: inference tensors cannot be learnt from
 
     def familiarity(self, features: TextFeatures | Tensor) -> Tensor:

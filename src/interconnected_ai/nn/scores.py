@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.config import Watch
 
 
@@ -12,6 +13,7 @@ def accuracy(predicted: Tensor, targets: Tensor) -> float:
     return (predicted == targets).double().mean().item()
 
 
+@checked
 def macro_f1(predicted: Tensor, targets: Tensor) -> float:
     """Mean over the classes that occur (in either) of the harmonic mean of precision and recall."""
     scores = []

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.data.tables.datasets import dataset_table, open_dataset, parquet_table
 from interconnected_ai.data.tables.decoding import LINE_END, decoded, text_of
 from interconnected_ai.data.tables.objects import object_table
@@ -52,6 +53,7 @@ def read_table(path: str, wanted: Sequence[str]) -> Table:
     return reader(str(file), text_of(file), suffix, wanted)
 
 
+@checked
 def is_table(path: str) -> bool:
     """Whether a path names a table, by its suffix or as a dataset; .txt is a text a line."""
     suffix = _suffix_of(Path(path))

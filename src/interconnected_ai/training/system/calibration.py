@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import (
     Answered,
     InterconnectedAISystem,
@@ -20,6 +21,7 @@ from interconnected_ai.data import Rows
 from interconnected_ai.training.system.metrics import branch_metrics
 
 
+@checked
 def take_directions(
     system: InterconnectedAISystem, train: Rows, encode: Callable[[Sequence[str]], Tensor] | None = None
 ) -> None:
@@ -36,6 +38,7 @@ def take_directions(
             system.branch(name).directions = directions
 
 
+@checked
 def calibrate(
     system: InterconnectedAISystem, validation: Rows, encode: Callable[[Sequence[str]], Tensor] | None = None
 ) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from interconnected_ai.config import BranchSpec, Record, SystemConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.nn import Dropout, LoRA, in_evaluation
+from interconnected_ai.text import KnownTexts
 
 
 class BranchCard(Record):
@@ -40,6 +41,7 @@ class Branch(nn.Module):
     """logits = W · (x + Δ(x)) + b, with Δ the branch's own LoRA. (768-wide, rank 8, 100 classes: 12,288 + 76,900.)
 
     card: what is known of it. probe: its logits on the system's probe texts when its training ended, None before.
+    learnt: the texts that it was trained, stopped and calibrated on, None where no record was kept.
     Any number of threads may compute with a branch at once, as long as none trains it or changes its mode.
     """
 
@@ -54,6 +56,7 @@ class Branch(nn.Module):
         nn.init.zeros_(self.head.bias)
         self.card = BranchCard(spec=spec)
         self.probe: Tensor | None = None  # on the CPU, wherever the weights are
+        self.learnt: KnownTexts | None = None
 
     def forward(self, pooled: Tensor) -> Tensor:
         """(batch, d_model) → (batch, num_classes)."""

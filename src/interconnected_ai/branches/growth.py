@@ -16,6 +16,7 @@ from interconnected_ai.branches.turns import Turns
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import DataError, NonFiniteLossError, UnknownNameError
 from interconnected_ai.nn import Descent, fit_temperature, fit_threshold, learning_rate_factor
+from interconnected_ai.text import KnownTexts
 
 _training = Turns()
 
@@ -79,6 +80,10 @@ def fit_branch(
         "num_rows": len(texts),
         "metrics": {} if held_out is None else {"accuracy": accuracy},
     }
+    # A training that kept no record leaves the texts unknown, whatever comes after it.
+    before = KnownTexts.of([]) if standing.card.trained is None else standing.learnt
+    if before is not None:
+        branch.learnt = before | KnownTexts.of([*texts, *(() if validation is None else validation[0])])
     (sealed,) = system.sealed([branch], [changes])
     system.replace_branch(standing, sealed)
     return BranchFit(sealed.card, epochs, accuracy, encoded - started, time.perf_counter() - encoded)

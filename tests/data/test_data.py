@@ -328,6 +328,19 @@ def test_a_class_with_one_distinct_text_is_refused_by_name(texts: list[str]) -> 
         split_rows(Rows.of_branch("bank", texts, labels), [0.1], seed=0)
 
 
+def test_all_classes_with_one_distinct_text_are_named_at_once() -> None:
+    a = Rows.of_branch("a", ["1", "2", "3", "4"], ["x", "x", "once", "X"])
+    b = Rows.of_branch("b", ["5", "5", "6", "7"], ["lonely", "lonely", "y", "y"])
+    message = (
+        "classes 'once', 'X' of branch 'a'; class 'lonely' of branch 'b': each has one distinct text; .*'X' looks like"
+    )
+    with pytest.raises(DataError, match=message):
+        split_rows(Rows.joined([a, b]), [0.1], seed=0)
+    many = Rows.of_branch("a", [str(n) for n in range(60)], [f"c{n}" for n in range(60)])
+    with pytest.raises(DataError, match="'c49' of branch 'a' and 10 more: each has one distinct text"):
+        split_rows(many, [0.1], seed=0)
+
+
 def test_specs_take_the_labels_of_the_training_rows_in_alphabetical_order() -> None:
     train = Rows.of_branch("bank", ["1", "2", "3"], ["fee", "card", "fee"])
     none = train.select([])

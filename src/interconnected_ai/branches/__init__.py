@@ -2,7 +2,13 @@
 
 from interconnected_ai.branches.branch import Branch, BranchCard
 from interconnected_ai.branches.changes import save_change
-from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, embedded_encoder_folder
+from interconnected_ai.branches.encoder import (
+    EMBEDDED_ENCODER,
+    Encoder,
+    batches_by_length,
+    embedded_encoder_folder,
+    known_as,
+)
 from interconnected_ai.branches.fingerprint import BranchCheck
 from interconnected_ai.branches.growth import (
     BranchFit,
@@ -31,11 +37,13 @@ __all__ = [
     "Prediction",
     "SystemOutput",
     "Trunk",
+    "batches_by_length",
     "class_indices",
     "class_weights",
     "embedded_encoder_folder",
     "fit_branch",
     "inference",
+    "known_as",
     "multilingual_encoder_file",
     "probabilities",
     "save_change",

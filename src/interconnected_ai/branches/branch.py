@@ -20,12 +20,16 @@ class BranchCard(Record):
     temperature: logits are divided by it before the softmax, fitted on validation rows (Guo et al. 2017).
     threshold: below this confidence the answer is "unknown".
     fingerprint: SHA-256 of the branch's logits on the stored probe texts, set when its training ends.
+    calibration_rows, outside_rows: the branch's own validation rows that temperature and threshold were fitted on, and the
+        texts of others that stood for foreign ones; None where it isn't known, as in folders written before it was kept.
     trained: "joint" with the trunk, "added" to a finished trunk, or None before training.
     """
 
     spec: BranchSpec
     temperature: Annotated[float, Field(gt=0.0)] = 1.0
     threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    calibration_rows: Annotated[int, Field(ge=0)] | None = None
+    outside_rows: Annotated[int, Field(ge=0)] | None = None
     fingerprint: str | None = None
     trained: Literal["joint", "added"] | None = None
     num_rows: int = 0

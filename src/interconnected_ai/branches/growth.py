@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,11 +41,13 @@ def fit_branch(
     validation: tuple[Sequence[str], Sequence[str]] | None = None,
     outside: Sequence[str] = (),
     config: TrainingConfig | None = None,
+    encode: Callable[[Sequence[str]], Tensor] | None = None,
 ) -> BranchFit:
     """Train the adapter and head of one branch; the trunk and every other branch stay as they are, bit for bit.
 
     labels: class names of the branch's spec. validation: texts and labels to stop early by and to calibrate on.
-    outside: texts that are none of the branch's business, to fit its "unknown" threshold against.
+    outside: texts that are none of the branch's business, to fit its "unknown" threshold against. encode: gives texts' pooled
+    vectors in place of `system.encode`, such as `FeatureCache.pooled`, which has those of texts that were learnt before.
     A copy is trained, and put in the branch's place when it is finished: who predicts meanwhile gets the branch as it was.
     Several threads may fit branches of one system; they take turns, since dropout draws from the process's one random stream.
     Raises `DataError` for empty data, `UnknownNameError` for a label the branch does not have, and `ConfigError` when the
@@ -54,13 +56,14 @@ def fit_branch(
     config = config or TrainingConfig()
     standing = system.branch(name)
     branch = copy.deepcopy(standing)
+    encode = encode or system.encode
     started = time.perf_counter()
-    pooled = system.encode(texts)
+    pooled = encode(texts)
     targets = class_indices(branch.card, labels).to(pooled.device)
     held_out = None
     if validation is not None and len(validation[0]):
-        held_out = system.encode(validation[0]), class_indices(branch.card, validation[1]).to(pooled.device)
-    outside_pooled = system.encode(outside) if len(outside) else None
+        held_out = encode(validation[0]), class_indices(branch.card, validation[1]).to(pooled.device)
+    outside_pooled = encode(outside) if len(outside) else None
     encoded = time.perf_counter()
     with _training():
         epochs, accuracy = train_on_pooled(branch, pooled, targets, held_out, config)
@@ -76,6 +79,8 @@ def fit_branch(
     changes = {
         "temperature": temperature,
         "threshold": threshold,
+        "calibration_rows": 0 if held_out is None else len(held_out[1]),
+        "outside_rows": 0 if held_out is None else len(outside),
         "trained": "added",
         "num_rows": len(texts),
         "metrics": {} if held_out is None else {"accuracy": accuracy},

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from interconnected_ai.branches import fingerprint as proof
 from interconnected_ai.branches.branch import Branch, BranchCard, Cards, key_of
 from interconnected_ai.branches.card import card_text
-from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, batches_by_length
+from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, batches_by_length, known_as
 from interconnected_ai.branches.prediction import Answers, AnswerTable, Prediction, known_branch
 from interconnected_ai.branches.trunk import Trunk, pack
 from interconnected_ai.branches.turns import Turns
@@ -115,7 +115,12 @@ class InterconnectedAISystem(nn.Module):
             self.encoder.add_lora(
                 config.encoder_lora_rank, alpha=config.encoder_lora_alpha, dropout=config.dropout, generator=generator
             )
-        self._settings = config.with_changes(branches=[])
+        if config.pooling == "cls" and not self.encoder.reads_both_ways:
+            raise ConfigError(
+                f"pooling='cls' takes the first token's vector, and {type(self.encoder.model).__name__} reads from left to "
+                "right: there it is the same for all texts that begin alike; take pooling='mean' or 'attention'"
+            )
+        self._settings = config.with_changes(branches=[], base_model_name=known_as(config.base_model_name))
         self.trunk = Trunk(config, self.encoder.d_model, generator=generator)
         # Replaced as a whole and never changed, so that who took hold of it goes on with the branches it found.
         self.branches = nn.ModuleDict()
@@ -306,13 +311,15 @@ class InterconnectedAISystem(nn.Module):
     ) -> SystemOutput:
         """One trunk pass, and the logits of all branches or of the named ones.
 
-        input_ids: (batch, seq); without attention_mask, ids equal to the padding id are padding. Or, in place of
-        input_ids, the encoder's outputs computed before: `tokens` (num_tokens, d_model) packed, with their mask.
+        input_ids: (batch, seq); without attention_mask, the tokenizer's padding tokens are padding, and nothing is where it
+        has none of its own (`Encoder.mask_of`). Or, in place of input_ids, the encoder's outputs computed before: `tokens`
+        (num_tokens, d_model) packed, with their mask. Raises `DataError` for a row of padding alone.
         """
         if tokens is None:
             if input_ids is None:
                 raise ValueError("forward needs input_ids, or tokens with attention_mask")
-            mask = input_ids != self.encoder.pad_token_id if attention_mask is None else attention_mask.bool()
+            mask = self.encoder.mask_of(input_ids) if attention_mask is None else attention_mask.bool()
+            _require_a_token(mask)
             tokens, mask = self.encode_tokens(input_ids, mask)
         elif attention_mask is None:
             raise ValueError("tokens need their attention_mask")
@@ -485,12 +492,7 @@ class InterconnectedAISystem(nn.Module):
             source = str(inside) if inside.is_dir() else config.base_model_name
             encoder = Encoder.load(source, max_seq_len=config.max_seq_len)
             encoder.name = config.base_model_name
-        if encoder.fingerprint != known["encoder_sha256"]:
-            raise IntegrityError(
-                f"{folder} was trained on the encoder {config.base_model_name or EMBEDDED_ENCODER!r} with other weights "
-                f"or prefix ({known['encoder_sha256'][:12]}…) than the one loaded ({encoder.fingerprint[:12]}…); "
-                "load that encoder, or save with include_encoder=True"
-            )
+        _require_known_encoder(encoder, known, folder)
         system = cls.from_config(config, encoder=encoder, seed=known["seed"])
         tensors = load_tensors(folder / "model.safetensors")
         system._take_tensors({n: t for n, t in tensors.items() if not n.startswith(_PROBE)}, folder)
@@ -540,7 +542,8 @@ class InterconnectedAISystem(nn.Module):
             "trunk_is_trained": self.trunk_is_trained,
             "encoder": self._settings.base_model_name or EMBEDDED_ENCODER,
             "encoder_included": include_encoder,
-            "encoder_sha256": self.encoder.fingerprint,
+            "encoder_sha256": self.encoder.weights_fingerprint,
+            "tokenizer_sha256": self.encoder.tokenizer_fingerprint,
             "branches": [card.to_dict() for card in Cards(branches).values()],
             "probe": {"texts": list(self._probe_texts), "environment": self._probe_environment},
         }
@@ -575,6 +578,33 @@ def check_texts(texts: Sequence[str]) -> None:
             raise DataError(f"text {row} is {type(text).__name__}: {text!r}; needs a string")
         if not text.strip():
             raise DataError(f"text {row} is empty; remove it or write something into it")
+
+
+def _require_a_token(mask: Tensor) -> None:
+    """Raise `DataError` for a row of padding alone: there is nothing to answer."""
+    if not mask.numel() or not bool(mask.any(dim=1).all()):
+        row = int(mask.any(dim=1).int().argmin()) if mask.numel() else 0
+        raise DataError(f"row {row} of the token ids is padding alone; leave it out, or give an attention_mask")
+
+
+def _require_known_encoder(encoder: Encoder, known: Mapping[str, Any], folder: Path) -> None:
+    """Raise `IntegrityError` unless this is the encoder that a saved system was trained on.
+
+    Folders that were saved before tokenizers were told apart say nothing of theirs; their encoder is known by its weights.
+    """
+    named = known["system"].get("base_model_name") or EMBEDDED_ENCODER
+    if encoder.weights_fingerprint != known["encoder_sha256"]:
+        raise IntegrityError(
+            f"{folder} was trained on the encoder {named!r} with other weights or prefix ({known['encoder_sha256'][:12]}…) "
+            f"than the one loaded ({encoder.weights_fingerprint[:12]}…); load that encoder, or save with include_encoder=True"
+        )
+    tokenizer = known.get("tokenizer_sha256", encoder.tokenizer_fingerprint)
+    if encoder.tokenizer_fingerprint != tokenizer:
+        raise IntegrityError(
+            f"{folder} was trained on the encoder {named!r} with another tokenizer ({tokenizer[:12]}…) than the one loaded "
+            f"({encoder.tokenizer_fingerprint[:12]}…): its files were changed, or the installed tokenizers library reads them "
+            "otherwise; load that encoder, or save with include_encoder=True"
+        )
 
 
 def require_same_shared_parts(system: InterconnectedAISystem, other: InterconnectedAISystem) -> None:

@@ -54,11 +54,9 @@ def add(
 
     system = _open(run)
     rows = read_rows(path, text, {name: label})
-    if validation is None:
-        held_out, train = split_rows(rows, [0.1], seed=0)
-    else:
-        held_out, train = read_rows(validation, text, {name: label}), rows
-    warn_of_rows(output, system, rows, *([] if validation is None else [held_out]))
+    apart = None if validation is None else read_rows(validation, text, {name: label})
+    warn_of_rows(output, system, rows, *([] if apart is None else [apart]))
+    held_out, train = split_rows(rows, [0.1], seed=0) if apart is None else (apart, rows)
     spec = Splits(train, held_out, Rows.of_branch(name, [], [])).specs()[0]
     system.add_branch(spec)
     settings = TrainingConfig(epochs=epochs, patience=patience, lr_head=3e-3)

@@ -87,8 +87,11 @@ def _checked(
 
 
 def with_absolute_paths(settings: RunConfig, folder: Path) -> RunConfig:
-    """The config with data paths that do not depend on where it is read from: it is kept in the run's folder."""
+    """The config with paths of data and encoder that do not depend on where it is read from: it is kept in the run's folder."""
     content = settings.to_dict()
+    encoder = content["system"]["base_model_name"]
+    if encoder is not None and (inside := folder / Path(encoder).expanduser()).is_dir():
+        content["system"]["base_model_name"] = str(inside.resolve())
     sources = [content["data"]["table"]] if content["data"]["table"] else content["data"]["branches"]
     for source in sources:
         for key in ("path", "validation", "test"):

@@ -22,7 +22,15 @@ from interconnected_ai.data.corpus import (
     count_tokens,
     survey,
 )
-from interconnected_ai.data.harvest import LIBRARIES, DocstringRow, docstring_rows, documentation
+from interconnected_ai.data.harvest import (
+    LIBRARIES,
+    PROGRAMS,
+    DocstringRow,
+    MessageRow,
+    docstring_rows,
+    documentation,
+    message_rows,
+)
 from interconnected_ai.data.inspection import conflict_remarks, remarks_on, unlabelled_remarks
 from interconnected_ai.data.labels import label_remarks
 from interconnected_ai.data.loading import load_splits, read_rows, read_texts, texts_by_line, write_rows
@@ -31,10 +39,11 @@ from interconnected_ai.data.remarks import Remark
 from interconnected_ai.data.rows import LabelColumn, Rows, Splits
 from interconnected_ai.data.splitting import split_rows
 from interconnected_ai.data.summary import BranchReport, report_on
-from interconnected_ai.data.tables import decoded
+from interconnected_ai.data.tables import decoded, is_table
 
 __all__ = [
     "LIBRARIES",
+    "PROGRAMS",
     "SIDES",
     "TEST",
     "TRAIN",
@@ -47,6 +56,7 @@ __all__ = [
     "DocstringRow",
     "Document",
     "LabelColumn",
+    "MessageRow",
     "Remark",
     "RowChanges",
     "RowRecord",
@@ -62,8 +72,10 @@ __all__ = [
     "decoded",
     "docstring_rows",
     "documentation",
+    "is_table",
     "label_remarks",
     "load_splits",
+    "message_rows",
     "read_rows",
     "read_texts",
     "remarks_on",

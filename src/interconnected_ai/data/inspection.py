@@ -1,7 +1,6 @@
 """What is odd about labelled rows and no error: one place for every verb that reads some, so that all say the same."""
 
 from collections import defaultdict
-from collections.abc import Iterable
 
 from interconnected_ai.data.labels import label_remarks
 from interconnected_ai.data.remarks import Remark
@@ -12,25 +11,16 @@ from interconnected_ai.text import folded
 def remarks_on(rows: Rows | Splits) -> tuple[Remark, ...]:
     """Everything odd about the rows, each remark once: how they were read, unlabelled rows, labels that disagree or look alike.
 
-    Of splits, labels are looked at in all parts together, since a look-alike may stand in another part; what is learnt from
-    decides the rest.
+    Of splits, labels are looked at in all parts together, since what they disagree with may stand in another part; rows
+    without a label are those that nothing is learnt from.
     """
-    parts = (rows.train, rows.validation, rows.test) if isinstance(rows, Splits) else (rows,)
-    found = [
-        *(remark for part in parts for remark in part.remarks),
-        *unlabelled_remarks(parts[0], "training rows" if isinstance(rows, Splits) else "rows"),
-        *conflict_remarks(parts[0]),
-        *label_remarks(_labels_by_branch(parts)),
-    ]
-    return tuple(dict.fromkeys(found))
-
-
-def _labels_by_branch(parts: Iterable[Rows]) -> dict[str, list[str]]:
-    labels: dict[str, list[str]] = defaultdict(list)
-    for part in parts:
-        for branch in part.branch_names:
-            labels[branch] += part.of(branch)[1]
-    return labels
+    if isinstance(rows, Splits):
+        together = Rows.joined([rows.train, rows.validation, rows.test])
+        bare = unlabelled_remarks(rows.train, "training rows")
+    else:
+        together, bare = rows, unlabelled_remarks(rows)
+    labels = {branch: together.of(branch)[1] for branch in together.branch_names}
+    return tuple(dict.fromkeys([*together.remarks, *bare, *conflict_remarks(together), *label_remarks(labels)]))
 
 
 def unlabelled_remarks(rows: Rows, kind: str = "rows") -> list[Remark]:

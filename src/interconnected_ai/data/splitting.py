@@ -1,10 +1,11 @@
 """Holding out rows: by a hash of each text, so that none changes sides when others come or go, and every class is learnt."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from interconnected_ai.data.labels import skeleton
 from interconnected_ai.data.rows import Rows
 from interconnected_ai.errors import DataError
 from interconnected_ai.text import digest_of, folded
@@ -100,7 +101,7 @@ def texts_by_class(rows: Rows, keys: Sequence[str]) -> dict[Class, list[str]]:
         for each in classes:
             texts_of[each][text] = None
     if single := [one for one, texts in texts_of.items() if len(texts) < 2]:
-        raise DataError(_too_small(single))
+        raise DataError(_too_small(single) + _alike(single, texts_of))
     return {each: list(texts) for each, texts in texts_of.items()}
 
 
@@ -119,3 +120,15 @@ def _too_small(classes: Sequence[Class]) -> str:
         f"{told}{more}{has} one distinct text; it needs at least two, one to learn from and one to measure on. "
         "Add rows, merge it with another class, or remove it"
     )
+
+
+def _alike(single: Sequence[Class], classes: Iterable[Class]) -> str:
+    """Where a class of one text looks like another class: the first such pair."""
+    groups: dict[Class, list[str]] = defaultdict(list)
+    for branch, label in classes:
+        groups[branch, skeleton(label)].append(label)
+    for branch, label in single:
+        others = [other for other in groups[branch, skeleton(label)] if other != label]
+        if others:
+            return f". {label!r} looks like {others[0]!r}: if they are one class, spell it one way"
+    return ""

@@ -49,9 +49,8 @@ def _labels_agree(ahead: Ahead) -> Check | None:
     name = "labels agree"
     if ahead.splits is None:
         return None
-    train = ahead.splits.train
-    texts = sum(len(set(map(folded, train.of(branch)[0]))) for branch in train.labels)
-    told = f"each of {texts} texts has one label for each branch"
+    texts = len(set(map(folded, ahead.splits.train.texts)))
+    told = f"each of {texts} training texts has one label for each branch, and the held-out ones too"
     return _warning(name, found) if (found := _remarks(ahead, name)) else Check(name, "ok", told)
 
 

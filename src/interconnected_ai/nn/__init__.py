@@ -5,7 +5,7 @@ Shapes in, shapes out; no text, no files.
 """
 
 from interconnected_ai.nn.attention import MultiHeadAttention
-from interconnected_ai.nn.calibration import fit_temperature, fit_threshold
+from interconnected_ai.nn.calibration import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, fit_temperature, fit_threshold
 from interconnected_ai.nn.cross_entropy import linear_cross_entropy
 from interconnected_ai.nn.devices import device_of
 from interconnected_ai.nn.dropout import Dropout, swap_dropouts
@@ -22,6 +22,8 @@ from interconnected_ai.nn.standardization import Standardization
 from interconnected_ai.nn.transformer import TransformerBlock
 
 __all__ = [
+    "HIGHEST_TEMPERATURE",
+    "LOWEST_TEMPERATURE",
     "Descent",
     "Dropout",
     "FFNExperts",

@@ -20,6 +20,7 @@ _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _SAMPLE_BYTES = 100_000
 _MOST_CONTROLS = 1 / 10  # of the first characters; text has line ends and tabs alone
 _CYRILLIC = ("CP1251", "KOI8-R", "CP866")
+_LETTERS_TOGETHER = 2  # letters beyond ASCII stand together in Cyrillic words, alone in French or German ones
 _COMMON = dict(zip("оеаинтсрвлкмдпу", range(15, 0, -1), strict=True))
 
 
@@ -75,11 +76,13 @@ def _not_readable(file: str, data: bytes, encoding: str, error: UnicodeDecodeErr
 
 
 def _likely_encoding(data: bytes) -> str:
-    """A guess for the message: the Cyrillic encoding in which the letters beyond ASCII are the most common ones."""
+    """A guess for the message: of the Cyrillic encodings the one that makes common letters, CP1252 for lone accents."""
+    runs = re.findall(rb"[\x80-\xff]+", data)
+    if sum(map(len, runs)) < _LETTERS_TOGETHER * len(runs):
+        return "CP1252"
 
     def likeness(encoding: str) -> float:
         letters = [letter for letter in data.decode(encoding, "replace") if letter > "\x7f"]
-        return sum(_COMMON.get(letter, _COMMON.get(letter.lower(), 0) / 2) for letter in letters) / max(1, len(letters))
+        return sum(_COMMON.get(letter, _COMMON.get(letter.lower(), 0) / 2) for letter in letters)
 
-    best = max(_CYRILLIC, key=likeness)
-    return best if likeness(best) > 4 else "CP1252"
+    return max(_CYRILLIC, key=likeness)

@@ -29,4 +29,9 @@ def calibrate(system: InterconnectedAISystem, validation: Rows) -> None:
         foreign = [row for row in np.flatnonzero(~mine).tolist() if validation.texts[row] not in own_texts]
         threshold = fit_threshold(table[mine].amax(dim=-1), table[foreign].amax(dim=-1))
         metrics = asdict(branch_metrics(table[mine], answers, threshold=threshold))
-        system.cards[name] = card.with_changes(threshold=threshold, metrics={k: float(v) for k, v in metrics.items()})
+        system.cards[name] = card.with_changes(
+            threshold=threshold,
+            calibration_rows=len(own),
+            outside_rows=len(foreign),
+            metrics={k: float(v) for k, v in metrics.items()},
+        )

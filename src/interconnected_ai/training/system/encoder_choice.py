@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from interconnected_ai.branches import EMBEDDED_ENCODER, MULTILINGUAL_ENCODER, Encoder
+from interconnected_ai.branches import EMBEDDED_ENCODER, MULTILINGUAL_ENCODER, Encoder, known_as
 from interconnected_ai.config import RunConfig
 from interconnected_ai.data import Remark, Splits
 from interconnected_ai.text import language_of
@@ -76,5 +76,6 @@ def encoder_of_run(
 
 
 def with_encoder(config: RunConfig, choice: EncoderChoice) -> RunConfig:
-    """The config with this encoder named, so that what is saved says what it was trained on."""
-    return config.with_changes(system=config.system.with_changes(base_model_name=choice.base_model_name).to_dict())
+    """The config with this encoder named, a folder by its whole path, so that what is saved says what it was trained on."""
+    name = known_as(choice.base_model_name)
+    return config.with_changes(system=config.system.with_changes(base_model_name=name).to_dict())

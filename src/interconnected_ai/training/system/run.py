@@ -14,7 +14,7 @@ from interconnected_ai.data import Splits, report_on
 from interconnected_ai.errors import ConfigError, StorageError
 from interconnected_ai.storage import atomic_file, is_complete
 from interconnected_ai.training.run_folder import drop_folder, owned, process_rank, write_json_safely
-from interconnected_ai.training.system.encoder_choice import encoder_of_run, with_encoder
+from interconnected_ai.training.system.encoder_choice import EncoderChoice, encoder_of_run, with_encoder
 from interconnected_ai.training.system.fit import FitResult, fit
 from interconnected_ai.training.system.metrics import BranchMetrics, evaluate
 from interconnected_ai.training.system.run_rows import keep_rows, shape_for, splits_of_run
@@ -118,7 +118,8 @@ def _check_same_run(folder: Path, config: RunConfig, *, resume: bool) -> None:
     """Keep the run's config; a resumed run must have the one it began with."""
     kept = folder / "run.yaml"
     if resume and kept.is_file():
-        if RunConfig.from_file(kept).with_changes(output=config.output) != config:
+        began = RunConfig.from_file(kept).with_changes(output=config.output)
+        if with_encoder(began, EncoderChoice(began.system.base_model_name, "as this run began")) != config:
             raise ConfigError(
                 f"{kept} differs from the config given; resume with the same config, or train into another folder"
             )

@@ -64,7 +64,7 @@ def obvious(branch: Branch, pooled: Tensor, targets: Tensor, config: TrainingCon
 )
 def test_it_is_an_ordinary_loop(settings: dict[str, Any]) -> None:
     config = TrainingConfig.from_mapping(
-        {"epochs": 4, "batch_size": 8, "lr_adapter": 1e-2, "lr_head": 1e-2, **settings}
+        {"epochs": 4, "batch_size": 8, "lr_adapter": 1e-2, "lr_head": 1e-2, "ridge": None, **settings}
     )
     branch = make_system("a", dropout=0.0).branch("a")
     pooled, targets = pooled_rows(30)
@@ -143,15 +143,18 @@ def test_the_card_tells_how_a_branch_was_trained_and_what_it_answers() -> None:
         system = make_system("new")
         fit = fit_branch(system, "new", *rows.of("new"), validation=held, outside=given, config=config)
         card, branch = fit.card, system.branch("new")
-        logits = branch.evaluate(system.encode(held[0]))
+        logits = branch.evaluate(system.features_of(held[0]))
         labels = torch.tensor([card.spec.labels.index(label) for label in held[1]])
         assert card.metrics == {"accuracy": (logits.argmax(-1) == labels).double().mean().item()}
         assert card.metrics["accuracy"] == fit.validation_accuracy
         assert card.temperature == fit_temperature(logits, labels) != 1.0
-        calibrated = card.with_changes(temperature=card.temperature)
-        inside = probabilities(logits, calibrated).amax(-1)
-        apart = probabilities(branch.evaluate(system.encode(given)), calibrated).amax(-1) if len(given) else None
+        inside = probabilities(logits, card).amax(-1) * branch.familiarity(system.encode(held[0]))
+        apart = None
+        if len(given):
+            foreign = system.features_of(given)
+            apart = probabilities(branch.evaluate(foreign), card).amax(-1) * branch.familiarity(foreign)
         assert card.threshold == fit_threshold(inside, apart)
+        assert (card.calibration_rows, card.outside_rows) == (12, len(given))
         assert card.num_rows == 24
 
 

@@ -29,7 +29,7 @@ words = st.text(st.characters(categories=["L", "Nd"], max_codepoint=0x2FFF), min
 
 
 def is_a_class(label: str) -> bool:
-    return label.strip() != "" and label not in ("nan", "NaN", "-1")
+    return label not in ("nan", "NaN")
 
 
 def read(path: Path) -> tuple[list[str], list[str | None]]:
@@ -171,7 +171,9 @@ def test_excels_own_kinds_of_text_are_read(tmp_path: Path) -> None:
     (tmp_path / "semicolons.csv").write_bytes(b"\xef\xbb\xbf" + separated(TEXTS, LABELS, ";", end="\r\n").encode())
     (tmp_path / "declared.csv").write_bytes(b'"sep=;"\r\n' + separated(TEXTS, LABELS, ";", end="\r\n").encode())
     (tmp_path / "unicode.csv").write_bytes(separated(TEXTS, LABELS, "\t", end="\r\n").encode("utf-16"))
-    for name in ("semicolons.csv", "declared.csv", "unicode.csv"):
+    (tmp_path / "unicode.txt").write_bytes(separated(TEXTS, LABELS, "\t", end="\r\n").encode("utf-16"))
+    (tmp_path / "kept.csv").write_bytes(b"sep=,\r\n" + separated(TEXTS, LABELS, ";", end="\r\n").encode() + b"\x1a")
+    for name in ("semicolons.csv", "declared.csv", "unicode.csv", "unicode.txt", "kept.csv"):
         assert read(tmp_path / name) == (TEXTS, LABELS)
 
 
@@ -353,7 +355,8 @@ def test_what_is_no_label_is_refused_with_its_row(tmp_path: Path, cell: Any, kin
         (["0", "-1", "1"], ["0", None, "1"], ["the number -1"]),
         (["good", "-1", "bad"], ["good", "-1", "bad"], []),
         (["nan", "x", "NaN"], [None, "x", None], ['"nan"']),
-        (["3.0", "1.10"], ["3.0", "1.10"], []),  # a version, perhaps: text is not rewritten
+        (["3.0", "1.10"], ["3.0", "1.10"], []),  # versions, perhaps: text is not rewritten
+        (["3.0", "", "1", "-1.0"], ["3", None, "1", None], ["-1.0 is read as -1", "the number -1"]),
         (["007", "7"], ["007", "7"], []),
         (["None", "NA"], ["None", "NA"], []),
     ],

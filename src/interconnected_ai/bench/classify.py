@@ -170,9 +170,9 @@ def _measure_draw(
 
 
 def _out_of_scope(system: InterconnectedAISystem, asked: TextSet) -> dict[str, float]:
-    """How well the branch tells its own texts from others: by its confidence, and by its own threshold."""
-    inside, refused_inside = _confidence(system, asked.test.of(asked.name)[0], asked.name)
-    outside, refused = _confidence(system, list(asked.outside), asked.name)
+    """How well the branch tells its own texts from others: by confidence × familiarity, and by its own threshold."""
+    inside, refused_inside = _scores(system, asked.test.of(asked.name)[0], asked.name)
+    outside, refused = _scores(system, list(asked.outside), asked.name)
     least = torch.quantile(inside, MOST_FALSE)  # refusing below it refuses at most that share of its own texts
     return {
         "oos_auroc": auroc(inside, outside),
@@ -182,10 +182,11 @@ def _out_of_scope(system: InterconnectedAISystem, asked: TextSet) -> dict[str, f
     }
 
 
-def _confidence(system: InterconnectedAISystem, texts: list[str], name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """(num_texts,) confidences, and whether each text is called unknown."""
+def _scores(system: InterconnectedAISystem, texts: list[str], name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """(num_texts,) confidence × familiarity, and whether each text is called unknown."""
     found = [each.branches[name] for each in system.predict(texts, branches=[name], top_n=1)]
-    return torch.tensor([each.confidence for each in found]), torch.tensor([each.unknown for each in found])
+    scores = torch.tensor([each.confidence * each.familiarity for each in found])
+    return scores, torch.tensor([each.unknown for each in found])
 
 
 def _mean_score(scores: Sequence[Score]) -> Score:

@@ -275,7 +275,7 @@ def _shared_features(system: InterconnectedAISystem, config: TrainingConfig, lat
 
 
 def _outputs(system: InterconnectedAISystem, texts: list[str], names: list[str]) -> dict[str, Tensor]:
-    return system.logits_of(system.encode(texts), names)
+    return system.logits_of(system.features_of(texts), names)
 
 
 def _shape_of(system: InterconnectedAISystem, splits: Splits) -> SystemConfig:

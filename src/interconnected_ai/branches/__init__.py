@@ -1,6 +1,7 @@
 """Many classifiers on one trunk: a frozen encoder, shared MoE layers, and an adapter and head for each branch."""
 
 from interconnected_ai.branches.branch import Branch, BranchCard
+from interconnected_ai.branches.calibration import Answered, calibration
 from interconnected_ai.branches.changes import save_change
 from interconnected_ai.branches.encoder import (
     EMBEDDED_ENCODER,
@@ -9,6 +10,8 @@ from interconnected_ai.branches.encoder import (
     embedded_encoder_folder,
     known_as,
 )
+from interconnected_ai.branches.familiarity import class_directions, rows_for_directions
+from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.fingerprint import BranchCheck
 from interconnected_ai.branches.growth import (
     BranchFit,
@@ -22,10 +25,13 @@ from interconnected_ai.branches.multilingual import MULTILINGUAL_ENCODER, multil
 from interconnected_ai.branches.prediction import BranchPrediction, Prediction, probabilities
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
 from interconnected_ai.branches.trunk import Trunk
+from interconnected_ai.branches.vocabulary import Bags
 
 __all__ = [
     "EMBEDDED_ENCODER",
     "MULTILINGUAL_ENCODER",
+    "Answered",
+    "Bags",
     "Branch",
     "BranchCard",
     "BranchCheck",
@@ -36,8 +42,11 @@ __all__ = [
     "InterconnectedAISystem",
     "Prediction",
     "SystemOutput",
+    "TextFeatures",
     "Trunk",
     "batches_by_length",
+    "calibration",
+    "class_directions",
     "class_indices",
     "class_weights",
     "embedded_encoder_folder",
@@ -46,6 +55,7 @@ __all__ = [
     "known_as",
     "multilingual_encoder_file",
     "probabilities",
+    "rows_for_directions",
     "save_change",
     "train_on_pooled",
 ]

@@ -231,6 +231,11 @@ class Encoder(nn.Module):
             mask[row, : len(ids)] = True
         return input_ids.to(self.device), mask.to(self.device)
 
+    def texts_of(self, input_ids: Tensor) -> list[str]:
+        """(batch, seq) ids → what the tokenizer kept of their texts, without prefix and special tokens."""
+        texts = self.tokenizer.batch_decode(input_ids.tolist(), skip_special_tokens=True)
+        return [text.removeprefix(self.prefix) for text in texts]
+
     def forward(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """(batch, seq) ids and mask → (batch, seq, d_model). A batch that is mostly padding is computed in parts.
 

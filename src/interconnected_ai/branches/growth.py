@@ -4,18 +4,23 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from interconnected_ai.branches.branch import Branch, BranchCard
-from interconnected_ai.branches.prediction import probabilities
+from interconnected_ai.branches.calibration import Answered, calibration
+from interconnected_ai.branches.convex import choose_scale, regress
+from interconnected_ai.branches.familiarity import class_directions
+from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.system import InterconnectedAISystem
 from interconnected_ai.branches.turns import Turns
+from interconnected_ai.branches.vocabulary import Bags
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import DataError, NonFiniteLossError, UnknownNameError
-from interconnected_ai.nn import Descent, fit_temperature, fit_threshold, learning_rate_factor
+from interconnected_ai.nn import Descent, learning_rate_factor
 from interconnected_ai.text import KnownTexts
 
 _training = Turns()
@@ -43,7 +48,7 @@ def fit_branch(
     config: TrainingConfig | None = None,
     encode: Callable[[Sequence[str]], Tensor] | None = None,
 ) -> BranchFit:
-    """Train the adapter and head of one branch; the trunk and every other branch stay as they are, bit for bit.
+    """Train the adapter, head and wide part of one branch; the trunk and every other branch stay as they are, bit for bit.
 
     labels: class names of the branch's spec. validation: texts and labels to stop early by and to calibrate on.
     outside: texts that are none of the branch's business, to fit its "unknown" threshold against. encode: gives texts' pooled
@@ -58,29 +63,24 @@ def fit_branch(
     branch = copy.deepcopy(standing)
     encode = encode or system.encode
     started = time.perf_counter()
-    pooled = encode(texts)
-    targets = class_indices(branch.card, labels).to(pooled.device)
+    features = TextFeatures(encode(texts), texts)
+    targets = class_indices(branch.card, labels).to(features.pooled.device)
     held_out = None
     if validation is not None and len(validation[0]):
-        held_out = encode(validation[0]), class_indices(branch.card, validation[1]).to(pooled.device)
-    outside_pooled = encode(outside) if len(outside) else None
+        asked = TextFeatures(encode(validation[0]), validation[0])
+        held_out = asked, class_indices(branch.card, validation[1]).to(targets.device)
+    outside_features = TextFeatures(encode(outside), outside) if len(outside) else None
+    branch.take_words(texts)
     encoded = time.perf_counter()
     with _training():
-        epochs, accuracy = train_on_pooled(branch, pooled, targets, held_out, config)
-    temperature, threshold = 1.0, 0.0
+        epochs, accuracy = train_on_pooled(branch, features, targets, held_out, config)
+    branch.directions = class_directions(features.pooled, targets, branch.head.out_features)
+    fitted: dict[str, Any] = {"temperature": 1.0, "threshold": 0.0, "calibration_rows": 0, "outside_rows": 0}
     if held_out is not None:
-        logits = branch.evaluate(held_out[0])
-        temperature = fit_temperature(logits, held_out[1])
-        calibrated = branch.card.with_changes(temperature=temperature)
-        apart = None
-        if outside_pooled is not None:
-            apart = probabilities(branch.evaluate(outside_pooled), calibrated).amax(dim=-1)
-        threshold = fit_threshold(probabilities(logits, calibrated).amax(dim=-1), apart)
+        apart = None if outside_features is None else _answered(branch, outside_features)
+        fitted = calibration(branch.card, _answered(branch, held_out[0]), held_out[1], apart)
     changes = {
-        "temperature": temperature,
-        "threshold": threshold,
-        "calibration_rows": 0 if held_out is None else len(held_out[1]),
-        "outside_rows": 0 if held_out is None else len(outside),
+        **fitted,
         "trained": "added",
         "num_rows": len(texts),
         "metrics": {} if held_out is None else {"accuracy": accuracy},
@@ -92,6 +92,10 @@ def fit_branch(
     (sealed,) = system.sealed([branch], [changes])
     system.replace_branch(standing, sealed)
     return BranchFit(sealed.card, epochs, accuracy, encoded - started, time.perf_counter() - encoded)
+
+
+def _answered(branch: Branch, features: TextFeatures) -> Answered:
+    return Answered(branch.evaluate(features), branch.familiarity(features))
 
 
 def class_indices(card: BranchCard, labels: Sequence[str]) -> Tensor:
@@ -112,27 +116,36 @@ def class_weights(targets: Tensor, num_classes: int) -> Tensor:
 
 def train_on_pooled(
     branch: Branch,
-    pooled: Tensor,
+    features: TextFeatures | Tensor,
     targets: Tensor,
-    held_out: tuple[Tensor, Tensor] | None,
+    held_out: tuple[TextFeatures | Tensor, Tensor] | None,
     config: TrainingConfig,
+    *,
+    epochs: int | None = None,
 ) -> tuple[int, float]:
-    """Train one adapter and head on pooled vectors (num_rows, d_model) and class numbers (num_rows,).
+    """Train one adapter, head and wide part on the features of rows and their class numbers (num_rows,): first head and wide
+    part as a regression, where `config.ridge` says so, then all of them by descent for `epochs` (the config's, if not given).
 
-    held_out: the same of validation rows, to keep the best epoch by. Returns the epochs run and the validation accuracy
+    features: pooled vectors (num_rows, d_model) alone will do for a branch that has no wide part. held_out: the same of
+    validation rows, to keep the best epoch by. Returns the epochs run and the validation accuracy
     of the weights that are kept (NaN without validation rows). The branch is changed in place and the process's random state
     is used: one thread at a time, and nobody computes with this branch meanwhile. `fit_branch` sees to both.
     """
-    if not len(pooled):
+    if not len(features):
         raise DataError("a branch cannot be trained on zero rows")
+    pooled, bags = branch.read(features)
+    asked = None if held_out is None else branch.read(held_out[0])
     generator = torch.Generator().manual_seed(config.seed)
     weights = class_weights(targets, branch.head.out_features) if config.class_weights == "balanced" else None
     groups = [
         {"params": list(branch.adapter.parameters()), "lr": config.lr_adapter},
         {"params": list(branch.head.parameters()), "lr": config.lr_head},
     ]
+    if branch.wide is not None:
+        groups.append({"params": [branch.wide.weight], "lr": config.lr_wide, "weight_decay": config.wide_decay})
     steps_per_epoch = -(-len(pooled) // config.batch_size)
-    total = steps_per_epoch * config.epochs
+    epochs = config.epochs if epochs is None else epochs
+    total = steps_per_epoch * epochs
     descent = Descent(
         groups,
         lambda step: learning_rate_factor(step, total, config.warmup_steps),
@@ -140,24 +153,24 @@ def train_on_pooled(
         gradient_clip=config.gradient_clip,
     )
     best_accuracy, best_state, waited, epoch = float("nan"), None, 0, 0
+    _begin(branch, features, targets, config, weights)
+    if config.ridge is not None and held_out is not None and asked is not None:
+        best_accuracy, best_state = _accuracy(branch, asked, held_out[1]), copy.deepcopy(branch.state_dict())
     rng = torch.random.get_rng_state()
     torch.manual_seed(config.seed)  # dropout
     try:
-        for epoch in range(1, config.epochs + 1):
+        for epoch in range(1, epochs + 1):
             branch.train()
             for rows in torch.randperm(len(pooled), generator=generator).split(config.batch_size):
                 rows = rows.to(pooled.device)
-                loss = F.cross_entropy(
-                    branch(pooled[rows]), targets[rows], weights, label_smoothing=config.label_smoothing
-                )
+                logits = branch(pooled[rows], None if bags is None else bags.take(rows))
+                loss = F.cross_entropy(logits, targets[rows], weights, label_smoothing=config.label_smoothing)
                 if not torch.isfinite(loss):
                     raise NonFiniteLossError(f"the loss became {loss.item()} in epoch {epoch}; lower lr_head", epoch)
                 descent.step(loss)
-            if held_out is None:
+            if held_out is None or asked is None:
                 continue
-            branch.eval()
-            with torch.no_grad():
-                accuracy = (branch(held_out[0]).argmax(dim=-1) == held_out[1]).double().mean().item()
+            accuracy = _accuracy(branch, asked, held_out[1])
             if best_state is None or accuracy > best_accuracy:
                 best_accuracy, best_state, waited = accuracy, copy.deepcopy(branch.state_dict()), 0
             else:
@@ -171,3 +184,29 @@ def train_on_pooled(
     if best_state is not None:
         branch.load_state_dict(best_state)
     return epoch, best_accuracy
+
+
+def _begin(
+    branch: Branch, features: TextFeatures | Tensor, targets: Tensor, config: TrainingConfig, weights: Tensor | None
+) -> None:
+    """Set how long words are, and let head and wide part begin as a regression, as far as the config asks for it."""
+    pooled, bags = branch.read(features)
+    ridge = (config.ridge or 0.1) * pooled.shape[-1]
+    if branch.wide is not None and bags is not None and isinstance(features, TextFeatures):
+        scale = config.wide_scale
+        if scale is None:
+            texts = features.texts
+            scale = choose_scale(
+                branch, pooled, bags, targets, texts, ridge=ridge, class_weights=weights, seed=config.seed
+            )
+        branch.wide.scale.fill_(branch.length_of_words(scale))
+    if config.ridge is not None:
+        regress(branch, pooled, bags, targets, ridge=ridge, class_weights=weights)
+
+
+def _accuracy(branch: Branch, asked: tuple[Tensor, Bags | None], targets: Tensor) -> float:
+    """Share of validation rows that the branch answers rightly as it is."""
+    branch.eval()
+    with torch.no_grad():
+        right: Tensor = branch(*asked).argmax(dim=-1) == targets
+    return right.double().mean().item()

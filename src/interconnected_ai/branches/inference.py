@@ -1,5 +1,6 @@
 """One branch's answer to tokenised text: the last step of the document's quick start."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,13 +17,16 @@ def inference(
     branch_id: int | str = 0,
     device: torch.device | str | None = None,
     attention_mask: Tensor | None = None,
+    texts: Sequence[str] | None = None,
 ) -> Any:
     """One branch's answer to tokenised text, as in the document's quick start.
 
     input_ids: (seq,) or (batch, seq); without `attention_mask`, ids equal to the padding id are padding. branch_id: the
-    branch's number in the order of creation, or its name. Returns {"class", "label", "confidence", "unknown",
-    "probabilities", "branch"} for one row, and a list of them for a batch of several. Computed in evaluation mode, whatever
-    the mode of the model, which stays as it is; several threads may ask at once, as long as `device` does not move it.
+    branch's number in the order of creation, or its name. texts: those of the rows, for a branch that answers by words too;
+    without them the words are read back from the ids, as far as the tokenizer keeps them. Returns {"class", "label",
+    "confidence", "familiarity", "unknown", "probabilities", "branch"} for one row, and a list of them for a batch of several.
+    Computed in evaluation mode, whatever the mode of the model, which stays as it is; several threads may ask at once, as
+    long as `device` does not move it.
     """
     card = model.cards[model.branch_name(branch_id)]
     if device is not None:
@@ -30,18 +34,21 @@ def inference(
     input_ids = input_ids.to(model.encoder.device)
     rows = input_ids.unsqueeze(0) if input_ids.dim() == 1 else input_ids
     mask = attention_mask if attention_mask is None or attention_mask.dim() == 2 else attention_mask.unsqueeze(0)
+    words = model.words_of(model.encoder.texts_of(rows) if texts is None else texts, [card.name])
     with torch.inference_mode():
-        logits = in_evaluation(model)(rows, mask, branches=[card.name]).logits[card.name]
-    table = probabilities(logits, card)
+        output = in_evaluation(model)(rows, mask, branches=[card.name], words=words)
+    table = probabilities(output.logits[card.name], card)
+    near = model.branch(card.name).familiarity(output.pooled).tolist()
     answers = [
         {
             "class": int(row.argmax()),
             "label": card.spec.labels[int(row.argmax())],
             "confidence": float(row.max()),
-            "unknown": float(row.max()) < card.threshold,
+            "familiarity": familiar,
+            "unknown": float(row.max()) * familiar < card.threshold,
             "probabilities": row.tolist(),
             "branch": card.name,
         }
-        for row in table
+        for row, familiar in zip(table, near, strict=True)
     ]
     return answers[0] if len(answers) == 1 else answers

@@ -17,11 +17,13 @@ from interconnected_ai.branches import fingerprint as proof
 from interconnected_ai.branches.branch import Branch, BranchCard, Cards, key_of
 from interconnected_ai.branches.card import card_text
 from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, batches_by_length, known_as
+from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.prediction import Answers, AnswerTable, Prediction, known_branch
 from interconnected_ai.branches.trunk import Trunk, pack
 from interconnected_ai.branches.turns import Turns
+from interconnected_ai.branches.vocabulary import Bags, Vocabulary
 from interconnected_ai.config import BranchSpec, SystemConfig, document_branches
-from interconnected_ai.errors import ConfigError, ConflictError, DataError, IntegrityError
+from interconnected_ai.errors import ConfigError, ConflictError, DataError, FormatVersionError, IntegrityError
 from interconnected_ai.hub import local_folder, upload
 from interconnected_ai.nn import Routing, in_evaluation
 from interconnected_ai.planner import dense_twin
@@ -39,12 +41,14 @@ from interconnected_ai.storage import (
     write_folder,
     write_json,
 )
-from interconnected_ai.text import KnownTexts
+from interconnected_ai.text import KnownTexts, count_ngrams, ngrams_signature
 
 KIND = "interconnected_ai system"
 _BRANCHES = "branches."  # begins the names of their tensors
 _STATISTICS = "trunk.standardization."  # begins the names of what the trunk knows of the encoder's vectors
 _PROBE = "probe."  # begins the names of the stored probe outputs in model.safetensors
+_DIRECTIONS = "directions."  # and those of the branches' class directions
+_WORDS = "words."  # begins the names of the wide parts' vocabularies there
 _LEARNT_FILE, _LEARNT = "learnt.npz", "learnt."  # hashes of the texts that each branch has learnt
 
 _changes = Turns()  # which branches stand is changed by one thread at a time
@@ -207,19 +211,20 @@ class InterconnectedAISystem(nn.Module):
         lr_moe: float = 1e-4,
         lr_adapter: float = 5e-4,
         lr_head: float = 1e-3,
+        lr_wide: float = 1e-2,
         lr_encoder_lora: float = 5e-4,
     ) -> list[dict[str, Any]]:
         """Parameter groups for an optimiser, each with its own learning rate (the document's by default) and a name."""
-        heads: list[nn.Parameter] = []
-        adapters: list[nn.Parameter] = []
+        parts: dict[str, list[nn.Parameter]] = {"adapter": [], "head": [], "wide": []}
         for name, parameter in self.branches.named_parameters():
-            (heads if ".head." in name else adapters).append(parameter)
+            parts[name.split(".")[1]].append(parameter)
         lora = [p for n, p in self.encoder.named_parameters() if ".lora." in n]
         groups = [
             {"name": "moe", "params": list(self.trunk.parameters()), "lr": lr_moe},
             {"name": "encoder_lora", "params": lora, "lr": lr_encoder_lora},
-            {"name": "adapter", "params": adapters, "lr": lr_adapter},
-            {"name": "head", "params": heads, "lr": lr_head},
+            {"name": "adapter", "params": parts["adapter"], "lr": lr_adapter},
+            {"name": "head", "params": parts["head"], "lr": lr_head},
+            {"name": "wide", "params": parts["wide"], "lr": lr_wide},
         ]
         for group in groups:
             group["params"] = [p for p in group["params"] if p.requires_grad]  # type: ignore[attr-defined]
@@ -308,12 +313,14 @@ class InterconnectedAISystem(nn.Module):
         *,
         tokens: Tensor | None = None,
         branches: Sequence[str] | None = None,
+        words: Mapping[str, Bags] | None = None,
     ) -> SystemOutput:
         """One trunk pass, and the logits of all branches or of the named ones.
 
         input_ids: (batch, seq); without attention_mask, the tokenizer's padding tokens are padding, and nothing is where it
         has none of its own (`Encoder.mask_of`). Or, in place of input_ids, the encoder's outputs computed before: `tokens`
-        (num_tokens, d_model) packed, with their mask. Raises `DataError` for a row of padding alone.
+        (num_tokens, d_model) packed, with their mask. Raises `DataError` for a row of padding alone. words: what
+        `words_of` gives of the texts; a wide part without them is silent.
         """
         if tokens is None:
             if input_ids is None:
@@ -326,7 +333,7 @@ class InterconnectedAISystem(nn.Module):
         else:
             mask = attention_mask
         pooled, routings = self.trunk(tokens, mask)
-        return SystemOutput(self.branch_logits(pooled, branches), pooled, routings)
+        return SystemOutput(self.branch_logits(pooled, branches, words), pooled, routings)
 
     def encode_tokens(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's part: (batch, seq) → the packed token vectors that the trunk needs, and their mask."""
@@ -334,9 +341,24 @@ class InterconnectedAISystem(nn.Module):
         with nullcontext() if learns else torch.no_grad():
             return pack(self.encoder(input_ids, mask), mask, self._settings.pooling)
 
-    def branch_logits(self, pooled: Tensor, branches: Sequence[str] | None = None) -> dict[str, Tensor]:
+    def branch_logits(
+        self, pooled: Tensor, branches: Sequence[str] | None = None, words: Mapping[str, Bags] | None = None
+    ) -> dict[str, Tensor]:
         """(batch, d_model) → (batch, num_classes) for each branch: one small product at a time, see the class."""
-        return {name: branch(pooled) for name, branch in self._named(branches).items()}
+        words = words or {}
+        return {name: branch(pooled, words.get(name)) for name, branch in self._named(branches).items()}
+
+    def words_of(self, texts: Sequence[str], branches: Sequence[str] | None = None) -> dict[str, Bags]:
+        """For each branch with a wide part (of the named ones) the terms that it knows of texts, counted once for all."""
+        wide = {name: branch.wide for name, branch in self._named(branches).items() if branch.wide is not None}
+        if not wide:
+            return {}
+        ngrams = tuple(count_ngrams(texts))
+        return {name: part.vocabulary.bags(ngrams).to(part.weight.device) for name, part in wide.items()}
+
+    def features_of(self, texts: Sequence[str], *, batch_size: int = 64) -> TextFeatures:
+        """What branches answer by: `encode(texts)` and, as soon as a branch asks for them, the texts' terms."""
+        return TextFeatures(self.encode(texts, batch_size=batch_size), texts)
 
     def encode(self, texts: Sequence[str], *, batch_size: int = 64) -> Tensor:
         """(num_texts, d_model): the trunk's pooled vector of each text, in the order given.
@@ -370,13 +392,17 @@ class InterconnectedAISystem(nn.Module):
         asked = [(branch.card, branch) for branch in self._named(branches).values()]
         if not len(texts):
             return []
-        pooled = self.encode(texts, batch_size=batch_size)
-        table = AnswerTable.read(((card, branch.evaluate(pooled)) for card, branch in asked), top_n)
+        features = self.features_of(texts, batch_size=batch_size)
+        answered = ((card, branch.evaluate(features), branch.familiarity(features)) for card, branch in asked)
+        table = AnswerTable.read(answered, top_n)
         return [Prediction(text, Answers(table, row)) for row, text in enumerate(texts)]
 
-    def logits_of(self, pooled: Tensor, branches: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """`branch_logits` in evaluation mode, without gradients; the mode of the system stays as it is."""
-        return {name: branch.evaluate(pooled) for name, branch in self._named(branches).items()}
+    def logits_of(self, features: TextFeatures | Tensor, branches: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """The logits of all branches or of the named ones, in evaluation mode and without gradients.
+
+        features: `features_of(texts)`; of branches without a wide part `encode(texts)` will do, others raise `ConfigError`.
+        """
+        return {name: branch.evaluate(features) for name, branch in self._named(branches).items()}
 
     # Proof
 
@@ -395,11 +421,14 @@ class InterconnectedAISystem(nn.Module):
         """Branches with changes on their cards and the fingerprint of what they now answer; none of them is put into place."""
         if not branches:
             return []
-        pooled = self._pooled_probes()
-        self._probe_environment = proof.this_environment(pooled.device)
-        probes = [branch.evaluate(pooled) for branch in branches]
+        features = self._probe_features()
+        self._probe_environment = proof.this_environment(features.pooled.device)
+        probes = [branch.evaluate(features) for branch in branches]
         return [
-            branch.with_card(branch.card.with_changes(**change, fingerprint=proof.fingerprint_of(probe)), probe.cpu())
+            branch.with_card(
+                branch.card.with_changes(**change, fingerprint=proof.fingerprint_of(probe, branch.wide_digest)),
+                probe.cpu(),
+            )
             for branch, change, probe in zip(branches, changes, probes, strict=True)
         ]
 
@@ -408,19 +437,19 @@ class InterconnectedAISystem(nn.Module):
         sealed = [branch for branch in self._named().values() if branch.card.fingerprint is not None]
         if not sealed:
             return []
-        pooled, environment = self._pooled_probes(), self._probe_environment
+        features, environment = self._probe_features(), self._probe_environment
         checks = []
         for branch in sealed:
             card, stored = branch.card, branch.probe
             assert card.fingerprint is not None
             assert stored is not None
-            logits = branch.evaluate(pooled)
-            checks.append(proof.compare_with_stored(card.name, logits, stored, card.fingerprint, environment))
+            logits, wide = branch.evaluate(features), branch.wide_digest
+            checks.append(proof.compare_with_stored(card.name, logits, stored, card.fingerprint, environment, wide))
         return checks
 
-    def _pooled_probes(self) -> Tensor:
-        """(num_probes, d_model): the pooled vectors of the probe texts, all in one batch."""
-        return self.encode(self._probe_texts, batch_size=len(self._probe_texts))
+    def _probe_features(self) -> TextFeatures:
+        """What branches see of the probe texts, all in one batch."""
+        return self.features_of(self._probe_texts, batch_size=len(self._probe_texts))
 
     # Keeping
 
@@ -445,7 +474,10 @@ class InterconnectedAISystem(nn.Module):
         write_json(scratch / "config.json", self._description(branches, include_encoder))
         own = branches.state_dict(prefix=_BRANCHES)
         probes = {f"{_PROBE}{name}": branch.probe for name, branch in named.items() if branch.probe is not None}
-        save_tensors(scratch / "model.safetensors", {**self.shared_tensors(), **own, **probes})
+        words = {f"{_WORDS}{name}.{part}": t for name, b in named.items() for part, t in b.words.items()}
+        directions = {f"{_DIRECTIONS}{n}": b.directions for n, b in named.items() if b.directions is not None}
+        beside = {**probes, **words, **directions}
+        save_tensors(scratch / "model.safetensors", {**self.shared_tensors(), **own, **beside})
         learnt = {f"{_LEARNT}{n}": branch.learnt.digests for n, branch in named.items() if branch.learnt is not None}
         if learnt:
             save_arrays(scratch / _LEARNT_FILE, learnt)
@@ -495,7 +527,8 @@ class InterconnectedAISystem(nn.Module):
         _require_known_encoder(encoder, known, folder)
         system = cls.from_config(config, encoder=encoder, seed=known["seed"])
         tensors = load_tensors(folder / "model.safetensors")
-        system._take_tensors({n: t for n, t in tensors.items() if not n.startswith(_PROBE)}, folder)
+        beside = (_PROBE, _WORDS, _DIRECTIONS)
+        system._take_tensors({n: t for n, t in tensors.items() if not n.startswith(beside)}, folder)
         system._probe_texts = tuple(known["probe"]["texts"])
         system._probe_environment = known["probe"]["environment"]
         # In a file of its own, which versions that know nothing of it leave alone.
@@ -505,6 +538,8 @@ class InterconnectedAISystem(nn.Module):
             branch.probe = tensors.get(f"{_PROBE}{branch.card.name}")
             digests = learnt.get(f"{_LEARNT}{branch.card.name}")
             branch.learnt = None if digests is None else KnownTexts(digests)
+            branch.directions = _directions_of(branch, tensors, folder)
+            _take_vocabulary(branch, tensors, known, folder)
             if branch.card.fingerprint is not None and branch.probe is None:
                 raise IntegrityError(
                     f"{folder}: model.safetensors lacks the outputs that branch {branch.card.name!r} is verified against; "
@@ -545,6 +580,7 @@ class InterconnectedAISystem(nn.Module):
             "encoder_sha256": self.encoder.weights_fingerprint,
             "tokenizer_sha256": self.encoder.tokenizer_fingerprint,
             "branches": [card.to_dict() for card in Cards(branches).values()],
+            "terms": ngrams_signature() if any(card.spec.num_terms for card in Cards(branches).values()) else None,
             "probe": {"texts": list(self._probe_texts), "environment": self._probe_environment},
         }
 
@@ -612,7 +648,7 @@ def require_same_shared_parts(system: InterconnectedAISystem, other: Interconnec
     differs = None
     if system.encoder.fingerprint != other.encoder.fingerprint:
         differs = "encoder"
-    elif system._settings != other._settings:
+    elif _shared_settings(system) != _shared_settings(other):
         differs = "shape"
     else:
         ours, theirs = system.shared_tensors(), other.shared_tensors()
@@ -624,6 +660,41 @@ def require_same_shared_parts(system: InterconnectedAISystem, other: Interconnec
         raise ConflictError(
             f"the {differs} of the two systems differs; a branch gives its outputs on its own trunk only"
         )
+
+
+def _directions_of(branch: Branch, tensors: Mapping[str, Tensor], folder: Path) -> Tensor | None:
+    """A branch's class directions; None in a folder written before they were kept."""
+    directions, shape = tensors.get(f"{_DIRECTIONS}{branch.card.name}"), branch.head.weight.shape
+    if directions is not None and directions.shape != shape:
+        raise IntegrityError(
+            f"{folder}: the class directions of branch {branch.card.name!r} are {tuple(directions.shape)}, the config says "
+            f"{tuple(shape)}; restore the folder from a copy"
+        )
+    return None if directions is None else directions.to(branch.head.weight.device)
+
+
+def _shared_settings(system: InterconnectedAISystem) -> SystemConfig:
+    """The shape of what branches share."""
+    return system._settings.with_changes(wide_terms=0)
+
+
+def _take_vocabulary(branch: Branch, tensors: Mapping[str, Tensor], known: Mapping[str, Any], folder: Path) -> None:
+    """Give a branch that was read from a folder the terms of its wide part."""
+    if branch.wide is None:
+        return
+    name, num_terms = branch.card.name, len(branch.wide.vocabulary)
+    if known.get("terms") != ngrams_signature():
+        raise FormatVersionError(
+            f"{folder}: the words of branch {name!r} were told apart by {known.get('terms')!r}, this package does so by "
+            f"{ngrams_signature()!r} and would read others; train the branch again, or use the package that saved it"
+        )
+    found = [tensors.get(f"{_WORDS}{name}.{part}") for part in ("terms", "rarity")]
+    if any(tensor is None or tensor.shape != (num_terms,) for tensor in found):
+        raise IntegrityError(
+            f"{folder}: model.safetensors lacks the {num_terms} terms of branch {name!r}; restore it from a copy"
+        )
+    terms, rarity = (tensor.numpy() for tensor in found if tensor is not None)
+    branch.wide.vocabulary = Vocabulary(terms, rarity)
 
 
 def _is_ours(tensor_name: str) -> bool:

@@ -12,6 +12,8 @@ from interconnected_ai.config.runs import ExpertRunConfig, RunConfig
 from interconnected_ai.config.settings import merged, settings_in, settings_of
 from interconnected_ai.config.system import (
     DOCUMENT_BRANCHES,
+    MANY_ROWS,
+    MOST_WIDE_WEIGHTS,
     UNKNOWN,
     BranchSpec,
     FeedForwardKind,
@@ -24,6 +26,8 @@ from interconnected_ai.config.training import ExpertTrainingConfig, LoopConfig, 
 
 __all__ = [
     "DOCUMENT_BRANCHES",
+    "MANY_ROWS",
+    "MOST_WIDE_WEIGHTS",
     "UNKNOWN",
     "BranchData",
     "BranchSpec",

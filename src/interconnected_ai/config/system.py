@@ -11,6 +11,12 @@ from interconnected_ai.config.record import Record
 from interconnected_ai.config.sizes import MOST_CLASSES, Length, Width
 from interconnected_ai.errors import ConfigError
 
+MOST_WIDE_WEIGHTS = 2**24
+"""Of one branch, whatever `wide_terms` says: 64 MB, and four times that while it learns."""
+
+MANY_ROWS = 1_000
+"""From here on a term of one row alone says nothing of other rows."""
+
 Pooling = Literal["mean", "cls", "attention"]
 FeedForwardKind = Literal["moe", "dense"]
 
@@ -37,12 +43,13 @@ class BranchSpec(Record):
     """A branch before it is built: its name and its classes.
 
     Give `labels` (the class names, in the order of the head's outputs), or `num_classes` alone and the labels are
-    "0", "1", ….
+    "0", "1", …. num_terms: of its wide part, which the rows decide that it learns from; 0 before.
     """
 
     name: str
     num_classes: Annotated[int, Field(ge=2, le=MOST_CLASSES)]
     labels: Annotated[tuple[str, ...], Field(strict=False)]
+    num_terms: Annotated[int, Field(ge=0, le=2**24)] = 0
 
     @cached_property
     def refusal(self) -> str:
@@ -93,6 +100,7 @@ class SystemConfig(Record):
     d_ff: hidden size of one FFN expert (or of the dense FFN); None is 4 × the encoder's d_model.
     ffn: what stands in the shared layers, FFN experts behind a token router, or one dense FFN (the twin for comparisons).
     lora_rank: rank of each branch's adapter on the pooled vector.
+    wide_terms: most terms (stems, pairs of stems, characters within words) of a branch's wide part; 0 leaves the wide part out.
     encoder_lora_rank: rank of the one LoRA inside the encoder that all branches share; 0 leaves the encoder as it is.
     """
 
@@ -107,6 +115,7 @@ class SystemConfig(Record):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     lora_rank: Width = 8
     lora_alpha: Annotated[float, Field(gt=0.0)] = 16.0
+    wide_terms: Annotated[int, Field(ge=0, le=2**24)] = 30_000
     encoder_lora_rank: Annotated[int, Field(ge=0, le=2**24)] = 0
     encoder_lora_alpha: Annotated[float, Field(gt=0.0)] = 32.0
     branches: Annotated[tuple[BranchSpec, ...], Field(strict=False)] = ()

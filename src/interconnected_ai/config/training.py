@@ -47,19 +47,30 @@ class LoopConfig(Record):
 class TrainingConfig(LoopConfig):
     """How a system is trained. Defaults are the document's (`000_…`).
 
-    head_start_epochs: epochs in which adapters and heads alone learn, on pooled vectors of the untrained trunk, before the
-        joint training: random heads would first pull the trunk the wrong way (Kumar et al. 2022, LP-FT). Cheap; 0 is off.
+    ridge: heads and wide parts begin as multinomial logistic regression with this penalty (1 / C of scikit-learn, of vectors of
+        length 1), on pooled vectors of the untrained trunk, and in an added branch: random heads would first pull the trunk the
+        wrong way (Kumar et al. 2022, LP-FT). None leaves it out.
+    head_start_epochs: epochs of descent in which adapters, heads and wide parts alone learn, after that and before the joint
+        training.
     patience: epochs without a better mean validation accuracy before the run stops; None never stops early.
+    lr_wide, wide_decay: learning rate and weight decay of the branches' wide parts. wide_scale: how long the words of a text
+        are beside its pooled vector; None is chosen for each branch by cross-validation on its rows.
+    words_dropout: share of a batch's rows whose words are left out in a step of the joint training, so that the trunk learns.
     class_weights: "balanced" weighs classes by inverse frequency (square root), "none" treats rows alike.
     cache_features: keep the frozen encoder's outputs on disk (not possible while an encoder LoRA trains).
     feature_cache: folder for them; None is `features` in the run's folder.
     """
 
+    ridge: Annotated[float, Field(gt=0.0)] | None = 0.1
     head_start_epochs: Annotated[int, Field(ge=0)] = 0
     lr_moe: Rate = 1e-4
     lr_adapter: Rate = 5e-4
     lr_head: Rate = 1e-3
+    lr_wide: Rate = 2e-4
     lr_encoder_lora: Rate = 5e-4
+    wide_scale: Annotated[float, Field(gt=0.0)] | None = None
+    words_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+    wide_decay: Annotated[float, Field(ge=0.0)] = 0.0
     balance_loss_weight: Annotated[float, Field(ge=0.0)] = 0.01
     z_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0

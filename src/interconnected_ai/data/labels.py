@@ -14,7 +14,7 @@ from interconnected_ai.data.tables import Table
 from interconnected_ai.errors import DataError
 
 NOT_LABELLED = -1  # as `datasets`, scikit-learn and PyTorch's users write it
-_WHOLE_NUMBER = re.compile(r"-?\d+")
+_WHOLE_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.0+)?")  # 007 is none: its zeros mean something
 _NAN = ("nan", "NaN")  # how programs spell it into a file that knows text alone
 # What programs write for a missing value when they turn it into text. "none" in small letters is a word, and may be a class.
 _WORDS_FOR_NOTHING = frozenset(("nan", "NaN", "NA", "N/A", "#N/A", "<NA>", "NaT", "None", "NULL", "null"))
@@ -32,7 +32,7 @@ def read_labels(table: Table, column: str) -> tuple[list[str | None], list[Remar
 
     Texts are labels without the blanks around them; whole numbers are written without a fraction (3.0 is "3"), true and
     false are "True" and "False", numbers of classes become their names. Nothing, NaN, blanks and the number -1 mean: not
-    labelled. In a file that knows text alone, -1 is that number where all other labels are whole numbers, and "nan" is NaN.
+    labelled. In a file that knows text alone, "nan" is NaN, and where all labels are whole numbers they are read as such.
     Raises `DataError` naming the row for lists, objects, dates, infinity and characters that cannot be written.
     """
     cells = table.columns[column]
@@ -53,11 +53,18 @@ def _spelt_labels(table: Table, column: str, cells: Sequence[Any]) -> tuple[list
         labels = [None if label in _NAN else label for label in labels]
         told = f'{unspelt} rows of {table.path} have "nan" in the column {column!r}, and count as not labelled'
         remarks.append(Remark("labels there", told, "Leave such cells empty; give a class of that name another one"))
-    spelt = set(labels) - {None}
-    if str(NOT_LABELLED) in spelt and all(_WHOLE_NUMBER.fullmatch(label) for label in spelt if label is not None):
-        remarks.append(_minus_one_remark(table, column, labels.count(str(NOT_LABELLED))))
-        labels = [None if label == str(NOT_LABELLED) else label for label in labels]
-    return labels, remarks
+    spelt = {label for label in labels if label is not None}
+    if not all(map(_WHOLE_NUMBER.fullmatch, spelt)):
+        return labels, remarks
+    number_of = {label: label.partition(".")[0] for label in spelt}
+    if fractions := sorted(label for label, number in number_of.items() if label != number):
+        told = f"all labels in the column {column!r} of {table.path} are whole numbers, and {fractions[0]} is read as"
+        remedy = "Tables with gaps are written so; if they are no numbers, such as versions, put a letter before them"
+        remarks.append(Remark("rows as written", f"{told} {number_of[fractions[0]]}", remedy))
+    numbers = [None if label is None else number_of[label] for label in labels]
+    if missing := numbers.count(str(NOT_LABELLED)):
+        remarks.append(_minus_one_remark(table, column, missing))
+    return [None if number == str(NOT_LABELLED) else number for number in numbers], remarks
 
 
 def _minus_one_remark(table: Table, column: str, count: int) -> Remark:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from interconnected_ai.text.byte_level import token_bytes
     from interconnected_ai.text.identity import KnownTexts, digest_of, digests_of, exact_digest_of, folded
     from interconnected_ai.text.languages import Language, language_of
+    from interconnected_ai.text.ngrams import Ngrams, count_ngrams, ngrams_signature
     from interconnected_ai.text.prose import estimate_tokens, normalize, sentences, words
     from interconnected_ai.text.stems import lemma, stem
     from interconnected_ai.text.stopwords import STOP_WORDS
@@ -28,6 +29,9 @@ _FILES = {
     "folded": "identity",
     "Language": "languages",
     "language_of": "languages",
+    "Ngrams": "ngrams",
+    "count_ngrams": "ngrams",
+    "ngrams_signature": "ngrams",
     "estimate_tokens": "prose",
     "normalize": "prose",
     "sentences": "prose",
@@ -45,9 +49,11 @@ __all__ = [
     "STOP_WORDS",
     "KnownTexts",
     "Language",
+    "Ngrams",
     "Terms",
     "Tokenizer",
     "analyzer_signature",
+    "count_ngrams",
     "digest_of",
     "digests_of",
     "estimate_tokens",
@@ -55,6 +61,7 @@ __all__ = [
     "folded",
     "language_of",
     "lemma",
+    "ngrams_signature",
     "normalize",
     "role_token",
     "sentences",

@@ -82,8 +82,10 @@ class Learner(Protocol):
         Scores of before cannot be compared then. Raises `DataError` for other data.
         """
 
-    def begin(self, model: nn.Module) -> Mapping[str, float]:
-        """Whatever precedes the first step of a training that starts afresh; returns figures of step 0, if any."""
+    def begin(self, model: nn.Module) -> Validation:
+        """Whatever precedes the first step of a training that starts afresh. What it finds counts like an evaluation: with a
+        score the weights of step 0 are kept until later ones are better.
+        """
 
     def optimizer(self, model: nn.Module) -> Optimizer:
         """The optimiser of this model, with a name for each of its groups."""

@@ -20,7 +20,7 @@ from interconnected_ai.config import LoopConfig
 from interconnected_ai.errors import ConfigError, NonFiniteLossError, StorageError
 from interconnected_ai.nn import learning_rate_factor, set_rates
 from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder
-from interconnected_ai.training.learner import DataRecord, Learner, Schedule, TrainingState
+from interconnected_ai.training.learner import DataRecord, Learner, Schedule, TrainingState, Validation
 from interconnected_ai.training.monitors import Monitor, open_monitors
 from interconnected_ai.training.parallelism.tensors import held_params, kept_buffers
 from interconnected_ai.training.processes import Processes
@@ -89,9 +89,10 @@ class Trainer:
             logger.info("device %s, %s: %s", self.processes.device, choice.dtype, choice.reason)
         first = self.step
         try:
-            if first == 0 and (figures := learner.begin(self.given)):
-                self._log(figures)
+            begun = None if checkpoint is not None else learner.begin(self.given)
             self._prepare(learner, checkpoint)
+            if begun is not None and begun.figures:
+                self._judge(begun)
             total = self.schedule.total_steps
             bar = Progress(total, self.step, "training", enabled=self.processes.is_main)
             with learner.learning(self.unwrapped()), bar as progress:
@@ -205,6 +206,10 @@ class Trainer:
         found = learner.validate(self.state())
         if self.parallelism.shards:
             self.given.cpu()  # if `whole_model` was asked for, its room is needed again
+        self._judge(found)
+
+    def _judge(self, found: Validation) -> None:
+        """Keep the weights as they are when they are the best so far; log what was found."""
         score = None if found.score is None else self.processes.agree(found.score)
         if score is None:
             self.best_step = self.step

@@ -13,9 +13,8 @@ from interconnected_ai.errors import DataError
 
 __all__ = ["LINE_END", "Table", "decoded", "is_table", "open_dataset", "read_table", "text_of"]
 
-_SEPARATED = (".csv", ".tsv")
-_OBJECTS = (".jsonl", ".json", ".ndjson")
-_SUFFIXES = (*_SEPARATED, *_OBJECTS, ".parquet", ".xlsx")
+_SEPARATED = (".csv", ".tsv", ".txt")  # "Unicode Text" of Excel is .txt
+_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx", ".ndjson", ".txt")
 
 
 def read_table(path: str, wanted: Sequence[str]) -> Table:
@@ -44,8 +43,9 @@ def read_table(path: str, wanted: Sequence[str]) -> Table:
 
 
 def is_table(path: str) -> bool:
-    """Whether a path names a table, by its suffix or as a dataset; a text file with a text a line does not."""
-    return path.startswith("hf:") or Path(path).is_dir() or _suffix_of(Path(path)) in _SUFFIXES
+    """Whether a path names a table, by its suffix or as a dataset; .txt is a text a line."""
+    suffix = _suffix_of(Path(path))
+    return path.startswith("hf:") or Path(path).is_dir() or (suffix in _SUFFIXES and suffix != ".txt")
 
 
 def _suffix_of(file: Path) -> str:

@@ -50,7 +50,7 @@ def decoded(data: bytes, file: str) -> str:
         raise DataError(f"{file} is an Excel or zip file by its content; name it .xlsx, or unpack it or save it as CSV")
     encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
     try:
-        text = data.decode(encoding)
+        text = data.decode(encoding).removesuffix("\x1a")  # the end of a file as DOS marks it
     except UnicodeDecodeError as error:
         raise DataError(_not_readable(file, data, encoding, error)) from error
     sample = text[:1_000]

@@ -18,14 +18,17 @@ _HEADER_CHARACTERS = 1 << 20
 def separated_table(path: str, text: str, suffix: str, wanted: Sequence[str]) -> Table:
     """The wanted columns of CSV or TSV. suffix: whose separator is tried first.
 
-    The separator is the one that `sep=` in the first line names, else the first by which the header has all the wanted
-    columns. Rows of blanks are left out, and blank cells beyond the header's. Raises `DataError` for other cells there, for
-    a row that ends before a wanted column, and for quotes that do not close.
+    The separator is the first by which the header has all the wanted columns; what `sep=` in the first line names is tried
+    first, and no more, since some programs keep that line and change the separator. Rows of blanks are left out, and blank
+    cells beyond the header's. Raises `DataError` for other cells there, for a row that ends before a wanted column, and for
+    quotes that do not close.
     """
     csv.field_size_limit(sys.maxsize)  # of the whole process; Python's 131,072 characters are less than a long text
     declared = _DECLARED.match(text)
     body = text[declared.end() :] if declared else text
-    separator = declared["separator"] if declared else _separator_of(body, suffix, wanted)
+    ordered = ["\t", ",", ";", "|"] if suffix in (".tsv", ".txt") else list(_SEPARATORS)
+    ordered = list(dict.fromkeys([*([declared["separator"]] if declared else []), *ordered]))
+    separator = _separator_of(body, ordered, wanted)
     above = text.count("\n", 0, declared.end()) or 1 if declared else 0
     records = _records(path, body, separator, above, suffix)
     _, header = next(records, (1, []))
@@ -44,9 +47,8 @@ def separated_table(path: str, text: str, suffix: str, wanted: Sequence[str]) ->
     return Table(path, dict(zip(wanted, cells, strict=True)), lines, typed=False)
 
 
-def _separator_of(body: str, suffix: str, wanted: Sequence[str]) -> str:
+def _separator_of(body: str, ordered: Sequence[str], wanted: Sequence[str]) -> str:
     """The first separator that finds the wanted columns, else the one that finds the most."""
-    ordered = ["\t", ",", ";", "|"] if suffix == ".tsv" else list(_SEPARATORS)
     headers = {separator: _header(body[:_HEADER_CHARACTERS], separator) for separator in ordered}
     fitting = [separator for separator, names in headers.items() if set(wanted) <= set(names)]
     return fitting[0] if fitting else max(ordered, key=lambda separator: len(headers[separator]))

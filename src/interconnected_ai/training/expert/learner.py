@@ -89,9 +89,9 @@ class ExpertLearner:
             model.compile()
         yield
 
-    def begin(self, model: nn.Module) -> Mapping[str, float]:
+    def begin(self, model: nn.Module) -> Validation:
         """Nothing precedes them."""
-        return {}
+        return Validation(None, {})
 
     def loss(self, state: TrainingState, rows: np.ndarray, batch: np.ndarray) -> _Loss:
         """Mean nats per token of the whole batch, this part's share."""

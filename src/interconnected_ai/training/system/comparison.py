@@ -87,5 +87,5 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 def _correct(system: InterconnectedAISystem, name: str, rows: Rows) -> np.ndarray:
     texts, labels = rows.of(name)
-    logits = system.logits_of(system.encode(texts), [name])[name].cpu()
+    logits = system.logits_of(system.features_of(texts), [name])[name].cpu()
     return (logits.argmax(dim=-1) == class_indices(system.cards[name], labels)).numpy()

@@ -20,7 +20,7 @@ from interconnected_ai.training.learner import Schedule
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.progress import Progress
 from interconnected_ai.training.run_folder import owned
-from interconnected_ai.training.system.calibration import calibrate
+from interconnected_ai.training.system.calibration import calibrate, take_directions
 from interconnected_ai.training.system.features import FeatureCache
 from interconnected_ai.training.system.learner import SystemLearner, plan_of
 from interconnected_ai.training.system.metrics import BranchMetrics, evaluate
@@ -89,11 +89,13 @@ def _fit(
 ) -> FitResult:
     random = torch.random.get_rng_state()
     plan = plan_of(system, train, config, processes)
+    for name in system.branch_names:
+        system.branch(name).take_words(train.of(name)[0], scale=config.wide_scale or 1.0)
     system.to(processes.device)
     steps = plan.steps_per_epoch
     trainer = Trainer(
         processes, system, Schedule(steps * config.epochs, steps, steps), config, folder,
-        rates="lr_moe, lr_adapter, lr_head",
+        rates="lr_moe, lr_adapter, lr_head, lr_wide",
     )  # fmt: skip
     try:
         with noting_errors(folder, lambda: trainer.step, advice=_LESS_MEMORY):
@@ -103,7 +105,7 @@ def _fit(
             learner = SystemLearner(system, train, validation, config, processes, plan, cache, new_rows=new_rows)
             course = trainer.run(learner, resume=resume)
             trainer.finish()
-            _settle(system, train, validation)
+            _settle(system, learner, train, validation)
             return _result(course, plan.steps_per_epoch, cache_seconds, processes, system, validation)
     finally:
         torch.random.set_rng_state(random)
@@ -123,10 +125,11 @@ def _feature_cache(
     return FeatureCache(place, system)
 
 
-def _settle(system: InterconnectedAISystem, train: Rows, validation: Rows) -> None:
+def _settle(system: InterconnectedAISystem, learner: SystemLearner, train: Rows, validation: Rows) -> None:
     """Freeze what is shared, calibrate and seal every branch."""
     system.freeze_trunk()
     system.eval()
+    take_directions(system, train, learner.encode)
     calibrate(system, validation)
     num_rows = {name: len(train.of(name)[0]) for name in train.branch_names}
     for name in system.branch_names:

@@ -12,7 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interconnected_ai.branches import InterconnectedAISystem, SystemOutput, Trunk, class_weights, train_on_pooled
+from interconnected_ai.branches import (
+    Bags,
+    InterconnectedAISystem,
+    SystemOutput,
+    TextFeatures,
+    Trunk,
+    class_weights,
+    train_on_pooled,
+)
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.data import BatchPlan, RowChanges, RowRecord, Rows, Splits
 from interconnected_ai.errors import ConfigError, DataError
@@ -85,12 +93,17 @@ class SystemLearner:
 
     def _groups(self, system: InterconnectedAISystem) -> list[dict[str, Any]]:
         rates = self.config
-        return system.get_trainable_params(
+        groups = system.get_trainable_params(
             lr_moe=rates.lr_moe,
             lr_adapter=rates.lr_adapter,
             lr_head=rates.lr_head,
+            lr_wide=rates.lr_wide,
             lr_encoder_lora=rates.lr_encoder_lora,
         )
+        return [{**group, "weight_decay": self._decay(group["name"])} for group in groups]
+
+    def _decay(self, part: str) -> float:
+        return self.config.wide_decay if part == "wide" else self.config.weight_decay
 
     def batches(self, epoch: int, start: int) -> list[np.ndarray]:
         """Rows of every branch in each."""
@@ -131,15 +144,30 @@ class SystemLearner:
 
     def _forward(self, state: TrainingState, rows: np.ndarray) -> SystemOutput:
         """This process's rows through the system."""
+        texts = [self.train_rows.texts[row] for row in rows]
         if self.cache is None:
-            return self._answer(state, [self.token_ids[row] for row in rows])
-        return self._answer_cached(state, [self.train_rows.texts[row] for row in rows])
+            return self._answer(state, [self.token_ids[row] for row in rows], texts)
+        return self._answer_cached(state, texts)
 
-    def _answer(self, state: TrainingState, token_ids: Sequence[list[int]]) -> SystemOutput:
+    def _answer(self, state: TrainingState, token_ids: Sequence[list[int]], texts: Sequence[str]) -> SystemOutput:
         """By the model as Accelerate prepared it, encoder and all."""
         input_ids, mask = (each.to(self.processes.device) for each in self.system.encoder.pad(token_ids))
-        output: SystemOutput = state.model(input_ids, mask)
+        output: SystemOutput = state.model(input_ids, mask, words=self._words(state, texts))
         return output
+
+    def _words(self, state: TrainingState, texts: Sequence[str]) -> dict[str, Bags]:
+        """The texts' terms, on the processes' device: the given system may wait in ordinary memory.
+
+        While training some texts are left without: words alone would soon explain the training rows, and the trunk would have
+        nothing left to learn.
+        """
+        if not any(card.spec.num_terms for card in self.system.cards.values()):
+            return {}
+        if state.model.training and self.config.words_dropout:
+            silent = (torch.rand(len(texts)) < self.config.words_dropout).tolist()
+            texts = ["" if without else text for text, without in zip(texts, silent, strict=True)]
+        words = self.system.words_of(texts)
+        return {name: bags.to(self.processes.device) for name, bags in words.items()}
 
     def _answer_cached(self, state: TrainingState, texts: Sequence[str]) -> SystemOutput:
         """By the encoder's stored outputs, in the precision of the weights: DeepSpeed casts them."""
@@ -147,7 +175,9 @@ class SystemLearner:
         assert isinstance(state.bare, InterconnectedAISystem)
         tokens, mask = self.cache.read(texts)
         dtype, device = state.bare.trunk.norm.weight.dtype, self.processes.device
-        output: SystemOutput = state.model(None, mask.to(device), tokens=tokens.to(device, dtype))
+        output: SystemOutput = state.model(
+            None, mask.to(device), tokens=tokens.to(device, dtype), words=self._words(state, texts)
+        )
         return output
 
     def figures(self, batch: np.ndarray, seconds: float) -> dict[str, float]:
@@ -193,30 +223,35 @@ class SystemLearner:
     def _evaluate_batch(self, state: TrainingState, texts: Sequence[str]) -> SystemOutput:
         if self.cache is not None:
             return self._answer_cached(state, texts)
-        return self._answer(state, self.system.encoder.tokenize(texts))
+        return self._answer(state, self.system.encoder.tokenize(texts), texts)
 
     # Before the first step
 
-    def begin(self, model: nn.Module) -> dict[str, float]:
-        """Give the trunk the statistics of what the encoder makes of the training rows. Then let adapters and heads learn
-        first, on what the untrained trunk gives: the encoder's own knowledge.
+    def begin(self, model: nn.Module) -> Validation:
+        """Give the trunk the statistics of what the encoder makes of the training rows. Then let heads and wide parts learn
+        first, on what the untrained trunk gives: the encoder's own knowledge, and words.
 
-        Returns validation figures of what they learnt alone: epoch 0, which the joint training should better.
+        Returns what validation rows say of that: epoch 0, which the joint training has to better.
         """
-        trunk = self.system.trunk
-        trunk.standardization.take(self._through(trunk.pooling, self.train_rows.texts))
-        if not self.config.head_start_epochs:
-            return {}
-        config = self.config.with_changes(epochs=self.config.head_start_epochs)
-        pooled = self._through(_pooled_by(trunk), self.train_rows.texts)
+        trunk, config, texts = self.system.trunk, self.config, self.train_rows.texts
+        trunk.standardization.take(self._through(trunk.pooling, texts))
+        if config.ridge is None and not config.head_start_epochs:
+            return Validation(None, {})
+        features = TextFeatures(self.encode(texts), texts)
         for name in self.system.branch_names:
             labelled = self.targets[name] >= 0
-            targets = self.targets[name][labelled].to(pooled.device)
-            train_on_pooled(self.system.branch(name), pooled[labelled.to(pooled.device)], targets, None, config)
+            targets = self.targets[name][labelled].to(features.pooled.device)
+            train_on_pooled(
+                self.system.branch(name), features[labelled], targets, None, config, epochs=config.head_start_epochs
+            )
         if not len(self.validation):
-            return {}
-        state = TrainingState(0, 0, model, model, lambda: model)
-        return {**validation_figures(self._validation_metrics(state)), "epoch": 0.0}
+            return Validation(None, {})
+        figures = validation_figures(self._validation_metrics(TrainingState(0, 0, model, model, lambda: model)))
+        return Validation(figures["accuracy/mean"], {**figures, "epoch": 0.0})
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """(num_texts, d_model): pooled vectors of the system as it is, by the encoder's stored outputs where there are some."""
+        return self._through(_pooled_by(self.system.trunk), texts)
 
     def _through(self, pool: Callable[[Tensor, Tensor], Tensor], texts: Sequence[str]) -> Tensor:
         """(num_texts, d_model): what `pool` makes of the encoder's packed outputs and their mask, batch by batch."""

@@ -37,28 +37,30 @@ def evaluate(system: InterconnectedAISystem, rows: Rows, *, include_learnt: bool
     if not include_learnt:
         rows = unseen_rows(rows, system)
     names = [system.branch_name(name) for name in rows.branch_names if rows.of(name)[0]]
-    pooled = system.encode(rows.texts)
+    features = system.features_of(rows.texts)
     out = {}
     for name in names:
         targets = class_indices(system.cards[name], rows.of(name)[1])
-        logits = system.logits_of(pooled[rows.rows_of(name)], [name])[name].cpu()
-        out[name] = branch_metrics(
-            probabilities(logits, system.cards[name]), targets, threshold=system.cards[name].threshold
-        )
+        mine, card = features[rows.rows_of(name)], system.cards[name]
+        logits, near = system.logits_of(mine, [name])[name].cpu(), system.branch(name).familiarity(mine).cpu()
+        out[name] = branch_metrics(probabilities(logits, card), targets, threshold=card.threshold, familiarity=near)
     return out
 
 
-def branch_metrics(table: Tensor, targets: Tensor, *, threshold: float = 0.0) -> BranchMetrics:
-    """table: (num_rows, num_classes) probabilities; targets: (num_rows,)."""
+def branch_metrics(
+    table: Tensor, targets: Tensor, *, threshold: float = 0.0, familiarity: Tensor | None = None
+) -> BranchMetrics:
+    """table: (num_rows, num_classes) probabilities; targets: (num_rows,); familiarity: (num_rows,), None is 1 throughout."""
     confidence, predicted = table.max(dim=-1)
     correct = predicted == targets
+    scores = confidence if familiarity is None else confidence * familiarity
     return BranchMetrics(
         num_rows=len(targets),
         accuracy=correct.double().mean().item(),
         macro_f1=macro_f1(predicted, targets),
         loss=-table.gather(-1, targets[:, None]).double().clamp(min=_LEAST).log().mean().item(),
         calibration_error=expected_calibration_error(confidence, correct),
-        answered=(confidence >= threshold).double().mean().item(),
+        answered=(scores >= threshold).double().mean().item(),
     )
 
 

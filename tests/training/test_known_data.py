@@ -124,6 +124,10 @@ def test_new_rows_are_taken_where_told_to_and_no_learnt_row_is_measured_on(
     assert unseen(now.test, run.system).left_out == {"a": 0}
     assert run.system.learnt_texts("a") == KnownTexts.of([*now.train.texts, *now.validation.texts])
     train_run(config(tmp_path), encoder=make_encoder(), resume=True)  # they are the run's rows from here on
+    more = Rows.joined([numbered(9, start=900), numbered(45, start=500), numbered(60)])
+    write(tmp_path, more)
+    again = train_run(config(tmp_path), encoder=make_encoder(), resume=True, new_rows=True)
+    assert again.system.branch("a").words["terms"].tolist() == run.system.branch("a").words["terms"].tolist()
 
 
 def test_new_rows_begin_the_choice_of_the_best_weights_anew(tmp_path: Path) -> None:

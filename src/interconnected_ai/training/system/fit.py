@@ -11,9 +11,10 @@ import torch
 
 from interconnected_ai.branches import InterconnectedAISystem
 from interconnected_ai.config import TrainingConfig
-from interconnected_ai.data import Rows
+from interconnected_ai.data import RowRecord, Rows, Splits
 from interconnected_ai.errors import TrainingError
 from interconnected_ai.text import KnownTexts
+from interconnected_ai.training.checkpoints import CheckpointFolder
 from interconnected_ai.training.computing import keep_computing, open_processes
 from interconnected_ai.training.failures import noting_errors
 from interconnected_ai.training.learner import Schedule
@@ -88,9 +89,13 @@ def _fit(
     new_rows: bool,
 ) -> FitResult:
     random = torch.random.get_rng_state()
+    begun_with = len(train)
+    if resume:
+        train, validation, begun_with = _as_begun(folder, train, validation, new_rows=new_rows)
     plan = plan_of(system, train, config, processes)
+    first = train.select(range(begun_with))
     for name in system.branch_names:
-        system.branch(name).take_words(train.of(name)[0], scale=config.wide_scale or 1.0)
+        system.branch(name).take_words(first.of(name)[0], scale=config.wide_scale or 1.0)
     system.to(processes.device)
     steps = plan.steps_per_epoch
     trainer = Trainer(
@@ -102,13 +107,28 @@ def _fit(
             started = time.perf_counter()
             cache = _feature_cache(system, [*train.texts, *validation.texts], config, processes, folder)
             cache_seconds = 0.0 if cache is None else time.perf_counter() - started
-            learner = SystemLearner(system, train, validation, config, processes, plan, cache, new_rows=new_rows)
+            learner = SystemLearner(
+                system, train, validation, config, processes, plan, cache, begun_with=begun_with, new_rows=new_rows
+            )
             course = trainer.run(learner, resume=resume)
             trainer.finish()
             _settle(system, learner, train, validation)
             return _result(course, plan.steps_per_epoch, cache_seconds, processes, system, validation)
     finally:
         torch.random.set_rng_state(random)
+
+
+def _as_begun(folder: Path, train: Rows, validation: Rows, *, new_rows: bool) -> tuple[Rows, Rows, int]:
+    """The rows to resume with, new ones last, and with how many to learn from the training began: the words that it knows."""
+    checkpoint = CheckpointFolder(folder / "checkpoints").latest()
+    if checkpoint is None or checkpoint.data is None:
+        return train, validation, len(train)
+    known = checkpoint.data
+    if new_rows:
+        kept = RowRecord.from_parts(known.arrays, known.facts, source=folder / "checkpoints")
+        splits = kept.in_this_order(Splits(train, validation, train.select([])))
+        train, validation = splits.train, splits.validation
+    return train, validation, min(len(train), int(known.facts.get("begun_with", len(train))))
 
 
 def _feature_cache(

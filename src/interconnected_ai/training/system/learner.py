@@ -51,12 +51,14 @@ class SystemLearner:
         plan: BatchPlan,
         cache: FeatureCache | None,
         *,
+        begun_with: int,
         new_rows: bool = False,
     ) -> None:
         """system: on the processes' device. plan: of the rows to train on, see `plan_of`. cache: of all texts, where the
-        encoder's outputs are kept. new_rows: a resumed training may find more rows than it was begun with.
+        encoder's outputs are kept. begun_with: how many of the rows to train on, the first ones, the training began with.
+        new_rows: a resumed training may find more of them.
         """
-        self.new_rows = new_rows
+        self.begun_with, self.new_rows = begun_with, new_rows
         self.system, self.train_rows, self.validation, self.config = system, train, validation, config
         self.processes, self.plan, self.cache = processes, plan, cache
         specs = [card.spec for card in system.cards.values()]
@@ -70,7 +72,7 @@ class SystemLearner:
     def data_record(self) -> DataRecord:
         """The rows' hashes and the branches' classes."""
         record = self._record()
-        return DataRecord(record.arrays, record.facts)
+        return DataRecord(record.arrays, {**record.facts, "begun_with": self.begun_with})
 
     def recognise(self, kept: DataRecord) -> bool:
         """Whether the rows are those of the checkpoint, False when new ones were taken; raises `DataError` for others."""

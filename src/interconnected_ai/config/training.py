@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from interconnected_ai.config.record import Record
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Watch = Literal["accuracy", "macro_f1", "loss"]
 Rate = Annotated[float, Field(gt=0.0, le=1e30)]  # beyond it a step of float32 is no number
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -52,7 +53,9 @@ class TrainingConfig(LoopConfig):
         wrong way (Kumar et al. 2022, LP-FT). None leaves it out.
     head_start_epochs: epochs of descent in which adapters, heads and wide parts alone learn, after that and before the joint
         training.
-    patience: epochs without a better mean validation accuracy before the run stops; None never stops early.
+    watch: what of the validation rows decides which epoch is kept and when the run stops: mean accuracy over the branches, mean
+        macro-F1 (rare classes count like others), or mean loss (confidence counts). Of equal epochs the first is kept.
+    patience: epochs in which that got no better before the run stops; None never stops early.
     lr_wide, wide_decay: learning rate and weight decay of the branches' wide parts. wide_scale: how long the words of a text
         are beside its pooled vector; None is chosen for each branch by cross-validation on its rows.
     words_dropout: share of a batch's rows whose words are left out in a step of the joint training, so that the trunk learns.
@@ -75,6 +78,7 @@ class TrainingConfig(LoopConfig):
     z_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     class_weights: Literal["balanced", "none"] = "balanced"
+    watch: Watch = "accuracy"
     cache_features: bool = True
     feature_cache: str | None = None
 

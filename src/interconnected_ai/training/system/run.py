@@ -8,6 +8,7 @@ import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import Encoder, InterconnectedAISystem
 from interconnected_ai.config import RunConfig
 from interconnected_ai.data import Splits, report_on
@@ -33,6 +34,7 @@ class RunResult:
     test: dict[str, BranchMetrics]
 
 
+@checked
 def train_run(
     config: RunConfig,
     *,
@@ -93,6 +95,7 @@ def _train(
     return RunResult(folder, system, result, measured)
 
 
+@checked
 def refuse_taken_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
     """Raise `StorageError` when a run's folder is taken and nobody said what to do with what is there. Changes nothing."""
     if resume and overwrite:

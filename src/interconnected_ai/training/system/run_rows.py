@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.config import RunConfig, SystemConfig
 from interconnected_ai.data import RowChanges, RowRecord, Rows, Splits, load_splits
 from interconnected_ai.errors import ConfigError, DataError
@@ -91,6 +92,7 @@ def splits_of_finished_run(folder: Path, config: RunConfig) -> Splits:
     return known
 
 
+@checked
 def shape_for(config: RunConfig, splits: Splits) -> SystemConfig:
     """The config's system with a branch for each that the data names; its classes are those of `system.branches` or the data's.
 

@@ -170,14 +170,14 @@ class SystemLearner:
         }
 
     def validate(self, state: TrainingState) -> Validation:
-        """Mean validation accuracy over the branches after an epoch."""
+        """What `config.watch` names, as a mean over the branches, after an epoch."""
         assert isinstance(state.bare, InterconnectedAISystem)
         drift = self.drift.figures(self._groups(state.bare))
         epoch = {"epoch": float(state.step // self.plan.steps_per_epoch)}
         if not len(self.validation):
             return Validation(None, {**drift, **epoch})
-        figures = validation_figures(self._validation_metrics(state))
-        return Validation(figures["accuracy/mean"], {**figures, **drift, **epoch})
+        figures = validation_figures(self._validation_metrics(state), self.config.watch)
+        return Validation(figures["watched"], {**figures, **drift, **epoch})
 
     def _validation_metrics(self, state: TrainingState) -> dict[str, BranchMetrics]:
         targets = self.validation.targets([card.spec for card in self.system.cards.values()])
@@ -223,8 +223,9 @@ class SystemLearner:
             )
         if not len(self.validation):
             return Validation(None, {})
-        figures = validation_figures(self._validation_metrics(TrainingState(0, 0, model, model, lambda: model)))
-        return Validation(figures["accuracy/mean"], {**figures, "epoch": 0.0})
+        state = TrainingState(0, 0, model, model, lambda: model)
+        figures = validation_figures(self._validation_metrics(state), self.config.watch)
+        return Validation(figures["watched"], {**figures, "epoch": 0.0})
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """(num_texts, d_model): pooled vectors of the system as it is, by the encoder's stored outputs where there are some."""

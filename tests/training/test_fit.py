@@ -89,7 +89,7 @@ def test_accumulated_micro_batches_equal_the_whole_batch(tmp_path: Path) -> None
             system,
             rows(),
             rows(0),
-            config(accumulation_steps=steps, balance_loss_weight=0.0, words_dropout=0.0),
+            config(accumulation_steps=steps, balance_loss_weight=0.0),
             tmp_path / str(steps),
         )
         trained.append(weights(system))

@@ -31,7 +31,6 @@ def write_config(folder: Path, encoder_folder: Path, name: str, **system: Any) -
         "training": {
             "epochs": 5, "batch_size": 16, "patience": None, "precision": "float32", "device": "cpu", "monitors": [],
             "lr_moe": 1e-3, "z_loss_weight": 0.01, "checkpoint_every_steps": 20, "head_start_epochs": 2,
-            "words_dropout": 0.0,
         },
     }  # fmt: skip
     path = folder / f"{name}.yaml"

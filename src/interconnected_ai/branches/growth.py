@@ -1,6 +1,7 @@
 """Growing: train one new branch on a finished trunk, on pooled vectors that are computed once."""
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,9 @@ from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.system import InterconnectedAISystem
 from interconnected_ai.branches.turns import Turns
 from interconnected_ai.branches.vocabulary import Bags
-from interconnected_ai.config import TrainingConfig
+from interconnected_ai.config import TrainingConfig, Watch
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError
-from interconnected_ai.nn import Descent, learning_rate_factor, require_own_threads
+from interconnected_ai.nn import Descent, learning_rate_factor, require_own_threads, watched_score
 
 _training = Turns()
 
@@ -157,9 +158,10 @@ def train_on_pooled(
     part as a regression, where `config.ridge` says so, then all of them by descent for `epochs` (the config's, if not given).
 
     features: pooled vectors (num_rows, d_model) alone will do for a branch that has no wide part. held_out: the same of
-    validation rows, to keep the best epoch by. Returns the epochs run and the validation accuracy
-    of the weights that are kept (NaN without validation rows). The branch is changed in place and the process's random state
-    is used: one thread at a time, and nobody computes with this branch meanwhile. `fit_branch` sees to both.
+    validation rows, to keep the epoch by that is best at `config.watch` (the first of equals).
+    Returns the epochs run and the validation accuracy of the weights that are kept (NaN without validation rows). The branch
+    is changed in place and the process's random state is used: one thread at a time, and nobody computes with this branch
+    meanwhile. `fit_branch` sees to both.
     """
     require_own_threads()
     _require_vectors(features, targets, branch)
@@ -184,10 +186,11 @@ def train_on_pooled(
         weight_decay=config.weight_decay,
         gradient_clip=config.gradient_clip,
     )
-    best_accuracy, best_state, waited, epoch = float("nan"), None, 0, 0
+    best, best_accuracy, best_state, waited, epoch = -math.inf, float("nan"), None, 0, 0
     _begin(branch, features, targets, config, weights)
     if config.ridge is not None and held_out is not None and asked is not None:
-        best_accuracy, best_state = _accuracy(branch, asked, held_out[1]), copy.deepcopy(branch.state_dict())
+        best, best_accuracy = _scores(branch, asked, held_out[1], config.watch)
+        best_state = copy.deepcopy(branch.state_dict())
     rng = torch.random.get_rng_state()
     torch.manual_seed(config.seed)  # dropout
     try:
@@ -202,9 +205,9 @@ def train_on_pooled(
                 descent.step(loss)
             if held_out is None or asked is None:
                 continue
-            accuracy = _accuracy(branch, asked, held_out[1])
-            if best_state is None or accuracy > best_accuracy:
-                best_accuracy, best_state, waited = accuracy, copy.deepcopy(branch.state_dict()), 0
+            score, right = _scores(branch, asked, held_out[1], config.watch)
+            if best_state is None or score > best:
+                best, best_accuracy, best_state, waited = score, right, copy.deepcopy(branch.state_dict()), 0
             else:
                 waited += 1
                 if config.patience is not None and waited >= config.patience:
@@ -236,9 +239,9 @@ def _begin(
         regress(branch, pooled, bags, targets, ridge=ridge, class_weights=weights)
 
 
-def _accuracy(branch: Branch, asked: tuple[Tensor, Bags | None], targets: Tensor) -> float:
-    """Share of validation rows that the branch answers rightly as it is."""
+def _scores(branch: Branch, asked: tuple[Tensor, Bags | None], targets: Tensor, watch: Watch) -> tuple[float, float]:
+    """What is watched of validation rows (higher is better), and their accuracy, of the branch as it is."""
     branch.eval()
     with torch.no_grad():
-        right: Tensor = branch(*asked).argmax(dim=-1) == targets
-    return right.double().mean().item()
+        logits = branch(*asked)
+    return watched_score(logits, targets, watch), watched_score(logits, targets, "accuracy")

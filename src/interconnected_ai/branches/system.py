@@ -4,7 +4,7 @@ import copy
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -350,12 +350,18 @@ class InterconnectedAISystem(nn.Module):
         words = words or {}
         return {name: branch(pooled, words.get(name)) for name, branch in self._named(branches).items()}
 
-    def words_of(self, texts: Sequence[str], branches: Sequence[int | str] | None = None) -> dict[str, Bags]:
-        """For each branch with a wide part (of the named ones) the terms that it knows of texts, counted once for all."""
+    def words_of(
+        self, texts: Sequence[str], branches: Sequence[int | str] | None = None, *, silent: Container[int] = ()
+    ) -> dict[str, Bags]:
+        """For each branch with a wide part (of the named ones) the terms that it knows of texts, counted once for all.
+
+        silent: numbers of texts that are given no terms.
+        """
         wide = {name: branch.wide for name, branch in self._named(branches).items() if branch.wide is not None}
         if not wide:
             return {}
-        ngrams = tuple(count_ngrams(texts_of(texts)))
+        heard = ["" if number in silent else text for number, text in enumerate(texts_of(texts))]
+        ngrams = tuple(count_ngrams(heard))
         return {name: part.vocabulary.bags(ngrams).to(part.weight.device) for name, part in wide.items()}
 
     def features_of(self, texts: Sequence[str], *, batch_size: int = 64) -> TextFeatures:

@@ -121,6 +121,11 @@ STARVED = Threshold(
 )  # fmt: skip
 STARVED_ROWS = Threshold(2.0, "a branch's rows in a batch, below it", "one row's gradient points anywhere")
 LAG = Threshold(0.05, "accuracy of the other branches minus the starved one's, above it", "five rows in a hundred")
+CALIBRATION_ROWS = Threshold(
+    20,
+    "validation rows of a branch, below it",
+    "temperature and threshold of fewer rows stay near what they are without any",
+)
 CALIBRATION = Threshold(
     0.05,
     "calibration error after temperature fitting, above what so few rows leave open",

@@ -4,7 +4,7 @@ Every process knows the whole batch and computes its share of it.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -123,11 +123,11 @@ class SystemLearner:
 
     def _forward(self, state: TrainingState, rows: np.ndarray, batch: np.ndarray) -> SystemOutput:
         """This process's rows of a batch through the system."""
-        silent = self._without_words(state.step, batch)
-        words = self._words(["" if row in silent else self.train_rows.texts[row] for row in rows.tolist()])
+        texts, without = [self.train_rows.texts[row] for row in rows], self._without_words(state.step, batch)
+        words = self._words(texts, silent={number for number, row in enumerate(rows.tolist()) if row in without})
         if self.cache is None:
             return self._answer(state, [self.token_ids[row] for row in rows], words)
-        return self._answer_cached(state, [self.train_rows.texts[row] for row in rows], words)
+        return self._answer_cached(state, texts, words)
 
     def _without_words(self, step: int, batch: np.ndarray) -> set[int]:
         """Rows of a batch whose words are left out: words alone would soon explain the training rows, and the trunk would have
@@ -136,9 +136,9 @@ class SystemLearner:
         luck = np.random.default_rng((self.config.seed, step)).random(len(batch))
         return set(batch[luck < self.config.words_dropout].tolist())
 
-    def _words(self, texts: Sequence[str]) -> dict[str, Bags]:
+    def _words(self, texts: Sequence[str], *, silent: Container[int] = ()) -> dict[str, Bags]:
         """The texts' terms, on the processes' device: the given system may wait in ordinary memory."""
-        words = self.system.words_of(texts)
+        words = self.system.words_of(texts, silent=silent)
         return {name: bags.to(self.processes.device) for name, bags in words.items()}
 
     def _answer(self, state: TrainingState, token_ids: Sequence[list[int]], words: Mapping[str, Bags]) -> SystemOutput:
@@ -170,14 +170,14 @@ class SystemLearner:
         }
 
     def validate(self, state: TrainingState) -> Validation:
-        """Mean validation accuracy over the branches after an epoch."""
+        """What `config.watch` names, as a mean over the branches, after an epoch."""
         assert isinstance(state.bare, InterconnectedAISystem)
         drift = self.drift.figures(self._groups(state.bare))
         epoch = {"epoch": float(state.step // self.plan.steps_per_epoch)}
         if not len(self.validation):
             return Validation(None, {**drift, **epoch})
-        figures = validation_figures(self._validation_metrics(state))
-        return Validation(figures["accuracy/mean"], {**figures, **drift, **epoch})
+        figures = validation_figures(self._validation_metrics(state), self.config.watch)
+        return Validation(figures["watched"], {**figures, **drift, **epoch})
 
     def _validation_metrics(self, state: TrainingState) -> dict[str, BranchMetrics]:
         targets = self.validation.targets([card.spec for card in self.system.cards.values()])
@@ -223,8 +223,9 @@ class SystemLearner:
             )
         if not len(self.validation):
             return Validation(None, {})
-        figures = validation_figures(self._validation_metrics(TrainingState(0, 0, model, model, lambda: model)))
-        return Validation(figures["accuracy/mean"], {**figures, "epoch": 0.0})
+        state = TrainingState(0, 0, model, model, lambda: model)
+        figures = validation_figures(self._validation_metrics(state), self.config.watch)
+        return Validation(figures["watched"], {**figures, "epoch": 0.0})
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """(num_texts, d_model): pooled vectors of the system as it is, by the encoder's stored outputs where there are some."""

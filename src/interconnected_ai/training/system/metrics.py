@@ -9,6 +9,7 @@ from torch import Tensor
 from interconnected_ai.arguments import checked
 from interconnected_ai.branches import InterconnectedAISystem, class_indices, probabilities
 from interconnected_ai.data import Rows
+from interconnected_ai.nn import macro_f1
 
 _LEAST = 1e-12  # a probability that rounds to zero counts as this
 
@@ -61,16 +62,6 @@ def branch_metrics(
         calibration_error=expected_calibration_error(confidence, correct),
         answered=(scores >= threshold).double().mean().item(),
     )
-
-
-@checked
-def macro_f1(predicted: Tensor, targets: Tensor) -> float:
-    """Mean over the classes that occur (in either) of the harmonic mean of precision and recall."""
-    scores = []
-    for label in torch.cat([predicted, targets]).unique():
-        true_positives = ((predicted == label) & (targets == label)).sum().item()
-        scores.append(2 * true_positives / ((predicted == label).sum().item() + (targets == label).sum().item()))
-    return float(sum(scores) / len(scores))
 
 
 @checked

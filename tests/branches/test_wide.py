@@ -29,10 +29,11 @@ from interconnected_ai.branches import (
 from interconnected_ai.branches.vocabulary import Vocabulary
 from interconnected_ai.branches.wide import WidePart
 from interconnected_ai.config import SystemConfig, TrainingConfig
-from interconnected_ai.errors import ConfigError, FormatVersionError, IntegrityError
+from interconnected_ai.errors import ConfigError, FormatVersionError, IntegrityError, MissingExtraError
 from interconnected_ai.planner import SystemShape, encoder_shape
 from interconnected_ai.storage.manifests import write_manifest
 from interconnected_ai.text import count_ngrams
+from interconnected_ai.training.system.learner import SystemLearner
 
 QUICK = TrainingConfig(epochs=3, batch_size=8)
 TEXTS = ["a cat and a horse", "show me the balance of my account", "snow in the wind", "Сколько денег на карте?"]
@@ -451,11 +452,30 @@ def test_features_of_some_rows_are_those_of_their_texts() -> None:
         assert torch.equal(part.pooled[0], whole.pooled[2 if isinstance(rows, list) else 0])
 
 
-def test_the_embedded_stems_say_what_to_install(no_optional_packages: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    from interconnected_ai.errors import MissingExtraError
-    from interconnected_ai.text import stems
+def test_without_a_stemmer_the_error_says_what_to_install_or_to_leave_out(no_optional_packages: None) -> None:
+    with pytest.raises(MissingExtraError, match=r"wide_terms: 0 does without.*interconnected-ai\[branches\]"):
+        make_system("one").branch("one").take_words(TEXTS)
+    make_system("one", wide_terms=0).branch("one").take_words(TEXTS)
 
-    monkeypatch.setattr(stems, "_stemmer", stems._stemmer.__wrapped__)
-    monkeypatch.setattr(stems, "stem", stems.stem.__wrapped__)
-    with pytest.raises(MissingExtraError, match="pip install"):
-        stems.stem("cats")
+
+def test_the_rows_without_words_are_the_same_however_a_batch_is_dealt_out() -> None:
+    def learner(seed: int) -> SystemLearner:
+        made = SystemLearner.__new__(SystemLearner)
+        made.config = TrainingConfig(seed=seed)
+        return made
+
+    batch = np.arange(100, 164)
+    first = learner(0)._without_words(7, batch)
+    assert first == learner(0)._without_words(7, batch)
+    assert first < set(batch.tolist())
+    assert 16 < len(first) < 48
+    assert first != learner(0)._without_words(8, batch)
+    assert first != learner(1)._without_words(7, batch)
+
+
+def test_a_silent_text_has_no_terms_and_the_others_keep_theirs() -> None:
+    system = with_words("one")
+    whole, some = system.words_of(TEXTS)["one"], system.words_of(TEXTS, silent={1, 3})["one"]
+    heard = torch.tensor([0, 2])
+    assert all(torch.equal(*pair) for pair in zip(whole.take(heard), some.take(heard), strict=True))
+    assert not len(some.take(torch.tensor([1, 3])).terms)

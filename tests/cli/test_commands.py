@@ -9,6 +9,7 @@ import yaml
 from command_line import run_json, run_main
 
 from conftest import make_encoder, make_rows
+from interconnected_ai.branches import InterconnectedAISystem
 from interconnected_ai.data import read_rows, split_rows, write_rows
 
 
@@ -95,6 +96,23 @@ def test_a_branch_is_added_verified_and_removed_without_touching_the_others(
     removed = run_json(capsys, "branch", "remove", run, "later", "--yes")
     assert removed["branches"] == ["topics", "more"]
     assert run_json(capsys, "predict", run, "rain and snow storm")["predictions"][0]["branches"] == before
+
+
+def test_adding_a_branch_spares_the_encoder_what_the_training_has_encoded(
+    world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, encode, encoded = str(world / "run"), InterconnectedAISystem.encode, []
+
+    def noting(self: InterconnectedAISystem, texts: list[str], **given: int) -> torch.Tensor:
+        encoded.extend(texts)
+        return encode(self, texts, **given)
+
+    monkeypatch.setattr(InterconnectedAISystem, "encode", noting)
+    run_json(capsys, "branch", "add", run, "again", "--data", str(world / "topics.jsonl"))
+    learnt = read_rows(world / "topics.jsonl", "text", {"again": "label"}).texts
+    tested = len(set(learnt) & set(encoded))
+    assert tested < len(set(learnt)) / 2, "only the rows that the run held out for its test are new to the encoder"
+    run_json(capsys, "branch", "remove", run, "again", "--yes")
 
 
 def test_compare_finds_no_difference_between_a_run_and_itself(world: Path, capsys: pytest.CaptureFixture[str]) -> None:

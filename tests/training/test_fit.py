@@ -89,7 +89,7 @@ def test_accumulated_micro_batches_equal_the_whole_batch(tmp_path: Path) -> None
             system,
             rows(),
             rows(0),
-            config(accumulation_steps=steps, balance_loss_weight=0.0, words_dropout=0.0),
+            config(accumulation_steps=steps, balance_loss_weight=0.0),
             tmp_path / str(steps),
         )
         trained.append(weights(system))
@@ -120,7 +120,7 @@ def test_an_offset_that_all_vectors_share_does_not_slow_the_learning_down(tmp_pa
 
 
 def test_a_head_start_trains_heads_before_the_trunk(tmp_path: Path) -> None:
-    plain, ahead = make_system("a", "b"), make_system("a", "b")
+    plain, ahead = (make_system("a", "b", wide_terms=0) for _ in range(2))
     slow = {"epochs": 1, "lr_head": 1e-2, "lr_adapter": 1e-2, "warmup_steps": 0, "ridge": None}
     fit(plain, rows(120), rows(0), config(**slow), tmp_path / "plain")
     fit(ahead, rows(120), rows(0), config(**slow, head_start_epochs=20), tmp_path / "ahead")

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from interconnected_ai.bench.quickstart import MAX_SEQ_LEN, growth_to_dict, measure_growth, quickstart_config
+from interconnected_ai.bench.quickstart import growth_to_dict, measure_growth, quickstart_config
 from interconnected_ai.bench.quickstart_texts import english_texts
 from interconnected_ai.bench.timing import machine
 from interconnected_ai.branches import Encoder
@@ -41,7 +41,7 @@ def _one_round(seed: int, epochs: int) -> dict[str, Any]:
         folder = Path(scratch) / "run"
         texts = english_texts()
         config = quickstart_config(folder, texts.names, epochs=epochs, seed=seed, d_ff=D_FF)
-        encoder = Encoder.load(max_seq_len=MAX_SEQ_LEN)
+        encoder = Encoder.load()
         run = train_run(config, splits=texts.first, encoder=encoder)
         growth = measure_growth(
             run.system, texts, config.training, folder / "joint", encode_seconds=run.fit.cache_seconds

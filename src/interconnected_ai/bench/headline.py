@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from interconnected_ai.bench.quickstart import MAX_SEQ_LEN, add_later_branch, quickstart_config
+from interconnected_ai.bench.quickstart import add_later_branch, quickstart_config
 from interconnected_ai.bench.quickstart_texts import english_texts
 from interconnected_ai.bench.timing import machine, take_turns
 from interconnected_ai.branches import DenseSystem, Encoder, InterconnectedAISystem
@@ -41,7 +41,7 @@ def bench_headline(*, seeds: int = 2, epochs: int = 5) -> dict[str, Any]:
     """
     texts = english_texts()
     splits = texts.first
-    encoder = Encoder.load(max_seq_len=MAX_SEQ_LEN)
+    encoder = Encoder.load()
     with tempfile.TemporaryDirectory() as scratch:
         accuracies, train_seconds = _train_both(splits, encoder, Path(scratch), seeds, epochs)
         moe, dense = accuracies.pop("systems")

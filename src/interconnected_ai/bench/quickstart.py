@@ -22,7 +22,14 @@ from interconnected_ai.bench.baselines import (
 from interconnected_ai.bench.quickstart_texts import QuickstartTexts, english_texts
 from interconnected_ai.bench.quickstart_words import ENGLISH, Words
 from interconnected_ai.bench.timing import machine
-from interconnected_ai.branches import BranchFit, DenseSystem, Encoder, InterconnectedAISystem, fit_branch
+from interconnected_ai.branches import (
+    EMBEDDED_ENCODER,
+    BranchFit,
+    DenseSystem,
+    Encoder,
+    InterconnectedAISystem,
+    fit_branch,
+)
 from interconnected_ai.config import RunConfig, SystemConfig, TrainingConfig
 from interconnected_ai.data import Rows, Splits, write_rows
 from interconnected_ai.errors import StorageError
@@ -37,7 +44,7 @@ from interconnected_ai.training import (
 )
 
 TWIN, SYSTEM = "dense_twin", "system"
-MAX_SEQ_LEN = 48
+EPOCHS, D_FF = 8, 128
 Say = Callable[[str], None]
 
 
@@ -121,9 +128,9 @@ class Quickstart:
 
 
 def quickstart_config(
-    folder: Path, names: Sequence[str], *, epochs: int = 4, seed: int = 0, d_ff: int = 128
+    folder: Path, names: Sequence[str], *, epochs: int = EPOCHS, seed: int = 0, d_ff: int = D_FF
 ) -> RunConfig:
-    """Small experts and few epochs: a few thousand short texts need no more, and two cores are enough."""
+    """The defaults of `iai train` but for small experts and few epochs: a few thousand short texts need no more."""
     data = [
         {"name": name, "path": str(_data_file(folder, name, "train")),
          "validation": str(_data_file(folder, name, "validation")), "test": str(_data_file(folder, name, "test"))}
@@ -132,14 +139,11 @@ def quickstart_config(
     return RunConfig.from_mapping(
         {
             "output": str(folder),
-            "system": {"d_ff": d_ff, "max_seq_len": MAX_SEQ_LEN},
+            "system": {"d_ff": d_ff},
             "data": {"branches": data},
-            "training": {
-                "epochs": epochs, "lr_moe": 1e-3, "lr_head": 3e-3, "head_start_epochs": 20, "patience": None,
-                "precision": "float32", "feature_cache": str(folder / "features"), "seed": seed,
-            },
+            "training": {"epochs": epochs, "feature_cache": str(folder / "features"), "seed": seed},
         }
-    )  # fmt: skip
+    )
 
 
 def run_quickstart(
@@ -164,7 +168,8 @@ def run_quickstart(
     _require_free(folder, config, overwrite)
     choice = encoder_by_language(splits.train.texts)
     encoder = Encoder.load(choice.base_model_name, max_seq_len=config.system.max_seq_len)
-    say(words.training.format(count=len(splits.train), names=", ".join(texts.names), encoder=choice))
+    named = choice.base_model_name or EMBEDDED_ENCODER
+    say(words.training.format(count=len(splits.train), names=", ".join(texts.names), encoder=named))
     run = train_run(config, overwrite=True, splits=splits, encoder=encoder)
     _write_data(folder, splits)
     twin_fit = None
@@ -190,7 +195,7 @@ def run_quickstart(
     shutil.rmtree(folder / "joint", ignore_errors=True)
     _write_data(folder, texts.later)
     run.system.save_pretrained(folder / "model")
-    result = Quickstart(folder, texts.later_name, str(choice), scores, run.fit, twin_fit, growth)
+    result = Quickstart(folder, texts.later_name, named, scores, run.fit, twin_fit, growth)
     write_json_safely(folder / "quickstart.json", result.to_dict())
     return result
 
@@ -244,7 +249,7 @@ def add_later_branch(
         *later.train.of(name),
         validation=later.validation.of(name),
         outside=texts.first.validation.texts[::4],
-        config=TrainingConfig(epochs=60, patience=10, lr_head=3e-3, seed=seed),
+        config=TrainingConfig(seed=seed),
         encode=None if cache is None else cache.pooled,
     )
 

@@ -15,6 +15,7 @@ from interconnected_ai.branches.vocabulary import Bags, Vocabulary
 from interconnected_ai.branches.wide import WidePart
 from interconnected_ai.config import MOST_WIDE_WEIGHTS, BranchSpec, Record, SystemConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.extras import require
 from interconnected_ai.nn import Dropout, LoRA, in_evaluation
 
 
@@ -83,7 +84,7 @@ class Branch(nn.Module):
         """
         pooled, bags = self.read(features)
         with torch.inference_mode():
-            logits: Tensor = in_evaluation(self)(pooled, bags)
+            logits: Tensor = in_evaluation(self)(pooled.to(self.head.weight.dtype), bags)
         return logits.clone()  # a plain tensor: inference tensors cannot be learnt from
 
     def familiarity(self, features: TextFeatures | Tensor) -> Tensor:
@@ -126,6 +127,7 @@ class Branch(nn.Module):
         """
         self.wide, num_terms = None, 0
         if self.most_terms:
+            require("Stemmer", "branches", "words beside meaning (system.wide_terms: 0 does without)")
             vocabulary = Vocabulary.of(texts, min(self.most_terms, MOST_WIDE_WEIGHTS // self.head.out_features))
             num_terms = len(vocabulary)
         if num_terms:

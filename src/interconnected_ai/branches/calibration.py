@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches.branch import BranchCard
 from interconnected_ai.branches.prediction import probabilities
 from interconnected_ai.nn import fit_temperature, fit_threshold
@@ -25,6 +26,7 @@ class Answered:
         return probabilities(self.logits, card).amax(dim=-1) * self.familiarity
 
 
+@checked
 def calibration(card: BranchCard, own: Answered, targets: Tensor, outside: Answered | None) -> dict[str, Any]:
     """The changes to a card: temperature, threshold, and on how many rows they stand.
 

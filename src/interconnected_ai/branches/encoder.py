@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches.contract import NEEDED, length_limit, require_gradients, require_readable_ids, traits_of
 from interconnected_ai.branches.fingerprint import PROBE_TEXTS, tokenizer_fingerprint
 from interconnected_ai.branches.multilingual import (
@@ -84,6 +85,7 @@ class Encoder(nn.Module):
         self.reads_both_ways = traits.reads_both_ways
 
     @classmethod
+    @checked
     def load(cls, name: str | None = None, *, max_seq_len: int = 128) -> Self:
         """The encoder with this hub id or in this folder.
 
@@ -204,6 +206,8 @@ class Encoder(nn.Module):
         return ids
 
     def _token_ids(self, texts: Sequence[str], cut: bool) -> list[list[int]]:
+        if not texts:
+            return []
         ids: list[list[int]] = self.tokenizer(
             [self.prefix + text for text in texts],
             truncation=cut,
@@ -340,6 +344,7 @@ def _pretrained(source: str | Path) -> tuple[nn.Module, Any]:
     return model, tokenizer
 
 
+@checked
 def known_as(name: str | None) -> str | None:
     """How an encoder is named in what is saved: a folder by its whole path, so that it is found from everywhere."""
     if name is None or name in (EMBEDDED_ENCODER, MULTILINGUAL_ENCODER):
@@ -366,6 +371,7 @@ def embedded_encoder_folder() -> Path:
     return folder
 
 
+@checked
 def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """Row numbers in batches of rows of like length, longest first, so that little padding is computed."""
     order = sorted(range(len(lengths)), key=lambda row: -lengths[row])

@@ -5,7 +5,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from interconnected_ai.arguments import checked
 
+
+@checked
 def class_directions(pooled: Tensor, targets: Tensor, num_classes: int) -> Tensor:
     """(num_classes, d_model): the direction of each class's mean vector, of length 1; zeros for a class without rows.
 
@@ -28,6 +31,7 @@ def familiarity(pooled: Tensor, directions: Tensor | None) -> Tensor:
     return share
 
 
+@checked
 def rows_for_directions(targets: Tensor, num_classes: int) -> Tensor:
     """Numbers of the rows that class means are taken over: of each class evenly spaced ones, 2,048 or 32 a class in all."""
     most = max(2048 // num_classes, 32)

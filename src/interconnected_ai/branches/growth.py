@@ -1,8 +1,9 @@
 """Growing: train one new branch on a finished trunk, on pooled vectors that are computed once."""
 
 import copy
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from interconnected_ai.arguments import checked
+from interconnected_ai.branches.arguments import labelled, labels_of, texts_of
 from interconnected_ai.branches.branch import Branch, BranchCard
 from interconnected_ai.branches.calibration import Answered, calibration
 from interconnected_ai.branches.convex import choose_scale, regress
@@ -18,9 +21,9 @@ from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.system import InterconnectedAISystem
 from interconnected_ai.branches.turns import Turns
 from interconnected_ai.branches.vocabulary import Bags
-from interconnected_ai.config import TrainingConfig
-from interconnected_ai.errors import DataError, NonFiniteLossError, UnknownNameError
-from interconnected_ai.nn import Descent, learning_rate_factor
+from interconnected_ai.config import TrainingConfig, Watch
+from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError
+from interconnected_ai.nn import Descent, learning_rate_factor, watched_score
 
 _training = Turns()
 
@@ -36,14 +39,15 @@ class BranchFit:
     train_seconds: float
 
 
+@checked
 def fit_branch(
     system: InterconnectedAISystem,
     name: str,
-    texts: Sequence[str],
-    labels: Sequence[str],
+    texts: Iterable[str],
+    labels: Iterable[str],
     *,
-    validation: tuple[Sequence[str], Sequence[str]] | None = None,
-    outside: Sequence[str] = (),
+    validation: tuple[Iterable[str], Iterable[str]] | None = None,
+    outside: Iterable[str] = (),
     config: TrainingConfig | None = None,
     encode: Callable[[Sequence[str]], Tensor] | None = None,
 ) -> BranchFit:
@@ -54,11 +58,13 @@ def fit_branch(
     vectors in place of `system.encode`, such as `FeatureCache.pooled`, which has those of texts that were learnt before.
     A copy is trained, and put in the branch's place when it is finished: who predicts meanwhile gets the branch as it was.
     Several threads may fit branches of one system; they take turns, since dropout draws from the process's one random stream.
-    Raises `DataError` for empty data, `UnknownNameError` for a label the branch does not have, and `ConfigError` when the
-    branch was removed or replaced meanwhile.
+    Texts and labels may come in anything with an order, a generator too. Raises `DataError` for no rows, or other numbers of
+    texts and labels, `UnknownNameError` for a label the branch does not have, and `ConfigError` when the branch was removed or
+    replaced meanwhile, or the system is not in float32.
     """
     config = config or TrainingConfig()
     standing = system.branch(name)
+    texts, labels, validation, outside = _entered(system, standing.card, texts, labels, validation, outside)
     branch = copy.deepcopy(standing)
     encode = encode or system.encode
     started = time.perf_counter()
@@ -93,15 +99,30 @@ def _answered(branch: Branch, features: TextFeatures) -> Answered:
     return Answered(branch.evaluate(features), branch.familiarity(features))
 
 
-def class_indices(card: BranchCard, labels: Sequence[str]) -> Tensor:
+Labelled = tuple[list[str], list[str]]
+
+
+def _entered(
+    system: InterconnectedAISystem, card: BranchCard, texts: Any, labels: Any, validation: Any, outside: Any
+) -> tuple[list[str], list[str], Labelled | None, list[str]]:
+    """The rows of `fit_branch` as lists, looked at before anything is computed."""
+    if (precision := next(system.trunk.parameters()).dtype) != torch.float32:
+        raise ConfigError(f"the system computes in {precision}, too coarse to learn in; call system.float() first")
+    learnt = texts_of(texts)
+    if not learnt:
+        raise DataError("a branch cannot be trained on zero rows; give texts and a label for each")
+    held_out = None if validation is None else labelled(validation, card, "validation")
+    return learnt, labels_of(labels, card, len(learnt)), held_out, texts_of(outside)
+
+
+@checked
+def class_indices(card: BranchCard, labels: Iterable[str | int]) -> Tensor:
     """Labels as the numbers of the head's outputs; `UnknownNameError` names a label that the branch does not have."""
     number = {label: index for index, label in enumerate(card.spec.labels)}
-    for label in labels:
-        if label not in number:
-            raise UnknownNameError(f"label of branch {card.name!r}", label, card.spec.labels)
-    return torch.tensor([number[label] for label in labels], dtype=torch.long)
+    return torch.tensor([number[label] for label in labels_of(labels, card)], dtype=torch.long)
 
 
+@checked
 def class_weights(targets: Tensor, num_classes: int) -> Tensor:
     """(num_classes,) weights that lift rare classes: 1/√count, scaled so that the mean over all rows is 1."""
     counts = torch.bincount(targets, minlength=num_classes).float()
@@ -109,6 +130,21 @@ def class_weights(targets: Tensor, num_classes: int) -> Tensor:
     return weights * counts.sum() / (weights * counts).sum()
 
 
+def _require_vectors(features: TextFeatures | Tensor, targets: Tensor, branch: Branch) -> None:
+    num_classes, d_model = branch.head.weight.shape
+    pooled = features.pooled if isinstance(features, TextFeatures) else features
+    if not len(pooled):
+        raise DataError("a branch cannot be trained on zero rows")
+    if pooled.dim() != 2 or pooled.shape[1] != d_model or targets.shape != pooled.shape[:1]:
+        raise DataError(
+            f"vectors {tuple(pooled.shape)} and class numbers {tuple(targets.shape)}: needs (num_rows, {d_model}) "
+            "and (num_rows,)"
+        )
+    if targets.dtype != torch.long or not 0 <= int(targets.min()) <= int(targets.max()) < num_classes:
+        raise DataError(f"class numbers of branch {branch.card.name!r}: needs whole numbers of 0 to {num_classes - 1}")
+
+
+@checked
 def train_on_pooled(
     branch: Branch,
     features: TextFeatures | Tensor,
@@ -122,12 +158,14 @@ def train_on_pooled(
     part as a regression, where `config.ridge` says so, then all of them by descent for `epochs` (the config's, if not given).
 
     features: pooled vectors (num_rows, d_model) alone will do for a branch that has no wide part. held_out: the same of
-    validation rows, to keep the best epoch by. Returns the epochs run and the validation accuracy
-    of the weights that are kept (NaN without validation rows). The branch is changed in place and the process's random state
-    is used: one thread at a time, and nobody computes with this branch meanwhile. `fit_branch` sees to both.
+    validation rows, to keep the epoch by that is best at `config.watch` (the first of equals).
+    Returns the epochs run and the validation accuracy of the weights that are kept (NaN without validation rows). The branch
+    is changed in place and the process's random state is used: one thread at a time, and nobody computes with this branch
+    meanwhile. `fit_branch` sees to both.
     """
-    if not len(features):
-        raise DataError("a branch cannot be trained on zero rows")
+    _require_vectors(features, targets, branch)
+    if held_out is not None:
+        _require_vectors(*held_out, branch)
     pooled, bags = branch.read(features)
     asked = None if held_out is None else branch.read(held_out[0])
     generator = torch.Generator().manual_seed(config.seed)
@@ -147,10 +185,11 @@ def train_on_pooled(
         weight_decay=config.weight_decay,
         gradient_clip=config.gradient_clip,
     )
-    best_accuracy, best_state, waited, epoch = float("nan"), None, 0, 0
+    best, best_accuracy, best_state, waited, epoch = -math.inf, float("nan"), None, 0, 0
     _begin(branch, features, targets, config, weights)
     if config.ridge is not None and held_out is not None and asked is not None:
-        best_accuracy, best_state = _accuracy(branch, asked, held_out[1]), copy.deepcopy(branch.state_dict())
+        best, best_accuracy = _scores(branch, asked, held_out[1], config.watch)
+        best_state = copy.deepcopy(branch.state_dict())
     rng = torch.random.get_rng_state()
     torch.manual_seed(config.seed)  # dropout
     try:
@@ -165,9 +204,9 @@ def train_on_pooled(
                 descent.step(loss)
             if held_out is None or asked is None:
                 continue
-            accuracy = _accuracy(branch, asked, held_out[1])
-            if best_state is None or accuracy > best_accuracy:
-                best_accuracy, best_state, waited = accuracy, copy.deepcopy(branch.state_dict()), 0
+            score, right = _scores(branch, asked, held_out[1], config.watch)
+            if best_state is None or score > best:
+                best, best_accuracy, best_state, waited = score, right, copy.deepcopy(branch.state_dict()), 0
             else:
                 waited += 1
                 if config.patience is not None and waited >= config.patience:
@@ -199,9 +238,9 @@ def _begin(
         regress(branch, pooled, bags, targets, ridge=ridge, class_weights=weights)
 
 
-def _accuracy(branch: Branch, asked: tuple[Tensor, Bags | None], targets: Tensor) -> float:
-    """Share of validation rows that the branch answers rightly as it is."""
+def _scores(branch: Branch, asked: tuple[Tensor, Bags | None], targets: Tensor, watch: Watch) -> tuple[float, float]:
+    """What is watched of validation rows (higher is better), and their accuracy, of the branch as it is."""
     branch.eval()
     with torch.no_grad():
-        right: Tensor = branch(*asked).argmax(dim=-1) == targets
-    return right.double().mean().item()
+        logits = branch(*asked)
+    return watched_score(logits, targets, watch), watched_score(logits, targets, "accuracy")

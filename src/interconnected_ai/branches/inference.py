@@ -6,11 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches.prediction import probabilities
 from interconnected_ai.branches.system import InterconnectedAISystem
+from interconnected_ai.errors import DataError
 from interconnected_ai.nn import device_of, in_evaluation
 
 
+@checked
 def inference(
     model: InterconnectedAISystem,
     input_ids: Tensor,
@@ -31,6 +34,14 @@ def inference(
     card = model.cards[model.branch_name(branch_id)]
     if device is not None:
         model.to(device_of(device))
+    if input_ids.dim() not in (1, 2) or input_ids.is_floating_point() or not input_ids.numel():
+        raise DataError(
+            f"input_ids {tuple(input_ids.shape)} of {input_ids.dtype}: needs token ids, (seq,) or (batch, seq)"
+        )
+    if attention_mask is not None and attention_mask.shape != input_ids.shape:
+        raise DataError(
+            f"attention_mask {tuple(attention_mask.shape)} for input_ids {tuple(input_ids.shape)}: needs the same"
+        )
     input_ids = input_ids.to(model.encoder.device)
     rows = input_ids.unsqueeze(0) if input_ids.dim() == 1 else input_ids
     mask = attention_mask if attention_mask is None or attention_mask.dim() == 2 else attention_mask.unsqueeze(0)

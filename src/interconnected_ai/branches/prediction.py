@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches.branch import BranchCard
 from interconnected_ai.config import UNKNOWN
 from interconnected_ai.errors import UnknownNameError
@@ -64,6 +65,7 @@ class Prediction:
         }
 
 
+@checked
 def probabilities(logits: Tensor, card: BranchCard) -> Tensor:
     """Calibrated probabilities: softmax(logits / temperature), in float32. (…, num_classes) → the same."""
     return (logits.float() / card.temperature).softmax(dim=-1)
@@ -172,6 +174,6 @@ def known_branch(names: list[str], branch: int | str) -> str:
     """The name of a branch given by number or name; `UnknownNameError` lists the known ones, nearest first."""
     if isinstance(branch, str) and branch in names:
         return branch
-    if isinstance(branch, int) and 0 <= branch < len(names):
+    if isinstance(branch, int) and branch is not True and branch is not False and 0 <= branch < len(names):
         return names[branch]
     raise UnknownNameError("branch", branch, names)

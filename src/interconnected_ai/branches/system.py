@@ -4,7 +4,7 @@ import copy
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from interconnected_ai.arguments import checked, whole_number
 from interconnected_ai.branches import fingerprint as proof
+from interconnected_ai.branches.arguments import names_of, texts_of
 from interconnected_ai.branches.branch import Branch, BranchCard, Cards, key_of
 from interconnected_ai.branches.card import card_text
 from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, batches_by_length, known_as
@@ -76,6 +78,7 @@ class InterconnectedAISystem(nn.Module):
     that stood when it was called. Alone: joint training, `train` and `eval`, `to`, `freeze_trunk`.
     """
 
+    @checked
     def __init__(
         self,
         base_model_name: str | None = None,
@@ -100,6 +103,7 @@ class InterconnectedAISystem(nn.Module):
         self._build(SystemConfig.from_mapping(chosen, source=type(self).__name__), encoder, seed)
 
     @classmethod
+    @checked
     def from_config(cls, config: SystemConfig, *, encoder: Encoder | None = None, seed: int = 0) -> Self:
         """The system this config describes (a `DenseSystem` for ffn="dense"), with fresh weights from `seed`."""
         kind = DenseSystem if config.ffn == "dense" else InterconnectedAISystem
@@ -163,7 +167,7 @@ class InterconnectedAISystem(nn.Module):
     def _named(self, names: Iterable[int | str] | None = None) -> dict[str, Branch]:
         """The named branches, or all of them, as they stand at this moment."""
         standing = self.branches
-        cards = Cards(standing)
+        cards, names = Cards(standing), names_of(names)
         if names is None:
             return {module.card.name: module for module in standing.values() if isinstance(module, Branch)}
         known = [name if isinstance(name, str) and name in cards else known_branch(list(cards), name) for name in names]
@@ -195,13 +199,14 @@ class InterconnectedAISystem(nn.Module):
         """Classes of modules that FSDP gathers one at a time, as Hugging Face's models name them for Accelerate."""
         return [type(self.encoder).__name__, *sorted({type(layer).__name__ for layer in self.trunk.layers})]
 
+    @checked
     def get_trainable_params(
         self,
         *,
         lr_moe: float = 1e-4,
         lr_adapter: float = 5e-4,
         lr_head: float = 1e-3,
-        lr_wide: float = 1e-2,
+        lr_wide: float = 2e-4,
         lr_encoder_lora: float = 5e-4,
     ) -> list[dict[str, Any]]:
         """Parameter groups for an optimiser, each with its own learning rate (the document's by default) and a name."""
@@ -226,10 +231,12 @@ class InterconnectedAISystem(nn.Module):
         self.encoder.requires_grad_(False)
         self.trunk_is_trained = True
 
+    @checked
     def add_branch(self, spec: BranchSpec) -> Branch:
         """A new, untrained branch. Its weights come from its own random stream; nothing else changes."""
         return self._add_branches([spec])[0]
 
+    @checked
     def take_branch(self, name: str, source: Self) -> BranchCard:
         """Add a branch of another system that has the same encoder and trunk: here it gives the same outputs, bit for bit.
 
@@ -244,12 +251,14 @@ class InterconnectedAISystem(nn.Module):
             self._probe_environment = source._probe_environment
         return branch.card
 
+    @checked
     def remove_branch(self, name: str) -> None:
         """Take a branch out. The others keep their weights and outputs."""
         with _changes():
             branch = self.branch(name)
             self._change({branch: None})
 
+    @checked
     def replace_branch(self, branch: Branch, by: Branch) -> None:
         """Put `by` in the place of a branch, with its weights, card and probe at once. `ConfigError` when it stands no more."""
         self._change({branch: by})
@@ -296,13 +305,14 @@ class InterconnectedAISystem(nn.Module):
 
     # Computing
 
+    @checked
     def forward(
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         *,
         tokens: Tensor | None = None,
-        branches: Sequence[str] | None = None,
+        branches: Sequence[int | str] | None = None,
         words: Mapping[str, Bags] | None = None,
     ) -> SystemOutput:
         """One trunk pass, and the logits of all branches or of the named ones.
@@ -314,40 +324,49 @@ class InterconnectedAISystem(nn.Module):
         """
         if tokens is None:
             if input_ids is None:
-                raise ValueError("forward needs input_ids, or tokens with attention_mask")
+                raise ConfigError("forward needs input_ids, or tokens with attention_mask")
             mask = self.encoder.mask_of(input_ids) if attention_mask is None else attention_mask.bool()
             _require_a_token(mask)
             tokens, mask = self.encode_tokens(input_ids, mask)
         elif attention_mask is None:
-            raise ValueError("tokens need their attention_mask")
+            raise ConfigError("tokens need their attention_mask")
         else:
             mask = attention_mask
         pooled, routings = self.trunk(tokens, mask)
         return SystemOutput(self.branch_logits(pooled, branches, words), pooled, routings)
 
+    @checked
     def encode_tokens(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's part: (batch, seq) → the packed token vectors that the trunk needs, and their mask."""
         learns = self.encoder.has_lora and torch.is_grad_enabled()
         with nullcontext() if learns else torch.no_grad():
             return pack(self.encoder(input_ids, mask), mask, self._settings.pooling)
 
+    @checked
     def branch_logits(
-        self, pooled: Tensor, branches: Sequence[str] | None = None, words: Mapping[str, Bags] | None = None
+        self, pooled: Tensor, branches: Sequence[int | str] | None = None, words: Mapping[str, Bags] | None = None
     ) -> dict[str, Tensor]:
         """(batch, d_model) → (batch, num_classes) for each branch: one small product at a time, see the class."""
         words = words or {}
         return {name: branch(pooled, words.get(name)) for name, branch in self._named(branches).items()}
 
-    def words_of(self, texts: Sequence[str], branches: Sequence[str] | None = None) -> dict[str, Bags]:
-        """For each branch with a wide part (of the named ones) the terms that it knows of texts, counted once for all."""
+    def words_of(
+        self, texts: Sequence[str], branches: Sequence[int | str] | None = None, *, silent: Container[int] = ()
+    ) -> dict[str, Bags]:
+        """For each branch with a wide part (of the named ones) the terms that it knows of texts, counted once for all.
+
+        silent: numbers of texts that are given no terms.
+        """
         wide = {name: branch.wide for name, branch in self._named(branches).items() if branch.wide is not None}
         if not wide:
             return {}
-        ngrams = tuple(count_ngrams(texts))
+        heard = ["" if number in silent else text for number, text in enumerate(texts_of(texts))]
+        ngrams = tuple(count_ngrams(heard))
         return {name: part.vocabulary.bags(ngrams).to(part.weight.device) for name, part in wide.items()}
 
     def features_of(self, texts: Sequence[str], *, batch_size: int = 64) -> TextFeatures:
         """What branches answer by: `encode(texts)` and, as soon as a branch asks for them, the texts' terms."""
+        texts = texts_of(texts)
         return TextFeatures(self.encode(texts, batch_size=batch_size), texts)
 
     def encode(self, texts: Sequence[str], *, batch_size: int = 64) -> Tensor:
@@ -355,7 +374,7 @@ class InterconnectedAISystem(nn.Module):
 
         Computed in evaluation mode, whatever the mode of the system, which stays as it is.
         """
-        check_texts(texts)
+        texts, batch_size = texts_of(texts), whole_number(batch_size, "batch_size", least=1)
         token_ids = self.encoder.tokenize(texts)
         out = torch.empty(len(texts), self.encoder.d_model, device=self.encoder.device)
         encoder, trunk = in_evaluation(self.encoder), in_evaluation(self.trunk)
@@ -370,7 +389,7 @@ class InterconnectedAISystem(nn.Module):
         self,
         texts: Sequence[str],
         *,
-        branches: Sequence[str] | None = None,
+        branches: Sequence[int | str] | None = None,
         top_n: int = 3,
         batch_size: int = 64,
     ) -> list[Prediction]:
@@ -378,16 +397,22 @@ class InterconnectedAISystem(nn.Module):
 
         Computed in evaluation mode, whatever the mode of the system, which stays as it is. All answers are of the branches
         that stood when it was called: any number of threads may predict at once, also while branches come and go.
+        Raises `DataError` for what is no list of texts, naming the first that is none, `ConfigError` for a number that cannot
+        be, `UnknownNameError` for a branch that there is not.
         """
         asked = [(branch.card, branch) for branch in self._named(branches).values()]
-        if not len(texts):
+        texts, top_n = texts_of(texts), whole_number(top_n, "top_n", least=1)
+        if not texts:
             return []
         features = self.features_of(texts, batch_size=batch_size)
         answered = ((card, branch.evaluate(features), branch.familiarity(features)) for card, branch in asked)
         table = AnswerTable.read(answered, top_n)
         return [Prediction(text, Answers(table, row)) for row, text in enumerate(texts)]
 
-    def logits_of(self, features: TextFeatures | Tensor, branches: Sequence[str] | None = None) -> dict[str, Tensor]:
+    @checked
+    def logits_of(
+        self, features: TextFeatures | Tensor, branches: Sequence[int | str] | None = None
+    ) -> dict[str, Tensor]:
         """The logits of all branches or of the named ones, in evaluation mode and without gradients.
 
         features: `features_of(texts)`; of branches without a wide part `encode(texts)` will do, others raise `ConfigError`.
@@ -396,17 +421,20 @@ class InterconnectedAISystem(nn.Module):
 
     # Proof
 
+    @checked
     def seal_branch(self, name: str, **changes: Any) -> BranchCard:
         """End a branch's training: note what changed on its card and take its fingerprint."""
         return self.seal_branches({name: changes})[name]
 
+    @checked
     def seal_branches(self, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, BranchCard]:
         """`seal_branch` of several, by name: the probe texts are encoded once for all."""
-        named = self._named(changes)
+        named = self._named(list(changes))
         sealed = self.sealed(list(named.values()), [changes[name] for name in named])
         self._change(dict(zip(named.values(), sealed, strict=True)))
         return {branch.card.name: branch.card for branch in sealed}
 
+    @checked
     def sealed(self, branches: Sequence[Branch], changes: Sequence[Mapping[str, Any]]) -> list[Branch]:
         """Branches with changes on their cards and the fingerprint of what they now answer; none of them is put into place."""
         if not branches:
@@ -443,6 +471,7 @@ class InterconnectedAISystem(nn.Module):
 
     # Keeping
 
+    @checked
     def save_pretrained(self, folder: str | Path, *, include_encoder: bool = False) -> None:
         """Write config.json, model.safetensors and a README card; `folder` is replaced whole or not at all.
 
@@ -474,6 +503,7 @@ class InterconnectedAISystem(nn.Module):
         if include_encoder:
             self.encoder.save(scratch / "encoder")
 
+    @checked
     def push_to_hub(
         self,
         repo_id: str,
@@ -493,6 +523,7 @@ class InterconnectedAISystem(nn.Module):
             return upload(Path(scratch) / "model", repo_id, what="A system", private=private, token=token, api=api)
 
     @classmethod
+    @checked
     def from_pretrained(cls, folder_or_hub_id: str | Path, *, encoder: Encoder | None = None) -> Self:
         """The system saved in this folder (or in a hub repository); checksums, shapes and version are checked.
 
@@ -578,6 +609,7 @@ class DenseSystem(InterconnectedAISystem):
         super().__init__(base_model_name, num_branches=num_branches, **{**settings, "ffn": "dense"})
 
     @classmethod
+    @checked
     def twin_of(cls, system: InterconnectedAISystem) -> InterconnectedAISystem:
         """An untrained dense twin of an MoE system, on the same frozen encoder (its size: `planner.dense_twin`).
 
@@ -586,17 +618,6 @@ class DenseSystem(InterconnectedAISystem):
         config = dense_twin(system.config, system.encoder.d_model)
         encoder = None if system.encoder.has_lora else system.encoder
         return cls.from_config(config, encoder=encoder, seed=system.seed)
-
-
-def check_texts(texts: Sequence[str]) -> None:
-    """Raise `DataError` for anything that is not a text with a letter in it."""
-    if isinstance(texts, str):
-        raise DataError(f"needs a list of texts, got one text: write [{texts[:30]!r}]")
-    for row, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise DataError(f"text {row} is {type(text).__name__}: {text!r}; needs a string")
-        if not text.strip():
-            raise DataError(f"text {row} is empty; remove it or write something into it")
 
 
 def _require_a_token(mask: Tensor) -> None:

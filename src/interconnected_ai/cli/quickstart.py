@@ -49,6 +49,10 @@ def command(
 
     words = QUICKSTART_WORDS[language]
     texts = QUICKSTART_TEXTS[language]() if data is None else own_texts(data, text=text, label=label)
+    if data is not None:
+        from interconnected_ai.data import remarks_on
+
+        output.warn([*remarks_on(texts.first), *remarks_on(texts.later)])
     done = run_quickstart(
         folder,
         texts=texts,

@@ -49,17 +49,14 @@ def rows_for(run: Path, system: "InterconnectedAISystem", data: Sequence[str], t
     return held_out_rows(run)
 
 
-def warn_of_rows(output: Output, system: "InterconnectedAISystem", *parts: "Rows") -> None:
+def warn_of_rows(output: Output, system: "InterconnectedAISystem", rows: "Rows") -> None:
     """Tell what is odd about rows that a command was given, and where the encoder does not read their language."""
     from interconnected_ai.branches import EMBEDDED_ENCODER
     from interconnected_ai.data import remarks_on
     from interconnected_ai.training import language_remark
 
-    for rows in parts:
-        output.warn(remarks_on(rows))
-    texts = [text for rows in parts for text in rows.texts]
-    found = language_remark(system.encoder.name or EMBEDDED_ENCODER, texts)
-    output.warn([found] if found else [])
+    found = language_remark(system.encoder.name or EMBEDDED_ENCODER, rows.texts)
+    output.warn([*remarks_on(rows), *([found] if found else [])])
 
 
 def held_out_rows(run: Path) -> "Rows":

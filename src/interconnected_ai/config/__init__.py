@@ -22,7 +22,7 @@ from interconnected_ai.config.system import (
     document_branches,
     refusal_for,
 )
-from interconnected_ai.config.training import ExpertTrainingConfig, LoopConfig, Precision, TrainingConfig
+from interconnected_ai.config.training import ExpertTrainingConfig, LoopConfig, Precision, TrainingConfig, Watch
 
 __all__ = [
     "DOCUMENT_BRANCHES",
@@ -47,6 +47,7 @@ __all__ = [
     "SystemConfig",
     "TableData",
     "TrainingConfig",
+    "Watch",
     "document_branches",
     "merged",
     "refusal_for",

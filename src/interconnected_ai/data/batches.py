@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.data.rows import Rows
 from interconnected_ai.errors import ConfigError
 
@@ -51,6 +52,7 @@ def _pieces(group: np.ndarray, steps: int, random: np.random.Generator) -> list[
     return [pieces[i] for i in random.permutation(steps)]  # array_split puts the longer pieces first
 
 
+@checked
 def share_of(batch: np.ndarray, part: int, num_parts: int) -> np.ndarray:
     """Every `num_parts`-th row of a batch: rows of each branch are dealt out evenly over processes or micro-batches."""
     return batch[part::num_parts]

@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.data.labels import label_remarks
 from interconnected_ai.data.remarks import Remark
 from interconnected_ai.data.rows import Rows, Splits
 from interconnected_ai.text import folded
 
 
+@checked
 def remarks_on(rows: Rows | Splits) -> tuple[Remark, ...]:
     """Everything odd about the rows, each remark once: how they were read, unlabelled rows, labels that disagree or look alike.
 
@@ -23,6 +25,7 @@ def remarks_on(rows: Rows | Splits) -> tuple[Remark, ...]:
     return tuple(dict.fromkeys([*together.remarks, *bare, *conflict_remarks(together), *label_remarks(labels)]))
 
 
+@checked
 def unlabelled_remarks(rows: Rows, kind: str = "rows") -> list[Remark]:
     """One remark where rows (of this kind, in words) have no label of any branch; none of texts without branches."""
     bare = sum(home is None for home in rows.home()) if rows.branch_names else 0
@@ -32,6 +35,7 @@ def unlabelled_remarks(rows: Rows, kind: str = "rows") -> list[Remark]:
     return [Remark("labels there", told, "Label them, or take them out; is the label's column the right one?")]
 
 
+@checked
 def conflict_remarks(rows: Rows) -> list[Remark]:
     """One remark where the same text (case and spacing aside) has several labels of a branch."""
     told = []

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.config import UNKNOWN, refusal_for
 from interconnected_ai.data.remarks import Remark
 from interconnected_ai.data.tables import Table
@@ -129,6 +130,7 @@ def _shortened(text: str) -> str:
 # Labels that look like others
 
 
+@checked
 def label_remarks(labels: Mapping[str, Iterable[str]]) -> list[Remark]:
     """What is odd about the labels of each branch: look-alikes, unseen characters, words for nothing, the word "unknown".
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.config import BranchData, BranchSpec, DataConfig, TableData
 from interconnected_ai.data.corpus import TEST, TRAIN, VALIDATION
 from interconnected_ai.data.labels import read_labels
@@ -20,6 +21,7 @@ from interconnected_ai.errors import DataError
 from interconnected_ai.storage import atomic_file
 
 
+@checked
 def load_splits(
     config: DataConfig,
     *,
@@ -41,6 +43,7 @@ def load_splits(
     )
 
 
+@checked
 def read_rows(path: str | Path, text: str, labels: Mapping[str, str]) -> Rows:
     """The rows of one file. text: column of the text; labels: for each branch its column of labels, none for texts alone.
 
@@ -64,6 +67,7 @@ def read_rows(path: str | Path, text: str, labels: Mapping[str, str]) -> Rows:
     return Rows(texts, columns, tuple(dict.fromkeys([*table.remarks, *remarks])))
 
 
+@checked
 def read_texts(path: str | Path, text: str) -> Rows:
     """The texts of one file: of a table its column `text`, of any other file its lines, blank ones left out.
 
@@ -76,6 +80,7 @@ def read_texts(path: str | Path, text: str) -> Rows:
     return texts_by_line(text_of(Path(path)), str(path))
 
 
+@checked
 def texts_by_line(text: str, name: str) -> Rows:
     """A text a line, whatever the line ends, blank ones left out. Raises `DataError` where there is none."""
     numbered = enumerate(LINE_END.split(text), start=1)
@@ -87,6 +92,7 @@ def texts_by_line(text: str, name: str) -> Rows:
     return Rows(texts, {}, tuple(remarks))
 
 
+@checked
 def write_rows(path: Path, texts: Sequence[str], labels: Sequence[str]) -> None:
     """Write one branch's rows as JSONL with the columns text and label, whole or not at all."""
     with atomic_file(path) as scratch, scratch.open("w", encoding="utf-8") as file:

@@ -7,6 +7,7 @@ from typing import Self, overload
 
 import numpy as np
 
+from interconnected_ai.arguments import checked, shown
 from interconnected_ai.config import BranchSpec
 from interconnected_ai.data.remarks import Remark
 from interconnected_ai.errors import DataError, UnknownNameError
@@ -74,6 +75,12 @@ class Rows:
     remarks: tuple[Remark, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.texts, list) or not isinstance(self.labels, Mapping):
+            raise DataError(
+                f"rows of {shown(self.texts)} and {shown(self.labels)}: needs a list of texts, and labels by branch"
+            )
+        if wrong := [name for name, column in self.labels.items() if not isinstance(column, Sequence)]:
+            raise DataError(f"labels of {wrong[0]!r}: needs a list with a label or None for each text")
         columns = {name: LabelColumn.of(column) for name, column in self.labels.items()}
         for name, column in columns.items():
             if len(column) != len(self.texts):
@@ -83,6 +90,7 @@ class Rows:
         object.__setattr__(self, "labels", columns)
 
     @classmethod
+    @checked
     def of_branch(cls, name: str, texts: Sequence[str], labels: Sequence[str]) -> Self:
         """Rows that belong to one branch."""
         if len(texts) != len(labels):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.data.labels import skeleton
 from interconnected_ai.data.rows import Rows
 from interconnected_ai.errors import DataError
@@ -16,6 +17,7 @@ _MOST_NAMED = 50
 _BITS = 53  # of a hash: those that a float in [0, 1) holds exactly
 
 
+@checked
 def split_rows(rows: Rows, fractions: Sequence[float], seed: int, *, recorded: np.ndarray | None = None) -> list[Rows]:
     """Hold out rows: one `Rows` per fraction and the remainder last, every class in about the same share.
 

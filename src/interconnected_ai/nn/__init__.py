@@ -18,6 +18,7 @@ from interconnected_ai.nn.moe import FFNExperts, MoELayer
 from interconnected_ai.nn.optimization import Descent, learning_rate_factor, set_rates
 from interconnected_ai.nn.positions import PositionalEncoding, sinusoidal_positions
 from interconnected_ai.nn.router import Routing, TokenRouter
+from interconnected_ai.nn.scores import macro_f1, watched_score
 from interconnected_ai.nn.standardization import Standardization
 from interconnected_ai.nn.transformer import TransformerBlock
 
@@ -47,9 +48,11 @@ __all__ = [
     "in_evaluation",
     "learning_rate_factor",
     "linear_cross_entropy",
+    "macro_f1",
     "merge_lora",
     "set_rates",
     "sinusoidal_positions",
     "swap_dropouts",
     "unmerge_lora",
+    "watched_score",
 ]

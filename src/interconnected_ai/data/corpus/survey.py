@@ -10,6 +10,7 @@ from itertools import zip_longest
 
 import numpy as np
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.data.corpus.documents import Document
 from interconnected_ai.data.corpus.report import CorpusReport, SideReport, Tally
 from interconnected_ai.data.corpus.texts import SIDES, TRAIN, Texts
@@ -45,6 +46,7 @@ class Survey:
         return (document.text for side, _, document in self.documents() if side == TRAIN)
 
 
+@checked
 def survey(texts: Texts) -> Survey:
     """Read everything once. Raises `DataError` when nothing is left, or too little to hold out what is asked for."""
     found = _Found(texts)

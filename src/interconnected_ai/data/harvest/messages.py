@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.data.harvest.docstrings import MAX_CHARACTERS
 from interconnected_ai.errors import UnknownNameError
 from interconnected_ai.extras import require
@@ -45,6 +46,7 @@ PROGRAMS = {
 # fmt: on
 
 
+@checked
 def message_rows(program: str, *, min_rows_per_class: int = 12) -> list[MessageRow]:
     """The Russian messages of a program, labelled by its parts; the same list on every call.
 

@@ -3,15 +3,26 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.data.tables.datasets import dataset_table, open_dataset, parquet_table
 from interconnected_ai.data.tables.decoding import LINE_END, decoded, text_of
 from interconnected_ai.data.tables.objects import object_table
-from interconnected_ai.data.tables.separated import separated_table
+from interconnected_ai.data.tables.separated import allow_long_cells, separated_table, separator_of
 from interconnected_ai.data.tables.sheets import sheet_table
 from interconnected_ai.data.tables.table import Table
 from interconnected_ai.errors import DataError
 
-__all__ = ["LINE_END", "Table", "decoded", "is_table", "open_dataset", "read_table", "text_of"]
+__all__ = [
+    "LINE_END",
+    "Table",
+    "allow_long_cells",
+    "decoded",
+    "is_table",
+    "open_dataset",
+    "read_table",
+    "separator_of",
+    "text_of",
+]
 
 _SEPARATED = (".csv", ".tsv", ".txt")  # "Unicode Text" of Excel is .txt
 _SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx", ".ndjson", ".txt")
@@ -42,6 +53,7 @@ def read_table(path: str, wanted: Sequence[str]) -> Table:
     return reader(str(file), text_of(file), suffix, wanted)
 
 
+@checked
 def is_table(path: str) -> bool:
     """Whether a path names a table, by its suffix or as a dataset; .txt is a text a line."""
     suffix = _suffix_of(Path(path))

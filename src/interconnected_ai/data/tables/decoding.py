@@ -6,6 +6,7 @@ import re
 import zlib
 from pathlib import Path
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.errors import DataError
 
 LINE_END = re.compile(r"\r\n|\r|\n")  # and no other: U+2028 and the like stand in texts
@@ -44,6 +45,7 @@ def text_of(file: Path) -> str:
     return decoded(bytes_of(file), str(file))
 
 
+@checked
 def decoded(data: bytes, file: str) -> str:
     """As `text_of`, of bytes that were read already. file: their name, for errors."""
     if data.startswith(_ZIP):

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from interconnected_ai.data.tables.decoding import LINE_END
 from interconnected_ai.data.tables.table import Table, place_of, require_columns
 from interconnected_ai.errors import DataError
 
@@ -23,13 +24,9 @@ def separated_table(path: str, text: str, suffix: str, wanted: Sequence[str]) ->
     cells beyond the header's. Raises `DataError` for other cells there, for a row that ends before a wanted column, and for
     quotes that do not close.
     """
-    csv.field_size_limit(sys.maxsize)  # of the whole process; Python's 131,072 characters are less than a long text
-    declared = _DECLARED.match(text)
-    body = text[declared.end() :] if declared else text
-    ordered = ["\t", ",", ";", "|"] if suffix in (".tsv", ".txt") else list(_SEPARATORS)
-    ordered = list(dict.fromkeys([*([declared["separator"]] if declared else []), *ordered]))
-    separator = _separator_of(body, ordered, wanted)
-    above = text.count("\n", 0, declared.end()) or 1 if declared else 0
+    allow_long_cells()
+    separator, begin = separator_of(text, suffix, wanted)
+    body, above = text[begin:], len(LINE_END.findall(text, 0, begin))
     records = _records(path, body, separator, above, suffix)
     _, header = next(records, (1, []))
     names = [name.strip() for name in header]
@@ -47,11 +44,23 @@ def separated_table(path: str, text: str, suffix: str, wanted: Sequence[str]) ->
     return Table(path, dict(zip(wanted, cells, strict=True)), lines, typed=False)
 
 
-def _separator_of(body: str, ordered: Sequence[str], wanted: Sequence[str]) -> str:
-    """The first separator that finds the wanted columns, else the one that finds the most."""
-    headers = {separator: _header(body[:_HEADER_CHARACTERS], separator) for separator in ordered}
+def allow_long_cells() -> None:
+    """Let `csv` read cells of any length in this process; Python's 131,072 characters are less than a long text."""
+    csv.field_size_limit(sys.maxsize)
+
+
+def separator_of(start: str, suffix: str, wanted: Sequence[str]) -> tuple[str, int]:
+    """The separator of a table that starts so, and where its header begins: behind a line `sep=`.
+
+    The first that finds the wanted columns in the header, else the one that finds the most.
+    """
+    declared = _DECLARED.match(start)
+    begin = declared.end() if declared else 0
+    ordered = ["\t", ",", ";", "|"] if suffix in (".tsv", ".txt") else list(_SEPARATORS)
+    ordered = list(dict.fromkeys([*([declared["separator"]] if declared else []), *ordered]))
+    headers = {separator: _header(start[begin : begin + _HEADER_CHARACTERS], separator) for separator in ordered}
     fitting = [separator for separator, names in headers.items() if set(wanted) <= set(names)]
-    return fitting[0] if fitting else max(ordered, key=lambda separator: len(headers[separator]))
+    return (fitting[0] if fitting else max(ordered, key=lambda separator: len(headers[separator]))), begin
 
 
 def _header(start: str, separator: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.config import ExpertConfig, ExpertRunConfig
 from interconnected_ai.data import Corpus, CorpusPlan, Survey, Texts, survey
 from interconnected_ai.errors import ConfigError, InterconnectedAIError, StorageError, TokenizerError
@@ -54,6 +55,7 @@ class ExpertRun:
         }
 
 
+@checked
 def train_expert(
     config: ExpertRunConfig,
     *,
@@ -137,11 +139,13 @@ def _gone_if_refused(folder: Path) -> Iterator[None]:
         raise
 
 
+@checked
 def training_folder(config: ExpertRunConfig) -> Path:
     """Where checkpoints, curves and prepared text of a training stand: beside the expert."""
     return _beside(Path(config.output))
 
 
+@checked
 def refuse_taken_folders(config: ExpertRunConfig, *, resume: bool = False, overwrite: bool = False) -> None:
     """Raise `StorageError` where an expert or a training stands and nobody said what to do with it. Changes nothing."""
     output, folder = Path(config.output), training_folder(config)

@@ -1,5 +1,6 @@
 """Training systems of branches: the learner, its loss and figures, measuring, and whole runs from rows to a model."""
 
+from interconnected_ai.nn import macro_f1
 from interconnected_ai.training.system.calibration import calibrate
 from interconnected_ai.training.system.comparison import Comparison, compare_answers, compare_systems
 from interconnected_ai.training.system.encoder_choice import (
@@ -20,7 +21,6 @@ from interconnected_ai.training.system.metrics import (
     branch_metrics,
     evaluate,
     expected_calibration_error,
-    macro_f1,
 )
 from interconnected_ai.training.system.run import RunResult, refuse_taken_folder, shape_for, train_run
 

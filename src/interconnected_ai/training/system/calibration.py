@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import (
     Answered,
     InterconnectedAISystem,
@@ -19,6 +20,7 @@ from interconnected_ai.data import Rows
 from interconnected_ai.training.system.metrics import branch_metrics
 
 
+@checked
 def take_directions(
     system: InterconnectedAISystem, train: Rows, encode: Callable[[Sequence[str]], Tensor] | None = None
 ) -> None:
@@ -35,6 +37,7 @@ def take_directions(
             system.branch(name).directions = directions
 
 
+@checked
 def calibrate(system: InterconnectedAISystem, validation: Rows) -> None:
     """Fit every branch's temperature and threshold on validation rows; other branches' rows stand for foreign text."""
     if not len(validation):

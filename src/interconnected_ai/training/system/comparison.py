@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import InterconnectedAISystem, class_indices
 from interconnected_ai.data import Rows
 from interconnected_ai.errors import DataError
@@ -36,6 +37,7 @@ class Comparison:
         return "B is better" if self.difference > 0 else "A is better"
 
 
+@checked
 def compare_systems(
     a: InterconnectedAISystem, b: InterconnectedAISystem, rows: Rows, *, seed: int = 0
 ) -> list[Comparison]:
@@ -48,6 +50,7 @@ def compare_systems(
     return [compare_answers(name, _correct(a, name, rows), _correct(b, name, rows), seed=seed) for name in names]
 
 
+@checked
 def compare_answers(
     branch: str, correct_a: np.ndarray, correct_b: np.ndarray, *, seed: int = 0, resamples: int = 10_000
 ) -> Comparison:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import EMBEDDED_ENCODER, MULTILINGUAL_ENCODER, Encoder, known_as
 from interconnected_ai.config import RunConfig
 from interconnected_ai.data import Remark, Splits
@@ -25,6 +26,7 @@ class EncoderChoice:
         return f"{self.base_model_name or EMBEDDED_ENCODER} ({self.reason})"
 
 
+@checked
 def encoder_by_language(texts: Sequence[str]) -> EncoderChoice:
     """all-MiniLM-L6-v2 where the texts are English, "multilingual" where more than a twentieth of them are not.
 
@@ -44,11 +46,13 @@ _NAMES = {"other": "other languages"}
 _READ_ENGLISH_ONLY = (EMBEDDED_ENCODER, f"sentence-transformers/{EMBEDDED_ENCODER}")
 
 
+@checked
 def reads_english_only(encoder: str | None) -> bool:
     """Whether this encoder is known to read no other language. encoder: as `SystemConfig` has it, or its own name."""
     return encoder in _READ_ENGLISH_ONLY
 
 
+@checked
 def language_remark(encoder: str | None, texts: Sequence[str]) -> Remark | None:
     """What to know where texts are in languages that the encoder does not read; None where all is well or not known."""
     if not reads_english_only(encoder) or (wanted := encoder_by_language(texts)).base_model_name is None:
@@ -57,6 +61,7 @@ def language_remark(encoder: str | None, texts: Sequence[str]) -> Remark | None:
     return Remark("encoder reads the language", f"{encoder} reads English only; {wanted.reason}", remedy)
 
 
+@checked
 def encoder_of_run(
     config: RunConfig, splits: Splits, *, encoder: Encoder | None = None, resume: bool = False
 ) -> EncoderChoice:
@@ -75,6 +80,7 @@ def encoder_of_run(
     return encoder_by_language(splits.train.texts)
 
 
+@checked
 def with_encoder(config: RunConfig, choice: EncoderChoice) -> RunConfig:
     """The config with this encoder named, a folder by its whole path, so that what is saved says what it was trained on."""
     name = known_as(choice.base_model_name)

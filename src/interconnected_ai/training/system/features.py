@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import InterconnectedAISystem, batches_by_length
 from interconnected_ai.errors import StorageError
 from interconnected_ai.nn import in_evaluation
@@ -30,6 +31,7 @@ class FeatureCache:
     Several threads may read one cache at once; one at a time may build.
     """
 
+    @checked
     def __init__(self, folder: str | Path, system: InterconnectedAISystem) -> None:
         self.system = system
         config = system.config

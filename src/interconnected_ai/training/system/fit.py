@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import InterconnectedAISystem
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.data import Rows
@@ -46,6 +47,7 @@ class FitResult:
     validation: dict[str, BranchMetrics] = field(default_factory=dict)
 
 
+@checked
 def fit(
     system: InterconnectedAISystem,
     train: Rows,

@@ -4,7 +4,7 @@ Every process knows the whole batch and computes its share of it.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -106,7 +106,7 @@ class SystemLearner:
             num_processes=self.processes.count,
             total=self.processes.total,
         )
-        output = self._forward(state, rows)
+        output = self._forward(state, rows, batch)
         targets = {name: t[rows].to(self.processes.device) for name, t in self.targets.items()}
         loss = system_loss(
             output,
@@ -121,42 +121,39 @@ class SystemLearner:
         self.balances = [*self.balances, loss.balance][-self.config.accumulation_steps :]
         return loss
 
-    def _forward(self, state: TrainingState, rows: np.ndarray) -> SystemOutput:
-        """This process's rows through the system."""
-        texts = [self.train_rows.texts[row] for row in rows]
+    def _forward(self, state: TrainingState, rows: np.ndarray, batch: np.ndarray) -> SystemOutput:
+        """This process's rows of a batch through the system."""
+        texts, without = [self.train_rows.texts[row] for row in rows], self._without_words(state.step, batch)
+        words = self._words(texts, silent={number for number, row in enumerate(rows.tolist()) if row in without})
         if self.cache is None:
-            return self._answer(state, [self.token_ids[row] for row in rows], texts)
-        return self._answer_cached(state, texts)
+            return self._answer(state, [self.token_ids[row] for row in rows], words)
+        return self._answer_cached(state, texts, words)
 
-    def _answer(self, state: TrainingState, token_ids: Sequence[list[int]], texts: Sequence[str]) -> SystemOutput:
-        """By the model as Accelerate prepared it, encoder and all."""
-        input_ids, mask = (each.to(self.processes.device) for each in self.system.encoder.pad(token_ids))
-        output: SystemOutput = state.model(input_ids, mask, words=self._words(state, texts))
-        return output
-
-    def _words(self, state: TrainingState, texts: Sequence[str]) -> dict[str, Bags]:
-        """The texts' terms, on the processes' device: the given system may wait in ordinary memory.
-
-        While training some texts are left without: words alone would soon explain the training rows, and the trunk would have
-        nothing left to learn.
+    def _without_words(self, step: int, batch: np.ndarray) -> set[int]:
+        """Rows of a batch whose words are left out: words alone would soon explain the training rows, and the trunk would have
+        nothing left to learn. The same ones however the batch is dealt out.
         """
-        if not any(card.spec.num_terms for card in self.system.cards.values()):
-            return {}
-        if state.model.training and self.config.words_dropout:
-            silent = (torch.rand(len(texts)) < self.config.words_dropout).tolist()
-            texts = ["" if without else text for text, without in zip(texts, silent, strict=True)]
-        words = self.system.words_of(texts)
+        luck = np.random.default_rng((self.config.seed, step)).random(len(batch))
+        return set(batch[luck < self.config.words_dropout].tolist())
+
+    def _words(self, texts: Sequence[str], *, silent: Container[int] = ()) -> dict[str, Bags]:
+        """The texts' terms, on the processes' device: the given system may wait in ordinary memory."""
+        words = self.system.words_of(texts, silent=silent)
         return {name: bags.to(self.processes.device) for name, bags in words.items()}
 
-    def _answer_cached(self, state: TrainingState, texts: Sequence[str]) -> SystemOutput:
+    def _answer(self, state: TrainingState, token_ids: Sequence[list[int]], words: Mapping[str, Bags]) -> SystemOutput:
+        """By the model as Accelerate prepared it, encoder and all."""
+        input_ids, mask = (each.to(self.processes.device) for each in self.system.encoder.pad(token_ids))
+        output: SystemOutput = state.model(input_ids, mask, words=words)
+        return output
+
+    def _answer_cached(self, state: TrainingState, texts: Sequence[str], words: Mapping[str, Bags]) -> SystemOutput:
         """By the encoder's stored outputs, in the precision of the weights: DeepSpeed casts them."""
         assert self.cache is not None
         assert isinstance(state.bare, InterconnectedAISystem)
         tokens, mask = self.cache.read(texts)
         dtype, device = state.bare.trunk.norm.weight.dtype, self.processes.device
-        output: SystemOutput = state.model(
-            None, mask.to(device), tokens=tokens.to(device, dtype), words=self._words(state, texts)
-        )
+        output: SystemOutput = state.model(None, mask.to(device), tokens=tokens.to(device, dtype), words=words)
         return output
 
     def figures(self, batch: np.ndarray, seconds: float) -> dict[str, float]:
@@ -173,14 +170,14 @@ class SystemLearner:
         }
 
     def validate(self, state: TrainingState) -> Validation:
-        """Mean validation accuracy over the branches after an epoch."""
+        """What `config.watch` names, as a mean over the branches, after an epoch."""
         assert isinstance(state.bare, InterconnectedAISystem)
         drift = self.drift.figures(self._groups(state.bare))
         epoch = {"epoch": float(state.step // self.plan.steps_per_epoch)}
         if not len(self.validation):
             return Validation(None, {**drift, **epoch})
-        figures = validation_figures(self._validation_metrics(state))
-        return Validation(figures["accuracy/mean"], {**figures, **drift, **epoch})
+        figures = validation_figures(self._validation_metrics(state), self.config.watch)
+        return Validation(figures["watched"], {**figures, **drift, **epoch})
 
     def _validation_metrics(self, state: TrainingState) -> dict[str, BranchMetrics]:
         targets = self.validation.targets([card.spec for card in self.system.cards.values()])
@@ -200,9 +197,10 @@ class SystemLearner:
         return out
 
     def _evaluate_batch(self, state: TrainingState, texts: Sequence[str]) -> SystemOutput:
+        words = self._words(texts)
         if self.cache is not None:
-            return self._answer_cached(state, texts)
-        return self._answer(state, self.system.encoder.tokenize(texts), texts)
+            return self._answer_cached(state, texts, words)
+        return self._answer(state, self.system.encoder.tokenize(texts), words)
 
     # Before the first step
 
@@ -225,8 +223,9 @@ class SystemLearner:
             )
         if not len(self.validation):
             return Validation(None, {})
-        figures = validation_figures(self._validation_metrics(TrainingState(0, 0, model, model, lambda: model)))
-        return Validation(figures["accuracy/mean"], {**figures, "epoch": 0.0})
+        state = TrainingState(0, 0, model, model, lambda: model)
+        figures = validation_figures(self._validation_metrics(state), self.config.watch)
+        return Validation(figures["watched"], {**figures, "epoch": 0.0})
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """(num_texts, d_model): pooled vectors of the system as it is, by the encoder's stored outputs where there are some."""

@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import InterconnectedAISystem, class_indices, probabilities
 from interconnected_ai.data import Rows
+from interconnected_ai.nn import macro_f1
 
 _LEAST = 1e-12  # a probability that rounds to zero counts as this
 
@@ -27,6 +29,7 @@ class BranchMetrics:
     answered: float
 
 
+@checked
 def evaluate(system: InterconnectedAISystem, rows: Rows) -> dict[str, BranchMetrics]:
     """Every branch that `rows` has labels for, measured. One trunk pass over the texts serves them all.
 
@@ -43,6 +46,7 @@ def evaluate(system: InterconnectedAISystem, rows: Rows) -> dict[str, BranchMetr
     return out
 
 
+@checked
 def branch_metrics(
     table: Tensor, targets: Tensor, *, threshold: float = 0.0, familiarity: Tensor | None = None
 ) -> BranchMetrics:
@@ -60,15 +64,7 @@ def branch_metrics(
     )
 
 
-def macro_f1(predicted: Tensor, targets: Tensor) -> float:
-    """Mean over the classes that occur (in either) of the harmonic mean of precision and recall."""
-    scores = []
-    for label in torch.cat([predicted, targets]).unique():
-        true_positives = ((predicted == label) & (targets == label)).sum().item()
-        scores.append(2 * true_positives / ((predicted == label).sum().item() + (targets == label).sum().item()))
-    return float(sum(scores) / len(scores))
-
-
+@checked
 def expected_calibration_error(confidence: Tensor, correct: Tensor, *, num_bins: int = 15) -> float:
     """Mean distance between confidence and accuracy over equal-width bins (Naeini et al. 2015; Guo et al. 2017)."""
     bins = (confidence * num_bins).long().clamp(max=num_bins - 1)
@@ -80,6 +76,7 @@ def expected_calibration_error(confidence: Tensor, correct: Tensor, *, num_bins:
     return total
 
 
+@checked
 def auroc(inside: Tensor, outside: Tensor) -> float:
     """Chance that a random inside score is above a random outside score (ties count half): Mann-Whitney's U."""
     scores = torch.cat([inside, outside]).double().numpy()

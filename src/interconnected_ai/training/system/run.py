@@ -7,6 +7,7 @@ import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import Encoder, InterconnectedAISystem
 from interconnected_ai.config import RunConfig, SystemConfig
 from interconnected_ai.data import Splits, load_splits, report_on
@@ -30,6 +31,7 @@ class RunResult:
     test: dict[str, BranchMetrics]
 
 
+@checked
 def train_run(
     config: RunConfig,
     *,
@@ -83,6 +85,7 @@ def _train(
     return RunResult(folder, system, result, test)
 
 
+@checked
 def shape_for(config: RunConfig, splits: Splits) -> SystemConfig:
     """The config's system with a branch for each that the data names; its classes are those of `system.branches` or the data's.
 
@@ -95,6 +98,7 @@ def shape_for(config: RunConfig, splits: Splits) -> SystemConfig:
     return config.system.with_changes(branches=[spec.to_dict() for spec in specs])
 
 
+@checked
 def refuse_taken_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
     """Raise `StorageError` when a run's folder is taken and nobody said what to do with what is there. Changes nothing."""
     if resume and overwrite:

@@ -16,7 +16,7 @@ from interconnected_ai.branches.wide import WidePart
 from interconnected_ai.config import MOST_WIDE_WEIGHTS, BranchSpec, Record, SystemConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.extras import require
-from interconnected_ai.nn import Dropout, LoRA, in_evaluation
+from interconnected_ai.nn import Dropout, LoRA, in_evaluation, require_own_threads
 
 
 class BranchCard(Record):
@@ -82,6 +82,7 @@ class Branch(nn.Module):
         features: of some texts. For a branch without a wide part their pooled vectors alone (num_texts, d_model) will do; one
         with it raises `ConfigError`.
         """
+        require_own_threads()
         pooled, bags = self.read(features)
         with torch.inference_mode():
             logits: Tensor = in_evaluation(self)(pooled.to(self.head.weight.dtype), bags)

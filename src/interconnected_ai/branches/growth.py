@@ -23,7 +23,7 @@ from interconnected_ai.branches.turns import Turns
 from interconnected_ai.branches.vocabulary import Bags
 from interconnected_ai.config import TrainingConfig, Watch
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError
-from interconnected_ai.nn import Descent, learning_rate_factor, watched_score
+from interconnected_ai.nn import Descent, learning_rate_factor, require_own_threads, watched_score
 
 _training = Turns()
 
@@ -163,6 +163,7 @@ def train_on_pooled(
     is changed in place and the process's random state is used: one thread at a time, and nobody computes with this branch
     meanwhile. `fit_branch` sees to both.
     """
+    require_own_threads()
     _require_vectors(features, targets, branch)
     if held_out is not None:
         _require_vectors(*held_out, branch)

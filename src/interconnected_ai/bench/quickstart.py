@@ -249,7 +249,7 @@ def add_later_branch(
         *later.train.of(name),
         validation=later.validation.of(name),
         outside=texts.first.validation.texts[::4],
-        config=TrainingConfig(epochs=60, patience=10, lr_head=3e-3, seed=seed),
+        config=TrainingConfig(seed=seed),
         encode=None if cache is None else cache.pooled,
     )
 

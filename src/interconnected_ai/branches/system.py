@@ -206,7 +206,7 @@ class InterconnectedAISystem(nn.Module):
         lr_moe: float = 1e-4,
         lr_adapter: float = 5e-4,
         lr_head: float = 1e-3,
-        lr_wide: float = 1e-2,
+        lr_wide: float = 2e-4,
         lr_encoder_lora: float = 5e-4,
     ) -> list[dict[str, Any]]:
         """Parameter groups for an optimiser, each with its own learning rate (the document's by default) and a name."""

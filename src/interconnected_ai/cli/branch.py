@@ -34,8 +34,8 @@ def command() -> None:
 @click.argument("name")
 @click.option("--data", "path", required=True, type=str, metavar="FILE", help="The branch's labelled rows.")
 @click.option("--validation", type=str, metavar="FILE", help="Validation rows; default: a tenth of the rows.")
-@click.option("--epochs", default=100, show_default=True, type=click.IntRange(min=1))
-@click.option("--patience", default=15, show_default=True, type=click.IntRange(min=1))
+@click.option("--epochs", default=20, show_default=True, type=click.IntRange(min=1))
+@click.option("--patience", default=5, show_default=True, type=click.IntRange(min=1))
 @click.option(
     "--watch",
     default="accuracy",
@@ -69,7 +69,7 @@ def add(
     held_out, train = split_rows(rows, [0.1], seed=0) if apart is None else (apart, rows)
     spec = Splits(train, held_out, Rows.of_branch(name, [], [])).specs()[0]
     system.add_branch(spec)
-    settings = TrainingConfig(epochs=epochs, patience=patience, watch=watch, lr_head=3e-3)
+    settings = TrainingConfig(epochs=epochs, patience=patience, watch=watch)
     fit = fit_branch(
         system,
         name,

@@ -97,7 +97,7 @@ class SystemConfig(Record):
     base_model_name: an embedded encoder ("all-MiniLM-L6-v2", "multilingual") or a Hugging Face one by hub id or folder. None:
     a run takes the embedded one that reads its rows' language, anything else the first.
     top_k: FFN experts per token (the document's `k`, accepted as an alias).
-    d_ff: hidden size of one FFN expert (or of the dense FFN); None is 4 × the encoder's d_model.
+    d_ff: hidden size of one FFN expert (or of the dense FFN); None is 4 × the encoder's d_model, as in the document.
     ffn: what stands in the shared layers, FFN experts behind a token router, or one dense FFN (the twin for comparisons).
     lora_rank: rank of each branch's adapter on the pooled vector.
     wide_terms: most terms (stems, pairs of stems, characters within words) of a branch's wide part; 0 leaves the wide part out.
@@ -109,7 +109,7 @@ class SystemConfig(Record):
     num_experts: Annotated[int, Field(ge=2, le=128)] = 8
     top_k: Annotated[int, Field(ge=1, validation_alias=AliasChoices("top_k", "k"))] = 2
     num_moe_layers: Annotated[int, Field(ge=0, le=16)] = 2
-    d_ff: Width | None = None
+    d_ff: Width | None = 128
     pooling: Pooling = "mean"
     max_seq_len: Annotated[Length, Field(ge=2)] = 128
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1

@@ -46,7 +46,8 @@ class LoopConfig(Record):
 
 
 class TrainingConfig(LoopConfig):
-    """How a system is trained. Defaults are the document's (`000_…`).
+    """How a system is trained. Defaults are the document's (`000_…`), but for what heads and words that begin as a regression
+    leave to learn: few epochs, and a higher rate of the trunk (docs/log.md).
 
     ridge: heads and wide parts begin as multinomial logistic regression with this penalty (1 / C of scikit-learn, of vectors of
         length 1), on pooled vectors of the untrained trunk, and in an added branch: random heads would first pull the trunk the
@@ -64,9 +65,10 @@ class TrainingConfig(LoopConfig):
     feature_cache: folder for them; None is `features` in the run's folder.
     """
 
+    epochs: Annotated[int, Field(ge=1)] = 8
     ridge: Annotated[float, Field(gt=0.0)] | None = 0.1
     head_start_epochs: Annotated[int, Field(ge=0)] = 0
-    lr_moe: Rate = 1e-4
+    lr_moe: Rate = 3e-4
     lr_adapter: Rate = 5e-4
     lr_head: Rate = 1e-3
     lr_wide: Rate = 2e-4

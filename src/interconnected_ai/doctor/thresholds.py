@@ -29,7 +29,9 @@ TRUNK_RATE = Threshold(
     0.01, "lr_moe above it", "100 × the document's; AdamW moves every weight by about the rate at each step"
 )
 BRANCH_RATE = Threshold(
-    0.1, "lr_head, lr_adapter or lr_encoder_lora above it", "100 × the document's rate of the heads, its largest"
+    0.1,
+    "lr_head, lr_adapter, lr_wide or lr_encoder_lora above it",
+    "100 × the document's rate of the heads, its largest",
 )
 CLASS_ROWS = Threshold(
     8, "training rows of a class below it", "8 a class is where few-shot studies begin (SetFit, 2022)"

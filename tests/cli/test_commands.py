@@ -122,6 +122,46 @@ def test_compare_finds_no_difference_between_a_run_and_itself(world: Path, capsy
     assert "no difference" in found["branches"]["topics"]["verdict"]
 
 
+def test_rows_that_a_model_has_learnt_are_left_out_and_counted(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, data = str(world / "run"), f"topics={world / 'topics.jsonl'}"
+    own = run_json(capsys, "evaluate", run)
+    assert own["left_out"] == {"topics": 0, "more": 0}
+    whole = run_json(capsys, "evaluate", run, "--data", data)
+    assert whole["branches"]["topics"] == own["branches"]["topics"]
+    assert whole["left_out"]["topics"] + whole["branches"]["topics"]["num_rows"] == 90
+    assert run_json(capsys, "evaluate", run, "--data", data, "--include-learnt")["branches"]["topics"]["num_rows"] == 90
+    compared = run_json(capsys, "compare", run, run, "--data", data)
+    assert compared["left_out"] == whole["left_out"]
+    assert compared["branches"]["topics"]["num_rows"] == own["branches"]["topics"]["num_rows"]
+    everything = run_json(capsys, "compare", run, run, "--data", data, "--include-learnt")
+    assert everything["branches"]["topics"]["num_rows"] == 90
+
+
+def test_a_run_is_not_resumed_with_other_rows_and_takes_new_ones_where_told_to(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = yaml.safe_load((world / "run.yaml").read_text())
+    config["output"] = str(tmp_path / "run")
+    config["data"]["branches"] = [{"name": "topics", "path": str(tmp_path / "topics.jsonl")}]
+    config["training"] |= {"epochs": 1, "checkpoint_every_steps": 2}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    train = ["train", str(tmp_path / "config.yaml")]
+    texts, labels = make_rows("topics", 60).of("topics")
+    write_rows(tmp_path / "topics.jsonl", texts, labels)
+    run_json(capsys, *train)
+    test_rows = run_json(capsys, "evaluate", str(tmp_path / "run"))["branches"]["topics"]["num_rows"]
+    more = make_rows("topics", 15, seed=8, marker="again").of("topics")
+    write_rows(tmp_path / "topics.jsonl", [*more[0], *texts], [*more[1], *labels])
+    assert "15 rows are new" in error_of(capsys, *train, "--resume")
+    assert run_json(capsys, "evaluate", str(tmp_path / "run"))["branches"]["topics"]["num_rows"] == test_rows
+    assert "--resume" in error_of(capsys, *train, "--new-rows")
+    run_json(capsys, *train, "--resume", "--new-rows")
+    write_rows(tmp_path / "topics.jsonl", texts, ["a" + label for label in labels])
+    told = error_of(capsys, *train, "--resume", "--new-rows")
+    assert "lost the classes 'animals', 'money', 'weather'" in told
+    assert "15 rows are gone" in told
+
+
 def error_of(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     return str(run_json(capsys, *args, code=2)["error"]["message"])
 

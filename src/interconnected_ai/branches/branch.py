@@ -16,7 +16,8 @@ from interconnected_ai.branches.wide import WidePart
 from interconnected_ai.config import MOST_WIDE_WEIGHTS, BranchSpec, Record, SystemConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.extras import require
-from interconnected_ai.nn import Dropout, LoRA, in_evaluation
+from interconnected_ai.nn import Dropout, LoRA, in_evaluation, require_own_threads
+from interconnected_ai.text import KnownTexts
 
 
 class BranchCard(Record):
@@ -52,6 +53,7 @@ class Branch(nn.Module):
     wide: None until the branch knows terms, see `take_words`. card: what is known of it. probe: its logits on the system's
     probe texts when its training ended, None before. directions: (num_classes, d_model) of the classes' mean vectors, None
     before its training.
+    learnt: the texts that it was trained, stopped and calibrated on, None where no record was kept.
     Any number of threads may compute with a branch at once, as long as none trains it or changes its mode.
     """
 
@@ -70,6 +72,7 @@ class Branch(nn.Module):
         self.directions: Tensor | None
         self.register_buffer("directions", None, persistent=False)
         self.probe: Tensor | None = None  # on the CPU, wherever the weights are
+        self.learnt: KnownTexts | None = None
 
     def forward(self, pooled: Tensor, bags: Bags | None = None) -> Tensor:
         """(batch, d_model), and the terms of the same texts → (batch, num_classes). Without bags the wide part is silent."""
@@ -82,6 +85,7 @@ class Branch(nn.Module):
         features: of some texts. For a branch without a wide part their pooled vectors alone (num_texts, d_model) will do; one
         with it raises `ConfigError`.
         """
+        require_own_threads()
         pooled, bags = self.read(features)
         with torch.inference_mode():
             logits: Tensor = in_evaluation(self)(pooled.to(self.head.weight.dtype), bags)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from interconnected_ai.branches.fingerprint import PROBE_TEXTS
-from interconnected_ai.errors import EncoderError
+from interconnected_ai.errors import EncoderError, InterconnectedAIError
 
 NEEDED = (
     "needed is a model that gives one vector for every token of a text, such as BERT, RoBERTa, DeBERTa, ModernBERT, MPNet, "
@@ -154,7 +154,7 @@ def _tried(compute: Compute, input_ids: Tensor, mask: Tensor) -> Tensor:
     try:
         with torch.no_grad():
             hidden = compute(input_ids, mask)
-    except EncoderError:
+    except InterconnectedAIError:
         raise
     except Exception as error:  # the code of any of 600 families
         told = (str(error).splitlines() or [""])[0]

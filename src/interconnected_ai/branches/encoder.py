@@ -24,7 +24,7 @@ from interconnected_ai.branches.multilingual import (
 )
 from interconnected_ai.branches.prefix import prefix_of, write_prefix
 from interconnected_ai.errors import ConfigError, EncoderError, IntegrityError, MissingExtraError, UnsafeFileError
-from interconnected_ai.nn import add_lora, swap_dropouts
+from interconnected_ai.nn import add_lora, require_own_threads, swap_dropouts
 from interconnected_ai.storage import sha256_of
 
 logger = logging.getLogger(__name__)
@@ -301,6 +301,7 @@ class Encoder(nn.Module):
         return ids
 
     def _hidden(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        require_own_threads()
         hidden: Tensor = self.model(input_ids=input_ids, attention_mask=mask.long()).last_hidden_state
         return hidden
 

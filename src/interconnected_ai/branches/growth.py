@@ -23,7 +23,8 @@ from interconnected_ai.branches.turns import Turns
 from interconnected_ai.branches.vocabulary import Bags
 from interconnected_ai.config import TrainingConfig, Watch
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError
-from interconnected_ai.nn import Descent, learning_rate_factor, watched_score
+from interconnected_ai.nn import Descent, learning_rate_factor, require_own_threads, watched_score
+from interconnected_ai.text import KnownTexts
 
 _training = Turns()
 
@@ -90,6 +91,10 @@ def fit_branch(
         "num_rows": len(texts),
         "metrics": {} if held_out is None else {"accuracy": accuracy},
     }
+    # A training that kept no record leaves the texts unknown, whatever comes after it.
+    before = KnownTexts.of([]) if standing.card.trained is None else standing.learnt
+    if before is not None:
+        branch.learnt = before | KnownTexts.of([*texts, *(() if validation is None else validation[0])])
     (sealed,) = system.sealed([branch], [changes])
     system.replace_branch(standing, sealed)
     return BranchFit(sealed.card, epochs, accuracy, encoded - started, time.perf_counter() - encoded)
@@ -163,6 +168,7 @@ def train_on_pooled(
     is changed in place and the process's random state is used: one thread at a time, and nobody computes with this branch
     meanwhile. `fit_branch` sees to both.
     """
+    require_own_threads()
     _require_vectors(features, targets, branch)
     if held_out is not None:
         _require_vectors(*held_out, branch)

@@ -33,15 +33,17 @@ from interconnected_ai.storage import (
     ANY,
     AnyVersion,
     atomic_folder,
+    load_arrays,
     load_tensors,
     read_folder,
     read_json,
+    save_arrays,
     save_tensors,
     version_of,
     write_folder,
     write_json,
 )
-from interconnected_ai.text import count_ngrams, ngrams_signature
+from interconnected_ai.text import KnownTexts, count_ngrams, ngrams_signature
 
 KIND = "interconnected_ai system"
 _BRANCHES = "branches."  # begins the names of their tensors
@@ -49,6 +51,7 @@ _STATISTICS = "trunk.standardization."  # begins the names of what the trunk kno
 _PROBE = "probe."  # begins the names of the stored probe outputs in model.safetensors
 _DIRECTIONS = "directions."  # and those of the branches' class directions
 _WORDS = "words."  # begins the names of the wide parts' vocabularies there
+_LEARNT_FILE, _LEARNT = "learnt.npz", "learnt."  # hashes of the texts that each branch has learnt
 
 _changes = Turns()  # which branches stand is changed by one thread at a time
 
@@ -172,6 +175,13 @@ class InterconnectedAISystem(nn.Module):
             return {module.card.name: module for module in standing.values() if isinstance(module, Branch)}
         known = [name if isinstance(name, str) and name in cards else known_branch(list(cards), name) for name in names]
         return {name: cards.branch(name) for name in known}
+
+    def learnt_texts(self, branch: int | str) -> KnownTexts | None:
+        """The texts that a branch was trained, stopped and calibrated on, by their hashes; None where no record was kept.
+
+        A text that another branch has learnt is not among them: its label here was never shown.
+        """
+        return self.branch(branch).learnt
 
     def get_num_params(self) -> dict[str, int]:
         """Parameters of each part: encoder, encoder_lora, trunk, every branch, and their total."""
@@ -497,6 +507,9 @@ class InterconnectedAISystem(nn.Module):
         directions = {f"{_DIRECTIONS}{n}": b.directions for n, b in named.items() if b.directions is not None}
         beside = {**probes, **words, **directions}
         save_tensors(scratch / "model.safetensors", {**self.shared_tensors(), **own, **beside})
+        learnt = {f"{_LEARNT}{n}": branch.learnt.digests for n, branch in named.items() if branch.learnt is not None}
+        if learnt:
+            save_arrays(scratch / _LEARNT_FILE, learnt)
         (scratch / "README.md").write_text(
             card_text(self._config_of(branches), Cards(branches), self._num_params_with(named)), encoding="utf-8"
         )
@@ -549,9 +562,13 @@ class InterconnectedAISystem(nn.Module):
         system._take_tensors({n: t for n, t in tensors.items() if not n.startswith(beside)}, folder)
         system._probe_texts = tuple(known["probe"]["texts"])
         system._probe_environment = known["probe"]["environment"]
+        # In a file of its own, which versions that know nothing of it leave alone.
+        learnt = load_arrays(folder / _LEARNT_FILE) if (folder / _LEARNT_FILE).is_file() else {}
         for branch, card in zip(system._named().values(), known["branches"], strict=True):
             branch.card = BranchCard.from_mapping(card, source=str(folder / "config.json"))
             branch.probe = tensors.get(f"{_PROBE}{branch.card.name}")
+            digests = learnt.get(f"{_LEARNT}{branch.card.name}")
+            branch.learnt = None if digests is None else KnownTexts(digests)
             branch.directions = _directions_of(branch, tensors, folder)
             _take_vocabulary(branch, tensors, known, folder)
             if branch.card.fingerprint is not None and branch.probe is None:

@@ -193,12 +193,12 @@ def remove(run: Path, name: str, yes: bool, output: Output) -> None:
 
 def _foreign_texts(run: Path) -> list[str]:
     """Validation texts of the run's first branches: what the new branch should call unknown. None without their data."""
-    from interconnected_ai.data import load_splits
+    from interconnected_ai.training import splits_of_finished_run
 
     if not (run / "run.yaml").is_file():
         return []
     try:
-        texts = load_splits(RunConfig.from_file(run / "run.yaml").data).validation.texts
+        texts = splits_of_finished_run(run, RunConfig.from_file(run / "run.yaml")).validation.texts
         return texts[:: max(1, len(texts) // _MOST_FOREIGN_TEXTS)]
     except DataError as error:
         click.echo(f"The threshold for unknown text is fitted on the branch's own rows alone: {error}", err=True)

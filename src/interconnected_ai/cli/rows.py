@@ -60,13 +60,13 @@ def warn_of_rows(output: Output, system: "InterconnectedAISystem", rows: "Rows")
 
 
 def held_out_rows(run: Path) -> "Rows":
-    """The test rows of a run, split off again from its data as they were in training."""
-    from interconnected_ai.data import load_splits
+    """The test rows of a run, read again: those that it held out, whatever rows have come since."""
+    from interconnected_ai.training import splits_of_finished_run
 
     kept = run / "run.yaml"
     if not kept.is_file():
         raise DataError(f"{run} is no run with data of its own; give rows with --data BRANCH=FILE")
-    test = load_splits(RunConfig.from_file(kept).data).test
+    test = splits_of_finished_run(run, RunConfig.from_file(kept)).test
     if not len(test):
         raise DataError(f"the run {run} held out no test rows; give rows with --data BRANCH=FILE")
     return test

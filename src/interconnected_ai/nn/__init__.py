@@ -11,6 +11,7 @@ from interconnected_ai.nn.devices import device_of
 from interconnected_ai.nn.dropout import Dropout, swap_dropouts
 from interconnected_ai.nn.evaluation import in_evaluation
 from interconnected_ai.nn.feed_forward import FeedForward
+from interconnected_ai.nn.forks import require_own_threads
 from interconnected_ai.nn.grouped import GroupedBackend, choose_backend
 from interconnected_ai.nn.kv_cache import KVCache
 from interconnected_ai.nn.lora import LoRA, LoRALinear, add_lora, merge_lora, unmerge_lora
@@ -50,6 +51,7 @@ __all__ = [
     "linear_cross_entropy",
     "macro_f1",
     "merge_lora",
+    "require_own_threads",
     "set_rates",
     "sinusoidal_positions",
     "swap_dropouts",

@@ -22,6 +22,14 @@ class Schedule:
     evaluate_every_steps: int
 
 
+@dataclass(frozen=True)
+class DataRecord:
+    """What a learner's data are known by, as checkpoints keep it: arrays of numbers, and facts ready for JSON."""
+
+    arrays: Mapping[str, np.ndarray]
+    facts: Mapping[str, Any]
+
+
 class PartLoss(Protocol):
     """The loss of one part of a batch. The parts' losses, over all processes, add up to that of the batch."""
 
@@ -64,6 +72,15 @@ class Learner(Protocol):
     In this order: `begin` with the whole model, then `optimizer` for the model that trains (the same one, or a copy of it
     that is spread over the processes), then `learning` around the steps. One training at a time, from one thread.
     """
+
+    def data_record(self) -> DataRecord:
+        """What is learnt from and measured on, for checkpoints."""
+
+    def recognise(self, kept: DataRecord) -> bool:
+        """Whether a checkpoint's data are this learner's; False where some have come since, as it was told to expect.
+
+        Scores of before cannot be compared then. Raises `DataError` for other data.
+        """
 
     def begin(self, model: nn.Module) -> Validation:
         """Whatever precedes the first step of a training that starts afresh. What it finds counts like an evaluation: with a

@@ -101,6 +101,10 @@ class Corpus:
 
         return read_folder(folder, read, kind=KIND)
 
+    def is_of(self, texts: Texts, tokenizer: Tokenizer) -> bool:
+        """Whether these texts, as they are now, are the ones in it. Reads every source once; `DataError` when it cannot."""
+        return self.folder.name == _name(texts, tokenizer)
+
 
 @checked
 def count_tokens(surveyed: Survey, tokenizer: Tokenizer) -> CorpusReport:

@@ -22,7 +22,9 @@ from interconnected_ai.training.system.metrics import (
     evaluate,
     expected_calibration_error,
 )
-from interconnected_ai.training.system.run import RunResult, refuse_taken_folder, shape_for, train_run
+from interconnected_ai.training.system.run import RunResult, refuse_taken_folder, train_run
+from interconnected_ai.training.system.run_rows import shape_for, splits_of_finished_run, splits_of_run
+from interconnected_ai.training.system.unseen import Unseen, unseen, unseen_rows
 
 __all__ = [
     "BranchMetrics",
@@ -33,6 +35,7 @@ __all__ = [
     "GlobalBatch",
     "LossParts",
     "RunResult",
+    "Unseen",
     "auroc",
     "branch_metrics",
     "calibrate",
@@ -48,8 +51,12 @@ __all__ = [
     "reads_english_only",
     "refuse_taken_folder",
     "shape_for",
+    "splits_of_finished_run",
+    "splits_of_run",
     "system_loss",
     "train_epoch",
     "train_run",
+    "unseen",
+    "unseen_rows",
     "with_encoder",
 ]

@@ -9,6 +9,7 @@ from interconnected_ai.arguments import checked
 from interconnected_ai.branches import InterconnectedAISystem, class_indices
 from interconnected_ai.data import Rows
 from interconnected_ai.errors import DataError
+from interconnected_ai.training.system.unseen import unseen_rows
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,14 @@ class Comparison:
 
 @checked
 def compare_systems(
-    a: InterconnectedAISystem, b: InterconnectedAISystem, rows: Rows, *, seed: int = 0
+    a: InterconnectedAISystem, b: InterconnectedAISystem, rows: Rows, *, seed: int = 0, include_learnt: bool = False
 ) -> list[Comparison]:
-    """Every branch that both systems and the rows have. Raises `DataError` when there is none."""
+    """Every branch that both systems and the rows have, on rows that neither has learnt (all, with include_learnt).
+
+    Raises `DataError` when there is none.
+    """
+    if not include_learnt:
+        rows = unseen_rows(rows, a, b)
     names = [n for n in rows.branch_names if n in a.cards and n in b.cards and rows.of(n)[0]]
     if not names:
         raise DataError(

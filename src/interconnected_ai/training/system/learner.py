@@ -22,15 +22,16 @@ from interconnected_ai.branches import (
     train_on_pooled,
 )
 from interconnected_ai.config import TrainingConfig
-from interconnected_ai.data import BatchPlan, Rows
+from interconnected_ai.data import BatchPlan, RowChanges, RowRecord, Rows, Splits
 from interconnected_ai.errors import ConfigError, DataError
 from interconnected_ai.nn import Routing, choose_backend
-from interconnected_ai.training.learner import TrainingState, Validation
+from interconnected_ai.training.learner import DataRecord, TrainingState, Validation
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.system.features import FeatureCache
 from interconnected_ai.training.system.figures import Drift, learning_figures, routing_figures, validation_figures
 from interconnected_ai.training.system.loss import GlobalBatch, LossParts, system_loss
 from interconnected_ai.training.system.metrics import BranchMetrics, branch_metrics
+from interconnected_ai.training.system.run_rows import refuse_other_rows
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +50,15 @@ class SystemLearner:
         processes: Processes,
         plan: BatchPlan,
         cache: FeatureCache | None,
+        *,
+        begun_with: int,
+        new_rows: bool = False,
     ) -> None:
         """system: on the processes' device. plan: of the rows to train on, see `plan_of`. cache: of all texts, where the
-        encoder's outputs are kept.
+        encoder's outputs are kept. begun_with: how many of the rows to train on, the first ones, the training began with.
+        new_rows: a resumed training may find more of them.
         """
+        self.begun_with, self.new_rows = begun_with, new_rows
         self.system, self.train_rows, self.validation, self.config = system, train, validation, config
         self.processes, self.plan, self.cache = processes, plan, cache
         specs = [card.spec for card in system.cards.values()]
@@ -62,6 +68,23 @@ class SystemLearner:
         self.drift = Drift(self._groups(system))
         self.answered: tuple[SystemOutput, np.ndarray] | None = None  # the last part's, and its rows
         self.balances: list[Tensor] = []  # of the parts of the step
+
+    def data_record(self) -> DataRecord:
+        """The rows' hashes and the branches' classes."""
+        record = self._record()
+        return DataRecord(record.arrays, {**record.facts, "begun_with": self.begun_with})
+
+    def recognise(self, kept: DataRecord) -> bool:
+        """Whether the rows are those of the checkpoint, False when new ones were taken; raises `DataError` for others."""
+        before = RowRecord.from_parts(kept.arrays, kept.facts, source="the checkpoint")
+        changes = RowChanges.between(before, self._record())
+        refuse_other_rows(changes, "the training", new_rows=self.new_rows)
+        return changes.none
+
+    def _record(self) -> RowRecord:
+        nothing = self.train_rows.select([])
+        specs = [card.spec for card in self.system.cards.values()]
+        return RowRecord.of(Splits(self.train_rows, self.validation, nothing), specs)
 
     def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """AdamW over the parts that learn, each at its rate."""

@@ -10,6 +10,7 @@ from interconnected_ai.arguments import checked
 from interconnected_ai.branches import InterconnectedAISystem, class_indices, probabilities
 from interconnected_ai.data import Rows
 from interconnected_ai.nn import macro_f1
+from interconnected_ai.training.system.unseen import unseen_rows
 
 _LEAST = 1e-12  # a probability that rounds to zero counts as this
 
@@ -30,11 +31,14 @@ class BranchMetrics:
 
 
 @checked
-def evaluate(system: InterconnectedAISystem, rows: Rows) -> dict[str, BranchMetrics]:
+def evaluate(system: InterconnectedAISystem, rows: Rows, *, include_learnt: bool = False) -> dict[str, BranchMetrics]:
     """Every branch that `rows` has labels for, measured. One trunk pass over the texts serves them all.
 
-    Raises `UnknownNameError` for a branch or a label that the system does not have.
+    Rows that a branch has trained, stopped or calibrated on are left out (the log says how many) unless include_learnt.
+    Raises `UnknownNameError` for a branch or a label that the system does not have, `DataError` when all rows were learnt.
     """
+    if not include_learnt:
+        rows = unseen_rows(rows, system)
     names = [system.branch_name(name) for name in rows.branch_names if rows.of(name)[0]]
     features = system.features_of(rows.texts)
     out = {}

@@ -93,7 +93,7 @@ def test_the_answer_is_unknown_where_confidence_times_familiarity_is_below_the_t
     assert all(a.to_dict()["familiarity"] == a.familiarity for a in answers)
     assert {found.branches["old"].familiarity for found in system.predict(texts)} == {1.0}
     ids, mask = system.encoder.pad(system.encoder.tokenize(texts))
-    for row, answer in zip(inference(system, ids, "new", attention_mask=mask), answers, strict=True):
+    for row, answer in zip(inference(system, ids, "new", attention_mask=mask, texts=texts), answers, strict=True):
         assert row["familiarity"] == pytest.approx(answer.familiarity, abs=1e-5)
         assert row["unknown"] == answer.unknown
 

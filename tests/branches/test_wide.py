@@ -236,6 +236,16 @@ def test_inference_reads_the_words_back_from_the_ids() -> None:
     assert inference(system, ids, texts=["snow"])["confidence"] != pytest.approx(asked.confidence, abs=1e-5)
 
 
+def test_a_row_of_tokens_without_a_word_is_answered_by_meaning_alone() -> None:
+    system = with_words("one")
+    ids = torch.tensor([[2, 1, 3]])  # [CLS] [UNK] [SEP]
+    assert system.encoder.texts_of(ids) == [""]
+    with torch.no_grad():
+        silent = system(ids, torch.ones_like(ids, dtype=torch.bool)).logits["one"]
+    chances = (silent / system.cards["one"].temperature).softmax(dim=-1)
+    assert inference(system, ids)["confidence"] == pytest.approx(chances.max().item(), abs=1e-6)
+
+
 # It learns
 
 

@@ -45,7 +45,7 @@ def inference(
     input_ids = input_ids.to(model.encoder.device)
     rows = input_ids.unsqueeze(0) if input_ids.dim() == 1 else input_ids
     mask = attention_mask if attention_mask is None or attention_mask.dim() == 2 else attention_mask.unsqueeze(0)
-    words = model.words_of(model.encoder.texts_of(rows) if texts is None else texts, [card.name])
+    words = model.words_read_back(rows, [card.name]) if texts is None else model.words_of(texts, [card.name])
     with torch.inference_mode():
         output = in_evaluation(model)(rows, mask, branches=[card.name], words=words)
     table = probabilities(output.logits[card.name], card)

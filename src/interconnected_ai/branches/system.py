@@ -367,11 +367,18 @@ class InterconnectedAISystem(nn.Module):
 
         silent: numbers of texts that are given no terms.
         """
+        heard = ["" if number in silent else text for number, text in enumerate(texts_of(texts))]
+        return self._words_of(heard, branches)
+
+    def words_read_back(self, input_ids: Tensor, branches: Sequence[int | str] | None = None) -> dict[str, Bags]:
+        """`words_of` of (batch, seq) token ids, as far as the tokenizer keeps words: a row of unknown tokens has none."""
+        return self._words_of(self.encoder.texts_of(input_ids), branches)
+
+    def _words_of(self, texts: Sequence[str], branches: Sequence[int | str] | None) -> dict[str, Bags]:
         wide = {name: branch.wide for name, branch in self._named(branches).items() if branch.wide is not None}
         if not wide:
             return {}
-        heard = ["" if number in silent else text for number, text in enumerate(texts_of(texts))]
-        ngrams = tuple(count_ngrams(heard))
+        ngrams = tuple(count_ngrams(texts))
         return {name: part.vocabulary.bags(ngrams).to(part.weight.device) for name, part in wide.items()}
 
     def features_of(self, texts: Sequence[str], *, batch_size: int = 64) -> TextFeatures:
@@ -691,7 +698,8 @@ def _directions_of(branch: Branch, tensors: Mapping[str, Tensor], folder: Path) 
             f"{folder}: the class directions of branch {branch.card.name!r} are {tuple(directions.shape)}, the config says "
             f"{tuple(shape)}; restore the folder from a copy"
         )
-    return None if directions is None else directions.to(branch.head.weight.device)
+    # A tensor of its own: as a part of the file it may lie at an odd address, where a product rounds otherwise.
+    return None if directions is None else directions.to(branch.head.weight.device, copy=True)
 
 
 def _shared_settings(system: InterconnectedAISystem) -> SystemConfig:

@@ -104,7 +104,7 @@ NOT_LEARNT = {WEAK, "calibration poor"}
         (
             "rates of ten",
             {"learning rate too high", "loss jumps", "trunk drift", WEAK},
-            {*IDLE, *NOT_LEARNT, "balance loss high, loss not falling"},
+            {*IDLE, *NOT_LEARNT, "balance loss high, loss not falling", "temperature at its bound"},
         ),
         ("a rate beyond numbers", {"learning rate too high"}, set()),
         ("a head that leaps", {"loss jumps"}, {"calibration poor"}),

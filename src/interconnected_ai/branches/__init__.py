@@ -18,6 +18,7 @@ from interconnected_ai.branches.growth import (
     class_indices,
     class_weights,
     fit_branch,
+    solve_on_pooled,
     train_on_pooled,
 )
 from interconnected_ai.branches.inference import inference
@@ -57,5 +58,6 @@ __all__ = [
     "probabilities",
     "rows_for_directions",
     "save_change",
+    "solve_on_pooled",
     "train_on_pooled",
 ]

@@ -31,3 +31,7 @@ class TextFeatures:
         numbers = torch.as_tensor(rows)
         numbers = numbers.nonzero().flatten() if numbers.dtype == torch.bool else numbers.long()
         return TextFeatures(self.pooled[numbers.to(self.pooled.device)], [self.texts[row] for row in numbers.tolist()])
+
+    def joined(self, others: "TextFeatures") -> "TextFeatures":
+        """These texts, and then the others."""
+        return TextFeatures(torch.cat([self.pooled, others.pooled]), [*self.texts, *others.texts])

@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,9 +29,27 @@ from interconnected_ai.text import KnownTexts
 _training = Turns()
 
 
+_SURE = 2.0  # standard errors
+
+
+@dataclass(frozen=True, eq=False)
+class _Course:
+    """How many epochs ran, after which of them the kept weights stood, and their share of right answers on validation rows.
+
+    beginning: the branch's state after the regression, None without one or without validation rows.
+    """
+
+    epochs: int
+    kept_epoch: int
+    accuracy: float
+    beginning: dict[str, Any] | None
+
+
 @dataclass(frozen=True)
 class BranchFit:
-    """How training a branch went. validation_accuracy is a share of 1, NaN without validation rows."""
+    """How training a branch went. validation_accuracy is a share of 1, NaN without validation rows, of the weights that had not
+    learnt these (see `TrainingConfig.refit`).
+    """
 
     card: BranchCard
     epochs: int
@@ -57,6 +75,8 @@ def fit_branch(
     labels: class names of the branch's spec. validation: texts and labels to stop early by and to calibrate on.
     outside: texts that are none of the branch's business, to fit its "unknown" threshold against. encode: gives texts' pooled
     vectors in place of `system.encode`, such as `FeatureCache.pooled`, which has those of texts that were learnt before.
+    With `config.refit`, the regression that training begins with is kept unless descent has surely bettered it, and is solved
+    once more in the end, on the validation rows too; temperature, threshold and the card's metrics are those of before.
     A copy is trained, and put in the branch's place when it is finished: who predicts meanwhile gets the branch as it was.
     Several threads may fit branches of one system; they take turns, since dropout draws from the process's one random stream.
     Texts and labels may come in anything with an order, a generator too. Raises `DataError` for no rows, or other numbers of
@@ -79,7 +99,9 @@ def fit_branch(
     branch.take_words(texts)
     encoded = time.perf_counter()
     with _training():
-        epochs, accuracy = train_on_pooled(branch, features, targets, held_out, config)
+        course = _train(branch, features, targets, held_out, config)
+    if held_out is not None and config.refit:
+        course = _regression_unless_beaten(branch, course, *held_out, config.watch)
     branch.directions = class_directions(features.pooled, targets, branch.head.out_features)
     fitted: dict[str, Any] = {"temperature": 1.0, "threshold": 0.0, "calibration_rows": 0, "outside_rows": 0}
     if held_out is not None:
@@ -89,15 +111,18 @@ def fit_branch(
         **fitted,
         "trained": "added",
         "num_rows": len(texts),
-        "metrics": {} if held_out is None else {"accuracy": accuracy},
+        "metrics": {} if held_out is None else {"accuracy": course.accuracy},
     }
+    if config.refit and course.beginning is not None and held_out is not None and course.kept_epoch == 0:
+        (known, seen), (asked, answers) = (features, targets), held_out
+        solve_on_pooled(branch, known.joined(asked), torch.cat([seen, answers]), config)
     # A training that kept no record leaves the texts unknown, whatever comes after it.
     before = KnownTexts.of([]) if standing.card.trained is None else standing.learnt
     if before is not None:
         branch.learnt = before | KnownTexts.of([*texts, *(() if validation is None else validation[0])])
     (sealed,) = system.sealed([branch], [changes])
     system.replace_branch(standing, sealed)
-    return BranchFit(sealed.card, epochs, accuracy, encoded - started, time.perf_counter() - encoded)
+    return BranchFit(sealed.card, course.epochs, course.accuracy, encoded - started, time.perf_counter() - encoded)
 
 
 def _answered(branch: Branch, features: TextFeatures) -> Answered:
@@ -168,6 +193,40 @@ def train_on_pooled(
     is changed in place and the process's random state is used: one thread at a time, and nobody computes with this branch
     meanwhile. `fit_branch` sees to both.
     """
+    course = _train(branch, features, targets, held_out, config, epochs=epochs)
+    return course.epochs, course.accuracy
+
+
+@checked
+def solve_on_pooled(branch: Branch, features: TextFeatures | Tensor, targets: Tensor, config: TrainingConfig) -> None:
+    """Give head and wide part the weights of the regression on these rows; terms, scale and adapter stay as they are.
+
+    features, targets: as in `train_on_pooled`. `config.ridge` None is .1 here. The branch is changed in place: nobody computes
+    with it meanwhile.
+    """
+    require_own_threads()
+    _require_vectors(features, targets, branch)
+    pooled, bags = branch.read(features)
+    regress(
+        branch,
+        pooled,
+        bags,
+        targets,
+        ridge=_ridge_of(config, pooled),
+        class_weights=_weights_of_classes(branch, targets, config),
+    )
+
+
+def _train(
+    branch: Branch,
+    features: TextFeatures | Tensor,
+    targets: Tensor,
+    held_out: tuple[TextFeatures | Tensor, Tensor] | None,
+    config: TrainingConfig,
+    *,
+    epochs: int | None = None,
+) -> _Course:
+    """`train_on_pooled`, and which epoch was kept."""
     require_own_threads()
     _require_vectors(features, targets, branch)
     if held_out is not None:
@@ -175,7 +234,7 @@ def train_on_pooled(
     pooled, bags = branch.read(features)
     asked = None if held_out is None else branch.read(held_out[0])
     generator = torch.Generator().manual_seed(config.seed)
-    weights = class_weights(targets, branch.head.out_features) if config.class_weights == "balanced" else None
+    weights = _weights_of_classes(branch, targets, config)
     groups = [
         {"params": list(branch.adapter.parameters()), "lr": config.lr_adapter},
         {"params": list(branch.head.parameters()), "lr": config.lr_head},
@@ -191,11 +250,13 @@ def train_on_pooled(
         weight_decay=config.weight_decay,
         gradient_clip=config.gradient_clip,
     )
-    best, best_accuracy, best_state, waited, epoch = -math.inf, float("nan"), None, 0, 0
+    best, best_accuracy, best_epoch, waited, epoch = -math.inf, float("nan"), 0, 0, 0
+    best_state: dict[str, Any] | None = None
+    beginning: dict[str, Any] | None = None
     _begin(branch, features, targets, config, weights)
     if config.ridge is not None and held_out is not None and asked is not None:
         best, best_accuracy = _scores(branch, asked, held_out[1], config.watch)
-        best_state = copy.deepcopy(branch.state_dict())
+        best_state = beginning = copy.deepcopy(branch.state_dict())
     rng = torch.random.get_rng_state()
     torch.manual_seed(config.seed)  # dropout
     try:
@@ -212,7 +273,8 @@ def train_on_pooled(
                 continue
             score, right = _scores(branch, asked, held_out[1], config.watch)
             if best_state is None or score > best:
-                best, best_accuracy, best_state, waited = score, right, copy.deepcopy(branch.state_dict()), 0
+                best, best_accuracy, best_epoch, waited = score, right, epoch, 0
+                best_state = copy.deepcopy(branch.state_dict())
             else:
                 waited += 1
                 if config.patience is not None and waited >= config.patience:
@@ -223,7 +285,27 @@ def train_on_pooled(
         descent.forget_gradients()
     if best_state is not None:
         branch.load_state_dict(best_state)
-    return epoch, best_accuracy
+    return _Course(epoch, epoch if best_state is None else best_epoch, best_accuracy, beginning)
+
+
+def _regression_unless_beaten(
+    branch: Branch, course: _Course, asked: TextFeatures, targets: Tensor, watch: Watch
+) -> _Course:
+    """The course, back at its beginning where descent is not ahead of it by two standard errors of the rows that the two answer
+    differently (McNemar 1947): what a few validation rows prefer by luck is worth less than learning them.
+
+    Where something else than accuracy is watched, that decides as it does. Changes the branch in place.
+    """
+    if watch != "accuracy" or course.beginning is None or course.kept_epoch == 0:
+        return course
+    begun = copy.deepcopy(branch)
+    begun.load_state_dict(course.beginning)
+    was, found = (each.evaluate(asked).argmax(dim=-1) == targets for each in (begun, branch))
+    gained, lost = int((found & ~was).sum()), int((was & ~found).sum())
+    if gained - lost > _SURE * math.sqrt(gained + lost):
+        return course
+    branch.load_state_dict(course.beginning)
+    return replace(course, kept_epoch=0, accuracy=was.double().mean().item())
 
 
 def _begin(
@@ -231,7 +313,7 @@ def _begin(
 ) -> None:
     """Set how long words are, and let head and wide part begin as a regression, as far as the config asks for it."""
     pooled, bags = branch.read(features)
-    ridge = (config.ridge or 0.1) * pooled.shape[-1]
+    ridge = _ridge_of(config, pooled)
     if branch.wide is not None and bags is not None and isinstance(features, TextFeatures):
         scale = config.wide_scale
         if scale is None:
@@ -242,6 +324,15 @@ def _begin(
         branch.wide.scale.fill_(branch.length_of_words(scale))
     if config.ridge is not None:
         regress(branch, pooled, bags, targets, ridge=ridge, class_weights=weights)
+
+
+def _ridge_of(config: TrainingConfig, pooled: Tensor) -> float:
+    """The penalty for vectors of length √d_model."""
+    return (config.ridge or 0.1) * pooled.shape[-1]
+
+
+def _weights_of_classes(branch: Branch, targets: Tensor, config: TrainingConfig) -> Tensor | None:
+    return class_weights(targets, branch.head.out_features) if config.class_weights == "balanced" else None
 
 
 def _scores(branch: Branch, asked: tuple[Tensor, Bags | None], targets: Tensor, watch: Watch) -> tuple[float, float]:

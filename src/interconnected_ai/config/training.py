@@ -52,6 +52,9 @@ class TrainingConfig(LoopConfig):
     ridge: heads and wide parts begin as multinomial logistic regression with this penalty (1 / C of scikit-learn, of vectors of
         length 1), on pooled vectors of the untrained trunk, and in an added branch: random heads would first pull the trunk the
         wrong way (Kumar et al. 2022, LP-FT). None leaves it out.
+    refit: solve that regression once more on training and validation rows together, in the end, where no epoch of the joint
+        training was better, nor descent in an added branch surely so; temperature, threshold and the card's metrics stay those
+        of the weights that had not learnt these rows.
     head_start_epochs: epochs of descent in which adapters, heads and wide parts alone learn, after that and before the joint
         training.
     watch: what of the validation rows decides which epoch is kept and when the run stops: mean accuracy over the branches, mean
@@ -67,6 +70,7 @@ class TrainingConfig(LoopConfig):
 
     epochs: Annotated[int, Field(ge=1)] = 8
     ridge: Annotated[float, Field(gt=0.0)] | None = 0.1
+    refit: bool = True
     head_start_epochs: Annotated[int, Field(ge=0)] = 0
     lr_moe: Rate = 3e-4
     lr_adapter: Rate = 5e-4

@@ -70,6 +70,7 @@ class Trainer:
         self.step = 0
         self.highest_loss = -math.inf  # since the last line of the log
         self.best_score, self.best_step, self.waited = -math.inf, 0, 0
+        self.kept_step: int | None = None  # when the weights were reached that `finish` took
         self.monitors: list[Monitor] = []
         self.data: DataRecord | None = None  # the learner's
 
@@ -111,7 +112,7 @@ class Trainer:
         final = best if best is not None else self.checkpoints.latest()
         if final is None:
             raise StorageError(f"no checkpoint in {self.checkpoints.folder} after training; was it removed meanwhile?")
-        self.model = self.given.to(self.processes.device)
+        self.model, self.kept_step = self.given.to(self.processes.device), final.step
         _load_weights(self.model, final.model)
         return self.model
 

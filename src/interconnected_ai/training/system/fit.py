@@ -36,7 +36,9 @@ _LESS_MEMORY = (
 
 @dataclass(frozen=True)
 class FitResult:
-    """How a training went. validation: metrics of the weights that were kept; seconds of this call alone."""
+    """How a training went. validation: metrics of the weights that were kept, before they learnt these rows too
+    (see `TrainingConfig.refit`); seconds of this call alone.
+    """
 
     steps: int
     epochs: int
@@ -61,6 +63,9 @@ def fit(
     new_rows: bool = False,
 ) -> FitResult:
     """Train trunk, adapters and heads together; afterwards the trunk is frozen and every branch calibrated and sealed.
+
+    Where the regression of the beginning was not bettered, it is solved once more in the end, on the validation rows too
+    (`config.refit`).
 
     folder: checkpoints, features, metrics.jsonl and TensorBoard logs go here. resume: go on from its last checkpoint, which
     must have been written with the same rows; new_rows: or with fewer, of which each stays on its side.
@@ -115,7 +120,11 @@ def _fit(
             course = trainer.run(learner, resume=resume)
             trainer.finish()
             _settle(system, learner, train, validation)
-            return _result(course, plan.steps_per_epoch, cache_seconds, learner, validation)
+            result = _result(course, plan.steps_per_epoch, cache_seconds, learner, validation)
+            if trainer.kept_step == 0:
+                learner.solve_again()
+            _seal(system, train)
+            return result
     finally:
         torch.random.set_rng_state(random)
 
@@ -148,15 +157,19 @@ def _feature_cache(
 
 
 def _settle(system: InterconnectedAISystem, learner: SystemLearner, train: Rows, validation: Rows) -> None:
-    """Freeze what is shared, calibrate and seal every branch."""
+    """Freeze what is shared, calibrate every branch and note what it has learnt."""
     system.freeze_trunk()
     system.eval()
     take_directions(system, train, learner.encode)
     calibrate(system, validation, learner.encode)
-    num_rows = {name: len(train.of(name)[0]) for name in train.branch_names}
     for name in system.branch_names:
         texts = [text for rows in (train, validation) if name in rows.labels for text in rows.of(name)[0]]
         system.branch(name).learnt = KnownTexts.of(texts)
+
+
+def _seal(system: InterconnectedAISystem, train: Rows) -> None:
+    """Take every branch's fingerprint, of the weights that it ends with."""
+    num_rows = {name: len(train.of(name)[0]) for name in train.branch_names}
     system.seal_branches(
         {name: {"trained": "joint", "num_rows": num_rows.get(name, 0)} for name in system.branch_names}
     )

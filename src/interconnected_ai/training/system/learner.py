@@ -19,6 +19,7 @@ from interconnected_ai.branches import (
     TextFeatures,
     Trunk,
     class_weights,
+    solve_on_pooled,
     train_on_pooled,
 )
 from interconnected_ai.config import TrainingConfig
@@ -249,6 +250,27 @@ class SystemLearner:
         state = TrainingState(0, 0, model, model, lambda: model)
         figures = validation_figures(self._validation_metrics(state), self.config.watch)
         return Validation(figures["watched"], {**figures, "epoch": 0.0})
+
+    # After the last step
+
+    def solve_again(self) -> None:
+        """Where the system stands at its beginning, give every branch with validation rows the regression on these and on its
+        training rows together, if `config.refit` says so. A head start has left the regression behind: nothing is solved.
+        """
+        config = self.config
+        if not config.refit or config.ridge is None or config.head_start_epochs or not len(self.validation):
+            return
+        specs = [card.spec for card in self.system.cards.values()]
+        answers = {name: torch.from_numpy(t) for name, t in self.validation.targets(specs).items()}
+        texts = [*self.train_rows.texts, *self.validation.texts]
+        features = TextFeatures(self.encode(texts), texts)
+        for name in self.system.branch_names:
+            if not (answers[name] >= 0).any():
+                continue
+            targets = torch.cat([self.targets[name], answers[name]])
+            labelled = targets >= 0
+            known = targets[labelled].to(features.pooled.device)
+            solve_on_pooled(self.system.branch(name), features[labelled], known, config)
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """(num_texts, d_model): pooled vectors of the system as it is, by the encoder's stored outputs where there are some."""

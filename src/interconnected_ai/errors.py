@@ -9,6 +9,7 @@ InterconnectedAIError
 ├── TokenizerError       a tokenizer that cannot be loaded, or belongs to another model
 ├── EngineError          an engine that cannot run this model or this request
 ├── ClosedError          something that was closed: a memory, an engine
+├── ForkError            a forked process that cannot compute: its threads stayed with its parent
 ├── StorageError         a folder that cannot be written or read
 │   ├── NotAModelError       no model of ours stands there
 │   ├── NotAMemoryError      no memory of ours stands there
@@ -69,6 +70,10 @@ class EngineError(InterconnectedAIError):
 
 class ClosedError(InterconnectedAIError):
     """Something that was closed and is asked for more: a memory, an engine. Open it again."""
+
+
+class ForkError(InterconnectedAIError, RuntimeError):
+    """A forked process that would wait forever for threads which stayed with its parent. Start it with spawn."""
 
 
 class StorageError(InterconnectedAIError):

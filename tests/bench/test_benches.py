@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from interconnected_ai.bench import moe
-from interconnected_ai.bench.baselines import score
+from interconnected_ai.bench.baselines import Score, margin_points, score
 from interconnected_ai.bench.branches import bench_branches
-from interconnected_ai.bench.classify import load_intents
-from interconnected_ai.bench.quickstart import library_splits, quickstart_config
+from interconnected_ai.bench.quickstart import quickstart_config
+from interconnected_ai.bench.quickstart_texts import library_splits
 from interconnected_ai.bench.timing import Timing, machine, take_turns
 from interconnected_ai.config import RunConfig
-from interconnected_ai.errors import DataError
 
 
 def test_contestants_take_turns_and_warm_ups_do_not_count() -> None:
@@ -40,7 +39,7 @@ def test_the_transformers_block_and_ours_hold_the_same_weights() -> None:
 
 
 def test_the_quickstarts_config_is_one_that_train_takes(tmp_path: Path) -> None:
-    config = quickstart_config(tmp_path)
+    config = quickstart_config(tmp_path, ["stdlib"])
     assert RunConfig.from_mapping(json.loads(json.dumps(config.to_dict()))) == config
 
 
@@ -74,23 +73,14 @@ def test_branches_are_measured_forward_and_from_text_to_label() -> None:
     assert found["cost_200_over_1"] == seconds["ours_all"] / seconds["ours_1"]
 
 
-def test_a_score_counts_right_answers() -> None:
-    found = score(["a", "b", "b", "c"], ["a", "b", "a", "c"])
-    assert found.accuracy == 0.75
-    assert found.macro_f1 == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
+def test_a_score_counts_right_answers_and_hits_among_three() -> None:
+    found = score([["a"], ["b", "c"], ["b", "c", "a"], ["c", "a", "b", "x"]], ["a", "b", "a", "x"])
+    assert found.accuracy == 0.5
+    assert found.macro_f1 == pytest.approx((2 / 3 + 2 / 3 + 0 + 0) / 4)
+    assert found.hit_at_3 == 0.75
 
 
-def test_absent_data_sets_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"train\.csv is missing"):
-        load_intents(tmp_path)
-
-
-def test_the_intent_data_has_its_published_sizes(shared_data: Path) -> None:
-    splits, strange = load_intents(shared_data)
-    assert {n: len(splits.train.of(n)[0]) for n in splits.train.branch_names} == {
-        "banking77": 10_003,
-        "clinc150": 15_000,
-    }
-    assert {n: len(splits.test.of(n)[0]) for n in splits.test.branch_names} == {"banking77": 3_080, "clinc150": 4_500}
-    assert {spec.name: spec.num_classes for spec in splits.specs()} == {"banking77": 77, "clinc150": 150}
-    assert {part: len(texts) for part, texts in strange.items()} == {"val": 100, "test": 1_000}
+def test_a_margin_is_over_the_better_peer() -> None:
+    scores = {"tfidf_svm": 0.7, "frozen_logistic_regression": 0.8, "dense_twin": 0.95, "system": 0.83}
+    methods = {name: Score(accuracy, 0.0, 0.0) for name, accuracy in scores.items()}
+    assert margin_points(methods) == pytest.approx(3.0)

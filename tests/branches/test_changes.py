@@ -112,11 +112,11 @@ def test_pushing_to_a_hub_forgets_its_own_scratch_and_no_more(folder: Path) -> N
 def test_a_change_is_made_again_on_what_somebody_else_saved(folder: Path) -> None:
     mine, theirs = with_branch(load(folder), "mine"), with_branch(load(folder), "theirs")
     theirs.save_pretrained(folder)
-    expected = mine.logits_of(mine.encode(TEXTS), ["mine"])["mine"]
+    expected = mine.logits_of(mine.features_of(TEXTS), ["mine"])["mine"]
     saved = save_change(mine, folder, lambda newest: newest.take_branch("mine", mine))
     again = load(folder)
     assert saved.branch_names == again.branch_names == ["one", "two", "theirs", "mine"]
-    assert torch.equal(again.logits_of(again.encode(TEXTS), ["mine"])["mine"], expected)
+    assert torch.equal(again.logits_of(again.features_of(TEXTS), ["mine"])["mine"], expected)
     assert again.cards["mine"] == mine.cards["mine"]
     assert [check.identical for check in again.verify()] == [True] * 4
 
@@ -172,10 +172,10 @@ def test_a_branch_is_not_taken_from_another_trunk_shape_or_encoder(folder: Path)
 def test_a_branch_that_is_taken_is_a_copy(folder: Path) -> None:
     system, source = load(folder), with_branch(load(folder), "new")
     system.take_branch("new", source)
-    before = system.logits_of(system.encode(TEXTS), ["new"])["new"]
+    before = system.logits_of(system.features_of(TEXTS), ["new"])["new"]
     with torch.no_grad():
         source.branch("new").head.bias += 1.0
-    assert torch.equal(system.logits_of(system.encode(TEXTS), ["new"])["new"], before)
+    assert torch.equal(system.logits_of(system.features_of(TEXTS), ["new"])["new"], before)
 
 
 def test_a_loaded_encoder_lora_is_not_overwritten_by_a_change_made_again(tmp_path: Path, encoder_folder: Path) -> None:
@@ -232,7 +232,7 @@ def at_once(place: Path, *commands: list[str]) -> list[str]:
 
 def test_of_two_commands_that_change_one_run_at_once_neither_is_lost(folder: Path, tmp_path: Path) -> None:
     before = load(folder)
-    expected = before.logits_of(before.encode(TEXTS))
+    expected = before.logits_of(before.features_of(TEXTS))
     for name in ("red", "blue"):
         write_rows(tmp_path / f"{name}.jsonl", *make_rows(name, 30).of(name))
 
@@ -242,6 +242,6 @@ def test_of_two_commands_that_change_one_run_at_once_neither_is_lost(folder: Pat
     assert at_once(tmp_path, add("red", "red"), add("blue", "blue")) == ["", ""]
     after = load(folder)
     assert sorted(after.branch_names) == ["blue", "one", "red", "two"]
-    assert torch.equal(after.logits_of(after.encode(TEXTS))["one"], expected["one"])
+    assert torch.equal(after.logits_of(after.features_of(TEXTS))["one"], expected["one"])
     assert all(check.identical for check in after.verify())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["blue.jsonl", "model", "red.jsonl", "tiny-bert"]

@@ -12,7 +12,7 @@ from conftest import make_rows, make_system, randomize
 from interconnected_ai.branches import Branch, class_weights, fit_branch, probabilities, train_on_pooled
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import DataError
-from interconnected_ai.nn import fit_temperature, fit_threshold, learning_rate_factor
+from interconnected_ai.nn import fit_temperature, fit_threshold, learning_rate_factor, watched_score
 
 
 def pooled_rows(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -64,7 +64,7 @@ def obvious(branch: Branch, pooled: Tensor, targets: Tensor, config: TrainingCon
 )
 def test_it_is_an_ordinary_loop(settings: dict[str, Any]) -> None:
     config = TrainingConfig.from_mapping(
-        {"epochs": 4, "batch_size": 8, "lr_adapter": 1e-2, "lr_head": 1e-2, **settings}
+        {"epochs": 4, "batch_size": 8, "lr_adapter": 1e-2, "lr_head": 1e-2, "ridge": None, **settings}
     )
     branch = make_system("a", dropout=0.0).branch("a")
     pooled, targets = pooled_rows(30)
@@ -143,15 +143,18 @@ def test_the_card_tells_how_a_branch_was_trained_and_what_it_answers() -> None:
         system = make_system("new")
         fit = fit_branch(system, "new", *rows.of("new"), validation=held, outside=given, config=config)
         card, branch = fit.card, system.branch("new")
-        logits = branch.evaluate(system.encode(held[0]))
+        logits = branch.evaluate(system.features_of(held[0]))
         labels = torch.tensor([card.spec.labels.index(label) for label in held[1]])
         assert card.metrics == {"accuracy": (logits.argmax(-1) == labels).double().mean().item()}
         assert card.metrics["accuracy"] == fit.validation_accuracy
         assert card.temperature == fit_temperature(logits, labels) != 1.0
-        calibrated = card.with_changes(temperature=card.temperature)
-        inside = probabilities(logits, calibrated).amax(-1)
-        apart = probabilities(branch.evaluate(system.encode(given)), calibrated).amax(-1) if len(given) else None
+        inside = probabilities(logits, card).amax(-1) * branch.familiarity(system.encode(held[0]))
+        apart = None
+        if len(given):
+            foreign = system.features_of(given)
+            apart = probabilities(branch.evaluate(foreign), card).amax(-1) * branch.familiarity(foreign)
         assert card.threshold == fit_threshold(inside, apart)
+        assert (card.calibration_rows, card.outside_rows) == (12, len(given))
         assert card.num_rows == 24
 
 
@@ -160,3 +163,38 @@ def test_an_empty_validation_is_none() -> None:
         make_system("new"), "new", *make_rows("new", 12).of("new"), validation=([], []), config=TrainingConfig(epochs=1)
     ).card
     assert (card.temperature, card.metrics) == (1.0, {})
+
+
+def of_class(*rows: list[float]) -> Tensor:
+    return torch.tensor(rows)
+
+
+def test_what_is_watched_is_what_its_name_says() -> None:
+    logits, targets = of_class([2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [0.0, 1.0]), torch.tensor([0, 0, 1, 1])
+    assert watched_score(logits, targets, "accuracy") == 0.75
+    assert watched_score(logits, targets, "macro_f1") == pytest.approx((0.8 + 2 / 3) / 2)
+    assert watched_score(logits, targets, "loss") == pytest.approx(-F.cross_entropy(logits.double(), targets).item())
+
+
+@pytest.mark.parametrize("watch", ["accuracy", "macro_f1", "loss"])
+def test_the_epoch_that_is_kept_is_the_first_of_the_best_at_what_is_watched(watch: str) -> None:
+    branch = make_system("a", dropout=0.0).branch("a")
+    pooled, targets = pooled_rows(30)
+    held, answers = pooled_rows(20, seed=3)[0] * 2, pooled_rows(20, seed=4)[1]
+    answers = torch.where(torch.arange(20) < 12, pooled_rows(20, seed=3)[1], answers)  # some of them are wrong
+    settings = {"batch_size": 8, "lr_adapter": 3e-2, "lr_head": 3e-2, "warmup_steps": 0, "ridge": None, "watch": watch}
+    config = TrainingConfig.from_mapping({**settings, "epochs": 12, "patience": None})
+    seen, step = [], branch.forward
+
+    def note(asked: Tensor, *more: Any) -> Tensor:
+        logits = step(asked, *more)
+        if not torch.is_grad_enabled():
+            seen.append(watched_score(logits, answers, watch))  # type: ignore[arg-type]
+        return logits
+
+    branch.forward = note  # type: ignore[method-assign]
+    train_on_pooled(branch, pooled, targets, (held, answers), config)
+    assert len(seen) == 12
+    best = seen.index(max(seen))
+    branch.forward = step  # type: ignore[method-assign]
+    assert watched_score(branch(held), answers, watch) == seen[best]  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def saved(tmp_path: Path, encoder_folder: Path, **settings: object) -> tuple[Int
 def test_a_loaded_system_gives_the_same_bits(tmp_path: Path, encoder_folder: Path, settings: dict[str, object]) -> None:
     system, folder = saved(tmp_path, encoder_folder, **settings)
     loaded = InterconnectedAISystem.from_pretrained(folder)
-    before, after = (s.logits_of(s.encode(TEXTS)) for s in (system, loaded))
+    before, after = (s.logits_of(s.features_of(TEXTS)) for s in (system, loaded))
     assert all(torch.equal(before[name], after[name]) for name in ("one", "two"))
     assert loaded.cards == system.cards
     assert loaded.config == system.config
@@ -109,15 +110,42 @@ def test_weights_that_do_not_fit_the_config_are_refused(tmp_path: Path, encoder_
         InterconnectedAISystem.from_pretrained(folder)
 
 
-def test_a_sealed_branch_without_its_stored_outputs_is_refused(tmp_path: Path, encoder_folder: Path) -> None:
-    _, folder = saved(tmp_path, encoder_folder)
+def rewritten(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    """The folder anew, its manifest included, with changed tensors."""
     files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"}
     tensors = load_tensors(folder / "model.safetensors")
-    del tensors["probe.two"]
+    change(tensors)
     with atomic_folder(folder, kind="interconnected_ai system") as scratch:
         for name, content in files.items():
             (scratch / name).write_bytes(content)
         save_tensors(scratch / "model.safetensors", tensors)
+
+
+def test_the_statistics_of_the_encoders_vectors_come_back(tmp_path: Path, encoder_folder: Path) -> None:
+    system, folder = saved(tmp_path, encoder_folder)
+    system.trunk.standardization.take(torch.randn(20, 32, generator=torch.Generator().manual_seed(1)) + 3)
+    system.save_pretrained(folder)
+    loaded = InterconnectedAISystem.from_pretrained(folder)
+    assert torch.equal(loaded.trunk.standardization.mean, system.trunk.standardization.mean)
+    assert torch.equal(loaded.encode(TEXTS), system.encode(TEXTS))
+
+
+def test_a_folder_without_statistics_gives_the_bits_that_it_gave(tmp_path: Path, encoder_folder: Path) -> None:
+    _, folder = saved(tmp_path, encoder_folder)
+    rewritten(folder, lambda t: [t.pop(name) for name in list(t) if "standardization" in name])
+    assert all(check.identical for check in InterconnectedAISystem.from_pretrained(folder).verify())
+
+
+def test_half_of_the_statistics_are_refused(tmp_path: Path, encoder_folder: Path) -> None:
+    _, folder = saved(tmp_path, encoder_folder)
+    rewritten(folder, lambda t: t.pop("trunk.standardization.mean"))
+    with pytest.raises(IntegrityError, match=r"lacks 'trunk\.standardization\.mean'"):
+        InterconnectedAISystem.from_pretrained(folder)
+
+
+def test_a_sealed_branch_without_its_stored_outputs_is_refused(tmp_path: Path, encoder_folder: Path) -> None:
+    _, folder = saved(tmp_path, encoder_folder)
+    rewritten(folder, lambda tensors: tensors.pop("probe.two"))
     with pytest.raises(IntegrityError, match="outputs that branch 'two'"):
         InterconnectedAISystem.from_pretrained(folder)
 
@@ -182,13 +210,13 @@ def test_verify_tells_which_branch_was_tampered_with(tmp_path: Path, encoder_fol
 
 def test_a_branch_added_after_loading_leaves_the_saved_ones_alone(tmp_path: Path, encoder_folder: Path) -> None:
     system, folder = saved(tmp_path, encoder_folder)
-    before = system.logits_of(system.encode(TEXTS))
+    before = system.logits_of(system.features_of(TEXTS))
     loaded = InterconnectedAISystem.from_pretrained(folder)
     loaded.add_branch(spec("three"))
     fit_branch(loaded, "three", *make_rows("three", 30).of("three"), config=TrainingConfig(epochs=2))
     loaded.save_pretrained(folder)
     again = InterconnectedAISystem.from_pretrained(folder)
-    after = again.logits_of(again.encode(TEXTS))
+    after = again.logits_of(again.features_of(TEXTS))
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert [check.identical for check in again.verify()] == [True, True, True]
 
@@ -222,7 +250,9 @@ def test_a_pushed_system_is_the_same_when_it_is_fetched(tmp_path: Path, encoder_
     assert system.push_to_hub("me/system", private=True, api=hub) == "https://hub.example/me/system"
     assert hub.private
     fetched = InterconnectedAISystem.from_pretrained(tmp_path / "hub" / "me" / "system")
-    assert torch.equal(fetched.logits_of(fetched.encode(TEXTS))["one"], system.logits_of(system.encode(TEXTS))["one"])
+    assert torch.equal(
+        fetched.logits_of(fetched.features_of(TEXTS))["one"], system.logits_of(system.features_of(TEXTS))["one"]
+    )
 
 
 def test_a_hub_that_cannot_be_reached_is_said_with_the_remedy(tmp_path: Path, encoder_folder: Path) -> None:

@@ -15,14 +15,15 @@ from interconnected_ai.branches.prediction import Answers, AnswerTable
 TEXTS = ["my bank card", "rain and snow today please tell me", "cat", "the lion was on the horse now"]
 
 
-def one_by_one(card: BranchCard, logits: torch.Tensor, top_n: int) -> list[BranchPrediction]:
+def one_by_one(card: BranchCard, logits: torch.Tensor, familiarity: torch.Tensor, top_n: int) -> list[BranchPrediction]:
     """One branch, one text after another, as the formula says it."""
     out = []
-    for row in logits:
+    for row, near in zip(logits, familiarity.tolist(), strict=True):
         shares = probabilities(row, card)
         values, classes = shares.topk(min(top_n, len(shares)))
         top = tuple((card.spec.labels[c], v) for c, v in zip(classes.tolist(), values.tolist(), strict=True))
-        out.append(BranchPrediction(card.name, top[0][0], top[0][1], top[0][1] < card.threshold, top))
+        unknown = top[0][1] * near < card.threshold
+        out.append(BranchPrediction(card.name, top[0][0], top[0][1], unknown, top, familiarity=near))
     return out
 
 
@@ -41,13 +42,14 @@ def test_many_branches_are_read_to_the_last_bit_like_one(
     for number, size in enumerate(sizes):
         card = BranchCard(spec=spec(f"branch-{number}", *(f"class-{c}" for c in range(size))))
         card = card.with_changes(temperature=0.5 + number / 3, threshold=number / 12)
-        answered.append((card, torch.randn(num_texts, size, generator=random) * 3))
+        familiarity = torch.rand(num_texts, generator=random)
+        answered.append((card, torch.randn(num_texts, size, generator=random) * 3, familiarity))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prediction, "_MOST_NUMBERS", most)
         table = AnswerTable.read(answered, top_n)
-    assert list(table.cards) == [card.name for card, _ in answered]
-    for card, logits in answered:
-        assert [table.answer(card.name, row) for row in range(num_texts)] == one_by_one(card, logits, top_n)
+    assert list(table.cards) == [card.name for card, _, _ in answered]
+    for card, logits, near in answered:
+        assert [table.answer(card.name, row) for row in range(num_texts)] == one_by_one(card, logits, near, top_n)
 
 
 def test_a_prediction_is_a_mapping_of_records_that_travels_alone() -> None:
@@ -102,8 +104,24 @@ def test_a_text_is_encoded_once_whatever_is_asked_of_it() -> None:
 
 def test_records_of_one_prediction_are_what_the_branch_said() -> None:
     system = randomize(make_system("one", "two"))
-    logits = system.logits_of(system.encode(TEXTS))
+    logits = system.logits_of(system.features_of(TEXTS))
     found = system.predict(TEXTS, top_n=2)
     for name, card in system.cards.items():
-        assert [p.branches[name] for p in found] == one_by_one(card, logits[name], 2)
+        assert [p.branches[name] for p in found] == one_by_one(card, logits[name], torch.ones(len(TEXTS)), 2)
     assert [type(p) for p in found] == [Prediction] * len(TEXTS)
+
+
+@pytest.mark.parametrize("labels", [("spam", "unknown"), ("unknown", "(unknown)"), ("spam", "ham")])
+def test_a_class_named_unknown_is_told_apart_from_not_knowing(labels: tuple[str, ...]) -> None:
+    card = BranchCard(spec=spec("one", *labels)).with_changes(threshold=0.9)
+    logits = torch.tensor([[9.0, 0.0], [0.0, 9.0], [0.1, 0.0], [0.0, 0.1]])
+    table = AnswerTable.read([(card, logits, torch.ones(4))], 1)
+    sure, also_sure, *unsure = (table.answer("one", row) for row in range(4))
+    assert [(a.answer, a.unknown) for a in (sure, also_sure)] == [(label, False) for label in labels]
+    for answer, label in zip(unsure, labels, strict=True):
+        assert (answer.label, answer.unknown) == (label, True)
+        assert answer.answer not in labels
+        assert answer.to_dict()["answer"] == answer.answer
+    assert unsure[0].answer == ("unknown" if "unknown" not in labels else unsure[0].answer)
+    assert unsure[0].answer.strip("()") == "unknown"
+    assert spec("one", *labels) == card.spec  # one that has answered is equal to one that has not

@@ -41,7 +41,9 @@ def test_a_limit_that_the_prefix_fills_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"max_seq_len=3: .* 'please ' before every text, .* needs 4 or more"):
         with_prefix("please ", max_seq_len=3)
     assert with_prefix("please ", max_seq_len=4).max_seq_len == 4
-    assert with_prefix("", max_seq_len=2).max_seq_len == 2
+    with pytest.raises(ConfigError, match=r"max_seq_len=2: .* around every text 2 tokens .* needs 3 or more"):
+        with_prefix("", max_seq_len=2)
+    assert with_prefix("", max_seq_len=3).max_seq_len == 3
 
 
 @pytest.mark.parametrize("include_encoder", [True, False])

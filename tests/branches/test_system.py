@@ -19,7 +19,7 @@ TEXTS = ["my bank card", "rain and snow today please tell me", "cat", "the lion 
 
 
 def logits(system: InterconnectedAISystem, names: list[str]) -> dict[str, torch.Tensor]:
-    return system.logits_of(system.encode(TEXTS), names)
+    return system.logits_of(system.features_of(TEXTS), names)
 
 
 def test_adapter_and_head_have_the_documented_number_of_parameters() -> None:
@@ -135,7 +135,9 @@ def test_training_a_branch_changes_only_that_branch(encoder: Encoder) -> None:
     system.add_branch(spec("new"))
     before = {name: tensor.clone() for name, tensor in system.state_dict().items()}
     fit_branch(system, "new", *make_rows("new", 30).of("new"), config=TrainingConfig(epochs=2))
-    changed = {name for name, tensor in system.state_dict().items() if not torch.equal(tensor, before[name])}
+    after = system.state_dict()
+    changed = {name for name, tensor in after.items() if name not in before or not torch.equal(tensor, before[name])}
+    assert before.keys() <= after.keys()
     assert changed
     assert all(name.startswith("branches.branch_new.") for name in changed)
 
@@ -320,7 +322,7 @@ def test_a_gpu_gives_the_cpus_answers(encoder: Encoder) -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     system = randomize(make_system("one", encoder=encoder))
-    here = system.logits_of(system.encode(TEXTS))["one"]
+    here = system.logits_of(system.features_of(TEXTS))["one"]
     system.to("cuda")
-    there = system.logits_of(system.encode(TEXTS))["one"].cpu()
+    there = system.logits_of(system.features_of(TEXTS))["one"].cpu()
     torch.testing.assert_close(here, there, atol=1e-3, rtol=1e-3)

@@ -118,7 +118,7 @@ def test_every_way_to_ask_answers_the_same_from_many_threads() -> None:
 
 def make_answers(system: InterconnectedAISystem, input_ids: torch.Tensor, mask: torch.Tensor) -> list[Any]:
     found = inference(system, input_ids, branch_id="one", attention_mask=mask)
-    logits = system.logits_of(system.encode(TEXTS))
+    logits = system.logits_of(system.features_of(TEXTS))
     return [found, system.predict(TEXTS), [t.tolist() for t in logits.values()]]
 
 

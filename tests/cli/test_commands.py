@@ -9,7 +9,8 @@ import yaml
 from command_line import run_json, run_main
 
 from conftest import make_encoder, make_rows
-from interconnected_ai.data import write_rows
+from interconnected_ai.branches import InterconnectedAISystem
+from interconnected_ai.data import read_rows, split_rows, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,8 @@ def test_a_branch_is_added_verified_and_removed_without_touching_the_others(
     added = run_json(capsys, "branch", "add", run, "later", "--data", str(world / "later.jsonl"))
     assert added["old_outputs_max_abs_diff"] == 0
     assert added["num_classes"] == 3
-    assert added["num_rows"] == 81
+    _, learnt = split_rows(read_rows(world / "later.jsonl", "text", {"later": "label"}), [0.1], seed=0)
+    assert added["num_rows"] == len(learnt)
     listed = run_json(capsys, "branch", "list", run)
     assert [(b["spec"]["name"], b["trained"]) for b in listed["branches"]] == [
         ("topics", "joint"), ("more", "joint"), ("later", "added"),
@@ -96,11 +98,68 @@ def test_a_branch_is_added_verified_and_removed_without_touching_the_others(
     assert run_json(capsys, "predict", run, "rain and snow storm")["predictions"][0]["branches"] == before
 
 
+def test_adding_a_branch_spares_the_encoder_what_the_training_has_encoded(
+    world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, encode, encoded = str(world / "run"), InterconnectedAISystem.encode, []
+
+    def noting(self: InterconnectedAISystem, texts: list[str], **given: int) -> torch.Tensor:
+        encoded.extend(texts)
+        return encode(self, texts, **given)
+
+    monkeypatch.setattr(InterconnectedAISystem, "encode", noting)
+    run_json(capsys, "branch", "add", run, "again", "--data", str(world / "topics.jsonl"))
+    learnt = read_rows(world / "topics.jsonl", "text", {"again": "label"}).texts
+    tested = len(set(learnt) & set(encoded))
+    assert tested < len(set(learnt)) / 2, "only the rows that the run held out for its test are new to the encoder"
+    run_json(capsys, "branch", "remove", run, "again", "--yes")
+
+
 def test_compare_finds_no_difference_between_a_run_and_itself(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = run_json(capsys, "compare", str(world / "run"), str(world / "run"))
     assert found["branches"]["topics"]["p_value"] == 1
     assert found["branches"]["topics"]["difference"] == 0
     assert "no difference" in found["branches"]["topics"]["verdict"]
+
+
+def test_rows_that_a_model_has_learnt_are_left_out_and_counted(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, data = str(world / "run"), f"topics={world / 'topics.jsonl'}"
+    own = run_json(capsys, "evaluate", run)
+    assert own["left_out"] == {"topics": 0, "more": 0}
+    whole = run_json(capsys, "evaluate", run, "--data", data)
+    assert whole["branches"]["topics"] == own["branches"]["topics"]
+    assert whole["left_out"]["topics"] + whole["branches"]["topics"]["num_rows"] == 90
+    assert run_json(capsys, "evaluate", run, "--data", data, "--include-learnt")["branches"]["topics"]["num_rows"] == 90
+    compared = run_json(capsys, "compare", run, run, "--data", data)
+    assert compared["left_out"] == whole["left_out"]
+    assert compared["branches"]["topics"]["num_rows"] == own["branches"]["topics"]["num_rows"]
+    everything = run_json(capsys, "compare", run, run, "--data", data, "--include-learnt")
+    assert everything["branches"]["topics"]["num_rows"] == 90
+
+
+def test_a_run_is_not_resumed_with_other_rows_and_takes_new_ones_where_told_to(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = yaml.safe_load((world / "run.yaml").read_text())
+    config["output"] = str(tmp_path / "run")
+    config["data"]["branches"] = [{"name": "topics", "path": str(tmp_path / "topics.jsonl")}]
+    config["training"] |= {"epochs": 1, "checkpoint_every_steps": 2}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    train = ["train", str(tmp_path / "config.yaml")]
+    texts, labels = make_rows("topics", 60).of("topics")
+    write_rows(tmp_path / "topics.jsonl", texts, labels)
+    run_json(capsys, *train)
+    test_rows = run_json(capsys, "evaluate", str(tmp_path / "run"))["branches"]["topics"]["num_rows"]
+    more = make_rows("topics", 15, seed=8, marker="again").of("topics")
+    write_rows(tmp_path / "topics.jsonl", [*more[0], *texts], [*more[1], *labels])
+    assert "15 rows are new" in error_of(capsys, *train, "--resume")
+    assert run_json(capsys, "evaluate", str(tmp_path / "run"))["branches"]["topics"]["num_rows"] == test_rows
+    assert "--resume" in error_of(capsys, *train, "--new-rows")
+    run_json(capsys, *train, "--resume", "--new-rows")
+    write_rows(tmp_path / "topics.jsonl", texts, ["a" + label for label in labels])
+    told = error_of(capsys, *train, "--resume", "--new-rows")
+    assert "lost the classes 'animals', 'money', 'weather'" in told
+    assert "15 rows are gone" in told
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *args: str) -> str:

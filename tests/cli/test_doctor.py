@@ -178,7 +178,7 @@ def test_training_begins_with_the_checklist_and_warnings_do_not_stop_it(
     assert Path(found["run"], "results.json").is_file()
     assert run_main("train", str(path), "--overwrite") == 0
     out = capsys.readouterr().out
-    assert "Checklist: 16 of 18 ok" in out
+    assert "Checklist: 18 of 20 ok" in out
     assert "warning: checkpoints on: the first would come at step 500" in out
 
 

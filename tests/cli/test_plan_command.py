@@ -12,7 +12,7 @@ import pytest
 from conftest import make_encoder, make_rows
 from interconnected_ai.cli import main
 from interconnected_ai.config import RunConfig
-from interconnected_ai.data import write_rows
+from interconnected_ai.data import load_splits, write_rows
 from interconnected_ai.planner import find_device, load_calibration
 
 QWEN3 = {
@@ -120,7 +120,8 @@ def test_a_written_config_is_trained_unchanged_and_its_run_planned_again(
     again = run_json(capsys, "system", str(world / "runs" / "planned"))
     ours = [next(way for way in found["ways"] if way["name"] == "moe") for found in (planned, again)]
     assert ours[0]["num_params"] == ours[1]["num_params"]
-    assert again["request"]["num_rows"] == 72
+    learnt = load_splits(RunConfig.from_file(target).data, relative_to=world).train
+    assert again["request"]["num_rows"] == len(learnt)
 
 
 def test_an_existing_file_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """From text to token blocks: every source read whole, nothing learnt that is measured on, the same for everybody."""
 
 import csv
+import io
 import json
 import subprocess
 import sys
@@ -19,9 +20,9 @@ from interconnected_ai.config import CorpusConfig
 from interconnected_ai.data import Corpus, CorpusPlan, Document, Texts, TokenSide, survey
 from interconnected_ai.data.corpus import store
 from interconnected_ai.data.corpus.sources import PIECE_CHARACTERS
-from interconnected_ai.data.corpus.survey import deal_out, digest_of
+from interconnected_ai.data.corpus.survey import deal_out
 from interconnected_ai.errors import ConfigError, DataError, StorageError
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import Tokenizer, digest_of
 from properties import examples
 
 
@@ -171,6 +172,19 @@ def test_a_byte_order_mark_and_the_line_ends_of_windows_are_no_part_of_the_text(
 def test_half_a_character_that_json_spelt_becomes_a_replacement_character(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "half \\ud83d of it"}\n')
     assert read(texts_of(tmp_path / "a.jsonl")) == ["half \ufffd of it"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".CSV", ".tsv"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("declared", ["", "sep={}\r\n"])
+def test_a_table_has_the_separator_that_its_header_shows_and_cells_of_any_length(
+    tmp_path: Path, suffix: str, separator: str, declared: str
+) -> None:
+    rows = [("number", "text"), ("1", "long " * 40_000), ("2", "a, b; c")]
+    file = io.StringIO(newline="")
+    csv.writer(file, delimiter=separator).writerows(rows)
+    (tmp_path / f"a{suffix}").write_text(declared.format(separator) + file.getvalue(), encoding="utf-8", newline="")
+    assert read(texts_of(tmp_path / f"a{suffix}")) == [text for _, text in rows[1:]]
 
 
 # --- mistakes -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from awkward_texts import TEXTS
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from interconnected_ai.config import BranchSpec, DataConfig
 from interconnected_ai.data import Rows, Splits, load_splits, read_rows, report_on, split_rows, write_rows
 from interconnected_ai.errors import ConfigError, DataError, UnknownNameError
+from interconnected_ai.text import folded
 from properties import examples
 
 LABELS = ["да", "no, thanks", "да", "1", "да", "no, thanks", "1", "1"]
@@ -121,15 +123,16 @@ def test_a_missing_column_is_named_with_the_nearest_first(tmp_path: Path, name: 
         ("a.csv", b"text,label\n", "has no rows"),
         ("a.csv", "text,label\nпривет,да\n".encode("cp1251"), "is not UTF-8 .*iconv -f CP1251 -t UTF-8 a.csv"),
         ("a.jsonl", '{"text": "привет", "label": "да"}\n'.encode("cp1251"), "is not UTF-8"),
-        ("a.json", '[{"text": "hi"}]'.encode("utf-16"), "is not UTF-8 .*0xff"),
+        ("a.json", '[{"text": "hi", "label": "x"}]'.encode("utf-16")[:-1], "begins as UTF-16 and is not UTF-16"),
         ("a.csv", b'text,label\n"open,x\n', "cannot be read as csv"),
         ("a.csv", b'text,label\n"a"b,x\n', "cannot be read as csv"),
         ("a.jsonl", b'{"text": "a", "label": "x"}\n{"text": ', "cannot be read as jsonl"),
         ("a.json", b"{", "cannot be read as json"),
-        ("a.json", b'{"text": "a", "label": "x"}', "needs a list of objects"),
+        ("a.json", b'{"text": "a"}', "has no column 'label'"),
+        ("a.json", b'"text"', "needs a list of objects"),
         ("a.json", b"[1, 2]", "needs a list of objects"),
         ("a.jsonl", b"[1]\n", "needs a list of objects"),
-        ("a.xlsx", b"PK", "cannot be read; known: .csv, .tsv, .jsonl, .json, .parquet"),
+        ("a.xls", b"PK", "cannot be read; known: .csv, .tsv, .jsonl, .json, .*Save a spreadsheet as CSV UTF-8"),
         ("a.csv", b"text,label\na,x\n ,y\n", "row 2: the text is ' '; every row needs a text"),
         ("a.jsonl", b'{"text": "a", "label": "x"}\n{"label": "y"}\n', "row 2: the text is None"),
         ("a.json", b'[{"text": 5, "label": "x"}]', "row 1: the text is 5"),
@@ -254,12 +257,60 @@ def test_in_a_table_of_several_branches_no_class_is_only_measured(rows: Rows, sh
             assert set(side.of(name)[1]) <= set(train.of(name)[1])
 
 
-def test_a_split_is_stratified() -> None:
-    rows = Rows.of_branch("bank", [f"{i}" for i in range(200)], ["rare"] * 20 + ["common"] * 180)
+def test_every_class_is_held_out_in_about_the_same_share() -> None:
+    rows = Rows.of_branch("bank", [f"{i}" for i in range(6000)], (["rare"] + ["common"] * 4) * 1200)
     validation, test, train = split_rows(rows, [0.1, 0.2], seed=0)
-    assert Counter(validation.labels["bank"]) == {"rare": 2, "common": 18}
-    assert Counter(test.labels["bank"]) == {"rare": 4, "common": 36}
-    assert Counter(train.labels["bank"]) == {"rare": 14, "common": 126}
+    for side, share in ((validation, 0.1), (test, 0.2), (train, 0.7)):
+        held = Counter(side.labels["bank"])
+        for label, count in (("rare", 1200), ("common", 4800)):
+            spread = (share * (1 - share) / count) ** 0.5
+            assert held[label] / count == pytest.approx(share, abs=4 * spread)
+
+
+def sides_of(rows: Rows, shares: list[float], seed: int, recorded: np.ndarray | None = None) -> dict[str, int]:
+    return {
+        folded(text): side
+        for side, part in enumerate(split_rows(rows, shares, seed, recorded=recorded))
+        for text in part.texts
+    }
+
+
+@few
+@given(st.data(), st.integers(0, 5))
+def test_no_text_changes_sides_when_others_come_go_or_are_reordered(data: st.DataObject, seed: int) -> None:
+    texts = [f"a text {number}" for number in range(400)]
+    rows = Rows.of_branch("bank", texts, ["x", "y"] * 200)
+    kept = data.draw(st.permutations(range(400)))[: data.draw(st.integers(200, 400))]
+    everything, part = sides_of(rows, [0.1, 0.2], seed), sides_of(rows.select(kept), [0.1, 0.2], seed)
+    assert part == {texts[row]: everything[texts[row]] for row in kept}
+
+
+def test_a_recorded_side_wins_over_the_hash() -> None:
+    rows = Rows.of_branch("bank", [f"a text {number}" for number in range(100)], ["x", "y"] * 50)
+    by_hash = sides_of(rows, [0.1, 0.2], 0)
+    recorded = np.array([2 - by_hash[text] if row < 50 else -1 for row, text in enumerate(rows.texts)])
+    found = sides_of(rows, [0.1, 0.2], 0, recorded)
+    assert found == {t: 2 - by_hash[t] if row < 50 else by_hash[t] for row, t in enumerate(rows.texts)}
+
+
+def test_a_text_of_two_branches_is_on_the_same_side_in_both_files(tmp_path: Path) -> None:
+    texts = [f"a text {number}" for number in range(200)]
+    for name, order in (("a", 1), ("b", -1)):
+        write_separated(tmp_path / f"{name}.csv", texts[::order], ["x", "y"] * 100)
+    splits = load_splits(
+        DataConfig.from_mapping({"branches": [{"name": n, "path": f"{n}.csv"} for n in "ab"]}), relative_to=tmp_path
+    )
+    for part in (splits.train, splits.validation, splits.test):
+        assert set(part.of("a")[0]) == set(part.of("b")[0])
+
+
+def test_a_branch_of_few_rows_has_some_on_every_side() -> None:
+    for seed in range(40):
+        rows = Rows.of_branch("bank", [f"a text {number}" for number in range(8)], ["x", "y"] * 4)
+        validation, test, train = split_rows(rows, [0.1, 0.1], seed)
+        assert len(validation) >= 1
+        assert len(test) >= 1
+        assert set(train.of("bank")[1]) == {"x", "y"}
 
 
 def test_the_seed_decides_which_rows_are_held_out_and_the_order_of_reading_stays() -> None:
@@ -275,6 +326,19 @@ def test_a_class_with_one_distinct_text_is_refused_by_name(texts: list[str]) -> 
     labels = ["x" if text != "only" else "lonely" for text in texts]
     with pytest.raises(DataError, match="class 'lonely' of branch 'bank' has one distinct text; it needs at least two"):
         split_rows(Rows.of_branch("bank", texts, labels), [0.1], seed=0)
+
+
+def test_all_classes_with_one_distinct_text_are_named_at_once() -> None:
+    a = Rows.of_branch("a", ["1", "2", "3", "4"], ["x", "x", "once", "X"])
+    b = Rows.of_branch("b", ["5", "5", "6", "7"], ["lonely", "lonely", "y", "y"])
+    message = (
+        "classes 'once', 'X' of branch 'a'; class 'lonely' of branch 'b': each has one distinct text; .*'X' looks like"
+    )
+    with pytest.raises(DataError, match=message):
+        split_rows(Rows.joined([a, b]), [0.1], seed=0)
+    many = Rows.of_branch("a", [str(n) for n in range(60)], [f"c{n}" for n in range(60)])
+    with pytest.raises(DataError, match="'c49' of branch 'a' and 10 more: each has one distinct text"):
+        split_rows(many, [0.1], seed=0)
 
 
 def test_specs_take_the_labels_of_the_training_rows_in_alphabetical_order() -> None:
@@ -300,8 +364,9 @@ def test_files_of_branches_are_read_relative_to_the_config_and_split(tmp_path: P
         {"branches": [{"name": "a", "path": "a.csv"}, {"name": "b", "path": str(tmp_path / "b.tsv")}]}
     )
     splits = load_splits(config, relative_to=tmp_path)
-    assert [len(part.of("a")[0]) for part in (splits.train, splits.validation, splits.test)] == [32, 4, 4]
-    assert [len(part.of("b")[0]) for part in (splits.train, splits.validation, splits.test)] == [16, 2, 2]
+    parts = (splits.train, splits.validation, splits.test)
+    assert [sum(len(part.of(name)[0]) for part in parts) for name in "ab"] == [40, 20]
+    assert all(len(part.of(name)[0]) for part in parts for name in "ab")
     assert load_splits(config, relative_to=tmp_path) == splits
     assert load_splits(config.with_changes(split_seed=1), relative_to=tmp_path) != splits
 
@@ -324,7 +389,10 @@ def test_with_a_validation_file_only_test_rows_are_held_out(tmp_path: Path) -> N
         DataConfig.from_mapping({"branches": [{"name": "a", "path": "train.csv", "validation": "val.csv"}]}),
         relative_to=tmp_path,
     )
-    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [36, 6, 4]
+    assert len(splits.validation) == 6
+    assert len(splits.train) + len(splits.test) == 40
+    both = DataConfig.from_mapping({"branches": [{"name": "a", "path": "train.csv"}]})
+    assert splits.test == load_splits(both, relative_to=tmp_path).test  # whoever else is held out
 
 
 def test_an_unsafe_branch_name_is_refused_before_its_file_is_read(tmp_path: Path) -> None:

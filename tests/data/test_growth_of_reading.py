@@ -2,9 +2,11 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -66,6 +68,25 @@ def test_reading_splitting_reporting_and_planning_look_at_a_row_as_often_however
             BatchPlan.for_rows(splits.train, 4 * count, 0).epoch(0)
             looks[count] = counted.looks
     assert looks[40] <= 4 * looks[10] * 1.1
+
+
+def test_an_epoch_is_planned_with_as_many_calls_for_a_branch_however_many_there_are() -> None:
+    def num_calls(count: int) -> int:
+        plan = BatchPlan(tuple(np.arange(12) + 12 * branch for branch in range(count)), 6 * count, 0)
+        calls, watching = 0, sys.getprofile()
+
+        def called(frame: FrameType, event: str, _: object) -> None:
+            nonlocal calls
+            calls += event == "call"
+
+        sys.setprofile(called)
+        try:
+            plan.epoch(0)
+        finally:
+            sys.setprofile(watching)
+        return calls
+
+    assert num_calls(160) <= 4 * num_calls(40) * 1.1
 
 
 def test_texts_of_many_classes_are_split_in_one_pass_over_them(monkeypatch: pytest.MonkeyPatch) -> None:

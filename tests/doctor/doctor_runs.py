@@ -5,9 +5,11 @@ Every run is trained when it is first asked for, once a session.
 
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -16,6 +18,7 @@ from interconnected_ai.branches import Encoder
 from interconnected_ai.config import RunConfig
 from interconnected_ai.data import Rows, Splits
 from interconnected_ai.errors import TrainingError
+from interconnected_ai.nn import Standardization
 from interconnected_ai.training import train_run
 
 
@@ -60,16 +63,20 @@ class Case:
     system: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     encoder: Callable[[], Encoder] = make_encoder
+    standardized: bool = True  # else the trunk takes the encoder's vectors as they are, and their shared part with them
 
     def config(self, folder: Path) -> RunConfig:
         return RunConfig.from_mapping(
             {
                 "output": str(folder),
-                "system": {"num_experts": 4, "num_moe_layers": 1, "max_seq_len": 32, "d_ff": 48, **self.system},
+                # without words and a regression, which would answer well whatever ails the trunk
+                "system": {
+                    "num_experts": 4, "num_moe_layers": 1, "max_seq_len": 32, "d_ff": 48, "wide_terms": 0, **self.system,
+                },
                 "data": {"branches": [{"name": name, "path": f"{name}.jsonl"} for name in self.train.branch_names]},
                 "training": {
                     "epochs": 10, "batch_size": 16, "precision": "float32", "device": "cpu", "monitors": [],
-                    "patience": None, "lr_moe": 1e-3, "lr_adapter": 5e-3, "lr_head": 1e-2, "feature_cache": None,
+                    "ridge": None, "patience": None, "lr_moe": 1e-3, "lr_adapter": 5e-3, "lr_head": 1e-2, "feature_cache": None,
                     **self.training,
                 },
             }
@@ -78,7 +85,8 @@ class Case:
     def run(self, config: RunConfig) -> None:
         """Train; an error that ends the training is part of the case."""
         try:
-            train_run(config, splits=Splits(self.train, self.validation, self.test), encoder=self.encoder())
+            with nullcontext() if self.standardized else patch.object(Standardization, "take"):
+                train_run(config, splits=Splits(self.train, self.validation, self.test), encoder=self.encoder())
         except TrainingError:
             assert not (Path(config.output) / "results.json").exists()
 
@@ -124,14 +132,16 @@ ILL = {
     "a rate beyond numbers": Case(training={"lr_moe": 1e30}),
     "a head that leaps": Case(training={"lr_head": 3.0, "epochs": 8}),
     "rates of nothing": Case(training={"lr_moe": 1e-7, "lr_adapter": 1e-6, "lr_head": 1e-6, "epochs": 7}),
-    "rates too low by ten": Case(training={"lr_moe": 1e-4, "lr_adapter": 4e-4, "lr_head": 8e-4, "epochs": 8}),
+    "rates too low by ten": Case(training={"lr_moe": 3e-5, "lr_adapter": 1e-4, "lr_head": 2e-4, "epochs": 8}),
     "a trunk that runs away": Case(training={"lr_moe": 0.5, "head_start_epochs": 20, "epochs": 6}),
     "no balance, narrow encoder": Case(
-        encoder=narrow_encoder, system={"num_experts": 8}, training={"balance_loss_weight": 0.0, "epochs": 7}
+        encoder=narrow_encoder, standardized=False, system={"num_experts": 8},
+        training={"balance_loss_weight": 0.0, "epochs": 7},
     ),
     "no balance, nothing to learn": Case(
         **lottery(1.0),
         encoder=narrow_encoder,
+        standardized=False,
         system={"num_experts": 8},
         training={"balance_loss_weight": 0.0, "lr_moe": 1e-2, "epochs": 7},
     ),

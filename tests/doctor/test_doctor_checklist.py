@@ -9,7 +9,7 @@ import pytest
 
 from conftest import make_encoder, make_rows
 from interconnected_ai.config import RunConfig
-from interconnected_ai.data import Rows, Splits, write_rows
+from interconnected_ai.data import Rows, Splits, load_splits, write_rows
 from interconnected_ai.doctor import Check, checklist, fixed_config, machine, memory
 from interconnected_ai.errors import InterconnectedAIError
 from interconnected_ai.training import train_run
@@ -62,7 +62,7 @@ def test_all_is_well_and_the_documents_seven_come_first(tmp_path: Path) -> None:
     assert {check.state for check in checks.values()} == {"ok"}
     assert list(checks)[:7] == SEVEN
     assert all(check.evidence and not check.remedy and not check.settings_to_change for check in checks.values())
-    assert len(checks) == len(SEVEN) + 12
+    assert len(checks) == len(SEVEN) + 14
     assert list(tmp_path.iterdir()) == []
 
 
@@ -73,11 +73,11 @@ def test_all_is_well_and_the_documents_seven_come_first(tmp_path: Path) -> None:
         ({"training__balance_loss_weight": 0.0}, "balance weight set", "0:", {"training.balance_loss_weight": 0.01}),
         ({"training__balance_loss_weight": 0.5}, "balance weight set", "drowns", {"training.balance_loss_weight": 0.01}),
         (
-            {"training__lr_moe": 1e-3, "training__lr_adapter": 1e-3, "training__lr_head": 1e-3},
+            {f"training__{part}": 1e-3 for part in ("lr_moe", "lr_adapter", "lr_head", "lr_wide")},
             "rates differ per group", "lr_moe 0.001",
-            {"training.lr_moe": 1e-4, "training.lr_adapter": 5e-4, "training.lr_head": 1e-3},
+            {"training.lr_moe": 3e-4, "training.lr_adapter": 5e-4, "training.lr_head": 1e-3, "training.lr_wide": 2e-4},
         ),
-        ({"training__lr_moe": 0.5}, "rates in range", "lr_moe 0.5", {"training.lr_moe": 1e-4}),
+        ({"training__lr_moe": 0.5}, "rates in range", "lr_moe 0.5", {"training.lr_moe": 3e-4}),
         ({"training__checkpoint_every_steps": 500}, "checkpoints on", "has 24", {"training.checkpoint_every_steps": 2}),
         ({"training__monitors": []}, "monitoring on", "nothing draws", {"training.monitors": ["tensorboard"]}),
         ({"system__max_seq_len": 8}, "texts fit max_seq_len", "more than 8 tokens", {"system.max_seq_len": 16}),
@@ -231,7 +231,8 @@ def test_rows_are_really_read_from_the_configs_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_rows(tmp_path / f"{name}.jsonl", *make_rows(name, 90).of(name))
     checks = {check.name: check for check in checklist(config(tmp_path), relative_to=tmp_path, encoder=make_encoder())}
-    assert checks["labels there"].evidence.startswith("a: 72 rows, 3 classes")
+    learnt = load_splits(config(tmp_path).data, relative_to=tmp_path).train.of("a")[0]
+    assert checks["labels there"].evidence.startswith(f"a: {len(learnt)} rows, 3 classes")
 
 
 # The machine

@@ -24,13 +24,14 @@ from interconnected_ai.planner import (
 from interconnected_ai.planner.duration import Range, rate_at
 from interconnected_ai.planner.fitting import nearest_change
 from interconnected_ai.planner.memory import inference_memory, training_memory
+from interconnected_ai.planner.system import expected_terms
 from interconnected_ai.planner.workload import Workload, training_step
 
 
 def request(*, branches: int = 3, system: dict[str, Any] | None = None, **changes: Any) -> PlanRequest:
     specs = [{"name": f"branch-{i}", "num_classes": 20} for i in range(branches)]
     content = {"tokens_per_text": 30, "device": "A100 80GB SXM", **changes}
-    return PlanRequest.from_mapping({"system": {"branches": specs, **(system or {})}, **content})
+    return PlanRequest.from_mapping({"system": {"branches": specs, "wide_terms": 0, **(system or {})}, **content})
 
 
 def with_training(found: PlanRequest, **changes: Any) -> PlanRequest:
@@ -49,6 +50,26 @@ def test_a_plan_compares_dense_moe_and_one_more_branch(found: Plan) -> None:
     assert added.num_trainable_params == 2 * 8 * 384 + 385 * 20
     assert added.num_params == moe.num_params + added.num_trainable_params
     assert moe.params["branch-0"] == moe.num_params_per_branch == added.num_params_per_branch
+
+
+def test_words_cost_weights_of_their_own_and_little_time() -> None:
+    bare, wide = (plan(request(system={"wide_terms": most})).way("moe") for most in (0, 30_000))
+    num_terms = expected_terms(10_000 // 3, 20, 30_000)
+    assert wide.params["branch-0"] - bare.params["branch-0"] == 20 * num_terms > 0
+    assert wide.training.weights_bytes - bare.training.weights_bytes == 3 * (4 * 20 + 12) * num_terms
+    assert wide.inference.peak_bytes - bare.inference.peak_bytes == 3 * (4 * 20 + 12) * num_terms
+    assert bare.latency_seconds.expected < wide.latency_seconds.expected < 2 * bare.latency_seconds.expected
+    added = plan(request(system={"wide_terms": 30_000})).way("added branch")
+    assert added.num_trainable_params == 2 * 8 * 384 + 385 * 20 + 20 * expected_terms(1_000, 20, 30_000)
+    assert added.training.peak_bytes > plan(request()).way("added branch").training.peak_bytes
+
+
+def test_terms_are_counted_by_rows_up_to_the_most_that_are_asked_for() -> None:
+    assert expected_terms(400, 10, 30_000) == 10_000
+    assert expected_terms(10_000, 10, 30_000) == 25_000
+    assert expected_terms(10_000, 10, 7_000) == 7_000
+    assert expected_terms(10**6, 20_000, 30_000) == 2**24 // 20_000
+    assert expected_terms(10_000, 10, 0) == 0
 
 
 def test_dense_costs_more_compute_than_moe_and_a_branch_next_to_nothing(found: Plan) -> None:
@@ -227,9 +248,9 @@ def test_the_largest_fit_fits_and_is_larger_than_what_was_asked_for() -> None:
 
 
 def test_a_budget_limits_the_fit() -> None:
-    rich, poor = (largest_fit(request(budget_usd=budget)).plan.way("moe") for budget in (100.0, 0.1))
+    rich, poor = (largest_fit(request(budget_usd=budget)).plan.way("moe") for budget in (100.0, 0.02))
     assert poor.usd is not None
-    assert poor.usd.expected <= 0.1
+    assert poor.usd.expected <= 0.02
     assert poor.num_params < rich.num_params
 
 

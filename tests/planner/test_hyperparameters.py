@@ -53,7 +53,8 @@ def test_the_default_is_the_records(known: Hyperparameter) -> None:
 def test_the_documents_names_and_values_are_ours(name: str, value: float) -> None:
     known = explain(name)
     assert name in known.aliases
-    assert known.document_default == value == known.default
+    assert known.document_default == value
+    assert known.default == value or known.differs is not None
 
 
 def test_the_document_has_twelve_of_them() -> None:

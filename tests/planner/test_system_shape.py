@@ -44,7 +44,9 @@ shapes = st.fixed_dictionaries(
         "encoder_lora_rank": st.sampled_from([0, 0, 3]),
         "dropout": st.sampled_from([0.0, 0.1]),
         "branches": st.lists(st.integers(2, 30), min_size=1, max_size=4).map(
-            lambda sizes: [{"name": f"branch{i}", "num_classes": size} for i, size in enumerate(sizes)]
+            lambda sizes: [
+                {"name": f"branch{i}", "num_classes": size, "num_terms": 7 * (size % 3)} for i, size in enumerate(sizes)
+            ]
         ),
     }
 )

@@ -404,7 +404,7 @@ def test_a_folder_that_cannot_be_put_back_is_put_back_by_the_next_reader(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = write_folder(tmp_path / "model")
-    failing_rename(monkeypatch, target, failures=2)
+    failing_rename(monkeypatch, target, failures=3)
     with pytest.raises(StorageError):
         write_folder(target, "new")
     assert not target.exists()

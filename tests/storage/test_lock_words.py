@@ -1,5 +1,7 @@
 """What is said of a lock whose file tells less than it should: another release wrote it, or nobody."""
 
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +29,13 @@ def taken(tmp_path: Path) -> Iterator[Path]:
     yield target
     done.set()
     thread.join()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only /proc tells when a process began")
+def test_an_owner_is_named_with_its_start_and_its_purpose(taken: Path) -> None:
+    told = rf"another thread of this process \({os.getpid()}\), running since 20\d\d-[-: \d]{{14}} \(testing words\);"
+    with pytest.raises(BusyError, match=told), locked(taken, purpose="reading", timeout_seconds=0.0):
+        pass
 
 
 @pytest.mark.parametrize("words", ["", "{", '{"unknown": 1}', "[1, 2]", "null", "\x00\xff"])

@@ -283,3 +283,34 @@ def broken(moe: MoE) -> None:
         moe.set_top_k(3)
     finally:
         handle.remove()
+
+
+def edit(moe: MoE) -> None:
+    """Follows all decoder layers where nobody did, and rules for all layers are to hold for the new numbers of one."""
+    moe.remove(0, [0])
+
+
+def adapter(moe: MoE) -> None:
+    moe.lora({0: [1]}, rank=2)
+
+
+def ruled(moe: MoE) -> None:
+    moe.set_program(Program(rules=(Rule(do="prefer", experts=(2, 5)),)))
+
+
+@pytest.mark.parametrize(("prepare", "act"), [(nothing, edit), (nothing, adapter), (nothing, ruled), (ruled, edit)])
+def test_what_reaches_beyond_its_layer_is_taken_back_in_all(prepare: Act, act: Act) -> None:
+    def fresh() -> MoE:
+        moe = MoE(make("qwen3_moe", vocab_size=WORDS, num_hidden_layers=3))
+        prepare(moe)
+        return moe
+
+    moe, other = fresh(), fresh()
+    _, hooks = state(moe, IDS), len(moe.session.anatomy.backbone._forward_hooks)
+    state(other, IDS)
+    with faults() as counted:
+        act(other)
+    assert fail_everywhere(moe, act, counted.inside, IDS, most=12) > 3
+    assert len(moe.session.anatomy.backbone._forward_hooks) == hooks
+    act(moe)
+    assert torch.equal(moe.model(IDS).logits, other.model(IDS).logits)

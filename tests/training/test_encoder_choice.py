@@ -99,8 +99,8 @@ def test_a_run_on_russian_rows_says_its_encoder_and_its_model_asks_for_the_same(
     again = InterconnectedAISystem.from_pretrained(run.folder / "model")
     assert again.encoder.name == MULTILINGUAL_ENCODER
     assert again.predict(["Какая погода"])[0].branches == run.system.predict(["Какая погода"])[0].branches
-    # other rows: the run goes on with the encoder that it began with
-    resumed = train_run(config, splits=splits_of(ENGLISH * 4), resume=True)
+    # rows in another language come: the run goes on with the encoder that it began with
+    resumed = train_run(config, splits=splits_of([*RUSSIAN * 4, *ENGLISH * 40]), resume=True, new_rows=True)
     assert resumed.system.config.base_model_name == MULTILINGUAL_ENCODER
 
 

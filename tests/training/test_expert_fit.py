@@ -89,6 +89,14 @@ def test_a_training_resumed_in_mid_epoch_ends_in_the_same_bits(words: Tokenizer,
     ]
 
 
+def test_resuming_on_other_tokens_is_refused(words: Tokenizer, tmp_path: Path) -> None:
+    train(make_expert(words, n_layers=1), words, tmp_path, epochs=1)
+    with pytest.raises(DataError, match=r"begun on other tokens \(train: [\d,]+ tokens then, [\d,]+ others now\)"):
+        train(make_expert(words, n_layers=1), words, tmp_path, 31, epochs=1, resume=True)
+    with pytest.raises(DataError, match=r"\(validation: [\d,]+ tokens then, 0 others now\)"):
+        train(make_expert(words, n_layers=1), words, tmp_path, epochs=1, resume=True, validation=False)
+
+
 def test_accumulated_parts_and_recomputed_blocks_give_the_same_gradients(words: Tokenizer, tmp_path: Path) -> None:
     plain, parts, recomputed = (make_expert(words, dropout=0.0) for _ in range(3))
     train(plain, words, tmp_path / "plain", epochs=1)

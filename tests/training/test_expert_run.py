@@ -178,3 +178,19 @@ def test_text_that_cannot_be_learnt_from_is_refused(tmp_path: Path) -> None:
         train_expert(make_config(tmp_path, "a", text={"paths": [str(cp1251)]}))
     with pytest.raises(DataError, match="no file or folder at"):
         train_expert(make_config(tmp_path, "b", text={"paths": [str(tmp_path / "nowhere.txt")]}))
+
+
+def test_a_resumed_training_says_that_its_text_has_changed_and_goes_on_with_what_it_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = make_config(tmp_path)
+    first = train_expert(config)
+    again = train_expert(config, resume=True)
+    assert "has changed" not in caplog.text
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text(texts.read_text(encoding="utf-8") + json.dumps({"text": "something else"}), encoding="utf-8")
+    assert train_expert(config, resume=True).corpus.report == again.corpus.report == first.corpus.report
+    assert caplog.text.count("has changed since; this training goes on with what it read then") == 1
+    texts.unlink()
+    train_expert(config, resume=True)
+    assert "is gone" in caplog.text

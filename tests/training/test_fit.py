@@ -85,19 +85,58 @@ def test_accumulated_micro_batches_equal_the_whole_batch(tmp_path: Path) -> None
     trained = []
     for steps in (1, 2):
         system = make_system("a", "b", dropout=0.0)
-        fit(system, rows(), rows(0), config(accumulation_steps=steps, balance_loss_weight=0.0), tmp_path / str(steps))
+        fit(
+            system,
+            rows(),
+            rows(0),
+            config(accumulation_steps=steps, balance_loss_weight=0.0),
+            tmp_path / str(steps),
+        )
         trained.append(weights(system))
     for name, tensor in trained[0].items():
         torch.testing.assert_close(tensor, trained[1][name], atol=1e-5, rtol=1e-3)
 
 
+def test_the_trunk_takes_the_statistics_of_the_encoders_vectors_of_the_training_rows(tmp_path: Path) -> None:
+    system = make_system("a", "b")
+    tokens, mask = system.encode_tokens(*system.encoder.pad(system.encoder.tokenize(rows().texts)))
+    expected = system.trunk.pooling(tokens, mask)
+    fit(system, rows(), rows(12, seed=9), config(epochs=1), tmp_path)
+    standard = system.trunk.standardization
+    torch.testing.assert_close(standard.mean, expected.mean(dim=0))
+    torch.testing.assert_close(1 / standard.scale, expected.std(dim=0, correction=0))
+
+
+def test_an_offset_that_all_vectors_share_does_not_slow_the_learning_down(tmp_path: Path) -> None:
+    accuracies = []
+    for offset in (0.0, 40.0):
+        system = make_system("a", "b")
+        with torch.no_grad():
+            system.encoder.model.encoder.layer[-1].output.LayerNorm.bias += offset
+        settings = config(epochs=5, head_start_epochs=20, lr_head=1e-2, lr_adapter=1e-2)
+        result = fit(system, rows(180), rows(60, seed=9), settings, tmp_path / str(offset))
+        accuracies.append(sum(m.accuracy for m in result.validation.values()) / 2)
+    assert accuracies[1] > accuracies[0] - 0.05
+
+
 def test_a_head_start_trains_heads_before_the_trunk(tmp_path: Path) -> None:
-    plain, ahead = make_system("a", "b"), make_system("a", "b")
-    slow = {"epochs": 1, "lr_head": 1e-2, "lr_adapter": 1e-2, "warmup_steps": 0}
+    plain, ahead = (make_system("a", "b", wide_terms=0) for _ in range(2))
+    slow = {"epochs": 1, "lr_head": 1e-2, "lr_adapter": 1e-2, "warmup_steps": 0, "ridge": None}
     fit(plain, rows(120), rows(0), config(**slow), tmp_path / "plain")
     fit(ahead, rows(120), rows(0), config(**slow, head_start_epochs=20), tmp_path / "ahead")
     accuracy = [evaluate(system, rows(60, seed=30))["a"].accuracy for system in (plain, ahead)]
     assert accuracy[1] > accuracy[0]
+
+
+def test_what_the_regression_knows_is_kept_until_an_epoch_is_better(tmp_path: Path) -> None:
+    system = make_system("a", "b")
+    ruinous = config(epochs=3, lr_moe=1.0, lr_head=1.0, lr_adapter=1.0, lr_wide=1.0, warmup_steps=0)
+    result = fit(system, rows(120), rows(60, seed=9), ruinous, tmp_path)
+    history = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    (begun,) = [line["accuracy/mean"] for line in history if line.get("epoch") == 0.0]
+    assert result.best_epoch == 0
+    assert sum(m.accuracy for m in result.validation.values()) / 2 == pytest.approx(begun)
+    assert begun > 0.9
 
 
 @pytest.mark.parametrize("settings", [{}, {"encoder_lora_rank": 2}])
@@ -150,8 +189,8 @@ def test_a_nan_loss_stops_the_run_names_the_step_and_keeps_the_last_checkpoint(t
     calls: list[int] = []
 
     def poison(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> torch.Tensor:
-        calls.append(1)
-        return output * float("nan") if len(calls) == 4 else output
+        calls.append(1) if module.training else None
+        return output * float("nan") if module.training and len(calls) == 4 else output
 
     system.trunk.norm.register_forward_hook(poison)
     with pytest.raises(NonFiniteLossError, match=r"step 4.*checkpoint of step 2 is intact") as caught:

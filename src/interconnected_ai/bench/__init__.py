@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interconnected_ai.bench.branches import bench_branches
     from interconnected_ai.bench.calibration import calibrate
-    from interconnected_ai.bench.classify import PARTS as CLASSIFY_PARTS
+    from interconnected_ai.bench.classify import SETS as CLASSIFY_SETS
     from interconnected_ai.bench.classify import bench_classify
     from interconnected_ai.bench.expert_quickstart import DOMAINS as EXPERT_DOMAINS
     from interconnected_ai.bench.expert_quickstart import run_expert_quickstart
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from interconnected_ai.bench.moe import bench_moe
     from interconnected_ai.bench.norm import bench_norm
     from interconnected_ai.bench.plan import bench_plan
-    from interconnected_ai.bench.quickstart import LATER as LATER_BRANCH
-    from interconnected_ai.bench.quickstart import run_quickstart
+    from interconnected_ai.bench.quickstart import Quickstart, run_quickstart
+    from interconnected_ai.bench.quickstart_texts import TEXTS as QUICKSTART_TEXTS
+    from interconnected_ai.bench.quickstart_texts import own_texts
+    from interconnected_ai.bench.quickstart_words import WORDS as QUICKSTART_WORDS
+    from interconnected_ai.bench.quickstart_words import Words
     from interconnected_ai.bench.surgery import OPERATIONS as SURGERY_OPERATIONS
     from interconnected_ai.bench.surgery import bench_surgery
     from interconnected_ai.bench.surgery_quickstart import ROLE as SURGERY_ROLE
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 _FILES = {
     "bench_branches": ("branches", "bench_branches"),
     "calibrate": ("calibration", "calibrate"),
-    "CLASSIFY_PARTS": ("classify", "PARTS"),
+    "CLASSIFY_SETS": ("classify", "SETS"),
     "bench_classify": ("classify", "bench_classify"),
     "EXPERT_DOMAINS": ("expert_quickstart", "DOMAINS"),
     "run_expert_quickstart": ("expert_quickstart", "run_expert_quickstart"),
@@ -53,8 +56,12 @@ _FILES = {
     "bench_moe": ("moe", "bench_moe"),
     "bench_norm": ("norm", "bench_norm"),
     "bench_plan": ("plan", "bench_plan"),
-    "LATER_BRANCH": ("quickstart", "LATER"),
     "run_quickstart": ("quickstart", "run_quickstart"),
+    "Quickstart": ("quickstart", "Quickstart"),
+    "QUICKSTART_TEXTS": ("quickstart_texts", "TEXTS"),
+    "Words": ("quickstart_words", "Words"),
+    "own_texts": ("quickstart_texts", "own_texts"),
+    "QUICKSTART_WORDS": ("quickstart_words", "WORDS"),
     "SURGERY_OPERATIONS": ("surgery", "OPERATIONS"),
     "bench_surgery": ("surgery", "bench_surgery"),
     "SURGERY_ROLE": ("surgery_quickstart", "ROLE"),
@@ -66,14 +73,17 @@ _FILES = {
 }
 
 __all__ = [
-    "CLASSIFY_PARTS",
+    "CLASSIFY_SETS",
     "EXPERT_DOMAINS",
     "GROWTH_ROOMS",
-    "LATER_BRANCH",
+    "QUICKSTART_TEXTS",
+    "QUICKSTART_WORDS",
     "SURGERY_OPERATIONS",
     "SURGERY_ROLE",
     "SURGERY_STEPS",
     "SURGERY_UNSEEN",
+    "Quickstart",
+    "Words",
     "bench_branches",
     "bench_classify",
     "bench_generate",
@@ -90,6 +100,7 @@ __all__ = [
     "bench_train",
     "calibrate",
     "goal_rows",
+    "own_texts",
     "run_expert_quickstart",
     "run_quickstart",
     "run_surgery_quickstart",

@@ -13,6 +13,7 @@ from interconnected_ai.extras import require
 
 CLASSES, ROWS, TOKENS, RANK = 10, 32, 32, 8
 TEXTS = 128  # of ordinary questions' length, answered from text to label
+OTHER_WORDS = 700  # a branch's own, beside those of the texts
 _QUESTION = (
     "could you please tell me why my payment at the shop near the station was declined yesterday evening and what "
     "I have to do so that the card works again before we leave for the mountains next week"
@@ -24,10 +25,14 @@ def bench_branches(*, num_branches: int = 200, repeats: int = 7) -> dict[str, An
 
     PEFT runs the encoder once per branch, since after the first adapted layer the hidden states differ: its time is one
     pass, taken in turn with ours, times the number of branches. Switching adapters (`set_adapter`) is not counted.
-    Beside the forward passes, `predict` from texts to labels, of one branch and of all, in turn on the same texts; and the
-    same with every answer of every branch written as JSON (`read_200_over_1`).
+    Beside the forward passes, `predict` from texts to labels, of one branch and of all, in turn on the same texts, every branch
+    with a wide part that knows all terms of these texts and thousands more; and the same with every answer written as JSON
+    (`read_200_over_1`).
     """
     system = InterconnectedAISystem(branches=_specs(num_branches))
+    texts = _texts()
+    for name in system.branch_names:
+        _take_words(system, name, texts)
     first = [system.branch_names[0]]
     input_ids = torch.randint(1000, 20000, (ROWS, TOKENS), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(input_ids, dtype=torch.bool)
@@ -42,7 +47,6 @@ def bench_branches(*, num_branches: int = 200, repeats: int = 7) -> dict[str, An
             repeats,
         )
         against = take_turns({"ours_all": lambda: system(input_ids, mask), "peft_one": peft_pass}, 3 * repeats)
-    texts = _texts()
     asked = take_turns(
         {
             "predict_1": lambda: system.predict(texts, branches=first),
@@ -61,9 +65,18 @@ def bench_branches(*, num_branches: int = 200, repeats: int = 7) -> dict[str, An
         "predict_200_over_1": asked["predict_all"].median / asked["predict_1"].median,
         "read_200_over_1": asked["read_all"].median / asked["read_1"].median,
         "num_texts": len(texts),
+        "num_terms": sum(card.spec.num_terms for card in system.cards.values()) // num_branches,
         "seconds": {**{name: t.median for name, t in {**times, **asked}.items()}, "peft_all": peft_seconds},
         "spread": max(t.spread for t in (*times.values(), *asked.values(), *against.values())),
     }
+
+
+def _take_words(system: InterconnectedAISystem, name: str, texts: list[str]) -> None:
+    """Give a branch the terms of these texts and of `OTHER_WORDS` words that no text has, with weights at random."""
+    branch = system.branch(name)
+    branch.take_words([*texts, *(f"{name} word{number:04d}" for number in range(OTHER_WORDS))])
+    assert branch.wide is not None
+    torch.nn.init.normal_(branch.wide.weight, std=0.02, generator=torch.Generator().manual_seed(0))
 
 
 def _peft_pass(num_branches: int, input_ids: torch.Tensor, mask: torch.Tensor) -> Callable[[], torch.Tensor]:

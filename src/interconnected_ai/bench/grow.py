@@ -5,14 +5,8 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from interconnected_ai.bench.quickstart import (
-    FIRST,
-    MAX_SEQ_LEN,
-    growth_to_dict,
-    library_splits,
-    measure_growth,
-    quickstart_config,
-)
+from interconnected_ai.bench.quickstart import growth_to_dict, measure_growth, quickstart_config
+from interconnected_ai.bench.quickstart_texts import english_texts
 from interconnected_ai.bench.timing import machine
 from interconnected_ai.branches import Encoder
 from interconnected_ai.training import train_run
@@ -23,8 +17,8 @@ D_FF = 192  # of an FFN expert; the quickstart's are smaller, for the sake of it
 def bench_grow(*, seeds: int = 3, epochs: int = 15) -> dict[str, Any]:
     """Keys are those of `iai bench grow --json`: medians of times, means of accuracies, the largest difference.
 
-    Both ways pay for encoding their texts. The joint training runs `epochs` epochs at the quickstart's
-    settings, with larger experts.
+    Both ways pay for encoding the texts that they need, and share one feature cache. The joint training runs `epochs`
+    epochs at the quickstart's settings, with larger experts.
     """
     rounds = [_one_round(seed, epochs) for seed in range(seeds)]
     return {
@@ -45,11 +39,11 @@ def bench_grow(*, seeds: int = 3, epochs: int = 15) -> dict[str, Any]:
 def _one_round(seed: int, epochs: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run"
-        config = quickstart_config(folder, epochs=epochs, seed=seed, d_ff=D_FF)
-        splits = library_splits(FIRST)
-        encoder = Encoder.load(max_seq_len=MAX_SEQ_LEN)
-        run = train_run(config, splits=splits, encoder=encoder)
+        texts = english_texts()
+        config = quickstart_config(folder, texts.names, epochs=epochs, seed=seed, d_ff=D_FF)
+        encoder = Encoder.load()
+        run = train_run(config, splits=texts.first, encoder=encoder)
         growth = measure_growth(
-            run.system, splits, config.training, folder / "joint", encode_seconds=run.fit.cache_seconds
+            run.system, texts, config.training, folder / "joint", encode_seconds=run.fit.cache_seconds
         )
         return growth_to_dict(growth)

@@ -9,14 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from interconnected_ai.bench.quickstart import (
-    FIRST,
-    LATER,
-    MAX_SEQ_LEN,
-    add_library_branch,
-    library_splits,
-    quickstart_config,
-)
+from interconnected_ai.bench.quickstart import add_later_branch, quickstart_config
+from interconnected_ai.bench.quickstart_texts import english_texts
 from interconnected_ai.bench.timing import machine, take_turns
 from interconnected_ai.branches import DenseSystem, Encoder, InterconnectedAISystem
 from interconnected_ai.data import Splits
@@ -45,14 +39,15 @@ def bench_headline(*, seeds: int = 2, epochs: int = 5) -> dict[str, Any]:
     64 rows whose encoder outputs come from the cache, as they do from the second epoch on. Latency is one text through
     the whole system. "Add a branch": for the dense twin, training everything again; for the MoE system, the branch.
     """
-    splits, later = library_splits(FIRST), library_splits([LATER])
-    encoder = Encoder.load(max_seq_len=MAX_SEQ_LEN)
+    texts = english_texts()
+    splits = texts.first
+    encoder = Encoder.load()
     with tempfile.TemporaryDirectory() as scratch:
         accuracies, train_seconds = _train_both(splits, encoder, Path(scratch), seeds, epochs)
         moe, dense = accuracies.pop("systems")
         measured = {name: _measure(system, splits) for name, system in (("dense", dense), ("moe", moe))}
         speeds = _speeds(moe, dense, splits)
-        added = add_library_branch(moe, LATER, later)
+        added = add_later_branch(moe, texts)
     accuracy = {name: mean(values) for name, values in accuracies.items()}
     seconds = {"dense": train_seconds["dense"], "moe": added.encode_seconds + added.train_seconds}
     rows = [
@@ -84,7 +79,7 @@ def _train_both(
     accuracies: dict[str, Any] = {"moe": [], "dense": []}
     seconds = {"moe": 0.0, "dense": 0.0}
     for seed in range(seeds):
-        config = quickstart_config(scratch, epochs=epochs, seed=seed, d_ff=D_FF)
+        config = quickstart_config(scratch, splits.train.branch_names, epochs=epochs, seed=seed, d_ff=D_FF)
         shape = config.system.with_changes(branches=[spec.to_dict() for spec in splits.specs()])
         moe = InterconnectedAISystem.from_config(shape, encoder=encoder, seed=seed)
         systems = {"moe": moe, "dense": DenseSystem.twin_of(moe)}

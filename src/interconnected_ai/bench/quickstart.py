@@ -1,40 +1,83 @@
 """The whole life of a system on text that is on this machine already: train, compare, add a branch, prove the rest."""
 
 import shutil
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from torch import Tensor
 
-from interconnected_ai.bench.baselines import Score, frozen_logistic_regression, tfidf_svm
+from interconnected_ai.bench.baselines import (
+    FROZEN,
+    TFIDF,
+    Score,
+    frozen_logistic_regression,
+    margin_points,
+    score_of_system,
+    tfidf_svm,
+)
+from interconnected_ai.bench.quickstart_texts import QuickstartTexts, english_texts
+from interconnected_ai.bench.quickstart_words import ENGLISH, Words
 from interconnected_ai.bench.timing import machine
-from interconnected_ai.branches import BranchFit, DenseSystem, Encoder, InterconnectedAISystem, fit_branch
+from interconnected_ai.branches import (
+    EMBEDDED_ENCODER,
+    BranchFit,
+    DenseSystem,
+    Encoder,
+    InterconnectedAISystem,
+    fit_branch,
+)
 from interconnected_ai.config import RunConfig, SystemConfig, TrainingConfig
-from interconnected_ai.data import Rows, Splits, docstring_rows, split_rows, write_rows
+from interconnected_ai.data import Rows, Splits, write_rows
 from interconnected_ai.errors import StorageError
-from interconnected_ai.training import FitResult, evaluate, fit, train_run, write_json_safely
+from interconnected_ai.training import (
+    FeatureCache,
+    FitResult,
+    encoder_by_language,
+    evaluate,
+    fit,
+    train_run,
+    write_json_safely,
+)
 
-FIRST, LATER = ("stdlib", "numpy", "torch"), "sklearn"
-MAX_SEQ_LEN = 48
+TWIN, SYSTEM = "dense_twin", "system"
+EPOCHS, D_FF = 8, 128
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Growth:
-    """A branch added after training against the same branch trained jointly from scratch."""
+    """A branch added after training against the same branch trained jointly from scratch.
+
+    new_rows_seconds: the encoder's work on the new branch's rows, which both ways need. first_rows_seconds: that on the other
+    branches' rows, which a training from scratch needs as well.
+    """
 
     added: BranchFit
     added_accuracy: float
     joint_accuracy: float
-    joint_seconds: float
+    new_rows_seconds: float
+    first_rows_seconds: float
+    joint_train_seconds: float
     old_outputs_max_abs_diff: float
 
     @property
     def added_seconds(self) -> float:
-        """Encoding the new branch's rows and training its adapter and head."""
-        return self.added.encode_seconds + self.added.train_seconds
+        """Encoding the new branch's rows, the trunk's pass over them, and training adapter and head."""
+        return self.new_rows_seconds + self.added.encode_seconds + self.added.train_seconds
+
+    @property
+    def joint_seconds(self) -> float:
+        """Encoding every branch's rows, and training trunk and branches."""
+        return self.first_rows_seconds + self.joint_again_seconds
+
+    @property
+    def joint_again_seconds(self) -> float:
+        """The same where the other branches' rows are still in the feature cache."""
+        return self.new_rows_seconds + self.joint_train_seconds
 
     @property
     def added_over_joint_time(self) -> float:
@@ -49,124 +92,165 @@ class Growth:
 
 @dataclass(frozen=True)
 class Quickstart:
-    """Everything `iai quickstart` prints. scores: branch → method → accuracy and macro-F1 on the test rows."""
+    """Everything `iai quickstart` prints. scores: branch → method → figures on the test rows. twin: None without one."""
 
     folder: Path
+    later: str
+    encoder: str
     scores: dict[str, dict[str, Score]]
     fit: FitResult
-    dense_fit: FitResult
+    twin: FitResult | None
     growth: Growth
+
+    @property
+    def margins(self) -> dict[str, float]:
+        """Points of accuracy above the better of TF-IDF and logistic regression, by branch."""
+        return {branch: margin_points(methods) for branch, methods in self.scores.items()}
+
+    @property
+    def mean_margin(self) -> float:
+        """Over the branches."""
+        return mean(self.margins.values())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return {
             "machine": machine(),
             "run": str(self.folder),
+            "encoder": self.encoder,
             "scores": {b: {m: asdict(s) for m, s in methods.items()} for b, methods in self.scores.items()},
+            "margin_over_best_baseline_points": {**self.margins, "mean": self.mean_margin},
             "train_seconds": self.fit.train_seconds,
             "encode_seconds": self.fit.cache_seconds,
-            "dense_train_seconds": self.dense_fit.train_seconds,
+            **({} if self.twin is None else {"dense_train_seconds": self.twin.train_seconds}),
             **growth_to_dict(self.growth),
         }
 
 
-def quickstart_config(folder: Path, *, epochs: int = 4, seed: int = 0, d_ff: int = 128) -> RunConfig:
-    """Small experts and few epochs: a few thousand short texts need no more, and two cores are enough."""
+def quickstart_config(
+    folder: Path, names: Sequence[str], *, epochs: int = EPOCHS, seed: int = 0, d_ff: int = D_FF
+) -> RunConfig:
+    """The defaults of `iai train` but for small experts and few epochs: a few thousand short texts need no more."""
     data = [
         {"name": name, "path": str(_data_file(folder, name, "train")),
          "validation": str(_data_file(folder, name, "validation")), "test": str(_data_file(folder, name, "test"))}
-        for name in FIRST
+        for name in names
     ]  # fmt: skip
     return RunConfig.from_mapping(
         {
             "output": str(folder),
-            "system": {"d_ff": d_ff, "max_seq_len": MAX_SEQ_LEN},
+            "system": {"d_ff": d_ff},
             "data": {"branches": data},
-            "training": {
-                "epochs": epochs, "lr_moe": 1e-3, "lr_head": 3e-3, "head_start_epochs": 20, "patience": None,
-                "precision": "float32", "feature_cache": str(folder / "features"), "seed": seed,
-            },
+            "training": {"epochs": epochs, "feature_cache": str(folder / "features"), "seed": seed},
         }
-    )  # fmt: skip
+    )
 
 
-def library_splits(names: Sequence[str], *, seed: int = 0, test: float = 0.2) -> Splits:
-    """Docstrings of the named libraries, one branch each, 20 % to measure on and 10 % to stop by."""
-    rows = []
-    for name in names:
-        found = docstring_rows(name)
-        rows.append(Rows.of_branch(name, [row.text for row in found], [row.label for row in found]))
-    held, validation, train = split_rows(Rows.joined(rows), [test, 0.1], seed)
-    return Splits(train, validation, held)
+def run_quickstart(
+    folder: Path,
+    *,
+    texts: QuickstartTexts | None = None,
+    words: Words = ENGLISH,
+    twin: bool = False,
+    overwrite: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    say: Say = print,
+) -> Quickstart:
+    """Train, compare with the baselines, grow, save to `folder`. Raises `StorageError` when the folder is taken.
 
-
-def run_quickstart(folder: Path, *, overwrite: bool = False, say: Say = print) -> Quickstart:
-    """Train, compare with three baselines, grow, save to `folder`. Raises `StorageError` when the folder is taken."""
-    config = quickstart_config(folder)
+    texts: docstrings of installed libraries by default. twin: train the dense twin too. settings: of the training, other than
+    the quickstart's own.
+    """
+    texts = texts or english_texts()
+    splits = texts.first
+    config = quickstart_config(folder, texts.names)
+    config = config.with_changes(training={**config.training.to_dict(), **(settings or {})})
     _require_free(folder, config, overwrite)
-    splits = library_splits(FIRST)
-    say(f"Training on {len(splits.train):,} docstrings of {', '.join(FIRST)} …")
-    encoder = Encoder.load(max_seq_len=MAX_SEQ_LEN)
+    choice = encoder_by_language(splits.train.texts)
+    encoder = Encoder.load(choice.base_model_name, max_seq_len=config.system.max_seq_len)
+    named = choice.base_model_name or EMBEDDED_ENCODER
+    say(words.training.format(count=len(splits.train), names=", ".join(texts.names), encoder=named))
     run = train_run(config, overwrite=True, splits=splits, encoder=encoder)
     _write_data(folder, splits)
-    say("Training the dense twin …")
-    dense = DenseSystem.twin_of(run.system)
-    dense_fit = fit(dense, splits.train, splits.validation, config.training, folder / "dense_twin")
-    say("Baselines …")
-    dense_test = evaluate(dense, splits.test)
-    scores = {
-        name: {
-            "tfidf_svm": tfidf_svm(splits, name),
-            "frozen_logistic_regression": frozen_logistic_regression(
-                splits, name, max_seq_len=MAX_SEQ_LEN, features=folder / "features"
-            ),
-            "dense_twin": Score(dense_test[name].accuracy, dense_test[name].macro_f1),
-            "system": Score(run.test[name].accuracy, run.test[name].macro_f1),
+    twin_fit = None
+    scores: dict[str, dict[str, Score]] = {name: {} for name in texts.names}
+    if twin:
+        say(words.twin)
+        dense = DenseSystem.twin_of(run.system)
+        twin_fit = fit(dense, splits.train, splits.validation, config.training, folder / "dense_twin")
+        scores = {name: {TWIN: score_of_system(dense, splits.test, name)} for name in texts.names}
+        shutil.rmtree(folder / "dense_twin", ignore_errors=True)
+    say(words.baselines)
+    frozen = encoder
+    if encoder.has_lora:  # it has learnt: logistic regression gets what the encoder was
+        frozen = Encoder.load(choice.base_model_name, max_seq_len=config.system.max_seq_len)
+    for name in texts.names:
+        scores[name] |= {
+            TFIDF: tfidf_svm(splits, name),
+            FROZEN: frozen_logistic_regression(splits, name, frozen, features=folder / "features"),
+            SYSTEM: score_of_system(run.system, splits.test, name),
         }
-        for name in FIRST
-    }
-    shutil.rmtree(folder / "dense_twin", ignore_errors=True)
-    say(f"Adding the branch {LATER} to the finished trunk, and training all four jointly from scratch to compare …")
-    growth = measure_growth(run.system, splits, config.training, folder / "joint", encode_seconds=run.fit.cache_seconds)
+    say(words.growing.format(name=texts.later_name, count=len(texts.names) + 1))
+    growth = measure_growth(run.system, texts, config.training, folder / "joint", encode_seconds=run.fit.cache_seconds)
     shutil.rmtree(folder / "joint", ignore_errors=True)
-    _write_data(folder, library_splits([LATER]))
+    _write_data(folder, texts.later)
     run.system.save_pretrained(folder / "model")
-    result = Quickstart(folder, scores, run.fit, dense_fit, growth)
+    result = Quickstart(folder, texts.later_name, named, scores, run.fit, twin_fit, growth)
     write_json_safely(folder / "quickstart.json", result.to_dict())
     return result
 
 
 def measure_growth(
-    system: InterconnectedAISystem, splits: Splits, config: TrainingConfig, folder: Path, *, encode_seconds: float
+    system: InterconnectedAISystem,
+    texts: QuickstartTexts,
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    encode_seconds: float,
 ) -> Growth:
     """Add the branch to a trained system, and train all branches from scratch. The old outputs are compared bit by bit.
 
-    encode_seconds: what encoding the first branches' rows took, which the training from scratch would pay again.
+    encode_seconds: what encoding the first branches' rows took, which the training from scratch would pay again. Both ways
+    share one feature cache, so that the new branch's rows are encoded once, and that time is counted for both.
     """
-    later = library_splits([LATER])
+    splits, later, name = texts.first, texts.later, texts.later_name
     before = _outputs(system, splits.test.texts, system.branch_names)
-    added = add_library_branch(system, LATER, later, outside=splits.validation.texts[::4], seed=config.seed)
+    started = time.perf_counter()
+    cache = _shared_features(system, config, later)
+    new_rows_seconds = time.perf_counter() - started
+    added = add_later_branch(system, texts, seed=config.seed, cache=cache)
     after = _outputs(system, splits.test.texts, list(before))
     both = Splits(*(Rows.joined([a, b]) for a, b in _pairs(splits, later)))
-    joint = InterconnectedAISystem.from_config(_shape_of(system, both), encoder=system.encoder, seed=system.seed)
+    encoder = system.encoder
+    if encoder.has_lora:  # a training from scratch begins with the encoder as it was
+        encoder = Encoder.load(encoder.name, max_seq_len=encoder.max_seq_len)
+    joint = InterconnectedAISystem.from_config(_shape_of(system, both), encoder=encoder, seed=system.seed)
     joint_fit = fit(joint, both.train, both.validation, config, folder)
     return Growth(
         added=added,
-        added_accuracy=evaluate(system, later.test)[LATER].accuracy,
-        joint_accuracy=evaluate(joint, later.test)[LATER].accuracy,
-        joint_seconds=encode_seconds + joint_fit.cache_seconds + joint_fit.train_seconds,
+        added_accuracy=evaluate(system, later.test)[name].accuracy,
+        joint_accuracy=evaluate(joint, later.test)[name].accuracy,
+        new_rows_seconds=new_rows_seconds,
+        first_rows_seconds=encode_seconds,
+        joint_train_seconds=joint_fit.cache_seconds + joint_fit.train_seconds,
         old_outputs_max_abs_diff=max(float((before[n] - after[n]).abs().max()) for n in before),
     )
 
 
-def add_library_branch(
-    system: InterconnectedAISystem, name: str, splits: Splits, *, outside: Sequence[str] = (), seed: int = 0
+def add_later_branch(
+    system: InterconnectedAISystem, texts: QuickstartTexts, *, seed: int = 0, cache: FeatureCache | None = None
 ) -> BranchFit:
-    """Train one library's branch on a finished trunk."""
-    system.add_branch(splits.specs()[0])
-    config = TrainingConfig(epochs=60, patience=10, lr_head=3e-3, seed=seed)
+    """Train the later branch on a finished trunk. cache: encoded rows; what is not in it is encoded."""
+    name, later = texts.later_name, texts.later
+    system.add_branch(later.specs()[0])
     return fit_branch(
-        system, name, *splits.train.of(name), validation=splits.validation.of(name), outside=outside, config=config
+        system,
+        name,
+        *later.train.of(name),
+        validation=later.validation.of(name),
+        outside=texts.first.validation.texts[::4],
+        config=TrainingConfig(seed=seed),
+        encode=None if cache is None else cache.pooled,
     )
 
 
@@ -177,16 +261,26 @@ def growth_to_dict(growth: Growth) -> dict[str, Any]:
         "accuracy_gap_points": growth.accuracy_gap_points,
         "old_outputs_max_abs_diff": growth.old_outputs_max_abs_diff,
         "added_seconds": growth.added_seconds,
-        "added_encode_seconds": growth.added.encode_seconds,
+        "added_encode_seconds": growth.new_rows_seconds + growth.added.encode_seconds,
         "added_train_seconds": growth.added.train_seconds,
         "joint_seconds": growth.joint_seconds,
+        "joint_again_seconds": growth.joint_again_seconds,
         "added_accuracy": growth.added_accuracy,
         "joint_accuracy": growth.joint_accuracy,
     }
 
 
+def _shared_features(system: InterconnectedAISystem, config: TrainingConfig, later: Splits) -> FeatureCache | None:
+    """The run's feature cache with the later branch's rows in it; None where the encoder itself has learnt."""
+    if system.encoder.has_lora or config.feature_cache is None:
+        return None
+    cache = FeatureCache(config.feature_cache, system)
+    cache.build([*later.train.texts, *later.validation.texts])
+    return cache
+
+
 def _outputs(system: InterconnectedAISystem, texts: list[str], names: list[str]) -> dict[str, Tensor]:
-    return system.logits_of(system.encode(texts), names)
+    return system.logits_of(system.features_of(texts), names)
 
 
 def _shape_of(system: InterconnectedAISystem, splits: Splits) -> SystemConfig:

@@ -1,8 +1,17 @@
 """Many classifiers on one trunk: a frozen encoder, shared MoE layers, and an adapter and head for each branch."""
 
 from interconnected_ai.branches.branch import Branch, BranchCard
+from interconnected_ai.branches.calibration import Answered, calibration
 from interconnected_ai.branches.changes import save_change
-from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, embedded_encoder_folder
+from interconnected_ai.branches.encoder import (
+    EMBEDDED_ENCODER,
+    Encoder,
+    batches_by_length,
+    embedded_encoder_folder,
+    known_as,
+)
+from interconnected_ai.branches.familiarity import class_directions, rows_for_directions
+from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.fingerprint import BranchCheck
 from interconnected_ai.branches.growth import (
     BranchFit,
@@ -15,10 +24,14 @@ from interconnected_ai.branches.inference import inference
 from interconnected_ai.branches.multilingual import MULTILINGUAL_ENCODER, multilingual_encoder_file
 from interconnected_ai.branches.prediction import BranchPrediction, Prediction, probabilities
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
+from interconnected_ai.branches.trunk import Trunk
+from interconnected_ai.branches.vocabulary import Bags
 
 __all__ = [
     "EMBEDDED_ENCODER",
     "MULTILINGUAL_ENCODER",
+    "Answered",
+    "Bags",
     "Branch",
     "BranchCard",
     "BranchCheck",
@@ -29,13 +42,20 @@ __all__ = [
     "InterconnectedAISystem",
     "Prediction",
     "SystemOutput",
+    "TextFeatures",
+    "Trunk",
+    "batches_by_length",
+    "calibration",
+    "class_directions",
     "class_indices",
     "class_weights",
     "embedded_encoder_folder",
     "fit_branch",
     "inference",
+    "known_as",
     "multilingual_encoder_file",
     "probabilities",
+    "rows_for_directions",
     "save_change",
     "train_on_pooled",
 ]

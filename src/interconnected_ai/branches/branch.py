@@ -1,30 +1,41 @@
-"""One branch: a LoRA adapter on the pooled vector and a linear head, and the card that says what is known of it."""
+"""One branch: an adapter on the pooled vector, a linear head, a wide part beside them, and the card of what is known of it."""
 
 import copy
-from collections.abc import Iterator, MutableMapping
+import math
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from interconnected_ai.config import BranchSpec, Record, SystemConfig
+from interconnected_ai.branches.familiarity import familiarity
+from interconnected_ai.branches.features import TextFeatures
+from interconnected_ai.branches.vocabulary import Bags, Vocabulary
+from interconnected_ai.branches.wide import WidePart
+from interconnected_ai.config import MOST_WIDE_WEIGHTS, BranchSpec, Record, SystemConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
-from interconnected_ai.nn import Dropout, LoRA, in_evaluation
+from interconnected_ai.extras import require
+from interconnected_ai.nn import Dropout, LoRA, in_evaluation, require_own_threads
+from interconnected_ai.text import KnownTexts
 
 
 class BranchCard(Record):
     """What is known of a branch beside its weights.
 
     temperature: logits are divided by it before the softmax, fitted on validation rows (Guo et al. 2017).
-    threshold: below this confidence the answer is "unknown".
+    threshold: where confidence × familiarity is below it, the answer is "unknown".
     fingerprint: SHA-256 of the branch's logits on the stored probe texts, set when its training ends.
+    calibration_rows, outside_rows: the branch's own validation rows that temperature and threshold were fitted on, and the
+        texts of others that stood for foreign ones; None where it isn't known, as in folders written before it was kept.
     trained: "joint" with the trunk, "added" to a finished trunk, or None before training.
     """
 
     spec: BranchSpec
     temperature: Annotated[float, Field(gt=0.0)] = 1.0
     threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    calibration_rows: Annotated[int, Field(ge=0)] | None = None
+    outside_rows: Annotated[int, Field(ge=0)] | None = None
     fingerprint: str | None = None
     trained: Literal["joint", "added"] | None = None
     num_rows: int = 0
@@ -37,9 +48,12 @@ class BranchCard(Record):
 
 
 class Branch(nn.Module):
-    """logits = W · (x + Δ(x)) + b, with Δ the branch's own LoRA. (768-wide, rank 8, 100 classes: 12,288 + 76,900.)
+    """logits = W · (x + Δ(x)) + b + wide(text), with Δ the branch's own LoRA. (768-wide, rank 8, 100 classes: 12,288 + 76,900.)
 
-    card: what is known of it. probe: its logits on the system's probe texts when its training ended, None before.
+    wide: None until the branch knows terms, see `take_words`. card: what is known of it. probe: its logits on the system's
+    probe texts when its training ended, None before. directions: (num_classes, d_model) of the classes' mean vectors, None
+    before its training.
+    learnt: the texts that it was trained, stopped and calibrated on, None where no record was kept.
     Any number of threads may compute with a branch at once, as long as none trains it or changes its mode.
     """
 
@@ -52,19 +66,82 @@ class Branch(nn.Module):
         self.head = nn.Linear(d_model, spec.num_classes)
         nn.init.normal_(self.head.weight, std=0.02, generator=generator)
         nn.init.zeros_(self.head.bias)
+        self.most_terms = config.wide_terms
+        self.wide = WidePart(Vocabulary.unread(spec.num_terms), spec.num_classes) if spec.num_terms else None
         self.card = BranchCard(spec=spec)
+        self.directions: Tensor | None
+        self.register_buffer("directions", None, persistent=False)
         self.probe: Tensor | None = None  # on the CPU, wherever the weights are
+        self.learnt: KnownTexts | None = None
 
-    def forward(self, pooled: Tensor) -> Tensor:
-        """(batch, d_model) → (batch, num_classes)."""
+    def forward(self, pooled: Tensor, bags: Bags | None = None) -> Tensor:
+        """(batch, d_model), and the terms of the same texts → (batch, num_classes). Without bags the wide part is silent."""
         logits: Tensor = self.head(self.dropout(pooled + self.adapter(pooled)))
-        return logits
+        return logits if self.wide is None or bags is None else logits + self.wide(bags)
 
-    def evaluate(self, pooled: Tensor) -> Tensor:
-        """`forward` in evaluation mode and without gradients, whatever the branch's own mode, which stays as it is."""
+    def evaluate(self, features: TextFeatures | Tensor) -> Tensor:
+        """`forward` in evaluation mode and without gradients, whatever the branch's own mode, which stays as it is.
+
+        features: of some texts. For a branch without a wide part their pooled vectors alone (num_texts, d_model) will do; one
+        with it raises `ConfigError`.
+        """
+        require_own_threads()
+        pooled, bags = self.read(features)
         with torch.inference_mode():
-            logits: Tensor = in_evaluation(self)(pooled)
+            logits: Tensor = in_evaluation(self)(pooled.to(self.head.weight.dtype), bags)
         return logits.clone()  # a plain tensor: inference tensors cannot be learnt from
+
+    def familiarity(self, features: TextFeatures | Tensor) -> Tensor:
+        """(num_texts,), 0 to 1: how near texts lie to a class that was learnt, by their pooled vectors; no gradients."""
+        with torch.inference_mode():
+            near = familiarity(features.pooled if isinstance(features, TextFeatures) else features, self.directions)
+        return near.clone()
+
+    def read(self, features: TextFeatures | Tensor) -> tuple[Tensor, Bags | None]:
+        """What `forward` takes of some texts. Raises `ConfigError` for pooled vectors alone, where the branch knows terms."""
+        if not isinstance(features, TextFeatures):
+            if self.wide is not None:
+                raise ConfigError(
+                    f"branch {self.card.name!r} answers by words beside meaning, and got pooled vectors alone; give it "
+                    "system.features_of(texts) in place of system.encode(texts)"
+                )
+            return features, None
+        if self.wide is None:
+            return features.pooled, None
+        return features.pooled, self.wide.vocabulary.bags(features.ngrams).to(features.pooled.device)
+
+    @property
+    def wide_digest(self) -> bytes:
+        """What the fingerprint says of the wide part; nothing without one."""
+        return b"" if self.wide is None else self.wide.digest
+
+    @property
+    def words(self) -> dict[str, Tensor]:
+        """The vocabulary as tensors to keep: terms (num_terms,) int64 and rarity (num_terms,) float32."""
+        if self.wide is None:
+            return {}
+        known = self.wide.vocabulary
+        return {"terms": torch.from_numpy(known.terms), "rarity": torch.from_numpy(known.rarity)}
+
+    def take_words(self, texts: Sequence[str], *, scale: float = 1.0) -> None:
+        """Begin a wide part anew with the terms of the rows to learn from: at most the config's `wide_terms`, 0 being none.
+
+        scale: how long a text's words are beside its pooled vector, whose length is √d_model. The terms are a function of the
+        texts alone. The branch is changed in place: nobody computes with it meanwhile.
+        """
+        self.wide, num_terms = None, 0
+        if self.most_terms:
+            require("Stemmer", "branches", "words beside meaning (system.wide_terms: 0 does without)")
+            vocabulary = Vocabulary.of(texts, min(self.most_terms, MOST_WIDE_WEIGHTS // self.head.out_features))
+            num_terms = len(vocabulary)
+        if num_terms:
+            self.wide = WidePart(vocabulary, self.head.out_features).to(self.head.weight.device)
+            self.wide.scale.fill_(self.length_of_words(scale))
+        self.card = self.card.with_changes(spec=self.card.spec.with_changes(num_terms=num_terms))
+
+    def length_of_words(self, scale: float) -> float:
+        """What the wide part multiplies with, so that a text's words are `scale` times as long as its pooled vector."""
+        return scale * math.sqrt(self.head.in_features / 2)  # words have length 1, and characters too
 
     def with_card(self, card: "BranchCard", probe: Tensor | None) -> "Branch":
         """The same weights under another card and another stored probe."""

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches.system import InterconnectedAISystem
 from interconnected_ai.errors import ConflictError
 
 _MOST_ATTEMPTS = 20
 
 
+@checked
 def save_change(
     system: InterconnectedAISystem,
     folder: str | Path,

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from interconnected_ai.arguments import checked
+from interconnected_ai.branches.contract import NEEDED, length_limit, require_gradients, require_readable_ids, traits_of
+from interconnected_ai.branches.fingerprint import PROBE_TEXTS, tokenizer_fingerprint
 from interconnected_ai.branches.multilingual import (
     MULTILINGUAL_ENCODER,
     MULTILINGUAL_PREFIX,
@@ -21,7 +24,7 @@ from interconnected_ai.branches.multilingual import (
 )
 from interconnected_ai.branches.prefix import prefix_of, write_prefix
 from interconnected_ai.errors import ConfigError, EncoderError, IntegrityError, MissingExtraError, UnsafeFileError
-from interconnected_ai.nn import add_lora, swap_dropouts
+from interconnected_ai.nn import add_lora, require_own_threads, swap_dropouts
 from interconnected_ai.storage import sha256_of
 
 logger = logging.getLogger(__name__)
@@ -42,6 +45,9 @@ class Encoder(nn.Module):
     `max_seq_len`, and it belongs to the fingerprint, and with it to the key of stored vectors.
     computes_in_parts: whether a batch that is mostly padding may go through the model in several passes. Not where its weights
     are spread over processes, which must all make the same number of passes.
+    What the model is able to do is tried on one small batch: `d_model`, `stands_padding` and `reads_both_ways` are what it
+    told (see `Traits`). Raises `EncoderError` for a model or tokenizer that cannot serve, `ConfigError` for a `max_seq_len`
+    that leaves no room for text.
     Any number of threads may tokenize and compute at once, as long as none trains its LoRA and nobody else gives the tokenizer
     another length limit.
     """
@@ -56,26 +62,30 @@ class Encoder(nn.Module):
         prefix: str = "",
     ) -> None:
         super().__init__()
+        _require_token_model(model)
+        if not callable(tokenizer):
+            raise EncoderError(f"the encoder's tokenizer is {tokenizer!r}, needed is one of Hugging Face's")
+        _require_whole_number(max_seq_len)
         if isinstance(getattr(model, "pooler", None), nn.Module):
             model.pooler = None  # type: ignore[assignment]  # never read here, and random where a checkpoint lacks it
         self.model = model.requires_grad_(False).eval()
         self.tokenizer = tokenizer
         self.name = name
         self.prefix = prefix
-        config: Any = model.config
-        self.d_model = int(config.hidden_size)
-        positions = int(getattr(config, "max_position_embeddings", max_seq_len))
-        # RoBERTa's position table begins after its padding index: two of its rows are never a position.
-        offset = int(config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_POSITIONS else 0
-        self.max_seq_len = min(max_seq_len, positions - offset)
+        self.max_seq_len = length_limit(model, max_seq_len)
         self._require_room_for_text()
         self.has_lora = False
         self.computes_in_parts = True
         # A fast tokenizer keeps its length limit as a state, and fails when one thread sets it while another tokenizes; set
         # once, it is only read from here on.
         self.tokenize([""])
+        require_readable_ids(self._vocabulary, tokenizer.all_special_tokens, model, tokenizer.pad_token_id)
+        traits = traits_of(self._hidden, self.tokenize, self.pad, self.max_seq_len)
+        self.d_model, self.stands_padding = traits.d_model, traits.stands_padding
+        self.reads_both_ways = traits.reads_both_ways
 
     @classmethod
+    @checked
     def load(cls, name: str | None = None, *, max_seq_len: int = 128) -> Self:
         """The encoder with this hub id or in this folder.
 
@@ -85,31 +95,27 @@ class Encoder(nn.Module):
         if name == MULTILINGUAL_ENCODER:
             made = read_packed_encoder(multilingual_encoder_file())
             return cls(*made, name=name, max_seq_len=max_seq_len, prefix=MULTILINGUAL_PREFIX)
-        from transformers import AutoModel, AutoTokenizer  # here: importing transformers costs seconds
-
+        _require_whole_number(max_seq_len)
         source = _resolve(name)
+        model, tokenizer = _pretrained(source)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-            model = AutoModel.from_pretrained(
-                source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-            )
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise EncoderError(
-                f"cannot load the encoder {str(source)!r}: {str(error).splitlines()[0]} Needs a folder with config.json, "
-                "model.safetensors and a tokenizer, or the id of such a model on the Hugging Face hub and a network; "
-                f"base_model_name {EMBEDDED_ENCODER!r} (English) or {MULTILINGUAL_ENCODER!r} needs neither"
-            ) from error
-        if getattr(model.config, "is_encoder_decoder", False) or not hasattr(model.config, "hidden_size"):
-            raise EncoderError(
-                f"{str(source)!r} is a {model.config.model_type} model, needed is an encoder such as BERT"
-            )
-        known_as = _ALIASES.get(name, name) if name else None
-        return cls(model, tokenizer, name=known_as, max_seq_len=max_seq_len, prefix=prefix_of(source))
+            return cls(model, tokenizer, name=known_as(name), max_seq_len=max_seq_len, prefix=prefix_of(source))
+        except EncoderError as error:
+            raise EncoderError(f"the encoder {str(source)!r} cannot serve: {error}") from error
 
     @property
     def pad_token_id(self) -> int:
-        """The id that fills up short rows."""
-        return int(self.tokenizer.pad_token_id or 0)
+        """The id that fills up short rows. Where a tokenizer has no padding token it is that of some other: only the mask
+        says what is padding."""
+        pad = self.tokenizer.pad_token_id
+        return 0 if pad is None else int(pad)
+
+    def mask_of(self, input_ids: Tensor) -> Tensor:
+        """(batch, seq): which ids are no padding. All, where the tokenizer has no padding token that is that alone."""
+        pad, others = self.tokenizer.pad_token_id, ("bos", "eos", "unk", "sep", "cls", "mask")
+        if pad is None or pad in {getattr(self.tokenizer, f"{kind}_token_id", None) for kind in others}:
+            return torch.ones_like(input_ids, dtype=torch.bool)
+        return input_ids.ne(pad)
 
     @property
     def device(self) -> torch.device:
@@ -118,7 +124,22 @@ class Encoder(nn.Module):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over prefix and pretrained weights (not the LoRA): which encoder this is, whatever its name."""
+        """SHA-256 over prefix, pretrained weights (not the LoRA) and tokenizer: which encoder this is, whatever its name."""
+        return hashlib.sha256(f"{self.weights_fingerprint} {self.tokenizer_fingerprint}".encode()).hexdigest()
+
+    @cached_property
+    def tokenizer_fingerprint(self) -> str:
+        """SHA-256 of what the tokenizer does, see `fingerprint.tokenizer_fingerprint`."""
+        return tokenizer_fingerprint(self._vocabulary, lambda texts: self._token_ids(texts, True))
+
+    @cached_property
+    def _vocabulary(self) -> dict[str, int]:
+        vocabulary: dict[str, int] = self.tokenizer.get_vocab()
+        return vocabulary
+
+    @cached_property
+    def weights_fingerprint(self) -> str:
+        """SHA-256 over prefix and pretrained weights, not the LoRA."""
         digest = hashlib.sha256(self.prefix.encode())
         for key, tensor in sorted(self.model.state_dict().items()):
             if ".lora." in key:
@@ -128,8 +149,21 @@ class Encoder(nn.Module):
         return digest.hexdigest()
 
     def add_lora(self, rank: int, *, alpha: float, dropout: float, generator: torch.Generator | None) -> None:
-        """One LoRA on every linear layer of the encoder's blocks, shared by all branches."""
-        add_lora(self.model, rank, targets=_is_inside_a_block, alpha=alpha, dropout=dropout, generator=generator)
+        """One LoRA on every linear layer of the encoder's blocks, shared by all branches.
+
+        Raises `EncoderError` where there is none, or where what is computed does not depend on it.
+        """
+        found = add_lora(
+            self.model, rank, targets=_is_inside_a_block, alpha=alpha, dropout=dropout, generator=generator
+        )
+        if not found:
+            raise EncoderError(
+                f"{type(self.model).__name__} has no linear layer inside its blocks that a LoRA could adapt (GPT-2 has its own "
+                "kind of layer); set encoder_lora_rank to 0, or take another encoder"
+            )
+        adapters = [parameter for name, parameter in self.model.named_parameters() if ".lora." in name]
+        with torch.enable_grad():
+            require_gradients(self(*self.pad(self.tokenize(PROBE_TEXTS[:2]))), adapters)
         swap_dropouts(self.model)  # the encoder's own ones act while its LoRA trains
         self.has_lora = True
 
@@ -172,15 +206,24 @@ class Encoder(nn.Module):
         return ids
 
     def _token_ids(self, texts: Sequence[str], cut: bool) -> list[list[int]]:
+        if not texts:
+            return []
         ids: list[list[int]] = self.tokenizer(
             [self.prefix + text for text in texts],
             truncation=cut,
             max_length=self.max_seq_len if cut else None,
             add_special_tokens=True,
+            padding=False,
             return_attention_mask=False,
             verbose=False,  # or it warns of each text that is longer than the encoder's limit
         )["input_ids"]
-        return ids
+        return [row or [self._nothing_known] for row in ids]
+
+    @property
+    def _nothing_known(self) -> int:
+        """The token that stands for a text of which the tokenizer knows nothing, and adds no special tokens."""
+        kinds = (getattr(self.tokenizer, f"{kind}_token_id", None) for kind in ("unk", "eos", "bos", "pad"))
+        return next((int(number) for number in kinds if number is not None), 0)
 
     def pad(self, token_ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Rows of ids as (batch, seq) input ids and a mask that is True on real tokens, on the encoder's device."""
@@ -192,8 +235,18 @@ class Encoder(nn.Module):
             mask[row, : len(ids)] = True
         return input_ids.to(self.device), mask.to(self.device)
 
+    def texts_of(self, input_ids: Tensor) -> list[str]:
+        """(batch, seq) ids → what the tokenizer kept of their texts, without prefix and special tokens."""
+        texts = self.tokenizer.batch_decode(input_ids.tolist(), skip_special_tokens=True)
+        return [text.removeprefix(self.prefix) for text in texts]
+
     def forward(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """(batch, seq) ids and mask → (batch, seq, d_model). A batch that is mostly padding is computed in parts."""
+        """(batch, seq) ids and mask → (batch, seq, d_model). A batch that is mostly padding is computed in parts.
+
+        An encoder whose padding leaks gets rows of one length at a time, and none.
+        """
+        if not self.stands_padding:
+            return self._without_padding(input_ids, mask)
         if not self.computes_in_parts:
             return self._hidden(input_ids, mask)
         lengths = mask.sum(dim=1)
@@ -208,17 +261,97 @@ class Encoder(nn.Module):
             out.append(F.pad(hidden, (0, 0, 0, mask.shape[1] - width)))
         return torch.cat(out)[torch.cat(parts).argsort()]
 
+    def _without_padding(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        if not self.computes_in_parts:
+            raise EncoderError(
+                f"the vectors of {type(self.model).__name__} change with padding, so texts go through it by their lengths, "
+                "which processes that share its weights cannot; train it with parallelism 'replicated'"
+            )
+        lengths = mask.sum(dim=1)
+        out = None
+        for length in lengths.unique().tolist():
+            rows = lengths == length
+            here = mask & rows.unsqueeze(1)
+            ids = input_ids[here].view(-1, length)
+            hidden = self._hidden(ids, torch.ones_like(ids, dtype=torch.bool))
+            out = hidden.new_zeros(*mask.shape, hidden.shape[-1]) if out is None else out
+            out = out.masked_scatter(here.unsqueeze(-1), hidden)
+        assert out is not None
+        return out
+
     def _require_room_for_text(self) -> None:
-        before = len(self.tokenize([""], cut=False)[0]) if self.prefix else 0
+        before = len(self._token_ids_of_nothing())
         if before >= self.max_seq_len:
+            puts = f"puts {self.prefix!r} before every text, which takes" if self.prefix else "puts around every text"
             raise ConfigError(
-                f"max_seq_len={self.max_seq_len}: this encoder puts {self.prefix!r} before every text, which takes "
-                f"{before} tokens with the special ones; needs {before + 1} or more"
+                f"max_seq_len={self.max_seq_len}: this encoder {puts} {before} tokens with the special ones; needs "
+                f"{before + 1} or more"
             )
 
+    def _token_ids_of_nothing(self) -> list[int]:
+        """The prefix's and special tokens."""
+        try:
+            ids: list[int] = self.tokenizer(self.prefix, add_special_tokens=True, padding=False)["input_ids"]
+        except Exception as error:  # the code of any tokenizer, and of things that are none
+            kind = type(self.tokenizer).__name__
+            raise EncoderError(
+                f"the encoder's tokenizer {kind} cannot read a text ({type(error).__name__}: {error}); needed is the "
+                "Hugging Face tokenizer that the model was trained with"
+            ) from error
+        return ids
+
     def _hidden(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        require_own_threads()
         hidden: Tensor = self.model(input_ids=input_ids, attention_mask=mask.long()).last_hidden_state
         return hidden
+
+
+def _require_token_model(model: nn.Module) -> None:
+    config = getattr(model, "config", None)
+    if config is None or not isinstance(model, nn.Module):
+        raise EncoderError(f"a {type(model).__name__} is no Hugging Face model; {NEEDED}")
+    if getattr(config, "is_encoder_decoder", False) and getattr(model, "decoder", None) is not None:
+        raise EncoderError(f"a {config.model_type} model has an encoder and a decoder; {NEEDED}")
+
+
+def _require_whole_number(max_seq_len: object) -> None:
+    if isinstance(max_seq_len, bool) or not isinstance(max_seq_len, int) or max_seq_len < 1:
+        raise ConfigError(f"max_seq_len={max_seq_len!r}: needs a whole number of 1 or more")
+
+
+def _pretrained(source: str | Path) -> tuple[nn.Module, Any]:
+    """The model and the tokenizer of a folder or hub repository, all weights of the model among them."""
+    from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer  # here: it costs seconds
+
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        text_alone = type(config) in AutoModelForTextEncoding._model_mapping  # of T5 the encoder without the decoder
+        kind: Any = AutoModelForTextEncoding if text_alone else AutoModel
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        model, told = kind.from_pretrained(
+            source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+        )
+    except Exception as error:  # the code of any of 600 families, and files of any kind
+        raise EncoderError(
+            f"cannot load the encoder {str(source)!r}: {(str(error).splitlines() or [type(error).__name__])[0]} Needs a folder "
+            "with config.json, model.safetensors and a tokenizer, or the id of such a model on the Hugging Face hub and a "
+            f"network; base_model_name {EMBEDDED_ENCODER!r} (English) or {MULTILINGUAL_ENCODER!r} needs neither"
+        ) from error
+    if missing := sorted(name for name in told["missing_keys"] if "pooler" not in name):
+        raise EncoderError(
+            f"the weights of {str(source)!r} lack {missing[0]!r} and {len(missing) - 1} more that its config.json describes, "
+            "which would be random; fetch the model anew, or mend its config.json"
+        )
+    return model, tokenizer
+
+
+@checked
+def known_as(name: str | None) -> str | None:
+    """How an encoder is named in what is saved: a folder by its whole path, so that it is found from everywhere."""
+    if name is None or name in (EMBEDDED_ENCODER, MULTILINGUAL_ENCODER):
+        return name
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else _ALIASES.get(name, name)
 
 
 def embedded_encoder_folder() -> Path:
@@ -239,6 +372,7 @@ def embedded_encoder_folder() -> Path:
     return folder
 
 
+@checked
 def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """Row numbers in batches of rows of like length, longest first, so that little padding is computed."""
     order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
@@ -249,8 +383,6 @@ def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[
 # Rows that go through the encoder together when a batch holds less text than this share of its positions.
 _PART, _MOSTLY_TEXT = 16, 0.7
 
-_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl"}
-
 
 def _resolve(name: str | None) -> str | Path:
     """The folder or hub id to load for this name."""
@@ -259,7 +391,7 @@ def _resolve(name: str | None) -> str | Path:
     if name in _ALIASES:
         logger.warning("%r is not the name of a model on the hub; loading %r", name, _ALIASES[name])
         return _ALIASES[name]
-    folder = Path(name)
+    folder = Path(name).expanduser()
     if folder.is_dir():
         weights = [f.name for f in folder.iterdir() if f.suffix in (".safetensors", ".bin", ".pt", ".ckpt")]
         if weights and not any(w.endswith(".safetensors") for w in weights):
@@ -270,7 +402,8 @@ def _resolve(name: str | None) -> str | Path:
         return folder
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise EncoderError(
-            f"no folder at {name!r}; give the folder of a Hugging Face encoder or its hub id (owner/name)"
+            f"no folder at {name!r} (seen from {Path.cwd()}); give the folder of a Hugging Face encoder or its hub id "
+            "(owner/name)"
         )
     return name
 

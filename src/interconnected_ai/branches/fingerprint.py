@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,16 +36,51 @@ class BranchCheck:
     same_machine: bool
 
 
-def fingerprint_of(logits: Tensor) -> str:
-    """SHA-256 of the logits' bytes in float32."""
-    return hashlib.sha256(logits.detach().cpu().float().contiguous().numpy().tobytes()).hexdigest()
+def fingerprint_of(logits: Tensor, wide: bytes = b"") -> str:
+    """SHA-256 of the logits' bytes in float32, and of the digest of a wide part: probe texts have but few of its terms."""
+    return hashlib.sha256(logits.detach().cpu().float().contiguous().numpy().tobytes() + wide).hexdigest()
 
 
-def compare_with_stored(branch: str, logits: Tensor, stored: Tensor, fingerprint: str, environment: str) -> BranchCheck:
-    """Logits computed now against the stored ones; `environment` is where the stored ones were computed."""
+# What tokenizers treat differently: case, accents, forms of letters, spaces, digits, scripts.
+_REVEALING = (
+    *PROBE_TEXTS,
+    "UPPER lower MiXeD İstanbul Straße",
+    "café cafe\u0301 naïve ёлка елка й и\u0306",
+    "ﬁne ① ２０２６ ｗｉｄｅ … “quoted” ‘it’s’ – — №",
+    " two  spaces\tand\na line\r\nor two ",
+    "12345 3.14 1,000,000 2026-11-28 a1b2",
+    "don't, e-mail: a@b.c; https://example.org/x?y=1 #tag snake_case camelCase",
+    "北京市 日本語 한국어 العربية עברית हिन्दी ไทย",
+    "nul\u0000 zero\u200bwidth soft\u00adhyphen \u00a0 no break",
+)
+_PIECES, _PIECES_A_TEXT = 1024, 16
+
+
+def tokenizer_fingerprint(vocabulary: Mapping[str, int], tokenize: Callable[[Sequence[str]], list[list[int]]]) -> str:
+    """SHA-256 of what a tokenizer does: its vocabulary, and the ids of texts that show how it reads.
+
+    Its files are not compared: libraries of other versions write the same tokenizer otherwise. tokenize: with prefix and
+    special tokens, as the encoder gets them. The texts hold pieces from all over the vocabulary, run together, so that
+    other merges or scores show too.
+    """
+    in_order = sorted((number, token) for token, number in vocabulary.items())
+    some = [token.strip("▁Ġ#") for _, token in in_order[:: max(1, len(in_order) // _PIECES)]]
+    run_together = ["".join(some[start : start + _PIECES_A_TEXT]) for start in range(0, len(some), _PIECES_A_TEXT)]
+    digest = hashlib.sha256()
+    for number, token in in_order:
+        digest.update(f"{number} {token}\n".encode("utf-8", "surrogatepass"))
+    for ids in tokenize([*_REVEALING, *run_together]):
+        digest.update(f"{ids}\n".encode())
+    return digest.hexdigest()
+
+
+def compare_with_stored(
+    branch: str, logits: Tensor, stored: Tensor, fingerprint: str, environment: str, wide: bytes = b""
+) -> BranchCheck:
+    """Logits computed now against the stored ones; `environment` is where those were computed, wide: see `fingerprint_of`."""
     return BranchCheck(
         branch=branch,
-        identical=fingerprint_of(logits) == fingerprint,
+        identical=fingerprint_of(logits, wide) == fingerprint,
         max_abs_diff=float((logits.cpu().float() - stored.cpu().float()).abs().max()),
         same_machine=environment == this_environment(logits.device),
     )

@@ -1,21 +1,30 @@
 """Growing: train one new branch on a finished trunk, on pooled vectors that are computed once."""
 
 import copy
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from interconnected_ai.arguments import checked
+from interconnected_ai.branches.arguments import labelled, labels_of, texts_of
 from interconnected_ai.branches.branch import Branch, BranchCard
-from interconnected_ai.branches.prediction import probabilities
+from interconnected_ai.branches.calibration import Answered, calibration
+from interconnected_ai.branches.convex import choose_scale, regress
+from interconnected_ai.branches.familiarity import class_directions
+from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.system import InterconnectedAISystem
 from interconnected_ai.branches.turns import Turns
-from interconnected_ai.config import TrainingConfig
-from interconnected_ai.errors import DataError, NonFiniteLossError, UnknownNameError
-from interconnected_ai.nn import Descent, fit_temperature, fit_threshold, learning_rate_factor
+from interconnected_ai.branches.vocabulary import Bags
+from interconnected_ai.config import TrainingConfig, Watch
+from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError
+from interconnected_ai.nn import Descent, learning_rate_factor, require_own_threads, watched_score
+from interconnected_ai.text import KnownTexts
 
 _training = Turns()
 
@@ -31,68 +40,94 @@ class BranchFit:
     train_seconds: float
 
 
+@checked
 def fit_branch(
     system: InterconnectedAISystem,
     name: str,
-    texts: Sequence[str],
-    labels: Sequence[str],
+    texts: Iterable[str],
+    labels: Iterable[str],
     *,
-    validation: tuple[Sequence[str], Sequence[str]] | None = None,
-    outside: Sequence[str] = (),
+    validation: tuple[Iterable[str], Iterable[str]] | None = None,
+    outside: Iterable[str] = (),
     config: TrainingConfig | None = None,
+    encode: Callable[[Sequence[str]], Tensor] | None = None,
 ) -> BranchFit:
-    """Train the adapter and head of one branch; the trunk and every other branch stay as they are, bit for bit.
+    """Train the adapter, head and wide part of one branch; the trunk and every other branch stay as they are, bit for bit.
 
     labels: class names of the branch's spec. validation: texts and labels to stop early by and to calibrate on.
-    outside: texts that are none of the branch's business, to fit its "unknown" threshold against.
+    outside: texts that are none of the branch's business, to fit its "unknown" threshold against. encode: gives texts' pooled
+    vectors in place of `system.encode`, such as `FeatureCache.pooled`, which has those of texts that were learnt before.
     A copy is trained, and put in the branch's place when it is finished: who predicts meanwhile gets the branch as it was.
     Several threads may fit branches of one system; they take turns, since dropout draws from the process's one random stream.
-    Raises `DataError` for empty data, `UnknownNameError` for a label the branch does not have, and `ConfigError` when the
-    branch was removed or replaced meanwhile.
+    Texts and labels may come in anything with an order, a generator too. Raises `DataError` for no rows, or other numbers of
+    texts and labels, `UnknownNameError` for a label the branch does not have, and `ConfigError` when the branch was removed or
+    replaced meanwhile, or the system is not in float32.
     """
     config = config or TrainingConfig()
     standing = system.branch(name)
+    texts, labels, validation, outside = _entered(system, standing.card, texts, labels, validation, outside)
     branch = copy.deepcopy(standing)
+    encode = encode or system.encode
     started = time.perf_counter()
-    pooled = system.encode(texts)
-    targets = class_indices(branch.card, labels).to(pooled.device)
+    features = TextFeatures(encode(texts), texts)
+    targets = class_indices(branch.card, labels).to(features.pooled.device)
     held_out = None
     if validation is not None and len(validation[0]):
-        held_out = system.encode(validation[0]), class_indices(branch.card, validation[1]).to(pooled.device)
-    outside_pooled = system.encode(outside) if len(outside) else None
+        asked = TextFeatures(encode(validation[0]), validation[0])
+        held_out = asked, class_indices(branch.card, validation[1]).to(targets.device)
+    outside_features = TextFeatures(encode(outside), outside) if len(outside) else None
+    branch.take_words(texts)
     encoded = time.perf_counter()
     with _training():
-        epochs, accuracy = train_on_pooled(branch, pooled, targets, held_out, config)
-    temperature, threshold = 1.0, 0.0
+        epochs, accuracy = train_on_pooled(branch, features, targets, held_out, config)
+    branch.directions = class_directions(features.pooled, targets, branch.head.out_features)
+    fitted: dict[str, Any] = {"temperature": 1.0, "threshold": 0.0, "calibration_rows": 0, "outside_rows": 0}
     if held_out is not None:
-        logits = branch.evaluate(held_out[0])
-        temperature = fit_temperature(logits, held_out[1])
-        calibrated = branch.card.with_changes(temperature=temperature)
-        apart = None
-        if outside_pooled is not None:
-            apart = probabilities(branch.evaluate(outside_pooled), calibrated).amax(dim=-1)
-        threshold = fit_threshold(probabilities(logits, calibrated).amax(dim=-1), apart)
+        apart = None if outside_features is None else _answered(branch, outside_features)
+        fitted = calibration(branch.card, _answered(branch, held_out[0]), held_out[1], apart)
     changes = {
-        "temperature": temperature,
-        "threshold": threshold,
+        **fitted,
         "trained": "added",
         "num_rows": len(texts),
         "metrics": {} if held_out is None else {"accuracy": accuracy},
     }
+    # A training that kept no record leaves the texts unknown, whatever comes after it.
+    before = KnownTexts.of([]) if standing.card.trained is None else standing.learnt
+    if before is not None:
+        branch.learnt = before | KnownTexts.of([*texts, *(() if validation is None else validation[0])])
     (sealed,) = system.sealed([branch], [changes])
     system.replace_branch(standing, sealed)
     return BranchFit(sealed.card, epochs, accuracy, encoded - started, time.perf_counter() - encoded)
 
 
-def class_indices(card: BranchCard, labels: Sequence[str]) -> Tensor:
+def _answered(branch: Branch, features: TextFeatures) -> Answered:
+    return Answered(branch.evaluate(features), branch.familiarity(features))
+
+
+Labelled = tuple[list[str], list[str]]
+
+
+def _entered(
+    system: InterconnectedAISystem, card: BranchCard, texts: Any, labels: Any, validation: Any, outside: Any
+) -> tuple[list[str], list[str], Labelled | None, list[str]]:
+    """The rows of `fit_branch` as lists, looked at before anything is computed."""
+    if (precision := next(system.trunk.parameters()).dtype) != torch.float32:
+        raise ConfigError(f"the system computes in {precision}, too coarse to learn in; call system.float() first")
+    learnt = texts_of(texts)
+    if not learnt:
+        raise DataError("a branch cannot be trained on zero rows; give texts and a label for each")
+    held_out = None if validation is None else labelled(validation, card, "validation")
+    return learnt, labels_of(labels, card, len(learnt)), held_out, texts_of(outside)
+
+
+@checked
+def class_indices(card: BranchCard, labels: Iterable[str | int]) -> Tensor:
     """Labels as the numbers of the head's outputs; `UnknownNameError` names a label that the branch does not have."""
     number = {label: index for index, label in enumerate(card.spec.labels)}
-    for label in labels:
-        if label not in number:
-            raise UnknownNameError(f"label of branch {card.name!r}", label, card.spec.labels)
-    return torch.tensor([number[label] for label in labels], dtype=torch.long)
+    return torch.tensor([number[label] for label in labels_of(labels, card)], dtype=torch.long)
 
 
+@checked
 def class_weights(targets: Tensor, num_classes: int) -> Tensor:
     """(num_classes,) weights that lift rare classes: 1/√count, scaled so that the mean over all rows is 1."""
     counts = torch.bincount(targets, minlength=num_classes).float()
@@ -100,56 +135,84 @@ def class_weights(targets: Tensor, num_classes: int) -> Tensor:
     return weights * counts.sum() / (weights * counts).sum()
 
 
-def train_on_pooled(
-    branch: Branch,
-    pooled: Tensor,
-    targets: Tensor,
-    held_out: tuple[Tensor, Tensor] | None,
-    config: TrainingConfig,
-) -> tuple[int, float]:
-    """Train one adapter and head on pooled vectors (num_rows, d_model) and class numbers (num_rows,).
-
-    held_out: the same of validation rows, to keep the best epoch by. Returns the epochs run and the validation accuracy
-    of the weights that are kept (NaN without validation rows). The branch is changed in place and the process's random state
-    is used: one thread at a time, and nobody computes with this branch meanwhile. `fit_branch` sees to both.
-    """
+def _require_vectors(features: TextFeatures | Tensor, targets: Tensor, branch: Branch) -> None:
+    num_classes, d_model = branch.head.weight.shape
+    pooled = features.pooled if isinstance(features, TextFeatures) else features
     if not len(pooled):
         raise DataError("a branch cannot be trained on zero rows")
+    if pooled.dim() != 2 or pooled.shape[1] != d_model or targets.shape != pooled.shape[:1]:
+        raise DataError(
+            f"vectors {tuple(pooled.shape)} and class numbers {tuple(targets.shape)}: needs (num_rows, {d_model}) "
+            "and (num_rows,)"
+        )
+    if targets.dtype != torch.long or not 0 <= int(targets.min()) <= int(targets.max()) < num_classes:
+        raise DataError(f"class numbers of branch {branch.card.name!r}: needs whole numbers of 0 to {num_classes - 1}")
+
+
+@checked
+def train_on_pooled(
+    branch: Branch,
+    features: TextFeatures | Tensor,
+    targets: Tensor,
+    held_out: tuple[TextFeatures | Tensor, Tensor] | None,
+    config: TrainingConfig,
+    *,
+    epochs: int | None = None,
+) -> tuple[int, float]:
+    """Train one adapter, head and wide part on the features of rows and their class numbers (num_rows,): first head and wide
+    part as a regression, where `config.ridge` says so, then all of them by descent for `epochs` (the config's, if not given).
+
+    features: pooled vectors (num_rows, d_model) alone will do for a branch that has no wide part. held_out: the same of
+    validation rows, to keep the epoch by that is best at `config.watch` (the first of equals).
+    Returns the epochs run and the validation accuracy of the weights that are kept (NaN without validation rows). The branch
+    is changed in place and the process's random state is used: one thread at a time, and nobody computes with this branch
+    meanwhile. `fit_branch` sees to both.
+    """
+    require_own_threads()
+    _require_vectors(features, targets, branch)
+    if held_out is not None:
+        _require_vectors(*held_out, branch)
+    pooled, bags = branch.read(features)
+    asked = None if held_out is None else branch.read(held_out[0])
     generator = torch.Generator().manual_seed(config.seed)
     weights = class_weights(targets, branch.head.out_features) if config.class_weights == "balanced" else None
     groups = [
         {"params": list(branch.adapter.parameters()), "lr": config.lr_adapter},
         {"params": list(branch.head.parameters()), "lr": config.lr_head},
     ]
+    if branch.wide is not None:
+        groups.append({"params": [branch.wide.weight], "lr": config.lr_wide, "weight_decay": config.wide_decay})
     steps_per_epoch = -(-len(pooled) // config.batch_size)
-    total = steps_per_epoch * config.epochs
+    epochs = config.epochs if epochs is None else epochs
+    total = steps_per_epoch * epochs
     descent = Descent(
         groups,
         lambda step: learning_rate_factor(step, total, config.warmup_steps),
         weight_decay=config.weight_decay,
         gradient_clip=config.gradient_clip,
     )
-    best_accuracy, best_state, waited, epoch = float("nan"), None, 0, 0
+    best, best_accuracy, best_state, waited, epoch = -math.inf, float("nan"), None, 0, 0
+    _begin(branch, features, targets, config, weights)
+    if config.ridge is not None and held_out is not None and asked is not None:
+        best, best_accuracy = _scores(branch, asked, held_out[1], config.watch)
+        best_state = copy.deepcopy(branch.state_dict())
     rng = torch.random.get_rng_state()
     torch.manual_seed(config.seed)  # dropout
     try:
-        for epoch in range(1, config.epochs + 1):
+        for epoch in range(1, epochs + 1):
             branch.train()
             for rows in torch.randperm(len(pooled), generator=generator).split(config.batch_size):
                 rows = rows.to(pooled.device)
-                loss = F.cross_entropy(
-                    branch(pooled[rows]), targets[rows], weights, label_smoothing=config.label_smoothing
-                )
+                logits = branch(pooled[rows], None if bags is None else bags.take(rows))
+                loss = F.cross_entropy(logits, targets[rows], weights, label_smoothing=config.label_smoothing)
                 if not torch.isfinite(loss):
                     raise NonFiniteLossError(f"the loss became {loss.item()} in epoch {epoch}; lower lr_head", epoch)
                 descent.step(loss)
-            if held_out is None:
+            if held_out is None or asked is None:
                 continue
-            branch.eval()
-            with torch.no_grad():
-                accuracy = (branch(held_out[0]).argmax(dim=-1) == held_out[1]).double().mean().item()
-            if best_state is None or accuracy > best_accuracy:
-                best_accuracy, best_state, waited = accuracy, copy.deepcopy(branch.state_dict()), 0
+            score, right = _scores(branch, asked, held_out[1], config.watch)
+            if best_state is None or score > best:
+                best, best_accuracy, best_state, waited = score, right, copy.deepcopy(branch.state_dict()), 0
             else:
                 waited += 1
                 if config.patience is not None and waited >= config.patience:
@@ -161,3 +224,29 @@ def train_on_pooled(
     if best_state is not None:
         branch.load_state_dict(best_state)
     return epoch, best_accuracy
+
+
+def _begin(
+    branch: Branch, features: TextFeatures | Tensor, targets: Tensor, config: TrainingConfig, weights: Tensor | None
+) -> None:
+    """Set how long words are, and let head and wide part begin as a regression, as far as the config asks for it."""
+    pooled, bags = branch.read(features)
+    ridge = (config.ridge or 0.1) * pooled.shape[-1]
+    if branch.wide is not None and bags is not None and isinstance(features, TextFeatures):
+        scale = config.wide_scale
+        if scale is None:
+            texts = features.texts
+            scale = choose_scale(
+                branch, pooled, bags, targets, texts, ridge=ridge, class_weights=weights, seed=config.seed
+            )
+        branch.wide.scale.fill_(branch.length_of_words(scale))
+    if config.ridge is not None:
+        regress(branch, pooled, bags, targets, ridge=ridge, class_weights=weights)
+
+
+def _scores(branch: Branch, asked: tuple[Tensor, Bags | None], targets: Tensor, watch: Watch) -> tuple[float, float]:
+    """What is watched of validation rows (higher is better), and their accuracy, of the branch as it is."""
+    branch.eval()
+    with torch.no_grad():
+        logits = branch(*asked)
+    return watched_score(logits, targets, watch), watched_score(logits, targets, "accuracy")

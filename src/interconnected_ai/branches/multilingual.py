@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches.packed import EncoderSizes, PackedEncoder, Pieces
 from interconnected_ai.errors import IntegrityError, MissingExtraError
 from interconnected_ai.storage import sha256_of
@@ -43,6 +44,7 @@ def multilingual_encoder_file() -> Path:
     return file
 
 
+@checked
 def read_packed_encoder(path: str | Path) -> tuple[nn.Module, Any]:
     """The float32 BERT without pooler and the fast tokenizer that a packed file holds.
 

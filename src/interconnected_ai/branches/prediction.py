@@ -7,27 +7,35 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches.branch import BranchCard
+from interconnected_ai.config import UNKNOWN
 from interconnected_ai.errors import UnknownNameError
 
-UNKNOWN = "unknown"
 _MOST_NUMBERS = 1 << 22  # probabilities computed at once: 16 MB
 
 
 @dataclass(frozen=True)
 class BranchPrediction:
-    """One branch's answer. `top` is (label, probability), best first; `unknown` means: below the branch's threshold."""
+    """One branch's answer. `top` is (label, probability), best first.
+
+    confidence: the probability that the label is right, given that the text is one of the branch's. familiarity: how near the
+    text lies to the nearest class, from 0 to 1. unknown: confidence × familiarity is below the branch's threshold.
+    refusal: what the answer is then: "unknown", in brackets where the branch has a class of that name.
+    """
 
     branch: str
     label: str
     confidence: float
     unknown: bool
     top: tuple[tuple[str, float], ...]
+    refusal: str = UNKNOWN
+    familiarity: float = 1.0
 
     @property
     def answer(self) -> str:
-        """The label, or "unknown"."""
-        return UNKNOWN if self.unknown else self.label
+        """The label, or the refusal, which is none of the branch's labels."""
+        return self.refusal if self.unknown else self.label
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -37,6 +45,7 @@ class BranchPrediction:
             "confidence": self.confidence,
             "unknown": self.unknown,
             "top": [list(pair) for pair in self.top],
+            "familiarity": self.familiarity,
             "answer": self.answer,
         }
 
@@ -56,6 +65,7 @@ class Prediction:
         }
 
 
+@checked
 def probabilities(logits: Tensor, card: BranchCard) -> Tensor:
     """Calibrated probabilities: softmax(logits / temperature), in float32. (…, num_classes) → the same."""
     return (logits.float() / card.temperature).softmax(dim=-1)
@@ -67,19 +77,20 @@ class AnswerTable:
     def __init__(self, top_n: int) -> None:
         self.top_n = top_n
         self.cards: dict[str, BranchCard] = {}
-        # Names of branches, with (num_texts, branches, top_n) probabilities of their best classes, and these classes' numbers.
-        self._best: list[tuple[list[str], Tensor, Tensor]] = []
+        # Names of branches, with (num_texts, branches, top_n) probabilities of their best classes, these classes' numbers, and
+        # (num_texts, branches) how familiar the texts are.
+        self._best: list[tuple[list[str], Tensor, Tensor, Tensor]] = []
         self._places: dict[str, tuple[int, int]] = {}  # where a branch stands there
-        self._waiting: dict[int, list[tuple[str, Tensor]]] = {}  # by the number of classes
+        self._waiting: dict[int, list[tuple[str, Tensor, Tensor]]] = {}  # by the number of classes
 
     @classmethod
-    def read(cls, answered: Iterable[tuple[BranchCard, Tensor]], top_n: int) -> "AnswerTable":
-        """answered: for each branch its card and its (num_texts, num_classes) logits."""
+    def read(cls, answered: Iterable[tuple[BranchCard, Tensor, Tensor]], top_n: int) -> "AnswerTable":
+        """answered: for each branch its card, its (num_texts, num_classes) logits and (num_texts,) familiarity."""
         table = cls(top_n)
-        for card, logits in answered:
+        for card, logits, near in answered:
             table.cards[card.name] = card
             waiting = table._waiting.setdefault(logits.shape[-1], [])
-            waiting.append((card.name, logits.float() / card.temperature))
+            waiting.append((card.name, logits.float() / card.temperature, near))
             if len(waiting) * logits.numel() >= _MOST_NUMBERS:
                 table._take_best(logits.shape[-1])
         for num_classes in list(table._waiting):
@@ -88,35 +99,41 @@ class AnswerTable:
 
     def _take_best(self, num_classes: int) -> None:
         waiting = self._waiting.pop(num_classes)
-        scaled = torch.stack([logits for _, logits in waiting], dim=1)  # (num_texts, branches, num_classes)
+        scaled = torch.stack([logits for _, logits, _ in waiting], dim=1)  # (num_texts, branches, num_classes)
         best, classes = scaled.softmax(dim=-1).topk(min(self.top_n, num_classes), dim=-1)
-        names = [name for name, _ in waiting]
+        near = torch.stack([near for _, _, near in waiting], dim=1)
+        names = [name for name, _, _ in waiting]
         self._places.update({name: (len(self._best), number) for number, name in enumerate(names)})
-        self._best.append((names, best.cpu(), classes.cpu()))
+        self._best.append((names, best.cpu(), classes.cpu(), near.float().cpu()))
 
     def answer(self, branch: str, row: int) -> BranchPrediction:
         """One branch's answer to one text."""
         part, number = self._places[branch]
-        _, best, classes = self._best[part]
-        return self._answer(self.cards[branch], best[row, number].tolist(), classes[row, number].tolist())
+        _, best, classes, near = self._best[part]
+        values, numbers = best[row, number].tolist(), classes[row, number].tolist()
+        return self._answer(self.cards[branch], values, numbers, near[row, number].item())
 
     def answers(self, row: int) -> dict[str, BranchPrediction]:
         """Every branch's answer to one text, in the branches' order."""
         found = {
-            name: self._answer(self.cards[name], values, numbers)
-            for names, best, classes in self._best
-            for name, values, numbers in zip(names, best[row].tolist(), classes[row].tolist(), strict=True)
+            name: self._answer(self.cards[name], values, numbers, familiar)
+            for names, best, classes, near in self._best
+            for name, values, numbers, familiar in zip(
+                names, best[row].tolist(), classes[row].tolist(), near[row].tolist(), strict=True
+            )
         }
         return found if len(self._best) == 1 else {name: found[name] for name in self.cards}
 
-    def _answer(self, card: BranchCard, values: list[float], classes: list[int]) -> BranchPrediction:
+    def _answer(self, card: BranchCard, values: list[float], classes: list[int], familiar: float) -> BranchPrediction:
         labels = card.spec.labels
         return BranchPrediction(
             branch=card.name,
             label=labels[classes[0]],
             confidence=values[0],
-            unknown=values[0] < card.threshold,
+            unknown=values[0] * familiar < card.threshold,
             top=tuple(zip([labels[number] for number in classes], values, strict=True)),
+            refusal=card.spec.refusal,
+            familiarity=familiar,
         )
 
 
@@ -157,6 +174,6 @@ def known_branch(names: list[str], branch: int | str) -> str:
     """The name of a branch given by number or name; `UnknownNameError` lists the known ones, nearest first."""
     if isinstance(branch, str) and branch in names:
         return branch
-    if isinstance(branch, int) and 0 <= branch < len(names):
+    if isinstance(branch, int) and branch is not True and branch is not False and 0 <= branch < len(names):
         return names[branch]
     raise UnknownNameError("branch", branch, names)

@@ -4,7 +4,7 @@ import copy
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,19 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from interconnected_ai.arguments import checked, whole_number
 from interconnected_ai.branches import fingerprint as proof
+from interconnected_ai.branches.arguments import names_of, texts_of
 from interconnected_ai.branches.branch import Branch, BranchCard, Cards, key_of
 from interconnected_ai.branches.card import card_text
-from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, batches_by_length
+from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, batches_by_length, known_as
+from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.prediction import Answers, AnswerTable, Prediction, known_branch
 from interconnected_ai.branches.trunk import Trunk, pack
 from interconnected_ai.branches.turns import Turns
+from interconnected_ai.branches.vocabulary import Bags, Vocabulary
 from interconnected_ai.config import BranchSpec, SystemConfig, document_branches
-from interconnected_ai.errors import ConfigError, ConflictError, DataError, IntegrityError
+from interconnected_ai.errors import ConfigError, ConflictError, DataError, FormatVersionError, IntegrityError
 from interconnected_ai.hub import local_folder, upload
 from interconnected_ai.nn import Routing, in_evaluation
 from interconnected_ai.planner import dense_twin
@@ -29,18 +33,25 @@ from interconnected_ai.storage import (
     ANY,
     AnyVersion,
     atomic_folder,
+    load_arrays,
     load_tensors,
     read_folder,
     read_json,
+    save_arrays,
     save_tensors,
     version_of,
     write_folder,
     write_json,
 )
+from interconnected_ai.text import KnownTexts, count_ngrams, ngrams_signature
 
 KIND = "interconnected_ai system"
 _BRANCHES = "branches."  # begins the names of their tensors
+_STATISTICS = "trunk.standardization."  # begins the names of what the trunk knows of the encoder's vectors
 _PROBE = "probe."  # begins the names of the stored probe outputs in model.safetensors
+_DIRECTIONS = "directions."  # and those of the branches' class directions
+_WORDS = "words."  # begins the names of the wide parts' vocabularies there
+_LEARNT_FILE, _LEARNT = "learnt.npz", "learnt."  # hashes of the texts that each branch has learnt
 
 _changes = Turns()  # which branches stand is changed by one thread at a time
 
@@ -70,6 +81,7 @@ class InterconnectedAISystem(nn.Module):
     that stood when it was called. Alone: joint training, `train` and `eval`, `to`, `freeze_trunk`.
     """
 
+    @checked
     def __init__(
         self,
         base_model_name: str | None = None,
@@ -94,6 +106,7 @@ class InterconnectedAISystem(nn.Module):
         self._build(SystemConfig.from_mapping(chosen, source=type(self).__name__), encoder, seed)
 
     @classmethod
+    @checked
     def from_config(cls, config: SystemConfig, *, encoder: Encoder | None = None, seed: int = 0) -> Self:
         """The system this config describes (a `DenseSystem` for ffn="dense"), with fresh weights from `seed`."""
         kind = DenseSystem if config.ffn == "dense" else InterconnectedAISystem
@@ -110,7 +123,12 @@ class InterconnectedAISystem(nn.Module):
             self.encoder.add_lora(
                 config.encoder_lora_rank, alpha=config.encoder_lora_alpha, dropout=config.dropout, generator=generator
             )
-        self._settings = config.with_changes(branches=[])
+        if config.pooling == "cls" and not self.encoder.reads_both_ways:
+            raise ConfigError(
+                f"pooling='cls' takes the first token's vector, and {type(self.encoder.model).__name__} reads from left to "
+                "right: there it is the same for all texts that begin alike; take pooling='mean' or 'attention'"
+            )
+        self._settings = config.with_changes(branches=[], base_model_name=known_as(config.base_model_name))
         self.trunk = Trunk(config, self.encoder.d_model, generator=generator)
         # Replaced as a whole and never changed, so that who took hold of it goes on with the branches it found.
         self.branches = nn.ModuleDict()
@@ -152,11 +170,18 @@ class InterconnectedAISystem(nn.Module):
     def _named(self, names: Iterable[int | str] | None = None) -> dict[str, Branch]:
         """The named branches, or all of them, as they stand at this moment."""
         standing = self.branches
-        cards = Cards(standing)
+        cards, names = Cards(standing), names_of(names)
         if names is None:
             return {module.card.name: module for module in standing.values() if isinstance(module, Branch)}
         known = [name if isinstance(name, str) and name in cards else known_branch(list(cards), name) for name in names]
         return {name: cards.branch(name) for name in known}
+
+    def learnt_texts(self, branch: int | str) -> KnownTexts | None:
+        """The texts that a branch was trained, stopped and calibrated on, by their hashes; None where no record was kept.
+
+        A text that another branch has learnt is not among them: its label here was never shown.
+        """
+        return self.branch(branch).learnt
 
     def get_num_params(self) -> dict[str, int]:
         """Parameters of each part: encoder, encoder_lora, trunk, every branch, and their total."""
@@ -184,25 +209,27 @@ class InterconnectedAISystem(nn.Module):
         """Classes of modules that FSDP gathers one at a time, as Hugging Face's models name them for Accelerate."""
         return [type(self.encoder).__name__, *sorted({type(layer).__name__ for layer in self.trunk.layers})]
 
+    @checked
     def get_trainable_params(
         self,
         *,
         lr_moe: float = 1e-4,
         lr_adapter: float = 5e-4,
         lr_head: float = 1e-3,
+        lr_wide: float = 2e-4,
         lr_encoder_lora: float = 5e-4,
     ) -> list[dict[str, Any]]:
         """Parameter groups for an optimiser, each with its own learning rate (the document's by default) and a name."""
-        heads: list[nn.Parameter] = []
-        adapters: list[nn.Parameter] = []
+        parts: dict[str, list[nn.Parameter]] = {"adapter": [], "head": [], "wide": []}
         for name, parameter in self.branches.named_parameters():
-            (heads if ".head." in name else adapters).append(parameter)
+            parts[name.split(".")[1]].append(parameter)
         lora = [p for n, p in self.encoder.named_parameters() if ".lora." in n]
         groups = [
             {"name": "moe", "params": list(self.trunk.parameters()), "lr": lr_moe},
             {"name": "encoder_lora", "params": lora, "lr": lr_encoder_lora},
-            {"name": "adapter", "params": adapters, "lr": lr_adapter},
-            {"name": "head", "params": heads, "lr": lr_head},
+            {"name": "adapter", "params": parts["adapter"], "lr": lr_adapter},
+            {"name": "head", "params": parts["head"], "lr": lr_head},
+            {"name": "wide", "params": parts["wide"], "lr": lr_wide},
         ]
         for group in groups:
             group["params"] = [p for p in group["params"] if p.requires_grad]  # type: ignore[attr-defined]
@@ -214,10 +241,12 @@ class InterconnectedAISystem(nn.Module):
         self.encoder.requires_grad_(False)
         self.trunk_is_trained = True
 
+    @checked
     def add_branch(self, spec: BranchSpec) -> Branch:
         """A new, untrained branch. Its weights come from its own random stream; nothing else changes."""
         return self._add_branches([spec])[0]
 
+    @checked
     def take_branch(self, name: str, source: Self) -> BranchCard:
         """Add a branch of another system that has the same encoder and trunk: here it gives the same outputs, bit for bit.
 
@@ -232,12 +261,14 @@ class InterconnectedAISystem(nn.Module):
             self._probe_environment = source._probe_environment
         return branch.card
 
+    @checked
     def remove_branch(self, name: str) -> None:
         """Take a branch out. The others keep their weights and outputs."""
         with _changes():
             branch = self.branch(name)
             self._change({branch: None})
 
+    @checked
     def replace_branch(self, branch: Branch, by: Branch) -> None:
         """Put `by` in the place of a branch, with its weights, card and probe at once. `ConfigError` when it stands no more."""
         self._change({branch: by})
@@ -284,47 +315,76 @@ class InterconnectedAISystem(nn.Module):
 
     # Computing
 
+    @checked
     def forward(
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         *,
         tokens: Tensor | None = None,
-        branches: Sequence[str] | None = None,
+        branches: Sequence[int | str] | None = None,
+        words: Mapping[str, Bags] | None = None,
     ) -> SystemOutput:
         """One trunk pass, and the logits of all branches or of the named ones.
 
-        input_ids: (batch, seq); without attention_mask, ids equal to the padding id are padding. Or, in place of
-        input_ids, the encoder's outputs computed before: `tokens` (num_tokens, d_model) packed, with their mask.
+        input_ids: (batch, seq); without attention_mask, the tokenizer's padding tokens are padding, and nothing is where it
+        has none of its own (`Encoder.mask_of`). Or, in place of input_ids, the encoder's outputs computed before: `tokens`
+        (num_tokens, d_model) packed, with their mask. Raises `DataError` for a row of padding alone. words: what
+        `words_of` gives of the texts; a wide part without them is silent.
         """
         if tokens is None:
             if input_ids is None:
-                raise ValueError("forward needs input_ids, or tokens with attention_mask")
-            mask = input_ids != self.encoder.pad_token_id if attention_mask is None else attention_mask.bool()
+                raise ConfigError("forward needs input_ids, or tokens with attention_mask")
+            mask = self.encoder.mask_of(input_ids) if attention_mask is None else attention_mask.bool()
+            _require_a_token(mask)
             tokens, mask = self.encode_tokens(input_ids, mask)
         elif attention_mask is None:
-            raise ValueError("tokens need their attention_mask")
+            raise ConfigError("tokens need their attention_mask")
         else:
             mask = attention_mask
         pooled, routings = self.trunk(tokens, mask)
-        return SystemOutput(self.branch_logits(pooled, branches), pooled, routings)
+        return SystemOutput(self.branch_logits(pooled, branches, words), pooled, routings)
 
+    @checked
     def encode_tokens(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's part: (batch, seq) → the packed token vectors that the trunk needs, and their mask."""
         learns = self.encoder.has_lora and torch.is_grad_enabled()
         with nullcontext() if learns else torch.no_grad():
             return pack(self.encoder(input_ids, mask), mask, self._settings.pooling)
 
-    def branch_logits(self, pooled: Tensor, branches: Sequence[str] | None = None) -> dict[str, Tensor]:
+    @checked
+    def branch_logits(
+        self, pooled: Tensor, branches: Sequence[int | str] | None = None, words: Mapping[str, Bags] | None = None
+    ) -> dict[str, Tensor]:
         """(batch, d_model) → (batch, num_classes) for each branch: one small product at a time, see the class."""
-        return {name: branch(pooled) for name, branch in self._named(branches).items()}
+        words = words or {}
+        return {name: branch(pooled, words.get(name)) for name, branch in self._named(branches).items()}
+
+    def words_of(
+        self, texts: Sequence[str], branches: Sequence[int | str] | None = None, *, silent: Container[int] = ()
+    ) -> dict[str, Bags]:
+        """For each branch with a wide part (of the named ones) the terms that it knows of texts, counted once for all.
+
+        silent: numbers of texts that are given no terms.
+        """
+        wide = {name: branch.wide for name, branch in self._named(branches).items() if branch.wide is not None}
+        if not wide:
+            return {}
+        heard = ["" if number in silent else text for number, text in enumerate(texts_of(texts))]
+        ngrams = tuple(count_ngrams(heard))
+        return {name: part.vocabulary.bags(ngrams).to(part.weight.device) for name, part in wide.items()}
+
+    def features_of(self, texts: Sequence[str], *, batch_size: int = 64) -> TextFeatures:
+        """What branches answer by: `encode(texts)` and, as soon as a branch asks for them, the texts' terms."""
+        texts = texts_of(texts)
+        return TextFeatures(self.encode(texts, batch_size=batch_size), texts)
 
     def encode(self, texts: Sequence[str], *, batch_size: int = 64) -> Tensor:
         """(num_texts, d_model): the trunk's pooled vector of each text, in the order given.
 
         Computed in evaluation mode, whatever the mode of the system, which stays as it is.
         """
-        check_texts(texts)
+        texts, batch_size = texts_of(texts), whole_number(batch_size, "batch_size", least=1)
         token_ids = self.encoder.tokenize(texts)
         out = torch.empty(len(texts), self.encoder.d_model, device=self.encoder.device)
         encoder, trunk = in_evaluation(self.encoder), in_evaluation(self.trunk)
@@ -339,7 +399,7 @@ class InterconnectedAISystem(nn.Module):
         self,
         texts: Sequence[str],
         *,
-        branches: Sequence[str] | None = None,
+        branches: Sequence[int | str] | None = None,
         top_n: int = 3,
         batch_size: int = 64,
     ) -> list[Prediction]:
@@ -347,40 +407,56 @@ class InterconnectedAISystem(nn.Module):
 
         Computed in evaluation mode, whatever the mode of the system, which stays as it is. All answers are of the branches
         that stood when it was called: any number of threads may predict at once, also while branches come and go.
+        Raises `DataError` for what is no list of texts, naming the first that is none, `ConfigError` for a number that cannot
+        be, `UnknownNameError` for a branch that there is not.
         """
         asked = [(branch.card, branch) for branch in self._named(branches).values()]
-        if not len(texts):
+        texts, top_n = texts_of(texts), whole_number(top_n, "top_n", least=1)
+        if not texts:
             return []
-        pooled = self.encode(texts, batch_size=batch_size)
-        table = AnswerTable.read(((card, branch.evaluate(pooled)) for card, branch in asked), top_n)
+        features = self.features_of(texts, batch_size=batch_size)
+        answered = ((card, branch.evaluate(features), branch.familiarity(features)) for card, branch in asked)
+        table = AnswerTable.read(answered, top_n)
         return [Prediction(text, Answers(table, row)) for row, text in enumerate(texts)]
 
-    def logits_of(self, pooled: Tensor, branches: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """`branch_logits` in evaluation mode, without gradients; the mode of the system stays as it is."""
-        return {name: branch.evaluate(pooled) for name, branch in self._named(branches).items()}
+    @checked
+    def logits_of(
+        self, features: TextFeatures | Tensor, branches: Sequence[int | str] | None = None
+    ) -> dict[str, Tensor]:
+        """The logits of all branches or of the named ones, in evaluation mode and without gradients.
+
+        features: `features_of(texts)`; of branches without a wide part `encode(texts)` will do, others raise `ConfigError`.
+        """
+        return {name: branch.evaluate(features) for name, branch in self._named(branches).items()}
 
     # Proof
 
+    @checked
     def seal_branch(self, name: str, **changes: Any) -> BranchCard:
         """End a branch's training: note what changed on its card and take its fingerprint."""
         return self.seal_branches({name: changes})[name]
 
+    @checked
     def seal_branches(self, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, BranchCard]:
         """`seal_branch` of several, by name: the probe texts are encoded once for all."""
-        named = self._named(changes)
+        named = self._named(list(changes))
         sealed = self.sealed(list(named.values()), [changes[name] for name in named])
         self._change(dict(zip(named.values(), sealed, strict=True)))
         return {branch.card.name: branch.card for branch in sealed}
 
+    @checked
     def sealed(self, branches: Sequence[Branch], changes: Sequence[Mapping[str, Any]]) -> list[Branch]:
         """Branches with changes on their cards and the fingerprint of what they now answer; none of them is put into place."""
         if not branches:
             return []
-        pooled = self._pooled_probes()
-        self._probe_environment = proof.this_environment(pooled.device)
-        probes = [branch.evaluate(pooled) for branch in branches]
+        features = self._probe_features()
+        self._probe_environment = proof.this_environment(features.pooled.device)
+        probes = [branch.evaluate(features) for branch in branches]
         return [
-            branch.with_card(branch.card.with_changes(**change, fingerprint=proof.fingerprint_of(probe)), probe.cpu())
+            branch.with_card(
+                branch.card.with_changes(**change, fingerprint=proof.fingerprint_of(probe, branch.wide_digest)),
+                probe.cpu(),
+            )
             for branch, change, probe in zip(branches, changes, probes, strict=True)
         ]
 
@@ -389,22 +465,23 @@ class InterconnectedAISystem(nn.Module):
         sealed = [branch for branch in self._named().values() if branch.card.fingerprint is not None]
         if not sealed:
             return []
-        pooled, environment = self._pooled_probes(), self._probe_environment
+        features, environment = self._probe_features(), self._probe_environment
         checks = []
         for branch in sealed:
             card, stored = branch.card, branch.probe
             assert card.fingerprint is not None
             assert stored is not None
-            logits = branch.evaluate(pooled)
-            checks.append(proof.compare_with_stored(card.name, logits, stored, card.fingerprint, environment))
+            logits, wide = branch.evaluate(features), branch.wide_digest
+            checks.append(proof.compare_with_stored(card.name, logits, stored, card.fingerprint, environment, wide))
         return checks
 
-    def _pooled_probes(self) -> Tensor:
-        """(num_probes, d_model): the pooled vectors of the probe texts, all in one batch."""
-        return self.encode(self._probe_texts, batch_size=len(self._probe_texts))
+    def _probe_features(self) -> TextFeatures:
+        """What branches see of the probe texts, all in one batch."""
+        return self.features_of(self._probe_texts, batch_size=len(self._probe_texts))
 
     # Keeping
 
+    @checked
     def save_pretrained(self, folder: str | Path, *, include_encoder: bool = False) -> None:
         """Write config.json, model.safetensors and a README card; `folder` is replaced whole or not at all.
 
@@ -426,13 +503,20 @@ class InterconnectedAISystem(nn.Module):
         write_json(scratch / "config.json", self._description(branches, include_encoder))
         own = branches.state_dict(prefix=_BRANCHES)
         probes = {f"{_PROBE}{name}": branch.probe for name, branch in named.items() if branch.probe is not None}
-        save_tensors(scratch / "model.safetensors", {**self.shared_tensors(), **own, **probes})
+        words = {f"{_WORDS}{name}.{part}": t for name, b in named.items() for part, t in b.words.items()}
+        directions = {f"{_DIRECTIONS}{n}": b.directions for n, b in named.items() if b.directions is not None}
+        beside = {**probes, **words, **directions}
+        save_tensors(scratch / "model.safetensors", {**self.shared_tensors(), **own, **beside})
+        learnt = {f"{_LEARNT}{n}": branch.learnt.digests for n, branch in named.items() if branch.learnt is not None}
+        if learnt:
+            save_arrays(scratch / _LEARNT_FILE, learnt)
         (scratch / "README.md").write_text(
             card_text(self._config_of(branches), Cards(branches), self._num_params_with(named)), encoding="utf-8"
         )
         if include_encoder:
             self.encoder.save(scratch / "encoder")
 
+    @checked
     def push_to_hub(
         self,
         repo_id: str,
@@ -452,6 +536,7 @@ class InterconnectedAISystem(nn.Module):
             return upload(Path(scratch) / "model", repo_id, what="A system", private=private, token=token, api=api)
 
     @classmethod
+    @checked
     def from_pretrained(cls, folder_or_hub_id: str | Path, *, encoder: Encoder | None = None) -> Self:
         """The system saved in this folder (or in a hub repository); checksums, shapes and version are checked.
 
@@ -470,20 +555,22 @@ class InterconnectedAISystem(nn.Module):
             source = str(inside) if inside.is_dir() else config.base_model_name
             encoder = Encoder.load(source, max_seq_len=config.max_seq_len)
             encoder.name = config.base_model_name
-        if encoder.fingerprint != known["encoder_sha256"]:
-            raise IntegrityError(
-                f"{folder} was trained on the encoder {config.base_model_name or EMBEDDED_ENCODER!r} with other weights "
-                f"or prefix ({known['encoder_sha256'][:12]}…) than the one loaded ({encoder.fingerprint[:12]}…); "
-                "load that encoder, or save with include_encoder=True"
-            )
+        _require_known_encoder(encoder, known, folder)
         system = cls.from_config(config, encoder=encoder, seed=known["seed"])
         tensors = load_tensors(folder / "model.safetensors")
-        system._take_tensors({n: t for n, t in tensors.items() if not n.startswith(_PROBE)}, folder)
+        beside = (_PROBE, _WORDS, _DIRECTIONS)
+        system._take_tensors({n: t for n, t in tensors.items() if not n.startswith(beside)}, folder)
         system._probe_texts = tuple(known["probe"]["texts"])
         system._probe_environment = known["probe"]["environment"]
+        # In a file of its own, which versions that know nothing of it leave alone.
+        learnt = load_arrays(folder / _LEARNT_FILE) if (folder / _LEARNT_FILE).is_file() else {}
         for branch, card in zip(system._named().values(), known["branches"], strict=True):
             branch.card = BranchCard.from_mapping(card, source=str(folder / "config.json"))
             branch.probe = tensors.get(f"{_PROBE}{branch.card.name}")
+            digests = learnt.get(f"{_LEARNT}{branch.card.name}")
+            branch.learnt = None if digests is None else KnownTexts(digests)
+            branch.directions = _directions_of(branch, tensors, folder)
+            _take_vocabulary(branch, tensors, known, folder)
             if branch.card.fingerprint is not None and branch.probe is None:
                 raise IntegrityError(
                     f"{folder}: model.safetensors lacks the outputs that branch {branch.card.name!r} is verified against; "
@@ -498,6 +585,9 @@ class InterconnectedAISystem(nn.Module):
     def _take_tensors(self, saved: Mapping[str, Tensor], folder: Path) -> None:
         """Load weights, refusing names and shapes that do not fit the config."""
         ours = {n: t for n, t in self.state_dict().items() if _is_ours(n)}
+        if not any(name.startswith(_STATISTICS) for name in saved):
+            # An older system handed the encoder's vectors on as they are, as this one does before it is trained.
+            saved = {**{n: t for n, t in ours.items() if n.startswith(_STATISTICS)}, **saved}
         if missing := sorted(ours.keys() - saved.keys()):
             raise IntegrityError(
                 f"{folder}: model.safetensors lacks {missing[0]!r} and {len(missing) - 1} more tensors"
@@ -518,8 +608,10 @@ class InterconnectedAISystem(nn.Module):
             "trunk_is_trained": self.trunk_is_trained,
             "encoder": self._settings.base_model_name or EMBEDDED_ENCODER,
             "encoder_included": include_encoder,
-            "encoder_sha256": self.encoder.fingerprint,
+            "encoder_sha256": self.encoder.weights_fingerprint,
+            "tokenizer_sha256": self.encoder.tokenizer_fingerprint,
             "branches": [card.to_dict() for card in Cards(branches).values()],
+            "terms": ngrams_signature() if any(card.spec.num_terms for card in Cards(branches).values()) else None,
             "probe": {"texts": list(self._probe_texts), "environment": self._probe_environment},
         }
 
@@ -534,6 +626,7 @@ class DenseSystem(InterconnectedAISystem):
         super().__init__(base_model_name, num_branches=num_branches, **{**settings, "ffn": "dense"})
 
     @classmethod
+    @checked
     def twin_of(cls, system: InterconnectedAISystem) -> InterconnectedAISystem:
         """An untrained dense twin of an MoE system, on the same frozen encoder (its size: `planner.dense_twin`).
 
@@ -544,15 +637,31 @@ class DenseSystem(InterconnectedAISystem):
         return cls.from_config(config, encoder=encoder, seed=system.seed)
 
 
-def check_texts(texts: Sequence[str]) -> None:
-    """Raise `DataError` for anything that is not a text with a letter in it."""
-    if isinstance(texts, str):
-        raise DataError(f"needs a list of texts, got one text: write [{texts[:30]!r}]")
-    for row, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise DataError(f"text {row} is {type(text).__name__}: {text!r}; needs a string")
-        if not text.strip():
-            raise DataError(f"text {row} is empty; remove it or write something into it")
+def _require_a_token(mask: Tensor) -> None:
+    """Raise `DataError` for a row of padding alone: there is nothing to answer."""
+    if not mask.numel() or not bool(mask.any(dim=1).all()):
+        row = int(mask.any(dim=1).int().argmin()) if mask.numel() else 0
+        raise DataError(f"row {row} of the token ids is padding alone; leave it out, or give an attention_mask")
+
+
+def _require_known_encoder(encoder: Encoder, known: Mapping[str, Any], folder: Path) -> None:
+    """Raise `IntegrityError` unless this is the encoder that a saved system was trained on.
+
+    Folders that were saved before tokenizers were told apart say nothing of theirs; their encoder is known by its weights.
+    """
+    named = known["system"].get("base_model_name") or EMBEDDED_ENCODER
+    if encoder.weights_fingerprint != known["encoder_sha256"]:
+        raise IntegrityError(
+            f"{folder} was trained on the encoder {named!r} with other weights or prefix ({known['encoder_sha256'][:12]}…) "
+            f"than the one loaded ({encoder.weights_fingerprint[:12]}…); load that encoder, or save with include_encoder=True"
+        )
+    tokenizer = known.get("tokenizer_sha256", encoder.tokenizer_fingerprint)
+    if encoder.tokenizer_fingerprint != tokenizer:
+        raise IntegrityError(
+            f"{folder} was trained on the encoder {named!r} with another tokenizer ({tokenizer[:12]}…) than the one loaded "
+            f"({encoder.tokenizer_fingerprint[:12]}…): its files were changed, or the installed tokenizers library reads them "
+            "otherwise; load that encoder, or save with include_encoder=True"
+        )
 
 
 def require_same_shared_parts(system: InterconnectedAISystem, other: InterconnectedAISystem) -> None:
@@ -560,7 +669,7 @@ def require_same_shared_parts(system: InterconnectedAISystem, other: Interconnec
     differs = None
     if system.encoder.fingerprint != other.encoder.fingerprint:
         differs = "encoder"
-    elif system._settings != other._settings:
+    elif _shared_settings(system) != _shared_settings(other):
         differs = "shape"
     else:
         ours, theirs = system.shared_tensors(), other.shared_tensors()
@@ -572,6 +681,41 @@ def require_same_shared_parts(system: InterconnectedAISystem, other: Interconnec
         raise ConflictError(
             f"the {differs} of the two systems differs; a branch gives its outputs on its own trunk only"
         )
+
+
+def _directions_of(branch: Branch, tensors: Mapping[str, Tensor], folder: Path) -> Tensor | None:
+    """A branch's class directions; None in a folder written before they were kept."""
+    directions, shape = tensors.get(f"{_DIRECTIONS}{branch.card.name}"), branch.head.weight.shape
+    if directions is not None and directions.shape != shape:
+        raise IntegrityError(
+            f"{folder}: the class directions of branch {branch.card.name!r} are {tuple(directions.shape)}, the config says "
+            f"{tuple(shape)}; restore the folder from a copy"
+        )
+    return None if directions is None else directions.to(branch.head.weight.device)
+
+
+def _shared_settings(system: InterconnectedAISystem) -> SystemConfig:
+    """The shape of what branches share."""
+    return system._settings.with_changes(wide_terms=0)
+
+
+def _take_vocabulary(branch: Branch, tensors: Mapping[str, Tensor], known: Mapping[str, Any], folder: Path) -> None:
+    """Give a branch that was read from a folder the terms of its wide part."""
+    if branch.wide is None:
+        return
+    name, num_terms = branch.card.name, len(branch.wide.vocabulary)
+    if known.get("terms") != ngrams_signature():
+        raise FormatVersionError(
+            f"{folder}: the words of branch {name!r} were told apart by {known.get('terms')!r}, this package does so by "
+            f"{ngrams_signature()!r} and would read others; train the branch again, or use the package that saved it"
+        )
+    found = [tensors.get(f"{_WORDS}{name}.{part}") for part in ("terms", "rarity")]
+    if any(tensor is None or tensor.shape != (num_terms,) for tensor in found):
+        raise IntegrityError(
+            f"{folder}: model.safetensors lacks the {num_terms} terms of branch {name!r}; restore it from a copy"
+        )
+    terms, rarity = (tensor.numpy() for tensor in found if tensor is not None)
+    branch.wide.vocabulary = Vocabulary(terms, rarity)
 
 
 def _is_ours(tensor_name: str) -> bool:

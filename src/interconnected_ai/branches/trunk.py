@@ -9,18 +9,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interconnected_ai.config import Pooling, SystemConfig
-from interconnected_ai.nn import Dropout, FeedForward, MoELayer, Routing
+from interconnected_ai.nn import Dropout, FeedForward, MoELayer, Routing, Standardization
 
 
 class Trunk(nn.Module):
-    """Layers (pre-norm, residual) → pooling → layer norm.
+    """Standardisation → layers (pre-norm, residual) → pooling → layer norm.
 
     Every layer starts as the identity (its last matrix is zero), so an untrained trunk hands on what the encoder knows.
+    standardization: by the statistics of the encoder's pooled vectors, given at the start of the joint training. Encoders
+    whose vectors share a large offset would hide from the heads what differs between two texts.
     """
 
     def __init__(self, config: SystemConfig, d_model: int, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         d_ff = config.d_ff or 4 * d_model
+        self.standardization = Standardization(d_model)
         make = MoEBlock if config.ffn == "moe" else DenseBlock
         self.layers = nn.ModuleList(make(config, d_model, d_ff, generator) for _ in range(config.num_moe_layers))
         self.pooling = _POOLINGS[config.pooling](d_model, generator)
@@ -29,6 +32,7 @@ class Trunk(nn.Module):
     def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, tuple[Routing, ...]]:
         """tokens: (num_tokens, d_model) packed; mask: (batch, seq) → (batch, d_model) and each MoE layer's routing."""
         routings: list[Routing] = []
+        tokens = self.standardization(tokens)
         for layer in self.layers:
             tokens, routing = layer(tokens)
             if routing is not None:

@@ -1,6 +1,6 @@
 """`iai branch add|list|verify|remove`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,12 +9,14 @@ import click
 
 from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, percent, with_output
-from interconnected_ai.cli.rows import column_options, model_folder
-from interconnected_ai.config import BranchSpec, RunConfig, TrainingConfig
+from interconnected_ai.cli.rows import column_options, model_folder, warn_of_rows
+from interconnected_ai.config import BranchSpec, RunConfig, TrainingConfig, Watch
 from interconnected_ai.errors import DataError, IntegrityError, NotAModelError
 
 if TYPE_CHECKING:
-    from interconnected_ai.branches import BranchCheck, InterconnectedAISystem
+    from torch import Tensor
+
+    from interconnected_ai.branches import BranchCard, BranchCheck, InterconnectedAISystem
 
 # A threshold needs no more of them, and each must be encoded.
 _MOST_FOREIGN_TEXTS = 200
@@ -32,8 +34,15 @@ def command() -> None:
 @click.argument("name")
 @click.option("--data", "path", required=True, type=str, metavar="FILE", help="The branch's labelled rows.")
 @click.option("--validation", type=str, metavar="FILE", help="Validation rows; default: a tenth of the rows.")
-@click.option("--epochs", default=100, show_default=True, type=click.IntRange(min=1))
-@click.option("--patience", default=15, show_default=True, type=click.IntRange(min=1))
+@click.option("--epochs", default=20, show_default=True, type=click.IntRange(min=1))
+@click.option("--patience", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--watch",
+    default="accuracy",
+    show_default=True,
+    type=click.Choice(["accuracy", "macro_f1", "loss"]),
+    help="What of the validation rows decides which epoch is kept.",
+)
 @column_options
 @with_output
 def add(
@@ -43,6 +52,7 @@ def add(
     validation: str | None,
     epochs: int,
     patience: int,
+    watch: Watch,
     text: str,
     label: str,
     output: Output,
@@ -54,15 +64,20 @@ def add(
 
     system = _open(run)
     rows = read_rows(path, text, {name: label})
-    if validation is None:
-        held_out, train = split_rows(rows, [0.1], seed=0)
-    else:
-        held_out, train = read_rows(validation, text, {name: label}), rows
+    apart = None if validation is None else read_rows(validation, text, {name: label})
+    warn_of_rows(output, system, rows if apart is None else Rows.joined([rows, apart]))
+    held_out, train = split_rows(rows, [0.1], seed=0) if apart is None else (apart, rows)
     spec = Splits(train, held_out, Rows.of_branch(name, [], [])).specs()[0]
     system.add_branch(spec)
-    settings = TrainingConfig(epochs=epochs, patience=patience, lr_head=3e-3)
+    settings = TrainingConfig(epochs=epochs, patience=patience, watch=watch)
     fit = fit_branch(
-        system, name, *train.of(name), validation=held_out.of(name), outside=_foreign_texts(run), config=settings
+        system,
+        name,
+        *train.of(name),
+        validation=held_out.of(name),
+        outside=_foreign_texts(run),
+        config=settings,
+        encode=_encode_of(run, system),
     )
     checks = _unchanged(system, leave_out=name)
 
@@ -97,7 +112,16 @@ def list_branches(run: Path, output: Output) -> None:
     system = _open(run)
     output.table(
         f"{run}",
-        ["branch", "classes", "rows", "trained", "validation accuracy %", "temperature", "unknown below %"],
+        [
+            "branch",
+            "classes",
+            "rows",
+            "trained",
+            "validation accuracy %",
+            "temperature",
+            "unknown below",
+            "calibrated on",
+        ],
         [
             (
                 c.name,
@@ -106,12 +130,20 @@ def list_branches(run: Path, output: Output) -> None:
                 c.trained or "no",
                 percent(c.metrics["accuracy"]) if "accuracy" in c.metrics else "–",
                 f"{c.temperature:.3f}",
-                percent(c.threshold),
+                f"{c.threshold:.3f}",
+                _calibrated_on(c),
             )
             for c in system.cards.values()
         ],
     )
     output.result({"branches": [card.to_dict() for card in system.cards.values()]})
+
+
+def _calibrated_on(card: "BranchCard") -> str:
+    """How many rows temperature and threshold stand on."""
+    if card.calibration_rows is None:
+        return "not known"
+    return f"{card.calibration_rows} rows, {card.outside_rows or 0} foreign"
 
 
 @command.command("verify")
@@ -161,16 +193,27 @@ def remove(run: Path, name: str, yes: bool, output: Output) -> None:
 
 def _foreign_texts(run: Path) -> list[str]:
     """Validation texts of the run's first branches: what the new branch should call unknown. None without their data."""
-    from interconnected_ai.data import load_splits
+    from interconnected_ai.training import splits_of_finished_run
 
     if not (run / "run.yaml").is_file():
         return []
     try:
-        texts = load_splits(RunConfig.from_file(run / "run.yaml").data).validation.texts
+        texts = splits_of_finished_run(run, RunConfig.from_file(run / "run.yaml")).validation.texts
         return texts[:: max(1, len(texts) // _MOST_FOREIGN_TEXTS)]
     except DataError as error:
         click.echo(f"The threshold for unknown text is fitted on the branch's own rows alone: {error}", err=True)
         return []
+
+
+def _encode_of(run: Path, system: "InterconnectedAISystem") -> "Callable[[Sequence[str]], Tensor]":
+    """How texts get their vectors: those that the run's training has encoded come from its feature cache."""
+    from interconnected_ai.training import FeatureCache
+
+    kept = run / "run.yaml"
+    if system.encoder.has_lora or not kept.is_file():
+        return system.encode
+    folder = Path(RunConfig.from_file(kept).training.feature_cache or run / "features")
+    return FeatureCache(folder, system).pooled if folder.is_dir() else system.encode
 
 
 def _open(run: Path) -> "InterconnectedAISystem":

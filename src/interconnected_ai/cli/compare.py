@@ -6,22 +6,36 @@ from pathlib import Path
 import click
 
 from interconnected_ai.cli.output import Output, percent, with_output
-from interconnected_ai.cli.rows import data_options, model_folder, rows_for
+from interconnected_ai.cli.rows import data_options, model_folder, rows_for, warn_of_rows
 
 
 @click.command("compare")
 @click.argument("run_a", type=click.Path(path_type=Path))
 @click.argument("run_b", type=click.Path(path_type=Path))
 @data_options
+@click.option("--include-learnt", is_flag=True, help="Compare on rows too that one of the models has learnt.")
 @with_output
-def command(run_a: Path, run_b: Path, data: tuple[str, ...], text: str, label: str, output: Output) -> None:
-    """Is RUN_B better than RUN_A? McNemar's exact test and a 95 % bootstrap interval per branch, on the same rows."""
+def command(
+    run_a: Path, run_b: Path, data: tuple[str, ...], text: str, label: str, include_learnt: bool, output: Output
+) -> None:
+    """Is RUN_B better than RUN_A? McNemar's exact test and a 95 % bootstrap interval per branch, on the same rows.
+
+    Rows that either was trained, stopped or calibrated on are left out, and counted.
+    """
     from interconnected_ai.branches import InterconnectedAISystem
-    from interconnected_ai.training import compare_systems
+    from interconnected_ai.training import compare_systems, unseen
 
     a = InterconnectedAISystem.from_pretrained(model_folder(run_a))
     b = InterconnectedAISystem.from_pretrained(model_folder(run_b))
-    found = compare_systems(a, b, rows_for(run_a, a, data, text, label))
+    rows = rows_for(run_a, a, data, text, label)
+    warn_of_rows(output, a, rows)
+    warn_of_rows(output, b, rows)
+    left_out: dict[str, int] = {}
+    if not include_learnt:
+        new = unseen(rows, a, b).required()
+        rows, left_out = new.rows, dict(new.left_out)
+        output.say(*new.told)
+    found = compare_systems(a, b, rows, include_learnt=True)
     output.table(
         f"A = {run_a}, B = {run_b}",
         ["branch", "rows", "A %", "B %", "B − A, 95 % interval", "p (McNemar)", "verdict"],
@@ -38,4 +52,4 @@ def command(run_a: Path, run_b: Path, data: tuple[str, ...], text: str, label: s
             for c in found
         ],
     )
-    output.result({"branches": {c.branch: {**asdict(c), "verdict": c.verdict} for c in found}})
+    output.result({"left_out": left_out, "branches": {c.branch: {**asdict(c), "verdict": c.verdict} for c in found}})

@@ -3,8 +3,9 @@
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
@@ -12,6 +13,9 @@ from rich.table import Table
 
 from interconnected_ai.cli.failures import json_text
 from interconnected_ai.cli.values import refuse_unusable
+
+if TYPE_CHECKING:
+    from interconnected_ai.data import Remark
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,6 +25,7 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
+        self._warnings: list[dict[str, str]] | None = None
         # Wide enough for a table even where the output is a file or a pipe.
         width = None if sys.stdout.isatty() else 120
         self._console = Console(stderr=as_json, width=width, highlight=False, soft_wrap=True)
@@ -41,10 +46,23 @@ class Output:
             table.add_row(*row)
         self._console.print(table)
 
+    def warn(self, remarks: "Iterable[Remark]", *, show: bool = True) -> None:
+        """Tell on stderr what is odd about the rows, each thing once, and keep it for the result's key "warnings".
+
+        show: False where it was told already.
+        """
+        told = self._warnings = self._warnings or []
+        for remark in remarks:
+            if (found := asdict(remark)) not in told:
+                told.append(found)
+                if show:
+                    click.echo(f"warning: {remark}", err=True)
+
     def result(self, content: Mapping[str, Any]) -> None:
-        """The command's result as the one JSON object on stdout, when that was asked for."""
+        """The command's result as the one JSON object on stdout, if that was asked for, with "warnings" of the rows read."""
         if self.as_json:
-            click.echo(json_text(content))
+            warnings = {} if self._warnings is None else {"warnings": self._warnings}
+            click.echo(json_text({**content, **warnings}))
 
 
 def with_output(function: F) -> F:

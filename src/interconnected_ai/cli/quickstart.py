@@ -1,17 +1,15 @@
 """`iai quickstart`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from interconnected_ai.cli.output import Output, percent, with_output
+from interconnected_ai.cli.rows import column_options
 
-METHODS = {
-    "tfidf_svm": "TF-IDF + SVM",
-    "frozen_logistic_regression": "frozen + log. reg.",
-    "dense_twin": "dense twin",
-    "system": "this system",
-}
+if TYPE_CHECKING:
+    from interconnected_ai.bench import Quickstart, Words
 
 
 @click.command("quickstart")
@@ -19,36 +17,77 @@ METHODS = {
     "--output", "folder", type=click.Path(path_type=Path), default=Path("runs/quickstart"), show_default=True,
     help="Folder of the run.",
 )  # fmt: skip
+@click.option(
+    "--lang", "language", type=click.Choice(["en", "ru"]), default="en", show_default=True,
+    help="ru: Russian texts (messages of JupyterLab and Django, then of django-allauth) and words in Russian.",
+)  # fmt: skip
+@click.option(
+    "--data", "data", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
+    help="Your own texts: each table in FOLDER is a branch; the last by name is the one that is added.",
+)  # fmt: skip
+@click.option("--twin", is_flag=True, help="Also train the dense twin, a system of the same size without experts.")
+@click.option("--epochs", type=click.IntRange(min=1), help="For a trial.")
 @click.option("--overwrite", is_flag=True, help="Replace another run that stands in the folder.")
+@column_options
 @with_output
-def command(folder: Path, overwrite: bool, output: Output) -> None:
+def command(
+    folder: Path,
+    language: str,
+    data: Path | None,
+    twin: bool,
+    epochs: int | None,
+    overwrite: bool,
+    text: str,
+    label: str,
+    output: Output,
+) -> None:
     """Train on the docstrings of Python, NumPy and PyTorch, add scikit-learn as a fourth branch, prove the rest unchanged.
 
-    Needs no network: the encoder (all-MiniLM-L6-v2) and the texts are on this machine. Takes a few minutes.
+    Needs no network: encoders and texts are on this machine. Takes a few minutes.
     """
-    from interconnected_ai.bench import LATER_BRANCH, run_quickstart
+    from interconnected_ai.bench import QUICKSTART_TEXTS, QUICKSTART_WORDS, own_texts, run_quickstart
 
-    done = run_quickstart(folder, overwrite=overwrite, say=lambda sentence: click.echo(sentence, err=True))
+    words = QUICKSTART_WORDS[language]
+    texts = QUICKSTART_TEXTS[language]() if data is None else own_texts(data, text=text, label=label)
+    if data is not None:
+        from interconnected_ai.data import remarks_on
+
+        output.warn([*remarks_on(texts.first), *remarks_on(texts.later)])
+    done = run_quickstart(
+        folder,
+        texts=texts,
+        words=words,
+        twin=twin,
+        overwrite=overwrite,
+        settings={} if epochs is None else {"epochs": epochs},
+        say=lambda sentence: click.echo(sentence, err=True),
+    )
+    _tell(done, words, output, example=words.example if data is None else texts.first.test.texts[0])
+    output.result(done.to_dict())
+
+
+def _tell(done: "Quickstart", words: "Words", output: Output, *, example: str) -> None:
+    methods = [name for name in words.methods if name in next(iter(done.scores.values()))]
     output.table(
-        "Test rows: accuracy % / macro-F1 %",
-        ["branch", *METHODS.values()],
+        words.scores,
+        [words.branch, *(words.methods[name] for name in methods)],
         [
-            (branch, *(f"{percent(scores[m].accuracy)} / {percent(scores[m].macro_f1)}" for m in METHODS))
+            (branch, *(f"{percent(scores[m].accuracy)} / {percent(scores[m].macro_f1)}" for m in methods))
             for branch, scores in done.scores.items()
         ],
     )
+    each = ", ".join(f"{branch} {points:+.2f}" for branch, points in done.margins.items())
+    output.say(words.margin.format(mean=done.mean_margin, each=each))
     growth = done.growth
     output.table(
-        f"The branch {LATER_BRANCH}, added to the finished trunk",
-        ["", "added", "jointly from scratch"],
+        words.added_title.format(name=done.later),
+        ["", words.added, words.jointly],
         [
-            ("seconds", f"{growth.added_seconds:.2f}", f"{growth.joint_seconds:.1f}"),
-            ("test accuracy %", percent(growth.added_accuracy), percent(growth.joint_accuracy)),
+            (words.seconds, f"{growth.added_seconds:.2f}", f"{growth.joint_seconds:.1f}"),
+            (words.accuracy, percent(growth.added_accuracy), percent(growth.joint_accuracy)),
         ],
     )
     output.say(
-        f"Added in {100 * growth.added_over_joint_time:.1f} % of the time of joint training. "
-        f"The other branches' outputs on the test rows: max |Δ| = {growth.old_outputs_max_abs_diff:g}.",
-        f'The model is in {folder / "model"}. Try: iai predict {folder} "Return the sum of array elements"',
+        words.time.format(share=100 * growth.added_over_joint_time, difference=growth.old_outputs_max_abs_diff),
+        words.next.format(model=done.folder / "model", run=done.folder, example=example),
     )
-    output.result(done.to_dict())

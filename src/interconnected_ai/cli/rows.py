@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from interconnected_ai.cli.output import Output
 from interconnected_ai.config import RunConfig
 from interconnected_ai.errors import DataError, StorageError
 
@@ -29,7 +30,8 @@ def data_options(function: F) -> F:
         "--data",
         multiple=True,
         metavar="[BRANCH=]FILE",
-        help="Labelled rows of a branch (.csv .tsv .jsonl .json .parquet); repeat for several. Default: the run's test rows.",
+        help="Labelled rows of a branch (.csv .tsv .json .jsonl .xlsx .parquet …); repeat for several. Default: the run's test "
+        "rows.",
     )
     return data(column_options(function))
 
@@ -47,14 +49,24 @@ def rows_for(run: Path, system: "InterconnectedAISystem", data: Sequence[str], t
     return held_out_rows(run)
 
 
+def warn_of_rows(output: Output, system: "InterconnectedAISystem", rows: "Rows") -> None:
+    """Tell what is odd about rows that a command was given, and where the encoder does not read their language."""
+    from interconnected_ai.branches import EMBEDDED_ENCODER
+    from interconnected_ai.data import remarks_on
+    from interconnected_ai.training import language_remark
+
+    found = language_remark(system.encoder.name or EMBEDDED_ENCODER, rows.texts)
+    output.warn([*remarks_on(rows), *([found] if found else [])])
+
+
 def held_out_rows(run: Path) -> "Rows":
-    """The test rows of a run, split off again from its data as they were in training."""
-    from interconnected_ai.data import load_splits
+    """The test rows of a run, read again: those that it held out, whatever rows have come since."""
+    from interconnected_ai.training import splits_of_finished_run
 
     kept = run / "run.yaml"
     if not kept.is_file():
         raise DataError(f"{run} is no run with data of its own; give rows with --data BRANCH=FILE")
-    test = load_splits(RunConfig.from_file(kept).data).test
+    test = splits_of_finished_run(run, RunConfig.from_file(kept)).test
     if not len(test):
         raise DataError(f"the run {run} held out no test rows; give rows with --data BRANCH=FILE")
     return test

@@ -13,10 +13,11 @@ from interconnected_ai.errors import ConfigError
 @click.command("train")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run from its last checkpoint.")
+@click.option("--new-rows", is_flag=True, help="With --resume: the data may hold new rows beside those it began with.")
 @click.option("--overwrite", is_flag=True, help="Drop what an earlier run left in the output folder.")
 @click.option("--force", is_flag=True, help="Train although the checklist says that it will end with an error.")
 @with_output
-def command(config: Path, resume: bool, overwrite: bool, force: bool, output: Output) -> None:
+def command(config: Path, resume: bool, new_rows: bool, overwrite: bool, force: bool, output: Output) -> None:
     """Train the system that CONFIG (YAML or JSON) describes, and write it to the config's output folder.
 
     Paths in the config are relative to its folder, the output folder to the current one. `accelerate launch -m
@@ -28,11 +29,13 @@ def command(config: Path, resume: bool, overwrite: bool, force: bool, output: Ou
 
     from interconnected_ai.training import process_rank, refuse_taken_folder, train_run
 
+    if new_rows and not resume:
+        raise click.UsageError("--new-rows says what a resumed run may find; give --resume with it")
     loaded: dict[str, Any] = {}
     if process_rank() == 0:
         refuse_taken_folder(Path(settings.output), resume=resume, overwrite=overwrite)
-        settings, loaded = _checked(settings, force, output, resume=resume)
-    result = train_run(settings, resume=resume, overwrite=overwrite, **loaded)
+        settings, loaded = _checked(settings, force, output, resume=resume, new_rows=new_rows)
+    result = train_run(settings, resume=resume, overwrite=overwrite, new_rows=new_rows, **loaded)
     if process_rank() != 0:
         return
     rows = [
@@ -55,17 +58,19 @@ def command(config: Path, resume: bool, overwrite: bool, force: bool, output: Ou
     )
 
 
-def _checked(settings: RunConfig, force: bool, output: Output, *, resume: bool) -> tuple[RunConfig, dict[str, Any]]:
+def _checked(
+    settings: RunConfig, force: bool, output: Output, *, resume: bool, new_rows: bool
+) -> tuple[RunConfig, dict[str, Any]]:
     """Go through the checklist and tell what is not ok; returns the config with its encoder named, and rows and encoder.
 
     Raises `ConfigError` with what will surely fail.
     """
     from interconnected_ai.branches import Encoder
-    from interconnected_ai.data import load_splits
+    from interconnected_ai.data import Remark
     from interconnected_ai.doctor import checklist
-    from interconnected_ai.training import encoder_of_run, with_encoder
+    from interconnected_ai.training import encoder_of_run, splits_of_run, with_encoder
 
-    splits = load_splits(settings.data)
+    splits = splits_of_run(settings, resume=resume, new_rows=new_rows)
     choice = encoder_of_run(settings, splits, resume=resume)
     settings = with_encoder(settings, choice)
     output.say(f"Encoder: {choice}")
@@ -74,6 +79,7 @@ def _checked(settings: RunConfig, force: bool, output: Output, *, resume: bool) 
     found = [check for check in checks if check.state != "ok"]
     output.say(f"Checklist: {len(checks) - len(found)} of {len(checks)} ok. All of it: iai doctor CONFIG")
     output.say(*(f"  {check.state}: {check.name}: {check.evidence}. {check.remedy}" for check in found))
+    output.warn((Remark(check.name, check.evidence, check.remedy) for check in found), show=False)
     failing = [f"{check.name}: {check.evidence}. {check.remedy}" for check in found if check.state == "fails"]
     if failing and not force:
         raise ConfigError("this run would fail; --force starts it all the same\n" + "\n".join(failing))
@@ -81,8 +87,11 @@ def _checked(settings: RunConfig, force: bool, output: Output, *, resume: bool) 
 
 
 def with_absolute_paths(settings: RunConfig, folder: Path) -> RunConfig:
-    """The config with data paths that do not depend on where it is read from: it is kept in the run's folder."""
+    """The config with paths of data and encoder that do not depend on where it is read from: it is kept in the run's folder."""
     content = settings.to_dict()
+    encoder = content["system"]["base_model_name"]
+    if encoder is not None and (inside := folder / Path(encoder).expanduser()).is_dir():
+        content["system"]["base_model_name"] = str(inside.resolve())
     sources = [content["data"]["table"]] if content["data"]["table"] else content["data"]["branches"]
     for source in sources:
         for key in ("path", "validation", "test"):

@@ -12,16 +12,23 @@ from interconnected_ai.config.runs import ExpertRunConfig, RunConfig
 from interconnected_ai.config.settings import merged, settings_in, settings_of
 from interconnected_ai.config.system import (
     DOCUMENT_BRANCHES,
+    MANY_ROWS,
+    MOST_WIDE_WEIGHTS,
+    UNKNOWN,
     BranchSpec,
     FeedForwardKind,
     Pooling,
     SystemConfig,
     document_branches,
+    refusal_for,
 )
-from interconnected_ai.config.training import ExpertTrainingConfig, LoopConfig, Precision, TrainingConfig
+from interconnected_ai.config.training import ExpertTrainingConfig, LoopConfig, Precision, TrainingConfig, Watch
 
 __all__ = [
     "DOCUMENT_BRANCHES",
+    "MANY_ROWS",
+    "MOST_WIDE_WEIGHTS",
+    "UNKNOWN",
     "BranchData",
     "BranchSpec",
     "CorpusConfig",
@@ -40,8 +47,10 @@ __all__ = [
     "SystemConfig",
     "TableData",
     "TrainingConfig",
+    "Watch",
     "document_branches",
     "merged",
+    "refusal_for",
     "settings_in",
     "settings_of",
 ]

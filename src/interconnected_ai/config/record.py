@@ -3,19 +3,36 @@
 from collections.abc import Mapping
 from pathlib import Path
 from reprlib import Repr
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from interconnected_ai.config.settings import as_yaml, settings_in
 from interconnected_ai.errors import ConfigError, nearest_first
 
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)  # it has no public name
+
 # A value is shown in a complaint so far that one can recognise it, however deep and long it is.
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
 
 
-class Record(BaseModel):
+class _Constructor(ModelMetaclass):
+    """Calls of a record's class say what is wrong as `from_mapping` does."""
+
+    def __call__(cls: Any, *args: Any, **settings: Any) -> Any:
+        if args:
+            raise ConfigError(f"{cls.__name__}: needs settings by name, got {_SHORT.repr(args[0])}")
+        try:
+            return super().__call__(**settings)
+        except ValidationError as error:
+            raise ConfigError(_explain(cls, error, cls.__name__)) from error
+
+
+class Record(BaseModel, metaclass=_Constructor):
     """A frozen record: unknown keys and wrong types are errors, equal contents are equal."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False)

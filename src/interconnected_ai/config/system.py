@@ -1,7 +1,8 @@
 """The shape of a system and of its branches, with the document's own branches."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
@@ -10,6 +11,12 @@ from interconnected_ai.config.record import Record
 from interconnected_ai.config.sizes import MOST_CLASSES, Length, Width
 from interconnected_ai.errors import ConfigError
 
+MOST_WIDE_WEIGHTS = 2**24
+"""Of one branch, whatever `wide_terms` says: 64 MB, and four times that while it learns."""
+
+MANY_ROWS = 1_000
+"""From here on a term of one row alone says nothing of other rows."""
+
 Pooling = Literal["mean", "cls", "attention"]
 FeedForwardKind = Literal["moe", "dense"]
 
@@ -17,20 +24,37 @@ FeedForwardKind = Literal["moe", "dense"]
 _SAFE_NAME = re.compile(r"^\w(?:[\w-]{0,62}\w)?$")
 _RESERVED_NAMES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(1, 10))}
 
+# The answer of a branch that is not sure enough.
+UNKNOWN = "unknown"
+
 # The document's three branches (Bio-Elec, Neuro-6G, IoBNT) and their class counts.
 DOCUMENT_BRANCHES = (("Bio-Elec", 100), ("Neuro-6G", 50), ("IoBNT", 80))
+
+
+def refusal_for(labels: Container[str]) -> str:
+    """What a branch with these labels answers when it is not sure enough: UNKNOWN, in brackets where that is a class."""
+    word = UNKNOWN
+    while word in labels:
+        word = f"({word})"
+    return word
 
 
 class BranchSpec(Record):
     """A branch before it is built: its name and its classes.
 
     Give `labels` (the class names, in the order of the head's outputs), or `num_classes` alone and the labels are
-    "0", "1", ….
+    "0", "1", …. num_terms: of its wide part, which the rows decide that it learns from; 0 before.
     """
 
     name: str
     num_classes: Annotated[int, Field(ge=2, le=MOST_CLASSES)]
     labels: Annotated[tuple[str, ...], Field(strict=False)]
+    num_terms: Annotated[int, Field(ge=0, le=2**24)] = 0
+
+    @cached_property
+    def refusal(self) -> str:
+        """The answer of a branch of this kind that is not sure enough; none of its labels."""
+        return refusal_for(self.labels)
 
     @model_validator(mode="before")
     @classmethod
@@ -73,9 +97,10 @@ class SystemConfig(Record):
     base_model_name: an embedded encoder ("all-MiniLM-L6-v2", "multilingual") or a Hugging Face one by hub id or folder. None:
     a run takes the embedded one that reads its rows' language, anything else the first.
     top_k: FFN experts per token (the document's `k`, accepted as an alias).
-    d_ff: hidden size of one FFN expert (or of the dense FFN); None is 4 × the encoder's d_model.
+    d_ff: hidden size of one FFN expert (or of the dense FFN); None is 4 × the encoder's d_model, as in the document.
     ffn: what stands in the shared layers, FFN experts behind a token router, or one dense FFN (the twin for comparisons).
     lora_rank: rank of each branch's adapter on the pooled vector.
+    wide_terms: most terms (stems, pairs of stems, characters within words) of a branch's wide part; 0 leaves the wide part out.
     encoder_lora_rank: rank of the one LoRA inside the encoder that all branches share; 0 leaves the encoder as it is.
     """
 
@@ -84,12 +109,13 @@ class SystemConfig(Record):
     num_experts: Annotated[int, Field(ge=2, le=128)] = 8
     top_k: Annotated[int, Field(ge=1, validation_alias=AliasChoices("top_k", "k"))] = 2
     num_moe_layers: Annotated[int, Field(ge=0, le=16)] = 2
-    d_ff: Width | None = None
+    d_ff: Width | None = 128
     pooling: Pooling = "mean"
     max_seq_len: Annotated[Length, Field(ge=2)] = 128
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     lora_rank: Width = 8
     lora_alpha: Annotated[float, Field(gt=0.0)] = 16.0
+    wide_terms: Annotated[int, Field(ge=0, le=2**24)] = 30_000
     encoder_lora_rank: Annotated[int, Field(ge=0, le=2**24)] = 0
     encoder_lora_alpha: Annotated[float, Field(gt=0.0)] = 32.0
     branches: Annotated[tuple[BranchSpec, ...], Field(strict=False)] = ()

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from interconnected_ai.config.record import Record
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Watch = Literal["accuracy", "macro_f1", "loss"]
 Rate = Annotated[float, Field(gt=0.0, le=1e30)]  # beyond it a step of float32 is no number
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -45,25 +46,41 @@ class LoopConfig(Record):
 
 
 class TrainingConfig(LoopConfig):
-    """How a system is trained. Defaults are the document's (`000_…`).
+    """How a system is trained. Defaults are the document's (`000_…`), but for what heads and words that begin as a regression
+    leave to learn: few epochs, and a higher rate of the trunk (docs/log.md).
 
-    head_start_epochs: epochs in which adapters and heads alone learn, on pooled vectors of the untrained trunk, before the
-        joint training: random heads would first pull the trunk the wrong way (Kumar et al. 2022, LP-FT). Cheap; 0 is off.
-    patience: epochs without a better mean validation accuracy before the run stops; None never stops early.
+    ridge: heads and wide parts begin as multinomial logistic regression with this penalty (1 / C of scikit-learn, of vectors of
+        length 1), on pooled vectors of the untrained trunk, and in an added branch: random heads would first pull the trunk the
+        wrong way (Kumar et al. 2022, LP-FT). None leaves it out.
+    head_start_epochs: epochs of descent in which adapters, heads and wide parts alone learn, after that and before the joint
+        training.
+    watch: what of the validation rows decides which epoch is kept and when the run stops: mean accuracy over the branches, mean
+        macro-F1 (rare classes count like others), or mean loss (confidence counts). Of equal epochs the first is kept.
+    patience: epochs in which that got no better before the run stops; None never stops early.
+    lr_wide, wide_decay: learning rate and weight decay of the branches' wide parts. wide_scale: how long the words of a text
+        are beside its pooled vector; None is chosen for each branch by cross-validation on its rows.
+    words_dropout: share of a batch's rows whose words are left out in a step of the joint training, so that the trunk learns.
     class_weights: "balanced" weighs classes by inverse frequency (square root), "none" treats rows alike.
     cache_features: keep the frozen encoder's outputs on disk (not possible while an encoder LoRA trains).
     feature_cache: folder for them; None is `features` in the run's folder.
     """
 
+    epochs: Annotated[int, Field(ge=1)] = 8
+    ridge: Annotated[float, Field(gt=0.0)] | None = 0.1
     head_start_epochs: Annotated[int, Field(ge=0)] = 0
-    lr_moe: Rate = 1e-4
+    lr_moe: Rate = 3e-4
     lr_adapter: Rate = 5e-4
     lr_head: Rate = 1e-3
+    lr_wide: Rate = 2e-4
     lr_encoder_lora: Rate = 5e-4
+    wide_scale: Annotated[float, Field(gt=0.0)] | None = None
+    words_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+    wide_decay: Annotated[float, Field(ge=0.0)] = 0.0
     balance_loss_weight: Annotated[float, Field(ge=0.0)] = 0.01
     z_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     class_weights: Literal["balanced", "none"] = "balanced"
+    watch: Watch = "accuracy"
     cache_features: bool = True
     feature_cache: str | None = None
 

@@ -4,6 +4,7 @@ Nothing here knows a model. `corpus` takes text from files to blocks of tokens; 
 """
 
 from interconnected_ai.data.batches import BatchPlan, share_of
+from interconnected_ai.data.changes import RowChanges
 from interconnected_ai.data.corpus import (
     SIDES,
     TEST,
@@ -21,14 +22,28 @@ from interconnected_ai.data.corpus import (
     count_tokens,
     survey,
 )
-from interconnected_ai.data.harvest import LIBRARIES, DocstringRow, docstring_rows, documentation
-from interconnected_ai.data.loading import load_splits, read_rows, write_rows
+from interconnected_ai.data.harvest import (
+    LIBRARIES,
+    PROGRAMS,
+    DocstringRow,
+    MessageRow,
+    docstring_rows,
+    documentation,
+    message_rows,
+)
+from interconnected_ai.data.inspection import conflict_remarks, remarks_on, unlabelled_remarks
+from interconnected_ai.data.labels import label_remarks
+from interconnected_ai.data.loading import load_splits, read_rows, read_texts, texts_by_line, write_rows
+from interconnected_ai.data.record import RowRecord
+from interconnected_ai.data.remarks import Remark
 from interconnected_ai.data.rows import LabelColumn, Rows, Splits
-from interconnected_ai.data.splitting import folded, split_rows
+from interconnected_ai.data.splitting import split_rows
 from interconnected_ai.data.summary import BranchReport, report_on
+from interconnected_ai.data.tables import decoded, is_table
 
 __all__ = [
     "LIBRARIES",
+    "PROGRAMS",
     "SIDES",
     "TEST",
     "TRAIN",
@@ -41,6 +56,10 @@ __all__ = [
     "DocstringRow",
     "Document",
     "LabelColumn",
+    "MessageRow",
+    "Remark",
+    "RowChanges",
+    "RowRecord",
     "Rows",
     "SideReport",
     "SourceReport",
@@ -48,15 +67,23 @@ __all__ = [
     "Survey",
     "Texts",
     "TokenSide",
+    "conflict_remarks",
     "count_tokens",
+    "decoded",
     "docstring_rows",
     "documentation",
-    "folded",
+    "is_table",
+    "label_remarks",
     "load_splits",
+    "message_rows",
     "read_rows",
+    "read_texts",
+    "remarks_on",
     "report_on",
     "share_of",
     "split_rows",
     "survey",
+    "texts_by_line",
+    "unlabelled_remarks",
     "write_rows",
 ]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.data.rows import Rows
 from interconnected_ai.errors import ConfigError
 
@@ -39,17 +40,19 @@ class BatchPlan:
     def epoch(self, number: int) -> list[np.ndarray]:
         """Row numbers of each batch of an epoch, about `batch_size` in each and in proportion to the branches' sizes."""
         random = np.random.default_rng((self.seed, number))
-        parts = [self._pieces(group, random) for group in self.groups]
+        steps = self.steps_per_epoch
+        parts = [_pieces(group, steps, random) for group in self.groups]
         return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
 
-    def _pieces(self, group: np.ndarray, random: np.random.Generator) -> list[np.ndarray]:
-        steps = self.steps_per_epoch
-        shuffled = np.concatenate([random.permutation(group) for _ in range(max(1, -(-steps // len(group))))])
-        # A branch with fewer rows than batches gives each batch one, however the repeats come out.
-        pieces = np.array_split(shuffled[:steps] if len(group) < steps else shuffled, steps)
-        return [pieces[i] for i in random.permutation(steps)]  # array_split puts the longer pieces first
+
+def _pieces(group: np.ndarray, steps: int, random: np.random.Generator) -> list[np.ndarray]:
+    shuffled = np.concatenate([random.permutation(group) for _ in range(max(1, -(-steps // len(group))))])
+    # A branch with fewer rows than batches gives each batch one, however the repeats come out.
+    pieces = np.array_split(shuffled[:steps] if len(group) < steps else shuffled, steps)
+    return [pieces[i] for i in random.permutation(steps)]  # array_split puts the longer pieces first
 
 
+@checked
 def share_of(batch: np.ndarray, part: int, num_parts: int) -> np.ndarray:
     """Every `num_parts`-th row of a batch: rows of each branch are dealt out evenly over processes or micro-batches."""
     return batch[part::num_parts]

@@ -2,12 +2,14 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self, overload
 
 import numpy as np
 
+from interconnected_ai.arguments import checked, shown
 from interconnected_ai.config import BranchSpec
+from interconnected_ai.data.remarks import Remark
 from interconnected_ai.errors import DataError, UnknownNameError
 
 
@@ -63,12 +65,22 @@ class LabelColumn(Sequence[str | None]):
 
 @dataclass(frozen=True)
 class Rows:
-    """Texts, and for each branch a label or None per text. All lists have the same length. Threads may share it."""
+    """Texts, and for each branch a label or None per text. All lists have the same length. Threads may share it.
+
+    remarks: what a person should know of how they were read; no part of what they are.
+    """
 
     texts: list[str]
     labels: Mapping[str, Sequence[str | None]]
+    remarks: tuple[Remark, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.texts, list) or not isinstance(self.labels, Mapping):
+            raise DataError(
+                f"rows of {shown(self.texts)} and {shown(self.labels)}: needs a list of texts, and labels by branch"
+            )
+        if wrong := [name for name, column in self.labels.items() if not isinstance(column, Sequence)]:
+            raise DataError(f"labels of {wrong[0]!r}: needs a list with a label or None for each text")
         columns = {name: LabelColumn.of(column) for name, column in self.labels.items()}
         for name, column in columns.items():
             if len(column) != len(self.texts):
@@ -78,6 +90,7 @@ class Rows:
         object.__setattr__(self, "labels", columns)
 
     @classmethod
+    @checked
     def of_branch(cls, name: str, texts: Sequence[str], labels: Sequence[str]) -> Self:
         """Rows that belong to one branch."""
         if len(texts) != len(labels):
@@ -90,12 +103,15 @@ class Rows:
         texts: list[str] = []
         numbers: dict[str, list[int]] = {}
         labels: dict[str, list[str]] = {}
+        remarks: dict[Remark, None] = {}
         for part in parts:
+            remarks.update(dict.fromkeys(part.remarks))
             for name, column in part._columns():
                 numbers.setdefault(name, []).extend(len(texts) + row for row in column.rows)
                 labels.setdefault(name, []).extend(column.labels)
             texts += part.texts
-        return cls(texts, {name: LabelColumn(rows, labels[name], len(texts)) for name, rows in numbers.items()})
+        columns = {name: LabelColumn(rows, labels[name], len(texts)) for name, rows in numbers.items()}
+        return cls(texts, columns, tuple(remarks))
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -119,7 +135,7 @@ class Rows:
                 for place in places.get(row, ())
             )
             labels[name] = LabelColumn([place for place, _ in found], [label for _, label in found], len(chosen))
-        return Rows([self.texts[row] for row in chosen], labels)
+        return Rows([self.texts[row] for row in chosen], labels, self.remarks)
 
     def of(self, name: str) -> tuple[list[str], list[str]]:
         """Texts and labels of one branch, rows without a label left out."""

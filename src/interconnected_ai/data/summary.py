@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.data.rows import Splits
-from interconnected_ai.data.splitting import folded
+from interconnected_ai.text import folded
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class BranchReport:
     languages: dict[str, float] = field(default_factory=dict)
 
 
+@checked
 def report_on(splits: Splits) -> list[BranchReport]:
     """What was read, branch by branch: `leaked` counts held-out rows whose text is also learnt from."""
     return [_report_branch(splits, name) for name in splits.train.branch_names]

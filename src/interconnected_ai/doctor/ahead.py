@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from interconnected_ai.branches import Encoder
 from interconnected_ai.config import RunConfig
-from interconnected_ai.data import BatchPlan, BranchReport, Splits, report_on
+from interconnected_ai.data import BatchPlan, BranchReport, Remark, Splits, remarks_on, report_on
 from interconnected_ai.doctor.memory import shape_of
 from interconnected_ai.planner import SystemShape
 
@@ -48,6 +48,11 @@ class Ahead:
     def reports(self) -> list[BranchReport]:
         """What was read, branch by branch."""
         return report_on(self.splits) if self.splits else []
+
+    @cached_property
+    def remarks(self) -> tuple[Remark, ...]:
+        """What is odd about the rows."""
+        return remarks_on(self.splits) if self.splits else ()
 
     @cached_property
     def plan(self) -> BatchPlan:

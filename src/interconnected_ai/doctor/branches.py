@@ -1,13 +1,16 @@
 """Illnesses of single branches: starved, learning by heart, miscalibrated, not accurate enough."""
 
-from math import inf, sqrt
+from math import inf, isclose, sqrt
 from typing import Any
 
+from interconnected_ai.branches import BranchCard
 from interconnected_ai.data import BranchReport
 from interconnected_ai.doctor import thresholds as limit
 from interconnected_ai.doctor.history import History
 from interconnected_ai.doctor.illness import Illness, Look
 from interconnected_ai.doctor.settings import listed
+from interconnected_ai.nn import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
+from interconnected_ai.storage import read_json
 
 
 def _overfitting(history: History) -> Illness | None:
@@ -105,6 +108,46 @@ def _poor_calibration(history: History) -> Illness | None:
     return Illness("calibration poor", "; ".join(told), None, remedy, changes)
 
 
+def _calibrated_on_few_rows(history: History) -> Illness | None:
+    if history.results is None:
+        return None
+    few = {n: read.num_validation for n, read in history.data.items() if n in history.branches}
+    few = {name: rows for name, rows in few.items() if 0 < rows < limit.CALIBRATION_ROWS.value}
+    if not few:
+        return None
+    told = ", ".join(f"{name} on {rows}" for name, rows in few.items())
+    return Illness(
+        "calibrated on few rows",
+        f"{told}; so few move the temperature little from 1, and hold the threshold for unknown text low",
+        None,
+        f"give each branch {limit.CALIBRATION_ROWS.value:g} validation rows or more (data.validation_fraction, or a file of "
+        "its own); until then read its confidence as an order, not as a probability",
+    )
+
+
+def _temperature_at_its_bound(history: History) -> Illness | None:
+    kept = history.run.folder / "model" / "config.json"
+    if history.results is None or not kept.is_file():
+        return None
+    cards = [BranchCard.from_mapping(card, source=str(kept)) for card in read_json(kept)["branches"]]
+    told = []
+    for card in cards:
+        at = {LOWEST_TEMPERATURE: "lowest", HIGHEST_TEMPERATURE: "highest"}
+        for bound, which in at.items():
+            if isclose(card.temperature, bound, rel_tol=0.01):
+                rows = "" if card.calibration_rows is None else f", fitted on {card.calibration_rows} rows"
+                told.append(f"{card.name}: {card.temperature:.3g}, the {which} there is{rows}")
+    if not told:
+        return None
+    return Illness(
+        "temperature at its bound",
+        "; ".join(told),
+        None,
+        "at the lowest the heads have hardly learnt yet, or the validation rows were learnt from: train longer, raise lr_head, "
+        "look for repeated rows. At the highest the branch is sure and wrong: look at the validation rows' labels",
+    )
+
+
 def weak_branch(history: History, causes: list[Illness]) -> Illness | None:
     """A branch under the document's 85 %. Comes last: what was found before may be the cause."""
     weak = history.weak
@@ -153,4 +196,10 @@ def _more_capacity(history: History, weak: list[str]) -> dict[str, Any]:
     return {"training.epochs": 2 * history.config.training.epochs}
 
 
-LOOKS: tuple[Look, ...] = (_starved, _overfitting, _poor_calibration)
+LOOKS: tuple[Look, ...] = (
+    _starved,
+    _overfitting,
+    _poor_calibration,
+    _calibrated_on_few_rows,
+    _temperature_at_its_bound,
+)

@@ -115,7 +115,9 @@ def _rates_in_range(ahead: Ahead) -> Check:
 
 
 def _rates(ahead: Ahead) -> dict[str, float]:
-    names = ["lr_moe", "lr_adapter", "lr_head", *(["lr_encoder_lora"] if ahead.config.system.encoder_lora_rank else [])]
+    system = ahead.config.system
+    names = ["lr_moe", "lr_adapter", "lr_head"]
+    names += ["lr_wide"] * bool(system.wide_terms) + ["lr_encoder_lora"] * bool(system.encoder_lora_rank)
     return {name: getattr(ahead.config.training, name) for name in names}
 
 

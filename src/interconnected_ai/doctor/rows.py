@@ -1,13 +1,13 @@
 """Checks of the rows: labels, classes, texts that stand on both sides, texts that are too long."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 
-from interconnected_ai.branches import EMBEDDED_ENCODER
-from interconnected_ai.data import Rows, Splits, folded
+from interconnected_ai.data import Remark, Rows, Splits
 from interconnected_ai.doctor import thresholds as limit
 from interconnected_ai.doctor.ahead import Ahead, Check
-from interconnected_ai.training import encoder_by_language
+from interconnected_ai.text import folded
+from interconnected_ai.training import encoder_by_language, language_remark, reads_english_only
 
 
 def _labels_there(ahead: Ahead) -> Check | None:
@@ -29,10 +29,8 @@ def _labels_there(ahead: Ahead) -> Check | None:
         return Check(
             name, "warning", f"no training rows for {told}", "give some, or take the class out of system.branches"
         )
-    bare = sum(home is None for home in train.home())
-    if bare:
-        told = f"{bare} of {len(train)} training rows have no label of any branch: nothing is learnt from them"
-        return Check(name, "warning", told, "label them, or take them out; is the label's column the right one?")
+    if found := _remarks(ahead, name):
+        return _warning(name, found)
     return Check(name, "ok", "; ".join(f"{r.name}: {r.num_train} rows, {r.num_classes} classes" for r in ahead.reports))
 
 
@@ -48,22 +46,37 @@ def _foreign_labels(splits: Splits, known: dict[str, set[str]]) -> list[tuple[st
 
 
 def _labels_agree(ahead: Ahead) -> Check | None:
-    name, told, texts = "labels agree", [], 0
+    name = "labels agree"
     if ahead.splits is None:
         return None
-    for branch in ahead.splits.train.labels:
-        given: dict[str, set[str]] = defaultdict(set)
-        for text, label in zip(*ahead.splits.train.of(branch), strict=True):
-            given[folded(text)].add(label)
-        texts += len(given)
-        if torn := [text for text, labels in given.items() if len(labels) > 1]:
-            first = torn[0] if len(torn[0]) <= 40 else f"{torn[0][:40]}…"
-            told.append(
-                f"{branch}: {len(torn)} texts, the first {first!r} is {' and '.join(sorted(given[torn[0]])[:3])}"
-            )
-    if told:
-        return Check(name, "warning", "; ".join(told), "the same text has several labels: decide on one for each")
-    return Check(name, "ok", f"each of {texts} texts has one label for each branch")
+    texts = len(set(map(folded, ahead.splits.train.texts)))
+    told = f"each of {texts} training texts has one label for each branch, and the held-out ones too"
+    return _warning(name, found) if (found := _remarks(ahead, name)) else Check(name, "ok", told)
+
+
+def _labels_distinct(ahead: Ahead) -> Check | None:
+    name = "labels distinct"
+    if ahead.splits is None:
+        return None
+    found = _remarks(ahead, name)
+    return _warning(name, found) if found else Check(name, "ok", "no two classes of a branch look alike")
+
+
+def _rows_as_written(ahead: Ahead) -> Check | None:
+    name = "rows as written"
+    if ahead.splits is None:
+        return None
+    found = _remarks(ahead, name)
+    return _warning(name, found) if found else Check(name, "ok", "every text was read as the file has it")
+
+
+def _remarks(ahead: Ahead, name: str) -> list[Remark]:
+    return [remark for remark in ahead.remarks if remark.name == name]
+
+
+def _warning(name: str, remarks: list[Remark]) -> Check:
+    told = "; ".join(remark.evidence for remark in remarks)
+    return Check(name, "warning", told, "; ".join(dict.fromkeys(remark.remedy for remark in remarks)))
 
 
 def _classes_large_enough(ahead: Ahead) -> Check | None:
@@ -147,21 +160,23 @@ def _texts_fit(ahead: Ahead) -> Check | None:
 
 def _encoder_reads_language(ahead: Ahead) -> Check | None:
     name, encoder = "encoder reads the language", ahead.config.system.base_model_name
-    if not ahead.splits or encoder not in _READ_ENGLISH_ONLY:
+    if not ahead.splits or not reads_english_only(encoder):
         return None
     wanted = encoder_by_language(ahead.splits.train.texts)
     if wanted.base_model_name is None:
         return Check(name, "ok", wanted.reason)
-    told = f"{encoder} reads English only; {wanted.reason}"
+    found = language_remark(encoder, ahead.splits.train.texts)
+    assert found is not None  # the same question
     changes = {"system.base_model_name": wanted.base_model_name}
-    return Check(name, "warning", told, f"set base_model_name to {wanted.base_model_name!r}, or leave it out", changes)
+    remedy = f"set base_model_name to {wanted.base_model_name!r}, or leave it out"
+    return Check(name, "warning", found.evidence, remedy, changes)
 
-
-_READ_ENGLISH_ONLY = (EMBEDDED_ENCODER, f"sentence-transformers/{EMBEDDED_ENCODER}")
 
 CHECKS: tuple[Callable[[Ahead], Check | None], ...] = (
     _labels_there,
     _labels_agree,
+    _labels_distinct,
+    _rows_as_written,
     _classes_large_enough,
     _classes_balanced,
     _no_text_on_both_sides,

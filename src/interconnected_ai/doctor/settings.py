@@ -9,7 +9,13 @@ from interconnected_ai.doctor.history import History
 
 DEFAULTS = TrainingConfig()
 _LIVELY, _HEALS = 10.0, 0.05
-_RATES = {"moe": "lr_moe", "adapter": "lr_adapter", "head": "lr_head", "encoder_lora": "lr_encoder_lora"}
+_RATES = {
+    "moe": "lr_moe",
+    "adapter": "lr_adapter",
+    "head": "lr_head",
+    "wide": "lr_wide",
+    "encoder_lora": "lr_encoder_lora",
+}
 
 
 def lower_rates(history: History) -> dict[str, Any]:

@@ -29,7 +29,9 @@ TRUNK_RATE = Threshold(
     0.01, "lr_moe above it", "100 × the document's; AdamW moves every weight by about the rate at each step"
 )
 BRANCH_RATE = Threshold(
-    0.1, "lr_head, lr_adapter or lr_encoder_lora above it", "100 × the document's rate of the heads, its largest"
+    0.1,
+    "lr_head, lr_adapter, lr_wide or lr_encoder_lora above it",
+    "100 × the document's rate of the heads, its largest",
 )
 CLASS_ROWS = Threshold(
     8, "training rows of a class below it", "8 a class is where few-shot studies begin (SetFit, 2022)"
@@ -121,6 +123,11 @@ STARVED = Threshold(
 )  # fmt: skip
 STARVED_ROWS = Threshold(2.0, "a branch's rows in a batch, below it", "one row's gradient points anywhere")
 LAG = Threshold(0.05, "accuracy of the other branches minus the starved one's, above it", "five rows in a hundred")
+CALIBRATION_ROWS = Threshold(
+    20,
+    "validation rows of a branch, below it",
+    "temperature and threshold of fewer rows stay near what they are without any",
+)
 CALIBRATION = Threshold(
     0.05,
     "calibration error after temperature fitting, above what so few rows leave open",

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from interconnected_ai.config import ExpertConfig, NormPlace
 from interconnected_ai.errors import PromptError
-from interconnected_ai.nn import Dropout, KVCache, PositionalEncoding, TransformerBlock
+from interconnected_ai.nn import Dropout, KVCache, PositionalEncoding, TransformerBlock, require_own_threads
 
 
 class ExpertNetwork(nn.Module):
@@ -117,6 +117,7 @@ class ExpertNetwork(nn.Module):
 
     def hidden(self, input_ids: Tensor, mask: Tensor | None = None, *, cache: KVCache | None = None) -> Tensor:
         """(batch, seq, d_model): what the head reads; the arguments are those of `forward`."""
+        require_own_threads()
         _, seq = self._checked(input_ids, cache)
         looked_at, positions, is_causal = self._visibility(input_ids, mask, cache)
         hidden = self.embedding(input_ids) * math.sqrt(self.config.d_model)

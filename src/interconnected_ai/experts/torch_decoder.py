@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from interconnected_ai.experts.asked import require_known
 from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.torch_products import AddingMap, Layout, Map
-from interconnected_ai.nn import KVCache, TransformerBlock
+from interconnected_ai.nn import KVCache, TransformerBlock, require_own_threads
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ class TorchDecoder:
     @torch.inference_mode()
     def start(self, prompts: Sequence[Sequence[int]], capacity: int) -> Tensor:
         """Forget everything, read the prompts: (batch, vocab_size) logits of the token after each, in float32."""
+        require_own_threads()
         for prompt in prompts:
             require_known(prompt, self.vocab_size)
         batch, longest, device = len(prompts), max(len(prompt) for prompt in prompts), self._table.device

@@ -5,12 +5,13 @@ Shapes in, shapes out; no text, no files.
 """
 
 from interconnected_ai.nn.attention import MultiHeadAttention
-from interconnected_ai.nn.calibration import fit_temperature, fit_threshold
+from interconnected_ai.nn.calibration import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, fit_temperature, fit_threshold
 from interconnected_ai.nn.cross_entropy import linear_cross_entropy
 from interconnected_ai.nn.devices import device_of
 from interconnected_ai.nn.dropout import Dropout, swap_dropouts
 from interconnected_ai.nn.evaluation import in_evaluation
 from interconnected_ai.nn.feed_forward import FeedForward
+from interconnected_ai.nn.forks import require_own_threads
 from interconnected_ai.nn.grouped import GroupedBackend, choose_backend
 from interconnected_ai.nn.kv_cache import KVCache
 from interconnected_ai.nn.lora import LoRA, LoRALinear, add_lora, merge_lora, unmerge_lora
@@ -18,9 +19,13 @@ from interconnected_ai.nn.moe import FFNExperts, MoELayer
 from interconnected_ai.nn.optimization import Descent, learning_rate_factor, set_rates
 from interconnected_ai.nn.positions import PositionalEncoding, sinusoidal_positions
 from interconnected_ai.nn.router import Routing, TokenRouter
+from interconnected_ai.nn.scores import macro_f1, watched_score
+from interconnected_ai.nn.standardization import Standardization
 from interconnected_ai.nn.transformer import TransformerBlock
 
 __all__ = [
+    "HIGHEST_TEMPERATURE",
+    "LOWEST_TEMPERATURE",
     "Descent",
     "Dropout",
     "FFNExperts",
@@ -33,6 +38,7 @@ __all__ = [
     "MultiHeadAttention",
     "PositionalEncoding",
     "Routing",
+    "Standardization",
     "TokenRouter",
     "TransformerBlock",
     "add_lora",
@@ -43,9 +49,12 @@ __all__ = [
     "in_evaluation",
     "learning_rate_factor",
     "linear_cross_entropy",
+    "macro_f1",
     "merge_lora",
+    "require_own_threads",
     "set_rates",
     "sinusoidal_positions",
     "swap_dropouts",
     "unmerge_lora",
+    "watched_score",
 ]

@@ -62,6 +62,16 @@ class LoRALinear(nn.Module):
         self.register_state_dict_pre_hook(_refuse_merged)
 
     @property
+    def weight(self) -> Tensor:
+        """(d_out, d_in): the frozen layer's, as models that look at a layer's dtype or device want (T5 does)."""
+        return self.base.weight
+
+    @property
+    def bias(self) -> Tensor | None:
+        """(d_out,): the frozen layer's."""
+        return self.base.bias
+
+    @property
     def merged(self) -> bool:
         """Whether Δ is folded into the base weight."""
         return self._unmerged is not None

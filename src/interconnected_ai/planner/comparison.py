@@ -18,7 +18,7 @@ from interconnected_ai.planner.memory import (
 from interconnected_ai.planner.precision import BYTES, weight_bytes
 from interconnected_ai.planner.recommendation import Recommendation, recommend
 from interconnected_ai.planner.request import PlanRequest
-from interconnected_ai.planner.system import SystemShape
+from interconnected_ai.planner.system import SystemShape, expected_terms
 from interconnected_ai.planner.way import Way
 from interconnected_ai.planner.workload import (
     Workload,
@@ -75,6 +75,7 @@ def plan(request: PlanRequest, *, devices: str | Path | None = None, encoder: En
     if request.memory_bytes is not None:
         device = device.with_changes(memory_bytes=request.memory_bytes)
     shape = SystemShape.of(request.system, encoder=encoder)
+    shape = shape.with_expected_terms(request.num_rows // len(request.system.branches))
     precision = chosen_precision(request, device)
     speed = Speed.on(device, precision)
     moe = _joint_way("moe" if shape.is_moe else "dense", shape, request, speed)
@@ -155,12 +156,12 @@ def _added_way(shape: SystemShape, request: PlanRequest, speed: Speed) -> Way:
     """One branch on the finished trunk: vectors computed once, then epochs over adapter and head alone."""
     added, tokens = request.added, request.mean_tokens
     batch = min(request.training.batch_size, added.num_rows)
-    spec = BranchSpec.from_mapping({"name": _free_name(shape), "num_classes": added.num_classes})
+    spec = _added_spec(shape, request)
     grown = shape.with_branch(spec)
-    learnt = shape.num_branch_params(added.num_classes)
-    step = added_branch_step(shape, batch, added.num_classes)
+    learnt = shape.num_branch_params(spec.num_classes, spec.num_terms)
+    step = added_branch_step(shape, batch, spec, tokens)
     once = answer(grown, request.requests_per_batch, tokens)
-    memory = added_branch_memory(shape, num_rows=added.num_rows, num_classes=added.num_classes, batch=batch)
+    memory = added_branch_memory(shape, num_rows=added.num_rows, spec=spec, batch=batch, tokens_per_text=tokens)
     inference = inference_memory(grown, batch=request.requests_per_batch, tokens_per_text=tokens)
     steps = -(-added.num_rows // batch) * request.training.epochs
     step_seconds = speed.seconds(step)
@@ -223,7 +224,7 @@ def _run_seconds(shape: SystemShape, request: PlanRequest, speed: Speed) -> Rang
         before = _repeated(encoder_work(shape, _ENCODE_BATCH, tokens), request.num_rows + validation, speed)
     if training.head_start_epochs:
         before = before.plus(_encode_seconds(shape, request.num_rows, tokens, speed))
-        step = added_branch_step(shape, training.batch_size, shape.config.branches[0].num_classes)
+        step = added_branch_step(shape, training.batch_size, shape.config.branches[0], tokens)
         before = before.plus(speed.seconds(step).times(training.head_start_epochs * request.steps_per_epoch))
     check = _repeated(trunk_work(shape, _ENCODE_BATCH * tokens, _ENCODE_BATCH), validation, speed)
     if not cached:
@@ -249,8 +250,18 @@ def _cache_bytes(shape: SystemShape, request: PlanRequest) -> int:
 
 def _grown(shape: SystemShape, request: PlanRequest) -> tuple[SystemShape, PlanRequest]:
     """The system and the request of training everything again, the new branch's rows included."""
-    spec = BranchSpec.from_mapping({"name": _free_name(shape), "num_classes": request.added.num_classes})
-    return shape.with_branch(spec), request.with_changes(num_rows=request.num_rows + request.added.num_rows)
+    return shape.with_branch(_added_spec(shape, request)), request.with_changes(
+        num_rows=request.num_rows + request.added.num_rows
+    )
+
+
+def _added_spec(shape: SystemShape, request: PlanRequest) -> BranchSpec:
+    """The added branch, with the terms that its rows will probably teach it."""
+    added = request.added
+    num_terms = expected_terms(added.num_rows, added.num_classes, shape.config.wide_terms)
+    return BranchSpec.from_mapping(
+        {"name": _free_name(shape), "num_classes": added.num_classes, "num_terms": num_terms}
+    )
 
 
 def _free_name(shape: SystemShape) -> str:

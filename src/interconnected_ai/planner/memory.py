@@ -6,12 +6,16 @@
 
 from dataclasses import dataclass
 
+from interconnected_ai.config import BranchSpec
 from interconnected_ai.planner.devices import Device
 from interconnected_ai.planner.precision import BYTES, weight_bytes
 from interconnected_ai.planner.system import SystemShape
+from interconnected_ai.planner.workload import TERMS_PER_TOKEN
 
 # AdamW keeps a first and a second moment in float32 (Loshchilov and Hutter 2019; torch.optim.AdamW).
 ADAMW_BYTES_PER_PARAM = 8
+
+TERM_BYTES = 8  # a term of a row that is learnt from: its place in the vocabulary and its weight
 
 # An encoder whose LoRA trains keeps some two hundred blocks of a few MB each, and its gradients fit badly into the gaps that
 # they leave: twice their size was measured (docs/log.md).
@@ -66,7 +70,7 @@ def training_memory(
     """
     num_tokens = trunk_tokens(shape, batch, tokens_per_text)
     learnt = shape.num_trainable_params
-    weights = weight_bytes(shape.num_params["total"], "float32")
+    weights = weight_bytes(shape.num_params["total"], "float32") + shape.vocabulary_bytes
     gradients, optimizer = weight_bytes(learnt, "float32"), ADAMW_BYTES_PER_PARAM * learnt
     layers = [layer_activation_bytes(shape, num_tokens, precision)] * shape.config.num_moe_layers
     encoder = encoder_activation_bytes(shape, batch, tokens_per_text, precision)
@@ -91,14 +95,18 @@ def training_memory(
     )
 
 
-def added_branch_memory(shape: SystemShape, *, num_rows: int, num_classes: int, batch: int) -> TrainingMemory:
-    """Training one branch on a finished trunk: the pooled vectors of all rows, and one small branch's gradients."""
-    learnt = shape.num_branch_params(num_classes)
+def added_branch_memory(
+    shape: SystemShape, *, num_rows: int, spec: BranchSpec, batch: int, tokens_per_text: int = 0
+) -> TrainingMemory:
+    """Training one branch on a finished trunk: the pooled vectors and terms of all rows, and one small branch's gradients."""
+    num_classes, learnt = spec.num_classes, shape.num_branch_params(spec.num_classes, spec.num_terms)
     weights = weight_bytes(shape.num_params["total"] + learnt, "float32")
-    pooled = num_rows * shape.d_model * 4
+    terms = TERM_BYTES * TERMS_PER_TOKEN * tokens_per_text if spec.num_terms else 0
+    pooled = num_rows * (shape.d_model * 4 + terms)
     kept = batch * (3 * shape.d_model + shape.config.lora_rank + 2 * num_classes) * 4
     gradients, optimizer = 4 * learnt, ADAMW_BYTES_PER_PARAM * learnt
-    peak = weights + pooled + kept + gradients + optimizer + 8 * shape.d_model * max(num_classes, batch)
+    widest = max(shape.d_model * max(num_classes, batch), spec.num_terms * num_classes)
+    peak = weights + pooled + kept + gradients + optimizer + 8 * widest
     return TrainingMemory(weights, gradients, optimizer, kept + pooled, 0, peak)
 
 
@@ -118,7 +126,8 @@ def inference_memory(
         at_once = rows / shape.config.num_experts if shape.is_moe else rows
         moe = (2 * num_tokens + 3 * rows * shape.is_moe) * shape.d_model + 2 * at_once * shape.d_ff
         widest = max(widest, int(moe) * each + num_tokens * shape.d_model * each)
-    return InferenceMemory(weight_bytes(shape.num_params["total"], precision, scales=True), widest + overhead_bytes)
+    weights = weight_bytes(shape.num_params["total"], precision, scales=True) + shape.vocabulary_bytes
+    return InferenceMemory(weights, widest + overhead_bytes)
 
 
 def feature_cache_bytes(shape: SystemShape, *, num_texts: int, tokens_per_text: int) -> int:
@@ -197,5 +206,5 @@ def _largest_tensor(shape: SystemShape) -> int:
     """Parameters of the largest tensor that learns: the optimiser's step needs buffers of its size."""
     copies = shape.config.num_experts if shape.is_moe else 1
     layer = copies * shape.d_model * shape.d_ff if shape.config.num_moe_layers else 0
-    heads = [spec.num_classes * shape.d_model for spec in shape.config.branches]
+    heads = [spec.num_classes * max(shape.d_model, spec.num_terms) for spec in shape.config.branches]
     return max([layer, *heads, 0])

@@ -3,8 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from interconnected_ai.config import BranchSpec
 from interconnected_ai.planner.products import Product, backward_flops, forward_flops
 from interconnected_ai.planner.system import SystemShape
+
+# Distinct terms of a text for each of its tokens: 4 lengths of characters, 4 characters a token, and the words.
+TERMS_PER_TOKEN = 16
+_COUNTING = 150  # numbers moved for each of them while a text's terms are counted: hashing and sorting
 
 
 @dataclass(frozen=True)
@@ -88,15 +93,26 @@ def trunk_work(shape: SystemShape, num_tokens: int, batch: int, *, trains: bool 
     )
 
 
-def branches_work(shape: SystemShape, batch: int, *, trains: bool = False) -> Workload:
-    """Adapters, heads and (when training) losses of all branches on `batch` pooled vectors."""
-    classes = [spec.num_classes for spec in shape.config.branches]
+def branches_work(shape: SystemShape, batch: int, tokens_per_text: int, *, trains: bool = False) -> Workload:
+    """Adapters, heads, wide parts and (when training) losses of all branches on `batch` texts."""
+    specs = shape.config.branches
+    num_wide = sum(spec.num_terms > 0 for spec in specs)
+    terms = batch * tokens_per_text * TERMS_PER_TOKEN
     return Workload(
         shape.head_products(batch),
-        moved_numbers=sum(batch * (6 * shape.d_model + 8 * n) for n in classes),
-        num_ops=len(classes) * (22 if trains else 8),
+        moved_numbers=sum(
+            batch * (6 * shape.d_model + 8 * spec.num_classes) + _wide_numbers(spec.num_classes, spec.num_terms, terms)
+            for spec in specs
+        )
+        + (_COUNTING * terms if num_wide else 0),
+        num_ops=len(specs) * (22 if trains else 8) + num_wide * (8 if trains else 4),
         trains=trains,
     )
+
+
+def _wide_numbers(num_classes: int, num_terms: int, terms: int) -> int:
+    """Read and written for the terms of a batch in one wide part: looked up, weighed, and a row of weights for each."""
+    return terms * (num_classes + 8) if num_terms else 0
 
 
 def training_step(shape: SystemShape, batch: int, tokens_per_text: int, *, cached: bool) -> tuple[Workload, ...]:
@@ -106,7 +122,10 @@ def training_step(shape: SystemShape, batch: int, tokens_per_text: int, *, cache
     it is frozen and with one where its LoRA learns.
     """
     learns = shape.config.encoder_lora_rank > 0
-    parts = [trunk_work(shape, batch * tokens_per_text, batch, trains=True), branches_work(shape, batch, trains=True)]
+    parts = [
+        trunk_work(shape, batch * tokens_per_text, batch, trains=True),
+        branches_work(shape, batch, tokens_per_text, trains=True),
+    ]
     if learns or not cached:
         parts.insert(0, encoder_work(shape, batch, tokens_per_text, trains=learns))
     return (*parts, Workload(updated_params=shape.num_trainable_params, num_ops=12 * num_trained_tensors(shape)))
@@ -117,7 +136,7 @@ def answer(shape: SystemShape, batch: int, tokens_per_text: int) -> tuple[Worklo
     return (
         encoder_work(shape, batch, tokens_per_text),
         trunk_work(shape, batch * tokens_per_text, batch),
-        branches_work(shape, batch),
+        branches_work(shape, batch, tokens_per_text),
     )
 
 
@@ -127,17 +146,19 @@ def encode_rows(shape: SystemShape, num_rows: int, tokens_per_text: int, *, batc
     return encoder_work(shape, rows, tokens_per_text), trunk_work(shape, rows * tokens_per_text, rows)
 
 
-def added_branch_step(shape: SystemShape, batch: int, num_classes: int) -> tuple[Workload, ...]:
-    """One optimiser step of one branch on pooled vectors."""
-    learnt = shape.num_branch_params(num_classes)
+def added_branch_step(shape: SystemShape, batch: int, spec: BranchSpec, tokens_per_text: int) -> tuple[Workload, ...]:
+    """One optimiser step of one branch on pooled vectors and words that were counted before."""
+    num_classes, learnt = spec.num_classes, shape.num_branch_params(spec.num_classes, spec.num_terms)
+    terms = batch * tokens_per_text * TERMS_PER_TOKEN
     return (
         Workload(
             shape.branch_products(batch, num_classes, alone=True),
-            moved_numbers=batch * (6 * shape.d_model + 8 * num_classes),
+            moved_numbers=batch * (6 * shape.d_model + 8 * num_classes)
+            + _wide_numbers(num_classes, spec.num_terms, terms),
             num_ops=22,
             trains=True,
         ),
-        Workload(updated_params=learnt, num_ops=12 * 4),
+        Workload(updated_params=learnt, num_ops=12 * (4 + (spec.num_terms > 0))),
     )
 
 
@@ -146,7 +167,8 @@ def num_trained_tensors(shape: SystemShape) -> int:
     per_layer = 7 if shape.is_moe else 6
     lora = 2 * len(shape.encoder.linears) if shape.config.encoder_lora_rank else 0
     pooling = shape.config.pooling == "attention"
-    return per_layer * shape.config.num_moe_layers + 2 + pooling + lora + 4 * len(shape.config.branches)
+    branches = sum(4 + (spec.num_terms > 0) for spec in shape.config.branches)
+    return per_layer * shape.config.num_moe_layers + 2 + pooling + lora + branches
 
 
 def total_flops(parts: Iterable[Workload]) -> int:

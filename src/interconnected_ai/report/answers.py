@@ -94,7 +94,7 @@ def answer(system: InterconnectedAISystem, test: Rows, missing: list[Missing]) -
         missing.append(Missing("no_branch_rows", ", ".join(unlabelled)))
     if removed := [name for name in labelled if name not in system.cards]:
         missing.append(Missing("removed_branch", ", ".join(removed)))
-    pooled = system.encode(test.texts)
+    features = system.features_of(test.texts)
     answers = []
     for name, card in system.cards.items():
         if name not in labelled:
@@ -104,19 +104,21 @@ def answer(system: InterconnectedAISystem, test: Rows, missing: list[Missing]) -
         except UnknownNameError as error:
             missing.append(Missing("unreadable_branch", str(error)))
             continue
-        answers.append(_branch_answers(card, system.logits_of(pooled[test.rows_of(name)], [name])[name].cpu(), targets))
+        mine = features[test.rows_of(name)]
+        logits, near = system.logits_of(mine, [name])[name].cpu(), system.branch(name).familiarity(mine).cpu()
+        answers.append(_branch_answers(card, logits, near, targets))
     return answers
 
 
-def _branch_answers(card: BranchCard, logits: Tensor, targets: Tensor) -> BranchAnswers:
-    """logits: (num_rows, num_classes); targets: (num_rows,)."""
+def _branch_answers(card: BranchCard, logits: Tensor, familiarity: Tensor, targets: Tensor) -> BranchAnswers:
+    """logits: (num_rows, num_classes); familiarity, targets: (num_rows,)."""
     table = probabilities(logits, card)
     num_classes = card.spec.num_classes
     confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
     np.add.at(confusion, (targets.numpy(), table.argmax(dim=-1).numpy()), 1)
     return BranchAnswers(
         card=card,
-        metrics=branch_metrics(table, targets, threshold=card.threshold),
+        metrics=branch_metrics(table, targets, threshold=card.threshold, familiarity=familiarity),
         confusion=confusion,
         before=reliability(probabilities(logits, card.with_changes(temperature=1.0)), targets),
         after=reliability(table, targets),

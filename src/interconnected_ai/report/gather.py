@@ -12,12 +12,19 @@ import numpy as np
 
 from interconnected_ai.branches import InterconnectedAISystem
 from interconnected_ai.config import RunConfig
-from interconnected_ai.data import load_splits
 from interconnected_ai.errors import ConfigError, InterconnectedAIError
 from interconnected_ai.report.answers import BranchAnswers, answer
 from interconnected_ai.report.missing import Missing
 from interconnected_ai.report.records import Cost, ExpertUse, RunReport
-from interconnected_ai.training import BranchMetrics, Curve, FitResult, RunRecord, read_run
+from interconnected_ai.training import (
+    BranchMetrics,
+    Curve,
+    FitResult,
+    RunRecord,
+    read_run,
+    splits_of_finished_run,
+    unseen,
+)
 
 
 def gather_report(run: str | Path, *, usd_per_hour: float | None = None) -> RunReport:
@@ -83,7 +90,7 @@ def _answers_of(folder: Path, config: RunConfig, missing: list[Missing]) -> tupl
     try:
         system = InterconnectedAISystem.from_pretrained(folder / "model")
         num_params = system.get_num_params()
-        test = load_splits(config.data).test
+        test = unseen(splits_of_finished_run(folder, config).test, system).rows
     except InterconnectedAIError as error:  # the curves are worth showing all the same
         missing.append(Missing("no_answers", str(error)))
         return [], num_params

@@ -1,5 +1,6 @@
 """What is on disk: folders and files that are whole or absent, read and written by many at once. Never pickle."""
 
+from interconnected_ai.storage.arrays import load_arrays, save_arrays
 from interconnected_ai.storage.files import atomic_file, sha256_of
 from interconnected_ai.storage.folders import ANY, AnyVersion, atomic_folder, read_folder, recover, write_folder
 from interconnected_ai.storage.locks import locked
@@ -16,11 +17,13 @@ __all__ = [
     "atomic_folder",
     "check_folder",
     "is_complete",
+    "load_arrays",
     "load_tensors",
     "locked",
     "read_folder",
     "read_json",
     "recover",
+    "save_arrays",
     "save_tensors",
     "sha256_of",
     "version_of",

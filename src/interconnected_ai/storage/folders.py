@@ -223,18 +223,18 @@ def _swap_in(scratch: Path, target: Path) -> None:
 
 def _swap_by_two_renames(scratch: Path, target: Path) -> None:
     """The same where names cannot be exchanged: readers wait for the second rename, `recover` makes up for a missing one."""
-    old = _set_aside_name(target)
-    os.rename(target, old)
     try:
-        os.rename(scratch, target)
-    except OSError:
-        os.rename(old, target)  # or what stood there would not be unchanged, as the error says
-        raise
-    remove(old)
+        try:
+            os.rename(target, _set_aside_name(target))
+            os.rename(scratch, target)
+        finally:
+            _heal(target)
+    finally:
+        _heal(target)  # Ctrl-C may have come in the midst of the first
 
 
 def _heal(target: Path) -> None:
-    """Undo a replacement that ended between its two renames. Only under the lock."""
+    """Undo a replacement that ended between its two renames, clear up after one that ended. Only under the lock."""
     old = _set_aside_name(target)
     if old.is_dir():
         if not target.exists():

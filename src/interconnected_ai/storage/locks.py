@@ -64,15 +64,15 @@ def locked(target: str | Path, *, purpose: str, timeout_seconds: float = 60.0) -
     if path in _paths_of_this_thread():
         yield
         return
-    owner = os.getpid()
-    lock, identity = _acquire(Path(target), path, purpose, timeout_seconds)
-    _paths_of_this_thread().add(path)
+    lock = _Lock(Path(target), purpose)
     try:
-        yield
+        try:
+            lock.take(timeout_seconds)
+            yield
+        finally:
+            lock.give_back()
     finally:
-        _paths_of_this_thread().discard(path)
-        if os.getpid() == owner:  # a forked child that leaves the block has nothing to give back
-            _release(lock, path, identity)
+        lock.give_back()  # Ctrl-C may have come in the midst of the first
 
 
 @contextmanager
@@ -81,15 +81,19 @@ def locked_if_free(target: Path) -> Iterator[bool]:
     if lock_path(target) in _paths_of_this_thread():
         yield False
         return
+    lock = _Lock(target, "clearing up")
     try:
-        lock, identity = _acquire(target, lock_path(target), "clearing up", 0.0)
-    except StorageError:
-        yield False
-        return
-    try:
-        yield True
+        try:
+            is_held = True
+            try:
+                lock.take(0.0)
+            except StorageError:
+                is_held = False
+            yield is_held
+        finally:
+            lock.give_back()
     finally:
-        _release(lock, lock_path(target), identity)
+        lock.give_back()  # as above
 
 
 def lock_path(target: str | Path) -> Path:
@@ -104,59 +108,73 @@ def _paths_of_this_thread() -> set[Path]:
     return _held.paths
 
 
-def _acquire(
-    target: Path, path: Path, purpose: str, timeout_seconds: float
-) -> tuple[filelock.BaseFileLock, tuple[int, int] | None]:
-    """The lock, held, and the device and inode of its file where the system has locks."""
-    deadline = time.monotonic() + timeout_seconds
-    while True:
+class _Lock:
+    """A target's lock for one block of this thread. `give_back` may be called at any time, and again."""
+
+    def __init__(self, target: Path, purpose: str) -> None:
+        self._target, self._path, self._purpose = target, lock_path(target), purpose
+        self._pid = os.getpid()
+        self._lock: filelock.BaseFileLock | None = None
+        self._inode: tuple[int, int] | None = None  # of the file that is locked, where the system has locks
+
+    def take(self, timeout_seconds: float) -> None:
+        """Wait for it; `BusyError` after so many seconds, `StorageError` where no file can be made."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            try:
+                self._acquire(max(0.0, deadline - time.monotonic()))
+            except filelock.Timeout as error:
+                owner = _owner_of(self._path)
+                waited = f", after {timeout_seconds:g} s of waiting too" if timeout_seconds else ""
+                raise BusyError(
+                    f"{self._target} is in use by {owner}{waited}; wait until that has ended, or end it, then try again",
+                    pid=owner.pid,
+                    purpose=owner.purpose,
+                ) from error
+            except OSError as error:
+                raise StorageError(
+                    f"could not lock {self._target}: {error.strerror or error}; a file must be writable beside it"
+                ) from error
+            if self._inode is None or _identity(self._path) == self._inode:
+                _paths_of_this_thread().add(self._path)
+                return
+            self._release()  # its file was removed by the owner before: this lock keeps nobody out
+
+    def give_back(self) -> None:
+        """Remove the lock file while it is held, so that whoever waits for it sees that it is another, and let go."""
+        if (
+            self._lock is None or os.getpid() != self._pid
+        ):  # a forked child that leaves the block has nothing to give back
+            return
+        if os.name != "nt" and self._inode is not None and _identity(self._path) == self._inode:
+            self._path.unlink(missing_ok=True)
+        _paths_of_this_thread().discard(self._path)
+        self._release()
+
+    def _acquire(self, timeout_seconds: float) -> None:
+        self._lock = filelock.FileLock(self._path, thread_local=False, on_acquired=self._sign)
         try:
-            lock, identity = _take(path, purpose, max(0.0, deadline - time.monotonic()))
-        except filelock.Timeout as error:
-            owner = _owner_of(path)
-            waited = f", after {timeout_seconds:g} s of waiting too" if timeout_seconds else ""
-            raise BusyError(
-                f"{target} is in use by {owner}{waited}; wait until that has ended, or end it, then try again",
-                pid=owner.pid,
-                purpose=owner.purpose,
-            ) from error
-        except OSError as error:
-            raise StorageError(
-                f"could not lock {target}: {error.strerror or error}; a file must be writable beside it"
-            ) from error
-        if identity is None or _identity(path) == identity:
-            return lock, identity
-        lock.release()  # its file was removed by the owner before: this lock keeps nobody out
-
-
-def _take(path: Path, purpose: str, timeout_seconds: float) -> tuple[filelock.BaseFileLock, tuple[int, int] | None]:
-    identity: list[tuple[int, int]] = []
-
-    def sign(descriptor: int) -> None:
-        status = os.fstat(descriptor)
-        identity.append((status.st_dev, status.st_ino))
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, json.dumps(asdict(_this_process(purpose))).encode())
-
-    lock: filelock.BaseFileLock = filelock.FileLock(path, thread_local=False, on_acquired=sign)
-    try:
-        lock.acquire(timeout=timeout_seconds, poll_interval=_POLL_SECONDS)
-        return lock, identity[0]
-    except filelock.Timeout:
-        raise
-    except OSError as error:
-        if error.errno not in _NO_SYSTEM_LOCKS:
+            self._lock.acquire(timeout=timeout_seconds, poll_interval=_POLL_SECONDS)
+        except filelock.Timeout:
             raise
-    lock = filelock.SoftFileLock(path, thread_local=False)
-    lock.acquire(timeout=timeout_seconds, poll_interval=_POLL_SECONDS)
-    return lock, None
+        except OSError as error:
+            if error.errno not in _NO_SYSTEM_LOCKS:
+                raise
+        else:
+            return
+        self._lock, self._inode = filelock.SoftFileLock(self._path, thread_local=False), None
+        self._lock.acquire(timeout=timeout_seconds, poll_interval=_POLL_SECONDS)
 
+    def _sign(self, descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        self._inode = status.st_dev, status.st_ino
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, json.dumps(asdict(_this_process(self._purpose))).encode())
 
-def _release(lock: filelock.BaseFileLock, path: Path, identity: tuple[int, int] | None) -> None:
-    """Remove the lock file while it is held, so that whoever waits for it sees that it is another, and let go."""
-    if os.name != "nt" and identity is not None and _identity(path) == identity:
-        path.unlink(missing_ok=True)
-    lock.release()
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release(force=True)
+        self._lock, self._inode = None, None
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

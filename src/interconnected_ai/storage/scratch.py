@@ -31,10 +31,12 @@ def scratch_for(target: Path) -> Iterator[Path]:
                 raise error.__cause__ from None  # what stands in the way of the lock stands in the way of the file
             raise
         try:
-            yield scratch
+            try:
+                yield scratch
+            finally:
+                _remove_as(owner, scratch)
         finally:
-            if os.getpid() == owner:  # not in a forked child that leaves the block
-                remove(scratch)
+            _remove_as(owner, scratch)  # Ctrl-C may have come in the midst of the first
 
 
 def remove_leftovers(target: Path) -> None:
@@ -60,6 +62,11 @@ def remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
     with suppress(OSError):
         path.unlink()
+
+
+def _remove_as(owner: int, scratch: Path) -> None:
+    if os.getpid() == owner:  # not in a forked child that leaves the block
+        remove(scratch)
 
 
 def _prefix(target: Path) -> str:

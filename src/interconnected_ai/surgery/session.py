@@ -17,7 +17,7 @@ from interconnected_ai.errors import ConfigError
 from interconnected_ai.surgery.adapters.edited_experts import state_of
 from interconnected_ai.surgery.adapters.stand_ins import Adapters
 from interconnected_ai.surgery.anatomy.layer import Layer, Layers
-from interconnected_ai.surgery.anatomy.places import copies_of, dissect
+from interconnected_ai.surgery.anatomy.places import dissect
 from interconnected_ai.surgery.operations.change import Change, Done
 from interconnected_ai.surgery.operations.history import Step, fingerprint
 from interconnected_ai.surgery.operations.snapshot import Snapshot
@@ -109,7 +109,7 @@ class Session:
 
     def perform(self, change: Change) -> None:
         """Change, and verify by running the touched blocks before and after; fails it anywhere, all is as it was."""
-        with self.changing(change.step) as before:
+        with self.changing(change.step, change.reach) as before:
             probes = [layer.probe() for layer in change.layers]
             undo = change.do(before)
             self.agree()
@@ -117,7 +117,7 @@ class Session:
                 change.verify(layer, probe, layer.probe())
             change.step.measured.update(change.measure())
             self._warn_of_devices(change.layers)
-            self._done = [*self._done, Done(change.step, undo)]
+            self._done = [*self._done, Done(change, undo)]
 
     def undo(self) -> Step:
         """Take the last step back; an undo that fails leaves the step as it was, and may be called again.
@@ -130,21 +130,25 @@ class Session:
             if not self._done:
                 raise ConfigError("nothing to undo: no operation since the model was opened or saved")
             *rest, done = self._done
-            with self.changing(done.step) as now:
+            with self.changing(done.step, done.change.reach) as now:
                 done.undo(now)
                 self.agree()
                 self._done = rest
             return done.step
 
     @contextmanager
-    def changing(self, step: Step | None = None) -> Iterator[Snapshot]:
+    def changing(self, step: Step | None = None, reach: Sequence[Layer] | None = None) -> Iterator[Snapshot]:
         """All of what the block changes, or none of it, whatever fails or interrupts it.
 
         step: what it belongs to, should it have to be taken back later (`undo`), when memory or disk allow it again.
+        reach: the only layers that it changes, besides what stands outside of layers; None: any. What it changes of another
+        it tells the snapshot first (`part`, `also`).
         """
         with self.lock:
             self.needs_whole()
-            before = Snapshot(self.model, self._parts())
+            reached = {layer.number for layer in (self.layers if reach is None else reach)}
+            left_out = [layer.place.decoder for layer in self.layers if layer.number not in reached]
+            before = Snapshot(self.model, self._parts(), left_out)
             try:
                 yield before
             except BaseException:  # Ctrl-C too leaves the model as it was
@@ -160,7 +164,7 @@ class Session:
         try:
             yield
         finally:
-            with self.changing(done.step) as now:
+            with self.changing(done.step, done.change.reach) as now:
                 done.undo(now)
                 self.agree()
 
@@ -196,16 +200,16 @@ class Session:
 
     def agree(self) -> None:
         """Let config and causal LM say what the layers have; lend the LM a balance loss where its own would be wrong."""
-        if self.uniform:
+        uniform = self.uniform
+        if uniform:
             first = self.layers.all[0]
             for config in self.anatomy.configs:
                 _say(config, ("num_experts_per_tok",), first.top_k)
                 _say(config, self.family.count_keys, first.num_experts)
-            for module in copies_of(self.model, "num_experts_per_tok"):
-                module.num_experts_per_tok = first.top_k  # type: ignore[assignment]
-            for module in copies_of(self.model, "num_experts"):
-                module.num_experts = first.num_experts  # type: ignore[assignment]
-        odd = not self.uniform or any(layer.closed for layer in self.layers)
+            for name, number in (("num_experts_per_tok", first.top_k), ("num_experts", first.num_experts)):
+                for module in self.anatomy.copies[name]:
+                    setattr(module, name, number)
+        odd = not uniform or any(layer.closed for layer in self.layers)
         if odd and hasattr(self.model, "router_aux_loss_coef"):
             self.model.__dict__["surgery_watch"] = self.watch
             dress(self.model, EditedCausalLM)
@@ -215,13 +219,19 @@ class Session:
         for layer in self.layers:
             settle_router(layer.router)
 
-    def install(self, program: Program, functions: tuple[Function, ...] = ()) -> None:
-        """Run these rules inside the routers, instead of those before."""
+    def install(
+        self,
+        before: Snapshot,
+        program: Program,
+        functions: tuple[Function, ...] = (),
+        layers: Iterable[Layer] | None = None,
+    ) -> None:
+        """Run these rules inside the routers, instead of those before. layers: where they differ; None: anywhere."""
         self.program, self.functions = program, functions
         self.hooks.role_tokens = {token: i for i, token in enumerate(program.roles.values())}
         self.hooks.role_names = program.role_names
-        self.follow()
-        for layer in self.layers:
+        self.follow(before)
+        for layer in self.layers if layers is None else layers:
             number = layer.number
             ruled = any(rule.layers is None or number in rule.layers for rule in program.rules)
             # an operation inside `requests` must not take their allow and deny sets off
@@ -236,15 +246,21 @@ class Session:
 
     def hold_requests(self, more: int) -> None:
         """One `requests` block more, or (-1) less: while any holds, all routers ask for the rows' settings."""
-        with self.changing():
+        with self.changing() as before:
             self.hooks.holding += more
             if self.hooks.holding == max(more, 0):  # the first came, or the last went
-                self.install(self.program, self.functions)
+                self.install(before, self.program, self.functions)
 
-    def follow(self) -> None:
-        """Let routers know the forward pass they are in: padding, token ids, roles."""
+    def follow(self, before: Snapshot | None = None) -> None:
+        """Let routers know the forward pass they are in: padding, token ids, roles. before: of the change it is part of."""
         with self.lock:
-            self.hooks.install(self.anatomy.backbone, [layer.place.decoder for layer in self.layers])
+            if self.hooks.installed:
+                return
+            decoders = [layer.place.decoder for layer in self.layers]
+            if before is not None:
+                for each in decoders:
+                    before.part(each)  # its class alone changes
+            self.hooks.install(self.anatomy.backbone, decoders)
 
     def numbers(self) -> dict[int, int]:
         """Layer → how many experts it has."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interconnected_ai.text.analyzer import Terms, analyzer_signature, terms
     from interconnected_ai.text.byte_level import token_bytes
+    from interconnected_ai.text.identity import KnownTexts, digest_of, digests_of, exact_digest_of, folded
     from interconnected_ai.text.languages import Language, language_of
+    from interconnected_ai.text.ngrams import Ngrams, count_ngrams, ngrams_signature
     from interconnected_ai.text.prose import estimate_tokens, normalize, sentences, words
     from interconnected_ai.text.stems import lemma, stem
     from interconnected_ai.text.stopwords import STOP_WORDS
@@ -20,8 +22,16 @@ _FILES = {
     "analyzer_signature": "analyzer",
     "terms": "analyzer",
     "token_bytes": "byte_level",
+    "KnownTexts": "identity",
+    "digest_of": "identity",
+    "digests_of": "identity",
+    "exact_digest_of": "identity",
+    "folded": "identity",
     "Language": "languages",
     "language_of": "languages",
+    "Ngrams": "ngrams",
+    "count_ngrams": "ngrams",
+    "ngrams_signature": "ngrams",
     "estimate_tokens": "prose",
     "normalize": "prose",
     "sentences": "prose",
@@ -37,13 +47,21 @@ _FILES = {
 __all__ = [
     "END",
     "STOP_WORDS",
+    "KnownTexts",
     "Language",
+    "Ngrams",
     "Terms",
     "Tokenizer",
     "analyzer_signature",
+    "count_ngrams",
+    "digest_of",
+    "digests_of",
     "estimate_tokens",
+    "exact_digest_of",
+    "folded",
     "language_of",
     "lemma",
+    "ngrams_signature",
     "normalize",
     "role_token",
     "sentences",

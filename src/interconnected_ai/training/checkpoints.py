@@ -15,17 +15,21 @@ from interconnected_ai.errors import IntegrityError, NotAModelError, StorageErro
 from interconnected_ai.storage import (
     atomic_folder,
     is_complete,
+    load_arrays,
     load_tensors,
     read_folder,
     read_json,
+    save_arrays,
     save_tensors,
     write_json,
 )
+from interconnected_ai.training.learner import DataRecord
 from interconnected_ai.training.run_folder import drop_folder
 
 KIND = "interconnected_ai checkpoint"
 _NAME = re.compile(r"^step-(\d{8})$")
 BEST = "best"
+_DATA = "data.npz"
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,13 @@ class Checkpoint:
     """Everything needed to go on as if nothing had happened.
 
     model: trainable tensors by name. optimizer: AdamW's tensors as "name/key". progress: step, epoch and whatever else
-    is plain JSON.
+    is plain JSON. data: what was learnt from, None in checkpoints that say nothing of it.
     """
 
     model: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     progress: dict[str, Any] = field(default_factory=dict)
+    data: DataRecord | None = None
 
     @property
     def step(self) -> int:
@@ -111,6 +116,9 @@ class CheckpointFolder:
             save_tensors(scratch / "model.safetensors", checkpoint.model)
             if checkpoint.optimizer:
                 save_tensors(scratch / "optimizer.safetensors", checkpoint.optimizer)
+            if checkpoint.data is not None:
+                save_arrays(scratch / _DATA, checkpoint.data.arrays)
+                write_json(scratch / "data.json", checkpoint.data.facts)
             write_json(scratch / "progress.json", checkpoint.progress)
 
 
@@ -120,4 +128,9 @@ def _checkpoint_in(folder: Path) -> Checkpoint:
         model=load_tensors(folder / "model.safetensors"),
         optimizer=load_tensors(optimizer) if optimizer.is_file() else {},
         progress=read_json(folder / "progress.json"),
+        data=_data_in(folder) if (folder / _DATA).is_file() else None,
     )
+
+
+def _data_in(folder: Path) -> DataRecord:
+    return DataRecord(load_arrays(folder / _DATA), read_json(folder / "data.json"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.errors import IntegrityError
 
 
@@ -52,6 +53,7 @@ class Curve:
         return Curve(tuple(step for step, _ in points), tuple(value for _, value in points))
 
 
+@checked
 def read_curves(path: Path) -> dict[str, Curve]:
     """The figures of a metrics.jsonl, by name, in the order of logging; none when there is no file.
 

@@ -7,6 +7,7 @@ from statistics import median
 
 import torch
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.config import Precision
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.nn import device_of
@@ -24,6 +25,7 @@ class Choice:
     reason: str
 
 
+@checked
 def choose(device: str = "auto", precision: Precision = "auto") -> Choice:
     """The device and precision to train with. "auto" takes a GPU where there is one, and bfloat16 where it is clearly
     faster than float32 on matrix products of that device; raises `ConfigError` for a device this machine lacks.

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from pydantic import TypeAdapter
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.errors import StorageError, TrainingError
 from interconnected_ai.storage import atomic_file, write_json
 from interconnected_ai.training.run_folder import as_record, content_of
@@ -42,6 +43,7 @@ def noting_errors(folder: Path, steps_done: Callable[[], int], *, advice: str) -
         raise TrainingError(f"memory ran out at step {steps_done() + 1} ({_first_line(error)}). {advice}") from error
 
 
+@checked
 def failure_of(folder: Path) -> Failure | None:
     """What ended the training in this folder, if an error did. Raises `IntegrityError` for a damaged note."""
     path = folder / _FILE

@@ -22,6 +22,14 @@ class Schedule:
     evaluate_every_steps: int
 
 
+@dataclass(frozen=True)
+class DataRecord:
+    """What a learner's data are known by, as checkpoints keep it: arrays of numbers, and facts ready for JSON."""
+
+    arrays: Mapping[str, np.ndarray]
+    facts: Mapping[str, Any]
+
+
 class PartLoss(Protocol):
     """The loss of one part of a batch. The parts' losses, over all processes, add up to that of the batch."""
 
@@ -65,8 +73,19 @@ class Learner(Protocol):
     that is spread over the processes), then `learning` around the steps. One training at a time, from one thread.
     """
 
-    def begin(self, model: nn.Module) -> Mapping[str, float]:
-        """Whatever precedes the first step of a training that starts afresh; returns figures of step 0, if any."""
+    def data_record(self) -> DataRecord:
+        """What is learnt from and measured on, for checkpoints."""
+
+    def recognise(self, kept: DataRecord) -> bool:
+        """Whether a checkpoint's data are this learner's; False where some have come since, as it was told to expect.
+
+        Scores of before cannot be compared then. Raises `DataError` for other data.
+        """
+
+    def begin(self, model: nn.Module) -> Validation:
+        """Whatever precedes the first step of a training that starts afresh. What it finds counts like an evaluation: with a
+        score the weights of step 0 are kept until later ones are better.
+        """
 
     def optimizer(self, model: nn.Module) -> Optimizer:
         """The optimiser of this model, with a name for each of its groups."""

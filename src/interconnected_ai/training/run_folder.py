@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.errors import IntegrityError
 from interconnected_ai.storage import atomic_file, locked, read_json, write_json
 
@@ -43,6 +44,7 @@ def drop_folder(folder: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
+@checked
 def write_json_safely(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file whole or not at all."""
     with atomic_file(path) as scratch:

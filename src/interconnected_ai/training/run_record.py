@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.config import RunConfig
 from interconnected_ai.data import BranchReport
 from interconnected_ai.errors import NotAModelError
@@ -38,6 +39,7 @@ class RunRecord:
     failure: Failure | None
 
 
+@checked
 def read_run(folder: str | Path) -> RunRecord:
     """Read what a run has written so far. May be called while it is at work, from any thread or process.
 

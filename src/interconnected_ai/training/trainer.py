@@ -20,9 +20,9 @@ from interconnected_ai.config import LoopConfig
 from interconnected_ai.errors import ConfigError, NonFiniteLossError, StorageError
 from interconnected_ai.nn import learning_rate_factor, set_rates
 from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder
-from interconnected_ai.training.learner import Learner, Schedule, TrainingState
+from interconnected_ai.training.learner import DataRecord, Learner, Schedule, TrainingState, Validation
 from interconnected_ai.training.monitors import Monitor, open_monitors
-from interconnected_ai.training.parallelism.tensors import held_params
+from interconnected_ai.training.parallelism.tensors import held_params, kept_buffers
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.progress import Progress
 
@@ -71,6 +71,7 @@ class Trainer:
         self.highest_loss = -math.inf  # since the last line of the log
         self.best_score, self.best_step, self.waited = -math.inf, 0, 0
         self.monitors: list[Monitor] = []
+        self.data: DataRecord | None = None  # the learner's
 
     # The run
 
@@ -78,7 +79,8 @@ class Trainer:
         """All steps that are left. Raises `NonFiniteLossError` when the loss is no number (the last good checkpoint stays)."""
         started = time.perf_counter()
         stopped = False
-        checkpoint = self._resume() if resume else None
+        self.data = learner.data_record()
+        checkpoint = self._resume(learner) if resume else None
         if checkpoint is None:
             self._start_afresh()
         if self.processes.is_main:
@@ -87,9 +89,10 @@ class Trainer:
             logger.info("device %s, %s: %s", self.processes.device, choice.dtype, choice.reason)
         first = self.step
         try:
-            if first == 0 and (figures := learner.begin(self.given)):
-                self._log(figures)
+            begun = None if checkpoint is not None else learner.begin(self.given)
             self._prepare(learner, checkpoint)
+            if begun is not None and begun.figures:
+                self._judge(begun)
             total = self.schedule.total_steps
             bar = Progress(total, self.step, "training", enabled=self.processes.is_main)
             with learner.learning(self.unwrapped()), bar as progress:
@@ -203,6 +206,10 @@ class Trainer:
         found = learner.validate(self.state())
         if self.parallelism.shards:
             self.given.cpu()  # if `whole_model` was asked for, its room is needed again
+        self._judge(found)
+
+    def _judge(self, found: Validation) -> None:
+        """Keep the weights as they are when they are the best so far; log what was found."""
         score = None if found.score is None else self.processes.agree(found.score)
         if score is None:
             self.best_step = self.step
@@ -234,7 +241,7 @@ class Trainer:
             "finished": final,
             "training": self.config.to_dict(),
         }
-        checkpoint = Checkpoint(model=weights, optimizer=optimizer, progress=progress)
+        checkpoint = Checkpoint(model=weights, optimizer=optimizer, progress=progress, data=self.data)
         self.checkpoints.save_best(checkpoint) if best else self.checkpoints.save(checkpoint)
 
     def _start_afresh(self) -> None:
@@ -249,7 +256,7 @@ class Trainer:
             return latest
         return None if step < 0 else self.checkpoints.at(step)
 
-    def _resume(self) -> Checkpoint | None:
+    def _resume(self, learner: Learner) -> Checkpoint | None:
         """Take the newest checkpoint's weights and place, and hand it on; None, to begin afresh, when there is none yet."""
         checkpoint = self._agreed(self.checkpoints.latest())
         if checkpoint is None:
@@ -261,13 +268,25 @@ class Trainer:
                 f"the checkpoint in {self.checkpoints.folder} was written with other settings ({', '.join(changed)}); "
                 "put them back to resume, or train into another folder"
             )
+        same = self._recognised(learner, checkpoint)
         _load_weights(self.given, checkpoint.model)
         self.step = checkpoint.step
-        best_score = checkpoint.progress["best_score"]
-        self.best_score = -math.inf if best_score is None else best_score
-        self.best_step, self.waited = checkpoint.progress["best_step"], checkpoint.progress["waited"]
+        if same:
+            best_score = checkpoint.progress["best_score"]
+            self.best_score = -math.inf if best_score is None else best_score
+            self.best_step, self.waited = checkpoint.progress["best_step"], checkpoint.progress["waited"]
         logger.info("resumed at step %d of %d", self.step, self.schedule.total_steps)
         return checkpoint
+
+    def _recognised(self, learner: Learner, checkpoint: Checkpoint) -> bool:
+        """Whether the checkpoint's scores hold for the learner's data; raises `DataError` for other data."""
+        if checkpoint.data is None:
+            logger.warning(
+                "the checkpoints in %s keep no record of their data: whether they are the same cannot be checked",
+                self.checkpoints.folder,
+            )
+            return True
+        return learner.recognise(checkpoint.data)
 
     # Figures
 
@@ -283,12 +302,12 @@ class Trainer:
 
 def _load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Put a checkpoint's tensors into the model; raises `StorageError` when one has no place or another shape."""
-    parameters = dict(model.named_parameters())
+    places = {**dict(model.named_parameters()), **dict(kept_buffers(model))}
     for name, tensor in weights.items():
-        if name not in parameters or parameters[name].shape != tensor.shape:
+        if name not in places or places[name].shape != tensor.shape:
             raise StorageError(f"the checkpoint's tensor {name!r} does not fit this model; was its config changed?")
         with torch.no_grad():
-            parameters[name].copy_(tensor)
+            places[name].copy_(tensor)
 
 
 def _mixed(seed: int, step: int, process: int) -> int:

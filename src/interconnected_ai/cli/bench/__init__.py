@@ -9,7 +9,7 @@ VERBS = {
     "branches": "One batch through many branches, on our trunk and with PEFT.",
     "grow": "A branch added after training against the same branch trained jointly.",
     "headline": "The document's table, MoE system and dense twin, measured, beside what the document claims.",
-    "classify": "BANKING77 and CLINC150 as two branches of one system, against TF-IDF and logistic regression.",
+    "classify": "Public data sets learnt by the defaults of `iai train`, against TF-IDF and logistic regression.",
     "plan": "The planner against this machine: step time and peak memory, predicted and measured.",
     "memory": "The memory: evidence within budgets, time, bytes, against peers and against its goals.",
     "generate": "Every engine that is installed against transformers' generate, 29M parameters, 64 + 128 tokens.",

@@ -14,11 +14,12 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
 from interconnected_ai.data.corpus.documents import Document
-from interconnected_ai.data.tables import open_dataset
+from interconnected_ai.data.tables import allow_long_cells, open_dataset, separator_of
 from interconnected_ai.errors import DataError, nearest_first
 from interconnected_ai.extras import require
 from interconnected_ai.storage import sha256_of
@@ -34,6 +35,7 @@ TABLE_SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 PIECE_CHARACTERS = 4_096  # a long file is cut into pieces of about this size, at the end of a paragraph
 _BLOCK_BYTES = 1 << 16
 _ROWS_AT_ONCE = 1_024
+_LINES_OF_A_HEADER = 20  # looked at for the separator
 
 
 @dataclass(frozen=True)
@@ -303,9 +305,11 @@ def _value_of(file: Path, number: int, record: object, column: str) -> object:
 
 
 def _separated_documents(file: Path, reading: Reading) -> Iterator[Document]:
-    reader = csv.DictReader(
-        _lines(_decoded(file)), delimiter="\t" if file.suffix.lower() == ".tsv" else ",", strict=True
-    )
+    allow_long_cells()
+    lines = _lines(_decoded(file))
+    start = list(islice(lines, _LINES_OF_A_HEADER))
+    separator, begin = separator_of("".join(start), file.suffix.lower(), [reading.text])
+    reader = csv.DictReader(chain(start[1 if begin else 0 :], lines), delimiter=separator, strict=True)
     try:
         _require_column(file, reading.text, reader.fieldnames or ())
         for number, record in enumerate(reader, start=1):

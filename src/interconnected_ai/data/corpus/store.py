@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.data.corpus.documents import Document
 from interconnected_ai.data.corpus.report import CorpusReport, SideReport
 from interconnected_ai.data.corpus.survey import Survey, survey
@@ -100,7 +101,12 @@ class Corpus:
 
         return read_folder(folder, read, kind=KIND)
 
+    def is_of(self, texts: Texts, tokenizer: Tokenizer) -> bool:
+        """Whether these texts, as they are now, are the ones in it. Reads every source once; `DataError` when it cannot."""
+        return self.folder.name == _name(texts, tokenizer)
 
+
+@checked
 def count_tokens(surveyed: Survey, tokenizer: Tokenizer) -> CorpusReport:
     """The report with the tokens of every source, and nothing stored."""
     by_source = [0] * len(surveyed.texts.sources)

@@ -2,7 +2,6 @@
 
 It needs no tokenizer, so that one can be learnt from the texts that are not held out."""
 
-import hashlib
 import re
 from array import array
 from collections.abc import Iterator, Sequence
@@ -11,11 +10,12 @@ from itertools import zip_longest
 
 import numpy as np
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.data.corpus.documents import Document
 from interconnected_ai.data.corpus.report import CorpusReport, SideReport, Tally
 from interconnected_ai.data.corpus.texts import SIDES, TRAIN, Texts
 from interconnected_ai.errors import DataError
-from interconnected_ai.text import language_of
+from interconnected_ai.text import digest_of, language_of
 
 LEFT_OUT = 255  # the side of a document that is empty or a copy
 _FEW_FILES = 40  # of fewer texts than these, pieces are held out instead of whole ones
@@ -46,6 +46,7 @@ class Survey:
         return (document.text for side, _, document in self.documents() if side == TRAIN)
 
 
+@checked
 def survey(texts: Texts) -> Survey:
     """Read everything once. Raises `DataError` when nothing is left, or too little to hold out what is asked for."""
     found = _Found(texts)
@@ -108,12 +109,6 @@ class _Found:
             for side, name in enumerate(SIDES)
         ]
         return CorpusReport(tuple(tally.report() for tally in self.tallies), tuple(per_side))
-
-
-def digest_of(text: str) -> int:
-    """64 bits that are the same for texts that differ in case and spacing alone."""
-    folded = " ".join(text.casefold().split())
-    return int.from_bytes(hashlib.blake2b(folded.encode(), digest_size=8).digest(), "little")
 
 
 def deal_out(digests: np.ndarray, sizes: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:

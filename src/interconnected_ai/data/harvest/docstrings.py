@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.data.harvest.libraries import LIBRARIES, Documented, documented
 
 __all__ = ["LIBRARIES", "DocstringRow", "docstring_rows"]
@@ -25,6 +26,7 @@ class DocstringRow:
     source: str
 
 
+@checked
 def docstring_rows(library: str, *, min_rows_per_class: int = 12) -> list[DocstringRow]:
     """The documented public classes and functions of a library, labelled by module; the same list on every call.
 

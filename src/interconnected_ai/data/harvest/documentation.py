@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.data.corpus.documents import Document
 from interconnected_ai.data.harvest.docstrings import without_signatures
 from interconnected_ai.data.harvest.libraries import LIBRARIES, documented
@@ -24,6 +25,7 @@ _ADDED_BY_SCIPY = re.compile(r"^\*\*Array API Standard Support\*\*$.*?(?=^\w+\n-
 _WORD = re.compile(r"\w+")
 
 
+@checked
 def documentation(library: str) -> list[Document]:
     """All docstrings of a library's public modules, classes, functions and methods, in order of their names.
 

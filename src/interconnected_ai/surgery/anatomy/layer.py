@@ -61,7 +61,7 @@ class Layer:
         """Routed FFN experts, closed ones too."""
         weight = self.place.router.weight
         assert isinstance(weight, Tensor), "a router has rows"
-        return len(weight)
+        return weight.shape[0]
 
     @property
     def top_k(self) -> int:

@@ -37,13 +37,15 @@ class Place:
 class Anatomy:
     """A model's blocks, and the modules around them that keep copies of its numbers.
 
-    backbone: the module that calls the decoder layers. configs: every config with a copy of top-k.
+    backbone: the module that calls the decoder layers. configs: every config with a copy of top-k. copies: the name of a
+    number → the modules, blocks and routers left out, that keep one of their own.
     """
 
     family: Family
     places: tuple[Place, ...]
     backbone: nn.Module
     configs: tuple[Any, ...]
+    copies: dict[str, tuple[nn.Module, ...]]
 
 
 def dissect(model: nn.Module) -> Anatomy:
@@ -63,7 +65,9 @@ def dissect(model: nn.Module) -> Anatomy:
         )
     family = family_of(text.to_dict(), type(model).__name__)
     places = tuple(_laid_out(place, family) for place in places)
-    return Anatomy(family, places, _backbone(model, places), (text,) if text is config else (text, config))
+    configs = (text,) if text is config else (text, config)
+    copies = {name: tuple(_copies(model, name)) for name in ("num_experts_per_tok", "num_experts")}
+    return Anatomy(family, places, _backbone(model, places), configs, copies)
 
 
 def _places(model: nn.Module) -> Iterator[Place]:
@@ -104,8 +108,7 @@ def _backbone(model: nn.Module, places: tuple[Place, ...]) -> nn.Module:
     )
 
 
-def copies_of(model: nn.Module, attribute: str) -> Iterator[nn.Module]:
-    """The modules of a model, blocks and routers left out, that keep a number of their own under this name."""
+def _copies(model: nn.Module, attribute: str) -> Iterator[nn.Module]:
     for module in model.modules():
         if attribute in vars(module) and not hasattr(module, "down_proj") and hasattr(module, "config"):
             yield module

@@ -132,7 +132,8 @@ def _dress(session: Session, content: Mapping[str, Any]) -> None:
     for told in content.get("warmups", ()):
         place = session.layers[told["layer"]]
         session.expect_warmup(Warmup(place, tuple(told["experts"]), told["steps"], told["taken"]))
-    session.install(Program.from_mapping(content["program"], source=SIDE_CAR))
+    with session.changing() as before:
+        session.install(before, Program.from_mapping(content["program"], source=SIDE_CAR))
     for told in content["adapters"]:
         put_in(session, spec_from(told), seed=0)
 

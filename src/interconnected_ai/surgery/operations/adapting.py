@@ -34,13 +34,13 @@ def put_in(session: Session, spec: AdapterSpec, seed: int) -> Adapters:
     check_spec(session, spec)
     need_count("seed", seed, 0)
     generator = torch.Generator().manual_seed(seed)
-    with session.changing():
+    with session.changing(reach=[session.layers[number] for number in spec.experts]) as before:
         for number in spec.experts:
             layer = session.layers[number]
             _add(layer, spec.name, _made(layer, spec, generator), _condition(session.hooks, spec))
         adapter = Adapters(session.layers, spec)
         session.adapters[spec.name] = adapter
-        session.follow()
+        session.follow(before)
     return adapter
 
 
@@ -55,7 +55,7 @@ def adapt(session: Session, spec: AdapterSpec, seed: int) -> Adapters:
 def drop(session: Session, name: str) -> None:
     """Take an adapter out and forget it."""
     adapter = named(session, name)
-    with session.changing():
+    with session.changing(reach=[session.layers[number] for number in adapter.spec.experts]):
         for number in adapter.spec.experts:
             _take_out(session.layers[number], name)
         del session.adapters[name]
@@ -83,7 +83,7 @@ def merge_adapter(session: Session, name: str) -> Change:
         return all_of(undos)
 
     tensors = {f"{layer}.{n}.{key}": t for (layer, n), w in merged.items() for key, t in w.tensors().items()}
-    return Change(Step("merge_adapter", {"name": name}, tensors), layers, do, close)
+    return Change(Step("merge_adapter", {"name": name}, tensors), layers, do, close, reach=layers)
 
 
 def train_only(session: Session, what: str, layers: Iterable[int] | None = None) -> list[nn.Parameter]:

@@ -18,7 +18,7 @@ class Change:
     layers: those whose blocks run before and after. do: changes the model, and gives `undo`, which takes that back when all
     later changes have been; both may fail anywhere, since whoever calls them (`Session.perform`, `Session.undo`) holds a
     snapshot. They write into tensors, and let numbers go, through that snapshot alone. measure: runs when all is done; what it
-    finds stands in the log.
+    finds stands in the log. reach: the only layers that all of these change, besides what stands outside of layers; None: any.
     """
 
     step: Step
@@ -26,11 +26,17 @@ class Change:
     do: Callable[[Snapshot], Undo]
     verify: Verify
     measure: Callable[[], dict[str, float]] = dict
+    reach: Sequence[Layer] | None = None
 
 
 @dataclass(frozen=True)
 class Done:
     """A step that was taken, and the way back."""
 
-    step: Step
+    change: Change
     undo: Undo
+
+    @property
+    def step(self) -> Step:
+        """What the log says of it."""
+        return self.change.step

@@ -38,6 +38,7 @@ def set_top_k(session: Session, top_k: int, layers: Iterable[int] | None) -> Cha
         chosen,
         lambda before: layer_edits.set_top_k(chosen, top_k),
         verification.takes(top_k),
+        reach=chosen,
     )
 
 
@@ -58,6 +59,7 @@ def replace(session: Session, layer: int, expert: int, source: Any) -> Change:
         [place],
         lambda before: layer_edits.replace(before, place, expert, weights),
         verification.others_equal({expert}),
+        reach=[place],
     )
 
 
@@ -118,7 +120,7 @@ def let_in(session: Session, layer: int, experts: Iterable[int], steps: int, tak
 
         return undo
 
-    return Change(step, [place], do, verification.finite), warmup
+    return Change(step, [place], do, verification.finite, reach=[place]), warmup
 
 
 def remove(session: Session, layer: int, experts: Iterable[int]) -> Change:
@@ -194,7 +196,7 @@ def _renumber(
         undo_edit = edit(before)
         follow_adapters(place, session.adapters, renumbering)
         forget = follow_warmups(session.warmups, renumbering)
-        session.install(program)  # functions in Python keep experts where they are
+        session.install(before, program, layers=[place])  # functions in Python keep experts where they are
 
         def undo(now: Snapshot) -> None:
             # an adapter that was put in since may stand in for an expert that goes with the step
@@ -202,11 +204,11 @@ def _renumber(
             undo_edit(now)
             follow_adapters(place, session.adapters, back)
             forget(now)
-            session.install(program_before, session.functions)
+            session.install(now, program_before, session.functions, [place])
 
         return undo
 
-    return Change(step, [place], do, verify)
+    return Change(step, [place], do, verify, reach=[place])
 
 
 def _weights(source: Any, layer: Layer) -> ExpertWeights:

@@ -29,13 +29,13 @@ def set_program(session: Session, program: Program, functions: Sequence[Function
     before_program, before_functions = session.program, session.functions
 
     def do(before: Snapshot) -> Undo:
-        session.install(program, tuple(functions))
+        session.install(before, program, tuple(functions))
 
         def undo(now: Snapshot) -> None:
             _needs_roles(
                 session, before_program
             )  # an adapter that was put in since may wait for a role of this program
-            session.install(before_program, before_functions)
+            session.install(now, before_program, before_functions)
 
         return undo
 
@@ -49,11 +49,11 @@ def add_role(session: Session, name: str, token: str) -> Change:
     def do(before: Snapshot) -> Undo:
         number, forget = vocabulary.add(session, token) if known is None else (known, _nothing)
         roles = {**before_program.roles, name: number}
-        session.install(Program.from_mapping({**before_program.to_dict(), "roles": roles}), session.functions)
+        session.install(before, Program.from_mapping({**before_program.to_dict(), "roles": roles}), session.functions)
 
         def undo(now: Snapshot) -> None:
             _needs_roles(session, before_program)
-            session.install(before_program, session.functions)
+            session.install(now, before_program, session.functions)
             forget(now)
 
         return undo
@@ -89,15 +89,15 @@ def rerouting(session: Session, experts: Mapping[int, Sequence[int]]) -> Iterato
     before, functions = session.program, session.functions
     program = Program.from_mapping({**before.to_dict(), "rules": [*before.rules, *rules]})
     check_program(program, session.numbers(), session.takes(), session.groups())
-    with session.changing():
-        session.install(program, functions)
+    with session.changing() as now:
+        session.install(now, program, functions)
         session.rerouting += 1
     try:
         yield
     finally:
-        with session.changing():
+        with session.changing() as now:
             session.rerouting -= 1
-            session.install(before, functions)
+            session.install(now, before, functions)
 
 
 @contextmanager
@@ -112,7 +112,8 @@ def steering(session: Session, strengths: Mapping[int, Mapping[int, float | Tens
         for expert, strength in wanted.items():
             _check_strength(strength, layer.d_model, f"layer {number}, expert {expert}")
         before[number] = state_of(layer)
-    with session.changing():
+    steered_layers = [session.layers[number] for number in before]
+    with session.changing(reach=steered_layers):
         for number, wanted in strengths.items():
             state = state_of(session.layers[number])
             directions = {expert: each for expert, each in wanted.items() if isinstance(each, Tensor)}
@@ -122,7 +123,7 @@ def steering(session: Session, strengths: Mapping[int, Mapping[int, float | Tens
     try:
         yield
     finally:
-        with session.changing():
+        with session.changing(reach=steered_layers):
             for number, state in before.items():
                 layer = session.layers[number]
                 put_state(layer, replace(state_of(layer), scale=state.scale, direction=state.direction))

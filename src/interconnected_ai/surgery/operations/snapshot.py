@@ -5,7 +5,7 @@ put back that way is named when it happens: numbers written into a tensor, and n
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -19,26 +19,32 @@ Undo = Callable[["Snapshot"], None]
 
 
 class Snapshot:
-    """The attributes of some objects and of all modules of a model, with the numbers of its parameters and buffers.
+    """The attributes of some objects and of a model's modules, with the numbers of their parameters and buffers.
 
-    Nothing is copied but containers of references; numbers that a change lets go stay alive until the snapshot goes.
-    `restore` may be called again when it fails or is interrupted.
+    without: modules that stay out with all below them: an operation on one layer need not look at the others. Nothing is
+    copied but containers of references; numbers that a change lets go stay alive until the snapshot goes. `restore` may be
+    called again when it fails or is interrupted.
     """
 
-    def __init__(self, model: nn.Module, things: Iterable[Any]) -> None:
-        modules = list(model.modules())
-        configs = {id(each): each for each in (vars(module).get("config") for module in modules) if each is not None}
-        self._things = [_Thing(each) for each in (*modules, *configs.values(), *things)]
+    def __init__(self, model: nn.Module, things: Iterable[Any], without: Iterable[nn.Module] = ()) -> None:
+        self._things: dict[int, _Thing] = {}
         self._tensors: dict[int, _Numbers] = {}
         self._written: list[tuple[Tensor, Any, Tensor]] = []
-        for module in modules:
+        for module in _below(model, {id(each) for each in without}):
+            self.part(module)
+            config = vars(module).get("config")
+            if config is not None:
+                self.part(config)
             for tensor in (*module._parameters.values(), *module._buffers.values()):
                 if tensor is not None:
                     self.also(tensor)
+        for thing in things:
+            self.part(thing)
 
     def part(self, thing: Any) -> None:
-        """Remember the attributes of something that is not part of the session at the moment."""
-        self._things.append(_Thing(thing))
+        """Remember the attributes of something that is not in here yet; the first time counts."""
+        if id(thing) not in self._things:
+            self._things[id(thing)] = _Thing(thing)
 
     def also(self, tensor: Tensor) -> None:
         """Remember the numbers of a tensor that is not in the model at the moment."""
@@ -66,7 +72,7 @@ class Snapshot:
         with torch.no_grad():
             for tensor, index, numbers in reversed(self._written):
                 tensor.data[index] = numbers
-        for thing in self._things:
+        for thing in self._things.values():
             thing.restore()
 
 
@@ -113,6 +119,17 @@ class _Numbers:
                 self._tensor.requires_grad_(self._requires_grad)
             if self._tensor.grad is not self._grad:
                 self._tensor.grad = self._grad
+
+
+def _below(module: nn.Module, without: set[int]) -> Iterator[nn.Module]:
+    """A module and all below it, each once; without those of these ids and what only they hold."""
+    seen, waiting = set(without), [module]
+    while waiting:
+        each = waiting.pop()
+        if id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            waiting += [child for child in each._modules.values() if child is not None]
 
 
 def _content(value: Any) -> Any:

@@ -105,9 +105,14 @@ class Hooks:
         """Those that hold in this thread."""
         return _REQUESTS.get().get(id(self), ())
 
+    @property
+    def installed(self) -> bool:
+        """Whether they are on the model."""
+        return bool(self._handles)
+
     def install(self, backbone: nn.Module, layers: Sequence[nn.Module]) -> None:
         """Put the hooks on the base model and its decoder layers, once."""
-        if self._handles:
+        if self.installed:
             return
         for layer in layers:
             dress(layer, EditedDecoder)

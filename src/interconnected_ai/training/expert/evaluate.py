@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.config import CorpusConfig
 from interconnected_ai.data import Texts
 from interconnected_ai.errors import DataError
@@ -12,6 +13,7 @@ from interconnected_ai.training.expert.perplexity import HeldOut, Perplexity, he
 from interconnected_ai.training.expert.run import kept_corpus
 
 
+@checked
 def evaluate_expert(
     expert: str | Path,
     paths: Sequence[str] = (),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.config import ExpertTrainingConfig
 from interconnected_ai.experts import ExpertModel, HeldOut, Perplexity, measure
 from interconnected_ai.training.computing import keep_computing, open_processes
@@ -44,6 +45,7 @@ class ExpertFit:
         return self.train_tokens / self.train_seconds
 
 
+@checked
 def fit_expert(
     model: ExpertModel,
     tokens: np.ndarray,

@@ -1,11 +1,13 @@
 """What an expert learns from a stream of tokens, step by step, and how well it does: the `Trainer`'s learner."""
 
+import hashlib
 import logging
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +15,10 @@ from torch import Tensor, nn
 
 from interconnected_ai.config import ExpertTrainingConfig
 from interconnected_ai.data import CorpusPlan
-from interconnected_ai.errors import ConfigError, PromptError
+from interconnected_ai.errors import ConfigError, DataError, PromptError
 from interconnected_ai.experts import ExpertModel, HeldOut, measure
 from interconnected_ai.training.expert.objective import Objective, adamw, learning_rate
-from interconnected_ai.training.learner import Schedule, TrainingState, Validation
+from interconnected_ai.training.learner import DataRecord, Schedule, TrainingState, Validation
 from interconnected_ai.training.processes import Processes
 
 logger = logging.getLogger(__name__)
@@ -55,6 +57,22 @@ class ExpertLearner:
         self.objective = Objective(model)
         self.schedule = _schedule(self.plan.steps_per_epoch, config)
 
+    def data_record(self) -> DataRecord:
+        """The tokens to learn from and the held-out ones: how many, and their hash."""
+        held = [] if self.validation is None else self.validation.documents
+        facts = {"train": _known([self.tokens]), "validation": _known(held)}
+        return DataRecord({}, facts)
+
+    def recognise(self, kept: DataRecord) -> bool:
+        """Raises `DataError` when the tokens are others."""
+        now = self.data_record().facts
+        if kept.facts != now:
+            raise DataError(
+                f"this training was begun on other tokens ({_told(kept.facts, now)}); give the same text and tokenizer to "
+                "resume, or train into another folder"
+            )
+        return True
+
     def batches(self, epoch: int, start: int) -> Iterator[np.ndarray]:
         """Where the blocks of each batch begin."""
         return self.plan.epoch(epoch, start)
@@ -71,9 +89,9 @@ class ExpertLearner:
             model.compile()
         yield
 
-    def begin(self, model: nn.Module) -> Mapping[str, float]:
+    def begin(self, model: nn.Module) -> Validation:
         """Nothing precedes them."""
-        return {}
+        return Validation(None, {})
 
     def loss(self, state: TrainingState, rows: np.ndarray, batch: np.ndarray) -> _Loss:
         """Mean nats per token of the whole batch, this part's share."""
@@ -116,6 +134,27 @@ class ExpertLearner:
                 f"a batch of {self.config.batch_size} blocks cannot be dealt out over {parts} parts "
                 f"({self.processes.count} processes × {self.config.accumulation_steps} accumulation steps)"
             )
+
+
+_AT_ONCE = 1 << 22  # tokens hashed at a time, of those that are mapped from a file
+
+
+def _known(streams: Sequence[np.ndarray]) -> dict[str, Any]:
+    """What tokens are known by, whatever the type that holds them."""
+    digest = hashlib.sha256()
+    for stream in streams:
+        digest.update(len(stream).to_bytes(8, "little"))
+        for start in range(0, len(stream), _AT_ONCE):
+            digest.update(stream[start : start + _AT_ONCE].astype("<i8").tobytes())
+    return {"num_tokens": sum(len(stream) for stream in streams), "sha256": digest.hexdigest()}
+
+
+def _told(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    differing = [side for side, known in now.items() if before.get(side) != known]
+    return "; ".join(
+        f"{side}: {before[side]['num_tokens']:,} tokens then, {now[side]['num_tokens']:,} others now"
+        for side in differing
+    )
 
 
 def block_of(model: ExpertModel, config: ExpertTrainingConfig) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.config import ExpertConfig
 from interconnected_ai.experts import ExpertModel
 from interconnected_ai.nn import linear_cross_entropy
@@ -55,6 +56,7 @@ def parameter_groups(model: nn.Module, *, lr: float, weight_decay: float) -> lis
     ]
 
 
+@checked
 def adamw(model: nn.Module, *, lr: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW over `parameter_groups`, in one fused pass over the weights where the device has it."""
     groups = parameter_groups(model, lr=lr, weight_decay=weight_decay)

@@ -4,12 +4,14 @@ from itertools import pairwise
 
 import numpy as np
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.data import TokenSide
 from interconnected_ai.experts import HeldOut, Perplexity, measure
 
 __all__ = ["HeldOut", "Perplexity", "held_out", "measure"]
 
 
+@checked
 def held_out(side: TokenSide, *, most_tokens: int | None = None, seed: int = 0) -> HeldOut | None:
     """The documents of a side of a corpus; None when it is empty. A piece of a long file is a document here too.
 

@@ -4,6 +4,7 @@ The expert stands in `output`, its training in a folder beside it, OUTPUT-traini
 tokenised text), text_report.json, metrics.jsonl, samples.jsonl, logs/ (TensorBoard), checkpoints/, results.json.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -12,9 +13,10 @@ from typing import Any
 
 import torch
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.config import ExpertConfig, ExpertRunConfig
 from interconnected_ai.data import Corpus, CorpusPlan, Survey, Texts, survey
-from interconnected_ai.errors import ConfigError, InterconnectedAIError, StorageError, TokenizerError
+from interconnected_ai.errors import ConfigError, DataError, InterconnectedAIError, StorageError, TokenizerError
 from interconnected_ai.experts import ExpertCard, ExpertModel, save_expert
 from interconnected_ai.storage import atomic_file, is_complete, read_json
 from interconnected_ai.text import Tokenizer
@@ -27,6 +29,8 @@ from interconnected_ai.training.expert.samples import Samples
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.progress import Progress
 from interconnected_ai.training.run_folder import drop_folder, owned, write_json_safely
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class ExpertRun:
         }
 
 
+@checked
 def train_expert(
     config: ExpertRunConfig,
     *,
@@ -98,6 +103,8 @@ def _train(
             _keep_config(folder, config, resume=resume)
             if not (folder / _REPORT).is_file():
                 _prepare_text(folder, config, surveyed, tokenizer)
+            elif resume:
+                _tell_of_changed_text(folder, config, surveyed)
             _require_a_batch(folder, config)
     processes.wait()
     words = Tokenizer.load(folder / _TOKENIZER)
@@ -137,11 +144,13 @@ def _gone_if_refused(folder: Path) -> Iterator[None]:
         raise
 
 
+@checked
 def training_folder(config: ExpertRunConfig) -> Path:
     """Where checkpoints, curves and prepared text of a training stand: beside the expert."""
     return _beside(Path(config.output))
 
 
+@checked
 def refuse_taken_folders(config: ExpertRunConfig, *, resume: bool = False, overwrite: bool = False) -> None:
     """Raise `StorageError` where an expert or a training stands and nobody said what to do with it. Changes nothing."""
     output, folder = Path(config.output), training_folder(config)
@@ -214,6 +223,26 @@ def _prepare_text(folder: Path, config: ExpertRunConfig, surveyed: Survey | None
             found.texts, words, folder / _CORPORA, surveyed=found, progress=lambda done, _: progress.advance(done)
         )
     write_json_safely(folder / _REPORT, corpus.report.to_dict())
+
+
+def _tell_of_changed_text(folder: Path, config: ExpertRunConfig, surveyed: Survey | None) -> None:
+    """A word where the sources are no longer what this training has read of them."""
+    corpus = _only_corpus(folder)
+    assert corpus is not None, "the text was prepared"
+    try:
+        texts = surveyed.texts if surveyed is not None else Texts.of_config(config.text)
+        same = corpus.is_of(texts, Tokenizer.load(folder / _TOKENIZER))
+    except DataError as error:
+        _log.warning(
+            "the text that this training was begun with is gone (%s); it goes on with what it read then", error
+        )
+        return
+    if not same:
+        _log.warning(
+            "the text in %s's sources has changed since; this training goes on with what it read then, --overwrite trains on "
+            "the text as it is now",
+            folder,
+        )
 
 
 def _require_a_batch(folder: Path, config: ExpertRunConfig) -> None:

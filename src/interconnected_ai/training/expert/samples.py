@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.experts import ExpertModel
 from interconnected_ai.text import Tokenizer
 
@@ -32,6 +33,7 @@ class Samples:
             file.writelines(lines)
 
 
+@checked
 def sample_text(model: ExpertModel, tokenizer: Tokenizer, prompt: str, num_tokens: int, *, seed: int = 0) -> str:
     """How the model continues a prompt at temperature 0.8, top-p 0.95, up to the end token or the end of its window."""
     ids = [tokenizer.end_id, *tokenizer.encode(prompt)]

@@ -4,8 +4,10 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from interconnected_ai.config import LoopConfig
 from interconnected_ai.training.parallelism.replicated import Parallelism
 
 
@@ -34,8 +36,23 @@ class FullySharded(Parallelism):
             if kind not in _pytree.SUPPORTED_NODES:
                 register_dataclass(kind)
 
+    def prepare(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, config: LoopConfig
+    ) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """The model in pieces, and its optimiser. Accelerate would spread every tensor that a model saves, buffers too, which
+        cannot be; it leaves those alone that are not saved. So none counts as saved meanwhile.
+        """
+        saved = [(module, set(module._buffers) - module._non_persistent_buffers_set) for module in model.modules()]
+        for module, names in saved:
+            module._non_persistent_buffers_set |= names
+        try:
+            return super().prepare(model, optimizer, config)
+        finally:
+            for module, names in saved:
+                module._non_persistent_buffers_set -= names
+
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
-        """Trained tensors by name, whole."""
+        """Trained tensors and kept buffers by name, whole."""
         _hold_pieces(model)
         return super().weights(model)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from interconnected_ai.config import LoopConfig
 from interconnected_ai.training.parallelism.optimizer import optimizer_tensors, restore_optimizer
-from interconnected_ai.training.parallelism.tensors import whole
+from interconnected_ai.training.parallelism.tensors import kept_buffers, whole
 
 
 class Parallelism:
@@ -66,8 +66,9 @@ class Parallelism:
         return float(whole(self.accelerator.clip_grad_norm_(model.parameters(), largest)))
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
-        """Trained tensors by name, whole; all processes must ask."""
-        return {name: whole(p) for name, p in model.named_parameters() if p.requires_grad}
+        """Trained tensors by name, whole, and what was measured when the training began; all processes must ask."""
+        trained = {name: whole(p) for name, p in model.named_parameters() if p.requires_grad}
+        return trained | {name: buffer.detach() for name, buffer in kept_buffers(model)}
 
     def optimizer_tensors(self, optimizer: Any, model: nn.Module) -> dict[str, Tensor]:
         """The optimiser's state by name, whole, on the CPU; all processes must ask."""

@@ -1,11 +1,14 @@
 """Training systems of branches: the learner, its loss and figures, measuring, and whole runs from rows to a model."""
 
+from interconnected_ai.nn import macro_f1
 from interconnected_ai.training.system.calibration import calibrate
 from interconnected_ai.training.system.comparison import Comparison, compare_answers, compare_systems
 from interconnected_ai.training.system.encoder_choice import (
     EncoderChoice,
     encoder_by_language,
     encoder_of_run,
+    language_remark,
+    reads_english_only,
     with_encoder,
 )
 from interconnected_ai.training.system.epoch import train_epoch
@@ -18,9 +21,10 @@ from interconnected_ai.training.system.metrics import (
     branch_metrics,
     evaluate,
     expected_calibration_error,
-    macro_f1,
 )
-from interconnected_ai.training.system.run import RunResult, refuse_taken_folder, shape_for, train_run
+from interconnected_ai.training.system.run import RunResult, refuse_taken_folder, train_run
+from interconnected_ai.training.system.run_rows import shape_for, splits_of_finished_run, splits_of_run
+from interconnected_ai.training.system.unseen import Unseen, unseen, unseen_rows
 
 __all__ = [
     "BranchMetrics",
@@ -31,6 +35,7 @@ __all__ = [
     "GlobalBatch",
     "LossParts",
     "RunResult",
+    "Unseen",
     "auroc",
     "branch_metrics",
     "calibrate",
@@ -41,11 +46,17 @@ __all__ = [
     "evaluate",
     "expected_calibration_error",
     "fit",
+    "language_remark",
     "macro_f1",
+    "reads_english_only",
     "refuse_taken_folder",
     "shape_for",
+    "splits_of_finished_run",
+    "splits_of_run",
     "system_loss",
     "train_epoch",
     "train_run",
+    "unseen",
+    "unseen_rows",
     "with_encoder",
 ]

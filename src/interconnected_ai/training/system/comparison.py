@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import InterconnectedAISystem, class_indices
 from interconnected_ai.data import Rows
 from interconnected_ai.errors import DataError
+from interconnected_ai.training.system.unseen import unseen_rows
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,16 @@ class Comparison:
         return "B is better" if self.difference > 0 else "A is better"
 
 
+@checked
 def compare_systems(
-    a: InterconnectedAISystem, b: InterconnectedAISystem, rows: Rows, *, seed: int = 0
+    a: InterconnectedAISystem, b: InterconnectedAISystem, rows: Rows, *, seed: int = 0, include_learnt: bool = False
 ) -> list[Comparison]:
-    """Every branch that both systems and the rows have. Raises `DataError` when there is none."""
+    """Every branch that both systems and the rows have, on rows that neither has learnt (all, with include_learnt).
+
+    Raises `DataError` when there is none.
+    """
+    if not include_learnt:
+        rows = unseen_rows(rows, a, b)
     names = [n for n in rows.branch_names if n in a.cards and n in b.cards and rows.of(n)[0]]
     if not names:
         raise DataError(
@@ -48,6 +56,7 @@ def compare_systems(
     return [compare_answers(name, _correct(a, name, rows), _correct(b, name, rows), seed=seed) for name in names]
 
 
+@checked
 def compare_answers(
     branch: str, correct_a: np.ndarray, correct_b: np.ndarray, *, seed: int = 0, resamples: int = 10_000
 ) -> Comparison:
@@ -81,5 +90,5 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 def _correct(system: InterconnectedAISystem, name: str, rows: Rows) -> np.ndarray:
     texts, labels = rows.of(name)
-    logits = system.logits_of(system.encode(texts), [name])[name].cpu()
+    logits = system.logits_of(system.features_of(texts), [name])[name].cpu()
     return (logits.argmax(dim=-1) == class_indices(system.cards[name], labels)).numpy()

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from interconnected_ai.branches import EMBEDDED_ENCODER, MULTILINGUAL_ENCODER, Encoder
+from interconnected_ai.arguments import checked
+from interconnected_ai.branches import EMBEDDED_ENCODER, MULTILINGUAL_ENCODER, Encoder, known_as
 from interconnected_ai.config import RunConfig
-from interconnected_ai.data import Splits
+from interconnected_ai.data import Remark, Splits
 from interconnected_ai.text import language_of
 
 _SAMPLE = 2_000
@@ -25,6 +26,7 @@ class EncoderChoice:
         return f"{self.base_model_name or EMBEDDED_ENCODER} ({self.reason})"
 
 
+@checked
 def encoder_by_language(texts: Sequence[str]) -> EncoderChoice:
     """all-MiniLM-L6-v2 where the texts are English, "multilingual" where more than a twentieth of them are not.
 
@@ -41,8 +43,25 @@ def encoder_by_language(texts: Sequence[str]) -> EncoderChoice:
 
 
 _NAMES = {"other": "other languages"}
+_READ_ENGLISH_ONLY = (EMBEDDED_ENCODER, f"sentence-transformers/{EMBEDDED_ENCODER}")
 
 
+@checked
+def reads_english_only(encoder: str | None) -> bool:
+    """Whether this encoder is known to read no other language. encoder: as `SystemConfig` has it, or its own name."""
+    return encoder in _READ_ENGLISH_ONLY
+
+
+@checked
+def language_remark(encoder: str | None, texts: Sequence[str]) -> Remark | None:
+    """What to know where texts are in languages that the encoder does not read; None where all is well or not known."""
+    if not reads_english_only(encoder) or (wanted := encoder_by_language(texts)).base_model_name is None:
+        return None
+    remedy = f"Answers will be poor: train a system with base_model_name: {wanted.base_model_name} for such texts"
+    return Remark("encoder reads the language", f"{encoder} reads English only; {wanted.reason}", remedy)
+
+
+@checked
 def encoder_of_run(
     config: RunConfig, splits: Splits, *, encoder: Encoder | None = None, resume: bool = False
 ) -> EncoderChoice:
@@ -61,6 +80,8 @@ def encoder_of_run(
     return encoder_by_language(splits.train.texts)
 
 
+@checked
 def with_encoder(config: RunConfig, choice: EncoderChoice) -> RunConfig:
-    """The config with this encoder named, so that what is saved says what it was trained on."""
-    return config.with_changes(system=config.system.with_changes(base_model_name=choice.base_model_name).to_dict())
+    """The config with this encoder named, a folder by its whole path, so that what is saved says what it was trained on."""
+    name = known_as(choice.base_model_name)
+    return config.with_changes(system=config.system.with_changes(base_model_name=name).to_dict())

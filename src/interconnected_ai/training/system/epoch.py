@@ -5,12 +5,14 @@ from typing import Any
 
 import torch
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import InterconnectedAISystem
 from interconnected_ai.errors import DataError, NonFiniteLossError
 from interconnected_ai.nn import device_of
 from interconnected_ai.training.system.loss import GlobalBatch, system_loss
 
 
+@checked
 def train_epoch(
     model: InterconnectedAISystem,
     loader: Iterable[Any],

@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interconnected_ai.branches import InterconnectedAISystem
+from interconnected_ai.arguments import checked
+from interconnected_ai.branches import InterconnectedAISystem, batches_by_length
 from interconnected_ai.errors import StorageError
+from interconnected_ai.nn import in_evaluation
 from interconnected_ai.storage import atomic_file
 
 _TEXTS_PER_SEGMENT = 4096
@@ -29,6 +31,7 @@ class FeatureCache:
     Several threads may read one cache at once; one at a time may build.
     """
 
+    @checked
     def __init__(self, folder: str | Path, system: InterconnectedAISystem) -> None:
         self.system = system
         config = system.config
@@ -63,6 +66,28 @@ class FeatureCache:
         tokens = np.concatenate([self._segments[segment][start:end] for segment, start, end in places])
         mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
         return torch.from_numpy(tokens), mask
+
+    def pooled(self, texts: Sequence[str]) -> Tensor:
+        """(num_texts, d_model): `system.encode(texts)`, where the encoder is spared the texts that are stored.
+
+        Equal to it up to rounding, since texts meet in other batches. Nothing is stored.
+        """
+        stored = [row for row, text in enumerate(texts) if _digest(text) in self._where]
+        missing = [row for row, text in enumerate(texts) if _digest(text) not in self._where]
+        trunk, device = in_evaluation(self.system.trunk), self.system.encoder.device
+        out = torch.empty(len(texts), self.system.encoder.d_model, device=device)
+        with torch.inference_mode():
+            for batch in batches_by_length([self._length(texts[row]) for row in stored], _BATCH):
+                rows = [stored[place] for place in batch]
+                tokens, mask = self.read([texts[row] for row in rows])
+                out[rows] = trunk(tokens.to(device), mask.to(device))[0].to(out.dtype)
+        if missing:
+            out[missing] = self.system.encode([texts[row] for row in missing])
+        return out.clone()  # a plain tensor: inference tensors cannot be learnt from
+
+    def _length(self, text: str) -> int:
+        _, start, end = self._where[_digest(text)]
+        return end - start
 
     @property
     def num_bytes(self) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from interconnected_ai.config import Watch
 from interconnected_ai.nn import Routing
 from interconnected_ai.training.parallelism import whole
 from interconnected_ai.training.system.metrics import BranchMetrics
@@ -80,12 +81,18 @@ def learning_figures(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]
     return figures
 
 
-def validation_figures(metrics: Mapping[str, BranchMetrics]) -> dict[str, float]:
-    """Accuracy, loss and calibration error of each branch, before its temperature is fitted, and the mean accuracy."""
+def validation_figures(metrics: Mapping[str, BranchMetrics], watch: Watch = "accuracy") -> dict[str, float]:
+    """Accuracy, macro-F1, loss and calibration error of each branch, before its temperature is fitted, and the mean accuracy.
+
+    watched: the mean over the branches of what early stopping goes by; higher is better, a loss is negative.
+    """
     figures = {}
     for name, found in metrics.items():
         figures[f"accuracy/{name}"] = found.accuracy
+        figures[f"macro_f1/{name}"] = found.macro_f1
         figures[f"validation_loss/{name}"] = found.loss
         figures[f"calibration_error/{name}"] = found.calibration_error
     figures["accuracy/mean"] = sum(found.accuracy for found in metrics.values()) / len(metrics)
+    scores = [-found.loss if watch == "loss" else getattr(found, watch) for found in metrics.values()]
+    figures["watched"] = sum(scores) / len(scores)
     return figures

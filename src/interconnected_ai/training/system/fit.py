@@ -9,17 +9,20 @@ from pathlib import Path
 
 import torch
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import InterconnectedAISystem
 from interconnected_ai.config import TrainingConfig
-from interconnected_ai.data import Rows
+from interconnected_ai.data import RowRecord, Rows, Splits
 from interconnected_ai.errors import TrainingError
+from interconnected_ai.text import KnownTexts
+from interconnected_ai.training.checkpoints import CheckpointFolder
 from interconnected_ai.training.computing import keep_computing, open_processes
 from interconnected_ai.training.failures import noting_errors
 from interconnected_ai.training.learner import Schedule
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.progress import Progress
 from interconnected_ai.training.run_folder import owned
-from interconnected_ai.training.system.calibration import calibrate
+from interconnected_ai.training.system.calibration import calibrate, take_directions
 from interconnected_ai.training.system.features import FeatureCache
 from interconnected_ai.training.system.learner import SystemLearner, plan_of
 from interconnected_ai.training.system.metrics import BranchMetrics, evaluate
@@ -46,6 +49,7 @@ class FitResult:
     validation: dict[str, BranchMetrics] = field(default_factory=dict)
 
 
+@checked
 def fit(
     system: InterconnectedAISystem,
     train: Rows,
@@ -54,12 +58,15 @@ def fit(
     folder: str | Path,
     *,
     resume: bool = False,
+    new_rows: bool = False,
 ) -> FitResult:
     """Train trunk, adapters and heads together; afterwards the trunk is frozen and every branch calibrated and sealed.
 
-    folder: checkpoints, features, metrics.jsonl and TensorBoard logs go here. resume: go on from its last checkpoint.
-    Raises `NonFiniteLossError` when the loss is no number (the last good checkpoint stays), `StorageError` when the disk
-    is full, `TrainingError` when the trunk is already trained, `BusyError` while another training is at work in `folder`.
+    folder: checkpoints, features, metrics.jsonl and TensorBoard logs go here. resume: go on from its last checkpoint, which
+    must have been written with the same rows; new_rows: or with fewer, of which each stays on its side.
+    Raises `DataError` for other rows than the checkpoint's, `NonFiniteLossError` when the loss is no number (the last good
+    checkpoint stays), `StorageError` when the disk is full, `TrainingError` when the trunk is already trained, `BusyError`
+    while another training is at work in `folder`.
     One training at a time in a process: the random state and Accelerate's are the process's.
     """
     if system.trunk_is_trained:
@@ -70,7 +77,7 @@ def fit(
     processes = open_processes(config.device, config.precision, Path(folder), resume=resume)
     with owned(Path(folder), is_main=processes.is_main):
         keep_computing(processes, Path(folder))
-        return _fit(system, train, validation, config, Path(folder), processes, resume)
+        return _fit(system, train, validation, config, Path(folder), processes, resume, new_rows)
 
 
 def _fit(
@@ -81,27 +88,49 @@ def _fit(
     folder: Path,
     processes: Processes,
     resume: bool,
+    new_rows: bool,
 ) -> FitResult:
     random = torch.random.get_rng_state()
+    begun_with = len(train)
+    if resume:
+        train, validation, begun_with = _as_begun(folder, train, validation, new_rows=new_rows)
     plan = plan_of(system, train, config, processes)
+    first = train.select(range(begun_with))
+    for name in system.branch_names:
+        system.branch(name).take_words(first.of(name)[0], scale=config.wide_scale or 1.0)
     system.to(processes.device)
     steps = plan.steps_per_epoch
     trainer = Trainer(
         processes, system, Schedule(steps * config.epochs, steps, steps), config, folder,
-        rates="lr_moe, lr_adapter, lr_head",
+        rates="lr_moe, lr_adapter, lr_head, lr_wide",
     )  # fmt: skip
     try:
         with noting_errors(folder, lambda: trainer.step, advice=_LESS_MEMORY):
             started = time.perf_counter()
             cache = _feature_cache(system, [*train.texts, *validation.texts], config, processes, folder)
             cache_seconds = 0.0 if cache is None else time.perf_counter() - started
-            learner = SystemLearner(system, train, validation, config, processes, plan, cache)
+            learner = SystemLearner(
+                system, train, validation, config, processes, plan, cache, begun_with=begun_with, new_rows=new_rows
+            )
             course = trainer.run(learner, resume=resume)
             trainer.finish()
-            _settle(system, train, validation)
+            _settle(system, learner, train, validation)
             return _result(course, plan.steps_per_epoch, cache_seconds, processes, system, validation)
     finally:
         torch.random.set_rng_state(random)
+
+
+def _as_begun(folder: Path, train: Rows, validation: Rows, *, new_rows: bool) -> tuple[Rows, Rows, int]:
+    """The rows to resume with, new ones last, and with how many to learn from the training began: the words that it knows."""
+    checkpoint = CheckpointFolder(folder / "checkpoints").latest()
+    if checkpoint is None or checkpoint.data is None:
+        return train, validation, len(train)
+    known = checkpoint.data
+    if new_rows:
+        kept = RowRecord.from_parts(known.arrays, known.facts, source=folder / "checkpoints")
+        splits = kept.in_this_order(Splits(train, validation, train.select([])))
+        train, validation = splits.train, splits.validation
+    return train, validation, min(len(train), int(known.facts.get("begun_with", len(train))))
 
 
 def _feature_cache(
@@ -118,12 +147,16 @@ def _feature_cache(
     return FeatureCache(place, system)
 
 
-def _settle(system: InterconnectedAISystem, train: Rows, validation: Rows) -> None:
+def _settle(system: InterconnectedAISystem, learner: SystemLearner, train: Rows, validation: Rows) -> None:
     """Freeze what is shared, calibrate and seal every branch."""
     system.freeze_trunk()
     system.eval()
+    take_directions(system, train, learner.encode)
     calibrate(system, validation)
     num_rows = {name: len(train.of(name)[0]) for name in train.branch_names}
+    for name in system.branch_names:
+        texts = [text for rows in (train, validation) if name in rows.labels for text in rows.of(name)[0]]
+        system.branch(name).learnt = KnownTexts.of(texts)
     system.seal_branches(
         {name: {"trained": "joint", "num_rows": num_rows.get(name, 0)} for name in system.branch_names}
     )
@@ -146,5 +179,5 @@ def _result(
         cache_seconds=cache_seconds,
         device=str(processes.device),
         precision=processes.precision,
-        validation=evaluate(system, validation) if len(validation) else {},
+        validation=evaluate(system, validation, include_learnt=True) if len(validation) else {},
     )

@@ -4,7 +4,7 @@ Every process knows the whole batch and computes its share of it.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,17 +12,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interconnected_ai.branches import InterconnectedAISystem, SystemOutput, class_weights, train_on_pooled
+from interconnected_ai.branches import (
+    Bags,
+    InterconnectedAISystem,
+    SystemOutput,
+    TextFeatures,
+    Trunk,
+    class_weights,
+    train_on_pooled,
+)
 from interconnected_ai.config import TrainingConfig
-from interconnected_ai.data import BatchPlan, Rows
+from interconnected_ai.data import BatchPlan, RowChanges, RowRecord, Rows, Splits
 from interconnected_ai.errors import ConfigError, DataError
 from interconnected_ai.nn import Routing, choose_backend
-from interconnected_ai.training.learner import TrainingState, Validation
+from interconnected_ai.training.learner import DataRecord, TrainingState, Validation
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.system.features import FeatureCache
 from interconnected_ai.training.system.figures import Drift, learning_figures, routing_figures, validation_figures
 from interconnected_ai.training.system.loss import GlobalBatch, LossParts, system_loss
 from interconnected_ai.training.system.metrics import BranchMetrics, branch_metrics
+from interconnected_ai.training.system.run_rows import refuse_other_rows
 
 logger = logging.getLogger(__name__)
 
@@ -41,10 +50,15 @@ class SystemLearner:
         processes: Processes,
         plan: BatchPlan,
         cache: FeatureCache | None,
+        *,
+        begun_with: int,
+        new_rows: bool = False,
     ) -> None:
         """system: on the processes' device. plan: of the rows to train on, see `plan_of`. cache: of all texts, where the
-        encoder's outputs are kept.
+        encoder's outputs are kept. begun_with: how many of the rows to train on, the first ones, the training began with.
+        new_rows: a resumed training may find more of them.
         """
+        self.begun_with, self.new_rows = begun_with, new_rows
         self.system, self.train_rows, self.validation, self.config = system, train, validation, config
         self.processes, self.plan, self.cache = processes, plan, cache
         specs = [card.spec for card in system.cards.values()]
@@ -55,6 +69,23 @@ class SystemLearner:
         self.answered: tuple[SystemOutput, np.ndarray] | None = None  # the last part's, and its rows
         self.balances: list[Tensor] = []  # of the parts of the step
 
+    def data_record(self) -> DataRecord:
+        """The rows' hashes and the branches' classes."""
+        record = self._record()
+        return DataRecord(record.arrays, {**record.facts, "begun_with": self.begun_with})
+
+    def recognise(self, kept: DataRecord) -> bool:
+        """Whether the rows are those of the checkpoint, False when new ones were taken; raises `DataError` for others."""
+        before = RowRecord.from_parts(kept.arrays, kept.facts, source="the checkpoint")
+        changes = RowChanges.between(before, self._record())
+        refuse_other_rows(changes, "the training", new_rows=self.new_rows)
+        return changes.none
+
+    def _record(self) -> RowRecord:
+        nothing = self.train_rows.select([])
+        specs = [card.spec for card in self.system.cards.values()]
+        return RowRecord.of(Splits(self.train_rows, self.validation, nothing), specs)
+
     def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """AdamW over the parts that learn, each at its rate."""
         assert isinstance(model, InterconnectedAISystem)
@@ -64,12 +95,17 @@ class SystemLearner:
 
     def _groups(self, system: InterconnectedAISystem) -> list[dict[str, Any]]:
         rates = self.config
-        return system.get_trainable_params(
+        groups = system.get_trainable_params(
             lr_moe=rates.lr_moe,
             lr_adapter=rates.lr_adapter,
             lr_head=rates.lr_head,
+            lr_wide=rates.lr_wide,
             lr_encoder_lora=rates.lr_encoder_lora,
         )
+        return [{**group, "weight_decay": self._decay(group["name"])} for group in groups]
+
+    def _decay(self, part: str) -> float:
+        return self.config.wide_decay if part == "wide" else self.config.weight_decay
 
     def batches(self, epoch: int, start: int) -> list[np.ndarray]:
         """Rows of every branch in each."""
@@ -93,7 +129,7 @@ class SystemLearner:
             num_processes=self.processes.count,
             total=self.processes.total,
         )
-        output = self._forward(state, rows)
+        output = self._forward(state, rows, batch)
         targets = {name: t[rows].to(self.processes.device) for name, t in self.targets.items()}
         loss = system_loss(
             output,
@@ -108,25 +144,39 @@ class SystemLearner:
         self.balances = [*self.balances, loss.balance][-self.config.accumulation_steps :]
         return loss
 
-    def _forward(self, state: TrainingState, rows: np.ndarray) -> SystemOutput:
-        """This process's rows through the system."""
+    def _forward(self, state: TrainingState, rows: np.ndarray, batch: np.ndarray) -> SystemOutput:
+        """This process's rows of a batch through the system."""
+        texts, without = [self.train_rows.texts[row] for row in rows], self._without_words(state.step, batch)
+        words = self._words(texts, silent={number for number, row in enumerate(rows.tolist()) if row in without})
         if self.cache is None:
-            return self._answer(state, [self.token_ids[row] for row in rows])
-        return self._answer_cached(state, [self.train_rows.texts[row] for row in rows])
+            return self._answer(state, [self.token_ids[row] for row in rows], words)
+        return self._answer_cached(state, texts, words)
 
-    def _answer(self, state: TrainingState, token_ids: Sequence[list[int]]) -> SystemOutput:
+    def _without_words(self, step: int, batch: np.ndarray) -> set[int]:
+        """Rows of a batch whose words are left out: words alone would soon explain the training rows, and the trunk would have
+        nothing left to learn. The same ones however the batch is dealt out.
+        """
+        luck = np.random.default_rng((self.config.seed, step)).random(len(batch))
+        return set(batch[luck < self.config.words_dropout].tolist())
+
+    def _words(self, texts: Sequence[str], *, silent: Container[int] = ()) -> dict[str, Bags]:
+        """The texts' terms, on the processes' device: the given system may wait in ordinary memory."""
+        words = self.system.words_of(texts, silent=silent)
+        return {name: bags.to(self.processes.device) for name, bags in words.items()}
+
+    def _answer(self, state: TrainingState, token_ids: Sequence[list[int]], words: Mapping[str, Bags]) -> SystemOutput:
         """By the model as Accelerate prepared it, encoder and all."""
         input_ids, mask = (each.to(self.processes.device) for each in self.system.encoder.pad(token_ids))
-        output: SystemOutput = state.model(input_ids, mask)
+        output: SystemOutput = state.model(input_ids, mask, words=words)
         return output
 
-    def _answer_cached(self, state: TrainingState, texts: Sequence[str]) -> SystemOutput:
+    def _answer_cached(self, state: TrainingState, texts: Sequence[str], words: Mapping[str, Bags]) -> SystemOutput:
         """By the encoder's stored outputs, in the precision of the weights: DeepSpeed casts them."""
         assert self.cache is not None
         assert isinstance(state.bare, InterconnectedAISystem)
         tokens, mask = self.cache.read(texts)
         dtype, device = state.bare.trunk.norm.weight.dtype, self.processes.device
-        output: SystemOutput = state.model(None, mask.to(device), tokens=tokens.to(device, dtype))
+        output: SystemOutput = state.model(None, mask.to(device), tokens=tokens.to(device, dtype), words=words)
         return output
 
     def figures(self, batch: np.ndarray, seconds: float) -> dict[str, float]:
@@ -143,14 +193,14 @@ class SystemLearner:
         }
 
     def validate(self, state: TrainingState) -> Validation:
-        """Mean validation accuracy over the branches after an epoch."""
+        """What `config.watch` names, as a mean over the branches, after an epoch."""
         assert isinstance(state.bare, InterconnectedAISystem)
         drift = self.drift.figures(self._groups(state.bare))
         epoch = {"epoch": float(state.step // self.plan.steps_per_epoch)}
         if not len(self.validation):
             return Validation(None, {**drift, **epoch})
-        figures = validation_figures(self._validation_metrics(state))
-        return Validation(figures["accuracy/mean"], {**figures, **drift, **epoch})
+        figures = validation_figures(self._validation_metrics(state), self.config.watch)
+        return Validation(figures["watched"], {**figures, **drift, **epoch})
 
     def _validation_metrics(self, state: TrainingState) -> dict[str, BranchMetrics]:
         targets = self.validation.targets([card.spec for card in self.system.cards.values()])
@@ -170,41 +220,53 @@ class SystemLearner:
         return out
 
     def _evaluate_batch(self, state: TrainingState, texts: Sequence[str]) -> SystemOutput:
+        words = self._words(texts)
         if self.cache is not None:
-            return self._answer_cached(state, texts)
-        return self._answer(state, self.system.encoder.tokenize(texts))
+            return self._answer_cached(state, texts, words)
+        return self._answer(state, self.system.encoder.tokenize(texts), words)
 
-    # The head start
+    # Before the first step
 
-    def begin(self, model: nn.Module) -> dict[str, float]:
-        """Let adapters and heads learn first, on what the untrained trunk gives: the encoder's own knowledge.
+    def begin(self, model: nn.Module) -> Validation:
+        """Give the trunk the statistics of what the encoder makes of the training rows. Then let heads and wide parts learn
+        first, on what the untrained trunk gives: the encoder's own knowledge, and words.
 
-        Returns validation figures of what they learnt alone: epoch 0, which the joint training should better.
+        Returns what validation rows say of that: epoch 0, which the joint training has to better.
         """
-        if not self.config.head_start_epochs:
-            return {}
-        config = self.config.with_changes(epochs=self.config.head_start_epochs)
-        pooled = self._pooled(self.train_rows.texts)
+        trunk, config, texts = self.system.trunk, self.config, self.train_rows.texts
+        trunk.standardization.take(self._through(trunk.pooling, texts))
+        if config.ridge is None and not config.head_start_epochs:
+            return Validation(None, {})
+        features = TextFeatures(self.encode(texts), texts)
         for name in self.system.branch_names:
             labelled = self.targets[name] >= 0
-            targets = self.targets[name][labelled].to(pooled.device)
-            train_on_pooled(self.system.branch(name), pooled[labelled.to(pooled.device)], targets, None, config)
+            targets = self.targets[name][labelled].to(features.pooled.device)
+            train_on_pooled(
+                self.system.branch(name), features[labelled], targets, None, config, epochs=config.head_start_epochs
+            )
         if not len(self.validation):
-            return {}
+            return Validation(None, {})
         state = TrainingState(0, 0, model, model, lambda: model)
-        return {**validation_figures(self._validation_metrics(state)), "epoch": 0.0}
+        figures = validation_figures(self._validation_metrics(state), self.config.watch)
+        return Validation(figures["watched"], {**figures, "epoch": 0.0})
 
-    def _pooled(self, texts: list[str]) -> Tensor:
-        """(num_texts, d_model): pooled vectors of the system as it is, from the feature cache where there is one."""
-        if self.cache is None:
-            return self.system.encode(texts)
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """(num_texts, d_model): pooled vectors of the system as it is, by the encoder's stored outputs where there are some."""
+        return self._through(_pooled_by(self.system.trunk), texts)
+
+    def _through(self, pool: Callable[[Tensor, Tensor], Tensor], texts: Sequence[str]) -> Tensor:
+        """(num_texts, d_model): what `pool` makes of the encoder's packed outputs and their mask, batch by batch."""
         self.system.eval()
-        device, parts = self.processes.device, []
+        encoder, device, parts = self.system.encoder, self.processes.device, []
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))  # so that little padding is computed
         with torch.inference_mode():
-            for batch in _in_batches(texts):
-                tokens, mask = self.cache.read(batch)
-                parts.append(self.system.trunk(tokens.to(device), mask.to(device))[0])
-        return torch.cat(parts).clone()
+            for batch in _in_batches([texts[row] for row in order]):
+                if self.cache is not None:
+                    tokens, mask = self.cache.read(batch)
+                else:
+                    tokens, mask = self.system.encode_tokens(*encoder.pad(encoder.tokenize(batch)))
+                parts.append(pool(tokens.to(device), mask.to(device)))
+        return torch.cat(parts)[torch.tensor(order).argsort().to(device)].clone()
 
     # Preparations
 
@@ -238,6 +300,11 @@ def plan_of(system: InterconnectedAISystem, train: Rows, config: TrainingConfig,
             f"({processes.count} processes × {config.accumulation_steps} accumulation steps)"
         )
     return plan
+
+
+def _pooled_by(trunk: Trunk) -> Callable[[Tensor, Tensor], Tensor]:
+    """The trunk's pooled vectors alone."""
+    return lambda tokens, mask: trunk(tokens, mask)[0]
 
 
 def _in_batches(texts: Sequence[str]) -> Iterator[list[str]]:

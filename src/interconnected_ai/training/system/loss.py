@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import SystemOutput
 
 
@@ -33,6 +34,7 @@ class GlobalBatch:
     total: Callable[[Tensor], Tensor] = lambda tensor: tensor
 
 
+@checked
 def system_loss(
     output: SystemOutput,
     targets: Mapping[str, Tensor],

@@ -6,8 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import InterconnectedAISystem, class_indices, probabilities
 from interconnected_ai.data import Rows
+from interconnected_ai.nn import macro_f1
+from interconnected_ai.training.system.unseen import unseen_rows
 
 _LEAST = 1e-12  # a probability that rounds to zero counts as this
 
@@ -27,46 +30,45 @@ class BranchMetrics:
     answered: float
 
 
-def evaluate(system: InterconnectedAISystem, rows: Rows) -> dict[str, BranchMetrics]:
+@checked
+def evaluate(system: InterconnectedAISystem, rows: Rows, *, include_learnt: bool = False) -> dict[str, BranchMetrics]:
     """Every branch that `rows` has labels for, measured. One trunk pass over the texts serves them all.
 
-    Raises `UnknownNameError` for a branch or a label that the system does not have.
+    Rows that a branch has trained, stopped or calibrated on are left out (the log says how many) unless include_learnt.
+    Raises `UnknownNameError` for a branch or a label that the system does not have, `DataError` when all rows were learnt.
     """
+    if not include_learnt:
+        rows = unseen_rows(rows, system)
     names = [system.branch_name(name) for name in rows.branch_names if rows.of(name)[0]]
-    pooled = system.encode(rows.texts)
+    features = system.features_of(rows.texts)
     out = {}
     for name in names:
         targets = class_indices(system.cards[name], rows.of(name)[1])
-        logits = system.logits_of(pooled[rows.rows_of(name)], [name])[name].cpu()
-        out[name] = branch_metrics(
-            probabilities(logits, system.cards[name]), targets, threshold=system.cards[name].threshold
-        )
+        mine, card = features[rows.rows_of(name)], system.cards[name]
+        logits, near = system.logits_of(mine, [name])[name].cpu(), system.branch(name).familiarity(mine).cpu()
+        out[name] = branch_metrics(probabilities(logits, card), targets, threshold=card.threshold, familiarity=near)
     return out
 
 
-def branch_metrics(table: Tensor, targets: Tensor, *, threshold: float = 0.0) -> BranchMetrics:
-    """table: (num_rows, num_classes) probabilities; targets: (num_rows,)."""
+@checked
+def branch_metrics(
+    table: Tensor, targets: Tensor, *, threshold: float = 0.0, familiarity: Tensor | None = None
+) -> BranchMetrics:
+    """table: (num_rows, num_classes) probabilities; targets: (num_rows,); familiarity: (num_rows,), None is 1 throughout."""
     confidence, predicted = table.max(dim=-1)
     correct = predicted == targets
+    scores = confidence if familiarity is None else confidence * familiarity
     return BranchMetrics(
         num_rows=len(targets),
         accuracy=correct.double().mean().item(),
         macro_f1=macro_f1(predicted, targets),
         loss=-table.gather(-1, targets[:, None]).double().clamp(min=_LEAST).log().mean().item(),
         calibration_error=expected_calibration_error(confidence, correct),
-        answered=(confidence >= threshold).double().mean().item(),
+        answered=(scores >= threshold).double().mean().item(),
     )
 
 
-def macro_f1(predicted: Tensor, targets: Tensor) -> float:
-    """Mean over the classes that occur (in either) of the harmonic mean of precision and recall."""
-    scores = []
-    for label in torch.cat([predicted, targets]).unique():
-        true_positives = ((predicted == label) & (targets == label)).sum().item()
-        scores.append(2 * true_positives / ((predicted == label).sum().item() + (targets == label).sum().item()))
-    return float(sum(scores) / len(scores))
-
-
+@checked
 def expected_calibration_error(confidence: Tensor, correct: Tensor, *, num_bins: int = 15) -> float:
     """Mean distance between confidence and accuracy over equal-width bins (Naeini et al. 2015; Guo et al. 2017)."""
     bins = (confidence * num_bins).long().clamp(max=num_bins - 1)
@@ -78,6 +80,7 @@ def expected_calibration_error(confidence: Tensor, correct: Tensor, *, num_bins:
     return total
 
 
+@checked
 def auroc(inside: Tensor, outside: Tensor) -> float:
     """Chance that a random inside score is above a random outside score (ties count half): Mann-Whitney's U."""
     scores = torch.cat([inside, outside]).double().numpy()

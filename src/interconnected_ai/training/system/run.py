@@ -1,21 +1,25 @@
 """A run: the folder that `iai train` writes, from its config to the model that `iai predict` uses.
 
-run.yaml, data_report.json, metrics.jsonl, logs/ (TensorBoard), checkpoints/, features/, model/, results.json.
+run.yaml, rows/ (hashes of the rows, and their sides), data_report.json, metrics.jsonl, logs/ (TensorBoard), checkpoints/,
+features/, model/, results.json.
 """
 
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import Encoder, InterconnectedAISystem
-from interconnected_ai.config import RunConfig, SystemConfig
-from interconnected_ai.data import Splits, load_splits, report_on
+from interconnected_ai.config import RunConfig
+from interconnected_ai.data import Splits, report_on
 from interconnected_ai.errors import ConfigError, StorageError
 from interconnected_ai.storage import atomic_file, is_complete
 from interconnected_ai.training.run_folder import drop_folder, owned, process_rank, write_json_safely
-from interconnected_ai.training.system.encoder_choice import encoder_of_run, with_encoder
+from interconnected_ai.training.system.encoder_choice import EncoderChoice, encoder_of_run, with_encoder
 from interconnected_ai.training.system.fit import FitResult, fit
 from interconnected_ai.training.system.metrics import BranchMetrics, evaluate
+from interconnected_ai.training.system.run_rows import keep_rows, shape_for, splits_of_run
+from interconnected_ai.training.system.unseen import unseen
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +34,13 @@ class RunResult:
     test: dict[str, BranchMetrics]
 
 
+@checked
 def train_run(
     config: RunConfig,
     *,
     resume: bool = False,
     overwrite: bool = False,
+    new_rows: bool = False,
     relative_to: Path | None = None,
     splits: Splits | None = None,
     encoder: Encoder | None = None,
@@ -42,13 +48,19 @@ def train_run(
     """Read the data, train, measure on the test rows, save the model. Everything goes into `config.output`.
 
     Where the config names no encoder, the language of the training rows decides (`encoder_by_language`).
-    resume: go on after an interruption. overwrite: drop what an earlier run left there. splits: rows already in memory,
+    resume: go on after an interruption, with the same rows; new_rows: or with these and more, which are split by their own
+    hash while the old ones keep their sides. overwrite: drop what an earlier run left there. splits: rows already in memory,
     in place of reading `config.data`. Raises `StorageError` when the folder is taken and neither is asked for, `BusyError`
-    while another training is at work there.
+    while another training is at work there, `DataError` for other rows than those that a resumed run was begun with.
     """
+    if new_rows and not resume:
+        raise ConfigError("new_rows says what a resumed run may find; give resume with it, or leave it out")
     folder, is_main = Path(config.output), process_rank() == 0
     with owned(folder, is_main=is_main):
-        return _train(config, folder, is_main, resume, overwrite, relative_to, splits, encoder)
+        if is_main:
+            _prepare_folder(folder, resume=resume, overwrite=overwrite)
+        splits = splits_of_run(config, resume=resume, new_rows=new_rows, relative_to=relative_to, splits=splits)
+        return _train(config, folder, is_main, resume, new_rows, splits, encoder)
 
 
 def _train(
@@ -56,14 +68,10 @@ def _train(
     folder: Path,
     is_main: bool,
     resume: bool,
-    overwrite: bool,
-    relative_to: Path | None,
-    splits: Splits | None,
+    new_rows: bool,
+    splits: Splits,
     encoder: Encoder | None,
 ) -> RunResult:
-    if is_main:
-        _prepare_folder(folder, resume=resume, overwrite=overwrite)
-    splits = splits or load_splits(config.data, relative_to=relative_to)
     choice = encoder_of_run(config, splits, encoder=encoder, resume=resume)
     if config.system.base_model_name is None and encoder is None:
         logger.info("encoder: %s", choice)
@@ -73,28 +81,21 @@ def _train(
     if is_main:
         folder.mkdir(parents=True, exist_ok=True)
         _check_same_run(folder, config, resume=resume)
+        keep_rows(folder, config, splits)
         write_json_safely(folder / "data_report.json", {report.name: asdict(report) for report in report_on(splits)})
-    result = fit(system, splits.train, splits.validation, config.training, folder, resume=resume)
-    test = evaluate(system, splits.test) if len(splits.test) else {}
+    result = fit(system, splits.train, splits.validation, config.training, folder, resume=resume, new_rows=new_rows)
+    test = unseen(splits.test, system)  # a test file may hold rows of the others
+    for sentence in test.told:
+        logger.warning("test rows of %s", sentence)
+    measured = evaluate(system, test.rows, include_learnt=True) if len(test.rows) else {}
     if is_main:
         system.save_pretrained(folder / "model")
-        summary = {"fit": asdict(result), "test": {name: asdict(m) for name, m in test.items()}}
+        summary = {"fit": asdict(result), "test": {name: asdict(m) for name, m in measured.items()}}
         write_json_safely(folder / "results.json", summary)
-    return RunResult(folder, system, result, test)
+    return RunResult(folder, system, result, measured)
 
 
-def shape_for(config: RunConfig, splits: Splits) -> SystemConfig:
-    """The config's system with a branch for each that the data names; its classes are those of `system.branches` or the data's.
-
-    Raises `ConfigError` for a branch without rows, `DataError` for one with a single class.
-    """
-    named = {spec.name: spec for spec in config.system.branches}
-    specs = [named.get(spec.name, spec) for spec in splits.specs()]
-    if unknown := set(named) - {spec.name for spec in specs}:
-        raise ConfigError(f"system.branches has {sorted(unknown)[0]!r}, for which data names no rows")
-    return config.system.with_changes(branches=[spec.to_dict() for spec in specs])
-
-
+@checked
 def refuse_taken_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
     """Raise `StorageError` when a run's folder is taken and nobody said what to do with what is there. Changes nothing."""
     if resume and overwrite:
@@ -120,7 +121,8 @@ def _check_same_run(folder: Path, config: RunConfig, *, resume: bool) -> None:
     """Keep the run's config; a resumed run must have the one it began with."""
     kept = folder / "run.yaml"
     if resume and kept.is_file():
-        if RunConfig.from_file(kept).with_changes(output=config.output) != config:
+        began = RunConfig.from_file(kept).with_changes(output=config.output)
+        if with_encoder(began, EncoderChoice(began.system.base_model_name, "as this run began")) != config:
             raise ConfigError(
                 f"{kept} differs from the config given; resume with the same config, or train into another folder"
             )

@@ -1,0 +1,218 @@
+"""Head and wide part of a branch as one convex problem: multinomial logistic regression on vectors and words side by side.
+
+How long words are beside meaning is chosen by cross-validation on the rows themselves, so validation rows stay unread.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from interconnected_ai.branches.branch import Branch
+from interconnected_ai.branches.vocabulary import Bags
+from interconnected_ai.errors import NonFiniteLossError
+
+SCALES = (0.5, 1.0, 2.0)
+_FOLDS = 5
+_ABOUT = 0.005  # shares of right answers that differ by less are about the same
+_FEWEST_ROWS = 4 * _FOLDS  # with fewer, folds say nothing
+_FEW_ROWS = 2_000  # up to here the problem is solved by its rows, and its scale is chosen on as many
+_STEPS, _STEPS_OF_A_FOLD = 100, 30
+_COLUMNS = 256  # rows whose terms stand in a dense table at once
+_JITTER = 1e-5  # of the mean diagonal, so that rows which repeat leave the matrix definite
+
+
+def regress(
+    branch: Branch,
+    pooled: Tensor,
+    bags: Bags | None,
+    targets: Tensor,
+    *,
+    ridge: float,
+    class_weights: Tensor | None = None,
+) -> None:
+    """Give head and wide part the weights that minimise Σ cross-entropy + ridge / 2 · ‖weights‖², the bias left free.
+
+    pooled: (num_rows, d_model), bags: the same rows' terms, targets: (num_rows,). L-BFGS (Liu and Nocedal 1989): over
+    the rows' coefficients where rows are few (representer theorem), else over the weights, from where they are. The branch is
+    changed in place: one thread at a time.
+    """
+    inputs = (pooled + branch.adapter(pooled)).detach()
+    if not torch.isfinite(inputs).all():
+        raise NonFiniteLossError(f"the vectors that branch {branch.card.name!r} learns from are not all numbers", 0)
+    if branch.wide is None:
+        bags = None
+    if len(targets) <= _FEW_ROWS:
+        _by_rows(branch, inputs, bags, targets, ridge, class_weights)
+    else:
+        _by_weights(branch, inputs, bags, targets, ridge, class_weights)
+
+
+def choose_scale(
+    branch: Branch,
+    pooled: Tensor,
+    bags: Bags,
+    targets: Tensor,
+    texts: Sequence[str],
+    *,
+    ridge: float,
+    class_weights: Tensor | None = None,
+    seed: int = 0,
+) -> float:
+    """How long words should be beside the pooled vectors: that of `SCALES` that answers most rows which it has not learnt.
+
+    By cross-validation on these rows, or on some thousand of them; rows of one text share a fold. Of scales that are about as
+    good the largest: a fold learns from fewer rows than there are, and the more rows, the more words say. Too few rows to
+    tell: 1.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(len(targets), generator=generator)[:_FEW_ROWS].sort().values
+    if len(rows) < _FEWEST_ROWS:
+        return 1.0
+    rows = rows.to(targets.device)
+    inputs, targets, bags = (pooled + branch.adapter(pooled)).detach()[rows], targets[rows], bags.take(rows)
+    folds = _folds([texts[row] for row in rows.tolist()], generator).to(targets.device)
+    by_meaning, by_words = inputs @ inputs.T, _products_of(bags, _num_terms(branch))
+
+    def accuracy(scale: float) -> float:
+        similarity = by_meaning + branch.length_of_words(scale) ** 2 * by_words
+        logits = torch.zeros(len(targets), branch.head.out_features, device=targets.device)
+        for fold in range(_FOLDS):
+            known, asked = (folds != fold).nonzero().flatten(), (folds == fold).nonzero().flatten()
+            if len(known) and len(asked):
+                root = _root(similarity[known][:, known])
+                unseen = torch.linalg.solve_triangular(root, similarity[known][:, asked], upper=False).T
+                weights, bias = _softmax_regression(
+                    root, targets[known], logits.shape[1], ridge, class_weights, _STEPS_OF_A_FOLD
+                )
+                logits[asked] = unseen @ weights + bias
+        return (logits.argmax(dim=-1) == targets).double().mean().item()
+
+    found = {scale: accuracy(scale) for scale in SCALES}
+    return max(scale for scale in SCALES if found[scale] >= max(found.values()) - _ABOUT)
+
+
+def _by_rows(
+    branch: Branch, inputs: Tensor, bags: Bags | None, targets: Tensor, ridge: float, class_weights: Tensor | None
+) -> None:
+    similarity = inputs @ inputs.T
+    wide = branch.wide
+    if wide is not None and bags is not None:
+        similarity = similarity + wide.scale**2 * _products_of(bags, _num_terms(branch))
+    root = _root(similarity)
+    weights, bias = _softmax_regression(root, targets, branch.head.out_features, ridge, class_weights, _STEPS)
+    coefficients = torch.linalg.solve_triangular(root.T, weights, upper=True)  # (num_rows, num_classes)
+    with torch.no_grad():
+        branch.head.weight.copy_(coefficients.T @ inputs)
+        branch.head.bias.copy_(bias)
+        if wide is not None and bags is not None:
+            wide.weight.copy_(wide.scale * _times(bags.transposed(_num_terms(branch)), coefficients))
+
+
+def _by_weights(
+    branch: Branch, inputs: Tensor, bags: Bags | None, targets: Tensor, ridge: float, class_weights: Tensor | None
+) -> None:
+    head, wide = branch.head, branch.wide
+    learnt = [head.weight, head.bias]
+    product: tuple[Bags, Bags] | None = None
+    if wide is not None and bags is not None:
+        scaled = Bags(bags.terms, bags.starts, bags.weights * wide.scale)
+        product = scaled, scaled.transposed(_num_terms(branch))
+        learnt.append(wide.weight)
+
+    def logits() -> Tensor:
+        found = F.linear(inputs, head.weight, head.bias)
+        if wide is None or product is None:
+            return found
+        return found + cast(Tensor, _Product.apply(wide.weight, *product))
+
+    _descend(logits, learnt, [each for each in learnt if each is not head.bias], targets, ridge, class_weights, _STEPS)
+
+
+def _softmax_regression(
+    inputs: Tensor, targets: Tensor, num_classes: int, ridge: float, class_weights: Tensor | None, steps: int
+) -> tuple[Tensor, Tensor]:
+    """(num_inputs, num_classes) weights and (num_classes,) biases."""
+    weights = inputs.new_zeros(inputs.shape[1], num_classes).requires_grad_()
+    bias = inputs.new_zeros(num_classes).requires_grad_()
+    _descend(lambda: inputs @ weights + bias, [weights, bias], [weights], targets, ridge, class_weights, steps)
+    return weights.detach(), bias.detach()
+
+
+def _descend(
+    logits: Callable[[], Tensor],
+    learnt: list[Tensor],
+    penalised: list[Tensor],
+    targets: Tensor,
+    ridge: float,
+    class_weights: Tensor | None,
+    steps: int,
+) -> None:
+    optimizer = torch.optim.LBFGS(
+        learnt, max_iter=steps, history_size=10, line_search_fn="strong_wolfe", tolerance_grad=1e-6
+    )
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        errors = F.cross_entropy(logits(), targets, class_weights, reduction="none")
+        size = torch.stack([tensor.square().sum() for tensor in penalised]).sum()
+        total: Tensor = errors.mean() + ridge / (2 * len(targets)) * size
+        total.backward()
+        return total
+
+    with torch.enable_grad():
+        optimizer.step(loss)
+    optimizer.zero_grad()
+
+
+class _Product(torch.autograd.Function):
+    """Bags times a table, and the table's gradient by the bags' transpose: no sorting in each backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, bags: Bags, transposed: Bags) -> Tensor:
+        ctx.transposed = transposed
+        return _times(bags, table)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return _times(ctx.transposed, gradients[0].contiguous()), None, None
+
+
+def _times(bags: Bags, table: Tensor) -> Tensor:
+    return F.embedding_bag(bags.terms, table, bags.starts, mode="sum", per_sample_weights=bags.weights)
+
+
+def _products_of(bags: Bags, num_terms: int) -> Tensor:
+    """(num_texts, num_texts): what every two texts have in common, Σₜ xₜ · yₜ."""
+    parts = []
+    for rows in torch.arange(len(bags.starts), device=bags.starts.device).split(_COLUMNS):
+        some = bags.take(rows)
+        owner = torch.repeat_interleave(
+            torch.arange(len(rows), device=rows.device),
+            torch.diff(some.starts.long(), append=some.starts.new_tensor([len(some.terms)]).long()),
+        )
+        table = some.weights.new_zeros(num_terms, len(rows))
+        table[some.terms.long(), owner] = some.weights
+        parts.append(_times(bags, table))
+    return torch.cat(parts, dim=1)
+
+
+def _root(similarity: Tensor) -> Tensor:
+    """The lower triangle L with L · Lᵀ = similarity: rows of features that are as alike as the rows are."""
+    jitter = _JITTER * similarity.diagonal().mean()
+    root: Tensor = torch.linalg.cholesky(similarity + jitter * torch.eye(len(similarity), device=similarity.device))
+    return root
+
+
+def _folds(texts: Sequence[str], generator: torch.Generator) -> Tensor:
+    """(num_texts,) the fold of each; equal texts share one."""
+    distinct = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    order = torch.randperm(len(distinct), generator=generator) % _FOLDS
+    return order[torch.tensor([distinct[text] for text in texts])]
+
+
+def _num_terms(branch: Branch) -> int:
+    assert branch.wide is not None
+    return len(branch.wide.vocabulary)

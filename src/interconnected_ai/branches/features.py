@@ -1,0 +1,33 @@
+"""What branches answer by: of each text its pooled vector and, where a branch asks for them, its terms."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from interconnected_ai.text import Ngrams, count_ngrams
+
+
+class TextFeatures:
+    """pooled: (num_texts, d_model), of the trunk. ngrams: the terms, counted when first asked for, once for all branches.
+
+    `features[rows]` are those of some texts. Several threads may read at once.
+    """
+
+    def __init__(self, pooled: Tensor, texts: Sequence[str]) -> None:
+        self.pooled, self.texts = pooled, tuple(texts)
+
+    @cached_property
+    def ngrams(self) -> tuple[Ngrams, ...]:
+        """The terms, some thousand texts in each part."""
+        return tuple(count_ngrams(self.texts))
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, rows: Tensor | Sequence[int]) -> "TextFeatures":
+        """rows: numbers of texts, or a mask (num_texts,)."""
+        numbers = torch.as_tensor(rows)
+        numbers = numbers.nonzero().flatten() if numbers.dtype == torch.bool else numbers.long()
+        return TextFeatures(self.pooled[numbers.to(self.pooled.device)], [self.texts[row] for row in numbers.tolist()])

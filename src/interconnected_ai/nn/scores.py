@@ -1,0 +1,31 @@
+"""How right answers are, as one number: what early stopping watches and what evaluations report."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from interconnected_ai.arguments import checked
+from interconnected_ai.config import Watch
+
+
+def accuracy(predicted: Tensor, targets: Tensor) -> float:
+    """The share of class numbers that are right."""
+    return (predicted == targets).double().mean().item()
+
+
+@checked
+def macro_f1(predicted: Tensor, targets: Tensor) -> float:
+    """Mean over the classes that occur (in either) of the harmonic mean of precision and recall."""
+    scores = []
+    for label in torch.cat([predicted, targets]).unique():
+        true_positives = ((predicted == label) & (targets == label)).sum().item()
+        scores.append(2 * true_positives / ((predicted == label).sum().item() + (targets == label).sum().item()))
+    return float(sum(scores) / len(scores))
+
+
+def watched_score(logits: Tensor, targets: Tensor, watch: Watch) -> float:
+    """What `watch` names, of (num_rows, num_classes) logits and (num_rows,) targets; higher is better: −loss for "loss"."""
+    if watch == "loss":
+        return -F.cross_entropy(logits.double(), targets).item()
+    predicted = logits.argmax(dim=-1)
+    return accuracy(predicted, targets) if watch == "accuracy" else macro_f1(predicted, targets)

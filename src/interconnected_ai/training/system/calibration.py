@@ -11,6 +11,7 @@ from interconnected_ai.arguments import checked
 from interconnected_ai.branches import (
     Answered,
     InterconnectedAISystem,
+    TextFeatures,
     calibration,
     class_directions,
     probabilities,
@@ -38,11 +39,16 @@ def take_directions(
 
 
 @checked
-def calibrate(system: InterconnectedAISystem, validation: Rows) -> None:
-    """Fit every branch's temperature and threshold on validation rows; other branches' rows stand for foreign text."""
+def calibrate(
+    system: InterconnectedAISystem, validation: Rows, encode: Callable[[Sequence[str]], Tensor] | None = None
+) -> None:
+    """Fit every branch's temperature and threshold on validation rows; other branches' rows stand for foreign text.
+
+    encode: texts to pooled vectors (num_texts, d_model) of the system as it is; None is `system.encode`.
+    """
     if not len(validation):
         return
-    features = system.features_of(validation.texts)
+    features = TextFeatures((encode or system.encode)(validation.texts), validation.texts)
     targets = validation.targets([card.spec for card in system.cards.values()])
     for name, card in system.cards.items():
         mine = targets[name] >= 0

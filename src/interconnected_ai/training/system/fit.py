@@ -115,7 +115,7 @@ def _fit(
             course = trainer.run(learner, resume=resume)
             trainer.finish()
             _settle(system, learner, train, validation)
-            return _result(course, plan.steps_per_epoch, cache_seconds, processes, system, validation)
+            return _result(course, plan.steps_per_epoch, cache_seconds, learner, validation)
     finally:
         torch.random.set_rng_state(random)
 
@@ -152,7 +152,7 @@ def _settle(system: InterconnectedAISystem, learner: SystemLearner, train: Rows,
     system.freeze_trunk()
     system.eval()
     take_directions(system, train, learner.encode)
-    calibrate(system, validation)
+    calibrate(system, validation, learner.encode)
     num_rows = {name: len(train.of(name)[0]) for name in train.branch_names}
     for name in system.branch_names:
         texts = [text for rows in (train, validation) if name in rows.labels for text in rows.of(name)[0]]
@@ -166,8 +166,7 @@ def _result(
     course: Course,
     steps_per_epoch: int,
     cache_seconds: float,
-    processes: Processes,
-    system: InterconnectedAISystem,
+    learner: SystemLearner,
     validation: Rows,
 ) -> FitResult:
     return FitResult(
@@ -177,7 +176,9 @@ def _result(
         stopped_early=course.stopped_early,
         train_seconds=course.seconds,
         cache_seconds=cache_seconds,
-        device=str(processes.device),
-        precision=processes.precision,
-        validation=evaluate(system, validation, include_learnt=True) if len(validation) else {},
+        device=str(learner.processes.device),
+        precision=learner.processes.precision,
+        validation=evaluate(learner.system, validation, include_learnt=True, encode=learner.encode)
+        if len(validation)
+        else {},
     )

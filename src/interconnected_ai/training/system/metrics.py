@@ -1,5 +1,6 @@
 """How good the answers are: accuracy, macro-F1, calibration, and telling one's own text from others'."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from interconnected_ai.arguments import checked
-from interconnected_ai.branches import InterconnectedAISystem, class_indices, probabilities
+from interconnected_ai.branches import InterconnectedAISystem, TextFeatures, class_indices, probabilities
 from interconnected_ai.data import Rows
 from interconnected_ai.nn import macro_f1
 from interconnected_ai.training.system.unseen import unseen_rows
@@ -31,16 +32,23 @@ class BranchMetrics:
 
 
 @checked
-def evaluate(system: InterconnectedAISystem, rows: Rows, *, include_learnt: bool = False) -> dict[str, BranchMetrics]:
+def evaluate(
+    system: InterconnectedAISystem,
+    rows: Rows,
+    *,
+    include_learnt: bool = False,
+    encode: Callable[[Sequence[str]], Tensor] | None = None,
+) -> dict[str, BranchMetrics]:
     """Every branch that `rows` has labels for, measured. One trunk pass over the texts serves them all.
 
     Rows that a branch has trained, stopped or calibrated on are left out (the log says how many) unless include_learnt.
+    encode: texts to pooled vectors (num_texts, d_model) of the system as it is; None is `system.encode`.
     Raises `UnknownNameError` for a branch or a label that the system does not have, `DataError` when all rows were learnt.
     """
     if not include_learnt:
         rows = unseen_rows(rows, system)
     names = [system.branch_name(name) for name in rows.branch_names if rows.of(name)[0]]
-    features = system.features_of(rows.texts)
+    features = TextFeatures((encode or system.encode)(rows.texts), rows.texts)
     out = {}
     for name in names:
         targets = class_indices(system.cards[name], rows.of(name)[1])

@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    ?= runs/quickstart
+# Processes that share the tests out among them: one a core, four at most, since each takes up to 3 GB. JOBS=0 is one after another.
+JOBS   ?= logical
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(JOBS) --maxprocesses=4 --dist=worksteal
 
 .PHONY: setup demo test test-slow test-nightly mutants check fix bench docs clean
 
@@ -20,14 +23,14 @@ demo: setup
 	$(BIN)/iai quickstart --output $(RUN)
 
 test: setup
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: setup
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow"
 
 # Hours: every property on many new examples, instead of few that are always the same.
 test-nightly: setup
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest --timeout=7200
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) --timeout=7200
 
 # Small faults, one at a time, in a copy of this folder: how many do the tests notice? An hour; a second run goes on.
 # make mutants MUTANTS="--room nn --minutes 10"

@@ -108,7 +108,7 @@ def test_a_written_config_is_trained_unchanged_and_its_run_planned_again(
 ) -> None:
     monkeypatch.chdir(world)
     flags = "system --branches 1 --classes 3 --experts 2 --d-ff 16 --set system.max_seq_len=16".split()
-    flags += "--set training.batch_size=16 --set training.epochs=1".split()
+    flags += "--set training.batch_size=16 --set training.epochs=1 --set system.wide_terms=0".split()
     target = world / "planned.yaml"
     data = ["--data", f"topics={world / 'topics.jsonl'}"]
     planned = run_json(capsys, *flags, "--encoder", str(world / "encoder"), "--write", str(target), *data)

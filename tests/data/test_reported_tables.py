@@ -25,7 +25,7 @@ def read(folder: Path, name: str, content: bytes, text: str = "text", label: str
         ("Unstructured-IO/unstructured/issues/4443", "a.csv", "text,label\na,x\nb,y\n".encode("utf-16"), ["x", "y"]),
         ("holoviz/lumen/issues/1355", "a.csv", b"note;text;label\n;a, b;x\n;c;y\n", ["x", "y"]),
         ("tidyverse/readr/issues/80", "a.txt", b'"text";"label"\n"a";"x"\n', ["x"]),
-        ("huggingface/datasets/issues/6851", "a.jsonl", gzip.compress(b'{"text": "a", "label": "x"}\n'), ["x"]),
+        ("huggingface/datasets/issues/6851", "a.jsonl", gzip.compress(b'{"text": "a", "label": "x"}\n', mtime=0), ["x"]),
         ("biolab/orange3/issues/2404", "a.csv", b"text,label\n" + b"word " * 40_000 + b",x\n", ["x"]),
         ("huggingface/setfit/issues/296", "a.csv", b"text,label\na,close\nb,\nc,open\n", ["close", None, "open"]),
         ("pandas-dev/pandas/issues/55032", "a.csv", b"text,label\na,NA\nb,EU\n", ["NA", "EU"]),

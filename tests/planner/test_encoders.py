@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModel
 from conftest import make_tokenizer
 from interconnected_ai.branches import MULTILINGUAL_ENCODER, Encoder
 from interconnected_ai.branches import encoder as branches_encoder
+from interconnected_ai.branches.contract import Traits
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.nn import LoRALinear
 from interconnected_ai.planner.encoders import (
@@ -92,6 +93,18 @@ def built(config: Mapping[str, Any], **options: Any) -> nn.Module:
 
 def num_params(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.fixture(autouse=True)
+def untried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting needs shapes alone: these models have no numbers, or words of another tokenizer, and none is tried."""
+
+    def traits(compute: Any, tokenize: Any, pad: Any, max_seq_len: int) -> Traits:
+        return Traits(d_model=compute.__self__.model.config.hidden_size, stands_padding=True, reads_both_ways=True)
+
+    monkeypatch.setattr(branches_encoder, "traits_of", traits)
+    monkeypatch.setattr(branches_encoder, "require_readable_ids", lambda *given: None)
+    monkeypatch.setattr(branches_encoder, "require_gradients", lambda *given: None)
 
 
 def assert_tie(config: Mapping[str, Any], shape: EncoderShape, rank: int) -> None:

@@ -131,11 +131,14 @@ def traits_of(
     )
 
 
-def require_gradients(hidden: Tensor, adapters: Sequence[Tensor]) -> None:
-    """Raise `EncoderError` unless what an encoder computed depends on its adapters, so that they can learn."""
-    if not hidden.requires_grad or not any(
-        gradient is not None for gradient in torch.autograd.grad(hidden.sum(), list(adapters), allow_unused=True)
-    ):
+def require_gradients(compute: Callable[[], Tensor], adapters: Sequence[Tensor]) -> None:
+    """Raise `EncoderError` unless what an encoder computes depends on its adapters, so that they can learn."""
+    with torch.enable_grad():
+        hidden = compute()
+        learns = hidden.requires_grad and any(
+            gradient is not None for gradient in torch.autograd.grad(hidden.sum(), list(adapters), allow_unused=True)
+        )
+    if not learns:
         raise EncoderError(
             "the encoder's vectors do not depend on its adapters, so a LoRA would learn nothing; set encoder_lora_rank to 0"
         )

@@ -162,8 +162,7 @@ class Encoder(nn.Module):
                 "kind of layer); set encoder_lora_rank to 0, or take another encoder"
             )
         adapters = [parameter for name, parameter in self.model.named_parameters() if ".lora." in name]
-        with torch.enable_grad():
-            require_gradients(self(*self.pad(self.tokenize(PROBE_TEXTS[:2]))), adapters)
+        require_gradients(lambda: self(*self.pad(self.tokenize(PROBE_TEXTS[:2]))), adapters)
         swap_dropouts(self.model)  # the encoder's own ones act while its LoRA trains
         self.has_lora = True
 

@@ -19,7 +19,7 @@ def require_own_threads() -> None:
     their own, and children of a process that has not computed, as a forkserver's. What the parent computed with PyTorch
     beside this package is not seen. To be called before anything is computed, from any thread.
     """
-    if torch.get_num_threads() == 1:
+    if torch.compiler.is_compiling() or torch.get_num_threads() == 1:
         return
     process = os.getpid()
     first = getattr(_helped, "process", None)

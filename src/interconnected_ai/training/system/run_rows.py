@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 _ROWS = "rows"
 
 
+@checked
 def splits_of_run(
     config: RunConfig,
     *,
@@ -74,6 +75,7 @@ def kept_rows(folder: Path) -> RowRecord | None:
     return RowRecord.load(folder / _ROWS) if is_complete(folder / _ROWS) else None
 
 
+@checked
 def splits_of_finished_run(folder: Path, config: RunConfig) -> Splits:
     """A run's rows, read again and each on the side that it had; rows that have come since are left out.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches import InterconnectedAISystem
 from interconnected_ai.data import LabelColumn, Rows
 from interconnected_ai.errors import DataError
@@ -53,6 +54,7 @@ class Unseen:
         return len(self.rows.rows_of(name))
 
 
+@checked
 def unseen(rows: Rows, *systems: InterconnectedAISystem) -> Unseen:
     """The rows without those that one of these systems has trained, stopped or calibrated on, branch by branch.
 
@@ -81,6 +83,7 @@ def unseen(rows: Rows, *systems: InterconnectedAISystem) -> Unseen:
     return Unseen(fewer, left_out, tuple(unrecorded))
 
 
+@checked
 def unseen_rows(rows: Rows, *systems: InterconnectedAISystem) -> Rows:
     """`unseen`'s rows, after a word in the log on what was left out. Raises `DataError` when nothing is left."""
     found = unseen(rows, *systems).required()

@@ -12,8 +12,9 @@ from torch import nn
 
 from conftest import make_encoder, make_rows, make_system, randomize, spec
 from interconnected_ai import InterconnectedAISystem, inference
-from interconnected_ai.branches import Prediction, fit_branch, growth, train_on_pooled
+from interconnected_ai.branches import Prediction, fit_branch, growth
 from interconnected_ai.branches import system as system_file
+from interconnected_ai.branches.convex import regress
 from interconnected_ai.branches.turns import Turns
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import ConfigError
@@ -191,12 +192,11 @@ def test_a_branch_that_is_trained_again_answers_as_before_until_it_is_finished(m
     system = randomize(make_system("one"))
     before, meanwhile = system.predict(TEXTS), []
 
-    def train(*arguments: Any) -> Any:
-        trained = train_on_pooled(*arguments)
+    def train(*arguments: Any, **settings: Any) -> None:
+        regress(*arguments, **settings)
         meanwhile.append(system.predict(TEXTS))
-        return trained
 
-    monkeypatch.setattr(growth, "train_on_pooled", train)
+    monkeypatch.setattr(growth, "regress", train)
     fit_branch(system, "one", *make_rows("one", 12).of("one"), config=TrainingConfig(epochs=2))
     assert meanwhile == [before]
     assert system.predict(TEXTS) != before

@@ -23,6 +23,7 @@ from interconnected_ai.storage import (
     version_of,
     write_folder,
 )
+from interconnected_ai.storage.locks import lock_path
 
 WAYS = ["exchange", "two renames"]
 
@@ -280,6 +281,31 @@ def test_a_reader_who_can_make_nobody_wait_gives_up_with_a_clear_error(
     monkeypatch.setattr(folders, "_read_with_writers_waiting", folders._read_again_and_again)
     with pytest.raises(BusyError, match="replaced each of the 3 times"):
         read_folder(folder, read, kind=crowd.KIND)
+
+
+@pytest.mark.parametrize("look", ["exists", "is_dir", "iterdir", "samefile"])
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_a_writer_that_looks_in_the_midst_of_anothers_two_renames_is_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: str, nth: int
+) -> None:
+    folder, aside, looks = saved(tmp_path / "model", "old"), tmp_path / ".model.replaced", []
+    real = getattr(Path, look)
+
+    def look_between_the_renames(path: Path, *arguments: object) -> object:
+        if path == folder:
+            looks.append(look)
+        if path != folder or len(looks) != nth or lock_path(folder).exists():
+            return real(path, *arguments)
+        os.rename(folder, aside)
+        try:
+            return real(path, *arguments)
+        finally:
+            os.rename(aside, folder)
+
+    monkeypatch.setattr(Path, look, look_between_the_renames)
+    saved(folder, "new")
+    monkeypatch.undo()
+    assert read_folder(folder, lambda place: (place / "a.txt").read_text(), kind=crowd.KIND) == "new"
 
 
 # Compare and swap

@@ -63,8 +63,7 @@ def _writing(shown: Path, kind: str, replaces: str | AnyVersion | None) -> Itera
     target, versions = Path(os.path.realpath(shown)), list[str]()
     try:
         recover(target)
-        _refuse_foreign(target)
-        _require_version(target, replaces, shown)
+        _refuse_early(target, replaces, shown)
         with scratch_for(target) as scratch:
             scratch.mkdir()
             yield scratch, versions
@@ -72,8 +71,7 @@ def _writing(shown: Path, kind: str, replaces: str | AnyVersion | None) -> Itera
             sync_tree(scratch)
             with locked(target, purpose=f"replacing {target.name}"):
                 _heal(target)
-                _refuse_foreign(target)
-                _require_version(target, replaces, shown)
+                _refuse(target, replaces, shown)
                 _swap_in(scratch, target)
     except OSError as error:
         raise StorageError(
@@ -184,6 +182,24 @@ def _has_writers(target: Path) -> bool:
     """Whether a folder that is absent may be on its way: written, replaced, or set aside by a crash."""
     target = Path(os.path.realpath(target))
     return bool(scratches_of(target)) or lock_path(target).exists() or _set_aside_name(target).exists()
+
+
+def _refuse_early(target: Path, replaces: str | AnyVersion | None, shown: Path) -> None:
+    """`_refuse` before any work is done; what it finds is believed only if it stands while no other writer is at work.
+
+    Each look at `target` may fall before, between or after another writer's two renames.
+    """
+    try:
+        _refuse(target, replaces, shown)
+    except (StorageError, OSError):
+        with locked(target, purpose=f"looking at {target.name}"):
+            _heal(target)
+            _refuse(target, replaces, shown)
+
+
+def _refuse(target: Path, replaces: str | AnyVersion | None, shown: Path) -> None:
+    _refuse_foreign(target)
+    _require_version(target, replaces, shown)
 
 
 def _refuse_foreign(target: Path) -> None:

@@ -22,9 +22,10 @@ from interconnected_ai.cli.stores import (
     vector_model,
 )
 from interconnected_ai.errors import InterconnectedAIError
+from interconnected_ai.progress import Progress
 
 if TYPE_CHECKING:
-    from interconnected_ai.memory import Forgettable
+    from interconnected_ai.memory import Forgettable, ThreeLevelMemory
 
 F = TypeVar("F", bound=Callable[..., Any])
 _LONGEST_SHOWN = 100  # characters of a message in a table
@@ -71,13 +72,23 @@ def import_(
 ) -> None:
     """Add the messages of FILE, a JSONL with role and content (user, session, id, time where known), once each."""
     with _gone_if_refused(store), open_memory(store, vectors, new=True) as memory:
-        done = memory.import_jsonl(file, user=user, session=session)
-        left = memory.catch_up() if wait else memory.stats().num_jobs
+        with Progress(1, 0, "lines read") as reading:
+            done = memory.import_jsonl(
+                file, user=user, session=session, progress=lambda line, total: reading.advance(line, total=total)
+            )
+        left = _catch_up(memory) if wait else memory.stats().num_jobs
     output.say(
         f"Added {done.num_messages:,} messages and {done.num_pins:,} pins to {store}; "
         f"{done.num_present:,} messages stood there already. Work left for later: {left:,}."
     )
     output.result({**asdict(done), "num_jobs": left})
+
+
+def _catch_up(memory: "ThreeLevelMemory") -> int:
+    """Do the compression; returns the jobs that are left."""
+    waiting = memory.stats().num_jobs
+    with Progress(waiting, 0, "jobs done") as working:
+        return memory.catch_up(progress=lambda left: working.advance(waiting - left))
 
 
 @command.command("search", cls=StoreCommand)

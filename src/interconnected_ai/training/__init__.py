@@ -23,6 +23,8 @@ from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.run_folder import process_rank, write_json_safely
 from interconnected_ai.training.run_record import RunRecord, RunResults, read_run
 from interconnected_ai.training.system import (
+    BASELINE,
+    Baseline,
     BranchMetrics,
     Comparison,
     EncoderChoice,
@@ -32,6 +34,7 @@ from interconnected_ai.training.system import (
     LossParts,
     RunResult,
     Unseen,
+    WordCounts,
     auroc,
     branch_metrics,
     calibrate,
@@ -45,6 +48,7 @@ from interconnected_ai.training.system import (
     fit,
     language_remark,
     macro_f1,
+    measure_baselines,
     reads_english_only,
     refuse_taken_folder,
     shape_for,
@@ -59,7 +63,9 @@ from interconnected_ai.training.system import (
 )
 
 __all__ = [
+    "BASELINE",
     "OUT_OF_MEMORY",
+    "Baseline",
     "BranchMetrics",
     "Comparison",
     "Curve",
@@ -77,6 +83,7 @@ __all__ = [
     "RunResult",
     "RunResults",
     "Unseen",
+    "WordCounts",
     "adamw",
     "auroc",
     "bfloat16_speedup",
@@ -97,6 +104,7 @@ __all__ = [
     "held_out",
     "language_remark",
     "macro_f1",
+    "measure_baselines",
     "process_rank",
     "read_curves",
     "read_run",

@@ -74,7 +74,9 @@ def _texts_of(file: Path) -> list[str]:
     if file.suffix != ".jsonl":
         return [content]
     texts = []
-    for number, line in enumerate(content.splitlines(), 1):
+    for number, line in enumerate(content.split("\n"), 1):  # a text itself may hold what `splitlines` takes for an end
+        if not line.strip():
+            continue
         try:
             text = json.loads(line)["text"]
             if not isinstance(text, str):

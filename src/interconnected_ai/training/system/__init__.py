@@ -1,6 +1,7 @@
 """Training systems of branches: the learner, its loss and figures, measuring, and whole runs from rows to a model."""
 
 from interconnected_ai.nn import macro_f1
+from interconnected_ai.training.system.baseline import BASELINE, Baseline, WordCounts, measure_baselines
 from interconnected_ai.training.system.calibration import calibrate
 from interconnected_ai.training.system.comparison import Comparison, compare_answers, compare_systems
 from interconnected_ai.training.system.encoder_choice import (
@@ -27,6 +28,8 @@ from interconnected_ai.training.system.run_rows import shape_for, splits_of_fini
 from interconnected_ai.training.system.unseen import Unseen, unseen, unseen_rows
 
 __all__ = [
+    "BASELINE",
+    "Baseline",
     "BranchMetrics",
     "Comparison",
     "EncoderChoice",
@@ -36,6 +39,7 @@ __all__ = [
     "LossParts",
     "RunResult",
     "Unseen",
+    "WordCounts",
     "auroc",
     "branch_metrics",
     "calibrate",
@@ -49,6 +53,7 @@ __all__ = [
     "fit",
     "language_remark",
     "macro_f1",
+    "measure_baselines",
     "reads_english_only",
     "refuse_taken_folder",
     "shape_for",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from interconnected_ai.cli.confirmation import confirm
 from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.rows import column_options, model_folder, warn_of_rows
@@ -177,8 +178,7 @@ def remove(run: Path, name: str, yes: bool, output: Output) -> None:
     """Take branch NAME out of RUN. Its weights are gone afterwards."""
     system = _open(run)
     name = system.branch_name(name)
-    if not yes:
-        click.confirm(f"Remove branch {name!r} of {run} for good?", abort=True, err=True)
+    confirm(f"Remove branch {name!r} of {run} for good?", yes=yes)
     system.remove_branch(name)
     checks = _unchanged(system)
 

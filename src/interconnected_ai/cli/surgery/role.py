@@ -6,15 +6,17 @@ from typing import Any, Literal
 
 import click
 
+from interconnected_ai.cli.alternatives import is_given
 from interconnected_ai.cli.output import Output, with_output
-from interconnected_ai.cli.surgery.inputs import numbers, open_model, texts_in
+from interconnected_ai.cli.outputs import Source
+from interconnected_ai.cli.surgery.inputs import numbers, open_model, output_options, texts_in
 from interconnected_ai.storage import version_of
 
 PART = click.FloatRange(0, 1, min_open=True)
 
 
 @click.command("role")
-@click.argument("model")
+@click.argument("model", type=Source())
 @click.option("--name", required=True, help="The role; its token is <|role=NAME|>.")
 @click.option("--texts", required=True, type=click.Path(path_type=Path), help="The role's texts: a file or folder.")
 @click.option(
@@ -39,7 +41,7 @@ PART = click.FloatRange(0, 1, min_open=True)
     help="[default: 2e-3 for lora, 3e-4 for full and router]",
 )
 @click.option("--seed", default=0, show_default=True)
-@click.option("--output", "target", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@output_options
 @with_output
 def command(
     model: str, name: str, texts: Path, others: Path | None, experts: str, method: Literal["lora", "full", "router"],
@@ -47,6 +49,7 @@ def command(
     target: Path, output: Output,
 ) -> None:  # fmt: skip
     """Pick experts of MODEL, train them on the role's texts, let a token switch them on, and say what it did."""
+    _refuse_what_would_be_ignored(click.get_current_context(), experts, method)
     from interconnected_ai.surgery import make_role
 
     standing = version_of(target)
@@ -77,3 +80,10 @@ def command(
          "perplexity": {"role_before": role.role_before, "role_after": role.role_after, "others_before": role.others_before,
                         "others_after": role.others_after}}
     )  # fmt: skip
+
+
+def _refuse_what_would_be_ignored(context: click.Context, experts: str, method: str) -> None:
+    if experts != "auto" and is_given(context, "share"):
+        raise click.UsageError("--share says how many experts `auto` takes; leave it out, or --experts")
+    if method != "lora" and is_given(context, "rank"):
+        raise click.UsageError(f"--rank is that of adapters, which --method {method} has not; leave one of them out")

@@ -7,6 +7,7 @@ from interconnected_ai.storage.kinds import EXPERT, SYSTEM
 from interconnected_ai.storage.locks import locked
 from interconnected_ai.storage.manifests import FORMAT_VERSION, MANIFEST, check_folder, is_complete, version_of
 from interconnected_ai.storage.objects import read_json, write_json
+from interconnected_ai.storage.outputs import refuse_same, refuse_standing
 from interconnected_ai.storage.tensors import load_tensors, save_tensors
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "read_folder",
     "read_json",
     "recover",
+    "refuse_same",
+    "refuse_standing",
     "save_arrays",
     "save_tensors",
     "sha256_of",

@@ -35,13 +35,13 @@ def command(
     settings = with_absolute_paths(RunConfig.from_file(config), config.parent)
     from dataclasses import asdict
 
-    from interconnected_ai.training import process_rank, refuse_taken_folder, train_run
+    from interconnected_ai.training import data_files, process_rank, refuse_taken_folder, train_run
 
     if new_rows and not resume:
         raise click.UsageError("--new-rows says what a resumed run may find; give --resume with it")
     loaded: dict[str, Any] = {}
     if process_rank() == 0:
-        refuse_taken_folder(Path(settings.output), resume=resume, overwrite=overwrite)
+        refuse_taken_folder(Path(settings.output), resume=resume, overwrite=overwrite, data=data_files(settings))
         settings, loaded = _checked(settings, force, output, resume=resume, new_rows=new_rows)
     result = train_run(
         settings, resume=resume, overwrite=overwrite, new_rows=new_rows, baseline=not no_baseline, **loaded

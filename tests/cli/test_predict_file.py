@@ -140,6 +140,9 @@ def test_nothing_that_stands_there_is_replaced_unasked(
         for flag in ([], ["--overwrite"]):
             failure(capsys, "predict", run, "--file", asked, "--out", same, *flag)
     assert asked.read_bytes() == before
+    kept = (run / "results.json").read_bytes()
+    failure(capsys, "predict", run, "--file", asked, "--out", run / "results.json", "--overwrite")
+    assert (run / "results.json").read_bytes() == kept
     run_json(capsys, "predict", str(run), "--file", str(asked), "--out", str(out), "--overwrite")
     assert read(out)[0]["text"] == "rain"
 

@@ -1,6 +1,5 @@
 """`iai predict RUN [TEXT…]`."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,29 +8,36 @@ import click
 
 from interconnected_ai.cli.alternatives import alternatives, means_standard_input, only_with
 from interconnected_ai.cli.output import Output, percent, with_output
+from interconnected_ai.cli.outputs import OutputPath, Source, asked_to_replace, overwrite_option
 from interconnected_ai.cli.rows import model_folder, warn_of_rows
-from interconnected_ai.errors import StorageError
 
 if TYPE_CHECKING:
     from interconnected_ai.data import Rows
 
 
+_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".gz")
+
+
 @click.command("predict")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("texts", nargs=-1)
-@click.option("--file", metavar="FILE", help="A text per line, or a table as for training; `-` is standard input.")
+@click.option(
+    "--file", type=Source(), metavar="FILE", help="A text per line, or a table as for training; `-` is standard input."
+)
 @click.option("--text", "column", default="text", show_default=True, help="With a table: column of the text.")
 @click.option("--branch", "branches", multiple=True, help="Ask this branch only; repeat for several.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="With --file: write its rows with the answers beside them."
+    "--out",
+    type=OutputPath(*_SUFFIXES, may_lie_inside=(".csv", ".tsv", ".parquet", ".gz")),
+    help="With --file: write its rows with the answers beside them.",
 )
-@click.option("--overwrite", is_flag=True, help="With --out: replace a file that stands there.")
+@overwrite_option
 @click.option("--prefix", default="", help="With --out: begins the names of the added columns.")
 @click.option("--top", default=3, show_default=True, type=click.IntRange(min=1), help="How many labels to show.")
 @alternatives("texts", "file")
 @alternatives("top", "out")
 @only_with("file", "column", "out")
-@only_with("out", "overwrite", "prefix")
+@only_with("out", "prefix")
 @with_output
 def command(
     run: Path,
@@ -40,7 +46,6 @@ def command(
     column: str,
     branches: tuple[str, ...],
     out: Path | None,
-    overwrite: bool,
     prefix: str,
     top: int,
     output: Output,
@@ -51,10 +56,11 @@ def command(
     all their columns and, for every branch, BRANCH_label, BRANCH_confidence and BRANCH_unknown. A row without a text is
     unknown, without a label.
     """
+    if out is None and asked_to_replace():
+        raise click.UsageError("--overwrite says something of --out alone; give --out, or leave it out")
     if file is not None and out is not None:
         from interconnected_ai.cli.predict_file import predict_file
 
-        _refuse_output(out, file, overwrite)
         predict_file(run, file, column, branches, out, prefix, output)
         return
     from interconnected_ai.data import Rows
@@ -74,13 +80,6 @@ def command(
         ]
         output.table(answer.text[:100], ["branch", "answer", "confidence %", f"top {top}"], rows)
     output.result({"predictions": [answer.to_dict() for answer in answers]})
-
-
-def _refuse_output(out: Path, file: str, overwrite: bool) -> None:
-    if os.path.realpath(out) == os.path.realpath(file):
-        raise StorageError(f"--out {out} is the file that is read; choose another name")
-    if out.exists() and not overwrite:
-        raise StorageError(f"{out} exists; use --overwrite to replace it, or choose another name")
 
 
 def _rows(file: str | None, column: str) -> "Rows":

@@ -13,7 +13,8 @@ from interconnected_ai.errors import nearest_first
 # verb → what it does, in the order of a first encounter
 VERBS = {
     "quickstart": "Train a system on real text that is on this machine already, add a branch, prove the rest unchanged.",
-    "train": "Train the system that a config describes.",
+    "init": "Write a commented config for a table: columns, language, encoder and classes told, and what is odd.",
+    "train": "Train the system that a config describes, or that tables alone ask for.",
     "doctor": "What is wrong with a run, before it (a config) or after it (its folder), and what helps.",
     "predict": "Answer for texts, with every branch or the named ones.",
     "evaluate": "Measure every branch of a run on labelled rows.",

@@ -1,40 +1,81 @@
-"""`iai train CONFIG`."""
+"""`iai train CONFIG`, `iai train TABLE…`."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
+from interconnected_ai.cli.from_tables import as_begun, is_config, refuse_columns, require_one, start_of
 from interconnected_ai.cli.output import Output, percent, with_output
+from interconnected_ai.cli.settings import config_with, set_option
 from interconnected_ai.config import RunConfig
 from interconnected_ai.errors import ConfigError
 
 
 @click.command("train")
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("targets", nargs=-1, required=True, metavar="CONFIG|TABLE...")
+@click.option("--text", help="Of tables: column of the texts.  [default: told from names and contents]")
+@click.option(
+    "--label", "labels", multiple=True, help="Of tables: column of the labels; of one table several, a branch each."
+)
+@click.option(
+    "--output", "folder", type=click.Path(path_type=Path), metavar="RUN",
+    help="The run's folder.  [default: the config's; of tables runs/NAME]",
+)  # fmt: skip
+@click.option("--seed", type=int, help="Of weights, batches and dropout.")
+@set_option
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run from its last checkpoint.")
 @click.option("--new-rows", is_flag=True, help="With --resume: the data may hold new rows beside those it began with.")
 @click.option("--overwrite", is_flag=True, help="Drop what an earlier run left in the output folder.")
 @click.option("--force", is_flag=True, help="Train although the checklist says that it will end with an error.")
 @with_output
-def command(config: Path, resume: bool, new_rows: bool, overwrite: bool, force: bool, output: Output) -> None:
+def command(
+    targets: tuple[str, ...],
+    text: str | None,
+    labels: tuple[str, ...],
+    folder: Path | None,
+    seed: int | None,
+    assignments: tuple[str, ...],
+    resume: bool,
+    new_rows: bool,
+    overwrite: bool,
+    force: bool,
+    output: Output,
+) -> None:
     """Train the system that CONFIG (YAML or JSON) describes, and write it to the config's output folder.
+
+    Without a config: TABLE is a file of rows, a folder of files or a dataset, and several are a branch each. Columns, encoder
+    and settings are those that `iai init` would write; they are told, and kept in the run.
 
     Paths in the config are relative to its folder, the output folder to the current one. `accelerate launch -m
     interconnected_ai.cli train CONFIG` runs it on several processes. The checklist of `iai doctor CONFIG` comes first: what
     will surely fail stops it, warnings do not.
     """
-    settings = with_absolute_paths(RunConfig.from_file(config), config.parent)
+    given: dict[str, Any] = {} if folder is None else {"output": str(folder)}
+    given |= {} if seed is None else {"training": {"seed": seed}}
+    has_config = any(map(is_config, targets))
+    if has_config:
+        refuse_columns(text, labels)
+        config = Path(require_one(targets, "arguments"))
+        settings = with_absolute_paths(config_with(RunConfig, config, assignments, given), config.parent)
+    else:
+        start = start_of(targets, text=text, labels=labels, changes=given, assignments=assignments)
+        settings = as_begun(start.config) if resume else start.config
     from dataclasses import asdict
 
     from interconnected_ai.training import process_rank, refuse_taken_folder, train_run
 
+    if process_rank() != 0:
+        output.mute()
     if new_rows and not resume:
         raise click.UsageError("--new-rows says what a resumed run may find; give --resume with it")
     loaded: dict[str, Any] = {}
     if process_rank() == 0:
         refuse_taken_folder(Path(settings.output), resume=resume, overwrite=overwrite)
-        settings, loaded = _checked(settings, force, output, resume=resume, new_rows=new_rows)
+    if process_rank() == 0 or not has_config:  # what is advised, all processes must take
+        settings, loaded = _checked(
+            settings, force, output, resume=resume, new_rows=new_rows, advised=not has_config and not resume
+        )
     result = train_run(settings, resume=resume, overwrite=overwrite, new_rows=new_rows, **loaded)
     if process_rank() != 0:
         return
@@ -59,25 +100,30 @@ def command(config: Path, resume: bool, new_rows: bool, overwrite: bool, force: 
 
 
 def _checked(
-    settings: RunConfig, force: bool, output: Output, *, resume: bool, new_rows: bool
+    settings: RunConfig, force: bool, output: Output, *, resume: bool, new_rows: bool, advised: bool
 ) -> tuple[RunConfig, dict[str, Any]]:
     """Go through the checklist and tell what is not ok; returns the config with its encoder named, and rows and encoder.
 
+    advised: set what the checklist advises, and tell that.
     Raises `ConfigError` with what will surely fail.
     """
     from interconnected_ai.branches import Encoder
     from interconnected_ai.data import Remark
-    from interconnected_ai.doctor import checklist
+    from interconnected_ai.doctor import checklist, fixed_config
     from interconnected_ai.training import encoder_of_run, splits_of_run, with_encoder
 
     splits = splits_of_run(settings, resume=resume, new_rows=new_rows)
     choice = encoder_of_run(settings, splits, resume=resume)
     settings = with_encoder(settings, choice)
-    output.say(f"Encoder: {choice}")
+    output.note(f"Encoder: {choice}")
     encoder = Encoder.load(settings.system.base_model_name, max_seq_len=settings.system.max_seq_len)
     checks = [c for c in checklist(settings, splits=splits, encoder=encoder) if c.name != "output folder free"]
     found = [check for check in checks if check.state != "ok"]
-    output.say(f"Checklist: {len(checks) - len(found)} of {len(checks)} ok. All of it: iai doctor CONFIG")
+    output.note(f"Checklist: {len(checks) - len(found)} of {len(checks)} ok. All of it: iai doctor CONFIG")
+    if advised:
+        settings, changes = fixed_config(settings, found)
+        output.note(*(f"  set: {change.words}" for change in changes))
+        found = [check for check in found if check.name not in {change.reason for change in changes}]
     output.say(*(f"  {check.state}: {check.name}: {check.evidence}. {check.remedy}" for check in found))
     output.warn((Remark(check.name, check.evidence, check.remedy) for check in found), show=False)
     failing = [f"{check.name}: {check.evidence}. {check.remedy}" for check in found if check.state == "fails"]

@@ -8,13 +8,13 @@ from typing import Any
 
 from interconnected_ai.data.remarks import Remark
 from interconnected_ai.data.tables.decoding import bytes_of
-from interconnected_ai.data.tables.table import Table, require_columns
+from interconnected_ai.data.tables.table import Table, named_columns, require_columns
 from interconnected_ai.errors import DataError
 from interconnected_ai.extras import require
 
 
-def sheet_table(file: Path, wanted: Sequence[str]) -> Table:
-    """The wanted columns of a workbook's first sheet, whose first row with content is the header. Blank rows are left out."""
+def sheet_table(file: Path, wanted: Sequence[str] | None) -> Table:
+    """The wanted columns (None: all) of a workbook's first sheet. Its first row with content is the header; blank rows go."""
     openpyxl = require("openpyxl", "excel", f"reading {file} (or save it as CSV UTF-8, which needs nothing): it")
     try:
         book = openpyxl.load_workbook(io.BytesIO(bytes_of(file)), read_only=True, data_only=True)
@@ -25,6 +25,7 @@ def sheet_table(file: Path, wanted: Sequence[str]) -> Table:
     rows = ((line, row) for line, row in enumerate(first.iter_rows(values_only=True), start=1) if not _is_blank(row))
     _, header = next(rows, (0, ()))
     names = ["" if name is None else str(name).strip() for name in header]
+    wanted = named_columns(str(file), names) if wanted is None else wanted
     require_columns(str(file), names, wanted)
     places = [names.index(column) for column in wanted]
     kept = list(rows)

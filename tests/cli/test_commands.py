@@ -1,6 +1,8 @@
 """The command line as a stranger uses it: a run from CSV files to predictions, and wrong words on the way."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,15 @@ def test_predict_prints_a_table_for_people(world: Path, capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     assert "weather" in out
     assert "more" not in out
+
+
+@pytest.mark.parametrize("place", [["-"], ["--file", "-"], []])
+def test_predict_reads_a_text_a_line_of_standard_input(
+    place: list[str], world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"rain and snow storm\ncat dog horse lion\n")))
+    found = run_json(capsys, "predict", str(world / "run"), *place, "--branch", "topics")
+    assert [p["text"] for p in found["predictions"]] == ["rain and snow storm", "cat dog horse lion"]
 
 
 def test_predict_reads_a_file(world: Path, capsys: pytest.CaptureFixture[str]) -> None:

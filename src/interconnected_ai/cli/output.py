@@ -141,11 +141,11 @@ _LEVEL = "interconnected_ai.cli.level"  # of log lines, in a context's meta
 
 
 def _set_levels(context: click.Context) -> None:
-    """Our own log lines on stderr, as many as -q or -v say; no progress bars of libraries."""
+    """Our own log lines on stderr, as many as -q or -v say; of libraries' (see `cli.chatter` too) errors alone."""
     level: int = context.meta.get(_LEVEL, logging.INFO)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("interconnected_ai").setLevel(level)
-    for noisy in ("bm25s", "httpx", "transformers", "huggingface_hub", "accelerate"):
+    for noisy in ("bm25s", "httpx", "accelerate"):
         logging.getLogger(noisy).setLevel(logging.WARNING if level == logging.DEBUG else logging.ERROR)
 
 

@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from interconnected_ai import __version__
 from interconnected_ai.cli.chatter import without_chatter
@@ -28,6 +29,7 @@ VERBS = {
     "surgery": "See, change, add, train and program the experts of a pretrained mixture of experts.",
     "memory": "Search a memory, see what a model would be given, import, export, forget.",
     "bench": "Measure the numbers that the README quotes.",
+    "help": "What a verb takes: iai help VERB [SUBVERB].",
 }
 
 
@@ -54,6 +56,11 @@ class Verbs(click.Group):
         """The table, without importing the commands."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self._verbs.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The table's verbs, without importing the commands."""
+        found = [CompletionItem(name, help=line) for name, line in self._verbs.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, context: click.Context, args: list[str]

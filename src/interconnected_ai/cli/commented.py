@@ -27,7 +27,14 @@ _OTHERS = {
     "training.feature_cache": "A folder for the encoder's outputs that several runs share; null is `features` in the run's.",
 }
 # Written out although they have their defaults: what one changes first.
-_ALWAYS = ("training.epochs", "training.batch_size", "training.seed", "data.validation_fraction", "data.test_fraction")
+_ALWAYS = (
+    "system.base_model_name",
+    "training.epochs",
+    "training.batch_size",
+    "training.seed",
+    "data.validation_fraction",
+    "data.test_fraction",
+)
 
 
 def commented_yaml(

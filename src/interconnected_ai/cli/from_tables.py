@@ -8,21 +8,35 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interconnected_ai.config import RunConfig, with_settings
+from interconnected_ai.config import RunConfig, merged, settings_of, with_settings
 from interconnected_ai.errors import ConfigError
 
 if TYPE_CHECKING:
     from interconnected_ai.data import Columns, TableSet
+    from interconnected_ai.doctor import Change, Check
 
 _CONFIG_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
 class Start:
-    """A config with whole paths that tables alone gave, and what was seen in each of them."""
+    """A config with whole paths that tables alone gave, and what was seen in each of them.
+
+    given: the settings that the person named; advice leaves them alone.
+    """
 
     config: RunConfig
     tables: "list[tuple[TableSet, Columns]]"
+    given: frozenset[str]
+
+    def advised(self, config: RunConfig, found: "Sequence[Check]") -> "tuple[RunConfig, list[Change], list[Check]]":
+        """The config with what the checklist advises, the changes, and the checks that they do not answer."""
+        from interconnected_ai.doctor import fixed_config
+
+        free = [check for check in found if not self.given.intersection(check.settings_to_change)]
+        config, changes = fixed_config(config, free)
+        answered = {change.reason for change in changes}
+        return config, changes, [check for check in found if check.name not in answered]
 
 
 def is_config(path: str) -> bool:
@@ -80,12 +94,14 @@ def start_of(
             f"several --label make branches of one table, and here are {len(sets)}: {', '.join(each.name for each in sets)}"
         )
     tables = [(each, columns_of(each.path, text=text, labels=list(labels))) for each in sets]
+    named = merged(changes or {}, settings_of(assignments))
     settings = {
         "output": output or f"runs/{_name_of_run(paths, sets)}",
         "data": _table(*tables[0]) if len(labels) > 1 else {"branches": [_branch(*each) for each in tables]},
         **(changes or {}),
     }
-    return Start(RunConfig.from_mapping(with_settings(RunConfig, settings, assignments)), tables)
+    config = RunConfig.from_mapping(with_settings(RunConfig, settings, assignments))
+    return Start(config, tables, frozenset(_keys(with_settings(RunConfig, named, ()))))
 
 
 def as_begun(config: RunConfig) -> RunConfig:
@@ -106,6 +122,14 @@ def require_one(names: Sequence[str], kind: str) -> str:
     if len(names) > 1:
         raise click.UsageError(f"{len(names)} {kind} given: {', '.join(names)}; give one")
     return names[0]
+
+
+def _keys(settings: Mapping[str, Any], above: str = "") -> list[str]:
+    """The dotted names of all values."""
+    found = []
+    for key, value in settings.items():
+        found += _keys(value, f"{above}{key}.") if isinstance(value, Mapping) else [f"{above}{key}"]
+    return found
 
 
 def _name_of_run(paths: Sequence[str], sets: "Sequence[TableSet]") -> str:

@@ -97,18 +97,17 @@ def _look(start: Start) -> _Found:
     """Read the rows, choose the encoder, go through the checklist, and set what it advises."""
     from interconnected_ai.branches import EMBEDDED_ENCODER
     from interconnected_ai.data import load_splits
-    from interconnected_ai.doctor import checklist, fixed_config
+    from interconnected_ai.doctor import checklist
     from interconnected_ai.training import EncoderChoice, encoder_of_run, with_encoder
 
     splits = load_splits(start.config.data)
     choice = encoder_of_run(start.config, splits)
     name = choice.base_model_name or EMBEDDED_ENCODER
     config = with_encoder(start.config, EncoderChoice(name, choice.reason))
-    advised = [check for check in checklist(config, splits=splits) if check.state != "ok"]
-    config, changes = fixed_config(config, advised)
-    evidence = {check.name: check.evidence for check in advised}
+    found = [check for check in checklist(config, splits=splits) if check.state != "ok"]
+    config, changes, left = start.advised(config, found)
+    evidence = {check.name: check.evidence for check in found}
     reasons = {change.setting: f"not {change.before}: {evidence[change.reason]}" for change in changes}
-    left = [check for check in advised if check.name not in {change.reason for change in changes}]
     return _Found(start, config, splits, left, choice.reason, reasons)
 
 
@@ -184,8 +183,9 @@ def _record(found: _Found, branch: str) -> dict[str, Any]:
     each, columns = (named or found.start.tables)[0]
     classes = found.classes(branch)
     label = columns.labels[found.splits.train.branch_names.index(branch)] if not named else columns.labels[0]
-    return {"name": branch, **asdict(each), **asdict(columns), "label": label, "num_rows": classes.total(),
-            "classes": dict(classes.most_common())}  # fmt: skip
+    shown = {**asdict(each), **asdict(columns), "name": branch, "label": label}
+    del shown["labels"]
+    return {**shown, "num_rows": classes.total(), "classes": dict(classes.most_common())}
 
 
 def _require_free(file: Path, overwrite: bool) -> None:

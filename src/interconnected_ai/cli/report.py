@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from interconnected_ai.cli.completion import RunPath
 from interconnected_ai.cli.output import Output, percent, with_output
 
 
 @click.command("report")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=RunPath())
 @click.option(
     "--output", "page", type=click.Path(path_type=Path), metavar="PAGE.html", help="Default: report.html in RUN."
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from interconnected_ai.cli.from_tables import as_begun, is_config, refuse_columns, require_one, start_of
+from interconnected_ai.cli.from_tables import Start, as_begun, is_config, refuse_columns, require_one, start_of
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.settings import config_with, set_option
 from interconnected_ai.config import RunConfig
@@ -53,8 +53,8 @@ def command(
     """
     given: dict[str, Any] = {} if folder is None else {"output": str(folder)}
     given |= {} if seed is None else {"training": {"seed": seed}}
-    has_config = any(map(is_config, targets))
-    if has_config:
+    start: Start | None = None
+    if any(map(is_config, targets)):
         refuse_columns(text, labels)
         config = Path(require_one(targets, "arguments"))
         settings = with_absolute_paths(config_with(RunConfig, config, assignments, given), config.parent)
@@ -72,10 +72,10 @@ def command(
     loaded: dict[str, Any] = {}
     if process_rank() == 0:
         refuse_taken_folder(Path(settings.output), resume=resume, overwrite=overwrite)
-    if process_rank() == 0 or not has_config:  # what is advised, all processes must take
-        settings, loaded = _checked(
-            settings, force, output, resume=resume, new_rows=new_rows, advised=not has_config and not resume
-        )
+    if start is not None:
+        output.note(*(f"{tables.path}: {columns}" for tables, columns in start.tables))
+    if process_rank() == 0 or start is not None:  # what is advised, all processes must take
+        settings, loaded = _checked(settings, force, output, start, resume=resume, new_rows=new_rows)
     result = train_run(settings, resume=resume, overwrite=overwrite, new_rows=new_rows, **loaded)
     if process_rank() != 0:
         return
@@ -100,16 +100,16 @@ def command(
 
 
 def _checked(
-    settings: RunConfig, force: bool, output: Output, *, resume: bool, new_rows: bool, advised: bool
+    settings: RunConfig, force: bool, output: Output, start: Start | None, *, resume: bool, new_rows: bool
 ) -> tuple[RunConfig, dict[str, Any]]:
     """Go through the checklist and tell what is not ok; returns the config with its encoder named, and rows and encoder.
 
-    advised: set what the checklist advises, and tell that.
-    Raises `ConfigError` with what will surely fail.
+    start: what tables alone gave; where it is not resumed, what the checklist advises is set. Raises `ConfigError` with what
+    will surely fail.
     """
     from interconnected_ai.branches import Encoder
     from interconnected_ai.data import Remark
-    from interconnected_ai.doctor import checklist, fixed_config
+    from interconnected_ai.doctor import checklist
     from interconnected_ai.training import encoder_of_run, splits_of_run, with_encoder
 
     splits = splits_of_run(settings, resume=resume, new_rows=new_rows)
@@ -120,10 +120,9 @@ def _checked(
     checks = [c for c in checklist(settings, splits=splits, encoder=encoder) if c.name != "output folder free"]
     found = [check for check in checks if check.state != "ok"]
     output.note(f"Checklist: {len(checks) - len(found)} of {len(checks)} ok. All of it: iai doctor CONFIG")
-    if advised:
-        settings, changes = fixed_config(settings, found)
+    if start is not None and not resume:
+        settings, changes, found = start.advised(settings, found)
         output.note(*(f"  set: {change.words}" for change in changes))
-        found = [check for check in found if check.name not in {change.reason for change in changes}]
     output.say(*(f"  {check.state}: {check.name}: {check.evidence}. {check.remedy}" for check in found))
     output.warn((Remark(check.name, check.evidence, check.remedy) for check in found), show=False)
     failing = [f"{check.name}: {check.evidence}. {check.remedy}" for check in found if check.state == "fails"]

@@ -173,7 +173,8 @@ def _choose_label(path: str, everything: list[_Column], columns: list[_Column]) 
             f"{path} seems to begin without a header: {chosen.name!r} is the name of a column and a value in it; write the "
             "columns' names, such as text and label, above the first row"
         )
-    return chosen.name, f"the only column whose values repeat; {len(chosen.classes)} classes"
+    others = f" (so does {_listed(same)}, with the same classes)" if same else ""
+    return chosen.name, f"the only column whose values repeat{others}; {len(chosen.classes)} classes"
 
 
 def _best_named(columns: list[_Column], names: frozenset[str]) -> list[_Column]:

@@ -32,30 +32,33 @@ class TableSet:
 def table_sets(paths: Sequence[str]) -> list[TableSet]:
     """The tables at these paths, a branch each: files, folders of files, folders of `datasets.save_to_disk`, `hf:NAME`.
 
-    Of files in one folder, `intents_train.csv`, `intents_test.csv` and `intents_validation.csv` are one branch, `intents`;
-    `train.csv` and `test.csv` are one that is named after the folder. Raises `DataError` for a path where no table is.
+    Of files in one folder, `intents_train.csv` (or `intents.csv`), `intents_test.csv` and `intents_validation.csv` are one
+    branch, `intents`; `train.csv` and `test.csv` are one that is named after the folder. Raises `DataError` for a folder
+    without a table.
     """
-    tables = [table for path in paths for table in _tables_at(path)]
-    by_name: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    tables = list(dict.fromkeys(table for path in paths for table in _tables_at(path)))
+    together: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for table in tables:
         name, side = _name_and_side(table)
-        by_name[str(Path(table).parent), name].setdefault(side, table)
+        together[str(Path(table).parent), name].setdefault(side, table)
     taken: set[str] = set()
     found = []
-    done: set[str] = set()
     for table in tables:
         name, side = _name_and_side(table)
-        sides = by_name[str(Path(table).parent), name]
-        if table in done:
-            continue
-        if "train" in sides and len(sides) > 1 and side in sides:
-            done.update(sides.values())
-            found.append(
-                TableSet(_branch_name(name, taken), sides["train"], sides.get("validation"), sides.get("test"))
-            )
-        else:
-            done.add(table)
+        sides = together[str(Path(table).parent), name]
+        learnt = sides.get("train") or sides.get("")
+        if learnt is None or (side == "" and learnt != table):
             found.append(TableSet(_branch_name(_stem(table), taken), table))
+        elif learnt == table:
+            alone = len(sides) == 1
+            found.append(
+                TableSet(
+                    _branch_name(_stem(table) if alone else name, taken),
+                    table,
+                    sides.get("validation"),
+                    sides.get("test"),
+                )
+            )
     return found
 
 

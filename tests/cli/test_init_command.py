@@ -104,10 +104,10 @@ def test_the_config_trains_and_a_second_init_needs_overwrite(world: Path, capsys
     init = ["init", str(world / "tickets.csv"), *small(world)]
     assert run_main(*init) == 0
     before = Path("iai.yaml").read_bytes()
-    assert "iai.yaml exists already; replace it with --overwrite" in error_of(capsys, *init)
+    assert "--overwrite" in error_of(capsys, *init)
     assert Path("iai.yaml").read_bytes() == before
     assert run_main(*init, "--overwrite") == 0
-    assert "the name of a config ends in .yaml" in error_of(capsys, *init, "--output", "iai.csv")
+    assert "iai.csv needs a name that ends in .yaml" in error_of(capsys, *init, "--output", "iai.csv")
     found = run_json(capsys, "train", "iai.yaml")
     assert Path(found["run"]) == Path("runs/tickets")
     assert found["test"]["tickets"]["num_rows"] > 0

@@ -14,27 +14,28 @@ from interconnected_ai import __version__
 from interconnected_ai.cli.commented import commented_yaml, sample_line
 from interconnected_ai.cli.from_tables import Start, start_of
 from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.cli.outputs import OutputPath, Source, overwrite_option
 from interconnected_ai.cli.settings import set_option
 from interconnected_ai.config import RunConfig
-from interconnected_ai.errors import StorageError
 from interconnected_ai.storage import atomic_file
 
 if TYPE_CHECKING:
     from interconnected_ai.data import Splits
     from interconnected_ai.doctor import Check
 
+SUFFIXES = (".yaml", ".yml")
 _MOST_CLASSES_SHOWN = 12
 
 
 @click.command("init")
-@click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
+@click.argument("tables", nargs=-1, required=True, type=Source(), metavar="TABLE...")
 @click.option("--text", help="Column of the texts.  [default: told from names and contents]")
 @click.option("--label", "labels", multiple=True, help="Column of the labels; of one table several, a branch each.")
 @click.option(
-    "--output", "file", type=click.Path(path_type=Path), default=Path("iai.yaml"), show_default=True, metavar="FILE.yaml",
+    "--output", "file", type=OutputPath(*SUFFIXES, may_lie_inside=SUFFIXES), default=Path("iai.yaml"), show_default=True, metavar="FILE.yaml",
     help="The config to write.",
 )  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace a file that stands there.")
+@overwrite_option
 @click.option("--seed", type=int, help="Of weights, batches and dropout.")
 @set_option
 @with_output
@@ -43,7 +44,6 @@ def command(
     text: str | None,
     labels: tuple[str, ...],
     file: Path,
-    overwrite: bool,
     seed: int | None,
     assignments: tuple[str, ...],
     output: Output,
@@ -53,7 +53,6 @@ def command(
     Columns, language, encoder, classes and warnings are shown; `iai train` with the config trains. Of files in one folder
     NAME_train, NAME_validation and NAME_test are one branch.
     """
-    _require_free(file, overwrite)
     changes = {} if seed is None else {"training": {"seed": seed}}
     found = _look(start_of(tables, text=text, labels=labels, changes=changes, assignments=assignments))
     _show(found, output)
@@ -186,11 +185,3 @@ def _record(found: _Found, branch: str) -> dict[str, Any]:
     shown = {**asdict(each), **asdict(columns), "name": branch, "label": label}
     del shown["labels"]
     return {**shown, "num_rows": classes.total(), "classes": dict(classes.most_common())}
-
-
-def _require_free(file: Path, overwrite: bool) -> None:
-    """Raises where writing would replace something, or where `iai train` would not take the file for a config."""
-    if file.suffix not in (".yaml", ".yml"):
-        raise click.UsageError(f"--output {file}: the name of a config ends in .yaml")
-    if file.exists() and not (overwrite and file.is_file()):
-        raise StorageError(f"{file} exists already; replace it with --overwrite, or name another file with --output")

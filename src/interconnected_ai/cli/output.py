@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from interconnected_ai.cli.failures import json_text
+from interconnected_ai.cli.outputs import refuse_unsafe_outputs
 from interconnected_ai.cli.values import refuse_unusable
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ class Output:
 def with_output(function: F) -> F:
     """Give a command the flags --json, -q and -v; the function receives an `Output` as `output`.
 
-    Arguments that no command can use (`cli.values`) are refused before the function is called.
+    Arguments that no command can use (`cli.values`) and outputs that would destroy something (`cli.outputs`) are refused before
+    the function is called.
     """
 
     def receive(context: click.Context, parameter: click.Parameter, value: bool) -> Output:
@@ -110,6 +112,7 @@ def with_output(function: F) -> F:
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
         refuse_unusable(click.get_current_context())
+        refuse_unsafe_outputs(click.get_current_context())
         return function(*args, **kwargs)
 
     quiet = click.option(

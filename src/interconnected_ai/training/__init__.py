@@ -23,6 +23,8 @@ from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.run_folder import process_rank, write_json_safely
 from interconnected_ai.training.run_record import RunRecord, RunResults, read_run
 from interconnected_ai.training.system import (
+    BASELINE,
+    Baseline,
     BranchMetrics,
     Comparison,
     EncoderChoice,
@@ -32,11 +34,13 @@ from interconnected_ai.training.system import (
     LossParts,
     RunResult,
     Unseen,
+    WordCounts,
     auroc,
     branch_metrics,
     calibrate,
     compare_answers,
     compare_systems,
+    data_files,
     encoder_by_language,
     encoder_of_run,
     evaluate,
@@ -44,6 +48,7 @@ from interconnected_ai.training.system import (
     fit,
     language_remark,
     macro_f1,
+    measure_baselines,
     reads_english_only,
     refuse_taken_folder,
     shape_for,
@@ -58,7 +63,9 @@ from interconnected_ai.training.system import (
 )
 
 __all__ = [
+    "BASELINE",
     "OUT_OF_MEMORY",
+    "Baseline",
     "BranchMetrics",
     "Comparison",
     "Curve",
@@ -76,6 +83,7 @@ __all__ = [
     "RunResult",
     "RunResults",
     "Unseen",
+    "WordCounts",
     "adamw",
     "auroc",
     "bfloat16_speedup",
@@ -84,6 +92,7 @@ __all__ = [
     "choose",
     "compare_answers",
     "compare_systems",
+    "data_files",
     "encoder_by_language",
     "encoder_of_run",
     "evaluate",
@@ -95,6 +104,7 @@ __all__ = [
     "held_out",
     "language_remark",
     "macro_f1",
+    "measure_baselines",
     "process_rank",
     "read_curves",
     "read_run",

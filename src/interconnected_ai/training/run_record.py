@@ -1,7 +1,7 @@
 """What the folder of a system's training says of it, for those who judge or show the run: the one reader of its files."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -13,16 +13,21 @@ from interconnected_ai.errors import NotAModelError
 from interconnected_ai.training.curves import Curve, read_curves
 from interconnected_ai.training.failures import Failure, failure_of
 from interconnected_ai.training.run_folder import as_record, content_of
+from interconnected_ai.training.system.baseline import Baseline
 from interconnected_ai.training.system.fit import FitResult
 from interconnected_ai.training.system.metrics import BranchMetrics
 
 
 @dataclass(frozen=True)
 class RunResults:
-    """results.json: how the training went, and the metrics of every branch on the test rows."""
+    """results.json: how the training went, and the metrics of every branch on the test rows.
+
+    baseline: of each branch that it was measured for; empty with `--no-baseline` and in runs of older versions.
+    """
 
     fit: FitResult
     test: dict[str, BranchMetrics]
+    baseline: dict[str, Baseline] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Training systems of branches: the learner, its loss and figures, measuring, and whole runs from rows to a model."""
 
 from interconnected_ai.nn import macro_f1
+from interconnected_ai.training.system.baseline import BASELINE, Baseline, WordCounts, measure_baselines
 from interconnected_ai.training.system.calibration import calibrate
 from interconnected_ai.training.system.comparison import Comparison, compare_answers, compare_systems
 from interconnected_ai.training.system.encoder_choice import (
@@ -22,11 +23,13 @@ from interconnected_ai.training.system.metrics import (
     evaluate,
     expected_calibration_error,
 )
-from interconnected_ai.training.system.run import RunResult, refuse_taken_folder, train_run
+from interconnected_ai.training.system.run import RunResult, data_files, refuse_taken_folder, train_run
 from interconnected_ai.training.system.run_rows import shape_for, splits_of_finished_run, splits_of_run
 from interconnected_ai.training.system.unseen import Unseen, unseen, unseen_rows
 
 __all__ = [
+    "BASELINE",
+    "Baseline",
     "BranchMetrics",
     "Comparison",
     "EncoderChoice",
@@ -36,11 +39,13 @@ __all__ = [
     "LossParts",
     "RunResult",
     "Unseen",
+    "WordCounts",
     "auroc",
     "branch_metrics",
     "calibrate",
     "compare_answers",
     "compare_systems",
+    "data_files",
     "encoder_by_language",
     "encoder_of_run",
     "evaluate",
@@ -48,6 +53,7 @@ __all__ = [
     "fit",
     "language_remark",
     "macro_f1",
+    "measure_baselines",
     "reads_english_only",
     "refuse_taken_folder",
     "shape_for",

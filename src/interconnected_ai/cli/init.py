@@ -32,7 +32,8 @@ _MOST_CLASSES_SHOWN = 12
 @click.option("--text", help="Column of the texts.  [default: told from names and contents]")
 @click.option("--label", "labels", multiple=True, help="Column of the labels; of one table several, a branch each.")
 @click.option(
-    "--output", "file", type=OutputPath(*SUFFIXES, may_lie_inside=SUFFIXES), default=Path("iai.yaml"), show_default=True, metavar="FILE.yaml",
+    "--output", "file", type=OutputPath(*SUFFIXES, may_lie_inside=SUFFIXES), default=Path("iai.yaml"), show_default=True,
+    metavar="FILE.yaml",
     help="The config to write.",
 )  # fmt: skip
 @overwrite_option

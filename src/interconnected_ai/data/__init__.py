@@ -39,6 +39,7 @@ from interconnected_ai.data.record import RowRecord
 from interconnected_ai.data.remarks import Remark
 from interconnected_ai.data.rows import LabelColumn, Rows, Splits
 from interconnected_ai.data.splitting import split_rows
+from interconnected_ai.data.streams import RowPiece, RowStream, RowWriter, open_rows, write_stream
 from interconnected_ai.data.summary import BranchReport, report_on
 from interconnected_ai.data.table_sets import TableSet, safe_names, table_sets
 from interconnected_ai.data.tables import decoded, is_table
@@ -62,7 +63,10 @@ __all__ = [
     "MessageRow",
     "Remark",
     "RowChanges",
+    "RowPiece",
     "RowRecord",
+    "RowStream",
+    "RowWriter",
     "Rows",
     "SideReport",
     "SourceReport",
@@ -81,6 +85,7 @@ __all__ = [
     "label_remarks",
     "load_splits",
     "message_rows",
+    "open_rows",
     "read_rows",
     "read_texts",
     "remarks_on",
@@ -93,4 +98,5 @@ __all__ = [
     "texts_by_line",
     "unlabelled_remarks",
     "write_rows",
+    "write_stream",
 ]

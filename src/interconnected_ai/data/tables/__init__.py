@@ -21,6 +21,7 @@ __all__ = [
     "open_dataset",
     "read_table",
     "separator_of",
+    "suffix_of",
     "text_of",
 ]
 
@@ -39,7 +40,7 @@ def read_table(path: str, wanted: Sequence[str] | None) -> Table:
     file = Path(path)
     if path.startswith("hf:") or file.is_dir():
         return dataset_table(path, wanted)
-    suffix = _suffix_of(file)
+    suffix = suffix_of(file)
     if suffix not in _SUFFIXES:
         raise DataError(
             f"{file} is of a kind that cannot be read; known: {', '.join(_SUFFIXES)}, each also with .gz, a dataset folder, "
@@ -59,11 +60,11 @@ def read_table(path: str, wanted: Sequence[str] | None) -> Table:
 @checked
 def is_table(path: str) -> bool:
     """Whether a path names a table, by its suffix or as a dataset; .txt is a text a line."""
-    suffix = _suffix_of(Path(path))
+    suffix = suffix_of(Path(path))
     return path.startswith("hf:") or Path(path).is_dir() or (suffix in _SUFFIXES and suffix != ".txt")
 
 
-def _suffix_of(file: Path) -> str:
+def suffix_of(file: Path) -> str:
     """The suffix that says the kind, in lower case: .csv of ROWS.CSV.GZ."""
     name = file.name.lower().removesuffix(".gz")
     return Path(name).suffix

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from interconnected_ai.data.tables.decoding import LINE_END
@@ -13,7 +13,7 @@ from interconnected_ai.errors import DataError
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _DECLARED = re.compile(r'\s*"?sep=(?P<separator>[^"\r\n])"?[^\S\r\n]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
-_HEADER_CHARACTERS = 1 << 20
+HEADER_CHARACTERS = 1 << 20
 
 
 def separated_table(path: str, text: str, suffix: str, wanted: Sequence[str] | None) -> Table:
@@ -27,7 +27,7 @@ def separated_table(path: str, text: str, suffix: str, wanted: Sequence[str] | N
     allow_long_cells()
     separator, begin = separator_of(text, suffix, wanted or ())
     body, above = text[begin:], len(LINE_END.findall(text, 0, begin))
-    records = _records(path, body, separator, above, suffix)
+    records = records_of(path, io.StringIO(body, newline=""), separator, above, suffix)
     _, header = next(records, (1, []))
     names = [name.strip() for name in header]
     last = -1
@@ -41,7 +41,7 @@ def separated_table(path: str, text: str, suffix: str, wanted: Sequence[str] | N
     lines: list[int] = []
     for row, (line, record) in enumerate(records):
         if not last < len(record) <= len(names):
-            _check_width(place_of(path, row, line), record, names, last, separator)
+            check_width(place_of(path, row, line), record, names, last, separator)
         lines.append(line)
         for column, place in zip(cells, places, strict=True):
             column.append(record[place] if place < len(record) else "")
@@ -63,7 +63,7 @@ def separator_of(start: str, suffix: str, wanted: Sequence[str]) -> tuple[str, i
     begin = declared.end() if declared else 0
     ordered = ["\t", ",", ";", "|"] if suffix in (".tsv", ".txt") else list(_SEPARATORS)
     ordered = list(dict.fromkeys([*([declared["separator"]] if declared else []), *ordered]))
-    headers = {separator: _header(start[begin : begin + _HEADER_CHARACTERS], separator) for separator in ordered}
+    headers = {separator: _header(start[begin : begin + HEADER_CHARACTERS], separator) for separator in ordered}
     fitting = [separator for separator, names in headers.items() if wanted and set(wanted) <= set(names)]
     return (fitting[0] if fitting else max(ordered, key=lambda separator: len(headers[separator]))), begin
 
@@ -76,9 +76,11 @@ def _header(start: str, separator: str) -> list[str]:
         return []
 
 
-def _records(path: str, body: str, separator: str, above: int, suffix: str) -> Iterator[tuple[int, list[str]]]:
-    """The line that each record begins on, and its cells. above: lines of the file before the body."""
-    reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator, strict=True)
+def records_of(
+    path: str, lines: Iterable[str], separator: str, above: int, suffix: str
+) -> Iterator[tuple[int, list[str]]]:
+    """The line that each record begins on, and its cells; blank ones are left out. above: lines of the file before these."""
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     begun = 1
     try:
         for record in reader:
@@ -96,7 +98,8 @@ def _is_blank(record: Sequence[str]) -> bool:
     return not any(cell.strip() for cell in record)
 
 
-def _check_width(place: str, record: Sequence[str], names: Sequence[str], last: int, separator: str) -> None:
+def check_width(place: str, record: Sequence[str], names: Sequence[str], last: int, separator: str) -> None:
+    """Raise `DataError` for a record with more than blanks beyond the header, or that ends before the column number `last`."""
     kind = _SEPARATORS.get(separator, f"{separator!r}")
     if not _is_blank(beyond := list(islice(record, len(names), None))):
         raise DataError(

@@ -222,6 +222,9 @@ class Trainer:
             self._save(best=True)
         else:
             self.waited += 1
+        if self.processes.is_main:
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in found.figures.items())
+            logger.debug("step %d: %s; the best is step %d", self.step, shown, self.best_step)
         self._log(found.figures)
 
     def _has_waited_enough(self) -> bool:

@@ -34,7 +34,9 @@ def environment(**variables: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "HF_HUB_OFFLINE": "1", **variables}
 
 
-def iai(*arguments: str, variables: Mapping[str, str] | None = None, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def iai(
+    *arguments: str, variables: Mapping[str, str] | None = None, cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
     """`iai ARGUMENTS` in a process of its own."""
     return subprocess.run(
         [*IAI, *arguments], cwd=cwd, env=environment(**(variables or {})), stdin=subprocess.DEVNULL, capture_output=True,
@@ -203,7 +205,9 @@ def test_hf_hub_offline_asks_no_hub(hub: tuple[str, list[str]], tmp_path: Path) 
     address, asked = hub
     variables = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path)}
     for offline in ("1", "0"):
-        ended = iai("generate", "someone/gone", "the sun", variables={**variables, "HF_HUB_OFFLINE": offline}, cwd=tmp_path)
+        ended = iai(
+            "generate", "someone/gone", "the sun", variables={**variables, "HF_HUB_OFFLINE": offline}, cwd=tmp_path
+        )
         assert ended.returncode == BAD_INPUT
         assert bool(asked) == (offline == "0")
 
@@ -226,7 +230,10 @@ def in_a_terminal(*arguments: str, **variables: str) -> str:
     """What `iai ARGUMENTS` shows in a terminal."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [*IAI, *arguments], env=environment(**{"TERM": "xterm-256color", **variables}), stdout=theirs, stderr=subprocess.DEVNULL
+        [*IAI, *arguments],
+        env=environment(**{"TERM": "xterm-256color", **variables}),
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
     ):
         os.close(theirs)
         shown = b""
@@ -249,4 +256,3 @@ def test_tables_are_as_wide_as_columns_says(columns: int) -> None:
     table = [line for line in shown.splitlines() if line[:1] in "┏┃┡│└"]
     assert table
     assert max(map(len, table)) <= columns
-

@@ -39,7 +39,11 @@ def test_the_environment_variables_that_are_read_are_named_and_no_others(page: s
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_exit_code_is_named(page: str) -> None:
-    codes = {number for name, number in vars(failures).items() if name.isupper() and name[0] != "_" and isinstance(number, int)}
+    codes = {
+        number
+        for name, number in vars(failures).items()
+        if name.isupper() and name[0] != "_" and isinstance(number, int)
+    }
     assert {0, *codes} == {int(cell) for cell in first_cells(page, r"\d+")}
 
 

@@ -60,7 +60,8 @@ def _as_written(context: click.Context) -> dict[str, Any]:
     The words of the command line are the `obj` of the outermost context, where `main` puts them.
     """
     words: Sequence[str] = context.find_root().obj or ()
-    steps, at = [], context
+    steps: list[str | None] = []
+    at = context
     while at.parent is not None:
         steps.insert(0, at.info_name)
         at = at.parent

@@ -46,8 +46,7 @@ class Record(BaseModel, metaclass=_Constructor):
     def from_mapping(cls, settings: Mapping[str, Any], *, source: str = "settings") -> Self:
         """The record these settings describe; `ConfigError` names every key that is wrong, and the remedy."""
         if not isinstance(settings, Mapping):
-            got = "nothing; is the file empty?" if settings is None else type(settings).__name__
-            raise ConfigError(f"{source}: needs a mapping of keys to values, got {got}")
+            raise ConfigError(f"{source}: needs a mapping of keys to values, got {_kind_of(settings)}")
         try:
             return cls.model_validate(dict(settings))
         except ValidationError as error:
@@ -69,6 +68,10 @@ class Record(BaseModel, metaclass=_Constructor):
     def with_changes(self, **changes: Any) -> Self:
         """A copy with some settings changed, checked like a new record."""
         return self.from_mapping({**self.to_dict(), **changes})
+
+
+def _kind_of(settings: object) -> str:
+    return "nothing; is the file empty?" if settings is None else type(settings).__name__
 
 
 def _explain(record: type[Record], error: ValidationError, source: str) -> str:

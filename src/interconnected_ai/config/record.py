@@ -71,7 +71,7 @@ class Record(BaseModel, metaclass=_Constructor):
 
 
 def _kind_of(settings: object) -> str:
-    return "nothing; is the file empty?" if settings is None else type(settings).__name__
+    return "NoneType; is the file empty?" if settings is None else type(settings).__name__
 
 
 def _explain(record: type[Record], error: ValidationError, source: str) -> str:

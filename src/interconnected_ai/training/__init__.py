@@ -19,19 +19,24 @@ from interconnected_ai.training.expert import (
     training_folder,
 )
 from interconnected_ai.training.failures import OUT_OF_MEMORY, Failure, failure_of
+from interconnected_ai.training.origin import Origin
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.run_folder import process_rank, write_json_safely
 from interconnected_ai.training.run_record import RunRecord, RunResults, read_run
 from interconnected_ai.training.system import (
+    FOREIGN_TEXTS,
     BranchMetrics,
     Comparison,
     EncoderChoice,
     FeatureCache,
     FitResult,
     GlobalBatch,
+    KeptAnswers,
     LossParts,
+    RowAnswers,
     RunResult,
     Unseen,
+    answer_rows,
     auroc,
     branch_metrics,
     calibrate,
@@ -43,7 +48,9 @@ from interconnected_ai.training.system import (
     expected_calibration_error,
     fit,
     language_remark,
+    likely_mislabelled,
     macro_f1,
+    metrics_of,
     reads_english_only,
     refuse_taken_folder,
     shape_for,
@@ -58,6 +65,7 @@ from interconnected_ai.training.system import (
 )
 
 __all__ = [
+    "FOREIGN_TEXTS",
     "OUT_OF_MEMORY",
     "BranchMetrics",
     "Comparison",
@@ -69,14 +77,18 @@ __all__ = [
     "FeatureCache",
     "FitResult",
     "GlobalBatch",
+    "KeptAnswers",
     "LossParts",
     "Objective",
+    "Origin",
     "Processes",
+    "RowAnswers",
     "RunRecord",
     "RunResult",
     "RunResults",
     "Unseen",
     "adamw",
+    "answer_rows",
     "auroc",
     "bfloat16_speedup",
     "branch_metrics",
@@ -94,7 +106,9 @@ __all__ = [
     "fit_expert",
     "held_out",
     "language_remark",
+    "likely_mislabelled",
     "macro_f1",
+    "metrics_of",
     "process_rank",
     "read_curves",
     "read_run",

@@ -1,6 +1,8 @@
 """The command line as a stranger uses it: a run from CSV files to predictions, and wrong words on the way."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,42 @@ def test_a_run_leaves_everything_a_person_needs(world: Path) -> None:
     assert {"run.yaml", "model", "metrics.jsonl", "results.json", "data_report.json", "checkpoints"} <= names
 
 
+def test_training_shows_the_baseline_beside_the_result_unless_told_not_to(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = yaml.safe_load((world / "run.yaml").read_text())
+    config["training"]["epochs"] = 1
+    config["data"]["branches"] = [{"name": "topics", "path": str(world / "topics.jsonl")}]
+    for name, flags in (("with", []), ("without", ["--no-baseline"])):
+        (tmp_path / "run.yaml").write_text(yaml.safe_dump({**config, "output": str(tmp_path / name)}))
+        capsys.readouterr()
+        assert run_main("train", str(tmp_path / "run.yaml"), *flags) == 0
+        shown = capsys.readouterr().out
+        assert ("baseline accuracy %" in shown) == ("TF-IDF + linear" in shown) == (name == "with")
+        kept = json.loads((tmp_path / name / "results.json").read_text())
+        assert ("baseline" in kept) == (name == "with")
+
+
+def test_a_branch_below_the_baseline_is_named(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"text": f"{word} {i}", "label": word} for i in range(30) for word in ("rain", "bank")]
+    (tmp_path / "words.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = yaml.safe_load((world / "run.yaml").read_text())
+    config["system"]["wide_terms"] = 0
+    config["training"] |= {"epochs": 1, "ridge": 1e9, "lr_head": 1e-12, "lr_moe": 1e-12}
+    config |= {
+        "output": str(tmp_path / "weak"),
+        "data": {"branches": [{"name": "words", "path": str(tmp_path / "words.jsonl")}]},
+    }
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
+    capsys.readouterr()
+    assert run_main("train", str(tmp_path / "run.yaml")) == 0
+    results = json.loads((tmp_path / "weak" / "results.json").read_text())
+    below = results["test"]["words"]["accuracy"] < results["baseline"]["words"]["accuracy"]
+    assert results["baseline"]["words"]["accuracy"] == 1.0
+    assert below
+    assert "Below the baseline's accuracy: words" in capsys.readouterr().out
+
+
 def test_predict_answers_with_every_branch_in_order(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = run_json(capsys, "predict", str(world / "run"), "rain and snow storm", "cat dog horse lion")
     answers = [p["branches"]["topics"]["label"] for p in found["predictions"]]
@@ -55,6 +93,15 @@ def test_predict_prints_a_table_for_people(world: Path, capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     assert "weather" in out
     assert "more" not in out
+
+
+@pytest.mark.parametrize("place", [["-"], ["--file", "-"], []])
+def test_predict_reads_a_text_a_line_of_standard_input(
+    place: list[str], world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"rain and snow storm\ncat dog horse lion\n")))
+    found = run_json(capsys, "predict", str(world / "run"), *place, "--branch", "topics")
+    assert [p["text"] for p in found["predictions"]] == ["rain and snow storm", "cat dog horse lion"]
 
 
 def test_predict_reads_a_file(world: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,6 +83,8 @@ def test_standard_input_is_a_prompt(
 
     give("два\nслова\n".encode())
     assert run_json(capsys, str(folder), "--max-new-tokens", "2")["answers"][0]["prompt"] == "два\nслова"
+    give("два\nслова\n".encode())
+    assert run_json(capsys, str(folder), "-", "--max-new-tokens", "2")["answers"][0]["prompt"] == "два\nслова"
     give("слово".encode("cp1251"))
     assert "not UTF-8" in error_of(capsys, str(folder))
     give(b" \n")

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from interconnected_ai.branches import Encoder, InterconnectedAISystem
 from interconnected_ai.data import Rows, Splits
 from interconnected_ai.extras import require
-from interconnected_ai.training import FeatureCache, macro_f1
+from interconnected_ai.training import FeatureCache, WordCounts, macro_f1
 
 HITS = 3
 TFIDF, FROZEN = "tfidf_svm", "frozen_logistic_regression"
@@ -57,22 +57,10 @@ def margin_points(methods: Mapping[str, Score]) -> float:
 
 
 def tfidf_svm(splits: Splits, name: str) -> Score:
-    """Words (1, 2) and characters within words (2 to 4), TF-IDF, linear SVM with C = 0.5."""
-    require("sklearn", "bench", "the TF-IDF baseline")
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline, make_union
-    from sklearn.svm import LinearSVC
-
-    model = make_pipeline(
-        make_union(
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
-            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True),
-        ),
-        LinearSVC(C=0.5),
-    )
+    """The baseline of `iai train`, its likeliest labels ranked."""
     texts, labels = _learnt(splits, name)
     asked, answers = splits.test.of(name)
-    return score(_ranked(model.fit(texts, labels), asked), answers)
+    return score(WordCounts.fit(texts, labels).ranked(asked, HITS), answers)
 
 
 def frozen_logistic_regression(splits: Splits, name: str, encoder: Encoder, *, features: Path | None = None) -> Score:

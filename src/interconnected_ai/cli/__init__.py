@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from interconnected_ai import __version__
+from interconnected_ai.cli.chatter import without_chatter
 from interconnected_ai.cli.failures import escape_what_cannot_be_printed, failure_of, show_traceback_if_asked
 from interconnected_ai.errors import nearest_first
 
@@ -78,7 +79,8 @@ def main(args: list[str] | None = None) -> None:
     given = sys.argv[1:] if args is None else args
     escape_what_cannot_be_printed()
     try:
-        code = iai.main(args=given, prog_name="iai", standalone_mode=False)
+        with without_chatter():
+            code = iai.main(args=given, prog_name="iai", standalone_mode=False)
         _leave_other_processes()
         sys.exit(code if isinstance(code, int) else 0)  # click hands back the code of `Exit` instead of raising it
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  nothing stands above to turn it into words

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from interconnected_ai.cli.alternatives import only_with
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.rows import data_options, model_folder, rows_for, warn_of_rows
 
@@ -14,6 +15,7 @@ from interconnected_ai.cli.rows import data_options, model_folder, rows_for, war
 @click.argument("run_b", type=click.Path(path_type=Path))
 @data_options
 @click.option("--include-learnt", is_flag=True, help="Compare on rows too that one of the models has learnt.")
+@only_with("data", "text", "label")
 @with_output
 def command(
     run_a: Path, run_b: Path, data: tuple[str, ...], text: str, label: str, include_learnt: bool, output: Output

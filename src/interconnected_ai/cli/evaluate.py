@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from interconnected_ai.cli.alternatives import only_with
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.rows import data_options, model_folder, rows_for, warn_of_rows
 
@@ -13,6 +14,7 @@ from interconnected_ai.cli.rows import data_options, model_folder, rows_for, war
 @click.argument("run", type=click.Path(path_type=Path))
 @data_options
 @click.option("--include-learnt", is_flag=True, help="Measure on rows too that the model has learnt.")
+@only_with("data", "text", "label")
 @with_output
 def command(run: Path, data: tuple[str, ...], text: str, label: str, include_learnt: bool, output: Output) -> None:
     """Measure every branch of RUN on labelled rows: its own test rows, or those of --data BRANCH=FILE.

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from interconnected_ai.cli.alternatives import means_standard_input
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import DataError
@@ -66,8 +67,8 @@ def command(
     output: Output,
     **settings: Any,
 ) -> None:
-    """Continue PROMPTS (or standard input, as one prompt) with the expert in the folder EXPERT."""
-    asked = list(prompts) or [_standard_input()]
+    """Continue PROMPTS (or standard input, `-`, as one prompt) with the expert in the folder EXPERT."""
+    asked = [_standard_input()] if means_standard_input(prompts) or not prompts else list(prompts)
     given = {name: value for name, value in settings.items() if value not in (None, ())}
     config = GenerationConfig.from_mapping(given, source="iai generate")
     if stream is None:

@@ -11,6 +11,7 @@ import click
 
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.errors import InterconnectedAIError, NotAMemoryError
+from interconnected_ai.progress import Progress
 
 if TYPE_CHECKING:
     from interconnected_ai.memory import ThreeLevelMemory, VectorModel
@@ -64,13 +65,23 @@ def import_(
 ) -> None:
     """Add the messages of FILE, a JSONL with role and content (user, session, id, time where known), once each."""
     with _gone_if_refused(store), _open(store, vectors, new=True) as memory:
-        done = memory.import_jsonl(file, user=user, session=session)
-        left = memory.catch_up() if wait else memory.stats().num_jobs
+        with Progress(1, 0, "lines read") as reading:
+            done = memory.import_jsonl(
+                file, user=user, session=session, progress=lambda line, total: reading.advance(line, total=total)
+            )
+        left = _catch_up(memory) if wait else memory.stats().num_jobs
     output.say(
         f"Added {done.num_messages:,} messages and {done.num_pins:,} pins to {store}; "
         f"{done.num_present:,} messages stood there already. Work left for later: {left:,}."
     )
     output.result({**asdict(done), "num_jobs": left})
+
+
+def _catch_up(memory: "ThreeLevelMemory") -> int:
+    """Do the compression; returns the jobs that are left."""
+    waiting = memory.stats().num_jobs
+    with Progress(waiting, 0, "jobs done") as working:
+        return memory.catch_up(progress=lambda left: working.advance(waiting - left))
 
 
 @command.command("search")

@@ -97,10 +97,10 @@ def percent(share: float) -> str:
 
 
 def _quieten() -> None:
-    """Our own log lines on stderr; no progress bars of libraries."""
+    """Our own log lines on stderr; of libraries' (see `cli.chatter` too) errors alone."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("interconnected_ai").setLevel(logging.INFO)
-    for noisy in ("bm25s", "httpx", "transformers", "huggingface_hub", "accelerate"):
+    for noisy in ("bm25s", "httpx", "accelerate"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from interconnected_ai.cli.alternatives import alternatives, means_standard_input, only_with
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.rows import model_folder, warn_of_rows
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 @click.option("--text", "column", default="text", show_default=True, help="With a table: column of the text.")
 @click.option("--branch", "branches", multiple=True, help="Ask this branch only; repeat for several.")
 @click.option("--top", default=3, show_default=True, type=click.IntRange(min=1), help="How many labels to show.")
+@alternatives("texts", "file")
+@only_with("file", "column")
 @with_output
 def command(
     run: Path,
@@ -30,9 +33,11 @@ def command(
     top: int,
     output: Output,
 ) -> None:
-    """Answer for TEXTS (or the rows of --file, or the lines of standard input) with every branch of RUN."""
+    """Answer for TEXTS (or the rows of --file, or the lines of standard input, `-`) with every branch of RUN."""
     from interconnected_ai.data import Rows
 
+    if means_standard_input(texts):
+        texts, file = (), "-"
     asked = Rows(list(texts), {}) if texts else _rows(file, column)
     from interconnected_ai.branches import InterconnectedAISystem
 
@@ -55,6 +60,6 @@ def _rows(file: str | None, column: str) -> "Rows":
     if file is not None and file != "-":
         return read_texts(file, column)
     if file is None and sys.stdin.isatty():
-        raise click.UsageError("no text given; write it after RUN, or give --file FILE")
+        raise click.UsageError("no text given; write it after RUN, give --file FILE, or send lines to standard input")
     name = "standard input"
     return texts_by_line(decoded(sys.stdin.buffer.read(), name), name)

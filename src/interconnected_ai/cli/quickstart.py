@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from interconnected_ai.cli.alternatives import only_with
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.rows import column_options
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(min=1), help="For a trial.")
 @click.option("--overwrite", is_flag=True, help="Replace another run that stands in the folder.")
 @column_options
+@only_with("data", "text", "label")
 @with_output
 def command(
     folder: Path,

@@ -1,13 +1,16 @@
 """`iai train CONFIG`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.config import RunConfig
 from interconnected_ai.errors import ConfigError
+
+if TYPE_CHECKING:
+    from interconnected_ai.training import RunResult
 
 
 @click.command("train")
@@ -16,8 +19,13 @@ from interconnected_ai.errors import ConfigError
 @click.option("--new-rows", is_flag=True, help="With --resume: the data may hold new rows beside those it began with.")
 @click.option("--overwrite", is_flag=True, help="Drop what an earlier run left in the output folder.")
 @click.option("--force", is_flag=True, help="Train although the checklist says that it will end with an error.")
+@click.option(
+    "--no-baseline", is_flag=True, help="Do not measure counted words with a linear classifier beside the result."
+)
 @with_output
-def command(config: Path, resume: bool, new_rows: bool, overwrite: bool, force: bool, output: Output) -> None:
+def command(
+    config: Path, resume: bool, new_rows: bool, overwrite: bool, force: bool, no_baseline: bool, output: Output
+) -> None:
     """Train the system that CONFIG (YAML or JSON) describes, and write it to the config's output folder.
 
     Paths in the config are relative to its folder, the output folder to the current one. `accelerate launch -m
@@ -35,15 +43,12 @@ def command(config: Path, resume: bool, new_rows: bool, overwrite: bool, force: 
     if process_rank() == 0:
         refuse_taken_folder(Path(settings.output), resume=resume, overwrite=overwrite)
         settings, loaded = _checked(settings, force, output, resume=resume, new_rows=new_rows)
-    result = train_run(settings, resume=resume, overwrite=overwrite, new_rows=new_rows, **loaded)
+    result = train_run(
+        settings, resume=resume, overwrite=overwrite, new_rows=new_rows, baseline=not no_baseline, **loaded
+    )
     if process_rank() != 0:
         return
-    rows = [
-        (name, m.num_rows, percent(m.accuracy), percent(m.macro_f1), percent(m.calibration_error))
-        for name, m in result.test.items()
-    ]
-    if rows:
-        output.table("Test rows", ["branch", "rows", "accuracy %", "macro-F1 %", "calibration error %"], rows)
+    _show_test(result, output)
     output.say(
         f"{result.fit.steps} steps in {result.fit.train_seconds:.1f} s on {result.fit.device} in {result.fit.precision}, "
         f"best epoch {result.fit.best_epoch}",
@@ -54,8 +59,38 @@ def command(config: Path, resume: bool, new_rows: bool, overwrite: bool, force: 
             "run": str(result.folder),
             "fit": asdict(result.fit),
             "test": {name: asdict(m) for name, m in result.test.items()},
+            "baseline": {name: asdict(found) for name, found in result.baseline.items()},
         }
     )
+
+
+def _show_test(result: "RunResult", output: Output) -> None:
+    """The figures on the test rows, the baseline's beside them, and which branches do not reach it."""
+    columns = ["branch", "rows", "accuracy %", "macro-F1 %", "calibration error %"]
+    rows = [
+        (name, m.num_rows, percent(m.accuracy), percent(m.macro_f1), percent(m.calibration_error))
+        for name, m in result.test.items()
+    ]
+    if not rows:
+        return
+    if not result.baseline:
+        output.table("Test rows", columns, rows)
+        return
+    beside = [
+        (percent(b.accuracy), percent(b.macro_f1)) if b else ("–", "–")
+        for b in (result.baseline.get(name) for name in result.test)
+    ]
+    kind, *_ = [found.name for found in result.baseline.values()]
+    output.table(
+        "Test rows",
+        [*columns, "baseline accuracy %", "baseline macro-F1 %"],
+        [(*row, *more) for row, more in zip(rows, beside, strict=True)],
+    )
+    seconds = sum(found.seconds for found in result.baseline.values())
+    output.say(f"Baseline: {kind} (scikit-learn) on the same rows, {seconds:.1f} s")
+    below = [name for name, found in result.baseline.items() if result.test[name].accuracy < found.accuracy]
+    if below:
+        output.say(f"Below the baseline's accuracy: {', '.join(below)}. What ails them: iai doctor {result.folder}")
 
 
 def _checked(

@@ -66,6 +66,7 @@ class TrainingConfig(LoopConfig):
     class_weights: "balanced" weighs classes by inverse frequency (square root), "none" treats rows alike.
     cache_features: keep the frozen encoder's outputs on disk (not possible while an encoder LoRA trains).
     feature_cache: folder for them; None is `features` in the run's folder.
+    baseline: measure counted words with a linear classifier (TF-IDF, scikit-learn) on the test rows too, after the training.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 8
@@ -87,6 +88,7 @@ class TrainingConfig(LoopConfig):
     watch: Watch = "accuracy"
     cache_features: bool = True
     feature_cache: str | None = None
+    baseline: bool = True
 
 
 class ExpertTrainingConfig(LoopConfig):

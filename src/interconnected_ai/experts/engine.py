@@ -3,6 +3,7 @@
 How tokens are found is the affair of its subclasses: `DecoderEngine` and `SamplerEngine`.
 """
 
+import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
@@ -10,7 +11,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from interconnected_ai.config import ExpertConfig, GenerationConfig
-from interconnected_ai.errors import ClosedError
+from interconnected_ai.errors import ClosedError, ForkError
 from interconnected_ai.experts.asked import Asked
 from interconnected_ai.experts.heap import trim_heap
 from interconnected_ai.text import Tokenizer
@@ -26,10 +27,12 @@ class Engine(ABC):
     tokenizer's, and without a tokenizer no token ends one.
 
     Threads: calls, streams, `num_bytes` and `close` from any number of threads at once. Answers that are being made when
-    `close` is called come to their end; what is asked afterwards raises `ClosedError`.
+    `close` is called come to their end; what is asked afterwards raises `ClosedError`. In a process that was forked off after
+    the engine was opened, it raises `ForkError`, since its threads stayed behind.
     """
 
     name: ClassVar[str]
+    has_native_threads: ClassVar[bool] = True  # of a library's own, which stay behind when a process forks
 
     def __init__(self, shape: ExpertConfig, tokenizer: Tokenizer | None, *, end_id: int | None) -> None:
         self.shape = shape
@@ -38,6 +41,7 @@ class Engine(ABC):
         self._state = threading.RLock()  # a stream that the garbage collector finds leaves in whatever thread it runs
         self._answering: set[_Answering] = set()
         self._closed = False
+        self._process = os.getpid()
         self._afterwards: list[Callable[[], object]] = []
 
     @property
@@ -76,6 +80,7 @@ class Engine(ABC):
 
     def _asked(self, prompts: Sequence[Sequence[int]], config: GenerationConfig, seed: int | None) -> Asked:
         self._require_open()
+        self._require_own_process()
         asked = Asked.of(prompts, config, seed, shape=self.shape, tokenizer=self._tokenizer, end_id=self._end_id)
         self._refuse(asked)
         return asked
@@ -123,6 +128,14 @@ class Engine(ABC):
     def _require_open(self) -> None:
         if self._closed:
             raise self._closed_error()
+
+    def _require_own_process(self) -> None:
+        if self.has_native_threads and self._process != os.getpid():
+            raise ForkError(
+                f"process {os.getpid()} was forked from {self._process}, which had opened the engine {self.name}; it would "
+                "wait forever for threads that stayed there. Open the engine in the child, or start processes with "
+                "multiprocessing.get_context('spawn')"
+            )
 
     def _closed_error(self) -> ClosedError:
         return ClosedError(f"the engine {self.name} is closed; open it again with open_engine")

@@ -25,6 +25,7 @@ class TorchEngine(DecoderEngine):
     """
 
     name = "torch"
+    has_native_threads = False  # PyTorch's, which the model asks about itself
 
     def __init__(
         self,

@@ -200,9 +200,10 @@ class Worker(Forkable):
             self._do(job, moment)
         return True
 
-    def finish_all(self, timeout_seconds: float | None = None) -> int:
+    def finish_all(self, timeout_seconds: float | None = None, *, progress: Callable[[int], None] | None = None) -> int:
         """Do, or wait for, all jobs that have not failed; returns how many are left, which then did or time ran out.
 
+        progress: is told after every job how many are left.
         Raises `ClosedError` when the memory is closed meanwhile.
         """
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
@@ -210,12 +211,17 @@ class Worker(Forkable):
             self._calls.require_open()
             try:
                 if self.do_next():
+                    if progress is not None:
+                        progress(self._num_left())
                     continue
             except JobStoppedError:
                 continue
             if not _num_hopeful(self._store, tuple(self._work), time.time()):
                 break
             time.sleep(_WAIT_SECONDS)
+        return self._num_left()
+
+    def _num_left(self) -> int:
         with self._store.read() as rows:
             left = rows.one("SELECT count(*) FROM jobs")
         return int(left[0]) if left else 0

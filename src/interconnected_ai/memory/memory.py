@@ -1,7 +1,7 @@
 """The memory of a conversation: three levels over a verbatim log, and of all of it what a model needs now."""
 
 import time as clock
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -307,9 +307,17 @@ class ThreeLevelMemory:
         with self._calls.serve():
             return transfer.export(self.store, Path(path), session=session, user=user)
 
-    def import_jsonl(self, path: str | Path, *, session: str | None = None, user: str | None = None) -> Transfer:
+    def import_jsonl(
+        self,
+        path: str | Path,
+        *,
+        session: str | None = None,
+        user: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Transfer:
         """Add the messages and pins of a JSONL file; rows that stand there already are left alone.
 
+        progress: is told of the file's lines that are done, and how many there are.
         session, user: for rows that name none. A row has `role` and `content`, and may have `user`, `session`, `id`, `time`.
         Raises `DataError` naming the line; what came before it has been added, and importing again goes on from there.
         """
@@ -320,18 +328,19 @@ class ThreeLevelMemory:
         )
         with self._calls.serve():
             self._require_index()
-            moved = reader.read(Path(path))
+            moved = reader.read(Path(path), progress)
         self._wake()
         return moved
 
     # Life
 
-    def catch_up(self, timeout_seconds: float | None = None) -> int:
+    def catch_up(self, timeout_seconds: float | None = None, *, progress: Callable[[int], None] | None = None) -> int:
         """Do, or wait for, all work that is left to the background; returns the jobs that are still not done (they failed).
 
+        progress: is told after every job how many are left.
         Raises `ClosedError` when the memory is closed meanwhile.
         """
-        return self._worker.finish_all(timeout_seconds)
+        return self._worker.finish_all(timeout_seconds, progress=progress)
 
     def close(self) -> None:
         """Stop the background work (it goes on when the store is opened again) and let go of the store.

@@ -22,7 +22,15 @@ _RECORDS: dict[str, type[Record]] = {"system": SystemConfig, "training": Trainin
 # Fields of the records that are no knobs: they say what is built, where, and what is kept, and change no quality.
 NOT_TUNED: dict[type[Record], tuple[str, ...]] = {
     SystemConfig: ("base_model_name", "ffn", "branches"),
-    TrainingConfig: ("seed", "device", "feature_cache", "checkpoint_every_steps", "keep_checkpoints", "monitors"),
+    TrainingConfig: (
+        "seed",
+        "device",
+        "feature_cache",
+        "checkpoint_every_steps",
+        "keep_checkpoints",
+        "monitors",
+        "baseline",
+    ),
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from interconnected_ai.errors import ConfigError
+from interconnected_ai.nn import require_own_threads
 from interconnected_ai.surgery.adapters.edited_experts import state_of
 from interconnected_ai.surgery.adapters.stand_ins import Adapters
 from interconnected_ai.surgery.anatomy.layer import Layer, Layers
@@ -87,7 +88,8 @@ class Session:
 
     @contextmanager
     def watch(self, *, keep_graph: bool = True) -> Iterator[RouterRecord]:
-        """Record what the routers choose inside the block, in this thread's passes."""
+        """Record what the routers choose inside the block, in this thread's passes. Raises `ForkError` in a forked child."""
+        require_own_threads()
         self.follow()
         routers = [(layer.number, layer.router) for layer in self.layers]
         with watching(self.family.routing, routers, keep_graph=keep_graph) as seen:

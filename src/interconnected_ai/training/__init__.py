@@ -24,7 +24,9 @@ from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.run_folder import process_rank, write_json_safely
 from interconnected_ai.training.run_record import RunRecord, RunResults, read_run
 from interconnected_ai.training.system import (
+    BASELINE,
     FOREIGN_TEXTS,
+    Baseline,
     BranchMetrics,
     Comparison,
     EncoderChoice,
@@ -36,6 +38,7 @@ from interconnected_ai.training.system import (
     RowAnswers,
     RunResult,
     Unseen,
+    WordCounts,
     answer_rows,
     auroc,
     branch_metrics,
@@ -50,6 +53,7 @@ from interconnected_ai.training.system import (
     language_remark,
     likely_mislabelled,
     macro_f1,
+    measure_baselines,
     metrics_of,
     reads_english_only,
     refuse_taken_folder,
@@ -65,8 +69,10 @@ from interconnected_ai.training.system import (
 )
 
 __all__ = [
+    "BASELINE",
     "FOREIGN_TEXTS",
     "OUT_OF_MEMORY",
+    "Baseline",
     "BranchMetrics",
     "Comparison",
     "Curve",
@@ -87,6 +93,7 @@ __all__ = [
     "RunResult",
     "RunResults",
     "Unseen",
+    "WordCounts",
     "adamw",
     "answer_rows",
     "auroc",
@@ -108,6 +115,7 @@ __all__ = [
     "language_remark",
     "likely_mislabelled",
     "macro_f1",
+    "measure_baselines",
     "metrics_of",
     "process_rank",
     "read_curves",

@@ -16,16 +16,21 @@ from interconnected_ai.training.failures import Failure, failure_of
 from interconnected_ai.training.origin import Origin, origin_of
 from interconnected_ai.training.run_folder import as_record, content_of
 from interconnected_ai.training.system.answers import KeptAnswers, kept_answers
+from interconnected_ai.training.system.baseline import Baseline
 from interconnected_ai.training.system.fit import FitResult
 from interconnected_ai.training.system.metrics import BranchMetrics
 
 
 @dataclass(frozen=True)
 class RunResults:
-    """results.json: how the training went, and the metrics of every branch on the test rows."""
+    """results.json: how the training went, and the metrics of every branch on the test rows.
+
+    baseline: of each branch that it was measured for; empty with `--no-baseline` and in runs of older versions.
+    """
 
     fit: FitResult
     test: dict[str, BranchMetrics]
+    baseline: dict[str, Baseline] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

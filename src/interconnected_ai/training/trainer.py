@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from interconnected_ai.config import LoopConfig
 from interconnected_ai.errors import ConfigError, NonFiniteLossError, StorageError
 from interconnected_ai.nn import learning_rate_factor, set_rates
+from interconnected_ai.progress import Progress
 from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder
 from interconnected_ai.training.learner import DataRecord, Learner, Schedule, TrainingState, Validation
 from interconnected_ai.training.monitors import Monitor, open_monitors
 from interconnected_ai.training.parallelism.tensors import held_params, kept_buffers
 from interconnected_ai.training.processes import Processes
-from interconnected_ai.training.progress import Progress
 
 logger = logging.getLogger(__name__)
 

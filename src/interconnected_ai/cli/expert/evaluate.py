@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from interconnected_ai.cli.alternatives import is_given
 from interconnected_ai.cli.output import Output, with_output
 
 
@@ -30,6 +31,8 @@ def command(
 
     Each document is read by itself after a start token, and its own tokens count; bytes are those of UTF-8.
     """
+    if is_given(click.get_current_context(), "column") and not (text or more):
+        raise click.UsageError("--column says something of FILES alone; give --text FILES, or leave --column out")
     from interconnected_ai.training import evaluate_expert
 
     found = evaluate_expert(expert, [*text, *more], column=column, seq_len=seq_len, stride=stride)

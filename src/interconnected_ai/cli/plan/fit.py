@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from interconnected_ai.cli.alternatives import only_with
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.plan.comparison import deliver
 from interconnected_ai.cli.plan.options import (
@@ -24,6 +25,7 @@ from interconnected_ai.cli.plan.request import request_of
 @device_options()
 @limit_options
 @written_options
+@only_with("write", "data")
 @with_output
 def command(source: Path | None, devices: Path | None, assignments: Sequence[str], write: Path | None,
             data: Sequence[str], plot: Path | None, output: Output, **options: Any) -> None:  # fmt: skip

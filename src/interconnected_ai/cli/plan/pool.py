@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import click
 
+from interconnected_ai.cli.alternatives import alternatives
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.plan.expert_shape import expert_shape
 from interconnected_ai.cli.plan.options import GIGABYTES, expert_shape_options
@@ -17,6 +18,7 @@ from interconnected_ai.cli.units import spoken_bytes
 @click.option("--params", type=int, help="Parameters of one expert, in place of a shape.")
 @click.option("--precision", default="float16", show_default=True, help="float32, float16, bfloat16, int8 or int4.")
 @click.option("--active", default=1, show_default=True, type=int, help="Experts that answer at the same time.")
+@alternatives("params", ("preset_name", "vocab_size", "d_model", "layers", "heads", "d_ff"))
 @with_output
 def command(experts: int, ram_gb: float, preset_name: str | None, params: int | None, precision: str, active: int,
             context: int | None, output: Output, **shape: int | None) -> None:  # fmt: skip

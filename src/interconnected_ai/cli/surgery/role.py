@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import click
 
+from interconnected_ai.cli.alternatives import is_given
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.surgery.inputs import numbers, open_model, texts_in
 from interconnected_ai.storage import version_of
@@ -47,6 +48,7 @@ def command(
     target: Path, output: Output,
 ) -> None:  # fmt: skip
     """Pick experts of MODEL, train them on the role's texts, let a token switch them on, and say what it did."""
+    _refuse_what_would_be_ignored(click.get_current_context(), experts, method)
     from interconnected_ai.surgery import make_role
 
     standing = version_of(target)
@@ -77,3 +79,10 @@ def command(
          "perplexity": {"role_before": role.role_before, "role_after": role.role_after, "others_before": role.others_before,
                         "others_after": role.others_after}}
     )  # fmt: skip
+
+
+def _refuse_what_would_be_ignored(context: click.Context, experts: str, method: str) -> None:
+    if experts != "auto" and is_given(context, "share"):
+        raise click.UsageError("--share says how many experts `auto` takes; leave it out, or --experts")
+    if method != "lora" and is_given(context, "rank"):
+        raise click.UsageError(f"--rank is that of adapters, which --method {method} has not; leave one of them out")

@@ -18,6 +18,7 @@ from interconnected_ai.config import ExpertConfig, ExpertRunConfig
 from interconnected_ai.data import Corpus, CorpusPlan, Survey, Texts, survey
 from interconnected_ai.errors import ConfigError, DataError, InterconnectedAIError, StorageError, TokenizerError
 from interconnected_ai.experts import ExpertCard, ExpertModel, save_expert
+from interconnected_ai.progress import Progress
 from interconnected_ai.storage import atomic_file, is_complete, read_json
 from interconnected_ai.text import Tokenizer
 from interconnected_ai.training.checkpoints import CheckpointFolder
@@ -27,7 +28,6 @@ from interconnected_ai.training.expert.pace import within
 from interconnected_ai.training.expert.perplexity import Perplexity, held_out, measure
 from interconnected_ai.training.expert.samples import Samples
 from interconnected_ai.training.processes import Processes
-from interconnected_ai.training.progress import Progress
 from interconnected_ai.training.run_folder import drop_folder, owned, write_json_safely
 
 _log = logging.getLogger(__name__)

@@ -2,6 +2,7 @@
 
 from interconnected_ai.nn import macro_f1
 from interconnected_ai.training.system.answers import KeptAnswers, RowAnswers, answer_rows, likely_mislabelled
+from interconnected_ai.training.system.baseline import BASELINE, Baseline, WordCounts, measure_baselines
 from interconnected_ai.training.system.calibration import calibrate
 from interconnected_ai.training.system.comparison import Comparison, compare_answers, compare_systems
 from interconnected_ai.training.system.encoder_choice import (
@@ -30,7 +31,9 @@ from interconnected_ai.training.system.run_rows import shape_for, splits_of_fini
 from interconnected_ai.training.system.unseen import Unseen, unseen, unseen_rows
 
 __all__ = [
+    "BASELINE",
     "FOREIGN_TEXTS",
+    "Baseline",
     "BranchMetrics",
     "Comparison",
     "EncoderChoice",
@@ -42,6 +45,7 @@ __all__ = [
     "RowAnswers",
     "RunResult",
     "Unseen",
+    "WordCounts",
     "answer_rows",
     "auroc",
     "branch_metrics",
@@ -56,6 +60,7 @@ __all__ = [
     "language_remark",
     "likely_mislabelled",
     "macro_f1",
+    "measure_baselines",
     "metrics_of",
     "reads_english_only",
     "refuse_taken_folder",

@@ -45,6 +45,7 @@ class FeatureCache:
     def build(self, texts: Iterable[str], progress: Callable[[int, int], None] = lambda done, total: None) -> int:
         """Encode and store the texts that are not stored yet; returns how many those were.
 
+        progress: is told of encoded texts, and how many there will be, after every batch.
         Raises `StorageError` before it begins when the disk is too small.
         """
         missing = sorted({text for text in texts if _digest(text) not in self._where})
@@ -55,8 +56,11 @@ class FeatureCache:
         self._require_space(sum(len(ids) for ids in token_ids))
         for start in range(0, len(order), _TEXTS_PER_SEGMENT):
             chunk = order[start : start + _TEXTS_PER_SEGMENT]
-            self._add_segment([missing[i] for i in chunk], [token_ids[i] for i in chunk])
-            progress(min(start + _TEXTS_PER_SEGMENT, len(order)), len(order))
+            self._add_segment(
+                [missing[i] for i in chunk],
+                [token_ids[i] for i in chunk],
+                _from(start, len(order), progress),
+            )
         return len(missing)
 
     def read(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -94,7 +98,9 @@ class FeatureCache:
         """Size of the stored vectors."""
         return sum(segment.nbytes for segment in self._segments)
 
-    def _add_segment(self, texts: Sequence[str], token_ids: Sequence[Sequence[int]]) -> None:
+    def _add_segment(
+        self, texts: Sequence[str], token_ids: Sequence[Sequence[int]], progress: Callable[[int], None]
+    ) -> None:
         """Write these texts' vectors, unless a training beside us has, and open them.
 
         The name follows from the texts: trainings with other texts write other files, those with the same write the same.
@@ -102,19 +108,27 @@ class FeatureCache:
         digests = [_digest(text) for text in texts]
         name = f"segment-{hashlib.sha256(b''.join(digests)).hexdigest()[:16]}"
         if not (self.folder / f"{name}.index.npz").is_file():
-            self._write_segment(name, digests, token_ids)
+            self._write_segment(name, digests, token_ids, progress)
         self._open_segment(name)
 
-    def _write_segment(self, name: str, digests: Sequence[bytes], token_ids: Sequence[Sequence[int]]) -> None:
-        vectors, lengths = self._encode(token_ids)
+    def _write_segment(
+        self,
+        name: str,
+        digests: Sequence[bytes],
+        token_ids: Sequence[Sequence[int]],
+        progress: Callable[[int], None],
+    ) -> None:
+        vectors, lengths = self._encode(token_ids, progress)
         with atomic_file(self.folder / f"{name}.npy") as scratch, scratch.open("wb") as file:
             np.save(file, vectors)
         table = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(len(digests), -1)
         with atomic_file(self.folder / f"{name}.index.npz") as scratch, scratch.open("wb") as file:
             np.savez(file, digests=table, lengths=lengths)
 
-    def _encode(self, token_ids: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-        """Token vectors one after another, and how many each text has."""
+    def _encode(
+        self, token_ids: Sequence[Sequence[int]], progress: Callable[[int], None]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Token vectors one after another, and how many each text has. progress: is told of texts after every batch."""
         vectors, lengths = [], []
         encoder = self.system.encoder.eval()
         with torch.inference_mode():
@@ -123,6 +137,7 @@ class FeatureCache:
                 tokens, kept = self.system.encode_tokens(input_ids, mask)
                 vectors.append(tokens.float().cpu().numpy())
                 lengths.append(kept.sum(dim=1).cpu().numpy())
+                progress(min(start + _BATCH, len(token_ids)))
         return np.concatenate(vectors), np.concatenate(lengths)
 
     def _open_segments(self) -> None:
@@ -146,6 +161,11 @@ class FeatureCache:
                 f"the feature cache needs {needed / 1e9:.2f} GB in {self.folder}, {free / 1e9:.2f} GB are free; free some "
                 "space, set training.feature_cache to another disk, or training.cache_features to false"
             )
+
+
+def _from(start: int, total: int, progress: Callable[[int, int], None]) -> Callable[[int], None]:
+    """Tells of the texts of one segment as a part of all that are encoded."""
+    return lambda done: progress(start + done, total)
 
 
 def _digest(text: str) -> bytes:

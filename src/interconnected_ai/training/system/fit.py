@@ -14,13 +14,13 @@ from interconnected_ai.branches import InterconnectedAISystem
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.data import RowRecord, Rows, Splits
 from interconnected_ai.errors import TrainingError
+from interconnected_ai.progress import Progress
 from interconnected_ai.text import KnownTexts
 from interconnected_ai.training.checkpoints import CheckpointFolder
 from interconnected_ai.training.computing import keep_computing, open_processes
 from interconnected_ai.training.failures import noting_errors
 from interconnected_ai.training.learner import Schedule
 from interconnected_ai.training.processes import Processes
-from interconnected_ai.training.progress import Progress
 from interconnected_ai.training.run_folder import owned
 from interconnected_ai.training.system.calibration import calibrate, take_directions
 from interconnected_ai.training.system.features import FeatureCache
@@ -151,7 +151,7 @@ def _feature_cache(
     place, distinct = config.feature_cache or folder / "features", list(dict.fromkeys(texts))
     if processes.is_main:
         with Progress(len(distinct), 0, "encoding", enabled=True) as progress:
-            FeatureCache(place, system).build(distinct, lambda done, total: progress.advance(done, ""))
+            FeatureCache(place, system).build(distinct, lambda done, total: progress.advance(done, total=total))
     processes.wait()
     return FeatureCache(place, system)
 

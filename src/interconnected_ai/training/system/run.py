@@ -5,18 +5,19 @@ features/, model/, results.json, origin.json (when, which version, which command
 """
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from interconnected_ai.arguments import checked
 from interconnected_ai.branches import Encoder, InterconnectedAISystem
 from interconnected_ai.config import RunConfig
-from interconnected_ai.data import Splits, report_on
-from interconnected_ai.errors import ConfigError, StorageError
+from interconnected_ai.data import Rows, Splits, report_on
+from interconnected_ai.errors import ConfigError, MissingExtraError, StorageError
 from interconnected_ai.storage import atomic_file, is_complete
 from interconnected_ai.training.origin import keep_origin
 from interconnected_ai.training.run_folder import drop_folder, owned, process_rank, write_json_safely
 from interconnected_ai.training.system.answers import answer_rows, keep_answers
+from interconnected_ai.training.system.baseline import Baseline, measure_baselines
 from interconnected_ai.training.system.encoder_choice import EncoderChoice, encoder_of_run, with_encoder
 from interconnected_ai.training.system.fit import FitResult, fit
 from interconnected_ai.training.system.metrics import BranchMetrics, metrics_of
@@ -28,12 +29,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a finished run leaves: the system, how its training went, and its metrics on the test rows."""
+    """What a finished run leaves: the system, how its training went, its metrics on the test rows and the baseline's there."""
 
     folder: Path
     system: InterconnectedAISystem
     fit: FitResult
     test: dict[str, BranchMetrics]
+    baseline: dict[str, Baseline] = field(default_factory=dict)
 
 
 @checked
@@ -46,14 +48,17 @@ def train_run(
     relative_to: Path | None = None,
     splits: Splits | None = None,
     encoder: Encoder | None = None,
+    baseline: bool = True,
 ) -> RunResult:
     """Read the data, train, measure on the test rows, save the model. Everything goes into `config.output`.
 
     Where the config names no encoder, the language of the training rows decides (`encoder_by_language`).
     resume: go on after an interruption, with the same rows; new_rows: or with these and more, which are split by their own
     hash while the old ones keep their sides. overwrite: drop what an earlier run left there. splits: rows already in memory,
-    in place of reading `config.data`. Raises `StorageError` when the folder is taken and neither is asked for, `BusyError`
-    while another training is at work there, `DataError` for other rows than those that a resumed run was begun with.
+    in place of reading `config.data`. baseline: False leaves out what `training.baseline` asks for.
+
+    Raises `StorageError` when the folder is taken and neither is asked for, `BusyError` while another training is at work
+    there, `DataError` for other rows than those that a resumed run was begun with.
     """
     if new_rows and not resume:
         raise ConfigError("new_rows says what a resumed run may find; give resume with it, or leave it out")
@@ -62,7 +67,10 @@ def train_run(
         if is_main:
             _prepare_folder(folder, resume=resume, overwrite=overwrite)
         splits = splits_of_run(config, resume=resume, new_rows=new_rows, relative_to=relative_to, splits=splits)
-        return _train(config, folder, is_main, resume, new_rows, splits, encoder)
+        result = _train(config, folder, is_main, resume, new_rows, splits, encoder)
+        if is_main and baseline and config.training.baseline:
+            result = _with_baseline(result, splits)
+        return result
 
 
 def _train(
@@ -96,9 +104,32 @@ def _train(
     if is_main:
         system.save_pretrained(folder / "model")
         keep_answers(folder / "answers.json", system, answered)
-        summary = {"fit": asdict(result), "test": {name: asdict(m) for name, m in measured.items()}}
-        write_json_safely(folder / "results.json", summary)
-    return RunResult(folder, system, result, measured)
+    done = RunResult(folder, system, result, measured)
+    if is_main:
+        _write_results(done)
+    return done
+
+
+def _with_baseline(done: RunResult, splits: Splits) -> RunResult:
+    """The result with the baseline, which is measured last: the run is whole without it, and no bit of it depends on it."""
+    test = unseen(splits.test, done.system).rows
+    if not len(test):
+        return done
+    try:
+        found = measure_baselines(Rows.joined([splits.train, splits.validation]), test)
+    except MissingExtraError as error:
+        logger.warning("no baseline beside the results: %s", error)
+        return done
+    done = replace(done, baseline=found)
+    _write_results(done)
+    return done
+
+
+def _write_results(done: RunResult) -> None:
+    content = {"fit": asdict(done.fit), "test": {name: asdict(m) for name, m in done.test.items()}}
+    if done.baseline:
+        content["baseline"] = {name: asdict(found) for name, found in done.baseline.items()}
+    write_json_safely(done.folder / "results.json", content)
 
 
 @checked

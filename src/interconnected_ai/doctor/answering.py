@@ -1,6 +1,7 @@
 """Illnesses that single answers show: below counted words, classes never answered, doubtful labels, sure of any text."""
 
 from math import sqrt
+from typing import Any
 
 import torch
 
@@ -12,7 +13,8 @@ from interconnected_ai.doctor.settings import listed
 from interconnected_ai.training import KeptAnswers, likely_mislabelled, reads_english_only
 
 
-def _reads_another_language(history: History) -> Illness | None:
+def reads_another_language(history: History) -> Illness | None:
+    """An encoder of English under rows in other letters: looked at early, since it may be the cause of what else is found."""
     encoder = history.config.system.base_model_name
     if encoder is not None and not reads_english_only(encoder):
         return None
@@ -52,7 +54,7 @@ def _below_the_baseline(history: History) -> Illness | None:
     if not told:
         return None
     training = history.config.training
-    changes = {} if history.config.system.wide_terms else {"system.wide_terms": 30_000}
+    changes: dict[str, Any] = {} if history.config.system.wide_terms else {"system.wide_terms": 30_000}
     if training.ridge is None:
         changes["training.ridge"] = 0.1
     settings = f"; settings that let it count words as well: {listed(changes)}" if changes else ""
@@ -136,7 +138,6 @@ def _sure_of_anything(history: History) -> Illness | None:
 
 
 LOOKS: tuple[Look, ...] = (
-    _reads_another_language,
     _below_the_baseline,
     _never_answered,
     _doubtful_labels,

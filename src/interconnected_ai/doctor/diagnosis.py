@@ -34,7 +34,7 @@ def diagnose(folder: str | Path) -> Diagnosis:
     Raises `StorageError` when the folder is no run, `DataError` when there is nothing to look at yet.
     """
     history = read_history(folder)
-    looks = [*stops.LOOKS, learning.rate_too_high]
+    looks = [*stops.LOOKS, answering.reads_another_language, learning.rate_too_high]
     if len(history.curve("loss/task")) >= limit.LINES.value:
         looks += [*learning.LOOKS, *routing.LOOKS]
     looks += [*branches.LOOKS, *answering.LOOKS]

@@ -95,10 +95,10 @@ def keep_answers(path: Path, system: InterconnectedAISystem, answered: Mapping[s
 
 def _readable(system: InterconnectedAISystem, texts: Sequence[str]) -> list[str]:
     """Those of which the encoder's tokenizer knows half of the tokens or more: the others are all one text to it."""
-    encoder = system.encoder
-    unknown = encoder.tokenizer.unk_token_id
-    ids = encoder.tokenize(texts)
-    return [text for text, tokens in zip(texts, ids, strict=True) if 2 * tokens.count(unknown) <= len(tokens)]
+    tokenizer = system.encoder.tokenizer
+    unknown, added = tokenizer.unk_token_id, set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    words = [[token for token in ids if token not in added] for ids in system.encoder.tokenize(texts)]
+    return [text for text, ids in zip(texts, words, strict=True) if ids and 2 * ids.count(unknown) <= len(ids)]
 
 
 @checked

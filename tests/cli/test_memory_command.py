@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from interconnected_ai.cli import main
+from interconnected_ai.cli.memory import command as memory_command
 
 pytest.importorskip("Stemmer", reason='needs the extra "memory"')
 pytest.importorskip("pymorphy3", reason='needs the extra "memory"')
@@ -82,8 +83,24 @@ def test_forgetting_asks_first_and_needs_something_named(
     store: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(capsys, "forget", store)[0] == 2
-    monkeypatch.setattr("click.confirm", lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert run(capsys, "forget", store, "--containing", "казань")[0] == 130
+    asked = []
+
+    def answer(with_what: Any) -> None:
+        def confirm(question: str, **_: Any) -> bool:
+            asked.append(question)
+            if isinstance(with_what, type):
+                raise with_what
+            return bool(with_what)
+
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+        monkeypatch.setattr("click.confirm", confirm)
+
+    for with_what, words in ((KeyboardInterrupt, "stopped"), (False, "not confirmed; nothing was changed")):
+        answer(with_what)
+        code, _, err = run(capsys, "forget", store, "--containing", "казань")
+        assert (code, words in err) == (130, True)
+        assert "--resume" not in err
+    assert asked == ["Forget 1 message of 1 session in memory.db for good?"] * 2
     assert result(capsys, "stats", store)["num_messages"] == 4
     assert result(capsys, "forget", store, "--containing", "казань", "--yes")["num_messages"] == 1
     assert [f["value"] for f in result(capsys, "facts", store)["facts"]] == ["Иван", "Москве"]
@@ -108,11 +125,91 @@ def test_a_mistyped_store_is_told_and_not_made(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_store_may_come_from_the_environment(
+@pytest.mark.parametrize("filter", ["--containing", "--user", "--session", "--before", None])
+@pytest.mark.parametrize("blank", ["", " "])
+def test_an_unset_variable_of_the_shell_forgets_nothing(
+    store: str, capsys: pytest.CaptureFixture[str], filter: str | None, blank: str
+) -> None:
+    given = (filter, blank) if filter else (blank,)
+    assert "blank" in refused(capsys, "forget", store, *given, "--yes")
+    assert result(capsys, "stats", store)["num_messages"] == 4
+
+
+def test_nothing_is_said_of_bytes_where_nothing_was_forgotten(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "unknown message id of user 'default' 'm9'; known, nearest first: 'm1'" in refused(
+        capsys, "forget", store, "m9", "--yes"
+    )
+    code, out, err = run(capsys, "forget", store, "--containing", "nowhere")  # and nothing is asked
+    assert (code, err) == (0, "")
+    assert out == "Nothing in memory.db fits; nothing was forgotten.\n"
+    assert "bytes are gone" in run(capsys, "forget", store, "m1", "--yes")[1]
+
+
+def test_a_mistyped_user_or_session_is_an_error_that_names_the_nearest(
+    store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("backup.jsonl").write_text("whole")
+    for arguments in (
+        ("search", store, "x"), ("context", store, "x"), ("stats", store), ("facts", store), ("forget", store, "--yes"),
+        ("export", store, "backup.jsonl", "--overwrite"), ("export", store, "new.jsonl"),
+    ):  # fmt: skip
+        for scope in (("--session", "defalt"), ("--user", "defalt"), ("--user", "default", "--session", "defalt")):
+            assert "'defalt'; known, nearest first: 'default'" in refused(capsys, *arguments, *scope)
+    assert Path("backup.jsonl").read_text() == "whole"
+    assert not Path("new.jsonl").exists()
+    assert result(capsys, "stats", store)["num_messages"] == 4
+
+
+def test_a_context_is_of_the_newest_session_unless_one_is_named(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"role": "user", "content": f"I am {user} in {session}", "user": user, "session": session, "time": time}
+        for user, session, time in (("ann", "work", 300), ("ann", "trip", 500), ("bob", "work", 400))
+    ]
+    Path("two.jsonl").write_text("\n".join(json.dumps(row) for row in rows[:2]))
+    assert run(capsys, "import", "two.jsonl", "--store", "two.db")[0] == 0
+    code, out, err = run(capsys, "context", "two.db", "who?")  # there is one user only
+    assert (code, "ann in trip" in out) == (0, True)
+    assert err == "Session 'trip', the newest of user 'ann'; --session chooses another: 'work'\n"
+    assert "ann in work" in result(capsys, "context", "two.db", "who?", "--session", "work")["text"]
+    Path("two.jsonl").write_text(json.dumps(rows[2]))
+    assert run(capsys, "import", "two.jsonl", "--store", "two.db")[0] == 0
+    for verb in ("context", "search"):
+        assert "unknown user (--user) 'default'; known, nearest first: " in refused(capsys, verb, "two.db", "who?")
+    found = result(capsys, "context", "two.db", "who?", "--user", "bob")
+    assert (found["user"], found["session"], "bob in work" in found["text"]) == ("bob", "work", True)
+
+
+def test_every_verb_takes_the_store_from_the_environment_where_none_is_named(
     store: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    calls: dict[str, list[tuple[str, ...]]] = {
+        "import": [("chat.jsonl",)],
+        "search": [("volcano",), ("--limit", "3", "volcano")],
+        "context": [("Казань",), ("Казань", "--session", "default")],
+        "stats": [()],
+        "facts": [(), ("Казань",), ("--superseded",)],
+        "export": [("out.jsonl",), ("out.jsonl", "--overwrite")],
+        "rebuild": [()],
+        "forget": [("m1", "--yes"), ("m2", "m3", "--yes"), ("--containing", "volcanoes", "--yes")],
+    }
+    assert set(calls) == set(memory_command.commands)
     monkeypatch.setenv("IAI_MEMORY", store)
-    assert result(capsys, "stats")["num_messages"] == 4
+    for verb, given in calls.items():
+        for arguments in given:
+            result(capsys, verb, *arguments)
+    assert result(capsys, "stats")["num_messages"] == 0
+    assert "say what to forget" in refused(capsys, "forget")
+    Path("out.jsonl").unlink()
+    assert run(capsys, "import", "chat.jsonl", "--store", "named.db")[0] == 0
+    for verb, *arguments in (
+        ("search", "named.db", "volcano"), ("context", "named.db", "Казань"), ("stats", "named.db"), ("facts", "named.db"),
+        ("facts", "named.db", "Казань"), ("export", "named.db", "out.jsonl"), ("rebuild", "named.db"),
+        ("forget", "named.db", "m4", "--yes"),
+    ):  # fmt: skip
+        assert result(capsys, verb, *arguments), "what is named goes before the variable"
+    assert result(capsys, "stats", "named.db")["num_messages"] == 3
+    monkeypatch.setenv("IAI_MEMORY", " ")
+    assert "Missing argument" in refused(capsys, "stats")
 
 
 # What is given wrongly
@@ -177,7 +274,9 @@ def test_an_export_never_replaces_a_memory_or_a_device(store: str, capsys: pytes
     assert Path("pipe").is_fifo()
     assert "no file but a device" in refused(capsys, "import", "chat.jsonl", "--store", "pipe")
     Path("old.jsonl").write_text("old")
-    assert result(capsys, "export", store, "old.jsonl")["num_messages"] == 4
+    assert "old.jsonl exists; use --overwrite" in refused(capsys, "export", store, "old.jsonl")
+    assert Path("old.jsonl").read_text() == "old"
+    assert result(capsys, "export", store, "old.jsonl", "--overwrite")["num_messages"] == 4
 
 
 @pytest.mark.parametrize(
@@ -223,7 +322,7 @@ def test_ctrl_c_in_the_middle_ends_with_130_and_leaves_whole_what_is_there(
     with monkeypatch.context() as patch:
         patch.setattr("interconnected_ai.memory.memory.append", interrupted_append)
         patch.setattr(transfer, "_message_row", interrupted_row)
-        assert run(capsys, "export", store, "old.jsonl")[0] == 130
+        assert run(capsys, "export", store, "old.jsonl", "--overwrite")[0] == 130
         assert Path("old.jsonl").read_text() == "old"
         assert run(capsys, "import", "many.jsonl", "--store", store)[0] == 130
     assert not [path for path in Path().iterdir() if "writing" in path.name]

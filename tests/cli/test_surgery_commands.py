@@ -11,6 +11,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from interconnected_ai.cli import main
+from interconnected_ai.cli.surgery.inputs import texts_in
+from interconnected_ai.errors import DataError
 
 WORDS = (
     "sun rain cloud wind snow storm mist warm coin bank loan stock fund money price trade the a of and is was".split()
@@ -230,3 +232,12 @@ def test_what_stands_beside_the_weights_follows_an_edit(folder: Path, capsys: py
     answer = run(capsys, "remove", folder / "ruled", "--experts", "5", "--output", folder / "out", code=2)
     assert "adapter 'lora' stands in for expert 5 of layer 0" in answer["error"]["message"]
     assert not (folder / "out").exists()
+
+
+def test_texts_that_hold_other_ends_of_lines_are_read_and_a_bad_row_is_named_by_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "texts.jsonl"
+    file.write_text('{"text": "one\u2028two\x85three"}\n\n{"text": "four"}\n', encoding="utf-8")
+    assert texts_in(file) == ["one\u2028two\x85three", "four"]
+    file.write_text('{"text": "one\u2028two"}\n\n{"txt": "four"}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"texts\.jsonl, line 3: needs"):
+        texts_in(file)

@@ -216,7 +216,8 @@ def test_a_missing_column_is_named_with_the_nearest_first(tmp_path: Path, name: 
     [
         ("a.jsonl", '{"text": "a"}\n{"text": 7}\n', "line 2: the text is 7, a int; needs a string"),
         ("a.jsonl", '{"text": "a"}\n["b"]\n', 'line 2 holds a list; needs an object such as {"text": …}'),
-        ("a.jsonl", '{"text": "a"}\n{"text": \n', "line 2 is not JSON"),
+        ("a.jsonl", '{"text": "a"}\n\n{"text":\n', "line 3 is not JSON: Expecting value, at character 9;"),
+        ("a.jsonl", '{"text": "a"}\n{"text": ' + "9" * 5000 + "}\n", "line 2 is not JSON: Exceeds the limit"),
         ("a.csv", "", "is empty; needs a column 'text'"),
         ("a.csv", 'text\n"a\n', "cannot be read as csv"),
         ("a.parquet", "text", "cannot be read as Parquet"),

@@ -15,6 +15,7 @@ CALLS: dict[str, Callable[[ThreeLevelMemory, Path], Any]] = {
     "add": lambda memory, folder: memory.add("user", "alpha"),
     "pin": lambda memory, folder: memory.pin("alpha"),
     "forget": lambda memory, folder: memory.forget("alpha"),
+    "forgettable": lambda memory, folder: memory.forgettable("alpha"),
     "rebuild": lambda memory, folder: memory.rebuild(),
     "context": lambda memory, folder: memory.context("alpha"),
     "search": lambda memory, folder: memory.search("alpha"),

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from interconnected_ai.errors import ConfigError, DataError
-from interconnected_ai.memory import Capacities, ThreeLevelMemory
+from interconnected_ai.errors import ConfigError, DataError, StorageError, UnknownNameError
+from interconnected_ai.memory import Capacities, Message, ThreeLevelMemory, transfer
 from memory_stores import WORDS, MakeMemory, message_of
 
 
@@ -54,7 +54,122 @@ def test_forgetting_takes_what_is_named_and_only_that(make: MakeMemory) -> None:
     memory.forget(user="ann")
     assert [(s.user, s.session) for s in memory.sessions()] == [("bob", "s1")]
     assert memory.pins(user="ann") == []
-    assert memory.forget("no such id", user="bob").num_messages == 0
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n\t"])
+@pytest.mark.parametrize("name", ["user", "session", "before", "containing", "id"])
+def test_a_blank_condition_is_refused_and_nothing_is_forgotten(make: MakeMemory, name: str, blank: str) -> None:
+    memory = make()
+    memory.add("user", "alpha", id="a")
+    ids, named = ([blank], {}) if name == "id" else ([], {name: blank})
+    for call in (memory.forget, memory.forgettable):
+        with pytest.raises(ConfigError, match="is blank, which names nothing"):
+            call(*ids, **named)
+        with pytest.raises(ConfigError, match="is blank, which names nothing"):
+            call("a", *ids, **named)
+    assert memory.stats().num_messages == 1
+
+
+def test_what_is_not_there_is_an_error_that_names_the_nearest_and_nothing_is_forgotten(make: MakeMemory) -> None:
+    memory = make()
+    for user in ("ann", "bob"):
+        for session in ("trip", "work"):
+            memory.add("user", "alpha", id=f"{session}-1", user=user, session=session)
+    number = memory.pin("pinned", user="ann").number
+    for ids, named, words in (
+        ((), {"user": "anna"}, "unknown user 'anna'; known, nearest first: 'ann', 'bob'"),
+        ((), {"user": "ann", "session": "trips"}, "unknown session of user 'ann' 'trips'; known, nearest first: 'trip'"),
+        (("trip-1", "trip-2"), {"user": "ann"}, "unknown message id of user 'ann' 'trip-2'; known, nearest first: 'trip-1'"),
+        (("work-1",), {"user": "ann", "session": "trip"}, "unknown message id of user 'ann' 'work-1'"),
+        ((), {"user": "ann", "pin": number + 1}, f"unknown pin of user 'ann' '{number + 1}'; known, nearest first: '{number}'"),
+        ((), {"user": "bob", "pin": number}, "unknown pin of user 'bob'"),
+        ((), {"session": "trip"}, "unknown user 'default'"),
+    ):  # fmt: skip
+        for call in (memory.forget, memory.forgettable):
+            with pytest.raises(UnknownNameError) as refused:
+                call(*ids, **named)
+            assert str(refused.value).startswith(words)
+    assert (memory.stats().num_messages, len(memory.pins(user="ann"))) == (4, 1)
+
+
+def test_it_is_said_beforehand_how_much_will_be_forgotten(make: MakeMemory) -> None:
+    memory = make()
+    for session in ("trip", "work", "home"):
+        memory.add("user", f"alpha {session}", session=session, id=session, time=100)
+        memory.add("user", "bravo", session=session, time=200)
+        memory.pin("pinned", session=session)
+    everywhere = memory.pin("everywhere").number
+    for ids, named, found in (
+        (("trip", "work"), {}, (2, 2, 0)),
+        ((), {"containing": "BRAVO"}, (3, 3, 0)),
+        ((), {"containing": "nowhere"}, (0, 0, 0)),
+        ((), {"before": 150, "session": "trip"}, (1, 1, 0)),
+        ((), {"pin": everywhere}, (0, 0, 1)),
+        ((), {"session": "trip"}, (2, 1, 1)),
+        ((), {"user": "default"}, (4, 2, 2)),  # what the lines above have left
+    ):
+        told = memory.forgettable(*ids, **named)
+        assert (told.num_messages, told.num_sessions, told.num_pins) == found
+        if ids or "containing" in named or "before" in named:
+            continue  # only the last three are carried out, so that their counts do not hang together
+        gone = memory.forget(*ids, **named)
+        assert (gone.num_messages, gone.num_pins) == (told.num_messages, told.num_pins)
+    assert memory.sessions() == []
+
+
+def test_an_export_of_whom_nobody_knows_writes_nothing_and_a_file_is_replaced_only_when_asked(
+    make: MakeMemory, tmp_path: Path
+) -> None:
+    memory, file = make(), tmp_path / "backup.jsonl"
+    memory.add("user", "alpha", user="ann", session="trip")
+    memory.export_jsonl(file)
+    whole = file.read_bytes()
+    for named in ({"session": "trips"}, {"user": "anna"}, {"user": "ann", "session": "work"}):
+        for overwrite in (False, True):
+            with pytest.raises(UnknownNameError, match=r"nearest first: '(trip|ann)'"):
+                memory.export_jsonl(file, overwrite=overwrite, **named)
+    with pytest.raises(ConfigError, match="session=' ' is blank"):
+        memory.export_jsonl(file, session=" ", overwrite=True)
+    with pytest.raises(StorageError, match="exists; use --overwrite"):
+        memory.export_jsonl(file)
+    assert file.read_bytes() == whole
+    memory.add("user", "bravo", user="ann", session="trip")
+    assert memory.export_jsonl(file, overwrite=True).num_messages == 2
+    assert file.read_bytes().startswith(whole)
+
+
+def test_a_file_that_comes_while_an_export_is_written_stays(
+    make: MakeMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory, file = make(), tmp_path / "backup.jsonl"
+    memory.add("user", "alpha")
+    row_of = transfer._message_row
+
+    def and_another_writes(message: Message) -> dict[str, str]:
+        file.write_text("somebody else's")
+        return row_of(message)
+
+    monkeypatch.setattr(transfer, "_message_row", and_another_writes)
+    with pytest.raises(StorageError, match="exists"):
+        memory.export_jsonl(file)
+    assert file.read_text() == "somebody else's"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_bad_row_is_named_by_its_line_of_the_file_and_no_other(make: MakeMemory, tmp_path: Path, end: str) -> None:
+    memory, file = make(), tmp_path / "chat.jsonl"
+    good = '{"role": "user", "content": "one\u2028two"}'
+    for bad, words in (
+        (b'{"role": "user", "content":', "line 4 is not JSON: Expecting value, at character 28 of it"),
+        ("привет".encode("cp1251"), "line 4 is not UTF-8"),
+        (b'{"role": 3}', "line 4: role is 3"),
+    ):
+        file.write_bytes(f"{good}{end}{end}{good}{end}".encode() + bad + end.encode() + good.encode())
+        with pytest.raises(DataError) as refused:
+            memory.import_jsonl(file)
+        assert words in str(refused.value)
+        assert "line 1" not in str(refused.value)
+        assert "line 2" not in str(refused.value)
 
 
 def test_a_superseded_fact_holds_again_when_its_successor_is_forgotten(make: MakeMemory) -> None:

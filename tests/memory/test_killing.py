@@ -35,7 +35,7 @@ MORTAL = """
             return connection
 
     VERBS = {
-        "export": lambda memory, own: memory.export_jsonl(own / "out.jsonl"),
+        "export": lambda memory, own: memory.export_jsonl(own / "out.jsonl", overwrite=True),
         "import": lambda memory, own: memory.import_jsonl(folder / "log.jsonl"),
         "forget": lambda memory, own: memory.forget(containing="zanzibar"),
         "rebuild": lambda memory, own: memory.rebuild(),
@@ -136,7 +136,7 @@ def test_an_export_that_is_killed_leaves_a_whole_file_or_none_and_the_memory_as_
         assert not file.exists() or file.read_bytes() == whole
         assert state_in(folder) == as_prepared
         with opened(folder / "memory.db") as memory:
-            memory.export_jsonl(file)
+            memory.export_jsonl(file, overwrite=True)
         assert file.read_bytes() == whole
         assert {path.name for path in folder.iterdir()} == {"memory.db", "out.jsonl"}
 

@@ -103,7 +103,7 @@ def ids_found(memory: ThreeLevelMemory, id: str, session: str) -> None:
 
 def exported(memory: ThreeLevelMemory, path: Path, session: str) -> None:
     """An export is of one moment: the places of a session without those that were forgotten, each once, in order."""
-    done = memory.export_jsonl(path, session=session)
+    done = memory.export_jsonl(path, session=session, overwrite=True)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(rows) == len({row["id"] for row in rows}) == done.num_messages
 

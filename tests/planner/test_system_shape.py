@@ -1,5 +1,6 @@
 """The tie: what the planner counts of a system equals the system that is built."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel
 
-from conftest import make_tokenizer
-from interconnected_ai.branches import DenseSystem, Encoder, InterconnectedAISystem
+from conftest import make_rows, make_system, make_tokenizer
+from interconnected_ai.branches import DenseSystem, Encoder, InterconnectedAISystem, fit_branch
 from interconnected_ai.branches.trunk import Trunk
-from interconnected_ai.config import SystemConfig
+from interconnected_ai.config import SystemConfig, TrainingConfig
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.nn import FFNExperts
 from interconnected_ai.planner import SystemShape, backward_flops, dense_twin, encoder_shape, forward_flops
@@ -94,6 +95,19 @@ def test_the_twin_of_the_planner_is_the_twin_that_is_built(content: dict[str, An
         {**content, "ffn": "moe", "num_moe_layers": layers, "encoder_lora_rank": 0}  # a LoRA's twin loads an encoder
     )
     assert counted(config).dense_twin().num_params == DenseSystem.twin_of(built(config)).get_num_params()
+
+
+def test_what_a_trained_branch_keeps_beside_its_weights_is_counted() -> None:
+    system = make_system("old", "new")
+    fit_branch(system, "new", *make_rows("new", 12).of("new"), config=TrainingConfig(epochs=1))
+    branch, shape = system.branch("new"), SystemShape.of(system.config, encoder=encoder_shape("tiny", config=ENCODER))
+    assert branch.directions is not None
+    assert branch.wide is not None
+    kept = [branch.wide.vocabulary.terms, branch.wide.vocabulary.rarity, branch.directions.numpy()]
+    shape = SystemShape(system.config, dataclasses.replace(shape.encoder, d_model=system.encoder.d_model))
+    spec = branch.card.spec
+    assert shape.num_fixed_bytes(spec.num_classes, spec.num_terms) == sum(array.nbytes for array in kept)
+    assert shape.fixed_bytes > shape.num_fixed_bytes(spec.num_classes, spec.num_terms)
 
 
 def test_a_system_without_moe_layers_has_no_twin() -> None:

@@ -411,11 +411,8 @@ def test_the_verdict_stands_on_top_with_every_finding_of_the_doctor(world: Path,
 
 
 def test_every_illness_of_the_doctor_has_russian_words() -> None:
-    named = re.findall(
-        r"^\| ([a-z][^|]*?) \|",
-        (DOCS / "doctor.md").read_text(encoding="utf-8").split("| illness |")[1].split("\n## ")[0],
-        re.M,
-    )
+    table = (DOCS / "doctor.md").read_text(encoding="utf-8").split("| illness |")[1].split("\n## ")[0]
+    named = re.findall(r"^\| ([a-z][^|]*?) \|", table, re.MULTILINE)
     for name in (name.strip() for name in named):
         title, remedy = finding_in(Illness(name, "", None, "", {}), "ru")
         assert re.search("[а-яё]", title), name

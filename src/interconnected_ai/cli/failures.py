@@ -31,6 +31,10 @@ _OF_THE_MACHINE = {
 _TOO_LARGE = ("out of memory", "can't allocate memory", "not enough memory", "Storage size calculation overflowed")
 
 
+class Declined(click.Abort):
+    """The person was asked before something would go for good, and said no."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """An error as a person and a program are told of it."""
@@ -48,9 +52,10 @@ class Failure:
 
 def failure_of(error: BaseException) -> Failure:
     """The error's kind, message and exit code. An error that nobody foresaw is told to be a fault of the program."""
+    if isinstance(error, Declined):
+        return Failure("Declined", "not confirmed; nothing was changed", INTERRUPTED)
     if isinstance(error, click.Abort | KeyboardInterrupt):
-        message = "stopped; what was written is whole (`iai train CONFIG --resume` goes on with a training)"
-        return Failure("Interrupted", message, INTERRUPTED)
+        return Failure("Interrupted", "stopped; what was written is whole", INTERRUPTED)
     if isinstance(error, click.ClickException):
         return Failure("UsageError", error.format_message(), BAD_INPUT)
     if isinstance(error, InterconnectedAIError):

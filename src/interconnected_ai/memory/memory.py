@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from interconnected_ai.errors import ConfigError, FormatVersionError
 from interconnected_ai.memory import erasure
+from interconnected_ai.memory.addressing import refuse_blank
 from interconnected_ai.memory.calls import Calls
 from interconnected_ai.memory.context import Order, fit, gather, ids_of
 from interconnected_ai.memory.facts import read_facts
@@ -38,6 +39,7 @@ from interconnected_ai.memory.records import (
     Capacities,
     Context,
     Fact,
+    Forgettable,
     Forgotten,
     Found,
     MemoryStats,
@@ -165,15 +167,13 @@ class ThreeLevelMemory:
         """Remove messages and all that was made of them, so that their words stand nowhere in the files any more.
 
         Given ids, `before` (a time) or `containing` (words): those messages of the session, or of all of the user's sessions.
-        With session or user alone: all of it. pin: the pin of that number. Raises `ConfigError` when nothing is named.
+        With session or user alone: all of it. pin: the pin of that number. Raises `ConfigError` when nothing is named or what
+        is named is blank, `UnknownNameError` for a user, session, id or pin that is not there; nothing is removed then.
         """
-        if not ids and all(named is None for named in (session, user, before, containing, pin)):
-            raise ConfigError("forget: say what, with ids, session, user, before, containing or pin")
-        limit = None if before is None else as_seconds(before, clock.time())
-        condition = erasure.Condition(frozenset(ids), limit, containing)
         with self._calls.serve():
-            removed = erasure.forget(self.store, DEFAULT_USER if user is None else user, session, condition, pin)
-            erased = erasure.erase_now(self.store) if removed.is_any else True
+            choice = _choice(ids, session, user, before, containing, pin)
+            removed = erasure.forget(self.store, choice)
+            erased = erasure.erase_now(self.store) if removed.is_any else not erasure.is_erasing_due(self.store)
         self._wake()
         return Forgotten(
             removed.num_messages,
@@ -183,6 +183,19 @@ class ThreeLevelMemory:
             removed.num_pins,
             erased,
         )
+
+    def forgettable(
+        self,
+        *ids: str,
+        session: str | None = None,
+        user: str | None = None,
+        before: float | str | datetime | None = None,
+        containing: str | None = None,
+        pin: int | None = None,
+    ) -> Forgettable:
+        """How much `forget` would remove with the same arguments; it raises the same errors, and removes nothing."""
+        with self._calls.serve():
+            return erasure.count(self.store, _choice(ids, session, user, before, containing, pin))
 
     def rebuild(self) -> int:
         """Make everything derived anew from the log: index, levels, summaries, facts, vectors. Returns the messages read."""
@@ -299,13 +312,20 @@ class ThreeLevelMemory:
 
     # In and out
 
-    def export_jsonl(self, path: str | Path, *, session: str | None = None, user: str | None = None) -> Transfer:
-        """Write the log and the pins as JSONL, of one session, one user, or everybody."""
+    def export_jsonl(
+        self, path: str | Path, *, session: str | None = None, user: str | None = None, overwrite: bool = False
+    ) -> Transfer:
+        """Write the log and the pins as JSONL, of one session, one user, or everybody; the file is whole or not there.
+
+        Raises `UnknownNameError` for a user or session that is not there, `StorageError` where a file stands and `overwrite`
+        is not asked for, and for what is never replaced: a database, a device.
+        """
         # here, since OpenSSL, for checksums, is memory that a conversation needs not
         from interconnected_ai.memory import transfer
 
         with self._calls.serve():
-            return transfer.export(self.store, Path(path), session=session, user=user)
+            refuse_blank("export_jsonl", {"session": session, "user": user})
+            return transfer.export(self.store, Path(path), session=session, user=user, overwrite=overwrite)
 
     def import_jsonl(
         self,
@@ -413,3 +433,21 @@ class ThreeLevelMemory:
                 f"{self.store.location} was indexed by another analyser than this version's ({analyzer_signature()}); "
                 "its log is whole: make the index anew with rebuild(), or: iai memory rebuild"
             )
+
+
+def _choice(
+    ids: tuple[str, ...],
+    session: str | None,
+    user: str | None,
+    before: float | str | datetime | None,
+    containing: str | None,
+    pin: int | None,
+) -> erasure.Choice:
+    """What is to be forgotten, from the arguments of `forget`. Raises `ConfigError` where they name nothing."""
+    named = {"session": session, "user": user, "before": before, "containing": containing}
+    if not ids and pin is None and all(value is None for value in named.values()):
+        raise ConfigError("forget: say what, with ids, session, user, before, containing or pin")
+    refuse_blank("forget", {**named, **{f"ids[{number}]": id for number, id in enumerate(ids)}})
+    limit = None if before is None else as_seconds(before, clock.time())
+    condition = erasure.Condition(frozenset(ids), limit, containing)
+    return erasure.Choice(DEFAULT_USER if user is None else user, session, condition, pin)

@@ -220,8 +220,24 @@ class SessionInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Forgettable:
+    """How much `forget` would remove. num_sessions: in how many sessions."""
+
+    num_messages: int
+    num_sessions: int
+    num_pins: int
+
+    @property
+    def is_any(self) -> bool:
+        """Whether there is anything."""
+        return any((self.num_messages, self.num_sessions, self.num_pins))
+
+
+@dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What `forget` removed, and whether the bytes are gone from the files too (a reader elsewhere may delay that)."""
+    """What `forget` removed. bytes_erased: no bytes of it, or of what was forgotten before, are left in the files (a reader
+    elsewhere may delay that).
+    """
 
     num_messages: int
     num_facts: int

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from interconnected_ai.errors import ConfigError, DataError, StorageError
+from interconnected_ai.memory.addressing import known_sessions
 from interconnected_ai.memory.log import NewMessage, check_name, messages_in, read_sessions, session_number
 from interconnected_ai.memory.pins import pins_of
 from interconnected_ai.memory.records import DEFAULT_SESSION, DEFAULT_USER, Message, Pin, Transfer
@@ -19,20 +20,28 @@ from interconnected_ai.storage import atomic_file
 _ROWS_AT_ONCE = 200
 
 
-def export(store: Store, path: Path, *, session: str | None, user: str | None) -> Transfer:
-    """Write log and pins of one session, one user, or everybody, as they stand at one moment."""
+def export(store: Store, path: Path, *, session: str | None, user: str | None, overwrite: bool) -> Transfer:
+    """Write log and pins of one session, one user, or everybody, as they stand at one moment.
+
+    Raises `UnknownNameError` for a user or session that is not there; see `write_lines` for the rest.
+    """
     with store.read() as rows:
+        known_sessions(rows, user, session)
         owners = [(info.user, info.session) for info in read_sessions(rows, user)]
         chosen = [(owner, name) for owner, name in owners if session is None or name == session]
         pins = [pin for owner in dict.fromkeys(o for o, _ in chosen) for pin in pins_of(rows, owner)]
         pins = [pin for pin in pins if session is None or pin.session in (None, session)]
         numbers = (session_number(rows, owner, name) for owner, name in chosen)
-        return write_lines(path, (message for number in numbers for message in messages_in(rows, number)), pins)
+        messages = (message for number in numbers for message in messages_in(rows, number))
+        return write_lines(path, messages, pins, overwrite=overwrite)
 
 
-def write_lines(path: Path, messages: Iterable[Message], pins: Iterable[Pin]) -> Transfer:
-    """Write an export, whole or not at all: messages in order, then pins. `StorageError` where it would replace a database."""
-    _require_free(path)
+def write_lines(path: Path, messages: Iterable[Message], pins: Iterable[Pin], *, overwrite: bool = False) -> Transfer:
+    """Write an export, whole or not at all: messages in order, then pins.
+
+    Raises `StorageError` where a file stands and `overwrite` is not asked for, and always where it would replace a database.
+    """
+    _require_free(path, overwrite)
     num_messages = num_pins = 0
     with atomic_file(path) as scratch, scratch.open("w", encoding="utf-8") as file:
         for message in messages:
@@ -42,6 +51,7 @@ def write_lines(path: Path, messages: Iterable[Message], pins: Iterable[Pin]) ->
             row = {"user": pin.user, "session": pin.session, "time": _iso(pin.time), "pin": pin.text}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             num_pins += 1
+        _require_free(path, overwrite)  # somebody may have written there meanwhile
     return Transfer(num_messages, num_pins)
 
 
@@ -52,8 +62,8 @@ _DATABASES = (
 )  # and its write-ahead log, of either byte order
 
 
-def _require_free(path: Path) -> None:
-    """An export replaces files, but neither devices nor the very memory that it comes from, nor any other database."""
+def _require_free(path: Path, overwrite: bool) -> None:
+    """An export may replace a file, but neither devices nor the very memory that it comes from, nor any other database."""
     if not path.exists():
         return
     if not path.is_file():
@@ -65,6 +75,8 @@ def _require_free(path: Path) -> None:
         raise StorageError(f"cannot look into {path}, which would be replaced: {error.strerror}") from error
     if start.startswith(_DATABASES):
         raise StorageError(f"{path} is a database, perhaps a memory, and would be replaced; choose another name")
+    if not overwrite:
+        raise StorageError(f"{path} exists; use --overwrite (overwrite=True) to replace it, or choose another name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +180,21 @@ def rows_of(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises `DataError` naming file and line.
     """
     try:
-        with path.open(encoding="utf-8-sig") as lines:
+        with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield from _rows_in(path, number, line)
+                    yield from _rows_in(path, number, _text_of(path, number, line))
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _text_of(path: Path, number: int, line: bytes) -> str:
+    try:
+        return line.rstrip(b"\r\n").decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 (byte {error.start}); convert it first") from error
+        raise DataError(
+            f"{path}, line {number} is not UTF-8 (its byte {error.start + 1}); convert the file first"
+        ) from error
 
 
 def row_id(line_number: int, part: int, role: str, content: str) -> str:
@@ -189,7 +208,7 @@ def _rows_in(path: Path, number: int, line: str) -> Iterator[tuple[int, dict[str
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise DataError(f"{where} is not JSON: {error}") from error
+        raise DataError(f"{where} is not JSON: {error.msg}, at character {error.pos + 1} of it") from error
     except (RecursionError, ValueError) as error:  # brackets a thousand deep, numbers of thousands of digits
         raise DataError(f"{where} cannot be read as JSON: {str(error)[:200]}") from error
     if not isinstance(row, dict):

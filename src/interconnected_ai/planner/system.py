@@ -92,9 +92,13 @@ class SystemShape:
         return total - self.config.num_moe_layers * idle * ffn_params(self.d_model, self.d_ff)
 
     @property
-    def vocabulary_bytes(self) -> int:
-        """The terms of all wide parts beside their weights: a hash of 8 bytes and a rarity of 4 for each."""
-        return sum(12 * spec.num_terms for spec in self.config.branches)
+    def fixed_bytes(self) -> int:
+        """What trained branches keep beside their weights: 12 bytes a term (hash, rarity), and each class's direction."""
+        return sum(self.num_fixed_bytes(spec.num_classes, spec.num_terms) for spec in self.config.branches)
+
+    def num_fixed_bytes(self, num_classes: int, num_terms: int) -> int:
+        """The same of one branch."""
+        return 12 * num_terms + 4 * self.d_model * num_classes
 
     def with_expected_terms(self, rows_per_branch: int) -> "SystemShape":
         """The same system with wide parts as large as so many rows will make them, where a branch has none yet."""

@@ -79,7 +79,7 @@ def _pins(count: int, folder: Path) -> Call:
 
 def _export(count: int, folder: Path) -> Call:
     memory = _filled(count, folder)
-    return lambda: memory.export_jsonl(folder / "log.jsonl")
+    return lambda: memory.export_jsonl(folder / "log.jsonl", overwrite=True)
 
 
 def _import(count: int, folder: Path) -> Call:

@@ -281,13 +281,16 @@ def _jsonl_documents(file: Path, reading: Reading) -> Iterator[Document]:
         place = 0
         for number, line in enumerate(lines, start=1):
             try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 record = json.loads(text) if text.strip() else None
             except UnicodeDecodeError as error:
                 raise _not_utf8(file, place + len(line), error) from error
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:  # a JSONDecodeError, or a number of thousands of digits
+                told = (
+                    f"{error.msg}, at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
+                )
                 raise DataError(
-                    f"{file}, line {number} is not JSON: {error}; a JSONL file has one object a line"
+                    f"{file}, line {number} is not JSON: {told}; a JSONL file has one object a line"
                 ) from error
             place += len(line)
             if text.strip():

@@ -45,8 +45,8 @@ def _below_the_baseline(history: History) -> Illness | None:
         mine = history.results.test.get(name)
         if mine is None or mine.num_rows != words.num_rows:
             continue
-        apart = (words.accuracy - mine.accuracy) * mine.num_rows
-        either_wrong = (2 - words.accuracy - mine.accuracy) * mine.num_rows
+        theirs, own = (round(found.accuracy * found.num_rows) for found in (words, mine))  # rows that each has right
+        apart, either_wrong = theirs - own, 2 * mine.num_rows - theirs - own
         if apart > limit.BELOW_BASELINE_ROWS.value and apart > limit.BELOW_BASELINE.value * sqrt(either_wrong):
             told.append(
                 f"{name}: {mine.accuracy:.1%} of {mine.num_rows} test rows, {words.name} has {words.accuracy:.1%} of the same"

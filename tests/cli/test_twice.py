@@ -1,4 +1,4 @@
-"""Every verb twice with the same words: the second run refuses and says how to go on, or comes to the same and takes nothing away.
+"""Every verb twice with the same words: the second run refuses and says how to go on, or comes to the same and loses nothing.
 
 The tree of commands is walked: a new verb needs a right call in `artefacts.calls`.
 """
@@ -62,10 +62,15 @@ def test_a_second_run_refuses_or_comes_to_the_same(verb: str, world: Path) -> No
 
 
 def writing_call(verb: str, world: Path) -> list[str]:
-    """Arguments with which the verb writes a file."""
-    if verb == "predict":  # on a screen unless it is told where to
-        return [str(world / "run"), "--file", str(world / "topics.jsonl"), "--out", "answers.csv"]
-    return calls(world)[verb]
+    """Arguments with which the verb writes a file: of some what they find goes to the screen unless they are told where to."""
+    told = {
+        "doctor": [str(world / "config.yaml"), "--fix", "--output", "fixed.yaml"],
+        "plan fit": [*calls(world)["plan fit"], "--write", "planned.yaml"],
+        "plan system": [*calls(world)["plan system"], "--write", "planned.yaml"],
+        "predict": [str(world / "run"), "--file", str(world / "topics.jsonl"), "--out", "answers.csv"],
+        "surgery usage": [*calls(world)["surgery usage"], "--plot", "use.png"],
+    }
+    return told.get(verb, calls(world)[verb])
 
 
 def files(folder: Path) -> set[str]:

@@ -20,7 +20,7 @@ from interconnected_ai.extras import require
 from interconnected_ai.surgery import MoE, Role, make_role, perplexity, tune
 from interconnected_ai.surgery import open as open_moe
 from interconnected_ai.text import END, Tokenizer
-from interconnected_ai.training import write_json_safely
+from interconnected_ai.training import owned, write_json_safely
 
 SEEN, UNSEEN, ROLE = ("stdlib", "numpy", "torch"), "sklearn", "numpy"
 VOCABULARY, SEQ_TOKENS, BATCH = 4096, 128, 16
@@ -135,8 +135,16 @@ def run_surgery_quickstart(
 ) -> SurgeryQuickstart:
     """Train the model and tell the story; writes `base`, `role` and `grown` into the folder, and the heat map.
 
-    most_texts: of each library; None takes all. Minutes on two cores; the steps say how many.
+    most_texts: of each library; None takes all. Minutes on two cores; the steps say how many. Raises `BusyError` while another
+    quickstart is at work in the folder.
     """
+    with owned(folder):
+        return _run_quickstart(folder, steps, role_steps, expert_steps, most_texts, seed, say)
+
+
+def _run_quickstart(
+    folder: Path, steps: int, role_steps: int, expert_steps: int, most_texts: int | None, seed: int, say: Say
+) -> SurgeryQuickstart:
     started = time.perf_counter()
     say("Reading the documentation of Python, NumPy, PyTorch and scikit-learn …")
     texts = library_texts(most=most_texts, seed=seed)

@@ -80,7 +80,7 @@ def main(args: list[str] | None = None) -> None:
     escape_what_cannot_be_printed()
     try:
         with without_chatter():
-            code = iai.main(args=given, prog_name="iai", standalone_mode=False)
+            code = iai.main(args=given, prog_name="iai", standalone_mode=False, obj=given)
         _leave_other_processes()
         sys.exit(code if isinstance(code, int) else 0)  # click hands back the code of `Exit` instead of raising it
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  nothing stands above to turn it into words

@@ -31,6 +31,14 @@ _OF_THE_MACHINE = {
 _TOO_LARGE = ("out of memory", "can't allocate memory", "not enough memory", "Storage size calculation overflowed")
 
 
+class Stopped(click.Abort):
+    """A command that was told to stop and knows what to say of it. code: 128 + the signal's number, as shells have it."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.message, self.code = message, code
+
+
 class Declined(click.Abort):
     """The person was asked before something would go for good, and said no."""
 
@@ -54,6 +62,8 @@ def failure_of(error: BaseException) -> Failure:
     """The error's kind, message and exit code. An error that nobody foresaw is told to be a fault of the program."""
     if isinstance(error, Declined):
         return Failure("Declined", "not confirmed; nothing was changed", INTERRUPTED)
+    if isinstance(error, Stopped):
+        return Failure("Interrupted", error.message, error.code)
     if isinstance(error, click.Abort | KeyboardInterrupt):
         return Failure("Interrupted", "stopped; what was written is whole", INTERRUPTED)
     if isinstance(error, click.ClickException):

@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from interconnected_ai.cli.interruption import naming_what_goes_on
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.config import RunConfig
 from interconnected_ai.errors import ConfigError
 
 if TYPE_CHECKING:
+    from interconnected_ai.branches import Encoder
+    from interconnected_ai.data import Splits
     from interconnected_ai.training import RunResult
 
 
@@ -35,19 +38,35 @@ def command(
     settings = with_absolute_paths(RunConfig.from_file(config), config.parent)
     from dataclasses import asdict
 
-    from interconnected_ai.training import process_rank, refuse_taken_folder, train_run
+    from interconnected_ai.training import (
+        finished_results,
+        process_rank,
+        refuse_taken_folder,
+        splits_of_run,
+        train_run,
+    )
 
     if new_rows and not resume:
         raise click.UsageError("--new-rows says what a resumed run may find; give --resume with it")
     loaded: dict[str, Any] = {}
     if process_rank() == 0:
         refuse_taken_folder(Path(settings.output), resume=resume, overwrite=overwrite)
-        settings, loaded = _checked(settings, force, output, resume=resume, new_rows=new_rows)
-    result = train_run(
-        settings, resume=resume, overwrite=overwrite, new_rows=new_rows, baseline=not no_baseline, **loaded
-    )
+        splits = splits_of_run(settings, resume=resume, new_rows=new_rows)
+        loaded = {"splits": splits}
+        if not (resume and finished_results(settings, splits)):
+            settings, encoder = _checked(settings, splits, force, output, resume=resume)
+            loaded["encoder"] = encoder
+    with naming_what_goes_on():
+        result = train_run(
+            settings, resume=resume, overwrite=overwrite, new_rows=new_rows, baseline=not no_baseline, **loaded
+        )
     if process_rank() != 0:
         return
+    if result.was_finished:
+        output.say(
+            f"{result.folder} was finished already; nothing was trained or written. --overwrite trains it anew, and "
+            "--resume --new-rows goes on once rows have been added."
+        )
     _show_test(result, output)
     output.say(
         f"{result.fit.steps} steps in {result.fit.train_seconds:.1f} s on {result.fit.device} in {result.fit.precision}, "
@@ -57,6 +76,7 @@ def command(
     output.result(
         {
             "run": str(result.folder),
+            "was_finished": result.was_finished,
             "fit": asdict(result.fit),
             "test": {name: asdict(m) for name, m in result.test.items()},
             "baseline": {name: asdict(found) for name, found in result.baseline.items()},
@@ -94,18 +114,17 @@ def _show_test(result: "RunResult", output: Output) -> None:
 
 
 def _checked(
-    settings: RunConfig, force: bool, output: Output, *, resume: bool, new_rows: bool
-) -> tuple[RunConfig, dict[str, Any]]:
-    """Go through the checklist and tell what is not ok; returns the config with its encoder named, and rows and encoder.
+    settings: RunConfig, splits: "Splits", force: bool, output: Output, *, resume: bool
+) -> tuple[RunConfig, "Encoder"]:
+    """Go through the checklist and tell what is not ok; returns the config with its encoder named, and the encoder.
 
     Raises `ConfigError` with what will surely fail.
     """
     from interconnected_ai.branches import Encoder
     from interconnected_ai.data import Remark
     from interconnected_ai.doctor import checklist
-    from interconnected_ai.training import encoder_of_run, splits_of_run, with_encoder
+    from interconnected_ai.training import encoder_of_run, with_encoder
 
-    splits = splits_of_run(settings, resume=resume, new_rows=new_rows)
     choice = encoder_of_run(settings, splits, resume=resume)
     settings = with_encoder(settings, choice)
     output.say(f"Encoder: {choice}")
@@ -118,7 +137,7 @@ def _checked(
     failing = [f"{check.name}: {check.evidence}. {check.remedy}" for check in found if check.state == "fails"]
     if failing and not force:
         raise ConfigError("this run would fail; --force starts it all the same\n" + "\n".join(failing))
-    return settings, {"splits": splits, "encoder": encoder}
+    return settings, encoder
 
 
 def with_absolute_paths(settings: RunConfig, folder: Path) -> RunConfig:

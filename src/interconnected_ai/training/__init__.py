@@ -19,9 +19,10 @@ from interconnected_ai.training.expert import (
     training_folder,
 )
 from interconnected_ai.training.failures import OUT_OF_MEMORY, Failure, failure_of
+from interconnected_ai.training.interruption import TrainingStoppedError
 from interconnected_ai.training.processes import Processes
-from interconnected_ai.training.run_folder import process_rank, write_json_safely
-from interconnected_ai.training.run_record import RunRecord, RunResults, read_run
+from interconnected_ai.training.run_folder import owned, process_rank, write_json_safely
+from interconnected_ai.training.run_record import RunRecord, read_run
 from interconnected_ai.training.system import (
     BASELINE,
     Baseline,
@@ -33,6 +34,7 @@ from interconnected_ai.training.system import (
     GlobalBatch,
     LossParts,
     RunResult,
+    RunResults,
     Unseen,
     WordCounts,
     auroc,
@@ -44,6 +46,7 @@ from interconnected_ai.training.system import (
     encoder_of_run,
     evaluate,
     expected_calibration_error,
+    finished_results,
     fit,
     language_remark,
     macro_f1,
@@ -81,6 +84,7 @@ __all__ = [
     "RunRecord",
     "RunResult",
     "RunResults",
+    "TrainingStoppedError",
     "Unseen",
     "WordCounts",
     "adamw",
@@ -97,12 +101,14 @@ __all__ = [
     "evaluate_expert",
     "expected_calibration_error",
     "failure_of",
+    "finished_results",
     "fit",
     "fit_expert",
     "held_out",
     "language_remark",
     "macro_f1",
     "measure_baselines",
+    "owned",
     "process_rank",
     "read_curves",
     "read_run",

@@ -23,7 +23,8 @@ from interconnected_ai.training.system.metrics import (
     evaluate,
     expected_calibration_error,
 )
-from interconnected_ai.training.system.run import RunResult, refuse_taken_folder, train_run
+from interconnected_ai.training.system.results import RunResults
+from interconnected_ai.training.system.run import RunResult, finished_results, refuse_taken_folder, train_run
 from interconnected_ai.training.system.run_rows import shape_for, splits_of_finished_run, splits_of_run
 from interconnected_ai.training.system.unseen import Unseen, unseen, unseen_rows
 
@@ -38,6 +39,7 @@ __all__ = [
     "GlobalBatch",
     "LossParts",
     "RunResult",
+    "RunResults",
     "Unseen",
     "WordCounts",
     "auroc",
@@ -49,6 +51,7 @@ __all__ = [
     "encoder_of_run",
     "evaluate",
     "expected_calibration_error",
+    "finished_results",
     "fit",
     "language_remark",
     "macro_f1",

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -136,11 +137,27 @@ def test_a_finished_training_that_is_resumed_says_so_and_writes_nothing(
     assert code == 0
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in Path().rglob("*") if path.is_file()}
     code, again, error = run(capsys, *command, "--resume")
-    assert code == 0
+    assert code == 0, error
     assert "was finished already; nothing was trained or written" in error
     assert (first.pop("was_finished"), again.pop("was_finished")) == (False, True)
+    first.pop("warnings", None)  # of the checklist, before a training
     assert again == first
     assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in Path().rglob("*") if p.is_file()} == before
+
+
+def test_an_expert_that_an_older_version_finished_is_finished_too(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, first, _ = run(capsys, *EXPERT)
+    results = Path("expert-training/results.json")
+    content = json.loads(results.read_text())
+    del content["fit"]["validation"]["nats"]  # which they did not write
+    results.write_text(json.dumps(content))
+    _, again, _ = run(capsys, *EXPERT, "--resume")
+    assert again["fit"]["validation"]["perplexity"] == pytest.approx(first["fit"]["validation"]["perplexity"])
+    shutil.rmtree("expert")
+    code, anew, _ = run(capsys, *EXPERT, "--resume")  # without its model it is none
+    assert (code, anew["was_finished"]) == (0, False)
 
 
 def test_a_finished_run_is_not_taken_for_one_of_other_rows_or_another_config(

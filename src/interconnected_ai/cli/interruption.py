@@ -2,13 +2,12 @@
 
 import os
 import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
-from interconnected_ai.cli.failures import Stopped
+from interconnected_ai.cli.failures import Invocation, Stopped
 
 
 @contextmanager
@@ -25,9 +24,8 @@ def naming_what_goes_on() -> Iterator[None]:
 
 def _resuming_command() -> str:
     """The command that was given, with --resume in place of --overwrite."""
-    context = click.get_current_context()
-    given = list(sys.argv[1:] if context.find_root().obj is None else context.find_root().obj)
-    num_verbs = len(context.command_path.split()) - 1  # `iai` is one of its words
+    given = Invocation.current().arguments
+    num_verbs = len(click.get_current_context().command_path.split()) - 1  # `iai` is one of its words
     verbs, rest = given[:num_verbs], [word for word in given[num_verbs:] if word not in ("--overwrite", "--resume")]
     words = [*verbs, "--resume", *rest] if "--" in rest else [*verbs, *rest, "--resume"]
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

@@ -39,6 +39,7 @@ def command(
     from dataclasses import asdict
 
     from interconnected_ai.training import (
+        data_files,
         finished_results,
         process_rank,
         refuse_taken_folder,
@@ -50,7 +51,7 @@ def command(
         raise click.UsageError("--new-rows says what a resumed run may find; give --resume with it")
     loaded: dict[str, Any] = {}
     if process_rank() == 0:
-        refuse_taken_folder(Path(settings.output), resume=resume, overwrite=overwrite)
+        refuse_taken_folder(Path(settings.output), resume=resume, overwrite=overwrite, data=data_files(settings))
         splits = splits_of_run(settings, resume=resume, new_rows=new_rows)
         loaded = {"splits": splits}
         if not (resume and finished_results(settings, splits)):

@@ -4,6 +4,7 @@ Unknown keys are errors that name the nearest known key. Nothing here imports to
 Records are frozen and functions keep no state: everything may be used from several threads at once.
 """
 
+from interconnected_ai.config.card import BranchCard
 from interconnected_ai.config.data import BranchData, CorpusConfig, DataConfig, TableData
 from interconnected_ai.config.expert import ExpertConfig, NormPlace
 from interconnected_ai.config.generation import GenerationConfig
@@ -29,6 +30,7 @@ __all__ = [
     "MANY_ROWS",
     "MOST_WIDE_WEIGHTS",
     "UNKNOWN",
+    "BranchCard",
     "BranchData",
     "BranchSpec",
     "CorpusConfig",

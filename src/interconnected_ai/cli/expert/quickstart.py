@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.cli.outputs import OutputPath
 
 
 @click.command("quickstart")
 @click.option(
-    "--output", "folder", type=click.Path(path_type=Path), default=Path("experts"), show_default=True,
+    "--output", "folder", type=OutputPath(may_stand=True), default=Path("experts"), show_default=True,
     help="Folder of the experts.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace experts of the same names that stand there.")

@@ -44,7 +44,8 @@ def read_table(path: str, wanted: Sequence[str]) -> Table:
             "hf:NAME[:CONFIG][#SPLIT]. Save a spreadsheet as CSV UTF-8"
         )
     if not file.is_file():
-        raise DataError(f"no file at {file}; check the path (relative paths start at the config's folder)")
+        seen_from = "" if file.is_absolute() else f" (seen from {Path.cwd()})"
+        raise DataError(f"no file at {file}{seen_from}; check the path")
     if suffix == ".parquet":
         return parquet_table(file, wanted)
     if suffix == ".xlsx":

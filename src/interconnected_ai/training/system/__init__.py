@@ -24,7 +24,13 @@ from interconnected_ai.training.system.metrics import (
     expected_calibration_error,
 )
 from interconnected_ai.training.system.results import RunResults
-from interconnected_ai.training.system.run import RunResult, finished_results, refuse_taken_folder, train_run
+from interconnected_ai.training.system.run import (
+    RunResult,
+    data_files,
+    finished_results,
+    refuse_taken_folder,
+    train_run,
+)
 from interconnected_ai.training.system.run_rows import shape_for, splits_of_finished_run, splits_of_run
 from interconnected_ai.training.system.unseen import Unseen, unseen, unseen_rows
 
@@ -47,6 +53,7 @@ __all__ = [
     "calibrate",
     "compare_answers",
     "compare_systems",
+    "data_files",
     "encoder_by_language",
     "encoder_of_run",
     "evaluate",

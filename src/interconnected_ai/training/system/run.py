@@ -5,6 +5,7 @@ features/, model/, results.json.
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from interconnected_ai.branches import Encoder, InterconnectedAISystem
 from interconnected_ai.config import RunConfig
 from interconnected_ai.data import Rows, Splits, report_on
 from interconnected_ai.errors import ConfigError, MissingExtraError, StorageError
-from interconnected_ai.storage import atomic_file, is_complete
+from interconnected_ai.storage import atomic_file, is_complete, refuse_same
 from interconnected_ai.training.interruption import going_on_later
 from interconnected_ai.training.run_folder import (
     drop_folder,
@@ -77,13 +78,13 @@ def train_run(
     folder, is_main = Path(config.output), process_rank() == 0
     with owned(folder, is_main=is_main):
         if is_main:
-            _prepare_folder(folder, resume=resume, overwrite=overwrite)
-        with going_on_later(folder):
-            splits = splits_of_run(config, resume=resume, new_rows=new_rows, relative_to=relative_to, splits=splits)
-            if resume and (kept := finished_results(config, splits)):
-                system = InterconnectedAISystem.from_pretrained(folder / "model", encoder=encoder)
-                return RunResult(folder, system, kept.fit, kept.test, kept.baseline, was_finished=True)
-            result = _train(config, folder, is_main, resume, new_rows, splits, encoder)
+            data = data_files(config, relative_to) if splits is None else ()
+            refuse_taken_folder(folder, resume=resume, overwrite=overwrite, data=data)
+        splits = splits_of_run(config, resume=resume, new_rows=new_rows, relative_to=relative_to, splits=splits)
+        if resume and (kept := finished_results(config, splits)):
+            system = InterconnectedAISystem.from_pretrained(folder / "model", encoder=encoder)
+            return RunResult(folder, system, kept.fit, kept.test, kept.baseline, was_finished=True)
+        result = _train(config, folder, is_main, resume, overwrite, new_rows, splits, encoder)
         if is_main and baseline and config.training.baseline:
             result = _with_baseline(result, splits)
         return result
@@ -94,6 +95,7 @@ def _train(
     folder: Path,
     is_main: bool,
     resume: bool,
+    overwrite: bool,
     new_rows: bool,
     splits: Splits,
     encoder: Encoder | None,
@@ -104,23 +106,25 @@ def _train(
     config = with_encoder(config, choice)
     shape = shape_for(config, splits)
     system = InterconnectedAISystem.from_config(shape, encoder=encoder, seed=config.training.seed)
-    if is_main:
-        folder.mkdir(parents=True, exist_ok=True)
-        _check_same_run(folder, config, resume=resume)
-        (folder / RESULTS).unlink(missing_ok=True)  # from here on the run is no finished one
-        keep_rows(folder, config, splits)
-        write_json_safely(folder / "data_report.json", {report.name: asdict(report) for report in report_on(splits)})
-    result = fit(system, splits.train, splits.validation, config.training, folder, resume=resume, new_rows=new_rows)
-    test = unseen(splits.test, system)  # a test file may hold rows of the others
-    for sentence in test.told:
-        logger.warning("test rows of %s", sentence)
-    measured = evaluate(system, test.rows, include_learnt=True) if len(test.rows) else {}
-    if is_main:
-        system.save_pretrained(folder / "model")
-    done = RunResult(folder, system, result, measured)
-    if is_main:
-        write_results(folder, RunResults(result, measured))
-    return done
+    if is_main and overwrite:
+        drop_folder(folder)  # rows or an encoder that were refused have left the old run whole
+    with going_on_later(folder):
+        if is_main:
+            folder.mkdir(parents=True, exist_ok=True)
+            _check_same_run(folder, config, resume=resume)
+            (folder / RESULTS).unlink(missing_ok=True)  # from here on the run is no finished one
+            keep_rows(folder, config, splits)
+            report = {report.name: asdict(report) for report in report_on(splits)}
+            write_json_safely(folder / "data_report.json", report)
+        result = fit(system, splits.train, splits.validation, config.training, folder, resume=resume, new_rows=new_rows)
+        test = unseen(splits.test, system)  # a test file may hold rows of the others
+        for sentence in test.told:
+            logger.warning("test rows of %s", sentence)
+        measured = evaluate(system, test.rows, include_learnt=True) if len(test.rows) else {}
+        if is_main:
+            system.save_pretrained(folder / "model")
+            write_results(folder, RunResults(result, measured))
+    return RunResult(folder, system, result, measured)
 
 
 def _with_baseline(done: RunResult, splits: Splits) -> RunResult:
@@ -158,13 +162,17 @@ def finished_results(config: RunConfig, splits: Splits) -> RunResults | None:
 
 
 @checked
-def refuse_taken_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
+def refuse_taken_folder(folder: Path, *, resume: bool, overwrite: bool, data: Iterable[Path] = ()) -> None:
     """Raise `StorageError` when a run's folder is taken and nobody said what to do with what is there, `BusyError` while
     another training is at work there. Changes nothing.
+
+    data: files that the run will read; a new run in a folder that holds one of them is a `ConfigError`, since the folder goes.
     """
     if resume and overwrite:
         raise ConfigError("resume and overwrite exclude each other; choose one")
     refuse_busy_folder(folder)
+    if not resume:
+        refuse_same(folder, *data, name="output")
     if not folder.exists() or resume or not any(folder.iterdir()):
         return
     if not (folder / "run.yaml").is_file():
@@ -176,10 +184,12 @@ def refuse_taken_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
         )
 
 
-def _prepare_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    refuse_taken_folder(folder, resume=resume, overwrite=overwrite)
-    if overwrite:
-        drop_folder(folder)
+@checked
+def data_files(config: RunConfig, relative_to: Path | None = None) -> list[Path]:
+    """The tables that the config names, as far as they are files."""
+    sources = [config.data.table] if config.data.table else config.data.branches
+    named = [path for each in sources for path in (each.path, each.validation, each.test) if path is not None]
+    return [Path(relative_to or "", path) for path in named if not path.startswith("hf:")]
 
 
 def _check_same_run(folder: Path, config: RunConfig, *, resume: bool) -> None:

@@ -110,7 +110,8 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, Stopped):
         return Failure("Interrupted", error.message, error.code)
     if isinstance(error, click.Abort | KeyboardInterrupt):
-        return Failure("Interrupted", "stopped; what was written is whole", INTERRUPTED)
+        number = getattr(error.__cause__, "signal", signal.SIGINT)  # of a training, which heeds SIGTERM too
+        return Failure("Interrupted", "stopped; what was written is whole", 128 + number)
     if isinstance(error, click.ClickException):
         return Failure("UsageError", error.format_message(), BAD_INPUT)
     if isinstance(error, InterconnectedAIError):

@@ -143,7 +143,7 @@ def _load_source(source: BranchData | TableData, config: DataConfig, folder: Pat
 
 
 def _located(path: str, folder: Path) -> str:
-    return path if path.startswith("hf:") or Path(path).is_absolute() else str(folder / path)
+    return path if path.startswith("hf:") else str(folder / Path(path).expanduser())
 
 
 def _texts(table: Table, column: str) -> tuple[list[str], list[Remark]]:

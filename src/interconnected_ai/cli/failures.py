@@ -8,7 +8,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ FOUND = 1
 BAD_INPUT = 2
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+READER_GONE = 141  # 128 + SIGPIPE: whoever read the output has had enough of it
 
 DEBUG_VARIABLE = "IAI_DEBUG"
 _LONGEST_SHOWN = 300
@@ -98,7 +99,8 @@ class Failure:
 
     def show(self, answer: Answer | None) -> None:
         """The message on stderr, and on stdout in the answer of a call with --json."""
-        click.echo(f"iai: {self.message}", err=True)
+        with suppress(OSError):  # a closed or full stderr takes away the words, not the exit code
+            click.echo(f"iai: {self.message}", err=True)
         if answer is not None:
             answer.print({"error": {"kind": self.kind, "message": self.message}})
 
@@ -175,8 +177,14 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
-def escape_what_cannot_be_printed() -> None:
-    """Let stdout and stderr print every text, whatever the terminal's encoding: letters it lacks become escapes."""
-    for stream in (sys.stdout, sys.stderr):
-        if reconfigure := getattr(stream, "reconfigure", None):
+def make_streams_usable() -> None:
+    """Let stdout and stderr print every text: letters that the terminal's encoding lacks become escapes.
+
+    Of a stream that was closed before the program began (`>&-`) everything is thrown away.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  open as long as the program runs
+        elif reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")

@@ -26,6 +26,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("link", "папка с пробелом", "is the same as"),
         ("папка с пробелом", "link", "is the same as"),
         ("other/../link/.", "папка с пробелом", "is the same as"),
+        ("absent/../link", "папка с пробелом", "is the same as"),
+        ("absent/../link/rows.csv", "link/rows.csv", "is the same as"),
         ("hard.csv", "link/rows.csv", "is the same as"),
         ("link/new", "папка с пробелом", "lies in"),
         ("папка с пробелом/deep/../new/newer", "link", "lies in"),

@@ -20,7 +20,7 @@ def refuse_same(
     name: of the argument, for the message. may_lie_inside: suffixes such as ".html" of files that a folder of inputs takes in.
     """
     for source in inputs:
-        if (how := _touches(Path(output), Path(source), may_lie_inside)) is not None:
+        if (how := _touches(_resolved(output), _resolved(source), may_lie_inside)) is not None:
             raise ConfigError(
                 f"{name} {output} {how} {source}, which is read: an output must be apart from all inputs, or what is read is "
                 "lost; name another place"
@@ -32,13 +32,18 @@ def refuse_standing(output: str | Path, *, overwrite: bool, name: str = "output"
 
     An empty folder is nothing. name: of the argument, for the message.
     """
-    place = Path(output)
+    place = _resolved(output)
     if place.is_dir() and any(place.iterdir()) and not is_complete(place):
         raise StorageError(
             f"{name} {output} exists and was not written by this package; choose another folder, or empty that one"
         )
     if not overwrite and (place.is_file() or is_complete(place)):
         raise StorageError(f"{name} {output} exists; --overwrite (overwrite=True) replaces it, or name another place")
+
+
+def _resolved(path: str | Path) -> Path:
+    """Where writing would go: `absent/../file` is the file, though the system finds nothing by that name."""
+    return Path(os.path.realpath(path))
 
 
 def _touches(output: Path, source: Path, may_lie_inside: tuple[str, ...]) -> str | None:

@@ -12,6 +12,7 @@ from interconnected_ai.cli.confirmation import confirm
 from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.rows import column_options, model_folder, warn_of_rows
+from interconnected_ai.cli.settings import seed_option
 from interconnected_ai.config import BranchCard, BranchSpec, RunConfig, TrainingConfig, Watch
 from interconnected_ai.errors import DataError, IntegrityError, NotAModelError
 from interconnected_ai.storage import SYSTEM, read_folder, read_json
@@ -46,6 +47,7 @@ def command() -> None:
     type=click.Choice(["accuracy", "macro_f1", "loss"]),
     help="What of the validation rows decides which epoch is kept.",
 )
+@seed_option("Of weights, batches and dropout, and of the rows that are held out.", default=0)
 @column_options
 @with_output
 def add(
@@ -56,6 +58,7 @@ def add(
     epochs: int,
     patience: int,
     watch: Watch,
+    seed: int,
     text: str,
     label: str,
     output: Output,
@@ -69,10 +72,10 @@ def add(
     rows = read_rows(path, text, {name: label})
     apart = None if validation is None else read_rows(validation, text, {name: label})
     warn_of_rows(output, system, rows if apart is None else Rows.joined([rows, apart]))
-    held_out, train = split_rows(rows, [0.1], seed=0) if apart is None else (apart, rows)
+    held_out, train = split_rows(rows, [0.1], seed=seed) if apart is None else (apart, rows)
     spec = Splits(train, held_out, Rows.of_branch(name, [], [])).specs()[0]
     system.add_branch(spec)
-    settings = TrainingConfig(epochs=epochs, patience=patience, watch=watch)
+    settings = TrainingConfig(epochs=epochs, patience=patience, watch=watch, seed=seed)
     fit = fit_branch(
         system,
         name,

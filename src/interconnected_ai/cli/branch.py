@@ -11,6 +11,7 @@ from interconnected_ai.cli.completion import BranchName, RunPath
 from interconnected_ai.cli.confirmation import confirm
 from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, percent, with_output
+from interconnected_ai.cli.outputs import Source
 from interconnected_ai.cli.rows import column_options, model_folder, warn_of_rows
 from interconnected_ai.cli.settings import seed_option
 from interconnected_ai.config import BranchCard, BranchSpec, RunConfig, TrainingConfig, Watch
@@ -36,8 +37,8 @@ def command() -> None:
 @command.command("add")
 @run_argument
 @click.argument("name")
-@click.option("--data", "path", required=True, type=str, metavar="FILE", help="The branch's labelled rows.")
-@click.option("--validation", type=str, metavar="FILE", help="Validation rows; default: a tenth of the rows.")
+@click.option("--data", "path", required=True, type=Source(), metavar="FILE", help="The branch's labelled rows.")
+@click.option("--validation", type=Source(), metavar="FILE", help="Validation rows; default: a tenth of the rows.")
 @click.option("--epochs", default=20, show_default=True, type=click.IntRange(min=1))
 @click.option("--patience", default=5, show_default=True, type=click.IntRange(min=1))
 @click.option(

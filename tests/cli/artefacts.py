@@ -105,6 +105,8 @@ def calls(folder: Path) -> dict[str, list[str]]:
     at = {path.name: str(path) for path in [*folder.iterdir(), folder / "experts" / "tiny"]}
     run, expert, store, mixture, corpus = at["run"], at["tiny"], at["memory.db"], at["mixture"], at["corpus.txt"]
     return {
+        "help": ["train"],
+        "init": [at["topics.jsonl"]],
         "train": [at["config.yaml"]],
         "doctor": [run],
         "predict": [run, "bank card"],

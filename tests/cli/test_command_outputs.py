@@ -36,6 +36,8 @@ LONG = {
     "surgery quickstart": "quickstart.json",
     "bench gpu": "gpu.json",
 }
+# A folder that is worked in, with checkpoints to go on from: --overwrite drops what stands there before the work begins.
+WORKED_IN = {"train --output"}
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,8 @@ def test_what_stands_there_is_replaced_only_when_that_is_asked_for(
                 if hasattr(module, name):
                     full.setattr(module, name, _full)
         run_json(capsys, *arguments, *written.given(out), "--overwrite", code=2)
-    assert snapshot(out.resolve()) == _below(before, out), "half-way: what stood there stays"
+    if str(written) not in WORKED_IN:
+        assert snapshot(out.resolve()) == _below(before, out), "half-way: what stood there stays"
 
     assert run_main(*arguments, *written.given(out), "--overwrite") in codes
     assert out.exists()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from interconnected_ai.cli.completion import BranchName, RunPath
 from interconnected_ai.cli.confirmation import confirm
 from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, percent, with_output
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 # A threshold needs no more of them, and each must be encoded.
 _MOST_FOREIGN_TEXTS = 200
 
-run_argument = click.argument("run", type=click.Path(path_type=Path))
+run_argument = click.argument("run", type=RunPath())
 
 
 @click.group("branch")
@@ -173,7 +174,7 @@ def verify(run: Path, output: Output) -> None:
 
 @command.command("remove")
 @run_argument
-@click.argument("name")
+@click.argument("name", type=BranchName())
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_output
 def remove(run: Path, name: str, yes: bool, output: Output) -> None:

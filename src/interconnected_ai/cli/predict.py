@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from interconnected_ai.cli.alternatives import alternatives, means_standard_input, only_with
+from interconnected_ai.cli.completion import BranchName, RunPath
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import OutputPath, Source, asked_to_replace, overwrite_option
 from interconnected_ai.cli.rows import model_folder, warn_of_rows
@@ -19,13 +20,15 @@ _SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".gz")
 
 
 @click.command("predict")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=RunPath())
 @click.argument("texts", nargs=-1)
 @click.option(
     "--file", type=Source(), metavar="FILE", help="A text per line, or a table as for training; `-` is standard input."
 )
 @click.option("--text", "column", default="text", show_default=True, help="With a table: column of the text.")
-@click.option("--branch", "branches", multiple=True, help="Ask this branch only; repeat for several.")
+@click.option(
+    "--branch", "branches", multiple=True, type=BranchName(), help="Ask this branch only; repeat for several."
+)
 @click.option(
     "--out",
     type=OutputPath(*_SUFFIXES, may_lie_inside=(".csv", ".tsv", ".parquet", ".gz")),

@@ -63,7 +63,7 @@ def command(
         twin=twin,
         overwrite=overwrite,
         settings={} if epochs is None else {"epochs": epochs},
-        say=lambda sentence: click.echo(sentence, err=True),
+        say=output.step,
     )
     _tell(done, words, output, example=words.example if data is None else texts.first.test.texts[0])
     output.result(done.to_dict())

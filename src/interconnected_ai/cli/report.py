@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
+from interconnected_ai.cli.completion import RunPath
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import OutputPath, overwrite_option
 
 
 @click.command("report")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=RunPath())
 @click.option(
     "--output", "page", type=OutputPath(may_lie_inside=(".html", ".htm")), metavar="PAGE.html",
     help="Default: report.html in RUN, which is written anew each time.",

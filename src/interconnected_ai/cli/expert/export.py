@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from interconnected_ai.cli.completion import ExpertPath
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import OutputPath, asked_to_replace, overwrite_option
 from interconnected_ai.cli.units import spoken_bytes
@@ -17,7 +18,7 @@ _FORMATS = {
 
 
 @click.command("export")
-@click.argument("expert", type=click.Path(path_type=Path))
+@click.argument("expert", type=ExpertPath())
 @click.option("--to", "to", required=True, help=f"The format: {', '.join(_FORMATS)}.")
 @click.option(
     "--out", required=True, type=OutputPath(may_stand=True),

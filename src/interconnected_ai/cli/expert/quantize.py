@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from interconnected_ai.cli.completion import ExpertPath
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import OutputPath, Source, asked_to_replace, overwrite_option
 from interconnected_ai.errors import DataError
@@ -17,7 +18,7 @@ _MEGABYTE = 2**20  # as the tables of sizes count
 
 
 @click.command("quantize")
-@click.argument("expert", type=click.Path(path_type=Path))
+@click.argument("expert", type=ExpertPath())
 @click.option("--to", "precision", required=True, type=click.Choice(["int8", "int4"]), help="Bits of a weight.")
 @click.option("--out", required=True, type=OutputPath(), help="The folder to write.")
 @overwrite_option

@@ -23,7 +23,7 @@ def command(folder: Path, overwrite: bool, output: Output) -> None:
     """
     from interconnected_ai.bench import EXPERT_DOMAINS, run_expert_quickstart
 
-    done = run_expert_quickstart(folder, overwrite=overwrite, say=lambda sentence: click.echo(sentence, err=True))
+    done = run_expert_quickstart(folder, overwrite=overwrite, say=output.step)
     rows: list[tuple[str, ...]] = [
         (f"expert {name}", *(f"{found[domain]:.3f}" for domain in EXPERT_DOMAINS))
         for name, found in done.bits_per_byte.items()

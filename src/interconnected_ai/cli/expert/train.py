@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from interconnected_ai.cli.alternatives import alternatives
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import OutputPath, Source
 from interconnected_ai.config import ExpertRunConfig, settings_in
@@ -74,6 +75,9 @@ _TRAINING = {
 @click.option("--sample", "samples", multiple=True, help="A prompt that is continued at every evaluation; repeatable.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted training; --out alone is enough.")
 @click.option("--overwrite", is_flag=True, help="Drop what an earlier training left there.")
+@alternatives("minutes", "steps")
+@alternatives("minutes", "epochs")
+@alternatives("tokenizer", "vocab_size")
 @with_output
 def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None:
     """Train an expert on text and write it to --out.

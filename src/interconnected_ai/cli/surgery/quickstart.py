@@ -28,9 +28,8 @@ def command(folder: Path, steps: int | None, seed: int, output: Output) -> None:
     from interconnected_ai.bench import SURGERY_ROLE, SURGERY_STEPS, SURGERY_UNSEEN, run_surgery_quickstart
 
     done = run_surgery_quickstart(
-        folder, steps=steps or SURGERY_STEPS, seed=seed, overwrite=asked_to_replace(),
-        say=lambda sentence: click.echo(sentence, err=True),
-    )  # fmt: skip
+        folder, steps=steps or SURGERY_STEPS, seed=seed, overwrite=asked_to_replace(), say=output.step
+    )
     output.say(
         f"{done.num_params:,} parameters, {done.train_seconds:.0f} s of training at {done.tokens_per_second:,.0f} "
         f"tokens/s, loss "

@@ -17,7 +17,7 @@ PART = click.FloatRange(0, 1, min_open=True)
 
 @click.command("role")
 @click.argument("model", type=Source())
-@click.option("--name", required=True, help="The role; its token is <|role=NAME|>.")
+@click.option("--name", required=True, help="The role: letters, digits, _ and -; its token is <|role=NAME|>.")
 @click.option("--texts", required=True, type=click.Path(path_type=Path), help="The role's texts: a file or folder.")
 @click.option(
     "--others", type=click.Path(path_type=Path), help="Texts that should stay as they are: measured, not learnt."

@@ -29,8 +29,10 @@ _SEPARATED = (".csv", ".tsv", ".txt")  # "Unicode Text" of Excel is .txt
 _SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx", ".ndjson", ".txt")
 
 
-def read_table(path: str, wanted: Sequence[str]) -> Table:
+def read_table(path: str, wanted: Sequence[str] | None) -> Table:
     """The wanted columns of a file, a dataset's folder, or `hf:NAME[:CONFIG][#SPLIT]`. The whole file is held in memory.
+
+    wanted: None for every column that has a name.
 
     Case does not count in suffixes, and `.gz` may follow. May be called from several threads at once. Raises `DataError`
     with file, row and remedy for what cannot be read.

@@ -7,19 +7,22 @@ from contextlib import contextmanager
 from typing import Any
 
 from interconnected_ai.data.tables.decoding import LINE_END
-from interconnected_ai.data.tables.table import Table, place_of, require_columns
+from interconnected_ai.data.tables.table import Table, named_columns, place_of, require_columns
 from interconnected_ai.errors import DataError
 
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _NEEDED = 'needs a list of objects such as {"text": …, "label": …}, or one object a line'
 
 
-def object_table(path: str, text: str, suffix: str, wanted: Sequence[str]) -> Table:
-    """The wanted columns of JSON; a key that an object lacks is None. Raises `DataError` for what is no JSON, with its line."""
+def object_table(path: str, text: str, suffix: str, wanted: Sequence[str] | None) -> Table:
+    """The wanted columns of JSON (None: all); a key that an object lacks is None. Raises `DataError` with the faulty line."""
     entries, lines = _entries(path, text, suffix)
     if len(entries) == 1 and (columns := _columns_of(path, entries[0], wanted)):
         return Table(path, columns)
-    require_columns(path, dict.fromkeys(key for entry in entries for key in entry), wanted)
+    keys = dict.fromkeys(key for entry in entries for key in entry)
+    if wanted is None:
+        wanted = named_columns(path, keys)
+    require_columns(path, keys, wanted)
     return Table(path, {column: [entry.get(column) for entry in entries] for column in wanted}, lines)
 
 
@@ -122,9 +125,10 @@ def _kind(entry: Any) -> str:
     return kinds.get(type(entry), "a number")
 
 
-def _columns_of(path: str, entry: dict[str, Any], wanted: Sequence[str]) -> dict[str, list[Any]]:
+def _columns_of(path: str, entry: dict[str, Any], wanted: Sequence[str] | None) -> dict[str, list[Any]]:
     """The columns of {"text": […], "label": […]}, or of {"text": {"0": …}, …} as pandas writes them; {} where it is a row."""
-    if not all(isinstance(entry.get(column), list | dict) for column in wanted):
+    wanted = list(entry) if wanted is None else wanted
+    if not wanted or not all(isinstance(entry.get(column), list | dict) for column in wanted):
         return {}
     columns = {name: entry[name] for name in wanted}
     keys = [list(column) if isinstance(column, dict) else list(range(len(column))) for column in columns.values()]

@@ -9,18 +9,19 @@ from typing import Any
 
 from interconnected_ai.data.remarks import Remark
 from interconnected_ai.data.tables.decoding import bytes_of
-from interconnected_ai.data.tables.table import Table, require_columns
+from interconnected_ai.data.tables.table import Table, named_columns, require_columns
 from interconnected_ai.errors import DataError
 from interconnected_ai.extras import require
 
 
-def sheet_table(file: Path, wanted: Sequence[str]) -> Table:
-    """The wanted columns of a workbook's first sheet, whose first row with content is the header. Blank rows are left out."""
+def sheet_table(file: Path, wanted: Sequence[str] | None) -> Table:
+    """The wanted columns (None: all) of a workbook's first sheet. Its first row with content is the header; blank rows go."""
     book = _book(file)
     first, *others = _sheets(book)
     rows = ((line, row) for line, row in enumerate(first.iter_rows(values_only=True), start=1) if not is_blank_row(row))
     _, header = next(rows, (0, ()))
     names = ["" if name is None else str(name).strip() for name in header]
+    wanted = named_columns(str(file), names) if wanted is None else wanted
     require_columns(str(file), names, wanted)
     places = [names.index(column) for column in wanted]
     kept = list(rows)

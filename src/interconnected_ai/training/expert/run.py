@@ -298,6 +298,7 @@ def _paced(
         training = within(minutes, model, corpus.train.tokens, config.training, kept.with_name("pacing"))
         processes.wait()  # all have read what was learnt there
         if processes.is_main:
+            _log.info("%g minutes: %d steps, by timing a few", minutes, training.max_steps)
             drop_folder(kept.with_name("pacing"))
             write_json_safely(kept, training.to_dict())
         processes.wait()  # all take the main process's number: their clocks differ

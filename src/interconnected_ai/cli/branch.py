@@ -11,8 +11,9 @@ from interconnected_ai.cli.completion import BranchName, RunPath
 from interconnected_ai.cli.confirmation import confirm
 from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, percent, with_output
-from interconnected_ai.cli.outputs import OutputPath, asked_to_replace, overwrite_option
+from interconnected_ai.cli.outputs import OutputPath, Source, asked_to_replace, overwrite_option
 from interconnected_ai.cli.rows import column_options, model_folder, warn_of_rows
+from interconnected_ai.cli.settings import seed_option
 from interconnected_ai.config import BranchCard, BranchSpec, RunConfig, TrainingConfig, Watch
 from interconnected_ai.errors import DataError, IntegrityError, NotAModelError
 from interconnected_ai.storage import SYSTEM, read_folder, read_json
@@ -36,8 +37,8 @@ def command() -> None:
 @command.command("add")
 @run_argument
 @click.argument("name")
-@click.option("--data", "path", required=True, type=str, metavar="FILE", help="The branch's labelled rows.")
-@click.option("--validation", type=str, metavar="FILE", help="Validation rows; default: a tenth of the rows.")
+@click.option("--data", "path", required=True, type=Source(), metavar="FILE", help="The branch's labelled rows.")
+@click.option("--validation", type=Source(), metavar="FILE", help="Validation rows; default: a tenth of the rows.")
 @click.option("--epochs", default=20, show_default=True, type=click.IntRange(min=1))
 @click.option("--patience", default=5, show_default=True, type=click.IntRange(min=1))
 @click.option(
@@ -47,6 +48,7 @@ def command() -> None:
     type=click.Choice(["accuracy", "macro_f1", "loss"]),
     help="What of the validation rows decides which epoch is kept.",
 )
+@seed_option("Of weights, batches and dropout, and of the rows that are held out.", default=0)
 @column_options
 @with_output
 def add(
@@ -57,6 +59,7 @@ def add(
     epochs: int,
     patience: int,
     watch: Watch,
+    seed: int,
     text: str,
     label: str,
     output: Output,
@@ -70,10 +73,10 @@ def add(
     rows = read_rows(path, text, {name: label})
     apart = None if validation is None else read_rows(validation, text, {name: label})
     warn_of_rows(output, system, rows if apart is None else Rows.joined([rows, apart]))
-    held_out, train = split_rows(rows, [0.1], seed=0) if apart is None else (apart, rows)
+    held_out, train = split_rows(rows, [0.1], seed=seed) if apart is None else (apart, rows)
     spec = Splits(train, held_out, Rows.of_branch(name, [], [])).specs()[0]
     system.add_branch(spec)
-    settings = TrainingConfig(epochs=epochs, patience=patience, watch=watch)
+    settings = TrainingConfig(epochs=epochs, patience=patience, watch=watch, seed=seed)
     fit = fit_branch(
         system,
         name,

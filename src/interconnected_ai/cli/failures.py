@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ FOUND = 1
 BAD_INPUT = 2
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+READER_GONE = 141  # 128 + SIGPIPE: whoever read the output has had enough of it
 
 DEBUG_VARIABLE = "IAI_DEBUG"
 _LONGEST_SHOWN = 300
@@ -45,7 +47,8 @@ class Failure:
 
     def show(self, *, as_json: bool) -> None:
         """The message on stderr; as_json: the one JSON object on stdout too."""
-        click.echo(f"iai: {self.message}", err=True)
+        with suppress(OSError):  # a closed or full stderr takes away the words, not the exit code
+            click.echo(f"iai: {self.message}", err=True)
         if as_json:
             click.echo(json_text({"error": {"kind": self.kind, "message": self.message}}))
 
@@ -119,8 +122,14 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
-def escape_what_cannot_be_printed() -> None:
-    """Let stdout and stderr print every text, whatever the terminal's encoding: letters it lacks become escapes."""
-    for stream in (sys.stdout, sys.stderr):
-        if reconfigure := getattr(stream, "reconfigure", None):
+def make_streams_usable() -> None:
+    """Let stdout and stderr print every text: letters that the terminal's encoding lacks become escapes.
+
+    Of a stream that was closed before the program began (`>&-`) everything is thrown away.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  open as long as the program runs
+        elif reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from interconnected_ai.cli.failures import json_text
 from interconnected_ai.cli.outputs import refuse_unsafe_outputs
-from interconnected_ai.cli.values import refuse_unusable
+from interconnected_ai.cli.values import expand_home, refuse_unusable
 
 if TYPE_CHECKING:
     from interconnected_ai.data import Remark
@@ -111,9 +111,11 @@ def with_output(function: F) -> F:
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        refuse_unusable(click.get_current_context())
-        refuse_unsafe_outputs(click.get_current_context())
-        return function(*args, **kwargs)
+        context = click.get_current_context()
+        refuse_unusable(context)
+        expand_home(context)
+        refuse_unsafe_outputs(context)
+        return function(*args, **{name: context.params.get(name, value) for name, value in kwargs.items()})
 
     quiet = click.option(
         "-q", "--quiet", is_flag=True, expose_value=False, callback=take_level(logging.WARNING),

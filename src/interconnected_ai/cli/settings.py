@@ -21,6 +21,16 @@ def set_option(function: F) -> F:
     )(function)  # fmt: skip
 
 
+def seed_option(meaning: str, *, default: int | None = None) -> Callable[[F], F]:
+    """--seed. default: None leaves it to the config."""
+    return click.option(
+        "--seed", type=click.IntRange(0, 2**63 - 1), default=default, show_default=default is not None, help=meaning
+    )
+
+
+OF_A_TRAINING = "Of weights, batches and dropout."
+
+
 def config_with(record: type[R], file: Path, assignments: Sequence[str], changes: Mapping[str, Any] | None = None) -> R:
     """The config in a file with flags (`changes`) and then KEY=VALUE laid over it. Raises `ConfigError` as the record does."""
     settings = settings_in(file)

@@ -8,7 +8,7 @@ import click
 from interconnected_ai.cli.from_tables import Start, as_begun, is_config, refuse_columns, require_one, start_of
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import OutputPath, Source
-from interconnected_ai.cli.settings import config_with, set_option
+from interconnected_ai.cli.settings import OF_A_TRAINING, config_with, seed_option, set_option
 from interconnected_ai.config import RunConfig
 from interconnected_ai.errors import ConfigError
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "--output", "folder", type=OutputPath(may_stand=True), metavar="RUN",
     help="The run's folder.  [default: the config's; of tables runs/NAME]",
 )  # fmt: skip
-@click.option("--seed", type=int, help="Of weights, batches and dropout.")
+@seed_option(OF_A_TRAINING)
 @set_option
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run from its last checkpoint.")
 @click.option("--new-rows", is_flag=True, help="With --resume: the data may hold new rows beside those it began with.")

@@ -174,7 +174,7 @@ def weak_branch(history: History, causes: list[Illness]) -> Illness | None:
 
 _CAUSES_OF_WEAKNESS = {
     "out of memory", "ended by an error", "learning rate too high", "loss jumps", "routing collapse", "trunk drift",
-    "learning rate too low", "overfitting", "branch starved in batches",
+    "learning rate too low", "overfitting", "branch starved in batches", "encoder does not read the rows", "labels look wrong",
 }  # fmt: skip
 
 

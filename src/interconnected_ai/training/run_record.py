@@ -1,6 +1,7 @@
 """What the folder of a system's training says of it, for those who judge or show the run: the one reader of its files."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from interconnected_ai.data import BranchReport
 from interconnected_ai.errors import NotAModelError
 from interconnected_ai.training.curves import Curve, read_curves
 from interconnected_ai.training.failures import Failure, failure_of
+from interconnected_ai.training.origin import Origin, origin_of
 from interconnected_ai.training.run_folder import as_record, content_of
+from interconnected_ai.training.system.answers import KeptAnswers, kept_answers
 from interconnected_ai.training.system.baseline import Baseline
 from interconnected_ai.training.system.fit import FitResult
 from interconnected_ai.training.system.metrics import BranchMetrics
@@ -33,7 +36,7 @@ class RunResults:
 @dataclass(frozen=True)
 class RunRecord:
     """A run, read from its folder. data: what was read for each branch; results: None before the end; failure: the error that
-    ended it, if one did.
+    ended it, if one did. origin: None, and answers: empty, in runs of versions that kept none.
     """
 
     folder: Path
@@ -42,6 +45,8 @@ class RunRecord:
     data: dict[str, BranchReport]
     results: RunResults | None
     failure: Failure | None
+    origin: Origin | None = None
+    answers: Mapping[str, KeptAnswers] = field(default_factory=dict)
 
 
 @checked
@@ -66,6 +71,8 @@ def read_run(folder: str | Path) -> RunRecord:
         data=_data_of(folder / "data_report.json"),
         results=_results_of(folder / "results.json"),
         failure=failure_of(folder),
+        origin=origin_of(folder / "origin.json"),
+        answers=kept_answers(folder / "answers.json"),
     )
 
 

@@ -8,7 +8,8 @@ import click
 from interconnected_ai.cli.alternatives import alternatives
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import OutputPath, Source
-from interconnected_ai.config import ExpertRunConfig, settings_in
+from interconnected_ai.cli.settings import OF_A_TRAINING, seed_option, set_option
+from interconnected_ai.config import ExpertRunConfig, settings_in, settings_of, with_settings
 from interconnected_ai.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -69,10 +70,11 @@ _TRAINING = {
 @click.option("--compile", is_flag=True, default=None, help="torch.compile.")
 @click.option("--lr", type=float, help="Highest learning rate.  [default: by width and norm]")
 @click.option("--patience", type=int, help="Evaluations without progress before it stops.")
-@click.option("--seed", type=int, help="Of weights, batches and dropout.")
+@seed_option(OF_A_TRAINING)
 @click.option("--device", help="auto, cpu, cuda or mps.")
 @click.option("--precision", help="auto, float32, bfloat16 or float16.")
 @click.option("--sample", "samples", multiple=True, help="A prompt that is continued at every evaluation; repeatable.")
+@set_option
 @click.option("--resume", is_flag=True, help="Go on with an interrupted training; --out alone is enough.")
 @click.option("--overwrite", is_flag=True, help="Drop what an earlier training left there.")
 @alternatives("minutes", "steps")
@@ -138,7 +140,16 @@ def _resumed(given: dict[str, Any]) -> ExpertRunConfig:
 
 
 def _config(given: dict[str, Any]) -> ExpertRunConfig:
-    """The config's settings with the flags before them."""
+    """The config's settings with the flags before them, and --set before all."""
+    timed = settings_of(given["assignments"]).get("training", {})
+    if (
+        given["minutes"] is not None
+        and isinstance(timed, dict)
+        and not timed.keys().isdisjoint(("max_steps", "epochs"))
+    ):
+        raise click.UsageError(
+            "--minutes chooses the steps; leave it out, or --set training.max_steps and training.epochs"
+        )
     file: Path | None = given["file"]
     settings = settings_in(file) if file else {}
     if not isinstance(settings, dict):
@@ -165,6 +176,8 @@ def _config(given: dict[str, Any]) -> ExpertRunConfig:
     if given["samples"]:
         training["samples"] = list(given["samples"])
     settings["training"] = {**settings["training"], **training}
+    settings = with_settings(ExpertRunConfig, settings, given["assignments"])
+    _make_absolute(settings, Path())
     return ExpertRunConfig.from_mapping(settings, source=str(file or "iai expert train"))
 
 

@@ -1,7 +1,7 @@
 """A run: the folder that `iai train` writes, from its config to the model that `iai predict` uses.
 
 run.yaml, rows/ (hashes of the rows, and their sides), data_report.json, metrics.jsonl, logs/ (TensorBoard), checkpoints/,
-features/, model/, results.json.
+features/, model/, results.json, origin.json (when, which version, which command), answers.json (single answers, no texts).
 """
 
 import logging
@@ -15,11 +15,13 @@ from interconnected_ai.config import RunConfig
 from interconnected_ai.data import Rows, Splits, report_on
 from interconnected_ai.errors import ConfigError, MissingExtraError, StorageError
 from interconnected_ai.storage import atomic_file, is_complete, refuse_same
+from interconnected_ai.training.origin import keep_origin
 from interconnected_ai.training.run_folder import drop_folder, owned, process_rank, write_json_safely
+from interconnected_ai.training.system.answers import answer_rows, keep_answers
 from interconnected_ai.training.system.baseline import Baseline, measure_baselines
 from interconnected_ai.training.system.encoder_choice import EncoderChoice, encoder_of_run, with_encoder
 from interconnected_ai.training.system.fit import FitResult, fit
-from interconnected_ai.training.system.metrics import BranchMetrics, evaluate
+from interconnected_ai.training.system.metrics import BranchMetrics, metrics_of
 from interconnected_ai.training.system.run_rows import keep_rows, shape_for, splits_of_run
 from interconnected_ai.training.system.unseen import unseen
 
@@ -94,15 +96,19 @@ def _train(
             drop_folder(folder)  # rows or an encoder that were refused have left the old run whole
         folder.mkdir(parents=True, exist_ok=True)
         _check_same_run(folder, config, resume=resume)
+        if not (resume and (folder / "origin.json").is_file()):
+            keep_origin(folder / "origin.json")
         keep_rows(folder, config, splits)
         write_json_safely(folder / "data_report.json", {report.name: asdict(report) for report in report_on(splits)})
     result = fit(system, splits.train, splits.validation, config.training, folder, resume=resume, new_rows=new_rows)
     test = unseen(splits.test, system)  # a test file may hold rows of the others
     for sentence in test.told:
         logger.warning("test rows of %s", sentence)
-    measured = evaluate(system, test.rows, include_learnt=True) if len(test.rows) else {}
+    answered = answer_rows(system, test.rows) if len(test.rows) else {}
+    measured = {name: metrics_of(found) for name, found in answered.items()}
     if is_main:
         system.save_pretrained(folder / "model")
+        keep_answers(folder / "answers.json", system, answered)
     done = RunResult(folder, system, result, measured)
     if is_main:
         _write_results(done)

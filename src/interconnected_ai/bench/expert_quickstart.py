@@ -17,6 +17,7 @@ from interconnected_ai.text import Tokenizer
 from interconnected_ai.training import (
     ExpertRun,
     held_out,
+    owned,
     refuse_taken_folders,
     sample_text,
     train_expert,
@@ -96,8 +97,14 @@ def run_expert_quickstart(
 ) -> ExpertQuickstart:
     """Read, train the tokenizer and three experts, measure each on every domain; the experts stand in `folder`.
 
-    Raises `StorageError` when an expert of one of these names stands there and `overwrite` is not asked for.
+    Raises `StorageError` when an expert of one of these names stands there and `overwrite` is not asked for, `BusyError` while
+    another quickstart is at work in `folder`.
     """
+    with owned(folder):
+        return _run_quickstart(folder, overwrite, seed, say)
+
+
+def _run_quickstart(folder: Path, overwrite: bool, seed: int, say: Say) -> ExpertQuickstart:
     started = time.perf_counter()
     configs = {domain: quickstart_config(folder, domain, seed) for domain in DOMAINS}
     for config in configs.values():

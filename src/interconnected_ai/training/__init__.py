@@ -19,10 +19,11 @@ from interconnected_ai.training.expert import (
     training_folder,
 )
 from interconnected_ai.training.failures import OUT_OF_MEMORY, Failure, failure_of
+from interconnected_ai.training.interruption import TrainingStoppedError
 from interconnected_ai.training.origin import Origin
 from interconnected_ai.training.processes import Processes
-from interconnected_ai.training.run_folder import process_rank, write_json_safely
-from interconnected_ai.training.run_record import RunRecord, RunResults, read_run
+from interconnected_ai.training.run_folder import owned, process_rank, write_json_safely
+from interconnected_ai.training.run_record import RunRecord, read_run
 from interconnected_ai.training.system import (
     BASELINE,
     FOREIGN_TEXTS,
@@ -37,6 +38,7 @@ from interconnected_ai.training.system import (
     LossParts,
     RowAnswers,
     RunResult,
+    RunResults,
     Unseen,
     WordCounts,
     answer_rows,
@@ -50,6 +52,7 @@ from interconnected_ai.training.system import (
     encoder_of_run,
     evaluate,
     expected_calibration_error,
+    finished_results,
     fit,
     language_remark,
     likely_mislabelled,
@@ -93,6 +96,7 @@ __all__ = [
     "RunRecord",
     "RunResult",
     "RunResults",
+    "TrainingStoppedError",
     "Unseen",
     "WordCounts",
     "adamw",
@@ -111,6 +115,7 @@ __all__ = [
     "evaluate_expert",
     "expected_calibration_error",
     "failure_of",
+    "finished_results",
     "fit",
     "fit_expert",
     "held_out",
@@ -119,6 +124,7 @@ __all__ = [
     "macro_f1",
     "measure_baselines",
     "metrics_of",
+    "owned",
     "process_rank",
     "read_curves",
     "read_run",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interconnected_ai.cli.alternatives import alternatives
+from interconnected_ai.cli.interruption import naming_what_goes_on
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import OutputPath, Source
 from interconnected_ai.cli.settings import OF_A_TRAINING, seed_option, set_option
@@ -94,9 +95,12 @@ def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None
     config = _resumed(given) if resume and _is_bare(given) else _config(given)
     from interconnected_ai.training import process_rank, train_expert
 
-    run = train_expert(config, resume=resume, overwrite=overwrite, minutes=given["minutes"])
+    with naming_what_goes_on():
+        run = train_expert(config, resume=resume, overwrite=overwrite, minutes=given["minutes"])
     if process_rank() != 0:
         return
+    if run.was_finished:
+        output.say(f"{run.folder} was finished already; nothing was trained or written. --overwrite trains it anew.")
     _tell_text(run, output)
     found = run.test or run.fit.validation
     if found is not None:
@@ -112,7 +116,7 @@ def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None
         f"of step {run.fit.best_step} are kept",
         f'Expert: {run.folder}. Try: iai generate {run.folder} "Return the"',
     )
-    output.result(run.to_dict())
+    output.result({**run.to_dict(), "was_finished": run.was_finished})
 
 
 def _tell_text(run: "ExpertRun", output: Output) -> None:

@@ -26,7 +26,14 @@ from interconnected_ai.training.system.metrics import (
     expected_calibration_error,
     metrics_of,
 )
-from interconnected_ai.training.system.run import RunResult, data_files, refuse_taken_folder, train_run
+from interconnected_ai.training.system.results import RunResults
+from interconnected_ai.training.system.run import (
+    RunResult,
+    data_files,
+    finished_results,
+    refuse_taken_folder,
+    train_run,
+)
 from interconnected_ai.training.system.run_rows import shape_for, splits_of_finished_run, splits_of_run
 from interconnected_ai.training.system.unseen import Unseen, unseen, unseen_rows
 
@@ -44,6 +51,7 @@ __all__ = [
     "LossParts",
     "RowAnswers",
     "RunResult",
+    "RunResults",
     "Unseen",
     "WordCounts",
     "answer_rows",
@@ -57,6 +65,7 @@ __all__ = [
     "encoder_of_run",
     "evaluate",
     "expected_calibration_error",
+    "finished_results",
     "fit",
     "language_remark",
     "likely_mislabelled",

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from interconnected_ai.cli.alternatives import alternatives
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import Source
 from interconnected_ai.cli.surgery.inputs import open_model, output_options
@@ -19,6 +20,7 @@ from interconnected_ai.storage import version_of
 @click.option(
     "--streaming", is_flag=True, help="Edit the files without loading the model: what a plain checkpoint can hold."
 )
+@alternatives("any_weights", "streaming")
 @with_output
 def command(recipe: Path, model: str, target: Path, any_weights: bool, streaming: bool, output: Output) -> None:
     """Replay the steps of RECIPE on MODEL and write the result; all of them or none."""

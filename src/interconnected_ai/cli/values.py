@@ -58,10 +58,9 @@ def _is_empty(params: Mapping[str, Any], written: Mapping[str, Any], name: str) 
 def _as_written(context: click.Context) -> dict[str, Any]:
     """The arguments by their parameters' names before they were made paths and numbers: an empty path is "." afterwards.
 
-    The words of the command line are known where `main` was called.
+    Nothing where the command was not called by `main`, which keeps the words of the command line.
     """
-    call = context.find_root().obj
-    words: Sequence[str] = call.arguments if isinstance(call, Invocation) else ()
+    words: Sequence[str] = Invocation.current().arguments
     steps: list[str | None] = []
     at = context
     while at.parent is not None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -173,3 +174,22 @@ def test_a_test_on_other_rows_than_the_baselines_is_not_compared(wrong_language:
     assert _below_the_baseline(History(record)) is not None
     fewer = {name: replace(found, num_rows=59) for name, found in record.results.baseline.items()}
     assert _below_the_baseline(History(replace(record, results=replace(record.results, baseline=fewer)))) is None
+
+
+def figures(evidence: str) -> list[str]:
+    return sorted(re.findall(r"\d+(?:\.\d+)?", evidence.replace(",", ".")))
+
+
+def test_the_russian_evidence_has_the_same_figures_and_no_english_word(wrong_language: Path, healthy: Path) -> None:
+    found = {illness.name: illness for illness in [*diagnose(wrong_language).illnesses, *diagnose(healthy).illnesses]}
+    assert {
+        "encoder does not read the rows",
+        "below counted words",
+        "class never answered",
+        "branch under 85 %",
+    } <= set(found)
+    for illness in found.values():
+        assert illness.evidence_ru is not None, illness.name
+        assert figures(illness.evidence_ru) == figures(illness.evidence)
+        words = set(re.findall(r"[A-Za-z]{2,}", illness.evidence_ru))
+        assert words <= {"all", "MiniLM", "TF", "IDF", "linear"}, illness.evidence_ru

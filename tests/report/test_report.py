@@ -410,6 +410,14 @@ def test_the_verdict_stands_on_top_with_every_finding_of_the_doctor(world: Path,
     )
 
 
+def test_a_russian_page_tells_russian_evidence_where_there_is_one(world: Path, report: RunReport) -> None:
+    told = Illness("labels look wrong", "3 rows", None, "read them", {}, "строк: 3")
+    page = page_of(report, "ru", diagnosis=Diagnosis(world, "finished", (told,), ()))
+    assert "Показания: строк: 3" in Page(page).words
+    assert "3 rows" not in page
+    assert "строк: 3" not in page_of(report, diagnosis=Diagnosis(world, "finished", (told,), ()))
+
+
 def test_every_illness_of_the_doctor_has_russian_words() -> None:
     table = (DOCS / "doctor.md").read_text(encoding="utf-8").split("| illness |")[1].split("\n## ")[0]
     named = re.findall(r"^\| ([a-z][^|]*?) \|", table, re.MULTILINE)

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from interconnected_ai.cli.failures import Invocation
 from interconnected_ai.cli.outputs import Source
 
 _MOST = 2**63 - 1
@@ -57,9 +58,9 @@ def _is_empty(params: Mapping[str, Any], written: Mapping[str, Any], name: str) 
 def _as_written(context: click.Context) -> dict[str, Any]:
     """The arguments by their parameters' names before they were made paths and numbers: an empty path is "." afterwards.
 
-    The words of the command line are the `obj` of the outermost context, where `main` puts them.
+    Nothing where the command was not called by `main`, which keeps the words of the command line.
     """
-    words: Sequence[str] = context.find_root().obj or ()
+    words: Sequence[str] = Invocation.current().arguments
     steps: list[str | None] = []
     at = context
     while at.parent is not None:

@@ -8,7 +8,7 @@ import torch
 from interconnected_ai.branches import MULTILINGUAL_ENCODER
 from interconnected_ai.doctor import thresholds as limit
 from interconnected_ai.doctor.history import History
-from interconnected_ai.doctor.illness import Illness, Look
+from interconnected_ai.doctor.illness import Illness, Look, percent_ru
 from interconnected_ai.doctor.settings import listed
 from interconnected_ai.training import KeptAnswers, likely_mislabelled, reads_english_only
 
@@ -34,13 +34,15 @@ def reads_another_language(history: History) -> Illness | None:
         None,
         f"train with an encoder that reads them: base_model_name: {MULTILINGUAL_ENCODER} (--fix writes it)",
         changes,
+        f"{encoder or 'кодировщик'} читает по-английски; не латиницей написано "
+        + ", ".join(f"{percent_ru(share, 0)} обучающих строк ветки {name}" for name, share in told.items()),
     )
 
 
 def _below_the_baseline(history: History) -> Illness | None:
     if history.results is None:
         return None
-    told = []
+    told, russian = [], []
     for name, words in history.results.baseline.items():
         mine = history.results.test.get(name)
         if mine is None or mine.num_rows != words.num_rows:
@@ -50,6 +52,10 @@ def _below_the_baseline(history: History) -> Illness | None:
         if apart > limit.BELOW_BASELINE_ROWS.value and apart > limit.BELOW_BASELINE.value * sqrt(either_wrong):
             told.append(
                 f"{name}: {mine.accuracy:.1%} of {mine.num_rows} test rows, {words.name} has {words.accuracy:.1%} of the same"
+            )
+            russian.append(
+                f"{name}: верны {percent_ru(mine.accuracy)} из {mine.num_rows} тестовых строк, у {words.name} — "
+                f"{percent_ru(words.accuracy)} тех же строк"
             )
     if not told:
         return None
@@ -65,20 +71,24 @@ def _below_the_baseline(history: History) -> Illness | None:
         "what costs more should answer better: look whether the encoder reads the language and the domain, and cure what else "
         f"was found{settings}. As it is, counted words are the better and far cheaper system",
         changes,
+        "; ".join(russian),
     )
 
 
 def _never_answered(history: History) -> Illness | None:
-    told = []
+    told, russian = [], []
     for name, kept in history.run.answers.items():
         silent = [
-            f"{kept.labels[number]!r} ({rows} rows)"
+            (kept.labels[number], rows)
             for number, rows in _rows_of_classes(kept).items()
             if rows >= limit.NEVER_ANSWERED.value and number not in kept.answers
         ]
         if silent:
-            more = f" and {len(silent) - 5} more" if len(silent) > 5 else ""
-            told.append(f"{name}: {', '.join(silent[:5])}{more}")
+            more = len(silent) - 5
+            first = ", ".join(f"{label!r} ({rows} rows)" for label, rows in silent[:5])
+            told.append(f"{name}: {first}" + (f" and {more} more" if more > 0 else ""))
+            first = ", ".join(f"«{label}» ({rows})" for label, rows in silent[:5])
+            russian.append(f"{name}: {first}" + (f" и ещё {more}" if more > 0 else ""))
     if not told:
         return None
     changes = {} if history.config.training.class_weights == "balanced" else {"training.class_weights": "balanced"}
@@ -89,6 +99,7 @@ def _never_answered(history: History) -> Illness | None:
         None,
         f"give these classes more rows, or merge them with the class that is answered instead (iai report names it){weigh}",
         changes,
+        f"ни на одну тестовую строку не отвечено классом (в скобках — сколько у него строк): {'; '.join(russian)}",
     )
 
 
@@ -97,7 +108,7 @@ def _rows_of_classes(kept: KeptAnswers) -> dict[int, int]:
 
 
 def _doubtful_labels(history: History) -> Illness | None:
-    told = []
+    told, russian = [], []
     for name, kept in history.run.answers.items():
         if not kept.targets:
             continue
@@ -105,6 +116,7 @@ def _doubtful_labels(history: History) -> Illness | None:
         found = int(likely_mislabelled(torch.tensor(kept.confidence), torch.tensor(kept.given), right).sum())
         if found >= limit.DOUBTFUL_ROWS.value and found > limit.DOUBTFUL.value * len(kept.targets):
             told.append(f"{name}: {found} of {len(kept.targets)} test rows")
+            russian.append(f"{name}: {found} из {len(kept.targets)} тестовых строк")
     if not told:
         return None
     return Illness(
@@ -113,11 +125,12 @@ def _doubtful_labels(history: History) -> Illness | None:
         None,
         f"read these rows first (iai report {history.run.folder} lists them): either their labels are wrong, and so are as "
         "many of the rows learnt from, or texts of two classes say the same",
+        evidence_ru=f"ответ расходится с меткой при уверенности от 90 %: {'; '.join(russian)}",
     )
 
 
 def _sure_of_anything(history: History) -> Illness | None:
-    told = []
+    told, russian = [], []
     for name, kept in history.run.answers.items():
         sure = sum(
             answered and confidence >= limit.FOREIGN_CONFIDENCE.value
@@ -125,6 +138,7 @@ def _sure_of_anything(history: History) -> Illness | None:
         )
         if kept.foreign_confidence and sure > limit.FOREIGN.value * len(kept.foreign_confidence):
             told.append(f"{name}: {sure} of {len(kept.foreign_confidence)}")
+            russian.append(f"{name}: {sure} из {len(kept.foreign_confidence)}")
     if not told:
         return None
     return Illness(
@@ -134,6 +148,8 @@ def _sure_of_anything(history: History) -> Illness | None:
         None,
         "its confidence says nothing on such text. Train it beside another branch, whose rows then show it what it does not "
         "know, or give a branch of everything else; and ask it only what it was trained for",
+        evidence_ru=f"на ничьи тексты (случайные клавиши, другие языки) отвечено, а не отказано, с уверенностью от "
+        f"{percent_ru(limit.FOREIGN_CONFIDENCE.value, 0)}: {'; '.join(russian)}",
     )
 
 

@@ -65,7 +65,9 @@ def verdict_of(report: RunReport, words: Words) -> Verdict:
 
 
 def _finding(illness: Illness, report: RunReport, words: Words) -> tuple[str, tuple[str, ...]]:
-    evidence = words("evidence", evidence=shown(illness.evidence, 1_200))
+    russian = illness.evidence_ru if words.language == "ru" else None
+    key = "evidence" if russian is None else "evidence_translated"
+    evidence = words(key, evidence=shown(russian or illness.evidence, 1_200))
     name, remedy = finding_in(illness, words.language)
     lines = [evidence, words("remedy", remedy=shown(remedy, 1_200))]
     if illness.settings_to_change:

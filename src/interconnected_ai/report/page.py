@@ -242,11 +242,11 @@ tbody tr + tr { border-top: 1px solid var(--grid) }
 .grid thead th { vertical-align: bottom; padding: 4px 2px }
 .grid thead span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 11rem; overflow: hidden }
 .grid tbody th { position: sticky; left: 0; z-index: 1; background: var(--page) }
-.grid tbody th { overflow-wrap: anywhere; min-width: 6rem; max-width: 14rem }
+.grid tbody th { overflow-wrap: anywhere; min-width: 10rem; max-width: 14rem }
 .grid thead .corner { left: 0; z-index: 3; max-width: 14rem }
 @media (max-width: 640px) {
   main { padding: 16px 12px 40px } h1 { font-size: 21px } td, th { padding-right: 12px }
-  .half svg { min-width: 480px } .whole svg { min-width: 760px } .grid tbody th { max-width: 7rem }
+  .half svg { min-width: 480px } .whole svg { min-width: 760px } .grid tbody th { min-width: 6rem; max-width: 7rem }
 }
 @media print {
   .half, .third, tr, li { break-inside: avoid } .tall { max-height: none } .scroll { overflow: visible }

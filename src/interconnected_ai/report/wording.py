@@ -41,6 +41,7 @@ _WORDS = {
         "Рано судить: запуск не завершён, и пока всё в порядке",
     ),
     "remedy": ("What helps: {remedy}", "Что поможет: {remedy}"),
+    "evidence_translated": ("Evidence: {evidence}", "Показания: {evidence}"),
     "evidence": ("{evidence}", "Показания (как их пишет iai doctor): {evidence}"),
     "change": (
         "Settings: {changes} — iai doctor {run} --fix writes them",

@@ -17,10 +17,9 @@ from transformers import AutoModel, AutoModelForTextEncoding, BertConfig, BertMo
 
 from conftest import SPECIAL, WORDS, make_encoder, make_rows, make_system, make_tokenizer, spec
 from interconnected_ai.branches import Encoder, InterconnectedAISystem, fit_branch, inference
-from interconnected_ai.branches.system import KIND
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.errors import ConfigError, DataError, EncoderError, IntegrityError
-from interconnected_ai.storage import atomic_folder, read_json, write_json
+from interconnected_ai.storage import SYSTEM, atomic_folder, read_json, write_json
 from interconnected_ai.training import FeatureCache
 
 SIZE = len(SPECIAL) + len(WORDS)
@@ -461,7 +460,7 @@ def test_the_fingerprint_is_the_same_in_every_process_and_after_saving(encoder_f
 def test_a_system_saved_before_tokenizers_were_told_apart_is_known_by_its_encoders_weights(tmp_path: Path) -> None:
     encoder = make_encoder()
     system = make_system("a", encoder=encoder)
-    with atomic_folder(tmp_path / "saved", kind=KIND) as scratch:
+    with atomic_folder(tmp_path / "saved", kind=SYSTEM) as scratch:
         system._write(scratch, include_encoder=False)
         config = read_json(scratch / "config.json")
         del config["tokenizer_sha256"]

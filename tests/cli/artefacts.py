@@ -76,6 +76,14 @@ def _memory(folder: Path) -> None:
 
 
 def _mixture(folder: Path) -> None:
+    make_mixture(folder / "mixture")
+    opened = surgery.open(folder / "mixture")
+    opened.set_top_k(1)
+    opened.recipe().save(folder / "recipe.yaml")
+
+
+def make_mixture(folder: Path, *, layers: int = 2, experts: int = 4) -> None:
+    """A tiny Qwen3-MoE with random weights, which reads `WORDS`."""
     torch.manual_seed(0)
     tokenizer = WordTokenizer(
         models.WordLevel({word: i for i, word in enumerate(["<pad>", "<eos>", "<unk>", *WORDS])}, "<unk>")
@@ -83,16 +91,13 @@ def _mixture(folder: Path) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>"
-    ).save_pretrained(folder / "mixture")
+    ).save_pretrained(folder)
     config = Qwen3MoeConfig(
-        vocab_size=len(WORDS) + 3, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-        head_dim=8, moe_intermediate_size=8, num_experts=4, num_experts_per_tok=2, norm_topk_prob=True,
+        vocab_size=len(WORDS) + 3, hidden_size=16, num_hidden_layers=layers, num_attention_heads=2, num_key_value_heads=1,
+        head_dim=8, moe_intermediate_size=8, num_experts=experts, num_experts_per_tok=2, norm_topk_prob=True,
         max_position_embeddings=64, pad_token_id=0, eos_token_id=1, bos_token_id=1, initializer_range=0.3,
     )  # fmt: skip
-    Qwen3MoeForCausalLM(config).save_pretrained(folder / "mixture")
-    opened = surgery.open(folder / "mixture")
-    opened.set_top_k(1)
-    opened.recipe().save(folder / "recipe.yaml")
+    Qwen3MoeForCausalLM(config).save_pretrained(folder)
 
 
 def calls(folder: Path) -> dict[str, list[str]]:
@@ -100,6 +105,8 @@ def calls(folder: Path) -> dict[str, list[str]]:
     at = {path.name: str(path) for path in [*folder.iterdir(), folder / "experts" / "tiny"]}
     run, expert, store, mixture, corpus = at["run"], at["tiny"], at["memory.db"], at["mixture"], at["corpus.txt"]
     return {
+        "help": ["train"],
+        "init": [at["topics.jsonl"]],
         "train": [at["config.yaml"]],
         "doctor": [run],
         "predict": [run, "bank card"],

@@ -224,7 +224,9 @@ def test_wrong_words_get_one_clear_message_and_exit_code_2(world: Path, capsys: 
     assert "no safe file name" in error_of(capsys, "branch", "add", run, "../evil", "--data", later)
     assert "exists already" in error_of(capsys, "branch", "add", run, "Topics", "--data", later)
     assert "no column 'labl'" in error_of(capsys, "branch", "add", run, "x", "--data", later, "--label", "labl")
-    assert "no file at" in error_of(capsys, "branch", "add", run, "x", "--data", "nowhere.csv")
+    told = error_of(capsys, "branch", "add", run, "x", "--data", "nowhere.csv")
+    assert f"no file at nowhere.csv (seen from {Path.cwd()})" in told
+    assert "config" not in told
     assert "which branch" in error_of(capsys, "evaluate", run, "--data", later)
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experts"))
-from command_line import run_json
+from artefacts import snapshot
+from command_line import error_of, run_json
 from expert_models import TEXTS, made, tokenizer
 
-from interconnected_ai.experts import load_model, save_expert
+from interconnected_ai.errors import ConfigError, StorageError
+from interconnected_ai.experts import export_expert, load_model, save_expert
 
 
 @pytest.fixture
@@ -46,3 +48,28 @@ def test_without_text_the_perplexity_is_not_made_up(
     found = run_json(capsys, "expert", "quantize", str(expert), "--to", "int4", "--out", str(tmp_path / "small"))
     assert found["perplexity_change"] is None
     assert found["precision"] == "int4"
+
+
+@pytest.mark.parametrize(
+    ("to", "out"), [("gpt2", "out"), ("gguf", "out.gguf"), ("gguf", "out"), ("onnx", "out"), ("ctranslate2", "out")]
+)
+def test_an_export_in_every_format_spares_the_expert_and_what_stands_there(
+    to: str, out: str, expert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if to != "gpt2":
+        pytest.importorskip(to)
+    monkeypatch.chdir(tmp_path)
+    before = snapshot(expert)
+    export = ["expert", "export", str(expert), "--to", to, "--out"]
+    for place in (expert, expert / ("model.gguf" if to == "gguf" else "inside")):
+        assert "which is read" in error_of(capsys, *export, str(place), "--overwrite")
+        assert snapshot(expert) == before
+        with pytest.raises(ConfigError, match="which is read"):
+            export_expert(expert, to, place, overwrite=True)
+    done = run_json(capsys, *export, out)
+    kept = snapshot(tmp_path)
+    assert "--overwrite" in error_of(capsys, *export, out)
+    with pytest.raises(StorageError, match="overwrite=True"):
+        export_expert(expert, to, out)
+    assert snapshot(tmp_path) == kept
+    assert run_json(capsys, *export, out, "--overwrite") == done

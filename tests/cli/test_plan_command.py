@@ -127,7 +127,7 @@ def test_a_written_config_is_trained_unchanged_and_its_run_planned_again(
 def test_an_existing_file_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "mine.yaml"
     target.write_text("mine", encoding="utf-8")
-    assert run_json(capsys, "system", "--write", str(target), code=2)["error"]["kind"] == "ConfigError"
+    assert run_json(capsys, "system", "--write", str(target), code=2)["error"]["kind"] == "StorageError"
     assert target.read_text(encoding="utf-8") == "mine"
 
 

@@ -307,7 +307,7 @@ def test_a_changed_config_says_what_was_changed_and_overwrites_nothing(run: Runs
         room, _, name = change.setting.partition(".")
         same[room][name] = change.after
     assert fixed == RunConfig.from_mapping({"output": "runs/next", **same})
-    with pytest.raises(StorageError, match="not overwritten"):
+    with pytest.raises(StorageError, match="--overwrite"):
         write_fixed(path, config, changes)
     assert path.read_text(encoding="utf-8") == text
 

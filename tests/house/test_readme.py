@@ -1,6 +1,5 @@
 """What the READMEs show is what runs."""
 
-import re
 import shlex
 from pathlib import Path
 
@@ -10,13 +9,12 @@ from conftest import make_system, randomize
 from interconnected_ai.branches import Encoder
 from interconnected_ai.cli import VERBS
 from interconnected_ai.config import ExpertRunConfig, RunConfig
-
-ROOT = Path(__file__).resolve().parents[2]
-READMES = ["README.md", "README.ru.md"]
+from pages import READMES, ROOT, without_comment
+from pages import blocks as blocks_of
 
 
 def blocks(name: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)
+    return blocks_of(ROOT / name, language)
 
 
 @pytest.mark.parametrize("name", READMES)
@@ -60,5 +58,5 @@ def test_the_example_configs_are_valid(path: Path) -> None:
 
 
 def test_both_readmes_show_the_same_commands() -> None:
-    shown = [[line.split("#")[0].strip() for b in blocks(n, "bash") for line in b.splitlines()] for n in READMES]
+    shown = [[without_comment(line) for b in blocks(n, "bash") for line in b.splitlines()] for n in READMES]
     assert shown[0] == shown[1]

@@ -13,7 +13,7 @@ from test_faults import IDS, TEXTS, opened
 
 from interconnected_ai import surgery
 from interconnected_ai.bench.tiny_moes import make
-from interconnected_ai.errors import ConflictError, InterconnectedAIError
+from interconnected_ai.errors import ConfigError, ConflictError, InterconnectedAIError
 from interconnected_ai.storage import version_of
 from interconnected_ai.surgery import Checkpoint, MoE, RowRequest, make_role, tune
 from properties import examples
@@ -73,6 +73,7 @@ def test_any_value_of_a_setting_is_taken_or_refused_by_our_errors(call: str, a: 
     ] + [
         {"share": 0}, {"share": 1.5}, {"share": math.nan}, {"rank": 0}, {"steps": 0}, {"steps": 1.5}, {"batch_size": 0},
         {"seq_tokens": 2}, {"held_out": 0}, {"held_out": "a"}, {"seed": -1}, {"method": "magic"}, {"name": 3}, {"name": " "},
+        {"name": "a b/c"}, {"name": "a.b"}, {"name": "keys"}, {"name": "x" * 64}, {"name": "law\n"},
         {"texts": "one text"}, {"texts": [1, 2]}, {"others": [b"x"]}, {"experts": {9: [1]}}, {"experts": {0: "a"}},
         {"experts": [1]},
     ],
@@ -82,6 +83,20 @@ def test_a_role_with_a_setting_that_cannot_be_is_refused_before_anything_changes
     before = state(moe, IDS)
     with pytest.raises(InterconnectedAIError):
         make_role(moe, **{"name": "law", "texts": TEXTS, "steps": 1, "seq_tokens": 8, **setting})
+    assert differing(before, state(moe, IDS)) == []
+
+
+@pytest.mark.parametrize("name", ["a b/c", "../law", "a.b", "training", "", "-law"])
+def test_a_name_that_becomes_a_key_is_refused_with_what_it_may_be(name: str) -> None:
+    moe = opened()
+    before = state(moe, IDS)
+    for call in (
+        lambda: moe.add_role(name),
+        lambda: moe.lora({0: [1]}, rank=1, name=name),
+        lambda: moe.train_experts({0: [1]}, name=name),
+    ):
+        with pytest.raises(ConfigError, match=r"letters, digits, '_' or '-'|choose another"):
+            call()
     assert differing(before, state(moe, IDS)) == []
 
 

@@ -163,9 +163,13 @@ def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "expert" / "thesis.txt").read_text() == "mine"
 
 
-def test_minutes_become_steps_that_a_resumed_training_keeps(tmp_path: Path) -> None:
+def test_minutes_become_steps_that_a_resumed_training_keeps(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = make_config(tmp_path)
-    run = train_expert(config, minutes=0.02)
+    with caplog.at_level("INFO", logger="interconnected_ai"):
+        run = train_expert(config, minutes=0.02)
+    told = [record.getMessage() for record in caplog.records]
+    assert len([words for words in told if words.startswith("device ")]) == 1  # the timed trainings are silent
+    assert f"0.02 minutes: {run.fit.steps} steps, by timing a few" in told
     paced = json.loads((run.training_folder / "paced.json").read_text())
     assert run.fit.steps == paced["max_steps"]
     assert train_expert(config, resume=True).fit.steps == run.fit.steps

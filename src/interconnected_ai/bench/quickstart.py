@@ -166,7 +166,7 @@ def run_quickstart(
     splits = texts.first
     config = quickstart_config(folder, texts.names)
     config = config.with_changes(training={**config.training.to_dict(), **(settings or {})})
-    _require_free(folder, config, overwrite)
+    _require_free(folder, overwrite)
     choice = encoder_by_language(splits.train.texts)
     encoder = Encoder.load(choice.base_model_name, max_seq_len=config.system.max_seq_len)
     named = choice.base_model_name or EMBEDDED_ENCODER
@@ -303,8 +303,9 @@ def _data_file(folder: Path, name: str, part: str) -> Path:
     return folder.absolute() / "data" / f"{name}-{part}.jsonl"
 
 
-def _require_free(folder: Path, config: RunConfig, overwrite: bool) -> None:
-    """An earlier quickstart may be replaced; anybody else's run may not."""
-    kept = folder / "run.yaml"
-    if kept.is_file() and not overwrite and RunConfig.from_file(kept).data != config.data:
-        raise StorageError(f"{folder} holds another run; choose another folder with --output, or use --overwrite")
+def _require_free(folder: Path, overwrite: bool) -> None:
+    """A run that stands there may have got branches since; an earlier quickstart is no less a run than another."""
+    if (folder / "run.yaml").is_file() and not overwrite:
+        raise StorageError(
+            f"{folder} holds a run; choose another folder with --output, or use --overwrite to replace it"
+        )

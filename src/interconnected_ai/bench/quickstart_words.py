@@ -34,7 +34,7 @@ ENGLISH = Words(
     branch="branch",
     methods={
         "tfidf_svm": "TF-IDF + SVM",
-        "frozen_logistic_regression": "frozen + log. reg.",
+        "frozen_logistic_regression": "frozen + logistic regression",
         "dense_twin": "dense twin",
         "system": "this system",
     },
@@ -59,7 +59,7 @@ RUSSIAN = Words(
     branch="ветка",
     methods={
         "tfidf_svm": "TF-IDF + SVM",
-        "frozen_logistic_regression": "кодировщик + лог. регр.",
+        "frozen_logistic_regression": "кодировщик + логистическая регрессия",
         "dense_twin": "плотный двойник",
         "system": "эта система",
     },

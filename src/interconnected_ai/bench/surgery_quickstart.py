@@ -17,6 +17,7 @@ import torch
 from interconnected_ai.bench.timing import machine
 from interconnected_ai.data import documentation
 from interconnected_ai.extras import require
+from interconnected_ai.storage import refuse_standing
 from interconnected_ai.surgery import MoE, Role, make_role, perplexity, tune
 from interconnected_ai.surgery import open as open_moe
 from interconnected_ai.text import END, Tokenizer
@@ -131,12 +132,16 @@ def run_surgery_quickstart(
     expert_steps: int = EXPERT_STEPS,
     most_texts: int | None = None,
     seed: int = 0,
+    overwrite: bool = False,
     say: Say = lambda sentence: None,
 ) -> SurgeryQuickstart:
     """Train the model and tell the story; writes `base`, `role` and `grown` into the folder, and the heat map.
 
-    most_texts: of each library; None takes all. Minutes on two cores; the steps say how many.
+    most_texts: of each library; None takes all. Minutes on two cores; the steps say how many. overwrite: replace the models of
+    an earlier one; `StorageError` where they stand and it is not asked for.
     """
+    for name in ("base", "role", "grown", "use.png", "quickstart.json"):
+        refuse_standing(folder / name, overwrite=overwrite)
     started = time.perf_counter()
     say("Reading the documentation of Python, NumPy, PyTorch and scikit-learn …")
     texts = library_texts(most=most_texts, seed=seed)

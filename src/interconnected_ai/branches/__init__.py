@@ -1,6 +1,6 @@
 """Many classifiers on one trunk: a frozen encoder, shared MoE layers, and an adapter and head for each branch."""
 
-from interconnected_ai.branches.branch import Branch, BranchCard
+from interconnected_ai.branches.branch import Branch
 from interconnected_ai.branches.calibration import Answered, calibration
 from interconnected_ai.branches.changes import save_change
 from interconnected_ai.branches.encoder import (
@@ -28,6 +28,7 @@ from interconnected_ai.branches.prediction import BranchPrediction, Prediction, 
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
 from interconnected_ai.branches.trunk import Trunk
 from interconnected_ai.branches.vocabulary import Bags
+from interconnected_ai.config import BranchCard
 
 __all__ = [
     "EMBEDDED_ENCODER",

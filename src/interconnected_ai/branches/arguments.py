@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 
 from interconnected_ai.arguments import is_whole_number, shown
-from interconnected_ai.branches.branch import BranchCard
+from interconnected_ai.config import BranchCard
 from interconnected_ai.errors import DataError, UnknownNameError
 
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")

@@ -1,50 +1,21 @@
-"""One branch: an adapter on the pooled vector, a linear head, a wide part beside them, and the card of what is known of it."""
+"""One branch: an adapter on the pooled vector, a linear head, and a wide part beside them, under its card."""
 
 import copy
 import math
 from collections.abc import Iterator, MutableMapping, Sequence
-from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from interconnected_ai.branches.familiarity import familiarity
 from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.vocabulary import Bags, Vocabulary
 from interconnected_ai.branches.wide import WidePart
-from interconnected_ai.config import MOST_WIDE_WEIGHTS, BranchSpec, Record, SystemConfig
+from interconnected_ai.config import MOST_WIDE_WEIGHTS, BranchCard, BranchSpec, SystemConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.extras import require
 from interconnected_ai.nn import Dropout, LoRA, in_evaluation, require_own_threads
 from interconnected_ai.text import KnownTexts
-
-
-class BranchCard(Record):
-    """What is known of a branch beside its weights.
-
-    temperature: logits are divided by it before the softmax, fitted on validation rows (Guo et al. 2017).
-    threshold: where confidence × familiarity is below it, the answer is "unknown".
-    fingerprint: SHA-256 of the branch's logits on the stored probe texts, set when its training ends.
-    calibration_rows, outside_rows: the branch's own validation rows that temperature and threshold were fitted on, and the
-        texts of others that stood for foreign ones; None where it isn't known, as in folders written before it was kept.
-    trained: "joint" with the trunk, "added" to a finished trunk, or None before training.
-    """
-
-    spec: BranchSpec
-    temperature: Annotated[float, Field(gt=0.0)] = 1.0
-    threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
-    calibration_rows: Annotated[int, Field(ge=0)] | None = None
-    outside_rows: Annotated[int, Field(ge=0)] | None = None
-    fingerprint: str | None = None
-    trained: Literal["joint", "added"] | None = None
-    num_rows: int = 0
-    metrics: dict[str, float] = Field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The branch's name."""
-        return self.spec.name
 
 
 class Branch(nn.Module):

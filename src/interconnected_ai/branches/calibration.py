@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor
 
 from interconnected_ai.arguments import checked
-from interconnected_ai.branches.branch import BranchCard
 from interconnected_ai.branches.prediction import probabilities
+from interconnected_ai.config import BranchCard
 from interconnected_ai.nn import fit_temperature, fit_threshold
 
 

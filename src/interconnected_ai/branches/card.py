@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from interconnected_ai.branches.branch import BranchCard
 from interconnected_ai.branches.encoder import EMBEDDED_ENCODER
-from interconnected_ai.config import SystemConfig
+from interconnected_ai.config import BranchCard, SystemConfig
 
 
 def card_text(config: SystemConfig, cards: Mapping[str, BranchCard], num_params: Mapping[str, int]) -> str:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from interconnected_ai.arguments import checked
 from interconnected_ai.branches.arguments import labelled, labels_of, texts_of
-from interconnected_ai.branches.branch import Branch, BranchCard
+from interconnected_ai.branches.branch import Branch
 from interconnected_ai.branches.calibration import Answered, calibration
 from interconnected_ai.branches.convex import choose_scale, regress
 from interconnected_ai.branches.familiarity import class_directions
@@ -22,7 +22,7 @@ from interconnected_ai.branches.naming import ClassNames
 from interconnected_ai.branches.system import InterconnectedAISystem
 from interconnected_ai.branches.turns import Turns
 from interconnected_ai.branches.vocabulary import Bags
-from interconnected_ai.config import TrainingConfig, Watch
+from interconnected_ai.config import BranchCard, TrainingConfig, Watch
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError
 from interconnected_ai.nn import Descent, learning_rate_factor, require_own_threads, watched_score
 from interconnected_ai.text import KnownTexts

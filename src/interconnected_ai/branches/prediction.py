@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from interconnected_ai.arguments import checked
-from interconnected_ai.branches.branch import BranchCard
-from interconnected_ai.config import UNKNOWN
+from interconnected_ai.config import UNKNOWN, BranchCard
 from interconnected_ai.errors import UnknownNameError
 
 _MOST_NUMBERS = 1 << 22  # probabilities computed at once: 16 MB

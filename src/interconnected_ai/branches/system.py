@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from interconnected_ai.arguments import checked, whole_number
 from interconnected_ai.branches import fingerprint as proof
 from interconnected_ai.branches.arguments import names_of, texts_of
-from interconnected_ai.branches.branch import Branch, BranchCard, Cards, key_of
+from interconnected_ai.branches.branch import Branch, Cards, key_of
 from interconnected_ai.branches.card import card_text
 from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, batches_by_length, known_as
 from interconnected_ai.branches.features import TextFeatures
@@ -24,13 +24,14 @@ from interconnected_ai.branches.prediction import Answers, AnswerTable, Predicti
 from interconnected_ai.branches.trunk import Trunk, pack
 from interconnected_ai.branches.turns import Turns
 from interconnected_ai.branches.vocabulary import Bags, Vocabulary
-from interconnected_ai.config import BranchSpec, SystemConfig, document_branches
+from interconnected_ai.config import BranchCard, BranchSpec, SystemConfig, document_branches
 from interconnected_ai.errors import ConfigError, ConflictError, DataError, FormatVersionError, IntegrityError
 from interconnected_ai.hub import local_folder, upload
 from interconnected_ai.nn import Routing, in_evaluation
 from interconnected_ai.planner import dense_twin
 from interconnected_ai.storage import (
     ANY,
+    SYSTEM,
     AnyVersion,
     atomic_folder,
     load_arrays,
@@ -45,7 +46,6 @@ from interconnected_ai.storage import (
 )
 from interconnected_ai.text import KnownTexts, count_ngrams, ngrams_signature
 
-KIND = "interconnected_ai system"
 _BRANCHES = "branches."  # begins the names of their tensors
 _STATISTICS = "trunk.standardization."  # begins the names of what the trunk knows of the encoder's vectors
 _PROBE = "probe."  # begins the names of the stored probe outputs in model.safetensors
@@ -501,7 +501,7 @@ class InterconnectedAISystem(nn.Module):
         if replaces is not ANY and version_of(place) is None:
             replaces = None  # it was removed: nobody's change can be lost
         self._saved_versions[place] = write_folder(
-            folder, lambda scratch: self._write(scratch, include_encoder), kind=KIND, replaces=replaces
+            folder, lambda scratch: self._write(scratch, include_encoder), kind=SYSTEM, replaces=replaces
         )
 
     def _write(self, scratch: Path, include_encoder: bool) -> None:
@@ -538,7 +538,7 @@ class InterconnectedAISystem(nn.Module):
         Raises `StorageError` without a network or a token that may write. api: see `hub.upload`.
         """
         with tempfile.TemporaryDirectory() as scratch:
-            with atomic_folder(Path(scratch) / "model", kind=KIND) as model:
+            with atomic_folder(Path(scratch) / "model", kind=SYSTEM) as model:
                 self._write(model, include_encoder)
             return upload(Path(scratch) / "model", repo_id, what="A system", private=private, token=token, api=api)
 
@@ -550,7 +550,7 @@ class InterconnectedAISystem(nn.Module):
         encoder: an `Encoder` already in memory, in place of the one the folder names.
         """
         folder = local_folder(folder_or_hub_id)
-        return read_folder(folder, lambda place: cls._read(place, encoder), kind=KIND)
+        return read_folder(folder, lambda place: cls._read(place, encoder), kind=SYSTEM)
 
     @classmethod
     def _read(cls, folder: Path, encoder: Encoder | None) -> Self:

@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from interconnected_ai import __version__
 from interconnected_ai.cli.chatter import without_chatter
@@ -14,7 +15,8 @@ from interconnected_ai.errors import nearest_first
 # verb → what it does, in the order of a first encounter
 VERBS = {
     "quickstart": "Train a system on real text that is on this machine already, add a branch, prove the rest unchanged.",
-    "train": "Train the system that a config describes.",
+    "init": "Write a commented config for a table: columns, language, encoder and classes told, and what is odd.",
+    "train": "Train the system that a config describes, or that tables alone ask for.",
     "doctor": "What is wrong with a run, before it (a config) or after it (its folder), and what helps.",
     "predict": "Answer for texts, with every branch or the named ones.",
     "evaluate": "Measure every branch of a run on labelled rows.",
@@ -27,6 +29,7 @@ VERBS = {
     "surgery": "See, change, add, train and program the experts of a pretrained mixture of experts.",
     "memory": "Search a memory, see what a model would be given, import, export, forget.",
     "bench": "Measure the numbers that the README quotes.",
+    "help": "What a verb takes: iai help VERB [SUBVERB].",
 }
 
 
@@ -53,6 +56,11 @@ class Verbs(click.Group):
         """The table, without importing the commands."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self._verbs.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The table's verbs, without importing the commands."""
+        found = [CompletionItem(name, help=line) for name, line in self._verbs.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, context: click.Context, args: list[str]

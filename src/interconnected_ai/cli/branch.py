@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING
 
 import click
 
+from interconnected_ai.cli.completion import BranchName, RunPath
 from interconnected_ai.cli.confirmation import confirm
 from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.rows import column_options, model_folder, warn_of_rows
-from interconnected_ai.config import BranchSpec, RunConfig, TrainingConfig, Watch
+from interconnected_ai.config import BranchCard, BranchSpec, RunConfig, TrainingConfig, Watch
 from interconnected_ai.errors import DataError, IntegrityError, NotAModelError
+from interconnected_ai.storage import SYSTEM, read_folder, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from interconnected_ai.branches import BranchCard, BranchCheck, InterconnectedAISystem
+    from interconnected_ai.branches import BranchCheck, InterconnectedAISystem
 
 # A threshold needs no more of them, and each must be encoded.
 _MOST_FOREIGN_TEXTS = 200
 
-run_argument = click.argument("run", type=click.Path(path_type=Path))
+run_argument = click.argument("run", type=RunPath())
 
 
 @click.group("branch")
@@ -109,8 +111,8 @@ def add(
 @run_argument
 @with_output
 def list_branches(run: Path, output: Output) -> None:
-    """The branches of RUN: classes, rows, how they were trained, calibration."""
-    system = _open(run)
+    """The branches of RUN: classes, rows, how they were trained, calibration. Reads what the folder says of itself alone."""
+    cards = _cards(run)
     output.table(
         f"{run}",
         [
@@ -134,13 +136,13 @@ def list_branches(run: Path, output: Output) -> None:
                 f"{c.threshold:.3f}",
                 _calibrated_on(c),
             )
-            for c in system.cards.values()
+            for c in cards
         ],
     )
-    output.result({"branches": [card.to_dict() for card in system.cards.values()]})
+    output.result({"branches": [card.to_dict() for card in cards]})
 
 
-def _calibrated_on(card: "BranchCard") -> str:
+def _calibrated_on(card: BranchCard) -> str:
     """How many rows temperature and threshold stand on."""
     if card.calibration_rows is None:
         return "not known"
@@ -171,7 +173,7 @@ def verify(run: Path, output: Output) -> None:
 
 @command.command("remove")
 @run_argument
-@click.argument("name")
+@click.argument("name", type=BranchName())
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_output
 def remove(run: Path, name: str, yes: bool, output: Output) -> None:
@@ -219,9 +221,23 @@ def _encode_of(run: Path, system: "InterconnectedAISystem") -> "Callable[[Sequen
 def _open(run: Path) -> "InterconnectedAISystem":
     from interconnected_ai.branches import InterconnectedAISystem
 
+    return InterconnectedAISystem.from_pretrained(_folder(run))
+
+
+def _cards(run: Path) -> list[BranchCard]:
+    """What the saved system keeps of each branch, without its weights and its encoder."""
+
+    def read(place: Path) -> list[BranchCard]:
+        path = place / "config.json"
+        return [BranchCard.from_mapping(card, source=str(path)) for card in read_json(path).get("branches", [])]
+
+    return read_folder(_folder(run), read, kind=SYSTEM)
+
+
+def _folder(run: Path) -> Path:
     if not run.is_dir():
-        raise NotAModelError(f"no folder at {run}; branches are changed in a run or model folder on this machine")
-    return InterconnectedAISystem.from_pretrained(model_folder(run))
+        raise NotAModelError(f"no folder at {run}; branches stand in a run or model folder on this machine")
+    return model_folder(run)
 
 
 def _save(

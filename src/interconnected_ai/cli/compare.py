@@ -6,13 +6,14 @@ from pathlib import Path
 import click
 
 from interconnected_ai.cli.alternatives import only_with
+from interconnected_ai.cli.completion import RunPath
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.rows import data_options, model_folder, rows_for, warn_of_rows
 
 
 @click.command("compare")
-@click.argument("run_a", type=click.Path(path_type=Path))
-@click.argument("run_b", type=click.Path(path_type=Path))
+@click.argument("run_a", type=RunPath())
+@click.argument("run_b", type=RunPath())
 @data_options
 @click.option("--include-learnt", is_flag=True, help="Compare on rows too that one of the models has learnt.")
 @only_with("data", "text", "label")

@@ -9,9 +9,9 @@ import click
 
 from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.cli.outputs import OutputPath, asked_to_replace, overwrite_option
 from interconnected_ai.cli.train import with_absolute_paths
 from interconnected_ai.config import RunConfig
-from interconnected_ai.errors import ConfigError
 
 if TYPE_CHECKING:
     from interconnected_ai.doctor import Advice, Check, Diagnosis
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     "--fix", is_flag=True, help="Write the config with the settings that help, beside the one that was looked at."
 )
 @click.option(
-    "--output", "file", type=click.Path(path_type=Path), metavar="FILE.yaml", help="With --fix: the file to write."
-)
+    "--output", "file", type=OutputPath(may_lie_inside=(".yaml", ".yml")), metavar="FILE.yaml",
+    help="With --fix: the file to write.  [default: beside the one that was looked at, its name with -fixed]",
+)  # fmt: skip
+@overwrite_option
 @with_output
 def command(target: Path, fix: bool, file: Path | None, output: Output) -> None:
     """What is wrong with a run: before it (CONFIG, a YAML or JSON file), or during and after it (RUN, its folder).
@@ -36,8 +38,6 @@ def command(target: Path, fix: bool, file: Path | None, output: Output) -> None:
     """
     if file is not None and not fix:
         raise click.UsageError("--output names the file that --fix writes; add --fix")
-    if file is not None and file.exists():
-        raise ConfigError(f"{file} exists already and is not overwritten; name another file with --output")
     healthy = _before(target, fix, file, output) if _is_config(target) else _after(target, fix, file, output)
     if not healthy:
         raise click.exceptions.Exit(FOUND)
@@ -109,7 +109,7 @@ def _fix(
     if not changes:
         output.say("", "No setting to change; no file was written.")
         return None
-    write_fixed(file, fixed, changes)
+    write_fixed(file, fixed, changes, overwrite=asked_to_replace())
     output.say("", *(change.words for change in changes), f"Wrote {file}. Next: iai train {file}")
     return {"file": str(file), "changes": [asdict(change) for change in changes]}
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import click
 
 from interconnected_ai.cli.alternatives import only_with
+from interconnected_ai.cli.completion import RunPath
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.rows import data_options, model_folder, rows_for, warn_of_rows
 
 
 @click.command("evaluate")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=RunPath())
 @data_options
 @click.option("--include-learnt", is_flag=True, help="Measure on rows too that the model has learnt.")
 @only_with("data", "text", "label")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from interconnected_ai.cli.alternatives import means_standard_input
+from interconnected_ai.cli.completion import ExpertPath
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import DataError
@@ -45,7 +46,7 @@ def _with_settings(function: F) -> F:
 
 
 @click.command("generate")
-@click.argument("expert", type=click.Path(path_type=Path))
+@click.argument("expert", type=ExpertPath())
 @click.argument("prompts", nargs=-1)
 @_with_settings
 @click.option("--seed", type=int, help="The same seed gives the same answer.")

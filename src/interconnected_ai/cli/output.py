@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from interconnected_ai.cli.failures import json_text
+from interconnected_ai.cli.outputs import refuse_unsafe_outputs
 from interconnected_ai.cli.values import refuse_unusable
 
 if TYPE_CHECKING:
@@ -29,6 +30,26 @@ class Output:
         # Wide enough for a table even where the output is a file or a pipe.
         width = None if sys.stdout.isatty() else 120
         self._console = Console(stderr=as_json, width=width, highlight=False, soft_wrap=True)
+
+    def mute(self) -> None:
+        """Say no sentence and show no table any more: this process is not the one that speaks."""
+        self._console.quiet = True
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether -q was given: results, warnings and errors alone."""
+        context = click.get_current_context(silent=True)
+        return context is not None and context.meta.get(_LEVEL, logging.INFO) > logging.INFO
+
+    def note(self, *sentences: str) -> None:
+        """Print what a person may want to know on the way to the result; nothing with -q."""
+        if not self.is_quiet:
+            self.say(*sentences)
+
+    def step(self, sentence: str) -> None:
+        """Tell on stderr how far long work is; nothing with -q."""
+        if not self.is_quiet:
+            click.echo(sentence, err=True)
 
     def say(self, *sentences: str) -> None:
         """Print sentences for people."""
@@ -66,23 +87,46 @@ class Output:
 
 
 def with_output(function: F) -> F:
-    """Give a command the --json flag; the function receives an `Output` as `output`.
+    """Give a command the flags --json, -q and -v; the function receives an `Output` as `output`.
 
-    Arguments that no command can use (`cli.values`) are refused before the function is called.
+    Arguments that no command can use (`cli.values`) and outputs that would destroy something (`cli.outputs`) are refused before
+    the function is called.
     """
 
     def receive(context: click.Context, parameter: click.Parameter, value: bool) -> Output:
-        _quieten()
+        _set_levels(context)
         return Output(value)
+
+    def take_level(level: int) -> Callable[[click.Context, click.Parameter, bool], None]:
+        def take(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+            if value and _LEVEL in context.meta:
+                raise click.UsageError("-q says less and -v says more; give one of them", context)
+            if value:
+                context.meta[_LEVEL] = level
+                ours = logging.getLogger("interconnected_ai")
+                context.call_on_close(partial(ours.setLevel, ours.level))  # a command leaves no level to the next one
+                _set_levels(context)
+
+        return take
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
         refuse_unusable(click.get_current_context())
+        refuse_unsafe_outputs(click.get_current_context())
         return function(*args, **kwargs)
 
-    return click.option(
+    quiet = click.option(
+        "-q", "--quiet", is_flag=True, expose_value=False, callback=take_level(logging.WARNING),
+        help="No progress and no remarks: the result, warnings and errors alone.",
+    )  # fmt: skip
+    verbose = click.option(
+        "-v", "--verbose", is_flag=True, expose_value=False, callback=take_level(logging.DEBUG),
+        help="More on stderr: every evaluation and checkpoint, and what libraries warn of.",
+    )  # fmt: skip
+    as_json = click.option(
         "--json", "output", is_flag=True, callback=receive, help="One JSON object on stdout, everything else on stderr."
-    )(checked)  # type: ignore[return-value]
+    )
+    return as_json(quiet(verbose(checked)))  # type: ignore[return-value]
 
 
 def print_measured(output: Output, found: Mapping[str, Any], lines: Iterable[tuple[str, str]]) -> None:
@@ -96,12 +140,16 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f}"
 
 
-def _quieten() -> None:
-    """Our own log lines on stderr; of libraries' (see `cli.chatter` too) errors alone."""
+_LEVEL = "interconnected_ai.cli.level"  # of log lines, in a context's meta
+
+
+def _set_levels(context: click.Context) -> None:
+    """Our own log lines on stderr, as many as -q or -v say; of libraries' (see `cli.chatter` too) errors alone."""
+    level: int = context.meta.get(_LEVEL, logging.INFO)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("interconnected_ai").setLevel(logging.INFO)
+    logging.getLogger("interconnected_ai").setLevel(level)
     for noisy in ("bm25s", "httpx", "accelerate"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+        logging.getLogger(noisy).setLevel(logging.WARNING if level == logging.DEBUG else logging.ERROR)
 
 
 def _shown(cell: Any) -> str:

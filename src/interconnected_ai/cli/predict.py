@@ -7,22 +7,40 @@ from typing import TYPE_CHECKING
 import click
 
 from interconnected_ai.cli.alternatives import alternatives, means_standard_input, only_with
+from interconnected_ai.cli.completion import BranchName, RunPath
 from interconnected_ai.cli.output import Output, percent, with_output
+from interconnected_ai.cli.outputs import OutputPath, Source, asked_to_replace, overwrite_option
 from interconnected_ai.cli.rows import model_folder, warn_of_rows
 
 if TYPE_CHECKING:
     from interconnected_ai.data import Rows
 
 
+_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".gz")
+
+
 @click.command("predict")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=RunPath())
 @click.argument("texts", nargs=-1)
-@click.option("--file", metavar="FILE", help="A text per line, or a table as for training; `-` is standard input.")
+@click.option(
+    "--file", type=Source(), metavar="FILE", help="A text per line, or a table as for training; `-` is standard input."
+)
 @click.option("--text", "column", default="text", show_default=True, help="With a table: column of the text.")
-@click.option("--branch", "branches", multiple=True, help="Ask this branch only; repeat for several.")
+@click.option(
+    "--branch", "branches", multiple=True, type=BranchName(), help="Ask this branch only; repeat for several."
+)
+@click.option(
+    "--out",
+    type=OutputPath(*_SUFFIXES, may_lie_inside=(".csv", ".tsv", ".parquet", ".gz")),
+    help="With --file: write its rows with the answers beside them.",
+)
+@overwrite_option
+@click.option("--prefix", default="", help="With --out: begins the names of the added columns.")
 @click.option("--top", default=3, show_default=True, type=click.IntRange(min=1), help="How many labels to show.")
 @alternatives("texts", "file")
-@only_with("file", "column")
+@alternatives("top", "out")
+@only_with("file", "column", "out")
+@only_with("out", "prefix")
 @with_output
 def command(
     run: Path,
@@ -30,10 +48,24 @@ def command(
     file: str | None,
     column: str,
     branches: tuple[str, ...],
+    out: Path | None,
+    prefix: str,
     top: int,
     output: Output,
 ) -> None:
-    """Answer for TEXTS (or the rows of --file, or the lines of standard input, `-`) with every branch of RUN."""
+    """Answer for TEXTS (or the rows of --file, or the lines of standard input, `-`) with every branch of RUN.
+
+    With --file and --out the rows, as many as there are, are written to another file (.csv .tsv .jsonl .json .parquet) with
+    all their columns and, for every branch, BRANCH_label, BRANCH_confidence and BRANCH_unknown. A row without a text is
+    unknown, without a label.
+    """
+    if out is None and asked_to_replace():
+        raise click.UsageError("--overwrite says something of --out alone; give --out, or leave it out")
+    if file is not None and out is not None:
+        from interconnected_ai.cli.predict_file import predict_file
+
+        predict_file(run, file, column, branches, out, prefix, output)
+        return
     from interconnected_ai.data import Rows
 
     if means_standard_input(texts):

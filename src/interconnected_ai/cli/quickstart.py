@@ -7,6 +7,7 @@ import click
 
 from interconnected_ai.cli.alternatives import only_with
 from interconnected_ai.cli.output import Output, percent, with_output
+from interconnected_ai.cli.outputs import OutputPath
 from interconnected_ai.cli.rows import column_options
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("quickstart")
 @click.option(
-    "--output", "folder", type=click.Path(path_type=Path), default=Path("runs/quickstart"), show_default=True,
+    "--output", "folder", type=OutputPath(may_stand=True), default=Path("runs/quickstart"), show_default=True,
     help="Folder of the run.",
 )  # fmt: skip
 @click.option(
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--twin", is_flag=True, help="Also train the dense twin, a system of the same size without experts.")
 @click.option("--epochs", type=click.IntRange(min=1), help="For a trial.")
-@click.option("--overwrite", is_flag=True, help="Replace another run that stands in the folder.")
+@click.option("--overwrite", is_flag=True, help="Replace the run that stands in the folder.")
 @column_options
 @only_with("data", "text", "label")
 @with_output
@@ -62,7 +63,7 @@ def command(
         twin=twin,
         overwrite=overwrite,
         settings={} if epochs is None else {"epochs": epochs},
-        say=lambda sentence: click.echo(sentence, err=True),
+        say=output.step,
     )
     _tell(done, words, output, example=words.example if data is None else texts.first.test.texts[0])
     output.result(done.to_dict())

@@ -4,15 +4,21 @@ from pathlib import Path
 
 import click
 
+from interconnected_ai.cli.completion import RunPath
 from interconnected_ai.cli.output import Output, percent, with_output
+from interconnected_ai.cli.outputs import OutputPath, overwrite_option
 
 
 @click.command("report")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=RunPath())
 @click.option(
-    "--output", "page", type=click.Path(path_type=Path), metavar="PAGE.html", help="Default: report.html in RUN."
+    "--output", "page", type=OutputPath(may_lie_inside=(".html", ".htm")), metavar="PAGE.html",
+    help="Default: report.html in RUN, which is written anew each time.",
+)  # fmt: skip
+@click.option(
+    "--png", "picture", type=OutputPath(may_lie_inside=(".png",)), metavar="PAGE.png", help="The same as a picture."
 )
-@click.option("--png", "picture", type=click.Path(path_type=Path), metavar="PAGE.png", help="The same as a picture.")
+@overwrite_option
 @click.option("--usd-per-hour", type=float, help="What an hour of the machine costs, for the cost of the run.")
 @click.option(
     "--language", type=click.Choice(["en", "ru"]), default="en", show_default=True, help="Language of the page."

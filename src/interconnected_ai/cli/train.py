@@ -1,11 +1,14 @@
-"""`iai train CONFIG`."""
+"""`iai train CONFIG`, `iai train TABLE…`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from interconnected_ai.cli.from_tables import Start, as_begun, is_config, refuse_columns, require_one, start_of
 from interconnected_ai.cli.output import Output, percent, with_output
+from interconnected_ai.cli.outputs import OutputPath, Source
+from interconnected_ai.cli.settings import config_with, set_option
 from interconnected_ai.config import RunConfig
 from interconnected_ai.errors import ConfigError
 
@@ -14,7 +17,17 @@ if TYPE_CHECKING:
 
 
 @click.command("train")
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("targets", nargs=-1, required=True, type=Source(), metavar="CONFIG|TABLE...")
+@click.option("--text", help="Of tables: column of the texts.  [default: told from names and contents]")
+@click.option(
+    "--label", "labels", multiple=True, help="Of tables: column of the labels; of one table several, a branch each."
+)
+@click.option(
+    "--output", "folder", type=OutputPath(may_stand=True), metavar="RUN",
+    help="The run's folder.  [default: the config's; of tables runs/NAME]",
+)  # fmt: skip
+@click.option("--seed", type=int, help="Of weights, batches and dropout.")
+@set_option
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run from its last checkpoint.")
 @click.option("--new-rows", is_flag=True, help="With --resume: the data may hold new rows beside those it began with.")
 @click.option("--overwrite", is_flag=True, help="Drop what an earlier run left in the output folder.")
@@ -24,25 +37,53 @@ if TYPE_CHECKING:
 )
 @with_output
 def command(
-    config: Path, resume: bool, new_rows: bool, overwrite: bool, force: bool, no_baseline: bool, output: Output
+    targets: tuple[str, ...],
+    text: str | None,
+    labels: tuple[str, ...],
+    folder: Path | None,
+    seed: int | None,
+    assignments: tuple[str, ...],
+    resume: bool,
+    new_rows: bool,
+    overwrite: bool,
+    force: bool,
+    no_baseline: bool,
+    output: Output,
 ) -> None:
     """Train the system that CONFIG (YAML or JSON) describes, and write it to the config's output folder.
+
+    Without a config: TABLE is a file of rows, a folder of files or a dataset, and several are a branch each. Columns, encoder
+    and settings are those that `iai init` would write; they are told, and kept in the run.
 
     Paths in the config are relative to its folder, the output folder to the current one. `accelerate launch -m
     interconnected_ai.cli train CONFIG` runs it on several processes. The checklist of `iai doctor CONFIG` comes first: what
     will surely fail stops it, warnings do not.
     """
-    settings = with_absolute_paths(RunConfig.from_file(config), config.parent)
+    given: dict[str, Any] = {} if folder is None else {"output": str(folder)}
+    given |= {} if seed is None else {"training": {"seed": seed}}
+    start: Start | None = None
+    if any(map(is_config, targets)):
+        refuse_columns(text, labels)
+        config = Path(require_one(targets, "arguments"))
+        settings = with_absolute_paths(config_with(RunConfig, config, assignments, given), config.parent)
+    else:
+        start = start_of(targets, text=text, labels=labels, changes=given, assignments=assignments)
+        settings = as_begun(start.config) if resume else start.config
     from dataclasses import asdict
 
-    from interconnected_ai.training import process_rank, refuse_taken_folder, train_run
+    from interconnected_ai.training import data_files, process_rank, refuse_taken_folder, train_run
 
+    if process_rank() != 0:
+        output.mute()
     if new_rows and not resume:
         raise click.UsageError("--new-rows says what a resumed run may find; give --resume with it")
     loaded: dict[str, Any] = {}
     if process_rank() == 0:
-        refuse_taken_folder(Path(settings.output), resume=resume, overwrite=overwrite)
-        settings, loaded = _checked(settings, force, output, resume=resume, new_rows=new_rows)
+        refuse_taken_folder(Path(settings.output), resume=resume, overwrite=overwrite, data=data_files(settings))
+    if start is not None:
+        output.note(*(f"{tables.path}: {columns}" for tables, columns in start.tables))
+    if process_rank() == 0 or start is not None:  # what is advised, all processes must take
+        settings, loaded = _checked(settings, force, output, start, resume=resume, new_rows=new_rows)
     result = train_run(
         settings, resume=resume, overwrite=overwrite, new_rows=new_rows, baseline=not no_baseline, **loaded
     )
@@ -94,11 +135,12 @@ def _show_test(result: "RunResult", output: Output) -> None:
 
 
 def _checked(
-    settings: RunConfig, force: bool, output: Output, *, resume: bool, new_rows: bool
+    settings: RunConfig, force: bool, output: Output, start: Start | None, *, resume: bool, new_rows: bool
 ) -> tuple[RunConfig, dict[str, Any]]:
     """Go through the checklist and tell what is not ok; returns the config with its encoder named, and rows and encoder.
 
-    Raises `ConfigError` with what will surely fail.
+    start: what tables alone gave; where it is not resumed, what the checklist advises is set. Raises `ConfigError` with what
+    will surely fail.
     """
     from interconnected_ai.branches import Encoder
     from interconnected_ai.data import Remark
@@ -108,11 +150,14 @@ def _checked(
     splits = splits_of_run(settings, resume=resume, new_rows=new_rows)
     choice = encoder_of_run(settings, splits, resume=resume)
     settings = with_encoder(settings, choice)
-    output.say(f"Encoder: {choice}")
+    output.note(f"Encoder: {choice}")
     encoder = Encoder.load(settings.system.base_model_name, max_seq_len=settings.system.max_seq_len)
     checks = [c for c in checklist(settings, splits=splits, encoder=encoder) if c.name != "output folder free"]
     found = [check for check in checks if check.state != "ok"]
-    output.say(f"Checklist: {len(checks) - len(found)} of {len(checks)} ok. All of it: iai doctor CONFIG")
+    output.note(f"Checklist: {len(checks) - len(found)} of {len(checks)} ok. All of it: iai doctor CONFIG")
+    if start is not None and not resume:
+        settings, changes, found = start.advised(settings, found)
+        output.note(*(f"  set: {change.words}" for change in changes))
     output.say(*(f"  {check.state}: {check.name}: {check.evidence}. {check.remedy}" for check in found))
     output.warn((Remark(check.name, check.evidence, check.remedy) for check in found), show=False)
     failing = [f"{check.name}: {check.evidence}. {check.remedy}" for check in found if check.state == "fails"]

@@ -15,22 +15,6 @@ _MOST = 2**63 - 1
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes, on all common file systems
 
 
-class PicturePath(click.Path):
-    """A file to draw to; its suffix says as what."""
-
-    def __init__(self, *suffixes: str) -> None:
-        """suffixes: those that can be drawn, such as ".png"."""
-        super().__init__(path_type=Path)
-        self._suffixes = suffixes
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path, if it ends in one of the suffixes."""
-        path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if path.suffix not in self._suffixes:
-            self.fail(f"{path} needs a name that ends in {', '.join(self._suffixes)}", param, ctx)
-        return path
-
-
 def refuse_unusable(context: click.Context) -> None:
     """Raises `click.BadParameter` for the first argument of the command that no command can use."""
     for parameter in context.command.params:

@@ -4,9 +4,11 @@ Unknown keys are errors that name the nearest known key. Nothing here imports to
 Records are frozen and functions keep no state: everything may be used from several threads at once.
 """
 
+from interconnected_ai.config.card import BranchCard
 from interconnected_ai.config.data import BranchData, CorpusConfig, DataConfig, TableData
 from interconnected_ai.config.expert import ExpertConfig, NormPlace
 from interconnected_ai.config.generation import GenerationConfig
+from interconnected_ai.config.overrides import setting_names, with_settings
 from interconnected_ai.config.record import Record
 from interconnected_ai.config.runs import ExpertRunConfig, RunConfig
 from interconnected_ai.config.settings import merged, settings_in, settings_of
@@ -29,6 +31,7 @@ __all__ = [
     "MANY_ROWS",
     "MOST_WIDE_WEIGHTS",
     "UNKNOWN",
+    "BranchCard",
     "BranchData",
     "BranchSpec",
     "CorpusConfig",
@@ -51,6 +54,8 @@ __all__ = [
     "document_branches",
     "merged",
     "refusal_for",
+    "setting_names",
     "settings_in",
     "settings_of",
+    "with_settings",
 ]

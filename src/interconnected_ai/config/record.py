@@ -88,15 +88,15 @@ def _known_keys(record: type[Record], path: tuple[int | str, ...]) -> list[str]:
     for part in path:
         if isinstance(part, int) or part not in record.model_fields:
             continue
-        inner = _record_within(record.model_fields[part].annotation)
+        inner = record_within(record.model_fields[part].annotation)
         if inner is None:
             return []
         record = inner
     return list(record.model_fields)
 
 
-def _record_within(annotation: Any) -> type[Record] | None:
+def record_within(annotation: Any) -> type[Record] | None:
     """The record class inside an annotation such as `tuple[BranchSpec, ...]` or `TableData | None`."""
     if isinstance(annotation, type) and issubclass(annotation, Record):
         return annotation
-    return next((r for arg in getattr(annotation, "__args__", ()) if (r := _record_within(arg)) is not None), None)
+    return next((r for arg in getattr(annotation, "__args__", ()) if (r := record_within(arg)) is not None), None)

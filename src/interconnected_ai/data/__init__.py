@@ -5,6 +5,7 @@ Nothing here knows a model. `corpus` takes text from files to blocks of tokens; 
 
 from interconnected_ai.data.batches import BatchPlan, share_of
 from interconnected_ai.data.changes import RowChanges
+from interconnected_ai.data.columns import Columns, columns_of
 from interconnected_ai.data.corpus import (
     SIDES,
     TEST,
@@ -38,7 +39,9 @@ from interconnected_ai.data.record import RowRecord
 from interconnected_ai.data.remarks import Remark
 from interconnected_ai.data.rows import LabelColumn, Rows, Splits
 from interconnected_ai.data.splitting import split_rows
+from interconnected_ai.data.streams import RowPiece, RowStream, RowWriter, open_rows, write_stream
 from interconnected_ai.data.summary import BranchReport, report_on
+from interconnected_ai.data.table_sets import TableSet, safe_names, table_sets
 from interconnected_ai.data.tables import decoded, is_table
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "VALIDATION",
     "BatchPlan",
     "BranchReport",
+    "Columns",
     "Corpus",
     "CorpusPlan",
     "CorpusReport",
@@ -59,14 +63,19 @@ __all__ = [
     "MessageRow",
     "Remark",
     "RowChanges",
+    "RowPiece",
     "RowRecord",
+    "RowStream",
+    "RowWriter",
     "Rows",
     "SideReport",
     "SourceReport",
     "Splits",
     "Survey",
+    "TableSet",
     "Texts",
     "TokenSide",
+    "columns_of",
     "conflict_remarks",
     "count_tokens",
     "decoded",
@@ -76,14 +85,18 @@ __all__ = [
     "label_remarks",
     "load_splits",
     "message_rows",
+    "open_rows",
     "read_rows",
     "read_texts",
     "remarks_on",
     "report_on",
+    "safe_names",
     "share_of",
     "split_rows",
     "survey",
+    "table_sets",
     "texts_by_line",
     "unlabelled_remarks",
     "write_rows",
+    "write_stream",
 ]

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from interconnected_ai.config import RunConfig
-from interconnected_ai.errors import ConfigError, StorageError
-from interconnected_ai.storage import atomic_file
+from interconnected_ai.errors import ConfigError
+from interconnected_ai.storage import atomic_file, refuse_standing
 
 
 class Advice(Protocol):
@@ -61,10 +61,12 @@ def fixed_config(
     return fixed, changes
 
 
-def write_fixed(path: Path, config: RunConfig, changes: Iterable[Change]) -> None:
-    """Write a changed config, the changes named above it. Raises `StorageError` when a file stands there already."""
-    if path.exists():
-        raise StorageError(f"{path} exists already and is not overwritten; name another file with --output")
+def write_fixed(path: Path, config: RunConfig, changes: Iterable[Change], *, overwrite: bool = False) -> None:
+    """Write a changed config, the changes named above it. Raises `StorageError` when a file stands there already.
+
+    overwrite: replace that file.
+    """
+    refuse_standing(path, overwrite=overwrite, name="the file to write,")
     head = "".join(f"#   {change.words}\n" for change in changes)
     with atomic_file(path) as scratch:
         scratch.write_text(f"# Changed by iai doctor:\n{head}\n{config.to_yaml()}", encoding="utf-8")

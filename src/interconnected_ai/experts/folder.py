@@ -25,6 +25,7 @@ from interconnected_ai.experts.quantization import (
 from interconnected_ai.hub import local_folder
 from interconnected_ai.nn import sinusoidal_positions
 from interconnected_ai.storage import (
+    EXPERT,
     MANIFEST,
     atomic_folder,
     load_tensors,
@@ -35,7 +36,6 @@ from interconnected_ai.storage import (
 )
 from interconnected_ai.text import Tokenizer
 
-KIND = "interconnected_ai expert"
 TOKENIZER = "tokenizer.json"
 FLOAT = "float32"
 _WEIGHTS = "model.safetensors"
@@ -78,7 +78,7 @@ def save_expert(
     if tokenizer is not None:
         require_same_tokenizer(card, tokenizer, model.config)
         card = ExpertCard(card.name, tokenizer.sha256, card.training)
-    with atomic_folder(folder, kind=KIND) as scratch:
+    with atomic_folder(folder, kind=EXPERT) as scratch:
         content = {
             "model": model.get_model_config(),
             "name": card.name,
@@ -150,7 +150,7 @@ def read_files(folder_or_hub_id: str | Path, *, weights: bool = True, tokenizer:
     def read(folder: Path) -> ExpertFiles:
         return _read(folder, weights=weights, tokenizer=tokenizer)
 
-    return read_folder(local_folder(folder_or_hub_id), read, kind=KIND)
+    return read_folder(local_folder(folder_or_hub_id), read, kind=EXPERT)
 
 
 def _read(folder: Path, *, weights: bool, tokenizer: bool) -> ExpertFiles:

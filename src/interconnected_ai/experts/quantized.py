@@ -8,6 +8,7 @@ from interconnected_ai.experts.folder import FLOAT, read_files, save_expert
 from interconnected_ai.experts.names import chosen
 from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.quantization import QUANTIZED
+from interconnected_ai.storage import refuse_same, refuse_standing
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,16 @@ class QuantizedSize:
         return self.value_bytes + self.scale_bytes + self.kept_bytes
 
 
-def quantize_expert(expert: str | Path, out: str | Path, precision: str) -> QuantizedSize:
+def quantize_expert(expert: str | Path, out: str | Path, precision: str, *, overwrite: bool = False) -> QuantizedSize:
     """Write the expert of a folder with its matrices in "int8" or "int4"; everything else goes along.
 
-    Raises `ConfigError` for one that is quantised already: its rounding would be rounded again.
+    overwrite: replace an expert that stands at `out`, which is never the one that is read.
+    Raises `ConfigError` for one that is quantised already, since its rounding would be rounded again, and where `out` is, lies
+    in or contains the expert; `StorageError` where something stands there and `overwrite` is not asked for.
     """
     chosen("precision", precision, QUANTIZED)
+    refuse_same(out, expert, name="out")
+    refuse_standing(out, overwrite=overwrite, name="out")
     files = read_files(expert)
     if files.stored != FLOAT:
         raise ConfigError(

@@ -20,7 +20,7 @@ from interconnected_ai.planner.duration import Range, Speed
 from interconnected_ai.planner.encoders import EncoderShape, encoder_shape
 from interconnected_ai.planner.expert import decode_rate, expert_preset, expert_size, kv_cache_bytes, pool_size
 from interconnected_ai.planner.fitting import free_bytes
-from interconnected_ai.planner.hyperparameters import explain
+from interconnected_ai.planner.hyperparameters import Hyperparameter, explain, hyperparameters
 from interconnected_ai.planner.memory import feature_cache_bytes, inference_memory, overhead_of, training_memory
 from interconnected_ai.planner.plot import draw_plan
 from interconnected_ai.planner.pretrained import read_pretrained, size_ways, split_over
@@ -40,6 +40,7 @@ __all__ = [
     "Device",
     "EncoderShape",
     "Fit",
+    "Hyperparameter",
     "Plan",
     "PlanRequest",
     "Product",
@@ -62,6 +63,7 @@ __all__ = [
     "find_device",
     "forward_flops",
     "free_bytes",
+    "hyperparameters",
     "inference_memory",
     "kv_cache_bytes",
     "largest_fit",

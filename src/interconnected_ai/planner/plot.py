@@ -5,10 +5,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interconnected_ai.errors import ConfigError, StorageError
+from interconnected_ai.errors import ConfigError
 from interconnected_ai.extras import require
 from interconnected_ai.planner.comparison import Plan
 from interconnected_ai.planner.way import Way
+from interconnected_ai.storage import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,14 +29,8 @@ def draw_plan(plan: Plan, target: str | Path) -> Path:
     if target.suffix not in _SUFFIXES:
         raise ConfigError(f"--plot {target}: needs a name that ends in {', '.join(_SUFFIXES)}")
     content = _page(plan) if target.suffix == ".html" else _figure(plan, target.suffix[1:])
-    scratch = target.with_name(f".{target.name}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(target) as scratch:
         scratch.write_bytes(content)
-        scratch.replace(target)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        raise StorageError(f"could not write {target}: {error.strerror or error}; choose another place") from error
     return target
 
 

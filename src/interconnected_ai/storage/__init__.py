@@ -3,15 +3,19 @@
 from interconnected_ai.storage.arrays import load_arrays, save_arrays
 from interconnected_ai.storage.files import atomic_file, sha256_of
 from interconnected_ai.storage.folders import ANY, AnyVersion, atomic_folder, read_folder, recover, write_folder
+from interconnected_ai.storage.kinds import EXPERT, SYSTEM
 from interconnected_ai.storage.locks import locked
 from interconnected_ai.storage.manifests import FORMAT_VERSION, MANIFEST, check_folder, is_complete, version_of
 from interconnected_ai.storage.objects import read_json, write_json
+from interconnected_ai.storage.outputs import refuse_same, refuse_standing
 from interconnected_ai.storage.tensors import load_tensors, save_tensors
 
 __all__ = [
     "ANY",
+    "EXPERT",
     "FORMAT_VERSION",
     "MANIFEST",
+    "SYSTEM",
     "AnyVersion",
     "atomic_file",
     "atomic_folder",
@@ -23,6 +27,8 @@ __all__ = [
     "read_folder",
     "read_json",
     "recover",
+    "refuse_same",
+    "refuse_standing",
     "save_arrays",
     "save_tensors",
     "sha256_of",

@@ -28,7 +28,7 @@ from interconnected_ai.surgery.routing.losses import RouterRecord
 from interconnected_ai.surgery.routing.programs import Function, Program
 from interconnected_ai.surgery.routing.warmup import Warmup
 from interconnected_ai.surgery.session import Session
-from interconnected_ai.surgery.settings import need_by_layer, need_kind, need_name
+from interconnected_ai.surgery.settings import need_by_layer, need_key, need_kind, need_name
 
 __all__ = ["MoE", "Warmup"]
 
@@ -303,7 +303,7 @@ class MoE:
         A token the tokenizer lacks is added to a copy of it, which is `tokenizer` from then on, and the embeddings grow by a
         row (their mean); a warning says so. Undone, the model has the tokenizer and the rows it had.
         """
-        need_name("role", name)
+        need_key("role", name)
         if token is not None:
             need_name("token", token)
         self.session.perform(programming.add_role(self.session, name, token or f"<|role={name}|>"))

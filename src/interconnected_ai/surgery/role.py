@@ -11,7 +11,7 @@ from interconnected_ai.errors import DataError, UnknownNameError
 from interconnected_ai.surgery.analysis.texts import perplexity, tune
 from interconnected_ai.surgery.model import MoE
 from interconnected_ai.surgery.routing.programs import Program, Rule
-from interconnected_ai.surgery.settings import need_by_layer, need_count, need_name, need_number, need_texts
+from interconnected_ai.surgery.settings import need_by_layer, need_count, need_key, need_number, need_texts
 
 Method = Literal["lora", "full", "router"]
 
@@ -117,7 +117,7 @@ def _check(
     seq_tokens: int, learning_rate: float | None, held_out: float, seed: int,
 ) -> None:  # fmt: skip
     """Raise before anything is measured or changed; what no text can be learnt with is said by its name."""
-    need_name("name", name)
+    need_key("role", name)
     need_texts(texts)
     need_texts(others, "others")
     need_number("share", share, above=0, up_to=1)

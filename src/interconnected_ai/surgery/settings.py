@@ -1,10 +1,16 @@
 """Checks of single settings, before they are handed on to a library that would fail on them in its own words."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from torch import nn
+
 from interconnected_ai.errors import ConfigError, DataError
+
+_KEY = re.compile(r"\w[\w-]{0,62}")
+_TAKEN = frozenset(dir(nn.ModuleDict()))  # it refuses names of its own attributes
 
 
 def need_count(name: str, value: Any, least: int = 1) -> None:
@@ -25,6 +31,14 @@ def need_name(name: str, value: Any) -> None:
     """Raise `ConfigError` unless this is text that could name something."""
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise ConfigError(f"{name} = {value!r}: needs a name of printable characters")
+
+
+def need_key(name: str, value: Any) -> None:
+    """Raise `ConfigError` unless this can name a role or an adapter: it becomes part of tokens, tensors and modules."""
+    if not isinstance(value, str) or not _KEY.fullmatch(value):
+        raise ConfigError(f"{name} = {value!r:.80}: needs 1 to 63 letters, digits, '_' or '-', such as 'code'")
+    if value in _TAKEN:
+        raise ConfigError(f"{name} = {value!r} is a word of PyTorch's modules; choose another, such as '{value}-role'")
 
 
 def need_texts(texts: Any, what: str = "texts") -> None:

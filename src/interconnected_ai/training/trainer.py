@@ -48,7 +48,7 @@ class Trainer:
     """Trains a model as its learner says, from the first step or a checkpoint.
 
     model: on the device already; afterwards it holds what was learnt. rates: names of the settings to lower when the loss is no
-    number.
+    number. silent: nothing is said of it, neither progress nor where it computes.
     """
 
     def __init__(
@@ -60,8 +60,10 @@ class Trainer:
         folder: Path,
         *,
         rates: str,
+        silent: bool = False,
     ) -> None:
         self.processes, self.schedule, self.config, self.folder, self.rates = processes, schedule, config, folder, rates
+        self.speaks = processes.is_main and not silent
         self.accelerator, self.parallelism = processes.accelerator, processes.parallelism
         self.checkpoints = CheckpointFolder(folder / "checkpoints", keep=config.keep_checkpoints)
         self.given = self.model = model
@@ -86,6 +88,7 @@ class Trainer:
             self._start_afresh()
         if self.processes.is_main:
             self.monitors = open_monitors(self.config.monitors, self.folder, self.config.to_dict(), resume_at=self.step)
+        if self.speaks:
             choice = self.processes.choice
             logger.info("device %s, %s: %s", self.processes.device, choice.dtype, choice.reason)
         first = self.step
@@ -95,7 +98,7 @@ class Trainer:
             if begun is not None and begun.figures:
                 self._judge(begun)
             total = self.schedule.total_steps
-            bar = Progress(total, self.step, "training", enabled=self.processes.is_main)
+            bar = Progress(total, self.step, "training", enabled=self.speaks)
             with learner.learning(self.unwrapped()), bar as progress:
                 while self.step < total and not (stopped := self._has_waited_enough()):
                     self._epoch(learner, progress)
@@ -137,7 +140,7 @@ class Trainer:
         optimizer = learner.optimizer(placed)
         self.base_rates = [group["lr"] for group in optimizer.param_groups]
         self.model, self.optimizer = self.parallelism.prepare(placed, optimizer, self.config)
-        if self.parallelism.shards and self.processes.is_main:
+        if self.parallelism.shards and self.speaks:
             held, of_all = held_params(self.unwrapped())
             logger.info(
                 "%s over %d processes: %d of %d parameters here",
@@ -219,6 +222,9 @@ class Trainer:
             self._save(best=True)
         else:
             self.waited += 1
+        if self.processes.is_main:
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in found.figures.items())
+            logger.debug("step %d: %s; the best is step %d", self.step, shown, self.best_step)
         self._log(found.figures)
 
     def _has_waited_enough(self) -> bool:

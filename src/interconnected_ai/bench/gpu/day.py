@@ -18,7 +18,7 @@ import torch
 from interconnected_ai.bench.gpu.parts import PARTS, Part
 from interconnected_ai.bench.timing import machine
 from interconnected_ai.errors import ConfigError, UnknownNameError
-from interconnected_ai.storage import atomic_file
+from interconnected_ai.storage import atomic_file, refuse_standing
 
 RESULTS, PAGE = "gpu.json", "gpu.md"
 _WORDS = 2000  # characters of a failed part's last words that are kept
@@ -44,13 +44,18 @@ def bench_gpu(
     tiny: bool | None = None,
     minutes: float = 8.0,
     only: Sequence[str] = (),
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Everything that needs a GPU, within `minutes`; gpu.json and gpu.md in `output` are written anew after every part.
 
     device: "cuda", "cpu", or "auto" for a GPU where there is one. tiny: small shapes, to check that all parts run; None is so
-    on a CPU alone. only: parts by name. A part that fails or takes too long is recorded, and the next one begins.
-    Raises: ConfigError for a GPU that is not there, UnknownNameError for a part. Not for two at once into one folder.
+    on a CPU alone. only: parts by name. A part that fails or takes too long is recorded, and the next one begins. overwrite:
+    replace the figures of an earlier day.
+    Raises: ConfigError for a GPU that is not there, UnknownNameError for a part, StorageError where figures stand and
+    `overwrite` is not asked for. Not for two at once into one folder.
     """
+    for name in (RESULTS, PAGE):
+        refuse_standing(Path(output) / name, overwrite=overwrite)
     place = _device(device)
     small = place == "cpu" if tiny is None else tiny
     if place == "cpu" and not small:

@@ -52,7 +52,7 @@ def command(
         parts=parts or ("system",),
         columns=(text, label),
         training={} if epochs is None else {"epochs": epochs},
-        say=lambda sentence: click.echo(sentence, err=True),
+        say=output.step,
     )
     output.table(
         "Test rows, %" + ("" if shots is None else f": {shots} rows a class, mean of {found['draws']} draws"),

@@ -24,9 +24,7 @@ def command(folder: Path, vectors: bool, growth: bool, peers: bool, output: Outp
     """The memory: evidence within budgets, time, bytes, against peers and against its goals."""
     from interconnected_ai.bench import bench_memory, goal_rows
 
-    found = bench_memory(
-        folder, vectors=vectors, growth=growth, peers=peers, say=lambda sentence: click.echo(sentence, err=True)
-    )
+    found = bench_memory(folder, vectors=vectors, growth=growth, peers=peers, say=output.step)
     rows = goal_rows(found)
     output.table(
         "Measured, and the goals",

@@ -14,7 +14,7 @@ def command(library: str, steps: int, seeds: int, output: Output) -> None:
     """Post-norm against pre-norm: the same text and steps, each at its best learning rate."""
     from interconnected_ai.bench import bench_norm
 
-    found = bench_norm(library=library, steps=steps, seeds=range(seeds), say=lambda line: click.echo(line, err=True))
+    found = bench_norm(library=library, steps=steps, seeds=range(seeds), say=output.step)
     output.table(
         "Bits per byte of held-out documentation, mean over the seeds",
         ["norm", "learning rate", "bits per byte"],

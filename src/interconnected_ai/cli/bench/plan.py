@@ -17,7 +17,7 @@ def command(repeats: int, calibrated: bool, output: Output) -> None:
     device = load_calibration() if calibrated else None
     if calibrated and device is None:
         raise click.UsageError("--calibrated: no calibration is stored; make one with: iai plan calibrate")
-    found = bench_plan(repeats=repeats, device=device, say=lambda sentence: click.echo(sentence, err=True))
+    found = bench_plan(repeats=repeats, device=device, say=output.step)
     output.table(
         "Predicted and measured",
         ["case", "step, ms", "predicted", "error %", "peak, MB", "predicted ", "error % "],

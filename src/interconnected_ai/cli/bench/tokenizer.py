@@ -21,7 +21,7 @@ def command(folder: Path, vocab_size: int, output: Output) -> None:
     """Tokens per word of Russian text that the vocabulary was not trained on, by source."""
     from interconnected_ai.bench import bench_tokenizer
 
-    found = bench_tokenizer(folder, vocab_size=vocab_size, say=lambda sentence: click.echo(sentence, err=True))
+    found = bench_tokenizer(folder, vocab_size=vocab_size, say=output.step)
     output.table(
         f"Tokens per word on held-out text, {vocab_size:,} tokens at most (goal ≤ {found['goal']})",
         ["source", "words trained on", "words held out", "together", "words alone", "alone", "foreign", "bytes/token"],

@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from interconnected_ai.cli.alternatives import is_given
+from interconnected_ai.cli.completion import ExpertPath
 from interconnected_ai.cli.output import Output, with_output
 
 
 @click.command("evaluate")
-@click.argument("expert", type=click.Path(path_type=Path))
+@click.argument("expert", type=ExpertPath())
 @click.option(
     "--text", "text", multiple=True, metavar="FILES", help="Text to measure on.  [default: its test documents]"
 )

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import click
 
+from interconnected_ai.cli.completion import ExpertPath
 from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.cli.outputs import OutputPath, asked_to_replace, overwrite_option
 from interconnected_ai.cli.units import spoken_bytes
 
 _FORMATS = {
@@ -16,11 +18,13 @@ _FORMATS = {
 
 
 @click.command("export")
-@click.argument("expert", type=click.Path(path_type=Path))
+@click.argument("expert", type=ExpertPath())
 @click.option("--to", "to", required=True, help=f"The format: {', '.join(_FORMATS)}.")
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="The folder, or for gguf the file, to write."
-)
+    "--out", required=True, type=OutputPath(may_stand=True),
+    help="The folder, or for gguf the file, to write; in a folder that exists a gguf is NAME.gguf.",
+)  # fmt: skip
+@overwrite_option
 @click.option(
     "--quantize", help="Of the weights: q8_0, q4_0 (gguf); int8, int4 (onnx); int8 (ctranslate2).  [default: float32]"
 )
@@ -29,7 +33,7 @@ def command(expert: Path, to: str, out: Path, quantize: str | None, output: Outp
     """Write EXPERT in the format of another program. gpt2 and gguf hold pre-norm experts, the others both kinds."""
     from interconnected_ai.experts import export_expert
 
-    done = export_expert(expert, to, out, quantize=quantize)
+    done = export_expert(expert, to, out, quantize=quantize, overwrite=asked_to_replace())
     output.say(f"{done.path}: {done.precision}, {spoken_bytes(done.size_bytes)}; {_FORMATS[to]}")
     output.result(
         {"format": done.format, "path": str(done.path), "precision": done.precision, "size_bytes": done.size_bytes}

@@ -7,7 +7,8 @@ import click
 
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.config import ExpertConfig
-from interconnected_ai.storage import MANIFEST, read_json
+from interconnected_ai.errors import NotAModelError
+from interconnected_ai.storage import EXPERT, MANIFEST, read_json
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,11 @@ class _Row:
 @with_output
 def command(folder: Path, output: Output) -> None:
     """The experts in FOLDER (default: experts), with their sizes and how well they do on their own held-out text."""
-    rows = [_row(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST}")) if _is_expert(path)]
+    if not folder.is_dir():
+        raise NotAModelError(
+            f"no folder at {folder}; train an expert: iai expert train --text FILES --out {folder}/NAME"
+        )
+    rows = [_row(path.parent) for path in _manifests(folder) if _is_expert(path)]
     if rows:
         output.table(
             str(folder),
@@ -36,8 +41,14 @@ def command(folder: Path, output: Output) -> None:
     output.result({"folder": str(folder), "experts": [asdict(row) for row in rows]})
 
 
+def _manifests(folder: Path) -> list[Path]:
+    """Those of the folders in it, or its own where it is an expert itself."""
+    own = folder / MANIFEST
+    return [own] if own.is_file() and _is_expert(own) else sorted(folder.glob(f"*/{MANIFEST}"))
+
+
 def _is_expert(manifest: Path) -> bool:
-    return read_json(manifest).get("kind") == "interconnected_ai expert"
+    return read_json(manifest).get("kind") == EXPERT
 
 
 def _row(folder: Path) -> _Row:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from interconnected_ai.cli.completion import ExpertPath
 from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.cli.outputs import OutputPath, Source, asked_to_replace, overwrite_option
 from interconnected_ai.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,13 +18,15 @@ _MEGABYTE = 2**20  # as the tables of sizes count
 
 
 @click.command("quantize")
-@click.argument("expert", type=click.Path(path_type=Path))
+@click.argument("expert", type=ExpertPath())
 @click.option("--to", "precision", required=True, type=click.Choice(["int8", "int4"]), help="Bits of a weight.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to write.")
+@click.option("--out", required=True, type=OutputPath(), help="The folder to write.")
+@overwrite_option
 @click.option(
     "--text",
     "text",
     multiple=True,
+    type=Source(),
     metavar="FILE",
     help="Text to measure perplexity on.  [default: its test documents]",
 )
@@ -32,7 +36,7 @@ def command(expert: Path, precision: str, out: Path, text: tuple[str, ...], outp
     from interconnected_ai.experts import quantize_expert
 
     before = _perplexity(expert, expert, text, output)
-    size = quantize_expert(expert, out, precision)
+    size = quantize_expert(expert, out, precision, overwrite=asked_to_replace())
     output.table(f"{out}: {size.num_params:,} parameters in {precision}", ["weights", "MB (2²⁰ bytes)"], _rows(size))
     perplexities = _perplexities(before, None if before is None else _perplexity(out, expert, text, output), output)
     output.result(

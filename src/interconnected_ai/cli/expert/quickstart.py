@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.cli.outputs import OutputPath
 
 
 @click.command("quickstart")
 @click.option(
-    "--output", "folder", type=click.Path(path_type=Path), default=Path("experts"), show_default=True,
+    "--output", "folder", type=OutputPath(may_stand=True), default=Path("experts"), show_default=True,
     help="Folder of the experts.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace experts of the same names that stand there.")
@@ -22,7 +23,7 @@ def command(folder: Path, overwrite: bool, output: Output) -> None:
     """
     from interconnected_ai.bench import EXPERT_DOMAINS, run_expert_quickstart
 
-    done = run_expert_quickstart(folder, overwrite=overwrite, say=lambda sentence: click.echo(sentence, err=True))
+    done = run_expert_quickstart(folder, overwrite=overwrite, say=output.step)
     rows: list[tuple[str, ...]] = [
         (f"expert {name}", *(f"{found[domain]:.3f}" for domain in EXPERT_DOMAINS))
         for name, found in done.bits_per_byte.items()

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from interconnected_ai.cli.alternatives import alternatives
 from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.cli.outputs import OutputPath, Source
 from interconnected_ai.config import ExpertRunConfig, settings_in
 from interconnected_ai.errors import ConfigError
 
@@ -27,16 +29,27 @@ _TRAINING = {
 
 
 @click.command("train")
-@click.option("--text", "text", multiple=True, metavar="FILES", help="Text to learn from: files, folders, hf:…, docs:…")
-@click.argument("more", nargs=-1, metavar="[FILES]...")
+@click.option(
+    "--text",
+    "text",
+    type=Source(),
+    multiple=True,
+    metavar="FILES",
+    help="Text to learn from: files, folders, hf:…, docs:…",
+)
+@click.argument("more", type=Source(), nargs=-1, metavar="[FILES]...")
 @click.option("--column", help="Column or key of the text in tables.  [default: text]")
 @click.option("--unit", type=click.Choice(["file", "paragraph", "line"]), help="What one document of a text file is.")
-@click.option("--out", type=click.Path(path_type=Path), help="The expert's folder, such as experts/NAME.")
+@click.option("--out", type=OutputPath(may_stand=True), help="The expert's folder, such as experts/NAME.")
 @click.option(
     "--config", "file", type=click.Path(path_type=Path), help="YAML or JSON with all settings; flags go before it."
 )
 @click.option("--preset", help=f"The document's sizes: tiny, small, medium or large.  [default: {DEFAULT_PRESET}]")
-@click.option("--tokenizer", help="A tokenizer.json, or an expert that has one.  [default: one is trained on the text]")
+@click.option(
+    "--tokenizer",
+    type=Source(),
+    help="A tokenizer.json, or an expert that has one.  [default: one is trained on the text]",
+)
 @click.option("--role", "roles", multiple=True, help="A role token for a tokenizer that is trained; repeatable.")
 @click.option("--vocab-size", type=int, help="Most tokens of a tokenizer that is trained.")
 @click.option("--d-model", type=int, help="Width.")
@@ -62,6 +75,9 @@ _TRAINING = {
 @click.option("--sample", "samples", multiple=True, help="A prompt that is continued at every evaluation; repeatable.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted training; --out alone is enough.")
 @click.option("--overwrite", is_flag=True, help="Drop what an earlier training left there.")
+@alternatives("minutes", "steps")
+@alternatives("minutes", "epochs")
+@alternatives("tokenizer", "vocab_size")
 @with_output
 def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None:
     """Train an expert on text and write it to --out.

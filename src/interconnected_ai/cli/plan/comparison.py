@@ -10,7 +10,6 @@ import click
 from interconnected_ai.cli.output import Output
 from interconnected_ai.cli.units import spoken_bytes, spoken_count, spoken_seconds
 from interconnected_ai.config import RunConfig, settings_in
-from interconnected_ai.errors import ConfigError
 
 if TYPE_CHECKING:
     from interconnected_ai.planner import Plan, PlanRequest, Range, Way
@@ -133,8 +132,6 @@ def _write(request: "PlanRequest", target: Path, source: Path | None, data: Sequ
     # Labels come from the data: a head's classes are named there.
     content["system"] = {**request.system.to_dict(), "branches": []}
     content["training"] = request.training.to_dict()
-    if target.exists():
-        raise ConfigError(f"{target} exists; choose another name for --write, or remove it")
     from interconnected_ai.storage import atomic_file
 
     text = RunConfig.from_mapping(content, source="--write").to_yaml()

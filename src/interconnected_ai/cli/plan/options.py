@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from interconnected_ai.cli.values import PicturePath
+from interconnected_ai.cli.outputs import OutputPath, overwrite_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 GIGABYTES = click.FloatRange(min=0, min_open=True, max=1e9)
@@ -80,12 +80,15 @@ def limit_options(function: F) -> F:
 def written_options(function: F) -> F:
     """What is made of a plan: a config to train, a picture."""
     return _group(
-        click.option("--write", type=click.Path(path_type=Path), help="Write a config for `iai train`."),
+        click.option("--write", type=OutputPath(), help="Write a config for `iai train`."),
+        overwrite_option,
         click.option(
             "--data", multiple=True, metavar="BRANCH=FILE", help="Data of a branch, for --write; repeat for several."
         ),
         click.option(
-            "--plot", type=PicturePath(".png", ".svg", ".html"), help="Draw the comparison (.png, .svg or .html)."
+            "--plot",
+            type=OutputPath(".png", ".svg", ".html", may_lie_inside=(".png", ".svg", ".html")),
+            help="Draw the comparison (.png, .svg or .html).",
         ),
     )(function)
 

@@ -6,14 +6,15 @@ from typing import Any
 import click
 
 from interconnected_ai.cli.output import Output, with_output
-from interconnected_ai.cli.surgery.inputs import open_model
+from interconnected_ai.cli.outputs import Source
+from interconnected_ai.cli.surgery.inputs import open_model, output_options
 from interconnected_ai.storage import version_of
 
 
 @click.command("apply")
 @click.argument("recipe", type=click.Path(path_type=Path))
-@click.argument("model")
-@click.option("--output", "target", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.argument("model", type=Source())
+@output_options
 @click.option("--any-weights", is_flag=True, help="Accept a model of the same shape with other weights.")
 @click.option(
     "--streaming", is_flag=True, help="Edit the files without loading the model: what a plain checkpoint can hold."

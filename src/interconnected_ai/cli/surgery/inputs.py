@@ -1,16 +1,29 @@
 """What surgery's commands read from the command line: numbers, ranges, texts, models."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import click
+
+from interconnected_ai.cli.outputs import OutputPath, overwrite_option
 from interconnected_ai.errors import ConfigError, DataError
 
 SUFFIXES = (".txt", ".md", ".rst", ".py", ".jsonl")
 
 
 _MOST_DIGITS = 6  # no model has a million layers, or experts in one
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def output_options(function: F) -> F:
+    """Where the edited model goes."""
+    return click.option("--output", "target", required=True, type=OutputPath(), help="Folder to write.")(
+        overwrite_option(function)
+    )
 
 
 def numbers(text: str, what: str) -> list[int]:

@@ -6,16 +6,17 @@ from typing import Any
 import click
 
 from interconnected_ai.cli.output import Output, with_output
-from interconnected_ai.cli.surgery.inputs import numbers, open_model
+from interconnected_ai.cli.outputs import Source
+from interconnected_ai.cli.surgery.inputs import numbers, open_model, output_options
 from interconnected_ai.storage import version_of
 
 
 @click.command("insert")
-@click.argument("model")
+@click.argument("model", type=Source())
 @click.option("--like", help="Copy this expert of each layer.  [default: the mean of the layer's experts]", type=int)
 @click.option("--layers", help="Numbers and ranges.  [default: all]")
 @click.option("--let-in", is_flag=True, help="Open the new experts at once: outputs change.")
-@click.option("--output", "target", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@output_options
 @with_output
 def command(model: str, like: int | None, layers: str | None, let_in: bool, target: Path, output: Output) -> None:
     """Add an expert to every layer, or some: out of reach at first, so that outputs stay the same to the last bit."""

@@ -5,17 +5,19 @@ from pathlib import Path
 import click
 
 from interconnected_ai.cli.output import Output, percent, with_output
+from interconnected_ai.cli.outputs import OutputPath, asked_to_replace, overwrite_option
 
 
 @click.command("quickstart")
 @click.option(
-    "--output", "folder", type=click.Path(path_type=Path), default=Path("runs/surgery"), show_default=True,
+    "--output", "folder", type=OutputPath(may_stand=True), default=Path("runs/surgery"), show_default=True,
     help="Folder for the models.",
 )  # fmt: skip
 @click.option(
     "--steps", type=click.IntRange(min=1), help="Of the first training.  [default: as many as eight minutes allow]"
 )
 @click.option("--seed", default=0, show_default=True)
+@overwrite_option
 @with_output
 def command(folder: Path, steps: int | None, seed: int, output: Output) -> None:
     """Train a small Qwen3-MoE on documentation that is on this machine, then operate on it.
@@ -26,7 +28,7 @@ def command(folder: Path, steps: int | None, seed: int, output: Output) -> None:
     from interconnected_ai.bench import SURGERY_ROLE, SURGERY_STEPS, SURGERY_UNSEEN, run_surgery_quickstart
 
     done = run_surgery_quickstart(
-        folder, steps=steps or SURGERY_STEPS, seed=seed, say=lambda sentence: click.echo(sentence, err=True)
+        folder, steps=steps or SURGERY_STEPS, seed=seed, overwrite=asked_to_replace(), say=output.step
     )
     output.say(
         f"{done.num_params:,} parameters, {done.train_seconds:.0f} s of training at {done.tokens_per_second:,.0f} "

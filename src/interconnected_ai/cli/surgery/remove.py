@@ -6,14 +6,15 @@ from typing import Any
 import click
 
 from interconnected_ai.cli.output import Output, with_output
-from interconnected_ai.cli.surgery.inputs import numbers, open_model
+from interconnected_ai.cli.outputs import Source
+from interconnected_ai.cli.surgery.inputs import numbers, open_model, output_options
 from interconnected_ai.storage import version_of
 
 
 @click.command("remove")
-@click.argument("folder")
+@click.argument("folder", type=Source())
 @click.option("--experts", required=True, help="Numbers and ranges, such as 77 or 80-100,3.")
-@click.option("--output", "target", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@output_options
 @with_output
 def command(folder: str, experts: str, target: Path, output: Output) -> None:
     """Take these experts out of every layer (a config knows one number for all); works on a checkpoint larger than memory.

@@ -6,20 +6,21 @@ from typing import Any
 import click
 
 from interconnected_ai.cli.output import Output, with_output
-from interconnected_ai.cli.surgery.inputs import open_model
+from interconnected_ai.cli.outputs import Source
+from interconnected_ai.cli.surgery.inputs import open_model, output_options
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.storage import version_of
 
 
 @click.command("replace")
-@click.argument("folder")
+@click.argument("folder", type=Source())
 @click.option("--layer", required=True, type=int)
 @click.option("--expert", required=True, type=int)
 @click.option(
     "--with", "sources", required=True, multiple=True, help="LAYER:EXPERT; repeat it for the mean of several."
 )
-@click.option("--from", "other", help="The folder they come from.  [default: FOLDER]")
-@click.option("--output", "target", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--from", "other", type=Source(), help="The folder they come from.  [default: FOLDER]")
+@output_options
 @with_output
 def command(
     folder: str, layer: int, expert: int, sources: tuple[str, ...], other: str | None, target: Path, output: Output

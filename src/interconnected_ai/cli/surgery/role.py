@@ -8,15 +8,16 @@ import click
 
 from interconnected_ai.cli.alternatives import is_given
 from interconnected_ai.cli.output import Output, with_output
-from interconnected_ai.cli.surgery.inputs import numbers, open_model, texts_in
+from interconnected_ai.cli.outputs import Source
+from interconnected_ai.cli.surgery.inputs import numbers, open_model, output_options, texts_in
 from interconnected_ai.storage import version_of
 
 PART = click.FloatRange(0, 1, min_open=True)
 
 
 @click.command("role")
-@click.argument("model")
-@click.option("--name", required=True, help="The role; its token is <|role=NAME|>.")
+@click.argument("model", type=Source())
+@click.option("--name", required=True, help="The role: letters, digits, _ and -; its token is <|role=NAME|>.")
 @click.option("--texts", required=True, type=click.Path(path_type=Path), help="The role's texts: a file or folder.")
 @click.option(
     "--others", type=click.Path(path_type=Path), help="Texts that should stay as they are: measured, not learnt."
@@ -40,7 +41,7 @@ PART = click.FloatRange(0, 1, min_open=True)
     help="[default: 2e-3 for lora, 3e-4 for full and router]",
 )
 @click.option("--seed", default=0, show_default=True)
-@click.option("--output", "target", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@output_options
 @with_output
 def command(
     model: str, name: str, texts: Path, others: Path | None, experts: str, method: Literal["lora", "full", "router"],

@@ -6,14 +6,15 @@ from typing import Any
 import click
 
 from interconnected_ai.cli.output import Output, with_output
-from interconnected_ai.cli.surgery.inputs import open_model
+from interconnected_ai.cli.outputs import Source
+from interconnected_ai.cli.surgery.inputs import open_model, output_options
 from interconnected_ai.storage import version_of
 
 
 @click.command("top-k")
-@click.argument("folder")
+@click.argument("folder", type=Source())
 @click.argument("top_k", type=int, metavar="K")
-@click.option("--output", "target", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@output_options
 @with_output
 def command(folder: str, top_k: int, target: Path, output: Output) -> None:
     """Let a token take K experts in every layer; works on a checkpoint larger than memory.

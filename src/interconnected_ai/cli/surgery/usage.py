@@ -6,14 +6,14 @@ from typing import Any
 import click
 
 from interconnected_ai.cli.output import Output, percent, with_output
+from interconnected_ai.cli.outputs import OutputPath, Source, overwrite_option
 from interconnected_ai.cli.surgery.inputs import domains_in, open_model
-from interconnected_ai.cli.values import PicturePath
 
 PART = click.FloatRange(0, 1, min_open=True)
 
 
 @click.command("usage")
-@click.argument("model")
+@click.argument("model", type=Source())
 @click.option(
     "--texts", "places", required=True, multiple=True, type=click.Path(path_type=Path),
     help="A file or folder of texts, one domain; repeat it for several.",
@@ -24,7 +24,12 @@ PART = click.FloatRange(0, 1, min_open=True)
 )  # fmt: skip
 @click.option("--max-tokens", default=256, show_default=True, type=click.IntRange(min=2), help="Of each text.")
 @click.option("--share", default=0.25, show_default=True, type=PART, help="Part of the experts to suggest.")
-@click.option("--plot", type=PicturePath(".png", ".svg"), help="Draw the heat map to this PNG or SVG.")
+@click.option(
+    "--plot",
+    type=OutputPath(".png", ".svg", may_lie_inside=(".png", ".svg")),
+    help="Draw the heat map to this PNG or SVG.",
+)
+@overwrite_option
 @with_output
 def command(
     model: str,

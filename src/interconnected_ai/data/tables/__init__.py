@@ -21,6 +21,7 @@ __all__ = [
     "open_dataset",
     "read_table",
     "separator_of",
+    "suffix_of",
     "text_of",
 ]
 
@@ -28,8 +29,10 @@ _SEPARATED = (".csv", ".tsv", ".txt")  # "Unicode Text" of Excel is .txt
 _SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx", ".ndjson", ".txt")
 
 
-def read_table(path: str, wanted: Sequence[str]) -> Table:
+def read_table(path: str, wanted: Sequence[str] | None) -> Table:
     """The wanted columns of a file, a dataset's folder, or `hf:NAME[:CONFIG][#SPLIT]`. The whole file is held in memory.
+
+    wanted: None for every column that has a name.
 
     Case does not count in suffixes, and `.gz` may follow. May be called from several threads at once. Raises `DataError`
     with file, row and remedy for what cannot be read.
@@ -37,14 +40,15 @@ def read_table(path: str, wanted: Sequence[str]) -> Table:
     file = Path(path)
     if path.startswith("hf:") or file.is_dir():
         return dataset_table(path, wanted)
-    suffix = _suffix_of(file)
+    suffix = suffix_of(file)
     if suffix not in _SUFFIXES:
         raise DataError(
             f"{file} is of a kind that cannot be read; known: {', '.join(_SUFFIXES)}, each also with .gz, a dataset folder, "
             "hf:NAME[:CONFIG][#SPLIT]. Save a spreadsheet as CSV UTF-8"
         )
     if not file.is_file():
-        raise DataError(f"no file at {file}; check the path (relative paths start at the config's folder)")
+        seen_from = "" if file.is_absolute() else f" (seen from {Path.cwd()})"
+        raise DataError(f"no file at {file}{seen_from}; check the path")
     if suffix == ".parquet":
         return parquet_table(file, wanted)
     if suffix == ".xlsx":
@@ -56,11 +60,11 @@ def read_table(path: str, wanted: Sequence[str]) -> Table:
 @checked
 def is_table(path: str) -> bool:
     """Whether a path names a table, by its suffix or as a dataset; .txt is a text a line."""
-    suffix = _suffix_of(Path(path))
+    suffix = suffix_of(Path(path))
     return path.startswith("hf:") or Path(path).is_dir() or (suffix in _SUFFIXES and suffix != ".txt")
 
 
-def _suffix_of(file: Path) -> str:
+def suffix_of(file: Path) -> str:
     """The suffix that says the kind, in lower case: .csv of ROWS.CSV.GZ."""
     name = file.name.lower().removesuffix(".gz")
     return Path(name).suffix

@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from interconnected_ai.data.tables.decoding import bytes_of
-from interconnected_ai.data.tables.table import Table, require_columns
+from interconnected_ai.data.tables.table import Table, named_columns, require_columns
 from interconnected_ai.errors import DataError
 from interconnected_ai.extras import require
 
 
-def parquet_table(file: Path, wanted: Sequence[str]) -> Table:
-    """The wanted columns of a Parquet file, with the class names that `datasets` writes into its schema."""
+def parquet_table(file: Path, wanted: Sequence[str] | None) -> Table:
+    """The wanted columns (None: all) of a Parquet file, with the class names that `datasets` writes into its schema."""
     parquet = require("pyarrow.parquet", "training", f"reading {file}")
     pyarrow = require("pyarrow", "training", f"reading {file}")
     try:
         with parquet.ParquetFile(pyarrow.BufferReader(bytes_of(file))) as opened:
             schema = opened.schema_arrow
+            wanted = named_columns(str(file), schema.names) if wanted is None else wanted
             require_columns(str(file), schema.names, wanted)
             columns: dict[str, list[Any]] = opened.read(columns=list(dict.fromkeys(wanted))).to_pydict()
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -40,9 +41,12 @@ def _class_names(metadata: bytes) -> dict[str, list[str]]:
     }
 
 
-def dataset_table(name: str, wanted: Sequence[str]) -> Table:
-    """The wanted columns of a Hugging Face dataset (`open_dataset`)."""
+def dataset_table(name: str, wanted: Sequence[str] | None) -> Table:
+    """The wanted columns of a Hugging Face dataset (`open_dataset`); None: all that hold values, no pictures or sounds."""
     dataset = open_dataset(name)
+    if wanted is None:
+        plain = (column for column, kind in dataset.features.items() if type(kind).__name__ in ("Value", "ClassLabel"))
+        wanted = named_columns(name, plain)
     require_columns(name, dataset.features, wanted)
     names: Mapping[str, Sequence[str]] = {
         column: list(feature.names) for column, feature in dataset.features.items() if hasattr(feature, "int2str")

@@ -2,45 +2,79 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from interconnected_ai.data.tables.decoding import LINE_END
-from interconnected_ai.data.tables.table import Table, place_of, require_columns
+from interconnected_ai.data.tables.table import Table, named_columns, place_of, require_columns
 from interconnected_ai.errors import DataError
 
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _NEEDED = 'needs a list of objects such as {"text": …, "label": …}, or one object a line'
 
 
-def object_table(path: str, text: str, suffix: str, wanted: Sequence[str]) -> Table:
-    """The wanted columns of JSON; a key that an object lacks is None. Raises `DataError` for what is no JSON, with its line."""
-    try:
-        if text.lstrip()[:1] == "[":
-            entries, lines = _list_of_objects(path, _parsed(text)), None
-        else:
-            found = _objects_in_a_row(text) if suffix == ".json" else _objects_by_line(text)
-            places, entries = [], []
-            for line, entry in found:
-                places.append(line)
-                entries.append(_object(path, len(entries), line, entry))
-            lines = places
-    except (ValueError, RecursionError) as error:  # a JSONDecodeError, or an integer of thousands of digits
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} cannot be read as {suffix[1:]}: {error}; {_NEEDED}") from error
+def object_table(path: str, text: str, suffix: str, wanted: Sequence[str] | None) -> Table:
+    """The wanted columns of JSON (None: all); a key that an object lacks is None. Raises `DataError` with the faulty line."""
+    entries, lines = _entries(path, text, suffix)
     if len(entries) == 1 and (columns := _columns_of(path, entries[0], wanted)):
         return Table(path, columns)
-    require_columns(path, dict.fromkeys(key for entry in entries for key in entry), wanted)
+    keys = dict.fromkeys(key for entry in entries for key in entry)
+    if wanted is None:
+        wanted = named_columns(path, keys)
+    require_columns(path, keys, wanted)
     return Table(path, {column: [entry.get(column) for entry in entries] for column in wanted}, lines)
+
+
+def objects_of(
+    path: str, text: str, suffix: str, wanted: Sequence[str]
+) -> tuple[list[dict[str, Any]], Sequence[int] | None]:
+    """All objects of a text, and their lines where they have some; columns that hold the wanted ones become objects."""
+    entries, lines = _entries(path, text, suffix)
+    if len(entries) == 1 and _columns_of(path, entries[0], wanted):
+        columns = _columns_of(path, entries[0], list(entries[0]))
+        if len(columns) < len(entries[0]):
+            raise DataError(f"{path} has columns beside values that are none; {_NEEDED}")
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)], None
+    return entries, lines
+
+
+def objects_by_line(path: str, lines: Iterable[str], suffix: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file that has one a line, each with its line, as one goes through its lines."""
+    with _told(path, suffix):
+        for row, (line, entry) in enumerate(_by_line(lines)):
+            yield line, _object(path, row, line, entry)
+
+
+def _entries(path: str, text: str, suffix: str) -> tuple[list[dict[str, Any]], list[int] | None]:
+    with _told(path, suffix):
+        if text.lstrip()[:1] == "[":
+            return _list_of_objects(path, _parsed(text)), None
+        found = _objects_in_a_row(text) if suffix == ".json" else _by_line(LINE_END.split(text))
+        places, entries = list[int](), list[dict[str, Any]]()
+        for line, entry in found:
+            places.append(line)
+            entries.append(_object(path, len(entries), line, entry))
+        return entries, places
+
+
+@contextmanager
+def _told(path: str, suffix: str) -> Iterator[None]:
+    """What is no JSON becomes a `DataError` that names the file."""
+    try:
+        yield
+    except (ValueError, RecursionError) as error:  # a JSONDecodeError, or an integer of thousands of digits
+        if isinstance(error, DataError | UnicodeDecodeError):
+            raise
+        raise DataError(f"{path} cannot be read as {suffix[1:]}: {error}; {_NEEDED}") from error
 
 
 def _parsed(text: str) -> Any:
     return json.loads(text, object_pairs_hook=_without_twins)
 
 
-def _objects_by_line(text: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(LINE_END.split(text), start=1):
+def _by_line(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
                 entry = _parsed(line)
@@ -91,9 +125,10 @@ def _kind(entry: Any) -> str:
     return kinds.get(type(entry), "a number")
 
 
-def _columns_of(path: str, entry: dict[str, Any], wanted: Sequence[str]) -> dict[str, list[Any]]:
+def _columns_of(path: str, entry: dict[str, Any], wanted: Sequence[str] | None) -> dict[str, list[Any]]:
     """The columns of {"text": […], "label": […]}, or of {"text": {"0": …}, …} as pandas writes them; {} where it is a row."""
-    if not all(isinstance(entry.get(column), list | dict) for column in wanted):
+    wanted = list(entry) if wanted is None else wanted
+    if not wanted or not all(isinstance(entry.get(column), list | dict) for column in wanted):
         return {}
     columns = {name: entry[name] for name in wanted}
     keys = [list(column) if isinstance(column, dict) else list(range(len(column))) for column in columns.values()]

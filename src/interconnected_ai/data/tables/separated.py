@@ -4,20 +4,20 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from interconnected_ai.data.tables.decoding import LINE_END
-from interconnected_ai.data.tables.table import Table, place_of, require_columns
+from interconnected_ai.data.tables.table import Table, named_columns, place_of, require_columns
 from interconnected_ai.errors import DataError
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _DECLARED = re.compile(r'\s*"?sep=(?P<separator>[^"\r\n])"?[^\S\r\n]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
-_HEADER_CHARACTERS = 1 << 20
+HEADER_CHARACTERS = 1 << 20
 
 
-def separated_table(path: str, text: str, suffix: str, wanted: Sequence[str]) -> Table:
-    """The wanted columns of CSV or TSV. suffix: whose separator is tried first.
+def separated_table(path: str, text: str, suffix: str, wanted: Sequence[str] | None) -> Table:
+    """The wanted columns of CSV or TSV. suffix: whose separator is tried first. wanted: None for all; rows may end early then.
 
     The separator is the first by which the header has all the wanted columns; what `sep=` in the first line names is tried
     first, and no more, since some programs keep that line and change the separator. Rows of blanks are left out, and blank
@@ -25,22 +25,26 @@ def separated_table(path: str, text: str, suffix: str, wanted: Sequence[str]) ->
     quotes that do not close.
     """
     allow_long_cells()
-    separator, begin = separator_of(text, suffix, wanted)
+    separator, begin = separator_of(text, suffix, wanted or ())
     body, above = text[begin:], len(LINE_END.findall(text, 0, begin))
-    records = _records(path, body, separator, above, suffix)
+    records = records_of(path, io.StringIO(body, newline=""), separator, above, suffix)
     _, header = next(records, (1, []))
     names = [name.strip() for name in header]
-    require_columns(path, names, wanted)
+    last = -1
+    if wanted is None:
+        wanted = named_columns(path, names)
+    else:
+        require_columns(path, names, wanted)
+        last = max(names.index(column) for column in wanted)
     places = [names.index(column) for column in wanted]
-    last = max(places)
     cells: list[list[str]] = [[] for _ in wanted]
     lines: list[int] = []
     for row, (line, record) in enumerate(records):
         if not last < len(record) <= len(names):
-            _check_width(place_of(path, row, line), record, names, last, separator)
+            check_width(place_of(path, row, line), record, names, last, separator)
         lines.append(line)
         for column, place in zip(cells, places, strict=True):
-            column.append(record[place])
+            column.append(record[place] if place < len(record) else "")
     return Table(path, dict(zip(wanted, cells, strict=True)), lines, typed=False)
 
 
@@ -52,14 +56,15 @@ def allow_long_cells() -> None:
 def separator_of(start: str, suffix: str, wanted: Sequence[str]) -> tuple[str, int]:
     """The separator of a table that starts so, and where its header begins: behind a line `sep=`.
 
-    The first that finds the wanted columns in the header, else the one that finds the most.
+    The first that finds the wanted columns in the header, else the one that finds the most. wanted: nothing where no column is
+    known yet.
     """
     declared = _DECLARED.match(start)
     begin = declared.end() if declared else 0
     ordered = ["\t", ",", ";", "|"] if suffix in (".tsv", ".txt") else list(_SEPARATORS)
     ordered = list(dict.fromkeys([*([declared["separator"]] if declared else []), *ordered]))
-    headers = {separator: _header(start[begin : begin + _HEADER_CHARACTERS], separator) for separator in ordered}
-    fitting = [separator for separator, names in headers.items() if set(wanted) <= set(names)]
+    headers = {separator: _header(start[begin : begin + HEADER_CHARACTERS], separator) for separator in ordered}
+    fitting = [separator for separator, names in headers.items() if wanted and set(wanted) <= set(names)]
     return (fitting[0] if fitting else max(ordered, key=lambda separator: len(headers[separator]))), begin
 
 
@@ -71,9 +76,11 @@ def _header(start: str, separator: str) -> list[str]:
         return []
 
 
-def _records(path: str, body: str, separator: str, above: int, suffix: str) -> Iterator[tuple[int, list[str]]]:
-    """The line that each record begins on, and its cells. above: lines of the file before the body."""
-    reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator, strict=True)
+def records_of(
+    path: str, lines: Iterable[str], separator: str, above: int, suffix: str
+) -> Iterator[tuple[int, list[str]]]:
+    """The line that each record begins on, and its cells; blank ones are left out. above: lines of the file before these."""
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     begun = 1
     try:
         for record in reader:
@@ -91,7 +98,8 @@ def _is_blank(record: Sequence[str]) -> bool:
     return not any(cell.strip() for cell in record)
 
 
-def _check_width(place: str, record: Sequence[str], names: Sequence[str], last: int, separator: str) -> None:
+def check_width(place: str, record: Sequence[str], names: Sequence[str], last: int, separator: str) -> None:
+    """Raise `DataError` for a record with more than blanks beyond the header, or that ends before the column number `last`."""
     kind = _SEPARATORS.get(separator, f"{separator!r}")
     if not _is_blank(beyond := list(islice(record, len(names), None))):
         raise DataError(

@@ -34,6 +34,15 @@ def place_of(path: str, row: int, line: int | None) -> str:
     return f"{path}, row {row + 1}" if line is None else f"{path}, line {line}, row {row + 1}"
 
 
+def named_columns(path: str, header: Iterable[Any]) -> list[str]:
+    """All names of a header. Raises `DataError` where there is none, and for a name that stands twice."""
+    names = [name for name in header if name]
+    if not names:
+        raise DataError(f"{path} is empty; it needs a header and rows with a text and a label")
+    require_columns(path, names, ())
+    return names
+
+
 def require_columns(path: str, header: Iterable[str], wanted: Iterable[str]) -> None:
     """Raises `DataError` for a wanted column that is missing, nearest names first, and for a name that stands twice."""
     names = list(header)

@@ -26,7 +26,7 @@ from interconnected_ai.surgery.operations.snapshot import Snapshot, Undo, all_of
 from interconnected_ai.surgery.operations.verification import close
 from interconnected_ai.surgery.routing.context import Forward, Hooks
 from interconnected_ai.surgery.session import Session
-from interconnected_ai.surgery.settings import need_count, need_kind
+from interconnected_ai.surgery.settings import need_count, need_key, need_kind
 
 
 def put_in(session: Session, spec: AdapterSpec, seed: int) -> Adapters:
@@ -46,6 +46,7 @@ def put_in(session: Session, spec: AdapterSpec, seed: int) -> Adapters:
 
 def adapt(session: Session, spec: AdapterSpec, seed: int) -> Adapters:
     """Put stand-ins in, and let adapters alone train."""
+    need_key("adapter", spec.name)  # here, so that folders written with other names still open
     with session.changing():
         adapter = put_in(session, spec, seed)
         train_only(session, "adapters")

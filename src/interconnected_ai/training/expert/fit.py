@@ -55,12 +55,14 @@ def fit_expert(
     *,
     resume: bool = False,
     sample: Sample | None = None,
+    silent: bool = False,
 ) -> ExpertFit:
     """Train a model on a stream of tokens; afterwards it holds the weights of the lowest validation loss.
 
     tokens: documents one after another, an end token before each and after the last; may be mapped from a file. folder:
     checkpoints, metrics.jsonl and TensorBoard logs go here. resume: go on from its last checkpoint; on a CPU the result
     equals an uninterrupted run's to the last bit. sample: called after every evaluation.
+    silent: nothing is said of it on the way.
     Raises `DataError` when the tokens do not fill one batch, `ConfigError` for blocks longer than the model reads,
     `PromptError` for tokens outside its vocabulary, `NonFiniteLossError` when the loss is no number (the last good
     checkpoint stays), `StorageError` when the disk is full, `BusyError` while another training is at work in `folder`.
@@ -69,7 +71,7 @@ def fit_expert(
     processes = open_processes(config.device, config.precision, Path(folder), resume=resume)
     with owned(Path(folder), is_main=processes.is_main):
         keep_computing(processes, Path(folder))
-        return _fit(model, tokens, validation, config, Path(folder), processes, resume, sample)
+        return _fit(model, tokens, validation, config, Path(folder), processes, resume, sample, silent)
 
 
 def _fit(
@@ -81,12 +83,13 @@ def _fit(
     processes: Processes,
     resume: bool,
     sample: Sample | None,
+    silent: bool,
 ) -> ExpertFit:
     random = torch.random.get_rng_state()
     checkpointed = model.gradient_checkpointing
     try:
         learner = ExpertLearner(model, tokens, validation, config, processes, sample)
-        trainer = Trainer(processes, learner.objective, learner.schedule, config, folder, rates="lr")
+        trainer = Trainer(processes, learner.objective, learner.schedule, config, folder, rates="lr", silent=silent)
         with noting_errors(folder, lambda: trainer.step, advice=_LESS_MEMORY):
             course = trainer.run(learner, resume=resume)
             trainer.finish()

@@ -41,4 +41,5 @@ def _seconds_of(
         "checkpoint_every_steps": 10**9,
         "monitors": [],
     }
-    return fit_expert(deepcopy(model), stream, None, config.with_changes(**bare), folder / str(steps)).train_seconds
+    timed = config.with_changes(**bare)
+    return fit_expert(deepcopy(model), stream, None, timed, folder / str(steps), silent=True).train_seconds

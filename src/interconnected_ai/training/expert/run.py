@@ -19,7 +19,7 @@ from interconnected_ai.data import Corpus, CorpusPlan, Survey, Texts, survey
 from interconnected_ai.errors import ConfigError, DataError, InterconnectedAIError, StorageError, TokenizerError
 from interconnected_ai.experts import ExpertCard, ExpertModel, save_expert
 from interconnected_ai.progress import Progress
-from interconnected_ai.storage import atomic_file, is_complete, read_json
+from interconnected_ai.storage import atomic_file, is_complete, read_json, refuse_same
 from interconnected_ai.text import Tokenizer
 from interconnected_ai.training.checkpoints import CheckpointFolder
 from interconnected_ai.training.computing import open_processes
@@ -152,10 +152,15 @@ def training_folder(config: ExpertRunConfig) -> Path:
 
 @checked
 def refuse_taken_folders(config: ExpertRunConfig, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Raise `StorageError` where an expert or a training stands and nobody said what to do with it. Changes nothing."""
+    """Raise `StorageError` where an expert or a training stands and nobody said what to do with it. Changes nothing.
+
+    `ConfigError` where one of them is, lies in or contains the text or the tokenizer that the expert is to learn from.
+    """
     output, folder = Path(config.output), training_folder(config)
     if resume and overwrite:
         raise ConfigError("resume and overwrite exclude each other; choose one")
+    for place in (output,) if resume else (output, folder):
+        refuse_same(place, *_sources(config))
     if output.exists() and not is_complete(output) and (not output.is_dir() or any(output.iterdir())):
         raise StorageError(f"{output} exists and was not written by this package; choose another --out")
     if resume or overwrite:
@@ -166,6 +171,13 @@ def refuse_taken_folders(config: ExpertRunConfig, *, resume: bool = False, overw
         raise StorageError(
             f"{folder} holds an unfinished training; use --resume to go on with it, --overwrite to drop it, or another --out"
         )
+
+
+def _sources(config: ExpertRunConfig) -> list[str]:
+    """Files and folders that a training reads."""
+    text, tokenizer = config.text, config.tokenizer
+    named = [*text.paths, *text.validation, *text.test, *([] if tokenizer is None else [tokenizer])]
+    return [path for path in named if not path.startswith(("hf:", "docs:"))]
 
 
 def kept_corpus(expert: Path) -> Corpus | None:
@@ -286,6 +298,7 @@ def _paced(
         training = within(minutes, model, corpus.train.tokens, config.training, kept.with_name("pacing"))
         processes.wait()  # all have read what was learnt there
         if processes.is_main:
+            _log.info("%g minutes: %d steps, by timing a few", minutes, training.max_steps)
             drop_folder(kept.with_name("pacing"))
             write_json_safely(kept, training.to_dict())
         processes.wait()  # all take the main process's number: their clocks differ

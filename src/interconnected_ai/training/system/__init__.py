@@ -23,7 +23,7 @@ from interconnected_ai.training.system.metrics import (
     evaluate,
     expected_calibration_error,
 )
-from interconnected_ai.training.system.run import RunResult, refuse_taken_folder, train_run
+from interconnected_ai.training.system.run import RunResult, data_files, refuse_taken_folder, train_run
 from interconnected_ai.training.system.run_rows import shape_for, splits_of_finished_run, splits_of_run
 from interconnected_ai.training.system.unseen import Unseen, unseen, unseen_rows
 
@@ -45,6 +45,7 @@ __all__ = [
     "calibrate",
     "compare_answers",
     "compare_systems",
+    "data_files",
     "encoder_by_language",
     "encoder_of_run",
     "evaluate",

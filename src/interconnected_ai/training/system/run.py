@@ -5,6 +5,7 @@ features/, model/, results.json.
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from interconnected_ai.branches import Encoder, InterconnectedAISystem
 from interconnected_ai.config import RunConfig
 from interconnected_ai.data import Rows, Splits, report_on
 from interconnected_ai.errors import ConfigError, MissingExtraError, StorageError
-from interconnected_ai.storage import atomic_file, is_complete
+from interconnected_ai.storage import atomic_file, is_complete, refuse_same
 from interconnected_ai.training.run_folder import drop_folder, owned, process_rank, write_json_safely
 from interconnected_ai.training.system.baseline import Baseline, measure_baselines
 from interconnected_ai.training.system.encoder_choice import EncoderChoice, encoder_of_run, with_encoder
@@ -63,9 +64,10 @@ def train_run(
     folder, is_main = Path(config.output), process_rank() == 0
     with owned(folder, is_main=is_main):
         if is_main:
-            _prepare_folder(folder, resume=resume, overwrite=overwrite)
+            data = data_files(config, relative_to) if splits is None else ()
+            refuse_taken_folder(folder, resume=resume, overwrite=overwrite, data=data)
         splits = splits_of_run(config, resume=resume, new_rows=new_rows, relative_to=relative_to, splits=splits)
-        result = _train(config, folder, is_main, resume, new_rows, splits, encoder)
+        result = _train(config, folder, is_main, resume, overwrite, new_rows, splits, encoder)
         if is_main and baseline and config.training.baseline:
             result = _with_baseline(result, splits)
         return result
@@ -76,6 +78,7 @@ def _train(
     folder: Path,
     is_main: bool,
     resume: bool,
+    overwrite: bool,
     new_rows: bool,
     splits: Splits,
     encoder: Encoder | None,
@@ -87,6 +90,8 @@ def _train(
     shape = shape_for(config, splits)
     system = InterconnectedAISystem.from_config(shape, encoder=encoder, seed=config.training.seed)
     if is_main:
+        if overwrite:
+            drop_folder(folder)  # rows or an encoder that were refused have left the old run whole
         folder.mkdir(parents=True, exist_ok=True)
         _check_same_run(folder, config, resume=resume)
         keep_rows(folder, config, splits)
@@ -127,10 +132,15 @@ def _write_results(done: RunResult) -> None:
 
 
 @checked
-def refuse_taken_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Raise `StorageError` when a run's folder is taken and nobody said what to do with what is there. Changes nothing."""
+def refuse_taken_folder(folder: Path, *, resume: bool, overwrite: bool, data: Iterable[Path] = ()) -> None:
+    """Raise `StorageError` when a run's folder is taken and nobody said what to do with what is there. Changes nothing.
+
+    data: files that the run will read; a new run in a folder that holds one of them is a `ConfigError`, since the folder goes.
+    """
     if resume and overwrite:
         raise ConfigError("resume and overwrite exclude each other; choose one")
+    if not resume:
+        refuse_same(folder, *data, name="output")
     if not folder.exists() or resume or not any(folder.iterdir()):
         return
     if not (folder / "run.yaml").is_file():
@@ -142,10 +152,12 @@ def refuse_taken_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
         )
 
 
-def _prepare_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    refuse_taken_folder(folder, resume=resume, overwrite=overwrite)
-    if overwrite:
-        drop_folder(folder)
+@checked
+def data_files(config: RunConfig, relative_to: Path | None = None) -> list[Path]:
+    """The tables that the config names, as far as they are files."""
+    sources = [config.data.table] if config.data.table else config.data.branches
+    named = [path for each in sources for path in (each.path, each.validation, each.test) if path is not None]
+    return [Path(relative_to or "", path) for path in named if not path.startswith("hf:")]
 
 
 def _check_same_run(folder: Path, config: RunConfig, *, resume: bool) -> None:

@@ -1,0 +1,4 @@
+"""Kinds of folders that are looked at without the room that writes them, which would import torch."""
+
+SYSTEM = "interconnected_ai system"
+EXPERT = "interconnected_ai expert"

@@ -1,5 +1,6 @@
 """The names of classes: what of them is a text, and that one which fits the rows is learnt like a row."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,25 @@ def test_a_joint_training_learns_the_names_and_seals_what_it_learnt(tmp_path: Pa
         assert known is not None
         assert not known.holds(LABELS).any()  # they are no rows that a test must leave out
     assert (answers[True] > answers[False]).all()
+
+
+def test_a_resumed_training_learns_the_names_again_to_the_same_bits(tmp_path: Path) -> None:
+    rows, held_out = Rows.of_branch("a", *rows_of_names(24)), Rows.of_branch("a", *rows_of_names(9, 24))
+    ruinous = {
+        "lr_moe": 1.0,
+        "lr_head": 1.0,
+        "lr_adapter": 1.0,
+        "lr_wide": 1.0,
+    }  # so that the regression is what is kept
+    config = QUICK.with_changes(**ruinous, epochs=2, checkpoint_every_steps=1, keep_checkpoints=9)
+    whole, resumed = system_of_names(), system_of_names()
+    fit(whole, rows, held_out, config, tmp_path)
+    for later in sorted((tmp_path / "checkpoints").glob("step-*"))[1:]:
+        shutil.rmtree(later)
+    fit(resumed, rows, held_out, config, tmp_path, resume=True)
+    assert whole.cards["a"].fingerprint == resumed.cards["a"].fingerprint
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
 def test_terms_that_were_counted_are_kept_when_features_are_joined() -> None:

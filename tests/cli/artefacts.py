@@ -49,6 +49,7 @@ def _run(folder: Path) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     (folder / "first.yaml").write_text(yaml.safe_dump({**config, "output": str(folder / "run")}), encoding="utf-8")
     assert run_main("train", str(folder / "first.yaml")) == 0
+    assert run_main("branch", "export", str(folder / "run"), "topics", "--out", str(folder / "topics.safetensors")) == 0
 
 
 def _texts(folder: Path) -> None:
@@ -112,6 +113,8 @@ def calls(folder: Path) -> dict[str, list[str]]:
         "predict": [run, "bank card"],
         "evaluate": [run],
         "branch add": [run, "later", "--data", at["topics.jsonl"], "--epochs", "1"],
+        "branch export": [run, "topics", "--out", "topics.safetensors"],
+        "branch import": [run, at["topics.safetensors"], "--name", "second"],
         "branch list": [run],
         "branch remove": [run, "topics", "--yes"],
         "branch verify": [run],

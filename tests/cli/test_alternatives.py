@@ -1,7 +1,7 @@
 """What would be dropped without a word is refused: two places for one thing, and words that speak of what is not there."""
 
 import pytest
-from command_line import error_of
+from command_line import error_of, run_main
 
 REFUSED = {
     ("predict", "run", "a text", "--file", "texts.txt"): ("TEXTS", "--file"),
@@ -35,3 +35,8 @@ REFUSED = {
 def test_what_would_be_ignored_is_refused(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     told = error_of(capsys, *words)
     assert all(named in told for named in REFUSED[words]), told
+
+
+def test_figures_that_words_would_not_show_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main("generate", "expert", "a prompt", "--logprobs", "3") == 2
+    assert "add --json" in capsys.readouterr().err

@@ -89,6 +89,7 @@ OUTPUTS = [
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("outputs")
     make_artefacts(folder / "world")
+    (folder / "world" / "topics.csv").write_text("text\nbank card\nrain\n", encoding="utf-8")
     return folder / "world"
 
 
@@ -106,6 +107,7 @@ def call(written: Written, world: Path) -> list[str]:
     texts = str(world / "texts")
     beside = {
         "doctor": [str(world / "config.yaml"), "--fix"],
+        "predict": [str(world / "run"), "--file", str(world / "topics.csv")],
         "plan system": [str(world / "run"), "--device", "L4"],
         "plan fit": [str(world / "run"), "--device", "L4", "--memory-gb", "2"],
         "quickstart": ["--data", texts],

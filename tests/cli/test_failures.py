@@ -3,6 +3,7 @@
 import errno
 import json
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import click
@@ -110,3 +111,36 @@ def test_what_no_command_can_use_is_refused_before_it_begins(
     told = json.loads(capsys.readouterr().out)["error"]
     assert told["kind"] == "UsageError"
     assert words in told["message"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", ""],
+        ["branch", "add", "", "name", "--data", "rows.csv"],
+        ["branch", "add", "run", "name", "--data="],
+        ["expert", "list", ""],
+        ["memory", "export", "memory.db", ""],
+        ["report", "run", "--output", ""],
+        ["plan", "surgery", "--config", ""],
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(*arguments, "--json") == 2
+    assert "the path is empty" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_a_tilde_that_the_shell_left_is_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert run_main("plan", "system", "--branches", "2", "--write=~/planned.yaml") == 0
+    assert (tmp_path / "home" / "planned.yaml").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    (tmp_path / "home" / "chat.jsonl").write_text('{"role": "user", "content": "I live in Riga"}', encoding="utf-8")
+    pytest.importorskip("Stemmer", reason='needs the extra "memory"')
+    assert run_main("memory", "import", "~/chat.jsonl", "--store", "~/memory.db") == 0
+    assert run_main("memory", "stats", "~/memory.db") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]

@@ -55,6 +55,14 @@ def test_of_several_columns_of_texts_the_longest_by_far_is_taken(tmp_path: Path)
     assert found.text_reason.startswith("the longest texts")
 
 
+@pytest.mark.parametrize(("first", "other"), [("text", "question"), ("Текст", "вопрос"), ("texts", "message")])
+def test_a_column_that_is_called_text_is_the_text_beside_a_longer_one(tmp_path: Path, first: str, other: str) -> None:
+    rows = [
+        ["" if text.endswith("3") else f"Что бы Вы спросили, если? {text * 3}", text, label] for text, label in ROWS
+    ]
+    assert columns_of(table(tmp_path / "rows.csv", [other, first, "label"], rows)).text == first
+
+
 def test_of_a_number_and_its_word_the_word_is_the_label(tmp_path: Path) -> None:
     rows = [[text, str(int(label == "карты")), label] for text, label in ROWS]
     found = columns_of(table(tmp_path / "rows.csv", ["text", "label", "label_text"], rows))

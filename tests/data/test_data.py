@@ -133,7 +133,7 @@ def test_a_missing_column_is_named_with_the_nearest_first(tmp_path: Path, name: 
         ("a.json", b"[1, 2]", "needs a list of objects"),
         ("a.jsonl", b"[1]\n", "needs a list of objects"),
         ("a.xls", b"PK", "cannot be read; known: .csv, .tsv, .jsonl, .json, .*Save a spreadsheet as CSV UTF-8"),
-        ("a.csv", b"text,label\na,x\n ,y\n", "row 2: the text is ' '; every row needs a text"),
+        ("a.csv", b"text,label\na,x\n ,y\n", "row 2: the text is ' '; every row needs a text in column 'text'"),
         ("a.jsonl", b'{"text": "a", "label": "x"}\n{"label": "y"}\n', "row 2: the text is None"),
         ("a.json", b'[{"text": 5, "label": "x"}]', "row 1: the text is 5"),
         ("a.csv", b"text,label\nhello, world,x\n", "row 1"),  # a comma that should have been quoted

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,19 +20,23 @@ from interconnected_ai.branches import InterconnectedAISystem, fit_branch
 from interconnected_ai.branches.trunk import Trunk
 from interconnected_ai.config import BranchSpec, RunConfig
 from interconnected_ai.data import Rows, write_rows
+from interconnected_ai.doctor import Diagnosis, Illness, diagnose
 from interconnected_ai.errors import ConfigError, IntegrityError, NotAModelError, UnknownNameError
 from interconnected_ai.report import RunReport, gather_report, missing_sentences, write_report
-from interconnected_ai.report.answers import reliability
+from interconnected_ai.report.answers import BranchAnswers, Scope, _branch_answers, reliability
 from interconnected_ai.report.canvas import _wrapped
 from interconnected_ai.report.contents import sections_of
+from interconnected_ai.report.findings import finding_in
+from interconnected_ai.report.page import to_html
 from interconnected_ai.report.pictures import Picture, as_svg, named, short, shown
 from interconnected_ai.report.wording import _WORDS, Words
-from interconnected_ai.training import Curve, expected_calibration_error, train_run
+from interconnected_ai.training import Curve, Origin, RowAnswers, expected_calibration_error, train_run
 
 matplotlib = pytest.importorskip("matplotlib")
 Image = pytest.importorskip("PIL.Image")
 
 EVIL = "<script>alert('x')</script>"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 PRICES = "costs $5 & $6"
 
 
@@ -235,7 +240,7 @@ def test_labels_are_words_on_the_page_whatever_they_hold(html: str) -> None:
 
 def test_every_drawing_is_whole_and_says_what_it_is(html: str) -> None:
     drawn = drawings(html)
-    assert len(drawn) == 8 + 2 + 3 + 3  # curves, layers, confusion, reliability
+    assert len(drawn) == 8 + 2 + 3 + 3 + 3  # curves, layers, confusion, refusals, reliability
     for svg in drawn:
         root = ET.fromstring(svg)
         assert root.get("role") == "img"
@@ -281,18 +286,24 @@ def test_russian_pages_have_russian_words_and_the_same_drawings(world: Path, htm
     page = (world / "page.html").read_text(encoding="utf-8")
     assert '<html lang="ru">' in page
     words = Page(page).words
-    assert {"Кривые", "Загрузка экспертов", "шаг оптимизатора", "точность, %"} <= set(words)
+    assert {
+        "Кривые",
+        "Загрузка экспертов",
+        "шаг оптимизатора",
+        "точность, %",
+        "Матрица ошибок на тестовых строках",
+    } <= set(words)
     assert "Curves" not in words
     assert len(drawings(page)) == len(drawings(html))
 
 
 def test_every_sentence_stands_in_both_languages_with_the_same_blanks() -> None:
     for key, (english, russian) in _WORDS.items():
-        assert english != russian or key == "f1_column" or key == "ece_column", key
+        assert english != russian or key in ("f1_column", "ece_column", "class_f1", "confused_count"), key
         assert Counter(re.findall(r"{(\w+)", english)) == Counter(re.findall(r"{(\w+)", russian)), key
     with pytest.raises(UnknownNameError, match="'ru'"):
         Words("rus")
-    assert (Words("en").count(12288), Words("ru").count(12288)) == ("12,288", "12\u00a0288")
+    assert (Words("en").count(12288), Words("ru").count(12288)) == ("12,288", "12\u202f288")
 
 
 def test_the_picture_holds_the_page_on_white_within_its_margins(world: Path, html: str) -> None:
@@ -313,7 +324,7 @@ def test_the_picture_holds_the_page_on_white_within_its_margins(world: Path, htm
 def test_files_are_written_whole_and_nothing_else_is_left(world: Path, html: str) -> None:
     left = {path.name for path in (world / "run").iterdir()}
     assert left == {"run.yaml", "computing.json", "data_report.json", "metrics.jsonl", "rows", "checkpoints", "features",
-                    "model", "results.json", "report.html"}  # fmt: skip
+                    "model", "results.json", "report.html", "origin.json", "answers.json"}  # fmt: skip
     assert {path.name for path in world.glob("*page*")} == {"page.html", "page.png"}
     with pytest.raises(UnknownNameError):
         write_report(world / "run", world / "run" / "report.html", language="de")
@@ -356,6 +367,184 @@ def test_text_is_wrapped_to_the_width_it_has() -> None:
     lines = _wrapped(f"see {'x' * 50} there", 20, len)
     assert all(len(line) <= 20 for line in lines)
     assert "".join(lines).replace(" ", "") == "see" + "x" * 50 + "there"
+
+
+# What one can act on
+
+LONG = "a_label_" + "without_a_space_" * 12
+RTL = "تحويل مصرفي"
+
+
+def crafted(report: RunReport, num_classes: int, texts: str = "row {row}") -> BranchAnswers:
+    """The answers of a branch of so many classes: four rows each, the last of them answered with the next class."""
+    labels = [EVIL, LONG, RTL, *(f"intent number {number}" for number in range(num_classes - 3))]
+    card = report.answers[0].card.with_changes(spec=BranchSpec.from_mapping({"name": "many", "labels": labels}))
+    targets = torch.arange(num_classes).repeat_interleave(4)
+    chosen = torch.where(torch.arange(len(targets)) % 4 == 3, (targets + 1) % num_classes, targets)
+    logits = 30.0 * torch.nn.functional.one_hot(chosen, num_classes).float()
+    found = RowAnswers(card, logits, torch.ones(len(targets)), targets)
+    scope = Scope(np.linspace(0.5, 1, 8), np.linspace(0, 0.6, 5), np.linspace(0, 0.3, 26), 0.55)
+    return _branch_answers(found, [texts.format(row=row) for row in range(len(targets))], scope)
+
+
+def page_of(report: RunReport, language: str = "en", **changes: Any) -> str:
+    changed, words = replace(report, experts=(), curves={}, **changes), Words(language)
+    return to_html(changed, list(sections_of(changed, words)), words)
+
+
+def test_the_verdict_stands_on_top_with_every_finding_of_the_doctor(world: Path, report: RunReport, html: str) -> None:
+    diagnosis = diagnose(world / "run")
+    assert report.diagnosis == diagnosis
+    assert report.verdict == ("good" if diagnosis.is_healthy else "look")
+    ill = Diagnosis(
+        world, "finished", (Illness("dead expert", "layer 0: <expert> 3", None, "balance & more", {"a": 1}),), ()
+    )
+    page = page_of(report, diagnosis=ill)
+    assert page.index("Look here: 1 found") < page.index("Test results")
+    words = Page(page).words
+    assert {"Dead expert", "layer 0: <expert> 3", "What helps: balance & more"} <= set(words)
+    assert '<aside class="verdict look">' in page
+    assert '<aside class="verdict good">' in page_of(report, diagnosis=replace(ill, illnesses=()))
+    assert {"Мёртвый эксперт", "Показания (как их пишет iai doctor): layer 0: <expert> 3"} <= set(
+        Page(page_of(report, "ru", diagnosis=ill)).words
+    )
+
+
+def test_a_russian_page_tells_russian_evidence_where_there_is_one(world: Path, report: RunReport) -> None:
+    told = Illness("labels look wrong", "3 rows", None, "read them", {}, "строк: 3")
+    page = page_of(report, "ru", diagnosis=Diagnosis(world, "finished", (told,), ()))
+    assert "Показания: строк: 3" in Page(page).words
+    assert "3 rows" not in page
+    assert "строк: 3" not in page_of(report, diagnosis=Diagnosis(world, "finished", (told,), ()))
+
+
+def test_every_illness_of_the_doctor_has_russian_words() -> None:
+    table = (DOCS / "doctor.md").read_text(encoding="utf-8").split("| illness |")[1].split("\n## ")[0]
+    named = re.findall(r"^\| ([a-z][^|]*?) \|", table, re.MULTILINE)
+    for name in (name.strip() for name in named):
+        title, remedy = finding_in(Illness(name, "", None, "", {}), "ru")
+        assert re.search("[а-яё]", title), name
+        assert re.search("[а-яё]", remedy), name
+    assert len(named) == 21
+
+
+def test_the_baseline_stands_beside_each_branch_and_its_absence_is_told(report: RunReport) -> None:
+    assert set(report.baseline) == {"тема", "_plain", "many"}
+    words = Page(page_of(report)).words
+    assert "baseline accuracy, %" in words
+    assert f"{100 * report.baseline['many'].accuracy:.2f}" in words
+    without = page_of(report, baseline={})
+    assert "baseline accuracy" not in without
+    assert "Baseline: none was measured." in without
+
+
+def test_where_the_run_came_from_is_told(report: RunReport) -> None:
+    origin = Origin("2026-05-03T14:07:00+00:00", "9.8.7", "iai train 'my run.yaml'")
+    words = Page(page_of(report, origin=origin)).words
+    assert {"2026-05-03 14:07 UTC", "interconnected-ai 9.8.7", "iai train 'my run.yaml'"} <= set(words)
+    assert "accuracy on the validation rows" in words
+    assert "03.05.2026 14:07 UTC" in Page(page_of(report, "ru", origin=origin)).words
+    assert report.origin is not None
+    assert report.origin.command is None  # pytest began it
+    assert "a program of one's own" in Page(page_of(report)).words
+
+
+def test_single_classes_are_those_of_the_confusion_the_worst_first(report: RunReport) -> None:
+    for found in report.answers:
+        classes = {result.label: result for result in found.classes}
+        for number, label in enumerate(found.card.spec.labels):
+            right, rows, answered = (
+                found.confusion[number, number],
+                found.confusion[number].sum(),
+                found.confusion[:, number].sum(),
+            )
+            assert classes[label].num_rows == rows
+            assert classes[label].recall == pytest.approx(right / rows)
+            assert classes[label].precision == (pytest.approx(right / answered) if answered else None)
+        scores = [result.f1 or 0.0 for result in found.classes]
+        assert scores == sorted(scores)
+        assert found.metrics.macro_f1 == pytest.approx(sum(scores) / len(scores))
+
+
+def test_a_class_that_is_never_answered_has_no_precision(report: RunReport) -> None:
+    found = replace(report.answers[0], confusion=np.array([[0, 3, 1], [0, 4, 0], [0, 0, 0]]))
+    first, *_, last = found.classes
+    assert (first.precision, first.recall, first.f1) == (None, 0.0, 0.0)
+    assert first.confused_with == (found.card.spec.labels[1], 3)
+    assert (last.num_rows, last.recall, last.f1) == (0, None, None)
+
+
+def test_the_worst_answers_are_listed_with_what_is_doubtful_about_them(report: RunReport) -> None:
+    found = crafted(report, 20, "a text, number {row}, of <b>")
+    assert len(found.wrong) == 20
+    assert all(wrong.doubtful for wrong in found.wrong)
+    page = page_of(report, answers=(found,))
+    words = Page(page).words
+    assert "many: 20 of 80 rows, 20 with a doubtful label" in words
+    assert "a text, number 3, of <b>" in words
+    assert "a text, number 4, of <b>" not in words
+    confidences = [wrong.confidence for wrong in report.answers[2].wrong]
+    assert confidences == sorted(confidences, reverse=True)
+
+
+def test_a_page_for_others_holds_no_text_of_the_data(world: Path, report: RunReport, tmp_path: Path) -> None:
+    text = report.answers[2].wrong[0].text
+    write_report(world / "run", tmp_path / "with.html")
+    write_report(world / "run", tmp_path / "without.html", texts=False)
+    assert text in (tmp_path / "with.html").read_text(encoding="utf-8")
+    assert text not in (tmp_path / "without.html").read_text(encoding="utf-8")
+    assert text not in json.dumps(report.to_dict(), ensure_ascii=False)
+
+
+def test_confusion_of_many_classes_is_a_table_with_all_names(report: RunReport) -> None:
+    page = page_of(report, answers=(crafted(report, 150),))
+    words = Page(page).words
+    assert words.count("intent number 146") == 3  # its class, and both sides of the table
+    assert "many: all classes" in words
+    grid = page[page.index('<div class="scroll tall grid">') :]
+    assert grid[: grid.index("</table>")].count("<td") == 150 * 150
+    assert len(page) < 1_500_000
+
+
+def test_words_of_the_data_are_words_on_the_page_whatever_they_hold(report: RunReport) -> None:
+    page = page_of(report, answers=(crafted(report, 14, EVIL + " " + RTL + " {row}"),))
+    assert EVIL not in page
+    parsed = Page(page)
+    assert parsed.tags["script"] == 0
+    assert f"{EVIL} {RTL} 3" in parsed.words
+    assert shown(LONG, 120) in parsed.words
+    assert page.count('<td dir="auto"') > 100  # each cell says for itself in which direction it is written
+
+
+def test_what_would_be_refused_follows_from_the_scores(report: RunReport) -> None:
+    for found in report.answers:
+        scope = found.scope
+        at = scope.to_dict()
+        assert at["own"] == pytest.approx(1 - found.metrics.answered)
+        assert len(scope.others) > 0
+        assert len(scope.strange) == 26
+        shares = scope.refused(scope.others, np.array([0.0, scope.threshold, 1.01]))
+        assert shares.tolist() == [0.0, at["others"], 1.0]
+
+
+def test_numbers_are_written_as_the_language_writes_them(world: Path, html: str, report: RunReport) -> None:
+    assert Words("ru").number(1234567.5) == "1\u202f234\u202f567,50"
+    assert Words("en").number(1234567.5) == "1,234,567.50"
+    assert Words("ru")("before", ece=1.5) == "до: ECE 1,50 %"
+    page = (world / "page.html").read_text(encoding="utf-8")
+    drawn = [word for svg in drawings(page) for word in Page(svg).words]
+    assert not [word for word in drawn if re.fullmatch(r"\d+\.\d+", word)]
+    assert {"ствол (lr_moe)", "головы (lr_head)"} <= set(drawn)
+    for found in report.answers:
+        assert f"{100 * found.metrics.accuracy:.2f}".replace(".", ",") in Page(page).words
+
+
+def test_a_run_by_an_earlier_version_still_gets_its_page(copy: Path) -> None:
+    (copy / "origin.json").unlink()
+    (copy / "answers.json").unlink()
+    report = write_report(copy, copy / "report.html")
+    assert report.origin is None
+    assert "single answers" in (copy / "report.html").read_text(encoding="utf-8")
 
 
 # Runs that lack something
@@ -409,7 +598,7 @@ def test_a_dense_run_has_no_experts_to_show(tmp_path: Path) -> None:
     assert report.experts == ()
     assert [missing.kind for missing in report.missing] == ["no_test_rows"]
     headings = [section.heading for section in sections_of(report, Words())]
-    assert headings == ["", "Curves", "Cost"]
+    assert headings == ["The run", "Curves", "Cost"]
 
 
 def test_rows_that_cannot_be_read_leave_the_recorded_results(copy: Path) -> None:

@@ -207,6 +207,8 @@ def test_a_folder_is_read_tensor_by_tensor(family: str, tmp_path: Path) -> None:
 @families
 def test_a_folder_is_edited_without_loading_it_to_what_memory_gives(family: str, tmp_path: Path) -> None:
     moe, checkpoint = MoE(saved_in_shards(tmp_path / "model", family)), Checkpoint(tmp_path / "model")
+    assert checkpoint.description() == moe.description()
+    assert checkpoint.routers_fingerprint() == moe.session.fingerprint
     weights = moe.layers[1].read(4).copy()
     if groups(moe) > 1:
         with pytest.raises(ConfigError, match="open the model in memory"):
@@ -224,6 +226,18 @@ def test_a_folder_is_edited_without_loading_it_to_what_memory_gives(family: str,
     checkpoint.save(tmp_path / "edited")
     vanilla = AutoModelForCausalLM.from_pretrained(tmp_path / "edited").eval()
     assert torch.equal(logits(aligned(vanilla)), logits(moe.model))
+    other = surgery.open(tmp_path / "model")
+    other.apply(tmp_path / "edited" / "recipe.yaml")
+    assert torch.equal(logits(aligned(other.model)), logits(moe.model))
+
+
+def test_a_recipe_of_a_folder_in_half_precision_fits_the_opened_model(tmp_path: Path) -> None:
+    make("qwen3_moe").to(torch.bfloat16).save_pretrained(tmp_path / "model")
+    checkpoint, moe = Checkpoint(tmp_path / "model"), surgery.open(tmp_path / "model")
+    assert checkpoint.routers_fingerprint() == moe.session.fingerprint
+    checkpoint.replace(0, 1, checkpoint.read(1, 2))
+    moe.apply(checkpoint.recipe())
+    assert torch.equal(moe.layers[0].read(1).down, checkpoint.read(1, 2).down)
 
 
 def test_a_recipe_can_be_applied_to_a_folder_as_far_as_its_format_goes(tmp_path: Path) -> None:

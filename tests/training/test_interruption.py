@@ -83,10 +83,39 @@ def test_an_interrupt_leaves_with_130_and_can_be_resumed(tmp_path: Path, encoder
     while time.monotonic() < deadline and newest(tmp_path / "interrupted" / "checkpoints") < 3:
         time.sleep(0.05)
     run.send_signal(signal.SIGINT)
-    _, error = run.communicate(timeout=60)
+    out, error = run.communicate(timeout=60)
     assert run.returncode == 130
-    assert "--resume" in error
     assert "Traceback" not in error
+    kept = newest(tmp_path / "interrupted" / "checkpoints")
+    message = f"stopped with a checkpoint of step {kept}. Go on with: iai train {config} --json --resume"
+    assert json.loads(out) == {"error": {"kind": "Interrupted", "message": message}}
+
+
+def test_a_second_process_beside_a_running_training_is_refused_with_its_pid_and_touches_nothing(
+    tmp_path: Path, encoder_folder: Path
+) -> None:
+    config, folder = write_run(tmp_path, encoder_folder, "running"), tmp_path / "running"
+    run = start(config)
+    try:
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline and newest(folder / "checkpoints") < 1:
+            assert run.poll() is None
+            time.sleep(0.05)
+        run.send_signal(signal.SIGSTOP)  # whatever changes from here on, the second process did it
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for flags in (["--resume"], ["--overwrite"], ["--resume", "--new-rows"]):
+            second = start(config, *flags)
+            out, error = second.communicate(timeout=300)
+            assert second.returncode == 2, error
+            assert json.loads(out)["error"]["kind"] == "BusyError"
+            assert f"process {run.pid}" in error
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+        run.send_signal(signal.SIGCONT)
+        _, error = run.communicate(timeout=300)
+        assert run.returncode == 0, error
+    finally:
+        run.kill()
+        run.communicate()
 
 
 @pytest.mark.parametrize("flags", [[], ["--resume", "--overwrite"]])

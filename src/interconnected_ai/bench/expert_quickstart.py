@@ -17,6 +17,7 @@ from interconnected_ai.text import Tokenizer
 from interconnected_ai.training import (
     ExpertRun,
     held_out,
+    owned,
     refuse_taken_folders,
     sample_text,
     train_expert,
@@ -72,7 +73,7 @@ class ExpertQuickstart:
         }
 
 
-def quickstart_config(folder: Path, domain: str) -> ExpertRunConfig:
+def quickstart_config(folder: Path, domain: str, seed: int = 0) -> ExpertRunConfig:
     """Small and fast: a million tokens are read of each domain, which two cores do in about a minute."""
     return ExpertRunConfig.from_mapping(
         {
@@ -85,19 +86,27 @@ def quickstart_config(folder: Path, domain: str) -> ExpertRunConfig:
             "training": {
                 "max_steps": 1000, "batch_size": 4, "lr": 6e-3, "warmup_steps": 50, "weight_decay": 0.1,
                 "evaluate_every_steps": 500, "evaluation_tokens": 8_192, "checkpoint_every_steps": 500,
-                "samples": [PROMPTS[domain]], "sample_tokens": SAMPLE_TOKENS,
+                "samples": [PROMPTS[domain]], "sample_tokens": SAMPLE_TOKENS, "seed": seed,
             },
         }
     )  # fmt: skip
 
 
-def run_expert_quickstart(folder: Path, *, overwrite: bool = False, say: Say = print) -> ExpertQuickstart:
+def run_expert_quickstart(
+    folder: Path, *, overwrite: bool = False, seed: int = 0, say: Say = print
+) -> ExpertQuickstart:
     """Read, train the tokenizer and three experts, measure each on every domain; the experts stand in `folder`.
 
-    Raises `StorageError` when an expert of one of these names stands there and `overwrite` is not asked for.
+    Raises `StorageError` when an expert of one of these names stands there and `overwrite` is not asked for, `BusyError` while
+    another quickstart is at work in `folder`.
     """
+    with owned(folder):
+        return _run_quickstart(folder, overwrite, seed, say)
+
+
+def _run_quickstart(folder: Path, overwrite: bool, seed: int, say: Say) -> ExpertQuickstart:
     started = time.perf_counter()
-    configs = {domain: quickstart_config(folder, domain) for domain in DOMAINS}
+    configs = {domain: quickstart_config(folder, domain, seed) for domain in DOMAINS}
     for config in configs.values():
         refuse_taken_folders(config, overwrite=overwrite)
     say("Reading the documentation of Python, NumPy and PyTorch …")

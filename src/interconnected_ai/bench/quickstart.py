@@ -39,6 +39,7 @@ from interconnected_ai.training import (
     encoder_by_language,
     evaluate,
     fit,
+    owned,
     train_run,
     write_json_safely,
 )
@@ -157,15 +158,28 @@ def run_quickstart(
     settings: Mapping[str, Any] | None = None,
     say: Say = print,
 ) -> Quickstart:
-    """Train, compare with the baselines, grow, save to `folder`. Raises `StorageError` when the folder is taken.
+    """Train, compare with the baselines, grow, save to `folder`. Raises `StorageError` when the folder is taken, `BusyError`
+    while a training or another quickstart is at work there.
 
     texts: docstrings of installed libraries by default. twin: train the dense twin too. settings: of the training, other than
     the quickstart's own.
     """
-    texts = texts or english_texts()
+    with owned(folder):
+        return _run_quickstart(folder, texts or english_texts(), words, twin, overwrite, settings or {}, say)
+
+
+def _run_quickstart(
+    folder: Path,
+    texts: QuickstartTexts,
+    words: Words,
+    twin: bool,
+    overwrite: bool,
+    settings: Mapping[str, Any],
+    say: Say,
+) -> Quickstart:
     splits = texts.first
     config = quickstart_config(folder, texts.names)
-    config = config.with_changes(training={**config.training.to_dict(), **(settings or {})})
+    config = config.with_changes(training={**config.training.to_dict(), **settings})
     _require_free(folder, overwrite)
     choice = encoder_by_language(splits.train.texts)
     encoder = Encoder.load(choice.base_model_name, max_seq_len=config.system.max_seq_len)

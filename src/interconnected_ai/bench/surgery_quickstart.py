@@ -21,7 +21,7 @@ from interconnected_ai.storage import refuse_standing
 from interconnected_ai.surgery import MoE, Role, make_role, perplexity, tune
 from interconnected_ai.surgery import open as open_moe
 from interconnected_ai.text import END, Tokenizer
-from interconnected_ai.training import write_json_safely
+from interconnected_ai.training import owned, write_json_safely
 
 SEEN, UNSEEN, ROLE = ("stdlib", "numpy", "torch"), "sklearn", "numpy"
 VOCABULARY, SEQ_TOKENS, BATCH = 4096, 128, 16
@@ -138,10 +138,17 @@ def run_surgery_quickstart(
     """Train the model and tell the story; writes `base`, `role` and `grown` into the folder, and the heat map.
 
     most_texts: of each library; None takes all. Minutes on two cores; the steps say how many. overwrite: replace the models of
-    an earlier one; `StorageError` where they stand and it is not asked for.
+    an earlier one; `StorageError` where they stand and it is not asked for, `BusyError` while another is at work in the folder.
     """
-    for name in ("base", "role", "grown", "use.png", "quickstart.json"):
-        refuse_standing(folder / name, overwrite=overwrite)
+    with owned(folder):
+        for name in ("base", "role", "grown", "use.png", "quickstart.json"):
+            refuse_standing(folder / name, overwrite=overwrite)
+        return _run_quickstart(folder, steps, role_steps, expert_steps, most_texts, seed, say)
+
+
+def _run_quickstart(
+    folder: Path, steps: int, role_steps: int, expert_steps: int, most_texts: int | None, seed: int, say: Say
+) -> SurgeryQuickstart:
     started = time.perf_counter()
     say("Reading the documentation of Python, NumPy, PyTorch and scikit-learn …")
     texts = library_texts(most=most_texts, seed=seed)

@@ -10,6 +10,7 @@ from interconnected_ai.branches.encoder import (
     embedded_encoder_folder,
     known_as,
 )
+from interconnected_ai.branches.exchange import export_branch, import_branch
 from interconnected_ai.branches.familiarity import class_directions, rows_for_directions
 from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.fingerprint import BranchCheck
@@ -54,7 +55,9 @@ __all__ = [
     "class_indices",
     "class_weights",
     "embedded_encoder_folder",
+    "export_branch",
     "fit_branch",
+    "import_branch",
     "inference",
     "known_as",
     "multilingual_encoder_file",

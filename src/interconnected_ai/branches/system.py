@@ -274,11 +274,12 @@ class InterconnectedAISystem(nn.Module):
         self._change({branch: by})
 
     def _add_branches(self, specs: Iterable[BranchSpec]) -> list[Branch]:
-        made = [self._untrained(spec) for spec in specs]
+        made = [self.untrained_branch(spec) for spec in specs]
         self._change({}, made)
         return made
 
-    def _untrained(self, spec: BranchSpec) -> Branch:
+    def untrained_branch(self, spec: BranchSpec) -> Branch:
+        """A branch with fresh weights that stands in no system yet; nothing changes."""
         stream = int.from_bytes(hashlib.sha256(f"{self.seed}/{spec.name}".encode()).digest()[:7], "big")
         generator = torch.Generator().manual_seed(stream)
         branch = Branch(spec, self._settings, self.encoder.d_model, generator=generator)
@@ -312,6 +313,17 @@ class InterconnectedAISystem(nn.Module):
             branches._modules.update(standing)  # as `update` would, in one step for all
             branches.training = self.branches.training  # without setting the branches' own
             self.branches = branches
+
+    @checked
+    def put_branch(self, branch: Branch, *, environment: str | None = None) -> None:
+        """Add a branch that was made elsewhere for a system like this. Raises `ConfigError` when one of that name exists.
+
+        environment: where its stored outputs were computed; it counts where no other branch has some.
+        """
+        with _changes():
+            if environment is not None and not any(standing.probe is not None for standing in self._named().values()):
+                self._probe_environment = environment
+            self._change({}, [branch])
 
     # Computing
 
@@ -437,6 +449,16 @@ class InterconnectedAISystem(nn.Module):
         return {name: branch.evaluate(features) for name, branch in self._named(branches).items()}
 
     # Proof
+
+    @property
+    def probe_texts(self) -> tuple[str, ...]:
+        """The texts on which branches are fingerprinted; they are saved with the system."""
+        return self._probe_texts
+
+    @property
+    def probe_environment(self) -> str:
+        """Where the stored outputs on them were computed, "" before any were."""
+        return self._probe_environment
 
     @checked
     def seal_branch(self, name: str, **changes: Any) -> BranchCard:
@@ -676,7 +698,7 @@ def require_same_shared_parts(system: InterconnectedAISystem, other: Interconnec
     differs = None
     if system.encoder.fingerprint != other.encoder.fingerprint:
         differs = "encoder"
-    elif _shared_settings(system) != _shared_settings(other):
+    elif shared_settings(system) != shared_settings(other):
         differs = "shape"
     else:
         ours, theirs = system.shared_tensors(), other.shared_tensors()
@@ -702,8 +724,8 @@ def _directions_of(branch: Branch, tensors: Mapping[str, Tensor], folder: Path) 
     return None if directions is None else directions.to(branch.head.weight.device, copy=True)
 
 
-def _shared_settings(system: InterconnectedAISystem) -> SystemConfig:
-    """The shape of what branches share."""
+def shared_settings(system: InterconnectedAISystem) -> SystemConfig:
+    """The shape of what branches share, and the encoder's name."""
     return system._settings.with_changes(wide_terms=0)
 
 

@@ -9,7 +9,14 @@ from click.shell_completion import CompletionItem
 
 from interconnected_ai import __version__
 from interconnected_ai.cli.chatter import without_chatter
-from interconnected_ai.cli.failures import escape_what_cannot_be_printed, failure_of, show_traceback_if_asked
+from interconnected_ai.cli.failures import (
+    READER_GONE,
+    Invocation,
+    failure_of,
+    make_streams_usable,
+    show_traceback_if_asked,
+    undisturbed,
+)
 from interconnected_ai.errors import nearest_first
 
 # verb → what it does, in the order of a first encounter
@@ -78,25 +85,31 @@ def iai() -> None:
     """Size, train and grow domain-specific systems of experts, on the hardware you have.
 
     Every command takes --json: one JSON object on stdout, everything else on stderr. Exit code 0: done; 1: `doctor` or
-    `branch verify` found something; 2: wrong input, or what the machine refuses; 70: a fault of this program; 130: stopped.
+    `branch verify` found something; 2: wrong input, or what the machine refuses; 70: a fault of this program; 130: stopped;
+    141: the reader of the output went away (`| head`).
     """
 
 
 def main(args: list[str] | None = None) -> None:
     """The entry point: runs a verb and turns every error into one clear message and an exit code."""
     given = sys.argv[1:] if args is None else args
-    escape_what_cannot_be_printed()
+    call = Invocation(given)
+    make_streams_usable()
     try:
         with without_chatter():
-            code = iai.main(args=given, prog_name="iai", standalone_mode=False)
+            code = iai.main(args=given, prog_name="iai", standalone_mode=False, obj=call)
         _leave_other_processes()
         sys.exit(code if isinstance(code, int) else 0)  # click hands back the code of `Exit` instead of raising it
+    except SystemExit as leave:
+        # click and rich leave with 1, which is a verdict here, where what they write to is closed.
+        sys.exit(READER_GONE if isinstance(leave.__context__, BrokenPipeError) else leave.code)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  nothing stands above to turn it into words
-        show_traceback_if_asked()
-        failure = failure_of(error)
-        if isinstance(error, click.UsageError) and error.ctx is not None:
-            click.echo(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n", err=True)
-        failure.show(as_json="--json" in given)
+        with undisturbed():
+            show_traceback_if_asked()
+            failure = failure_of(error)
+            if isinstance(error, click.UsageError) and error.ctx is not None:
+                click.echo(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n", err=True)
+            failure.show(call.answer if "--json" in given else None)
         sys.exit(failure.code)
 
 

@@ -1,4 +1,4 @@
-"""`iai branch add|list|verify|remove`."""
+"""`iai branch add|list|verify|remove|export|import`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -11,7 +11,9 @@ from interconnected_ai.cli.completion import BranchName, RunPath
 from interconnected_ai.cli.confirmation import confirm
 from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, percent, with_output
+from interconnected_ai.cli.outputs import OutputPath, Source, asked_to_replace, overwrite_option
 from interconnected_ai.cli.rows import column_options, model_folder, warn_of_rows
+from interconnected_ai.cli.settings import seed_option
 from interconnected_ai.config import BranchCard, BranchSpec, RunConfig, TrainingConfig, Watch
 from interconnected_ai.errors import DataError, IntegrityError, NotAModelError
 from interconnected_ai.storage import SYSTEM, read_folder, read_json
@@ -29,14 +31,14 @@ run_argument = click.argument("run", type=RunPath())
 
 @click.group("branch")
 def command() -> None:
-    """Add, list, verify and remove branches of a trained run. The other branches never change by one bit."""
+    """Add, list, verify, remove, export and import branches of a trained run. The other branches never change by one bit."""
 
 
 @command.command("add")
 @run_argument
 @click.argument("name")
-@click.option("--data", "path", required=True, type=str, metavar="FILE", help="The branch's labelled rows.")
-@click.option("--validation", type=str, metavar="FILE", help="Validation rows; default: a tenth of the rows.")
+@click.option("--data", "path", required=True, type=Source(), metavar="FILE", help="The branch's labelled rows.")
+@click.option("--validation", type=Source(), metavar="FILE", help="Validation rows; default: a tenth of the rows.")
 @click.option("--epochs", default=20, show_default=True, type=click.IntRange(min=1))
 @click.option("--patience", default=5, show_default=True, type=click.IntRange(min=1))
 @click.option(
@@ -46,6 +48,7 @@ def command() -> None:
     type=click.Choice(["accuracy", "macro_f1", "loss"]),
     help="What of the validation rows decides which epoch is kept.",
 )
+@seed_option("Of weights, batches and dropout, and of the rows that are held out.", default=0)
 @column_options
 @with_output
 def add(
@@ -56,6 +59,7 @@ def add(
     epochs: int,
     patience: int,
     watch: Watch,
+    seed: int,
     text: str,
     label: str,
     output: Output,
@@ -69,10 +73,10 @@ def add(
     rows = read_rows(path, text, {name: label})
     apart = None if validation is None else read_rows(validation, text, {name: label})
     warn_of_rows(output, system, rows if apart is None else Rows.joined([rows, apart]))
-    held_out, train = split_rows(rows, [0.1], seed=0) if apart is None else (apart, rows)
+    held_out, train = split_rows(rows, [0.1], seed=seed) if apart is None else (apart, rows)
     spec = Splits(train, held_out, Rows.of_branch(name, [], [])).specs()[0]
     system.add_branch(spec)
-    settings = TrainingConfig(epochs=epochs, patience=patience, watch=watch)
+    settings = TrainingConfig(epochs=epochs, patience=patience, watch=watch, seed=seed)
     fit = fit_branch(
         system,
         name,
@@ -191,6 +195,67 @@ def remove(run: Path, name: str, yes: bool, output: Output) -> None:
     saved = _save(system, run, remove_from)
     output.say(f"Removed {name!r}; the other {len(checks)} branches are unchanged.")
     output.result({"removed": name, "branches": saved.branch_names, "old_outputs_max_abs_diff": _largest(checks)})
+
+
+@command.command("export")
+@run_argument
+@click.argument("name")
+@click.option("--out", required=True, type=OutputPath(".safetensors"), help="The file to write, NAME.safetensors.")
+@overwrite_option
+@with_output
+def export(run: Path, name: str, out: Path, output: Output) -> None:
+    """Write branch NAME of RUN into one file, for systems with the same encoder and trunk."""
+    from interconnected_ai.branches import export_branch
+
+    system = _open(run)
+    name = system.branch_name(name)
+    export_branch(system, name, out, overwrite=asked_to_replace())
+    output.say(f"Written: {out}. Bring it into another copy of this system with: iai branch import RUN {out}")
+    output.result({"branch": name, "out": str(out), "bytes": out.stat().st_size, "card": system.cards[name].to_dict()})
+
+
+@command.command("import")
+@run_argument
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="Another name than the branch has in the file.")
+@overwrite_option
+@with_output
+def import_(run: Path, file: Path, name: str | None, output: Output) -> None:
+    """Add the branch in FILE, which `branch export` wrote, to RUN. Encoder and trunk must be the ones it was trained on.
+
+    A name that is taken needs --name, or --overwrite to replace that branch.
+    """
+    from interconnected_ai.branches import import_branch
+
+    system = _open(run)
+
+    def bring_in(newest: "InterconnectedAISystem") -> str:
+        card = import_branch(newest, file, name=name, overwrite=asked_to_replace())
+        return card.name
+
+    added = bring_in(system)
+    checks = _unchanged(system)
+
+    def again(newest: "InterconnectedAISystem") -> None:
+        bring_in(newest)
+        _unchanged(newest)
+
+    saved = _save(system, run, again)
+    own = [check for check in checks if check.branch == added]
+    others = [check for check in checks if check.branch != added]
+    proved = "its outputs are those of the fingerprint" if own else "it has no fingerprint: it was never trained"
+    output.say(
+        f"Branch {added!r}: {proved}. The outputs of the other {len(others)} branches are what they were: "
+        f"max |Δ| = {_largest(others):g}."
+    )
+    output.result(
+        {
+            "branch": added,
+            "identical": all(check.identical for check in own) if own else None,
+            "branches": saved.branch_names,
+            "old_outputs_max_abs_diff": _largest(others),
+        }
+    )
 
 
 def _foreign_texts(run: Path) -> list[str]:

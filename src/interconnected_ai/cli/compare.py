@@ -9,17 +9,26 @@ from interconnected_ai.cli.alternatives import only_with
 from interconnected_ai.cli.completion import RunPath
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.rows import data_options, model_folder, rows_for, warn_of_rows
+from interconnected_ai.cli.settings import seed_option
 
 
 @click.command("compare")
 @click.argument("run_a", type=RunPath())
 @click.argument("run_b", type=RunPath())
 @data_options
+@seed_option("Of the bootstrap.", default=0)
 @click.option("--include-learnt", is_flag=True, help="Compare on rows too that one of the models has learnt.")
 @only_with("data", "text", "label")
 @with_output
 def command(
-    run_a: Path, run_b: Path, data: tuple[str, ...], text: str, label: str, include_learnt: bool, output: Output
+    run_a: Path,
+    run_b: Path,
+    data: tuple[str, ...],
+    text: str,
+    label: str,
+    seed: int,
+    include_learnt: bool,
+    output: Output,
 ) -> None:
     """Is RUN_B better than RUN_A? McNemar's exact test and a 95 % bootstrap interval per branch, on the same rows.
 
@@ -38,7 +47,7 @@ def command(
         new = unseen(rows, a, b).required()
         rows, left_out = new.rows, dict(new.left_out)
         output.say(*new.told)
-    found = compare_systems(a, b, rows, include_learnt=True)
+    found = compare_systems(a, b, rows, seed=seed, include_learnt=True)
     output.table(
         f"A = {run_a}, B = {run_b}",
         ["branch", "rows", "A %", "B %", "B − A, 95 % interval", "p (McNemar)", "verdict"],

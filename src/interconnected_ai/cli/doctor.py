@@ -10,6 +10,7 @@ import click
 from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import OutputPath, asked_to_replace, overwrite_option
+from interconnected_ai.cli.settings import config_with, set_option
 from interconnected_ai.cli.train import with_absolute_paths
 from interconnected_ai.config import RunConfig
 
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     help="With --fix: the file to write.  [default: beside the one that was looked at, its name with -fixed]",
 )  # fmt: skip
 @overwrite_option
+@set_option
 @with_output
-def command(target: Path, fix: bool, file: Path | None, output: Output) -> None:
+def command(target: Path, fix: bool, file: Path | None, assignments: tuple[str, ...], output: Output) -> None:
     """What is wrong with a run: before it (CONFIG, a YAML or JSON file), or during and after it (RUN, its folder).
 
     Before: the document's checklist of seven, and what else makes runs fail; the rows are read and the encoder is loaded.
@@ -38,7 +40,11 @@ def command(target: Path, fix: bool, file: Path | None, output: Output) -> None:
     """
     if file is not None and not fix:
         raise click.UsageError("--output names the file that --fix writes; add --fix")
-    healthy = _before(target, fix, file, output) if _is_config(target) else _after(target, fix, file, output)
+    if assignments and not _is_config(target):
+        raise click.UsageError(f"--set changes a setting of a config, and {target} is a run; name a config")
+    healthy = (
+        _before(target, fix, file, assignments, output) if _is_config(target) else _after(target, fix, file, output)
+    )
     if not healthy:
         raise click.exceptions.Exit(FOUND)
 
@@ -47,8 +53,8 @@ def _is_config(target: Path) -> bool:
     return target.is_file() or (not target.is_dir() and target.suffix in (".yaml", ".yml", ".json"))
 
 
-def _before(path: Path, fix: bool, file: Path | None, output: Output) -> bool:
-    config = with_absolute_paths(RunConfig.from_file(path), path.parent)
+def _before(path: Path, fix: bool, file: Path | None, assignments: Sequence[str], output: Output) -> bool:
+    config = with_absolute_paths(config_with(RunConfig, path, assignments), path.parent)
     from interconnected_ai.doctor import checklist
 
     checks = checklist(config)

@@ -3,9 +3,13 @@
 import errno
 import json
 import os
+import signal
 import sys
+import threading
 import traceback
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -17,6 +21,7 @@ FOUND = 1
 BAD_INPUT = 2
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+READER_GONE = 141  # 128 + SIGPIPE: whoever read the output has had enough of it
 
 DEBUG_VARIABLE = "IAI_DEBUG"
 _LONGEST_SHOWN = 300
@@ -31,6 +36,55 @@ _OF_THE_MACHINE = {
 _TOO_LARGE = ("out of memory", "can't allocate memory", "not enough memory", "Storage size calculation overflowed")
 
 
+class Answer:
+    """The one JSON object on stdout of a call with --json: its result, or the error that came in its place."""
+
+    def __init__(self) -> None:
+        self._is_printed = False
+
+    def print(self, content: Any) -> None:
+        """Print it, unless one was printed: an interruption that comes after the result has nothing to add."""
+        with undisturbed():
+            if not self._is_printed:
+                click.echo(json_text(content))
+            self._is_printed = True
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One call of `iai`, as every command finds it in its context's root: the words that were given, and what it answers."""
+
+    arguments: list[str]
+    answer: Answer = field(default_factory=Answer)
+
+    @classmethod
+    def current(cls) -> "Invocation":
+        """That of the command at work; of one that was not called by `main`, a new one."""
+        found = click.get_current_context().find_root().obj
+        return found if isinstance(found, cls) else cls(sys.argv[1:])
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """A Ctrl-C that comes in this block is dropped: it is too short to be stopped, and must not be cut."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Stopped(click.Abort):
+    """A command that was told to stop and knows what to say of it. code: 128 + the signal's number, as shells have it."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.message, self.code = message, code
+
+
 class Declined(click.Abort):
     """The person was asked before something would go for good, and said no."""
 
@@ -43,19 +97,23 @@ class Failure:
     message: str
     code: int
 
-    def show(self, *, as_json: bool) -> None:
-        """The message on stderr; as_json: the one JSON object on stdout too."""
-        click.echo(f"iai: {self.message}", err=True)
-        if as_json:
-            click.echo(json_text({"error": {"kind": self.kind, "message": self.message}}))
+    def show(self, answer: Answer | None) -> None:
+        """The message on stderr, and on stdout in the answer of a call with --json."""
+        with suppress(OSError):  # a closed or full stderr takes away the words, not the exit code
+            click.echo(f"iai: {self.message}", err=True)
+        if answer is not None:
+            answer.print({"error": {"kind": self.kind, "message": self.message}})
 
 
 def failure_of(error: BaseException) -> Failure:
     """The error's kind, message and exit code. An error that nobody foresaw is told to be a fault of the program."""
     if isinstance(error, Declined):
         return Failure("Declined", "not confirmed; nothing was changed", INTERRUPTED)
+    if isinstance(error, Stopped):
+        return Failure("Interrupted", error.message, error.code)
     if isinstance(error, click.Abort | KeyboardInterrupt):
-        return Failure("Interrupted", "stopped; what was written is whole", INTERRUPTED)
+        number = getattr(error.__cause__, "signal", signal.SIGINT)  # of a training, which heeds SIGTERM too
+        return Failure("Interrupted", "stopped; what was written is whole", 128 + number)
     if isinstance(error, click.ClickException):
         return Failure("UsageError", error.format_message(), BAD_INPUT)
     if isinstance(error, InterconnectedAIError):
@@ -119,8 +177,14 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
-def escape_what_cannot_be_printed() -> None:
-    """Let stdout and stderr print every text, whatever the terminal's encoding: letters it lacks become escapes."""
-    for stream in (sys.stdout, sys.stderr):
-        if reconfigure := getattr(stream, "reconfigure", None):
+def make_streams_usable() -> None:
+    """Let stdout and stderr print every text: letters that the terminal's encoding lacks become escapes.
+
+    Of a stream that was closed before the program began (`>&-`) everything is thrown away.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  open as long as the program runs
+        elif reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")

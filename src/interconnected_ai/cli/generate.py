@@ -72,6 +72,8 @@ def command(
     asked = [_standard_input()] if means_standard_input(prompts) or not prompts else list(prompts)
     given = {name: value for name, value in settings.items() if value not in (None, ())}
     config = GenerationConfig.from_mapping(given, source="iai generate")
+    if settings["logprobs"] is not None and not output.as_json:
+        raise click.UsageError("--logprobs stand in the JSON object alone; add --json, or leave it out")
     if stream is None:
         stream = len(asked) == 1 and config.num_beams == 1 and not output.as_json and sys.stdout.isatty()
     elif stream and (len(asked) > 1 or output.as_json):

@@ -15,7 +15,7 @@ from interconnected_ai.cli.commented import commented_yaml, sample_line
 from interconnected_ai.cli.from_tables import Start, start_of
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import OutputPath, Source, overwrite_option
-from interconnected_ai.cli.settings import set_option
+from interconnected_ai.cli.settings import OF_A_TRAINING, seed_option, set_option
 from interconnected_ai.config import RunConfig
 from interconnected_ai.storage import atomic_file
 
@@ -37,7 +37,7 @@ _MOST_CLASSES_SHOWN = 12
     help="The config to write.",
 )  # fmt: skip
 @overwrite_option
-@click.option("--seed", type=int, help="Of weights, batches and dropout.")
+@seed_option(OF_A_TRAINING)
 @set_option
 @with_output
 def command(

@@ -11,6 +11,7 @@ import click
 
 from interconnected_ai.cli.confirmation import confirm
 from interconnected_ai.cli.output import Output, percent, with_output
+from interconnected_ai.cli.outputs import Source
 from interconnected_ai.cli.stores import (
     STORE_VARIABLE,
     StoreCommand,
@@ -58,8 +59,9 @@ vectors_option = click.option(
 @command.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--store", default="memory.db", show_default=True, envvar=STORE_VARIABLE, help="Where to; made when absent."
-)
+    "--store", default="memory.db", show_default=True, type=Source(), envvar=STORE_VARIABLE,
+    help="Where to; made when absent.",
+)  # fmt: skip
 @click.option("--user", help="For rows that name no user; default: default.")
 @click.option("--session", help="For rows that name no session; default: default.")
 @click.option(

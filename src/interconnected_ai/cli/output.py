@@ -11,9 +11,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from interconnected_ai.cli.failures import json_text
+from interconnected_ai.cli.failures import Answer, Invocation
 from interconnected_ai.cli.outputs import refuse_unsafe_outputs
-from interconnected_ai.cli.values import refuse_unusable
+from interconnected_ai.cli.values import expand_home, refuse_unusable
 
 if TYPE_CHECKING:
     from interconnected_ai.data import Remark
@@ -24,8 +24,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Output:
     """Where a command's result goes. With `as_json` the words go to stderr and the figures to stdout."""
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, as_json: bool, answer: Answer | None = None) -> None:
         self.as_json = as_json
+        self._answer = answer or Answer()
         self._warnings: list[dict[str, str]] | None = None
         # Wide enough for a table even where the output is a file or a pipe.
         width = None if sys.stdout.isatty() else 120
@@ -83,7 +84,7 @@ class Output:
         """The command's result as the one JSON object on stdout, if that was asked for, with "warnings" of the rows read."""
         if self.as_json:
             warnings = {} if self._warnings is None else {"warnings": self._warnings}
-            click.echo(json_text({**content, **warnings}))
+            self._answer.print({**content, **warnings})
 
 
 def with_output(function: F) -> F:
@@ -95,7 +96,7 @@ def with_output(function: F) -> F:
 
     def receive(context: click.Context, parameter: click.Parameter, value: bool) -> Output:
         _set_levels(context)
-        return Output(value)
+        return Output(value, Invocation.current().answer)
 
     def take_level(level: int) -> Callable[[click.Context, click.Parameter, bool], None]:
         def take(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -111,9 +112,11 @@ def with_output(function: F) -> F:
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        refuse_unusable(click.get_current_context())
-        refuse_unsafe_outputs(click.get_current_context())
-        return function(*args, **kwargs)
+        context = click.get_current_context()
+        refuse_unusable(context)
+        expand_home(context)
+        refuse_unsafe_outputs(context)
+        return function(*args, **{name: context.params.get(name, value) for name, value in kwargs.items()})
 
     quiet = click.option(
         "-q", "--quiet", is_flag=True, expose_value=False, callback=take_level(logging.WARNING),

@@ -9,6 +9,7 @@ from interconnected_ai.cli.alternatives import only_with
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import OutputPath
 from interconnected_ai.cli.rows import column_options
+from interconnected_ai.cli.settings import OF_A_TRAINING, seed_option
 
 if TYPE_CHECKING:
     from interconnected_ai.bench import Quickstart, Words
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--twin", is_flag=True, help="Also train the dense twin, a system of the same size without experts.")
 @click.option("--epochs", type=click.IntRange(min=1), help="For a trial.")
+@seed_option(OF_A_TRAINING, default=0)
 @click.option("--overwrite", is_flag=True, help="Replace the run that stands in the folder.")
 @column_options
 @only_with("data", "text", "label")
@@ -39,6 +41,7 @@ def command(
     data: Path | None,
     twin: bool,
     epochs: int | None,
+    seed: int,
     overwrite: bool,
     text: str,
     label: str,
@@ -62,7 +65,7 @@ def command(
         words=words,
         twin=twin,
         overwrite=overwrite,
-        settings={} if epochs is None else {"epochs": epochs},
+        settings={"seed": seed, **({} if epochs is None else {"epochs": epochs})},
         say=output.step,
     )
     _tell(done, words, output, example=words.example if data is None else texts.first.test.texts[0])

@@ -23,18 +23,27 @@ from interconnected_ai.cli.outputs import OutputPath, overwrite_option
 @click.option(
     "--language", type=click.Choice(["en", "ru"]), default="en", show_default=True, help="Language of the page."
 )
+@click.option("--no-texts", is_flag=True, help="Leave out the texts of the data, for a page that others may see.")
 @with_output
 def command(
-    run: Path, page: Path | None, picture: Path | None, usd_per_hour: float | None, language: str, output: Output
+    run: Path,
+    page: Path | None,
+    picture: Path | None,
+    usd_per_hour: float | None,
+    language: str,
+    no_texts: bool,
+    output: Output,
 ) -> None:
-    """One page of RUN: curves, use of the experts, confusion, calibration, cost, test results.
+    """One page of RUN: what the doctor finds, test results beside the baseline, the worst answers, classes, confusion,
+    refusals, calibration, curves, use of the experts, cost.
 
-    The page is one HTML file that needs nothing else. A run that is not finished gets a page of what there is so far.
+    The page is one HTML file that needs nothing else; it holds test texts that were answered wrongly. A run that is not
+    finished gets a page of what there is so far.
     """
     from interconnected_ai.report import missing_sentences, write_report
 
     page = page or run / "report.html"
-    report = write_report(run, page, picture=picture, language=language, usd_per_hour=usd_per_hour)
+    report = write_report(run, page, picture=picture, language=language, usd_per_hour=usd_per_hour, texts=not no_texts)
     missing = missing_sentences(report)
     if report.answers:
         output.table(
@@ -52,6 +61,8 @@ def command(
                 for found in report.answers
             ],
         )
+    if report.diagnosis is not None:
+        output.say(*(f"{found.name}: {found.evidence}" for found in report.diagnosis.illnesses))
     output.say(*missing, *(f"Wrote {path}" for path in (page, picture) if path is not None))
     output.result(
         {

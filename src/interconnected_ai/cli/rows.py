@@ -87,6 +87,8 @@ def model_folder(run: Path) -> Path:
 def _branch_and_path(item: str, names: Sequence[str]) -> tuple[str, str]:
     name, separator, path = item.partition("=")
     if separator:
+        if not name or not path:
+            raise click.UsageError(f"--data {item}: write --data BRANCH=FILE; branches: {', '.join(names)}")
         return name, path
     if len(names) == 1:
         return names[0], item

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import click
 
 from interconnected_ai.config import Record, merged, settings_in, with_settings
-from interconnected_ai.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R", bound=Record)
@@ -21,10 +20,20 @@ def set_option(function: F) -> F:
     )(function)  # fmt: skip
 
 
+def seed_option(meaning: str, *, default: int | None = None) -> Callable[[F], F]:
+    """--seed. default: None leaves it to the config."""
+    return click.option(
+        "--seed", type=click.IntRange(0, 2**63 - 1), default=default, show_default=default is not None, help=meaning
+    )
+
+
+OF_A_TRAINING = "Of weights, batches and dropout."
+
+
 def config_with(record: type[R], file: Path, assignments: Sequence[str], changes: Mapping[str, Any] | None = None) -> R:
     """The config in a file with flags (`changes`) and then KEY=VALUE laid over it. Raises `ConfigError` as the record does."""
     settings = settings_in(file)
     if not isinstance(settings, Mapping):
-        raise ConfigError(f"{file}: needs a mapping of keys to values, got {type(settings).__name__}")
+        return record.from_mapping(settings, source=str(file))  # which says what is wrong
     settings = merged(settings, changes or {})
     return record.from_mapping(with_settings(record, settings, assignments), source=str(file))

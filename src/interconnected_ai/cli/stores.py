@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from interconnected_ai.cli.outputs import Source
 from interconnected_ai.errors import NotAMemoryError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _values(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-store_argument = click.argument("store", metavar="STORE")
+store_argument = click.argument("store", type=Source(), metavar="STORE")
 
 
 def open_memory(store: str, vectors: "str | VectorModel | None" = None, *, new: bool = False) -> "ThreeLevelMemory":

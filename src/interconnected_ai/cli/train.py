@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interconnected_ai.cli.from_tables import Start, as_begun, is_config, refuse_columns, require_one, start_of
+from interconnected_ai.cli.interruption import naming_what_goes_on
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import OutputPath, Source
-from interconnected_ai.cli.settings import config_with, set_option
+from interconnected_ai.cli.settings import OF_A_TRAINING, config_with, seed_option, set_option
 from interconnected_ai.config import RunConfig
 from interconnected_ai.errors import ConfigError
 
 if TYPE_CHECKING:
+    from interconnected_ai.branches import Encoder
+    from interconnected_ai.data import Splits
     from interconnected_ai.training import RunResult
 
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     "--output", "folder", type=OutputPath(may_stand=True), metavar="RUN",
     help="The run's folder.  [default: the config's; of tables runs/NAME]",
 )  # fmt: skip
-@click.option("--seed", type=int, help="Of weights, batches and dropout.")
+@seed_option(OF_A_TRAINING)
 @set_option
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run from its last checkpoint.")
 @click.option("--new-rows", is_flag=True, help="With --resume: the data may hold new rows beside those it began with.")
@@ -71,7 +74,14 @@ def command(
         settings = as_begun(start.config) if resume else start.config
     from dataclasses import asdict
 
-    from interconnected_ai.training import data_files, process_rank, refuse_taken_folder, train_run
+    from interconnected_ai.training import (
+        data_files,
+        finished_results,
+        process_rank,
+        refuse_taken_folder,
+        splits_of_run,
+        train_run,
+    )
 
     if process_rank() != 0:
         output.mute()
@@ -83,12 +93,22 @@ def command(
     if start is not None:
         output.note(*(f"{tables.path}: {columns}" for tables, columns in start.tables))
     if process_rank() == 0 or start is not None:  # what is advised, all processes must take
-        settings, loaded = _checked(settings, force, output, start, resume=resume, new_rows=new_rows)
-    result = train_run(
-        settings, resume=resume, overwrite=overwrite, new_rows=new_rows, baseline=not no_baseline, **loaded
-    )
+        splits = splits_of_run(settings, resume=resume, new_rows=new_rows)
+        loaded = {"splits": splits}
+        if not (resume and finished_results(settings, splits)):
+            settings, encoder = _checked(settings, splits, force, output, start, resume=resume)
+            loaded["encoder"] = encoder
+    with naming_what_goes_on():
+        result = train_run(
+            settings, resume=resume, overwrite=overwrite, new_rows=new_rows, baseline=not no_baseline, **loaded
+        )
     if process_rank() != 0:
         return
+    if result.was_finished:
+        output.say(
+            f"{result.folder} was finished already; nothing was trained or written. --overwrite trains it anew, and "
+            "--resume --new-rows goes on once rows have been added."
+        )
     _show_test(result, output)
     output.say(
         f"{result.fit.steps} steps in {result.fit.train_seconds:.1f} s on {result.fit.device} in {result.fit.precision}, "
@@ -98,6 +118,7 @@ def command(
     output.result(
         {
             "run": str(result.folder),
+            "was_finished": result.was_finished,
             "fit": asdict(result.fit),
             "test": {name: asdict(m) for name, m in result.test.items()},
             "baseline": {name: asdict(found) for name, found in result.baseline.items()},
@@ -135,9 +156,9 @@ def _show_test(result: "RunResult", output: Output) -> None:
 
 
 def _checked(
-    settings: RunConfig, force: bool, output: Output, start: Start | None, *, resume: bool, new_rows: bool
-) -> tuple[RunConfig, dict[str, Any]]:
-    """Go through the checklist and tell what is not ok; returns the config with its encoder named, and rows and encoder.
+    settings: RunConfig, splits: "Splits", force: bool, output: Output, start: Start | None, *, resume: bool
+) -> tuple[RunConfig, "Encoder"]:
+    """Go through the checklist and tell what is not ok; returns the config with its encoder named, and the encoder.
 
     start: what tables alone gave; where it is not resumed, what the checklist advises is set. Raises `ConfigError` with what
     will surely fail.
@@ -145,9 +166,8 @@ def _checked(
     from interconnected_ai.branches import Encoder
     from interconnected_ai.data import Remark
     from interconnected_ai.doctor import checklist
-    from interconnected_ai.training import encoder_of_run, splits_of_run, with_encoder
+    from interconnected_ai.training import encoder_of_run, with_encoder
 
-    splits = splits_of_run(settings, resume=resume, new_rows=new_rows)
     choice = encoder_of_run(settings, splits, resume=resume)
     settings = with_encoder(settings, choice)
     output.note(f"Encoder: {choice}")
@@ -163,7 +183,7 @@ def _checked(
     failing = [f"{check.name}: {check.evidence}. {check.remedy}" for check in found if check.state == "fails"]
     if failing and not force:
         raise ConfigError("this run would fail; --force starts it all the same\n" + "\n".join(failing))
-    return settings, {"splits": splits, "encoder": encoder}
+    return settings, encoder
 
 
 def with_absolute_paths(settings: RunConfig, folder: Path) -> RunConfig:

@@ -1,15 +1,19 @@
 """What no argument of any command may be, whatever it means: checked once for all, before the command looks at it.
 
-NaN and infinity, whole numbers beyond 64 bits, text that is no UTF-8, a path below a file.
+NaN and infinity, whole numbers beyond 64 bits, text that is no UTF-8, a path that is empty or below a file. `~` is a person's
+home folder wherever a path begins with it: shells leave it as it is in quotes and after `--option=`.
 """
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+
+from interconnected_ai.cli.failures import Invocation
+from interconnected_ai.cli.outputs import Source
 
 _MOST = 2**63 - 1
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes, on all common file systems
@@ -17,10 +21,54 @@ _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes, on all common file systems
 
 def refuse_unusable(context: click.Context) -> None:
     """Raises `click.BadParameter` for the first argument of the command that no command can use."""
+    written = _as_written(context)
     for parameter in context.command.params:
+        if _is_path(parameter) and _is_empty(context.params, written, parameter.name or ""):
+            raise click.BadParameter("the path is empty; is a shell variable not set?", context, parameter)
         for value in _single(context.params.get(parameter.name or "")):
             if fault := _fault(value):
                 raise click.BadParameter(fault, context, parameter)
+
+
+def expand_home(context: click.Context) -> None:
+    """Put the home folder of a person in place of the `~` with which paths among the command's arguments begin."""
+    for parameter in filter(_is_path, context.command.params):
+        name = parameter.name or ""
+        context.params[name] = _at_home(context.params.get(name))
+
+
+def _at_home(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return type(value)(_at_home(each) for each in value)
+    if isinstance(value, Path):
+        return value.expanduser() if str(value).startswith("~") else value
+    return os.path.expanduser(value) if isinstance(value, str) else value
+
+
+def _is_path(parameter: click.Parameter) -> bool:
+    return isinstance(parameter.type, click.Path | Source)
+
+
+def _is_empty(params: Mapping[str, Any], written: Mapping[str, Any], name: str) -> bool:
+    """Whether the path is, or one of the paths are, the empty text."""
+    given = list(_single(params.get(name)))
+    return "" in given or (Path() in given and "" in _single(written.get(name)))
+
+
+def _as_written(context: click.Context) -> dict[str, Any]:
+    """The arguments by their parameters' names before they were made paths and numbers: an empty path is "." afterwards.
+
+    Nothing where the command was not called by `main`, which keeps the words of the command line.
+    """
+    words: Sequence[str] = Invocation.current().arguments
+    steps: list[str | None] = []
+    at = context
+    while at.parent is not None:
+        steps.insert(0, at.info_name)
+        at = at.parent
+    for step in steps:
+        words = words[words.index(step) + 1 :] if step in words else ()
+    return context.command.make_parser(context).parse_args(list(words))[0] if words else {}
 
 
 def _single(value: Any) -> Iterator[Any]:

@@ -1,11 +1,12 @@
 """The frozen, strict record that every config is: unknown keys are errors that name the nearest known key."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from reprlib import Repr
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from interconnected_ai.config.settings import as_yaml, settings_in
 from interconnected_ai.errors import ConfigError, nearest_first
@@ -18,6 +19,10 @@ else:
 # A value is shown in a complaint so far that one can recognise it, however deep and long it is.
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
+
+
+# Where something stands; `~` at its beginning is a person's home folder.
+Place = Annotated[str, AfterValidator(os.path.expanduser)]
 
 
 class _Constructor(ModelMetaclass):
@@ -41,7 +46,7 @@ class Record(BaseModel, metaclass=_Constructor):
     def from_mapping(cls, settings: Mapping[str, Any], *, source: str = "settings") -> Self:
         """The record these settings describe; `ConfigError` names every key that is wrong, and the remedy."""
         if not isinstance(settings, Mapping):
-            raise ConfigError(f"{source}: needs a mapping of keys to values, got {type(settings).__name__}")
+            raise ConfigError(f"{source}: needs a mapping of keys to values, got {_kind_of(settings)}")
         try:
             return cls.model_validate(dict(settings))
         except ValidationError as error:
@@ -63,6 +68,10 @@ class Record(BaseModel, metaclass=_Constructor):
     def with_changes(self, **changes: Any) -> Self:
         """A copy with some settings changed, checked like a new record."""
         return self.from_mapping({**self.to_dict(), **changes})
+
+
+def _kind_of(settings: object) -> str:
+    return "NoneType; is the file empty?" if settings is None else type(settings).__name__
 
 
 def _explain(record: type[Record], error: ValidationError, source: str) -> str:

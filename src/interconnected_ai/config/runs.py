@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 
 from interconnected_ai.config.data import CorpusConfig, DataConfig
 from interconnected_ai.config.expert import ExpertConfig
-from interconnected_ai.config.record import Record
+from interconnected_ai.config.record import Place, Record
 from interconnected_ai.config.system import SystemConfig
 from interconnected_ai.config.training import ExpertTrainingConfig, TrainingConfig
 
@@ -19,10 +19,10 @@ class ExpertRunConfig(Record):
     most `model.vocab_size` tokens. The model's vocabulary is the tokenizer's own.
     """
 
-    output: str
+    output: Place
     text: CorpusConfig
     model: ExpertConfig
-    tokenizer: str | None = None
+    tokenizer: Place | None = None
     roles: Annotated[tuple[str, ...], Field(strict=False)] = ()
     training: ExpertTrainingConfig = ExpertTrainingConfig()
 
@@ -37,7 +37,7 @@ class ExpertRunConfig(Record):
 class RunConfig(Record):
     """Everything `iai train` needs: the folder to write, the system, the data and the training."""
 
-    output: str
+    output: Place
     system: SystemConfig = SystemConfig()
     data: DataConfig
     training: TrainingConfig = TrainingConfig()

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from interconnected_ai.config.record import Record
+from interconnected_ai.config.record import Place, Record
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Watch = Literal["accuracy", "macro_f1", "loss"]
@@ -90,7 +90,7 @@ class TrainingConfig(LoopConfig):
     class_weights: Literal["balanced", "none"] = "balanced"
     watch: Watch = "accuracy"
     cache_features: bool = True
-    feature_cache: str | None = None
+    feature_cache: Place | None = None
     baseline: bool = True
 
 

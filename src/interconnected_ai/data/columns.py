@@ -22,6 +22,7 @@ _LABEL_NAMES = frozenset(
     "label labels class category intent topic target tag sentiment y "
     "метка метки класс категория интент намерение тема тональность рубрика тег".split()
 )
+_FIRST_TEXT_NAMES = frozenset(("text", "texts", "текст", "тексты"))
 _FIRST_LABEL_NAMES = frozenset(("label", "labels", "метка", "метки"))
 _CAMEL = re.compile(r"(?<=[a-zа-яё])(?=[A-ZА-ЯЁ])")
 _LONGEST_LABEL = 60  # characters, on average
@@ -140,6 +141,7 @@ class _Column:
 def _choose_text(path: str, everything: list[_Column], columns: list[_Column]) -> tuple[str, str]:
     could = [column for column in columns if column.may_hold_texts]
     named = _best_named(could, _TEXT_NAMES)
+    named = [column for column in named if column.is_called(_FIRST_TEXT_NAMES) == 2] or named
     if len(named) == 1:
         return named[0].name, "its name says so"
     candidates = named or [column for column in could if column.looks_like_texts]

@@ -143,12 +143,12 @@ def _load_source(source: BranchData | TableData, config: DataConfig, folder: Pat
 
 
 def _located(path: str, folder: Path) -> str:
-    return path if path.startswith("hf:") or Path(path).is_absolute() else str(folder / path)
+    return path if path.startswith("hf:") else str(folder / Path(path).expanduser())
 
 
 def _texts(table: Table, column: str) -> tuple[list[str], list[Remark]]:
     """The texts; halves of characters, as programs leave them that cut a text in UTF-16, become U+FFFD and are told."""
-    texts = [_checked_text(table, row, value) for row, value in enumerate(table.columns[column])]
+    texts = [_checked_text(table, column, row, value) for row, value in enumerate(table.columns[column])]
     broken = [row for row, text in enumerate(texts) if not _is_writable(text)]
     if not broken:
         return texts, []
@@ -166,8 +166,10 @@ def _is_writable(text: str) -> bool:
     return True
 
 
-def _checked_text(table: Table, row: int, value: Any) -> str:
+def _checked_text(table: Table, column: str, row: int, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}…"
-        raise DataError(f"{table.place(row)}: the text is {shown}; every row needs a text, remove it or write one")
+        raise DataError(
+            f"{table.place(row)}: the text is {shown}; every row needs a text in column {column!r}, remove it or write one"
+        )
     return value

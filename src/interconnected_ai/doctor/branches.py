@@ -7,14 +7,14 @@ from interconnected_ai.branches import BranchCard
 from interconnected_ai.data import BranchReport
 from interconnected_ai.doctor import thresholds as limit
 from interconnected_ai.doctor.history import History
-from interconnected_ai.doctor.illness import Illness, Look
+from interconnected_ai.doctor.illness import Illness, Look, percent_ru
 from interconnected_ai.doctor.settings import listed
 from interconnected_ai.nn import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
 from interconnected_ai.storage import read_json
 
 
 def _overfitting(history: History) -> Illness | None:
-    told = []
+    told, russian = [], []
     for branch in history.branches:
         loss, accuracy = history.curve(f"validation_loss/{branch}"), history.curve(f"accuracy/{branch}")
         learnt = history.late(f"train_accuracy/{branch}")
@@ -28,6 +28,11 @@ def _overfitting(history: History) -> Illness | None:
             told.append(
                 f"{branch}: {learnt.mean:.1%} right on rows learnt from, {share:.1%} on validation rows; validation loss "
                 f"{loss.values[lowest]:.3g} at step {loss.steps[lowest]}, {loss.values[-1]:.3g} at step {loss.steps[-1]}"
+            )
+            lost = f"{loss.values[lowest]:.3g} на шаге {loss.steps[lowest]}, {loss.values[-1]:.3g} на шаге {loss.steps[-1]}"
+            russian.append(
+                f"{branch}: верны {percent_ru(learnt.mean)} обучающих строк и {percent_ru(share)} проверочных; потери на "
+                f"проверке {lost.replace('.', ',')}"
             )
     if not told:
         return None
@@ -44,12 +49,13 @@ def _overfitting(history: History) -> Illness | None:
         None,
         f"more rows help most; without them: {listed(changes)}. The weights of the best epoch are kept as it is",
         changes,
+        "; ".join(russian),
     )
 
 
 def _starved(history: History) -> Illness | None:
     rows = {name: curve.mean for name, curve in history.named("batch_rows/").items() if len(curve)}
-    batch, told = sum(rows.values()), []
+    batch, told, russian = sum(rows.values()), [], []
     for branch, count in rows.items():
         if not limit.is_starved(count, batch, len(rows)):
             continue
@@ -59,6 +65,9 @@ def _starved(history: History) -> Illness | None:
             told.append(
                 f"{branch}: {count:.1f} of {batch:.0f} rows in a batch, {batch / len(rows):.0f} would be fair{behind}"
             )
+            behind = f"; точность на {percent_ru(lag)} ниже, чем у других" if 0 < lag < inf else ""
+            mine = f"{count:.1f} из {batch:.0f} строк пакета, поровну было бы {batch / len(rows):.0f}"
+            russian.append(f"{branch}: {mine.replace('.', ',')}{behind}")
     if not told:
         return None
     return Illness(
@@ -67,6 +76,7 @@ def _starved(history: History) -> Illness | None:
         None,
         "give it more rows; or leave it out here, and train it alone on the finished trunk, where all batches are its own: "
         "iai branch add RUN NAME --data FILE. A smaller batch_size raises its share a little, as each holds a row of it",
+        evidence_ru="; ".join(russian),
     )
 
 
@@ -83,7 +93,7 @@ def _lag(history: History, branch: str) -> float:
 def _poor_calibration(history: History) -> Illness | None:
     if history.results is None:
         return None
-    told = []
+    told, russian = [], []
     measured = history.results.test or history.results.fit.validation
     for branch, found in measured.items():
         allowed = limit.CALIBRATION.value + limit.calibration_noise(found.accuracy, found.num_rows)
@@ -91,6 +101,10 @@ def _poor_calibration(history: History) -> Illness | None:
             told.append(
                 f"{branch}: confidence is off by {found.calibration_error:.1%} on average over {found.num_rows} rows "
                 f"({allowed:.1%} could be chance)"
+            )
+            russian.append(
+                f"{branch}: уверенность расходится с точностью в среднем на {percent_ru(found.calibration_error)} по "
+                f"{found.num_rows} строкам (до {percent_ru(allowed)} может дать случай)"
             )
     if not told:
         return None
@@ -105,7 +119,7 @@ def _poor_calibration(history: History) -> Illness | None:
         f"temperatures are fitted on the validation rows{where}: give more of them, of the kind that will be asked and none "
         f"learnt from; {listed(changes)}"
     )
-    return Illness("calibration poor", "; ".join(told), None, remedy, changes)
+    return Illness("calibration poor", "; ".join(told), None, remedy, changes, "; ".join(russian))
 
 
 def _calibrated_on_few_rows(history: History) -> Illness | None:
@@ -122,6 +136,8 @@ def _calibrated_on_few_rows(history: History) -> Illness | None:
         None,
         f"give each branch {limit.CALIBRATION_ROWS.value:g} validation rows or more (data.validation_fraction, or a file of "
         "its own); until then read its confidence as an order, not as a probability",
+        evidence_ru=", ".join(f"{name}: строк {rows}" for name, rows in few.items())
+        + "; столь немногие почти не сдвигают температуру с 1 и держат порог для чужих текстов низким",
     )
 
 
@@ -130,13 +146,16 @@ def _temperature_at_its_bound(history: History) -> Illness | None:
     if history.results is None or not kept.is_file():
         return None
     cards = [BranchCard.from_mapping(card, source=str(kept)) for card in read_json(kept)["branches"]]
-    told = []
+    told, russian = [], []
     for card in cards:
-        at = {LOWEST_TEMPERATURE: "lowest", HIGHEST_TEMPERATURE: "highest"}
-        for bound, which in at.items():
+        at = {LOWEST_TEMPERATURE: ("lowest", "наименьшая"), HIGHEST_TEMPERATURE: ("highest", "наибольшая")}
+        for bound, (which, russian_which) in at.items():
             if isclose(card.temperature, bound, rel_tol=0.01):
                 rows = "" if card.calibration_rows is None else f", fitted on {card.calibration_rows} rows"
                 told.append(f"{card.name}: {card.temperature:.3g}, the {which} there is{rows}")
+                rows = "" if card.calibration_rows is None else f", подобрана по {card.calibration_rows} строкам"
+                reached = f"{card.temperature:.3g}".replace(".", ",")
+                russian.append(f"{card.name}: {reached}, {russian_which} из возможных{rows}")
     if not told:
         return None
     return Illness(
@@ -145,6 +164,7 @@ def _temperature_at_its_bound(history: History) -> Illness | None:
         None,
         "at the lowest the heads have hardly learnt yet, or the validation rows were learnt from: train longer, raise lr_head, "
         "look for repeated rows. At the highest the branch is sure and wrong: look at the validation rows' labels",
+        evidence_ru="; ".join(russian),
     )
 
 
@@ -153,11 +173,14 @@ def weak_branch(history: History, causes: list[Illness]) -> Illness | None:
     weak = history.weak
     if not weak or not history.is_half_done:
         return None
-    told, advice = [], []
+    told, russian, advice = [], [], []
     for name, found in weak.items():
         learnt = history.late(f"train_accuracy/{name}")
         of_the_learnt = f", {learnt.mean:.1%} of the rows learnt from" if len(learnt) else ""
         told.append(f"{name}: {found.value:.1%} of {found.num_rows} {found.where}{of_the_learnt}")
+        learnt_ru = f" и {percent_ru(learnt.mean)} обучающих" if len(learnt) else ""
+        which = "тестовых" if found.where == "test rows" else "проверочных"
+        russian.append(f"{name}: верны {percent_ru(found.value)} из {found.num_rows} {which} строк{learnt_ru}")
         advice.append(_advice_for(name, learnt.mean if len(learnt) else 0.0, history.data.get(name)))
     named = [illness.name for illness in causes if illness.name in _CAUSES_OF_WEAKNESS]
     changes: dict[str, Any] = {} if named else _more_capacity(history, list(weak))
@@ -169,12 +192,13 @@ def weak_branch(history: History, causes: list[Illness]) -> Illness | None:
         "lower LR_ADAPTER",
         first + "; ".join(advice) + tail,
         changes,
+        "; ".join(russian),
     )
 
 
 _CAUSES_OF_WEAKNESS = {
     "out of memory", "ended by an error", "learning rate too high", "loss jumps", "routing collapse", "trunk drift",
-    "learning rate too low", "overfitting", "branch starved in batches",
+    "learning rate too low", "overfitting", "branch starved in batches", "encoder does not read the rows", "labels look wrong",
 }  # fmt: skip
 
 

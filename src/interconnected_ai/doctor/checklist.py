@@ -175,7 +175,7 @@ def _checkpoints_on(ahead: Ahead) -> Check | None:
         return None
     if steps and every > steps:
         wanted = max(1, steps // 10)
-        told = f"the first would come at step {every}, the run has {steps}: an interruption costs all of it"
+        told = f"the first would come at step {every}, the run has {steps}: a crash costs all of it"
         changes = {"training.checkpoint_every_steps": wanted}
         return Check(name, "warning", told, f"set checkpoint_every_steps to {wanted}", changes)
     return Check(name, "ok", f"every {every} steps" + (f" of {steps}" if steps else ""))

@@ -7,7 +7,7 @@ them fewer tokens, and a higher clip lets larger steps through. They are told as
 from dataclasses import dataclass
 from pathlib import Path
 
-from interconnected_ai.doctor import branches, learning, routing, stops
+from interconnected_ai.doctor import answering, branches, learning, routing, stops
 from interconnected_ai.doctor import thresholds as limit
 from interconnected_ai.doctor.history import History, read_history
 from interconnected_ai.doctor.illness import Illness
@@ -34,10 +34,10 @@ def diagnose(folder: str | Path) -> Diagnosis:
     Raises `StorageError` when the folder is no run, `DataError` when there is nothing to look at yet.
     """
     history = read_history(folder)
-    looks = [*stops.LOOKS, learning.rate_too_high]
+    looks = [*stops.LOOKS, answering.reads_another_language, learning.rate_too_high]
     if len(history.curve("loss/task")) >= limit.LINES.value:
         looks += [*learning.LOOKS, *routing.LOOKS]
-    looks += branches.LOOKS
+    looks += [*branches.LOOKS, *answering.LOOKS]
     # In the order in which they are cured: where two want the same setting, the first has its way.
     found = [illness for look in looks if (illness := look(history)) is not None]
     if (weak := branches.weak_branch(history, found)) is not None:
@@ -55,6 +55,8 @@ def _unjudged(history: History) -> list[str]:
         out.append(f"accuracy and overfitting of {', '.join(unmeasured)}: no held-out rows, or no epoch is over yet")
     if history.results is None:
         out.append("calibration: temperatures are fitted when the training ends")
+    if history.results is not None and history.results.test and not history.run.answers:
+        out.append("single answers: the run kept none, as one by an earlier version")
     if lines and not len(history.curve("drift/moe")):
         out.append("drift: none was logged yet, or the run is by an earlier version")
     return out

@@ -134,6 +134,33 @@ CALIBRATION = Threshold(
     "well-fitted classifiers reach 0.01–0.03",
 )
 
+OTHER_ALPHABET = Threshold(
+    0.05,
+    "share of training rows in other letters than Latin, under an encoder of English, above it",
+    "the twentieth at which a run without a named encoder takes the multilingual one",
+)
+BELOW_BASELINE = Threshold(
+    1.0,
+    "test rows that counted words have right and the branch has not, over the root of all that either has wrong, above it",
+    "the standard error of that difference is at most this root (McNemar)",
+)
+BELOW_BASELINE_ROWS = Threshold(3, "and these rows, above it", "three rows are chance")
+NEVER_ANSWERED = Threshold(
+    5, "test rows of a class that is never answered, from it on", "of five a branch of 85 % misses all once in 13,000"
+)
+DOUBTFUL = Threshold(
+    0.03,
+    "share of test rows answered otherwise than labelled with a confidence of 90 % or more, above it",
+    "honest confidence of 90 % and more is wrong on under 2 % of all rows",
+)
+DOUBTFUL_ROWS = Threshold(5, "and these rows, from it on", "fewer may be chance")
+FOREIGN_CONFIDENCE = Threshold(0.95, "confidence that counts as sure, from it on", "one answer in twenty is wrong")
+FOREIGN = Threshold(
+    0.5,
+    "share of texts that are nobody's business, answered and sure, above it",
+    "single ones may be like the branch's",
+)
+
 
 def calibration_noise(accuracy: float, num_rows: int, num_bins: int = 15) -> float:
     """The calibration error that perfectly honest confidence shows on so few rows: at most √(2 a (1 − a) B / (π n)).

@@ -46,6 +46,7 @@ class Perplexity:
             "bits_per_byte": self.bits_per_byte,
             "perplexity": self.perplexity,
             "loss": self.loss,
+            "nats": self.nats,
             "num_tokens": self.num_tokens,
             "num_bytes": self.num_bytes,
             "num_documents": self.num_documents,

@@ -1,27 +1,30 @@
-"""What stands on the page of a run's report, from top to bottom, whatever it is drawn on: headings, tables, pictures."""
+"""What stands on the page of a run's report, from top to bottom, whatever it is drawn on: verdict, tables, pictures."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from interconnected_ai.report.answers import BranchAnswers
+from interconnected_ai.doctor import Illness
+from interconnected_ai.report.answers import BranchAnswers, ClassResult
+from interconnected_ai.report.findings import finding_in
 from interconnected_ai.report.pictures import (
     MOST_LABELLED,
+    Grid,
     Line,
     Picture,
     Table,
     draw_confusion,
     draw_lines,
     draw_reliability,
+    draw_scope,
     draw_use,
     named,
-    short,
     shown,
     smoothing,
 )
 from interconnected_ai.report.records import ExpertUse, RunReport
 from interconnected_ai.report.wording import Words
-from interconnected_ai.training import BranchMetrics, Curve
+from interconnected_ai.training import FOREIGN_TEXTS, BranchMetrics, Curve
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,47 @@ class Section:
 
     heading: str
     sentence: str
-    blocks: tuple[Picture | Table, ...]
+    blocks: tuple[Picture | Table | Grid, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to make of the run: good, look or unfinished, its sentence, and of each finding its name and what to know of it."""
+
+    kind: str
+    sentence: str
+    findings: tuple[tuple[str, tuple[str, ...]], ...]
+    unjudged: str = ""
+
+
+_MOST_WRONG = 20  # of a branch
+_MOST_TEXT = 400  # characters of one
+
+
+def verdict_of(report: RunReport, words: Words) -> Verdict:
+    """The doctor's word on the run, in the page's language."""
+    illnesses = () if report.diagnosis is None else report.diagnosis.illnesses
+    unjudged = () if report.diagnosis is None else report.diagnosis.unjudged
+    return Verdict(
+        kind=report.verdict,
+        sentence=words(f"verdict_{report.verdict}", count=words.count(len(illnesses))),
+        findings=tuple(_finding(illness, report, words) for illness in illnesses),
+        unjudged=words("unjudged", items=shown("; ".join(unjudged), 600))
+        if unjudged and words.language == "en"
+        else "",
+    )
+
+
+def _finding(illness: Illness, report: RunReport, words: Words) -> tuple[str, tuple[str, ...]]:
+    russian = illness.evidence_ru if words.language == "ru" else None
+    key = "evidence" if russian is None else "evidence_translated"
+    evidence = words(key, evidence=shown(russian or illness.evidence, 1_200))
+    name, remedy = finding_in(illness, words.language)
+    lines = [evidence, words("remedy", remedy=shown(remedy, 1_200))]
+    if illness.settings_to_change:
+        changes = ", ".join(f"{setting}: {value}" for setting, value in illness.settings_to_change.items())
+        lines.append(words("change", changes=changes, run=shown(str(report.folder), 300)))
+    return name, tuple(lines)
 
 
 def missing_sentences(report: RunReport, language: str = "en") -> list[str]:
@@ -39,20 +82,29 @@ def missing_sentences(report: RunReport, language: str = "en") -> list[str]:
     return [words(missing.kind, detail=shown(missing.detail, 600)) for missing in report.missing]
 
 
-def sections_of(report: RunReport, words: Words) -> Iterator[Section]:
-    """The page from top to bottom; a section without content is left out."""
-    results = _results(report, words)
+def sections_of(report: RunReport, words: Words, *, texts: bool = True) -> Iterator[Section]:
+    """The page from top to bottom; a section without content is left out. texts: false leaves out those of the data's."""
+    results, answers = _results(report, words), report.answers
+    names = ", ".join(dict.fromkeys(found.name for found in report.baseline.values())) or words("no_baseline")
+    wrong = tuple(_wrong(found, words) for found in answers if found.wrong) if texts else ()
     sections = [
-        Section("", "", (_facts(report, words),)),
         Section(
             words("results"),
-            words("results_mean" if report.answers else "recorded_mean"),
+            words("results_mean", baseline=shown(names)) if answers else words("recorded_mean"),
             () if results is None else (results,),
         ),
+        Section(words("facts"), "", (_facts(report, words),)),
+        Section(words("wrong"), words("wrong_means"), wrong),
+        Section(words("per_class"), words("per_class_means"), tuple(_classes(found, words) for found in answers)),
+        Section(words("confusion"), "", tuple(block for found in answers for block in _confusion(found, words))),
+        Section(
+            words("scope"),
+            words("scope_means", count=len(FOREIGN_TEXTS)),
+            tuple(_scope(found, words) for found in answers),
+        ),
+        Section(words("calibration"), "", tuple(_reliability(found, words) for found in answers)),
         Section(words("curves"), "", tuple(_curves(report, words))),
         Section(words("experts"), "", tuple(_use(use, words) for use in report.experts if use.steps)),
-        Section(words("confusion"), "", tuple(b for answers in report.answers for b in _confusion(answers, words))),
-        Section(words("calibration"), "", tuple(_reliability(answers, words) for answers in report.answers)),
         Section(words("cost"), words("cost_means") if report.fit else "", (_cost(report, words),)),
     ]
     return (section for section in sections if section.blocks)
@@ -69,6 +121,7 @@ def _facts(report: RunReport, words: Words) -> Table:
         layers = words("dense_layers", num_layers=system.num_moe_layers)
     facts = [
         (words("state"), words("finished" if report.finished else "unfinished")),
+        *_origin(report, words),
         (words("encoder"), encoder),
         (words("layers"), layers),
     ]
@@ -76,8 +129,23 @@ def _facts(report: RunReport, words: Words) -> Table:
         counts = {part: words.count(report.num_params[part]) for part in ("total", "encoder", "trunk")}
         facts.append((words("parameters"), words("parameters_of", **counts)))
     facts += _progress(report, words)
-    facts += [(words("batch"), words.count(training.batch_size)), (words("seed"), str(training.seed))]
-    return Table(words("facts"), (), tuple(facts))
+    facts += [
+        (words("watched"), words(f"watch_{training.watch}")),
+        (words("batch"), words.count(training.batch_size)),
+        (words("seed"), str(training.seed)),
+    ]
+    return Table("", (), tuple(facts))
+
+
+def _origin(report: RunReport, words: Words) -> list[tuple[str, str]]:
+    if (origin := report.origin) is None:
+        return []
+    command = words("by_program") if origin.command is None else shown(origin.command, 600)
+    return [
+        (words("begun"), words.moment(origin.begun)),
+        (words("version"), f"interconnected-ai {shown(origin.version)}"),
+        (words("command"), command),
+    ]
 
 
 def _progress(report: RunReport, words: Words) -> list[tuple[str, str]]:
@@ -92,23 +160,30 @@ def _progress(report: RunReport, words: Words) -> list[tuple[str, str]]:
 def _results(report: RunReport, words: Words) -> Table | None:
     """A row per branch: what was measured now, or else what the run recorded."""
     if report.answers:
-        columns = ("branch", "classes", "train_rows", "test_rows", "accuracy_column", "f1_column", "ece_before",
-                   "ece_after", "temperature", "answered")  # fmt: skip
+        columns: tuple[str, ...] = ("branch", "classes", "train_rows", "test_rows", "accuracy_column", "f1_column",
+                   "ece_before", "ece_after", "temperature", "answered", *_BASELINE[: 2 * bool(report.baseline)])  # fmt: skip
         rows = [
             (
                 shown(found.name, 40),
                 words.count(found.card.spec.num_classes),
                 words.count(report.num_train[found.name]),
-                *_scores(found.metrics, words, _percent(found.before.calibration_error)),
-                f"{found.card.temperature:.3f}",
-                _percent(found.metrics.answered),
+                *_scores(found.metrics, words, words.percent(found.before.calibration_error)),
+                words.number(found.card.temperature, 3),
+                words.percent(found.metrics.answered),
+                *_baseline(report, found.name, words),
             )
             for found in report.answers
         ]
     elif report.recorded:
-        columns = ("branch", "test_rows", "accuracy_column", "f1_column", "ece_column", "answered")  # type: ignore[assignment]
+        columns = ("branch", "test_rows", "accuracy_column", "f1_column", "ece_column", "answered",
+                   *_BASELINE[: 2 * bool(report.baseline)])  # fmt: skip
         rows = [
-            (shown(name, 40), *_scores(metrics, words), _percent(metrics.answered))
+            (
+                shown(name, 40),
+                *_scores(metrics, words),
+                words.percent(metrics.answered),
+                *_baseline(report, name, words),
+            )
             for name, metrics in report.recorded.items()
         ]
     else:
@@ -116,10 +191,20 @@ def _results(report: RunReport, words: Words) -> Table | None:
     return Table("", tuple(words(c) for c in columns), tuple(rows), frozenset(range(1, len(columns))))
 
 
+_BASELINE = ("baseline_accuracy", "baseline_f1")
+
+
+def _baseline(report: RunReport, branch: str, words: Words) -> tuple[str, ...]:
+    """The cells of the baseline beside a branch; none where no branch has one."""
+    found = report.baseline.get(branch)
+    shares = (None, None) if found is None else (found.accuracy, found.macro_f1)
+    return tuple(words.percent(share) for share in shares) if report.baseline else ()
+
+
 def _scores(metrics: BranchMetrics, words: Words, *before: str) -> tuple[str, ...]:
     return (
-        words.count(metrics.num_rows), _percent(metrics.accuracy), _percent(metrics.macro_f1), *before,
-        _percent(metrics.calibration_error),
+        words.count(metrics.num_rows), words.percent(metrics.accuracy), words.percent(metrics.macro_f1), *before,
+        words.percent(metrics.calibration_error),
     )  # fmt: skip
 
 
@@ -145,7 +230,10 @@ def _curves(report: RunReport, words: Words) -> Iterator[Picture]:
             words, "gradient", [Line("norm", curves["gradient_norm"], None)], span=(0.0, None),
             caption=words("clip", clip=training.gradient_clip), mark_value=training.gradient_clip,
         )  # fmt: skip
-    rates = [Line(name, curve, number) for number, (name, curve) in enumerate(report.curves_of("rate").items())]
+    rates = [
+        Line(words(key) if words.has(key := f"rate_{name}") else name, curve, number)
+        for number, (name, curve) in enumerate(report.curves_of("rate").items())
+    ]
     if rates:
         yield _picture(words, "rates", rates, scale=1000.0, span=(0.0, None), smooth=False)
     if "rows_per_second" in curves:
@@ -229,20 +317,66 @@ def _use(use: ExpertUse, words: Words) -> Picture:
     return Picture(words("use_of", layer=use.layer), caption, "whole", partial(draw_use, use, words))
 
 
-def _confusion(answers: BranchAnswers, words: Words) -> Iterator[Picture | Table]:
+def _wrong(answers: BranchAnswers, words: Words) -> Table:
+    """The surest wrong answers."""
+    doubtful = sum(wrong.doubtful for wrong in answers.wrong)
+    title = words(
+        "wrong_of", branch=shown(answers.name, 40), wrong=words.count(len(answers.wrong)),
+        rows=words.count(answers.metrics.num_rows), doubtful=words.count(doubtful),
+    )  # fmt: skip
+    columns = tuple(words(key) for key in ("text", "label", "answer", "confidence", "given", "doubt"))
+    rows = tuple(
+        (
+            shown(wrong.text, _MOST_TEXT), shown(wrong.label, 120), shown(wrong.answer, 120),
+            words.percent(wrong.confidence, 1), words.percent(wrong.given, 1), words("doubt") if wrong.doubtful else "",
+        )
+        for wrong in answers.wrong[:_MOST_WRONG]
+    )  # fmt: skip
+    return Table(title, columns, rows, frozenset({3, 4}), wide=frozenset({0}))
+
+
+def _classes(answers: BranchAnswers, words: Words) -> Table:
+    columns = ("class", "rows", "precision_column", "recall_column", "class_f1", "confused_with")
+    rows = tuple(_class_cells(found, words) for found in answers.classes)
+    return Table(shown(answers.name, 40), tuple(map(words, columns)), rows, frozenset({1, 2, 3, 4}))
+
+
+def _class_cells(found: ClassResult, words: Words) -> tuple[str, ...]:
+    label, count = found.confused_with or ("", 0)
+    confused = words("confused_count", label=shown(label, 120), count=words.count(count)) if count else "–"
+    shares = (words.percent(share, 1) for share in (found.precision, found.recall, found.f1))
+    return (shown(found.label, 120), words.count(found.num_rows), *shares, confused)
+
+
+def _confusion(answers: BranchAnswers, words: Words) -> Iterator[Picture | Table | Grid]:
     many = answers.card.spec.num_classes > MOST_LABELLED
     caption = words("confusion_many", count=answers.card.spec.num_classes) if many else words("confusion_counts")
     yield Picture(shown(answers.name, 40), caption, "third", partial(draw_confusion, answers, words))
     if not many:
         return
     title = words("pairs", branch=shown(answers.name, 30))
-    pairs = answers.confused_pairs()
+    pairs = answers.confused_pairs(_MOST_WRONG)
     if not pairs:
-        yield Table(title, (), ((words("no_pairs"),),), width="third")
+        yield Table(title, (), ((words("no_pairs"),),), width="half")
         return
-    rows = tuple((short(p.label), short(p.answer), words.count(p.num_rows), f"{100 * p.share:.0f}") for p in pairs)
+    rows = tuple(
+        (shown(p.label, 120), shown(p.answer, 120), words.count(p.num_rows), words.percent(p.share, 0)) for p in pairs
+    )
     columns = (words("true_axis"), words("answer_axis"), words("rows"), words("share"))
-    yield Table(title, columns, rows, frozenset({2, 3}), width="third")
+    yield Table(title, columns, rows, frozenset({2, 3}), width="half")
+    yield Grid(
+        title=words("grid", branch=shown(answers.name, 40)),
+        corner=words("grid_corner"),
+        names=tuple(shown(label, 120) for label in answers.card.spec.labels),
+        counts=answers.confusion,
+        caption=words("grid_means"),
+    )
+
+
+def _scope(answers: BranchAnswers, words: Words) -> Picture:
+    refused = {kind: words.percent(share, 1) for kind, share in answers.scope.to_dict().items()}
+    caption = words("scope_at", threshold=answers.scope.threshold, **refused)
+    return Picture(shown(answers.name, 40), caption, "third", partial(draw_scope, answers.scope, words))
 
 
 def _reliability(answers: BranchAnswers, words: Words) -> Picture:
@@ -268,7 +402,3 @@ def _cost(report: RunReport, words: Words) -> Table:
     if cost.usd is not None:
         rows.append((words("usd"), words.number(cost.usd, 4 if cost.usd < 1 else 2)))
     return Table("", (), tuple(rows))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"

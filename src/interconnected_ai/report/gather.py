@@ -12,6 +12,7 @@ import numpy as np
 
 from interconnected_ai.branches import InterconnectedAISystem
 from interconnected_ai.config import RunConfig
+from interconnected_ai.doctor import diagnose
 from interconnected_ai.errors import ConfigError, InterconnectedAIError
 from interconnected_ai.report.answers import BranchAnswers, answer
 from interconnected_ai.report.missing import Missing
@@ -62,6 +63,9 @@ def gather_report(run: str | Path, *, usd_per_hour: float | None = None) -> RunR
         fit=fit,
         cost=cost,
         missing=tuple(missing),
+        diagnosis=diagnose(run) if curves or read.failure is not None else None,
+        origin=read.origin,
+        baseline={} if results is None else results.baseline,
     )
 
 

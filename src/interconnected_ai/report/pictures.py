@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interconnected_ai.extras import require
-from interconnected_ai.report.answers import BranchAnswers, Reliability
+from interconnected_ai.report.answers import BranchAnswers, Reliability, Scope
 from interconnected_ai.report.records import ExpertUse
 from interconnected_ai.report.wording import Words
 from interconnected_ai.training import Curve
@@ -77,12 +77,29 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells, as they are shown; `numeric` columns stand to the right. columns: () for a list of facts."""
+    """Rows of cells, as they are shown; `numeric` columns stand to the right. columns: () for a list of facts.
+
+    wide: columns of running text, which keep room for some words on a narrow screen. caption: a sentence for under it.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numeric: frozenset[int] = frozenset()
+    width: str = "whole"
+    wide: frozenset[int] = frozenset()
+    caption: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Counts by row and column of the same names; on a page it scrolls within itself, a picture leaves it out."""
+
+    title: str
+    corner: str
+    names: tuple[str, ...]
+    counts: np.ndarray
+    caption: str = ""
     width: str = "whole"
 
 
@@ -176,6 +193,7 @@ def draw_lines(
     _hold(axes, span)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
+    _write_numbers(axes, words)
     _count_steps(axes, words)
     if len(handles) > 1:
         names = [str(handle.get_label()) for handle in handles]
@@ -244,6 +262,31 @@ def draw_reliability(answers: BranchAnswers, words: Words) -> "Figure":
     axes.set_aspect("equal")
     axes.set_xlabel(words("confidence_axis"))
     axes.set_ylabel(words("accuracy_axis"))
+    _write_numbers(axes, words)
+    figure.legend(loc="outside lower center", ncols=1)
+    return figure
+
+
+def draw_scope(scope: Scope, words: Words) -> "Figure":
+    """The share that would be refused at each threshold: of the branch's own rows, and of text that is none of its business."""
+    figure = empty_figure(WIDTHS["third"], 3.9)
+    axes = figure.add_subplot()
+    thresholds = np.linspace(0, 1, 201)
+    for scores, kind, colour, dash in (
+        (scope.own, "own_rows", "line-1", "-"),
+        (scope.others, "other_rows", "line-0", "-"),
+        (scope.strange, "strange_texts", "line-3", (0, (5, 2))),
+    ):
+        if len(scores):
+            label = words(kind, count=words.count(len(scores)))
+            shares = 100 * scope.refused(scores, thresholds)
+            axes.plot(thresholds, shares, color=COLOURS[colour][0], linestyle=dash, label=label)
+    axes.axvline(scope.threshold, color=COLOURS["muted"][0], linestyle=":", linewidth=1.2)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-2, 103)
+    axes.set_xlabel(words("threshold_axis"))
+    axes.set_ylabel(words("refused_axis"))
+    _write_numbers(axes, words)
     figure.legend(loc="outside lower center", ncols=1)
     return figure
 
@@ -312,6 +355,15 @@ def _count_steps(axes: "Axes", words: Words) -> None:
     ticker = require("matplotlib.ticker", "training", "drawing a report")
     axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=7, integer=True))
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda step, _: words.count(step)))
+
+
+def _write_numbers(axes: "Axes", words: Words) -> None:
+    """Numbers at the axes as the language writes them; English ones are matplotlib's own."""
+    if words.language == "en":
+        return
+    ticker = require("matplotlib.ticker", "training", "drawing a report")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: words.short(value)))
 
 
 def _legend_columns(names: Sequence[str]) -> int:

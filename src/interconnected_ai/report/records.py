@@ -1,16 +1,18 @@
 """Everything that the report of a run shows, as records."""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from interconnected_ai.config import RunConfig
+from interconnected_ai.doctor import Diagnosis
 from interconnected_ai.report.answers import BranchAnswers
 from interconnected_ai.report.missing import Missing
-from interconnected_ai.training import BranchMetrics, Curve, FitResult
+from interconnected_ai.training import Baseline, BranchMetrics, Curve, FitResult, Origin
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,8 @@ class RunReport:
     """Everything that the report of a run shows.
 
     answers: measured now on the run's test rows; recorded: the test metrics as they stand in results.json.
-    num_train: each branch's training rows. num_params: parameters of each part, empty without a model.
+    num_train: each branch's training rows. num_params: parameters of each part, empty without a model. diagnosis: what the
+    doctor says, None where there is nothing to look at yet. origin: None, baseline: empty, in runs that kept none.
     """
 
     folder: Path
@@ -71,6 +74,9 @@ class RunReport:
     fit: FitResult | None
     cost: Cost
     missing: tuple[Missing, ...]
+    diagnosis: Diagnosis | None = None
+    origin: Origin | None = None
+    baseline: Mapping[str, Baseline] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -82,6 +88,13 @@ class RunReport:
         """Whether the run has come to its end: model and results are written."""
         return self.fit is not None and not any(m.kind == "no_model" for m in self.missing)
 
+    @property
+    def verdict(self) -> str:
+        """good: the run is finished and the doctor found nothing; look: it found something; unfinished: it is too early."""
+        if self.diagnosis is not None and not self.diagnosis.is_healthy:
+            return "look"
+        return "good" if self.finished and self.diagnosis is not None else "unfinished"
+
     def curves_of(self, prefix: str) -> dict[str, Curve]:
         """The figures `prefix/NAME`, by NAME, in the order of logging."""
         start = f"{prefix}/"
@@ -92,6 +105,10 @@ class RunReport:
         return {
             "run": str(self.folder),
             "finished": self.finished,
+            "verdict": self.verdict,
+            "findings": [] if self.diagnosis is None else [asdict(found) for found in self.diagnosis.illnesses],
+            "origin": None if self.origin is None else asdict(self.origin),
+            "baseline": {name: asdict(found) for name, found in self.baseline.items()},
             "branches": {answers.name: answers.to_dict() for answers in self.answers},
             "recorded": {name: _plain(asdict(metrics)) for name, metrics in self.recorded.items()},
             "cost": self.cost.to_dict(),

@@ -4,11 +4,11 @@ from interconnected_ai.storage.arrays import load_arrays, save_arrays
 from interconnected_ai.storage.files import atomic_file, sha256_of
 from interconnected_ai.storage.folders import ANY, AnyVersion, atomic_folder, read_folder, recover, write_folder
 from interconnected_ai.storage.kinds import EXPERT, SYSTEM
-from interconnected_ai.storage.locks import locked
+from interconnected_ai.storage.locks import lock_path, locked
 from interconnected_ai.storage.manifests import FORMAT_VERSION, MANIFEST, check_folder, is_complete, version_of
 from interconnected_ai.storage.objects import read_json, write_json
 from interconnected_ai.storage.outputs import refuse_same, refuse_standing
-from interconnected_ai.storage.tensors import load_tensors, save_tensors
+from interconnected_ai.storage.tensors import load_described_tensors, load_tensors, save_tensors
 
 __all__ = [
     "ANY",
@@ -22,7 +22,9 @@ __all__ = [
     "check_folder",
     "is_complete",
     "load_arrays",
+    "load_described_tensors",
     "load_tensors",
+    "lock_path",
     "locked",
     "read_folder",
     "read_json",

@@ -44,7 +44,8 @@ def check_folder(folder: str | Path, *, kind: str) -> None:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise NotAModelError(f"no folder at {folder}; needs a {kind} saved by this package")
+        found = f"{folder} is a file" if folder.is_file() else f"no folder at {folder}"
+        raise NotAModelError(f"{found}; needed is the folder of a saved {kind}")
     if not is_complete(folder):
         pickles = [f.name for f in folder.iterdir() if f.suffix in PICKLES]
         if pickles:
@@ -52,7 +53,7 @@ def check_folder(folder: str | Path, *, kind: str) -> None:
                 f"{folder} holds the pickle file {pickles[0]!r}; pickles can run code when loaded and are refused. "
                 "Convert the weights to safetensors and save them with save_pretrained"
             )
-        raise NotAModelError(f"{folder} is not a {kind} of ours: it has no {MANIFEST}")
+        raise NotAModelError(f"{folder} is no {kind} of ours: it has no {MANIFEST}")
     manifest = read_json(folder / MANIFEST)
     version = manifest.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:

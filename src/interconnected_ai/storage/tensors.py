@@ -1,6 +1,7 @@
 """Named tensors in safetensors files. Pickles are refused: loading one can run any code."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,16 +35,35 @@ def load_tensors(path: str | Path) -> "dict[str, Tensor]":
 
     Any number of threads may load one file at once; each gets tensors of its own.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path = Path(path)
-    if path.suffix in PICKLES:
+    with _readable(path) as place:
+        return load_file(place)
+
+
+def load_described_tensors(path: str | Path) -> "tuple[dict[str, Tensor], dict[str, str]]":
+    """The tensors of a safetensors file, each in memory of its own, and its metadata; raises as `load_tensors` does.
+
+    Any number of threads may load one file at once.
+    """
+    from safetensors import safe_open
+
+    with _readable(path) as place, safe_open(place, framework="pt") as opened:
+        return {name: opened.get_tensor(name).clone() for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[Path]:
+    """Errors of reading a safetensors file in this package's words."""
+    from safetensors import SafetensorError
+
+    place = Path(path)
+    if place.suffix in PICKLES:
         raise UnsafeFileError(f"{path} is a pickle; pickles can run code when loaded and are refused, use safetensors")
-    if not path.is_file():
-        raise NotAModelError(f"{path} does not exist" if not path.exists() else f"{path} is no file")
+    if not place.is_file():
+        raise NotAModelError(f"{path} does not exist" if not place.exists() else f"{path} is no file")
     try:
-        return load_file(path)
+        yield place
     except FileNotFoundError as error:  # it was there a moment ago: `read_folder` looks again
         raise NotAModelError(f"{path} does not exist") from error
     # torch itself refuses what a header may say and no tensor can be, such as a length of 2^63

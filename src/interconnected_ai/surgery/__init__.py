@@ -18,9 +18,10 @@ from interconnected_ai.surgery.model import MoE, Warmup
 from interconnected_ai.surgery.opening import open_moe as load
 from interconnected_ai.surgery.opening import open_moe as open
 from interconnected_ai.surgery.operations.history import Recipe, Step
-from interconnected_ai.surgery.role import Role, make_role
+from interconnected_ai.surgery.role import Role, make_role, prepare_role
 from interconnected_ai.surgery.routing.context import Forward, RowRequest
 from interconnected_ai.surgery.routing.programs import Program, Rule
+from interconnected_ai.surgery.sizes import Sizes
 from interconnected_ai.surgery.upcycle import upcycle
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "RowRequest",
     "Rule",
     "Saved",
+    "Sizes",
     "Step",
     "Usage",
     "Warmup",
@@ -51,6 +53,7 @@ __all__ = [
     "make_role",
     "open",
     "perplexity",
+    "prepare_role",
     "rows_for",
     "transformers_plan",
     "tune",

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from torch import Tensor, nn
 
-from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.errors import UnknownNameError
 from interconnected_ai.storage import ANY, AnyVersion
 from interconnected_ai.surgery.adapters.stand_ins import Adapters, AdapterSpec
 from interconnected_ai.surgery.adapters.trained import verified
@@ -22,13 +22,15 @@ from interconnected_ai.surgery.checkpoints.saving import Saved, save
 from interconnected_ai.surgery.operations import adapting, holding, programming
 from interconnected_ai.surgery.operations import experts as edits
 from interconnected_ai.surgery.operations.history import Recipe, Step
-from interconnected_ai.surgery.operations.replaying import needs_same, replay
+from interconnected_ai.surgery.operations.recipes import recipe_of
+from interconnected_ai.surgery.operations.replaying import needs_same, needs_whole, replay
 from interconnected_ai.surgery.routing.context import Hooks, RowRequest
 from interconnected_ai.surgery.routing.losses import RouterRecord
 from interconnected_ai.surgery.routing.programs import Function, Program
 from interconnected_ai.surgery.routing.warmup import Warmup
 from interconnected_ai.surgery.session import Session
 from interconnected_ai.surgery.settings import need_by_layer, need_key, need_kind, need_name
+from interconnected_ai.surgery.sizes import Sizes
 
 __all__ = ["MoE", "Warmup"]
 
@@ -142,6 +144,17 @@ class MoE:
         """Family and sizes: what a recipe must agree with."""
         return self.session.description()
 
+    def sizes(self) -> Sizes:
+        """How large it is as it stands, adapters included."""
+        tensors = {tensor.data_ptr(): tensor for tensor in self.model.state_dict().values()}.values()
+        return Sizes(
+            sum(tensor.numel() for tensor in tensors),
+            sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+            {layer.number: layer.num_experts for layer in self.layers},
+            {layer.number: layer.top_k for layer in self.layers},
+            sum(adapter.num_params for adapter in self.adapters.values()),
+        )
+
     # What was done to it
 
     @property
@@ -157,19 +170,31 @@ class MoE:
         return self.session.undo()
 
     def recipe(self) -> Recipe:
-        """The steps so far, to be replayed on another copy of the model as it was opened."""
-        if self.functions:
-            raise ConfigError("a router function in Python cannot stand in a recipe; write it as rules, or take it off")
-        return Recipe(self.session.made_for, self.session.fingerprint, self.steps)
+        """The steps so far and the adapters as they are, to be replayed on another copy of the model as it was opened.
+
+        `Recipe.lacks` names what was done besides, such as a training of the routers. Raises `ConfigError` for rules in Python.
+        """
+        return recipe_of(self.session)
 
     @_alone
-    def apply(self, recipe: Recipe | str | Path, *, any_weights: bool = False) -> None:
+    def apply(
+        self,
+        recipe: Recipe | str | Path,
+        *,
+        any_weights: bool = False,
+        without_adapters: bool = False,
+        incomplete: bool = False,
+    ) -> None:
         """Replay a recipe; all its steps hold or none does.
 
-        any_weights: accept a model of the same shape whose routers have other weights. Raises `ConfigError` for another model.
+        any_weights: accept a model of the same shape whose routers have other weights. without_adapters: leave the adapters
+        out. incomplete: accept a recipe that says what it lacks. Raises `ConfigError` for another model, and where something
+        is lacking; `IntegrityError` where the tensors of its steps are not beside it.
         """
         need_kind("recipe", recipe, Recipe, str, Path)
-        recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+        recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe, adapters=not without_adapters)
+        recipe = recipe.without_adapters() if without_adapters else recipe
+        needs_whole(recipe, incomplete)
         needs_same(self.session, recipe, any_weights)
         before = len(self.steps)
         try:

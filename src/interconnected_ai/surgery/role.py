@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from interconnected_ai.errors import DataError, UnknownNameError
 from interconnected_ai.surgery.analysis.texts import perplexity, tune
 from interconnected_ai.surgery.model import MoE
+from interconnected_ai.surgery.operations.experts import set_routers
 from interconnected_ai.surgery.routing.programs import Program, Rule
 from interconnected_ai.surgery.settings import need_by_layer, need_count, need_key, need_number, need_texts
 
@@ -70,16 +71,21 @@ def make_role(
     other_held = list(others)
     role_before = perplexity(moe, held, max_tokens=seq_tokens)
     others_before = perplexity(moe, other_held, max_tokens=seq_tokens) if other_held else None
-    picked = moe.suggest(learnt, share=share) if experts == "auto" else need_by_layer("experts", experts)
+    picked = _picked(moe, learnt, experts, share)
+    unlogged = moe.session.unlogged
     with moe.session.changing() as before:
         token, parameters = _prepare(moe, name, picked, method, rank, seed, nudge=experts != "auto")
         for parameter in parameters if method == "router" else ():  # adapters go whole
             before.keep(parameter)
+        routers = _routers(moe) if method == "router" else {}
         losses = tune(
             moe, learnt, parameters, steps=steps, batch_size=batch_size, seq_tokens=seq_tokens,
             learning_rate=_RATES[method] if learning_rate is None else learning_rate,
             balance_weight=0.01 if method == "router" else 0.0, prefix=[token], seed=seed,
         )  # fmt: skip
+        if routers:
+            _log_routers(moe, routers)
+            moe.session.unlogged = unlogged
         return Role(
             name=name,
             token_id=token,
@@ -92,6 +98,56 @@ def make_role(
             others_before=others_before,
             others_after=perplexity(moe, other_held, max_tokens=seq_tokens) if other_held else None,
         )
+
+
+def prepare_role(
+    moe: MoE,
+    name: str,
+    texts: Sequence[str],
+    *,
+    experts: Mapping[int, Sequence[int]] | Literal["auto"] = "auto",
+    method: Method = "lora",
+    share: float = 0.25,
+    rank: int = 16,
+    held_out: float = 0.2,
+    seed: int = 0,
+) -> tuple[dict[int, tuple[int, ...]], int]:
+    """Everything of `make_role` but the training: the experts it picks, and how many parameters would train.
+
+    The role's token and its adapters are in the model afterwards, untrained. Arguments as in `make_role`.
+    """
+    if method not in ("lora", "full", "router"):
+        raise UnknownNameError("method", method, ("lora", "full", "router"))
+    _check(name, texts, (), share, rank, 1, 1, 8, None, held_out, seed)
+    picked = _picked(moe, _split(texts, held_out, seed)[0], experts, share)
+    with moe.session.changing():
+        _, parameters = _prepare(moe, name, picked, method, rank, seed, nudge=experts != "auto")
+        return picked, sum(parameter.numel() for parameter in parameters)
+
+
+def _picked(
+    moe: MoE, learnt: Sequence[str], experts: Mapping[int, Sequence[int]] | Literal["auto"], share: float
+) -> dict[int, tuple[int, ...]]:
+    return moe.suggest(learnt, share=share) if experts == "auto" else need_by_layer("experts", experts)
+
+
+def _routers(moe: MoE) -> dict[str, Tensor]:
+    """A copy of all routers: LAYER.NAME → numbers."""
+    return {
+        f"{layer.number}.{name}": parameter.detach().clone()
+        for layer in moe.layers
+        for name, parameter in layer.router.named_parameters()
+    }
+
+
+@torch.no_grad()
+def _log_routers(moe: MoE, before: Mapping[str, Tensor]) -> None:
+    """Make what the routers have learnt a step, which a recipe holds and `undo` takes back."""
+    learnt = _routers(moe)
+    for layer in moe.layers:
+        for name, parameter in layer.router.named_parameters():
+            parameter.data.copy_(before[f"{layer.number}.{name}"])
+    moe.session.perform(set_routers(moe.session, learnt))
 
 
 def _prepare(

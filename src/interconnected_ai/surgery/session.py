@@ -20,7 +20,7 @@ from interconnected_ai.surgery.adapters.stand_ins import Adapters
 from interconnected_ai.surgery.anatomy.layer import Layer, Layers
 from interconnected_ai.surgery.anatomy.places import dissect
 from interconnected_ai.surgery.operations.change import Change, Done
-from interconnected_ai.surgery.operations.history import Step, fingerprint
+from interconnected_ai.surgery.operations.history import Step, digest, fingerprint
 from interconnected_ai.surgery.operations.snapshot import Snapshot
 from interconnected_ai.surgery.routing.causal import EditedCausalLM
 from interconnected_ai.surgery.routing.context import Hooks, dress, undress
@@ -36,6 +36,7 @@ class Session:
 
     source: the folder of ours that it was opened from and the version that was read, None for any other origin.
     rerouting: how many `ablate(…, reroute=True)` blocks hold at the moment. lock: held by whoever changes something.
+    adapters_at_start: name → digest of what each had learnt when the log began. unlogged: what the log lacks, in words.
     """
 
     def __init__(self, model: nn.Module, tokenizer: Any = None, expert_parallel: int | None = None) -> None:
@@ -57,6 +58,8 @@ class Session:
         self._unfinished: tuple[Step | None, Snapshot] | None = None
         self.made_for = self.description()
         self.fingerprint = self.routers_fingerprint()
+        self.adapters_at_start: dict[str, str] = {}
+        self.unlogged: tuple[str, ...] = ()
 
     # What it is
 
@@ -108,6 +111,12 @@ class Session:
             self._done = []
             self.agree()
             self.made_for, self.fingerprint = self.description(), self.routers_fingerprint()
+            self.adapters_at_start = {name: digest(adapter.learnt()) for name, adapter in self.adapters.items()}
+            self.unlogged = ()
+
+    def leave_unlogged(self, words: str) -> None:
+        """Remember that something is done which no step holds, for a recipe to say so."""
+        self.unlogged = tuple(dict.fromkeys((*self.unlogged, words)))
 
     def perform(self, change: Change) -> None:
         """Change, and verify by running the touched blocks before and after; fails it anywhere, all is as it was."""

@@ -19,11 +19,14 @@ from interconnected_ai.training.expert import (
     training_folder,
 )
 from interconnected_ai.training.failures import OUT_OF_MEMORY, Failure, failure_of
+from interconnected_ai.training.interruption import TrainingStoppedError
+from interconnected_ai.training.origin import Origin
 from interconnected_ai.training.processes import Processes
-from interconnected_ai.training.run_folder import process_rank, write_json_safely
-from interconnected_ai.training.run_record import RunRecord, RunResults, read_run
+from interconnected_ai.training.run_folder import owned, process_rank, write_json_safely
+from interconnected_ai.training.run_record import RunRecord, read_run
 from interconnected_ai.training.system import (
     BASELINE,
+    FOREIGN_TEXTS,
     Baseline,
     BranchMetrics,
     Comparison,
@@ -31,10 +34,14 @@ from interconnected_ai.training.system import (
     FeatureCache,
     FitResult,
     GlobalBatch,
+    KeptAnswers,
     LossParts,
+    RowAnswers,
     RunResult,
+    RunResults,
     Unseen,
     WordCounts,
+    answer_rows,
     auroc,
     branch_metrics,
     calibrate,
@@ -45,10 +52,13 @@ from interconnected_ai.training.system import (
     encoder_of_run,
     evaluate,
     expected_calibration_error,
+    finished_results,
     fit,
     language_remark,
+    likely_mislabelled,
     macro_f1,
     measure_baselines,
+    metrics_of,
     reads_english_only,
     refuse_taken_folder,
     shape_for,
@@ -64,6 +74,7 @@ from interconnected_ai.training.system import (
 
 __all__ = [
     "BASELINE",
+    "FOREIGN_TEXTS",
     "OUT_OF_MEMORY",
     "Baseline",
     "BranchMetrics",
@@ -76,15 +87,20 @@ __all__ = [
     "FeatureCache",
     "FitResult",
     "GlobalBatch",
+    "KeptAnswers",
     "LossParts",
     "Objective",
+    "Origin",
     "Processes",
+    "RowAnswers",
     "RunRecord",
     "RunResult",
     "RunResults",
+    "TrainingStoppedError",
     "Unseen",
     "WordCounts",
     "adamw",
+    "answer_rows",
     "auroc",
     "bfloat16_speedup",
     "branch_metrics",
@@ -99,12 +115,16 @@ __all__ = [
     "evaluate_expert",
     "expected_calibration_error",
     "failure_of",
+    "finished_results",
     "fit",
     "fit_expert",
     "held_out",
     "language_remark",
+    "likely_mislabelled",
     "macro_f1",
     "measure_baselines",
+    "metrics_of",
+    "owned",
     "process_rank",
     "read_curves",
     "read_run",

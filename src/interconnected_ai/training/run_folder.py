@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from interconnected_ai.arguments import checked
 from interconnected_ai.errors import IntegrityError
-from interconnected_ai.storage import atomic_file, locked, read_json, write_json
+from interconnected_ai.storage import atomic_file, lock_path, locked, read_json, write_json
 
 T = TypeVar("T")
 
@@ -33,6 +33,13 @@ def owned(folder: Path, *, is_main: bool = True) -> Iterator[None]:
         return
     with locked(folder, purpose="training", timeout_seconds=0.0):
         yield
+
+
+def refuse_busy_folder(folder: Path) -> None:
+    """Raise `BusyError` where a training is at work, before anything is read or computed for another. Makes no file."""
+    if lock_path(folder).exists():
+        with owned(folder):
+            pass
 
 
 def drop_folder(folder: Path) -> None:

@@ -6,8 +6,10 @@ process), so a run resumed from any checkpoint equals one never interrupted, to 
 
 import logging
 import math
+import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from interconnected_ai.errors import ConfigError, NonFiniteLossError, StorageErr
 from interconnected_ai.nn import learning_rate_factor, set_rates
 from interconnected_ai.progress import Progress
 from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder
+from interconnected_ai.training.interruption import StopRequest, TrainingStoppedError, heeding_signals
 from interconnected_ai.training.learner import DataRecord, Learner, Schedule, TrainingState, Validation
 from interconnected_ai.training.monitors import Monitor, open_monitors
 from interconnected_ai.training.parallelism.tensors import held_params, kept_buffers
@@ -75,11 +78,15 @@ class Trainer:
         self.kept_step: int | None = None  # when the weights were reached that `finish` took
         self.monitors: list[Monitor] = []
         self.data: DataRecord | None = None  # the learner's
+        self.request = StopRequest(speaks=False, takes_repeats=False)
 
     # The run
 
     def run(self, learner: Learner, *, resume: bool = False) -> Course:
-        """All steps that are left. Raises `NonFiniteLossError` when the loss is no number (the last good checkpoint stays)."""
+        """All steps that are left. Raises `NonFiniteLossError` when the loss is no number (the last good checkpoint stays).
+
+        Ctrl-C and SIGTERM raise `TrainingStoppedError`, once the step at hand is done and kept in a checkpoint.
+        """
         started = time.perf_counter()
         stopped = False
         self.data = learner.data_record()
@@ -99,7 +106,7 @@ class Trainer:
                 self._judge(begun)
             total = self.schedule.total_steps
             bar = Progress(total, self.step, "training", enabled=self.speaks)
-            with learner.learning(self.unwrapped()), bar as progress:
+            with self._heeding_signals(), learner.learning(self.unwrapped()), bar as progress:
                 while self.step < total and not (stopped := self._has_waited_enough()):
                     self._epoch(learner, progress)
         finally:
@@ -165,6 +172,8 @@ class Trainer:
                 self._evaluate(learner)
             if self.step % self.config.checkpoint_every_steps == 0:
                 self._save()
+            if self._is_told_to_stop():
+                raise self._stopped()
             if ended or self._has_waited_enough():
                 return
 
@@ -229,6 +238,28 @@ class Trainer:
 
     def _has_waited_enough(self) -> bool:
         return self.config.patience is not None and self.waited >= self.config.patience
+
+    # Being stopped
+
+    @contextmanager
+    def _heeding_signals(self) -> Iterator[None]:
+        # A launcher passes each signal on to processes that the terminal has told already.
+        with heeding_signals(speaks=self.speaks, takes_repeats=self.processes.count > 1) as self.request:
+            yield
+
+    def _is_told_to_stop(self) -> bool:
+        """Whether any of the processes was: all must stop after the same step. All processes must ask."""
+        told = self.request.number is not None
+        if self.processes.count == 1:
+            return told
+        number_told = torch.tensor(float(told), device=self.processes.device)
+        return bool(self.processes.total(number_told).item())
+
+    def _stopped(self) -> TrainingStoppedError:
+        if self.step % self.config.checkpoint_every_steps != 0:
+            self._save()
+        self.processes.wait()
+        return TrainingStoppedError(self.step, self.request.number or signal.SIGTERM)
 
     # Keeping
 

@@ -6,6 +6,7 @@ import click
 
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import OutputPath
+from interconnected_ai.cli.settings import OF_A_TRAINING, seed_option
 
 
 @click.command("quickstart")
@@ -14,8 +15,9 @@ from interconnected_ai.cli.outputs import OutputPath
     help="Folder of the experts.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace experts of the same names that stand there.")
+@seed_option(OF_A_TRAINING, default=0)
 @with_output
-def command(folder: Path, overwrite: bool, output: Output) -> None:
+def command(folder: Path, overwrite: bool, seed: int, output: Output) -> None:
     """Train three experts on the documentation of Python, NumPy and PyTorch, and let each read the others' text.
 
     Needs no network: the texts are the docstrings of the installed packages. Takes about five minutes on two cores. Bits per
@@ -23,7 +25,7 @@ def command(folder: Path, overwrite: bool, output: Output) -> None:
     """
     from interconnected_ai.bench import EXPERT_DOMAINS, run_expert_quickstart
 
-    done = run_expert_quickstart(folder, overwrite=overwrite, say=output.step)
+    done = run_expert_quickstart(folder, overwrite=overwrite, seed=seed, say=output.step)
     rows: list[tuple[str, ...]] = [
         (f"expert {name}", *(f"{found[domain]:.3f}" for domain in EXPERT_DOMAINS))
         for name, found in done.bits_per_byte.items()

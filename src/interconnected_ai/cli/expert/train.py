@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interconnected_ai.cli.alternatives import alternatives
+from interconnected_ai.cli.interruption import naming_what_goes_on
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import OutputPath, Source
-from interconnected_ai.config import ExpertRunConfig, settings_in
+from interconnected_ai.cli.settings import OF_A_TRAINING, seed_option, set_option
+from interconnected_ai.config import ExpertRunConfig, settings_in, settings_of, with_settings
 from interconnected_ai.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -69,10 +71,11 @@ _TRAINING = {
 @click.option("--compile", is_flag=True, default=None, help="torch.compile.")
 @click.option("--lr", type=float, help="Highest learning rate.  [default: by width and norm]")
 @click.option("--patience", type=int, help="Evaluations without progress before it stops.")
-@click.option("--seed", type=int, help="Of weights, batches and dropout.")
+@seed_option(OF_A_TRAINING)
 @click.option("--device", help="auto, cpu, cuda or mps.")
 @click.option("--precision", help="auto, float32, bfloat16 or float16.")
 @click.option("--sample", "samples", multiple=True, help="A prompt that is continued at every evaluation; repeatable.")
+@set_option
 @click.option("--resume", is_flag=True, help="Go on with an interrupted training; --out alone is enough.")
 @click.option("--overwrite", is_flag=True, help="Drop what an earlier training left there.")
 @alternatives("minutes", "steps")
@@ -92,9 +95,12 @@ def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None
     config = _resumed(given) if resume and _is_bare(given) else _config(given)
     from interconnected_ai.training import process_rank, train_expert
 
-    run = train_expert(config, resume=resume, overwrite=overwrite, minutes=given["minutes"])
+    with naming_what_goes_on():
+        run = train_expert(config, resume=resume, overwrite=overwrite, minutes=given["minutes"])
     if process_rank() != 0:
         return
+    if run.was_finished:
+        output.say(f"{run.folder} was finished already; nothing was trained or written. --overwrite trains it anew.")
     _tell_text(run, output)
     found = run.test or run.fit.validation
     if found is not None:
@@ -110,7 +116,7 @@ def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None
         f"of step {run.fit.best_step} are kept",
         f'Expert: {run.folder}. Try: iai generate {run.folder} "Return the"',
     )
-    output.result(run.to_dict())
+    output.result({**run.to_dict(), "was_finished": run.was_finished})
 
 
 def _tell_text(run: "ExpertRun", output: Output) -> None:
@@ -138,7 +144,16 @@ def _resumed(given: dict[str, Any]) -> ExpertRunConfig:
 
 
 def _config(given: dict[str, Any]) -> ExpertRunConfig:
-    """The config's settings with the flags before them."""
+    """The config's settings with the flags before them, and --set before all."""
+    timed = settings_of(given["assignments"]).get("training", {})
+    if (
+        given["minutes"] is not None
+        and isinstance(timed, dict)
+        and not timed.keys().isdisjoint(("max_steps", "epochs"))
+    ):
+        raise click.UsageError(
+            "--minutes chooses the steps; leave it out, or --set training.max_steps and training.epochs"
+        )
     file: Path | None = given["file"]
     settings = settings_in(file) if file else {}
     if not isinstance(settings, dict):
@@ -165,6 +180,8 @@ def _config(given: dict[str, Any]) -> ExpertRunConfig:
     if given["samples"]:
         training["samples"] = list(given["samples"])
     settings["training"] = {**settings["training"], **training}
+    settings = with_settings(ExpertRunConfig, settings, given["assignments"])
+    _make_absolute(settings, Path())
     return ExpertRunConfig.from_mapping(settings, source=str(file or "iai expert train"))
 
 

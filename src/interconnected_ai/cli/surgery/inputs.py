@@ -20,10 +20,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def output_options(function: F) -> F:
-    """Where the edited model goes."""
-    return click.option("--output", "target", required=True, type=OutputPath(), help="Folder to write.")(
-        overwrite_option(function)
-    )
+    """Where the edited model goes; without, nothing is written."""
+    return click.option(
+        "--output",
+        "target",
+        type=OutputPath(),
+        help="Folder to write.  [default: a dry run, which shows what would change]",
+    )(overwrite_option(function))
 
 
 def numbers(text: str, what: str) -> list[int]:
@@ -55,6 +58,14 @@ def domains_in(places: Sequence[Path]) -> dict[str, list[str]]:
     if twice := [name for name in names if names.count(name) > 1]:
         raise ConfigError(f"two domains would be called {twice[0]!r}; rename one of the files or folders")
     return {name: texts_in(place) for name, place in zip(names, places, strict=True)}
+
+
+def editable(folder: str) -> Any:
+    """The checkpoint, to be edited by its files; a folder with rules, adapters or closed experts is opened in memory."""
+    from interconnected_ai.surgery import Checkpoint
+
+    checkpoint = Checkpoint(folder)
+    return open_model(folder) if checkpoint.has_side_car else checkpoint
 
 
 def open_model(model: str) -> Any:

@@ -8,7 +8,7 @@ import click
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import Source
 from interconnected_ai.cli.surgery.inputs import numbers, open_model, output_options
-from interconnected_ai.storage import version_of
+from interconnected_ai.cli.surgery.outcome import Outcome
 
 
 @click.command("insert")
@@ -18,10 +18,15 @@ from interconnected_ai.storage import version_of
 @click.option("--let-in", is_flag=True, help="Open the new experts at once: outputs change.")
 @output_options
 @with_output
-def command(model: str, like: int | None, layers: str | None, let_in: bool, target: Path, output: Output) -> None:
-    """Add an expert to every layer, or some: out of reach at first, so that outputs stay the same to the last bit."""
-    standing = version_of(target)
+def command(
+    model: str, like: int | None, layers: str | None, let_in: bool, target: Path | None, output: Output
+) -> None:
+    """Add an expert to every layer, or some: out of reach at first, so that outputs stay the same to the last bit.
+
+    Without --output it shows what would change.
+    """
     moe: Any = open_model(model)
+    outcome = Outcome(moe, target)
     chosen = [moe.layers[n] for n in numbers(layers, "--layers")] if layers else list(moe.layers)
     made = {}
     for layer in chosen:
@@ -29,7 +34,8 @@ def command(model: str, like: int | None, layers: str | None, let_in: bool, targ
         made[layer.number] = moe.insert(layer.number, [source] * layer.groups[0])
         if let_in:
             moe.let_in(layer.number, made[layer.number])
-    saved = moe.save(target, replaces=standing)
-    output.say(f"New experts: {', '.join(f'layer {n}: {list(e)}' for n, e in made.items())}", f"Written to {target}.")
-    output.say(*([f"{saved.words}."] if saved.words else []))
-    output.result({"folder": str(target), "experts": {n: list(e) for n, e in made.items()}, "vanilla": saved.vanilla})
+    outcome.deliver(
+        output,
+        f"New experts: {', '.join(f'layer {n}: {list(e)}' for n, e in made.items())}",
+        {"experts": {n: list(e) for n, e in made.items()}},
+    )

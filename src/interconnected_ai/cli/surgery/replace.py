@@ -1,15 +1,14 @@
 """`iai surgery replace FOLDER --layer 3 --expert 77 --with 3:12`."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import Source
-from interconnected_ai.cli.surgery.inputs import open_model, output_options
+from interconnected_ai.cli.surgery.inputs import editable, output_options
+from interconnected_ai.cli.surgery.outcome import Outcome
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.storage import version_of
 
 
 @click.command("replace")
@@ -23,28 +22,30 @@ from interconnected_ai.storage import version_of
 @output_options
 @with_output
 def command(
-    folder: str, layer: int, expert: int, sources: tuple[str, ...], other: str | None, target: Path, output: Output
+    folder: str,
+    layer: int,
+    expert: int,
+    sources: tuple[str, ...],
+    other: str | None,
+    target: Path | None,
+    output: Output,
 ) -> None:
     """Put another expert's weights where one stands; works on a checkpoint larger than memory.
 
-    A folder with rules, adapters or closed experts is opened in memory instead.
+    A folder with rules, adapters or closed experts is opened in memory instead. Without --output it shows what would change.
     """
     from interconnected_ai.surgery import Checkpoint, average
 
-    standing = version_of(target)
-    checkpoint = Checkpoint(folder)
-    giver = Checkpoint(other) if other else checkpoint
+    giver = Checkpoint(other or folder)
     given = [giver.read(*_place(source)) for source in sources]
-    weights = average(given) if len(given) > 1 else given[0]
-    if checkpoint.has_side_car:
-        moe: Any = open_model(folder)
-        moe.replace(layer, expert, weights)
-        moe.save(target, replaces=standing)
-    else:
-        checkpoint.replace(layer, expert, weights)
-        checkpoint.save(target, replaces=standing)
-    output.say(f"Expert {expert} of layer {layer} has the weights of {', '.join(sources)}: {target}")
-    output.result({"folder": str(target), "layer": layer, "expert": expert, "with": list(sources)})
+    edited = editable(folder)
+    outcome = Outcome(edited, target)
+    edited.replace(layer, expert, average(given) if len(given) > 1 else given[0])
+    outcome.deliver(
+        output,
+        f"Expert {expert} of layer {layer} has the weights of {', '.join(sources)}",
+        {"layer": layer, "expert": expert, "with": list(sources)},
+    )
 
 
 def _place(text: str) -> tuple[int, int]:

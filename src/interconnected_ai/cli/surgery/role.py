@@ -1,6 +1,5 @@
 """`iai surgery role MODEL --name code --texts DIR`."""
 
-import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +9,7 @@ from interconnected_ai.cli.alternatives import is_given
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import Source
 from interconnected_ai.cli.surgery.inputs import numbers, open_model, output_options, texts_in
-from interconnected_ai.storage import version_of
+from interconnected_ai.cli.surgery.outcome import Outcome, telling_warnings
 
 PART = click.FloatRange(0, 1, min_open=True)
 
@@ -46,39 +45,44 @@ PART = click.FloatRange(0, 1, min_open=True)
 def command(
     model: str, name: str, texts: Path, others: Path | None, experts: str, method: Literal["lora", "full", "router"],
     share: float, rank: int, steps: int, batch_size: int, seq_tokens: int, learning_rate: float | None, seed: int,
-    target: Path, output: Output,
+    target: Path | None, output: Output,
 ) -> None:  # fmt: skip
-    """Pick experts of MODEL, train them on the role's texts, let a token switch them on, and say what it did."""
-    _refuse_what_would_be_ignored(click.get_current_context(), experts, method)
-    from interconnected_ai.surgery import make_role
+    """Pick experts of MODEL, train them on the role's texts, let a token switch them on, and say what it did.
 
-    standing = version_of(target)
+    Without --output it picks the experts and shows what would train, and trains nothing.
+    """
+    _refuse_what_would_be_ignored(click.get_current_context(), experts, method)
+    from interconnected_ai.surgery import make_role, prepare_role
+
     learnt, kept = texts_in(texts), texts_in(others) if others else []
     moe: Any = open_model(model)
+    outcome = Outcome(moe, target)
     chosen: Any = "auto" if experts == "auto" else {layer.number: numbers(experts, "--experts") for layer in moe.layers}
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", UserWarning)
+    asked: dict[str, Any] = {"experts": chosen, "method": method, "share": share, "rank": rank, "seed": seed}
+    if target is None:
+        with telling_warnings(output):
+            picked, num_params = prepare_role(moe, name, learnt, **asked)
+        words = f"{num_params:,} parameters would train in {sum(map(len, picked.values()))} experts ({method})"
+        outcome.deliver(output, words, {"role": name, "experts": picked, "num_params": num_params})
+        return
+    with telling_warnings(output):
         role = make_role(
-            moe, name, learnt, kept, experts=chosen, method=method, share=share, rank=rank, steps=steps, batch_size=batch_size,
-            seq_tokens=seq_tokens, learning_rate=learning_rate, seed=seed,
+            moe, name, learnt, kept, steps=steps, batch_size=batch_size, seq_tokens=seq_tokens, learning_rate=learning_rate,
+            **asked,
         )  # fmt: skip
-    output.say(*(f"Note: {warning.message}." for warning in said))
-    saved = moe.save(target, replaces=standing)
     rows: list[tuple[str, Any, Any]] = [
         (f"{name}'s held-out texts, with its token after", role.role_before, role.role_after)
     ]
     if role.others_before is not None:
         rows.append(("other texts", role.others_before, role.others_after))
     output.table("Perplexity", ["", "before", "after"], rows)
-    output.say(
-        f"{role.num_params:,} parameters trained in {sum(map(len, role.experts.values()))} experts ({method}).",
-        f"<|role={name}|> (id {role.token_id}) switches the role on. Written to {target}.",
-        *([f"{saved.words}."] if saved.words else []),
-    )
-    output.result(
-        {"folder": str(target), "role": name, "token_id": role.token_id, "experts": role.experts, "num_params": role.num_params,
+    outcome.deliver(
+        output,
+        f"{role.num_params:,} parameters trained in {sum(map(len, role.experts.values()))} experts ({method}); "
+        f"<|role={name}|> (id {role.token_id}) switches the role on",
+        {"role": name, "token_id": role.token_id, "experts": role.experts, "num_params": role.num_params,
          "perplexity": {"role_before": role.role_before, "role_after": role.role_after, "others_before": role.others_before,
-                        "others_after": role.others_after}}
+                        "others_after": role.others_after}},
     )  # fmt: skip
 
 

@@ -116,6 +116,14 @@ class Adapters:
             for expert in experts
         }
 
+    def learnt(self) -> dict[str, Tensor]:
+        """A copy of what the stand-ins hold, in main memory: LAYER.EXPERT.NAME → numbers."""
+        return {
+            f"{layer}.{expert}.{name}": tensor.detach().cpu().clone()
+            for (layer, expert), module in self.modules().items()
+            for name, tensor in module.state_dict().items()
+        }
+
     def parameters(self) -> list[nn.Parameter]:
         """What it trains."""
         return [parameter for module in self.modules().values() for parameter in module.parameters()]

@@ -16,6 +16,7 @@ from interconnected_ai.hub import local_folder
 from interconnected_ai.storage import ANY, AnyVersion, atomic_folder, read_json, version_of, write_json
 from interconnected_ai.surgery.anatomy.families import Family, family_of
 from interconnected_ai.surgery.anatomy.ffn import ExpertWeights, Layout
+from interconnected_ai.surgery.checkpoints.notes import write_notes
 from interconnected_ai.surgery.checkpoints.safetensor_files import (
     ByteRange,
     Entry,
@@ -24,7 +25,9 @@ from interconnected_ai.surgery.checkpoints.safetensor_files import (
     text_config_in,
     write_file,
 )
-from interconnected_ai.surgery.operations.history import Recipe, as_bytes
+from interconnected_ai.surgery.operations.history import Recipe, Step, as_bytes, fingerprint
+from interconnected_ai.surgery.operations.replaying import needs_same, needs_whole
+from interconnected_ai.surgery.sizes import Sizes
 
 KIND = "interconnected_ai surgery"
 SIDE_CAR = "surgery.json"  # what a config cannot say: rules, adapters, closed experts
@@ -36,6 +39,7 @@ _FUSED = re.compile(
 )
 _STACK = {"input_linear.weight": "gate_up_proj", "output_linear.weight": "down_proj"}  # Granite's names on disk
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
+_ADDED = "experts that were added in the files"
 _SIDE_FILES = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken", "README.md", "LICENSE*")
 
 
@@ -106,6 +110,8 @@ class Checkpoint:
             raise ConfigError(f"{self.folder} has no layer of FFN experts behind a router; it is a dense model")
         self._slots: dict[int, list[_Slot]] = {}
         self._top_k: int | None = None
+        self._steps: list[Step] = []
+        self._unlogged: list[str] = []
 
     @property
     def top_k(self) -> int:
@@ -142,6 +148,21 @@ class Checkpoint:
         """FFN experts of a layer, after the edits so far."""
         return len(self._slots[layer]) if layer in self._slots else self._layer(layer).num_experts
 
+    def sizes(self) -> Sizes:
+        """What `save` would write, after the edits so far; reads no weight."""
+        more_params = more_bytes = 0
+        for number, place in self.layers.items():
+            more = self.num_experts(number) - place.num_experts
+            rows = place.router.values()
+            more_params += more * (place.expert_params + sum(row.num_params for row in rows) // place.num_experts)
+            more_bytes += more * (place.expert_bytes + sum(row.size_bytes for row in rows)) // place.num_experts
+        return Sizes(
+            self.num_params + more_params,
+            self.size_bytes + more_bytes,
+            {number: self.num_experts(number) for number in self.layers},
+            dict.fromkeys(self.layers, self.top_k),
+        )
+
     def read(self, layer: int, expert: int) -> ExpertWeights:
         """One expert as stored (before edits), reading its bytes alone."""
         place = self._layer(layer)
@@ -167,6 +188,7 @@ class Checkpoint:
                 f"top_k = {top_k!r}: needs a whole number from 1 to {in_groups}, the experts a token may reach"
             )
         self._top_k = top_k
+        self._steps.append(Step("set_top_k", {"top_k": top_k}))
 
     def replace(self, layer: int, expert: int, weights: ExpertWeights) -> None:
         """Put other weights where an expert stands."""
@@ -174,6 +196,7 @@ class Checkpoint:
         weights.check(like, f"the new expert {expert} of layer {layer}")
         slots = self._edited(layer, expert)
         slots[expert] = replace(slots[expert], new=weights)
+        self._steps.append(Step("replace", {"layer": layer, "expert": expert}, weights.aside().tensors()))
 
     def insert(self, layer: int, weights: ExpertWeights, rows: dict[str, Tensor]) -> int:
         """Add an expert at the end, open at once (a plain folder cannot hold a closed one); gives its number."""
@@ -181,6 +204,7 @@ class Checkpoint:
         self._needs_no_groups("insert")
         slots = self._edited(layer)
         slots.append(_Slot(new=weights, rows=rows))
+        self._unlogged.append(_ADDED)
         return len(slots) - 1
 
     def clone(self, layer: int, expert: int) -> int:
@@ -188,10 +212,15 @@ class Checkpoint:
         self._needs_no_groups("clone")
         slots = self._edited(layer, expert)
         slots.append(slots[expert])
+        self._unlogged.append(_ADDED)
         return len(slots) - 1
 
     def remove(self, layer: int, experts: Sequence[int]) -> None:
         """Take experts out; at least top-k must stay."""
+        self._remove(layer, experts)
+        self._steps.append(Step("remove", {"layer": layer, "experts": sorted(set(experts))}))
+
+    def _remove(self, layer: int, experts: Sequence[int]) -> None:
         self._needs_no_groups("remove")
         slots = self._edited(layer, *experts)
         left = [slot for number, slot in enumerate(slots) if number not in set(experts)]
@@ -208,6 +237,7 @@ class Checkpoint:
         if sorted(order) != list(range(len(slots))):
             raise ConfigError(f"order {list(order)}: needs every number from 0 to {len(slots) - 1} once")
         self._slots[layer] = [slots[number] for number in order]
+        self._steps.append(Step("reorder", {"layer": layer, "order": list(order)}))
 
     def merge(self, layer: int, experts: Sequence[int], shares: Sequence[float] | None = None) -> int:
         """One expert out of several, with the mean of their weights and router rows; gives its number."""
@@ -218,11 +248,41 @@ class Checkpoint:
         weights = tuple(shares) if shares is not None else (1 / len(picked),) * len(picked)
         first = experts[0]
         slots[first] = _Slot(tuple(slot.old[0] for slot in picked), weights)
-        self.remove(layer, list(experts[1:]))
+        self._remove(layer, list(experts[1:]))
+        self._steps.append(Step("merge", {"layer": layer, "experts": list(experts), "shares": list(weights)}))
         return first - sum(number < first for number in experts[1:])
 
-    def apply(self, recipe: Recipe) -> None:
-        """The steps of a recipe, as far as a plain folder can hold them; `ConfigError` names a step it cannot."""
+    def description(self) -> dict[str, Any]:
+        """Family and sizes as they lie in the folder: what a recipe must agree with."""
+        first = next(iter(self.layers.values()))
+        return {
+            "family": self.family.name,
+            "layers": list(self.layers),
+            "experts": [layer.num_experts for layer in self.layers.values()],
+            "top_k": [int(self._text.get("num_experts_per_tok", 0))] * len(self.layers),
+            "d_model": _rows(first).shape[1],
+            "d_ff": self.read(first.number, 0).d_ff,
+        }
+
+    def routers_fingerprint(self) -> str:
+        """Of the routers' weights as they lie in the folder, in the precision that the model is opened in."""
+        stored = str(self._text.get("dtype") or self._text.get("torch_dtype") or self.config.get("dtype") or "")
+        dtype = getattr(torch, stored.removeprefix("torch."), None)
+        rows = [_tensor(_rows(layer)) for layer in self.layers.values()]
+        return fingerprint([each.to(dtype) if isinstance(dtype, torch.dtype) else each for each in rows])
+
+    def recipe(self) -> Recipe:
+        """The edits so far, to be replayed on another copy; `Recipe.lacks` names those that it does not hold."""
+        lacks = tuple(dict.fromkeys(self._unlogged))
+        return Recipe(self.description(), self.routers_fingerprint(), tuple(self._steps), lacks)
+
+    def apply(self, recipe: Recipe, *, any_weights: bool = False, incomplete: bool = False) -> None:
+        """The steps of a recipe, as far as a plain folder can hold them; `ConfigError` names a step it cannot.
+
+        any_weights, incomplete: as in `MoE.apply`.
+        """
+        needs_whole(recipe, incomplete)
+        needs_same(self, recipe, any_weights)
         for step in recipe.steps:
             given = dict(step.arguments)
             if step.do == "set_top_k" and "layers" not in given:
@@ -265,6 +325,7 @@ class Checkpoint:
             self._copy_side_files(scratch)
             write_json(scratch / "config.json", self._new_config(counts.pop()))
             self._write_weights(scratch)
+            write_notes(scratch, self.recipe(), None)
 
     @contextmanager
     def _of_one_version(self) -> Iterator[None]:
@@ -425,6 +486,11 @@ def _in_order(prefix: str, key: str, entries: dict[int, Entry]) -> tuple[Entry, 
 
 def _is_router(name: str, entry: Entry, num_experts: int) -> bool:
     return entry.shape[:1] == (num_experts,) and re.search(r"(?:^|\.)(?:gate|router)\.[\w.]+$", name) is not None
+
+
+def _rows(layer: DiskLayer) -> Entry:
+    """The router's matrix, (experts, d_model)."""
+    return next(entry for entry in layer.router.values() if len(entry.shape) == 2)
 
 
 def _one(entry: Entry, index: int) -> Entry:

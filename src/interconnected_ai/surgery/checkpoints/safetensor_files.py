@@ -15,6 +15,7 @@ from typing import Any
 from interconnected_ai.errors import IntegrityError, NotAModelError, UnsafeFileError
 from interconnected_ai.storage import read_json
 from interconnected_ai.surgery.checkpoints.header import read_told
+from interconnected_ai.surgery.operations.history import RECIPE_TENSORS
 
 _CHUNK_BYTES = 1 << 24
 
@@ -122,7 +123,7 @@ def files_of(folder: Path) -> list[Path]:
                 f"{folder} lacks {len(missing)} of {len(names)} shards: {_listed(missing)}; fetch them, then open it again"
             )
         return [folder / name for name in names]
-    found = sorted(folder.glob("*.safetensors"))
+    found = sorted(path for path in folder.glob("*.safetensors") if path.name != RECIPE_TENSORS)
     if found:
         return found
     pickles = sorted([*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")])

@@ -25,7 +25,8 @@ from interconnected_ai.surgery.checkpoints.loading import (
     load_session,
     no_progress_bar,
 )
-from interconnected_ai.surgery.operations.history import Recipe
+from interconnected_ai.surgery.checkpoints.notes import write_notes
+from interconnected_ai.surgery.operations.recipes import recipe_of
 from interconnected_ai.surgery.session import Session
 
 _SHARD_BYTES = 4 << 30
@@ -60,9 +61,7 @@ def save(
     def write(scratch: Path) -> None:
         with _storage_errors():
             _write(session, scratch, fits, extra if words else None)
-        if session.steps:
-            Recipe(session.made_for, session.fingerprint, session.steps).save(scratch / "recipe.yaml")
-        (scratch / "SURGERY.md").write_text(_note(session, words), encoding="utf-8")
+        write_notes(scratch, recipe_of(session), words)
         if verify:
             _compare(session, scratch)
 
@@ -180,20 +179,6 @@ def _compare(session: Session, scratch: Path) -> None:
         mine, other = session.model(ids.to(device)).logits.cpu(), again.model(ids).logits
     if device.type == "cpu" and not torch.equal(mine, other):
         raise IntegrityError("the saved model answers differently from the one in memory; nothing was written")
-
-
-def _note(session: Session, words: str | None) -> str:
-    lines = ["# Edited with interconnected_ai.surgery", ""]
-    lines.append(
-        f"**{words}.**" if words else "An ordinary Hugging Face checkpoint: `from_pretrained` gives the same model."
-    )
-    lines += ["", "```python", "from interconnected_ai import surgery", "session = surgery.open(FOLDER)", "```", ""]
-    lines += ["Steps since it was opened (`recipe.yaml` replays them):", ""] if session.steps else []
-    lines += [
-        f"- {step.do} {step.arguments}" + "".join(f"; {name} {value:.3g}" for name, value in step.measured.items())
-        for step in session.steps
-    ]
-    return "\n".join(lines) + "\n"
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Putting stand-ins for single experts in and taking them out, and saying what trains."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,15 +15,16 @@ from interconnected_ai.surgery.adapters.stand_ins import (
     AdapterSpec,
     LoRAExpert,
     WholeExpert,
+    spec_to,
     variants_of,
 )
 from interconnected_ai.surgery.adapters.trained import train_routers
 from interconnected_ai.surgery.anatomy.layer import Layer
 from interconnected_ai.surgery.operations import layer_edits
 from interconnected_ai.surgery.operations.change import Change
-from interconnected_ai.surgery.operations.history import Step
+from interconnected_ai.surgery.operations.history import PUT_ADAPTER, Step
 from interconnected_ai.surgery.operations.snapshot import Snapshot, Undo, all_of
-from interconnected_ai.surgery.operations.verification import close
+from interconnected_ai.surgery.operations.verification import close, finite
 from interconnected_ai.surgery.routing.context import Forward, Hooks
 from interconnected_ai.surgery.session import Session
 from interconnected_ai.surgery.settings import need_count, need_key, need_kind
@@ -62,6 +63,40 @@ def drop(session: Session, name: str) -> None:
         del session.adapters[name]
 
 
+def bring(session: Session, spec: AdapterSpec, learnt: Mapping[str, Tensor]) -> Change:
+    """Put stand-ins in with what they have learnt elsewhere (`Adapters.learnt`)."""
+    check_spec(session, spec)
+    layers = [session.layers[number] for number in spec.experts]
+
+    def do(before: Snapshot) -> Undo:
+        for (layer, expert), module in put_in(session, spec, seed=0).modules().items():
+            prefix = f"{layer}.{expert}."
+            mine = {key.removeprefix(prefix): tensor for key, tensor in learnt.items() if key.startswith(prefix)}
+            try:
+                module.load_state_dict(mine)
+            except RuntimeError as error:
+                raise ConfigError(
+                    f"what adapter {spec.name!r} learnt for expert {expert} of layer {layer} is missing or of another shape "
+                    f"({error}); take the recipe and the tensors that were saved together"
+                ) from error
+        return lambda now: drop(session, spec.name) if spec.name in session.adapters else None
+
+    return Change(Step(PUT_ADAPTER, spec_to(spec), dict(learnt)), layers, do, finite, reach=layers)
+
+
+def let_go(session: Session, name: str) -> Change:
+    """Take an adapter out, so that it can be put back."""
+    adapter = named(session, name)
+    layers = [session.layers[number] for number in adapter.spec.experts]
+
+    def do(before: Snapshot) -> Undo:
+        undos = [_take_out(layer, name) for layer in layers]
+        del session.adapters[name]
+        return all_of([*undos, lambda now: session.adapters.__setitem__(name, adapter)])
+
+    return Change(Step("drop_adapter", {"name": name}), layers, do, finite, reach=layers)
+
+
 def merge_adapter(session: Session, name: str) -> Change:
     """Write an adapter into the experts' own weights, and take it out."""
     adapter = named(session, name)
@@ -93,6 +128,7 @@ def train_only(session: Session, what: str, layers: Iterable[int] | None = None)
         raise UnknownNameError("part to train", what, ("router", "adapters"))
     with session.changing():
         if what == "router":
+            session.leave_unlogged("what routers learn in a training")
             return train_routers(session.model, session.chosen(layers))
         session.model.requires_grad_(False)
         parameters = [each for adapter in session.adapters.values() for each in adapter.parameters()]

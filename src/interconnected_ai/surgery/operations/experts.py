@@ -63,6 +63,31 @@ def replace(session: Session, layer: int, expert: int, source: Any) -> Change:
     )
 
 
+def set_routers(session: Session, learnt: Mapping[str, Tensor]) -> Change:
+    """Give routers other numbers. learnt: LAYER.NAME → all of a router's parameter."""
+    touched = sorted({int(key.partition(".")[0]) for key in learnt})
+    layers = [session.layers[number] for number in touched]
+    parameters: dict[str, Tensor] = {
+        f"{layer.number}.{name}": each for layer in layers for name, each in layer.router.named_parameters()
+    }
+    for key, tensor in learnt.items():
+        if key not in parameters or parameters[key].shape != tensor.shape:
+            raise ConfigError(f"the router's {key} of shape {tuple(tensor.shape)} does not fit this model's routers")
+
+    def put(before: Snapshot, numbers: Mapping[str, Tensor]) -> None:
+        for key, tensor in numbers.items():
+            before.keep(parameters[key])
+            parameters[key].data.copy_(tensor)
+
+    def do(before: Snapshot) -> Undo:
+        old = {key: parameters[key].detach().clone() for key in learnt}
+        put(before, learnt)
+        return lambda now: put(now, old)
+
+    step = Step("set_routers", {}, {key: tensor.cpu() for key, tensor in learnt.items()})
+    return Change(step, layers, do, verification.finite, reach=layers)
+
+
 def insert(
     session: Session, layer: int, sources: Sequence[Any], rows: Tensor | Mapping[str, Tensor] | None, closed: bool
 ) -> tuple[Change, tuple[int, ...]]:

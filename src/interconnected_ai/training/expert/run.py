@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 
 from interconnected_ai.arguments import checked
 from interconnected_ai.config import ExpertConfig, ExpertRunConfig
 from interconnected_ai.data import Corpus, CorpusPlan, Survey, Texts, survey
 from interconnected_ai.errors import ConfigError, DataError, InterconnectedAIError, StorageError, TokenizerError
-from interconnected_ai.experts import ExpertCard, ExpertModel, save_expert
+from interconnected_ai.experts import Expert, ExpertCard, ExpertModel, save_expert
 from interconnected_ai.progress import Progress
 from interconnected_ai.storage import atomic_file, is_complete, read_json, refuse_same
 from interconnected_ai.text import Tokenizer
@@ -27,15 +28,26 @@ from interconnected_ai.training.expert.fit import ExpertFit, fit_expert
 from interconnected_ai.training.expert.pace import within
 from interconnected_ai.training.expert.perplexity import Perplexity, held_out, measure
 from interconnected_ai.training.expert.samples import Samples
+from interconnected_ai.training.interruption import going_on_later
 from interconnected_ai.training.processes import Processes
-from interconnected_ai.training.run_folder import drop_folder, owned, write_json_safely
+from interconnected_ai.training.run_folder import (
+    as_record,
+    content_of,
+    drop_folder,
+    owned,
+    process_rank,
+    refuse_busy_folder,
+    write_json_safely,
+)
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ExpertRun:
-    """What a finished training leaves. test: of held-out documents that nothing was chosen by, if there are any."""
+    """What a finished training leaves. test: of held-out documents that nothing was chosen by, if there are any. was_finished:
+    it had been before it was resumed; nothing was trained or written.
+    """
 
     folder: Path
     training_folder: Path
@@ -44,6 +56,7 @@ class ExpertRun:
     corpus: Corpus
     fit: ExpertFit
     test: Perplexity | None
+    was_finished: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -73,10 +86,14 @@ def train_expert(
     resume: go on after an interruption, on the text as it was read then. overwrite: drop what an earlier training left.
     minutes: as many steps as fit into them, found by timing a few; a resumed training ends where it would have. surveyed,
     tokenizer: at hand already, in place of `config.text` and `config.tokenizer`.
+    A finished training that is resumed is returned as it stands. Ctrl-C and SIGTERM raise `TrainingStoppedError`, a
+    `KeyboardInterrupt` that says from which checkpoint it goes on.
     Raises `StorageError` when the folder is taken and neither is asked for, `BusyError` while another training is at work
     there; see `Corpus.prepare` and `fit_expert` for the rest.
     """
     folder = training_folder(config)
+    if process_rank() == 0:
+        refuse_busy_folder(folder)
     processes = open_processes(config.training.device, config.training.precision, folder, resume=resume)
     with owned(folder, is_main=processes.is_main):
         return _train(config, folder, processes, resume, overwrite, minutes, surveyed, tokenizer)
@@ -99,18 +116,42 @@ def _train(
             surveyed = surveyed or survey(Texts.of_config(config.text))
             tokenizer = tokenizer or _tokenizer(config, surveyed)  # what is refused here leaves the old training whole
             drop_folder(folder)
-        with _gone_if_refused(folder):
-            _keep_config(folder, config, resume=resume)
-            if not (folder / _REPORT).is_file():
-                _prepare_text(folder, config, surveyed, tokenizer)
-            elif resume:
-                _tell_of_changed_text(folder, config, surveyed)
-            _require_a_batch(folder, config)
-    processes.wait()
-    words = Tokenizer.load(folder / _TOKENIZER)
-    corpus = _only_corpus(folder)
-    assert corpus is not None, "the text was prepared above"
-    model = _fresh_model(config, words)
+    with going_on_later(folder):
+        if processes.is_main:
+            with _gone_if_refused(folder):
+                _prepare(folder, config, resume, surveyed, tokenizer)
+        processes.wait()
+        words, corpus = Tokenizer.load(folder / _TOKENIZER), _only_corpus(folder)
+        assert corpus is not None, "the text was prepared above"
+        if resume and _is_finished(output, folder):
+            return _kept_run(output, folder, corpus)
+        return _fitted(config, folder, processes, resume, minutes, words, corpus)
+
+
+def _prepare(
+    folder: Path, config: ExpertRunConfig, resume: bool, surveyed: Survey | None, tokenizer: Tokenizer | None
+) -> None:
+    """Config and text of a training in its folder, as files; the main process does so."""
+    _keep_config(folder, config, resume=resume)
+    if not (folder / _REPORT).is_file():
+        _prepare_text(folder, config, surveyed, tokenizer)
+    elif resume:
+        _tell_of_changed_text(folder, config, surveyed)
+    if not (resume and _is_finished(Path(config.output), folder)):
+        (folder / _RESULTS).unlink(missing_ok=True)  # of an expert that has gone since
+        _require_a_batch(folder, config)
+
+
+def _fitted(
+    config: ExpertRunConfig,
+    folder: Path,
+    processes: Processes,
+    resume: bool,
+    minutes: float | None,
+    words: Tokenizer,
+    corpus: Corpus,
+) -> ExpertRun:
+    output, model = Path(config.output), _fresh_model(config, words)
     config = _paced(minutes, config, model, corpus, processes)
     fit = fit_expert(
         model,
@@ -128,8 +169,24 @@ def _train(
     )  # fmt: skip
     if processes.is_main:
         save_expert(model, output, words, ExpertCard(output.name, words.sha256, _card(run, config)))
-        write_json_safely(folder / "results.json", run.to_dict())
+        write_json_safely(folder / _RESULTS, run.to_dict())
     return run
+
+
+def _is_finished(output: Path, folder: Path) -> bool:
+    return is_complete(output) and (folder / _RESULTS).is_file()
+
+
+def _kept_run(output: Path, folder: Path, corpus: Corpus) -> ExpertRun:
+    """A finished training as it stands on the disk."""
+    path, expert = folder / _RESULTS, Expert.from_pretrained(output)
+    kept = content_of(path)
+    fit, test = kept.get("fit"), kept.get("test")
+    for measured in (test, fit.get("validation") if isinstance(fit, dict) else None):
+        if isinstance(measured, dict) and {"loss", "num_tokens"} <= set(measured):
+            measured.setdefault("nats", measured["loss"] * measured["num_tokens"])  # as older versions wrote it
+    fit, test = as_record(path, fit, _FIT), as_record(path, test, _TEST)
+    return ExpertRun(output, folder, expert.model, expert.tokenizer, corpus, fit, test, was_finished=True)
 
 
 @contextmanager
@@ -191,7 +248,9 @@ def fit_to_dict(fit: ExpertFit) -> dict[str, Any]:
     return {**asdict(fit), "tokens_per_second": fit.tokens_per_second, "validation": validation}
 
 
-_TOKENIZER, _CORPORA, _REPORT = "tokenizer.json", "corpus", "text_report.json"
+_TOKENIZER, _CORPORA, _REPORT, _RESULTS = "tokenizer.json", "corpus", "text_report.json", "results.json"
+_FIT: TypeAdapter[Any] = TypeAdapter(ExpertFit)
+_TEST: TypeAdapter[Any] = TypeAdapter(Perplexity | None)
 
 
 def _beside(expert: Path) -> Path:

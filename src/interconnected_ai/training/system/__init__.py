@@ -1,6 +1,7 @@
 """Training systems of branches: the learner, its loss and figures, measuring, and whole runs from rows to a model."""
 
 from interconnected_ai.nn import macro_f1
+from interconnected_ai.training.system.answers import KeptAnswers, RowAnswers, answer_rows, likely_mislabelled
 from interconnected_ai.training.system.baseline import BASELINE, Baseline, WordCounts, measure_baselines
 from interconnected_ai.training.system.calibration import calibrate
 from interconnected_ai.training.system.comparison import Comparison, compare_answers, compare_systems
@@ -15,6 +16,7 @@ from interconnected_ai.training.system.encoder_choice import (
 from interconnected_ai.training.system.epoch import train_epoch
 from interconnected_ai.training.system.features import FeatureCache
 from interconnected_ai.training.system.fit import FitResult, fit
+from interconnected_ai.training.system.foreign import FOREIGN_TEXTS
 from interconnected_ai.training.system.loss import GlobalBatch, LossParts, system_loss
 from interconnected_ai.training.system.metrics import (
     BranchMetrics,
@@ -22,13 +24,22 @@ from interconnected_ai.training.system.metrics import (
     branch_metrics,
     evaluate,
     expected_calibration_error,
+    metrics_of,
 )
-from interconnected_ai.training.system.run import RunResult, data_files, refuse_taken_folder, train_run
+from interconnected_ai.training.system.results import RunResults
+from interconnected_ai.training.system.run import (
+    RunResult,
+    data_files,
+    finished_results,
+    refuse_taken_folder,
+    train_run,
+)
 from interconnected_ai.training.system.run_rows import shape_for, splits_of_finished_run, splits_of_run
 from interconnected_ai.training.system.unseen import Unseen, unseen, unseen_rows
 
 __all__ = [
     "BASELINE",
+    "FOREIGN_TEXTS",
     "Baseline",
     "BranchMetrics",
     "Comparison",
@@ -36,10 +47,14 @@ __all__ = [
     "FeatureCache",
     "FitResult",
     "GlobalBatch",
+    "KeptAnswers",
     "LossParts",
+    "RowAnswers",
     "RunResult",
+    "RunResults",
     "Unseen",
     "WordCounts",
+    "answer_rows",
     "auroc",
     "branch_metrics",
     "calibrate",
@@ -50,10 +65,13 @@ __all__ = [
     "encoder_of_run",
     "evaluate",
     "expected_calibration_error",
+    "finished_results",
     "fit",
     "language_remark",
+    "likely_mislabelled",
     "macro_f1",
     "measure_baselines",
+    "metrics_of",
     "reads_english_only",
     "refuse_taken_folder",
     "shape_for",

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from interconnected_ai.arguments import checked
-from interconnected_ai.branches import InterconnectedAISystem, TextFeatures, class_indices, probabilities
+from interconnected_ai.branches import InterconnectedAISystem
 from interconnected_ai.data import Rows
 from interconnected_ai.nn import macro_f1
+from interconnected_ai.training.system.answers import RowAnswers, answer_rows
 from interconnected_ai.training.system.unseen import unseen_rows
 
 _LEAST = 1e-12  # a probability that rounds to zero counts as this
@@ -47,15 +48,13 @@ def evaluate(
     """
     if not include_learnt:
         rows = unseen_rows(rows, system)
-    names = [system.branch_name(name) for name in rows.branch_names if rows.of(name)[0]]
-    features = TextFeatures((encode or system.encode)(rows.texts), rows.texts)
-    out = {}
-    for name in names:
-        targets = class_indices(system.cards[name], rows.of(name)[1])
-        mine, card = features[rows.rows_of(name)], system.cards[name]
-        logits, near = system.logits_of(mine, [name])[name].cpu(), system.branch(name).familiarity(mine).cpu()
-        out[name] = branch_metrics(probabilities(logits, card), targets, threshold=card.threshold, familiarity=near)
-    return out
+    return {name: metrics_of(found) for name, found in answer_rows(system, rows, encode=encode).items()}
+
+
+@checked
+def metrics_of(found: RowAnswers) -> BranchMetrics:
+    """The metrics of a branch that has answered."""
+    return branch_metrics(found.table, found.targets, threshold=found.card.threshold, familiarity=found.familiarity)
 
 
 @checked

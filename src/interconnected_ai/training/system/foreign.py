@@ -1,0 +1,31 @@
+"""Texts that are nobody's business: what a system says to them shows whether it knows where its knowledge ends."""
+
+# Keys hit at random, figures, and sentences of many languages on matters that are seldom sorted into classes.
+FOREIGN_TEXTS: tuple[str, ...] = (
+    "asdf jkl; qwer uiop zxcv",
+    "xkq vrrt plmz ooeh wqd",
+    "ыва пролд йцук енгш",
+    "фжъэ щзхц ыыы бвгд",
+    "aaaaaaaaaaaaaaaaaaaa",
+    "1029384756 5647 382910 00 17",
+    "3.14159 2.71828 1.41421 0.57721",
+    "?!?!?! ... --- ***",
+    "d41d8cd98f00b204e9800998ecf8427e",
+    "lorem ipsum dolor sit amet consectetur adipiscing elit",
+    "The glacier calved into the fjord shortly before dawn.",
+    "Her grandmother's violin had been restrung twice since the war.",
+    "Ледник откололся и сполз в море незадолго до рассвета.",
+    "Скрипку её бабушки перетягивали дважды после войны.",
+    "Die alte Windmühle am Deich wurde im Sommer neu gestrichen.",
+    "Les cigognes ont quitté le clocher avant les premières gelées.",
+    "Las abuelas bordaban manteles junto a la ventana del patio.",
+    "Le cicale tacquero quando il temporale arrivò dalle colline.",
+    "Bociany odleciały z łąk jeszcze przed końcem sierpnia.",
+    "Kurjet lensivät järven yli kohti etelää.",
+    "Turnalar gün doğmadan gölün üzerinden geçti.",
+    "黎明前，冰川崩裂滑入峡湾。",
+    "夜明け前に鶴の群れが湖を渡った。",
+    "غادرت اللقالق برج الكنيسة قبل الصقيع الأول.",
+    "החסידות עזבו את המגדל לפני הכפור הראשון.",
+    "Журавлі перелетіли озеро ще до світанку.",
+)

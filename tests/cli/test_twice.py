@@ -81,11 +81,12 @@ def files(folder: Path) -> set[str]:
 @pytest.mark.parametrize("verb", [verb for verb in DRIVEN if any(OVERWRITE in p.opts for p in COMMANDS[verb].params)])
 def test_a_second_run_with_overwrite_takes_the_place_of_the_first(verb: str, world: Path) -> None:
     arguments = [*verb.split(), "--json", *writing_call(verb, world)]
+    before = [snapshot(Path.cwd()), snapshot(world)]
     assert called(arguments).code in (0, 1)
-    written = files(Path.cwd())
-    assert written
+    assert [snapshot(Path.cwd()), snapshot(world)] != before
+    written = files(Path.cwd()) | files(world)
     assert called(arguments).code in (0, 2)
     again = called([*arguments, OVERWRITE])
     assert (again.fault(), again.code in (0, 1)) == (None, True), again.err
-    assert files(Path.cwd()) == written
+    assert files(Path.cwd()) | files(world) == written
     assert [*left_behind(Path.cwd()), *left_behind(world)] == []

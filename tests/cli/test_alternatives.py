@@ -8,7 +8,6 @@ REFUSED = {
     ("predict", "run", "a text", "--text", "column"): ("--text", "--file"),
     ("predict", "run", "-", "a text"): ("`-`", "standard input"),
     ("generate", "expert", "a prompt", "-"): ("`-`", "standard input"),
-    ("surgery", "apply", "recipe", "m", "--output", "o", "--any-weights", "--streaming"): ("--any-weights", "--streaming"),
     ("evaluate", "run", "--text", "column"): ("--text", "--data"),
     ("evaluate", "run", "--label", "label"): ("--label", "--data"),  # the default too: it was written down
     ("compare", "run", "run", "--label", "column"): ("--label", "--data"),

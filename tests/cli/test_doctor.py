@@ -75,7 +75,7 @@ def test_a_config_with_faults_leaves_with_1_and_its_fix_beside_it(
     assert run_json(capsys, "doctor", str(world / "faulty-fixed.yaml"))["healthy"]
     before = (world / "faulty-fixed.yaml").read_bytes()
     error = run_json(capsys, "doctor", str(world / "faulty.yaml"), "--fix", code=2)["error"]
-    assert "not overwritten" in error["message"]
+    assert "--overwrite" in error["message"]
     assert (world / "faulty-fixed.yaml").read_bytes() == before
     assert run_main("doctor", str(world / "faulty.yaml"), "--fix", "--output", str(tmp_path / "other.yaml")) == 1
     assert RunConfig.from_file(tmp_path / "other.yaml") == fixed
@@ -129,7 +129,7 @@ def test_the_fix_of_a_run_is_a_config_that_train_takes(world: Path, capsys: pyte
         (["absent"], "NotAModelError", "no folder at"),
         (["absent", "--fixx"], "UsageError", "--fix"),
         (["absent.yaml", "--output", "x.yaml"], "UsageError", "add --fix"),
-        (["absent.yaml", "--fix", "--output", "taken.yaml"], "ConfigError", "not overwritten"),
+        (["absent.yaml", "--fix", "--output", "taken.yaml"], "StorageError", "--overwrite"),
         (["empty"], "NotAModelError", "holds no run.yaml"),
         (["taken.yaml"], "ConfigError", "needs a mapping"),
         (["wrong.yaml"], "ConfigError", "nearest first: training"),

@@ -10,6 +10,7 @@ from command_line import error_of, run_json, run_main
 
 from conftest import make_encoder, make_rows
 from interconnected_ai.cli.commented import commented_yaml
+from interconnected_ai.cli.from_tables import as_begun, start_of
 from interconnected_ai.config import RunConfig
 from interconnected_ai.data import write_rows
 
@@ -190,6 +191,9 @@ def test_train_takes_tables_without_a_config_and_keeps_the_one_it_used(
     assert kept.data.branches[0].path == str(world / "tickets.csv")
     assert (kept.training.seed, kept.training.epochs, kept.system.num_experts) == (3, 1, 2)
     assert "holds a finished run" in error_of(capsys, *train)
+    again = start_of([str(world / "tickets.csv")], assignments=small(world)[1::2], changes={"training": {"seed": 3}})
+    assert again.config != kept  # advice is not in it
+    assert as_begun(again.config) == kept  # --resume goes on with it
     found = run_json(capsys, *train, "--output", "second run", "--text", "Message", "--label", "Topic")
     assert found["run"] == "second run"
     assert RunConfig.from_file("second run/run.yaml") == kept.with_changes(output="second run")

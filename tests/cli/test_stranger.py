@@ -75,6 +75,8 @@ SHOWN = {
     ],
     "iai plan expert --preset Medium": ["KV cache", "tokens per second"],
     "iai plan pool --experts 64 --ram-gb 4 --preset Small": ["in memory"],
+    "iai init bank.csv": ["texts from 'text' (its name says so), labels from 'label'", "Encoder: ", "Next: iai train iai.yaml"],
+    "iai help expert train": ["Usage: iai expert train"],
     "iai doctor configs/two_files.yaml": ["Before the run"],
     "iai train configs/two_files.yaml": ["Model: runs/two_files/model"],
     "iai train my_run.yaml": ["Encoder: all-MiniLM-L#-v#", "Model: runs/my_run/model"],

@@ -136,6 +136,13 @@ def test_parquet_keeps_its_types_to_the_last(tmp_path: Path) -> None:
     assert said.keys() == {"text", *ADDED}, "what `datasets` reads there names the new columns too"
 
 
+def test_parquet_without_texts_in_the_column_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": pa.array(["a", "b"]).dictionary_encode(), "n": [1, 2]}), tmp_path / "in.parquet")
+    assert [piece.texts for piece in open_rows(str(tmp_path / "in.parquet")).pieces()] == [["a", "b"]]
+    with pytest.raises(DataError, match="'n' holds int64"):
+        open_rows(str(tmp_path / "in.parquet"), "n")
+
+
 def test_parquet_becomes_csv_and_json(tmp_path: Path) -> None:
     parquet(tmp_path / "in.parquet")
     first, second, _ = written(answered(tmp_path / "in.parquet", tmp_path / "out.csv"))

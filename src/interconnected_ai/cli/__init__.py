@@ -85,8 +85,8 @@ def iai() -> None:
     """Size, train and grow domain-specific systems of experts, on the hardware you have.
 
     Every command takes --json: one JSON object on stdout, everything else on stderr. Exit code 0: done; 1: `doctor` or
-    `branch verify` found something; 2: wrong input, or what the machine refuses; 70: a fault of this program; 130: stopped;
-    141: the reader of the output went away (`| head`).
+    `branch verify` found something; 2: wrong input, or what the machine refuses; 70: a fault of this program; 130: stopped
+    (143: a training, by SIGTERM); 141: the reader of the output went away (`| head`).
     """
 
 

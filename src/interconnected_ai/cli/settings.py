@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import click
 
 from interconnected_ai.config import Record, merged, settings_in, with_settings
-from interconnected_ai.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R", bound=Record)
@@ -35,6 +34,6 @@ def config_with(record: type[R], file: Path, assignments: Sequence[str], changes
     """The config in a file with flags (`changes`) and then KEY=VALUE laid over it. Raises `ConfigError` as the record does."""
     settings = settings_in(file)
     if not isinstance(settings, Mapping):
-        raise ConfigError(f"{file}: needs a mapping of keys to values, got {type(settings).__name__}")
+        return record.from_mapping(settings, source=str(file))  # which says what is wrong
     settings = merged(settings, changes or {})
     return record.from_mapping(with_settings(record, settings, assignments), source=str(file))

@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 
-from interconnected_ai.cli.alternatives import alternatives
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import Source
 from interconnected_ai.cli.surgery.inputs import open_model, output_options
@@ -22,7 +21,6 @@ from interconnected_ai.cli.surgery.outcome import Outcome, telling_warnings
 @click.option(
     "--streaming", is_flag=True, help="Edit the files without loading the model: what a plain checkpoint can hold."
 )
-@alternatives("any_weights", "streaming")
 @with_output
 def command(
     recipe: Path,

@@ -176,6 +176,8 @@ def _arrow(path: str, schema: Any, num_rows: int, batches: Callable[[], Iterable
     require_columns(path, schema.names, [text])
     pyarrow = require("pyarrow", "training", f"reading {path}")
     place = schema.names.index(text)
+    if not _holds_text(kind := schema.field(place).type):
+        raise DataError(f"{path}: the column {text!r} holds {kind}, needed are texts; name another column")
 
     def pieces() -> Iterator[RowPiece]:
         number = 0
@@ -190,6 +192,13 @@ def _arrow(path: str, schema: Any, num_rows: int, batches: Callable[[], Iterable
             raise DataError(f"{path} cannot be read: {error}; write it anew, or restore it from a copy") from error
 
     return RowStream(path, tuple(schema.names), num_rows, pieces, schema=schema)
+
+
+def _holds_text(kind: Any) -> bool:
+    types = require("pyarrow", "training", "reading Parquet").types
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return any(holds(kind) for holds in (types.is_string, types.is_large_string, types.is_string_view, types.is_null))
 
 
 def _bounded(batch: Any, place: int) -> Iterator[Any]:

@@ -12,10 +12,11 @@ from conftest import make_system
 from interconnected_ai.cli import VERBS
 from interconnected_ai.experts import Expert, ExpertModel
 from interconnected_ai.text import Tokenizer
+from pages import ROOT
 
 
-def offered(folder: Path, *typed: str) -> list[str]:
-    """What a bash shell in this folder would be offered for the last of these words."""
+def completed(folder: Path, instruction: str, *typed: str) -> str:
+    """What `iai` prints in this folder where the shell asks for completion; with nothing heavy imported."""
     program = (
         "import sys\nfrom interconnected_ai.cli import main\n"
         "try:\n    main([])\n"
@@ -24,7 +25,7 @@ def offered(folder: Path, *typed: str) -> list[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "_IAI_COMPLETE": "bash_complete",
+        "_IAI_COMPLETE": instruction,
         "COMP_WORDS": " ".join(["iai", *typed]),
         "COMP_CWORD": str(len(typed)),
     }
@@ -32,7 +33,12 @@ def offered(folder: Path, *typed: str) -> list[str]:
         [sys.executable, "-c", program], cwd=folder, env=environment, check=False, capture_output=True, text=True
     )
     assert done.stderr == ""
-    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+    return done.stdout
+
+
+def offered(folder: Path, *typed: str) -> list[str]:
+    """What a bash shell in this folder would be offered for the last of these words."""
+    return [line.partition(",")[2] for line in completed(folder, "bash_complete", *typed).splitlines() if line]
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +82,14 @@ def test_branches_of_the_run_are_offered(world: Path) -> None:
 
 def test_experts_are_offered_where_an_expert_is_needed(world: Path) -> None:
     assert offered(world, "generate", "") == [str(Path("experts/pets"))]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_that_the_page_names_gets_a_script(tmp_path: Path, shell: str) -> None:
+    for page in ("docs/command-line.md", "docs/command-line.ru.md"):
+        assert f"_IAI_COMPLETE={shell}_source iai" in (ROOT / page).read_text(encoding="utf-8")
+    script = completed(tmp_path, f"{shell}_source")
+    assert f"_IAI_COMPLETE={shell}_complete" in script
 
 
 def test_help_of_a_verb_is_that_of_its_flag(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """--set, --seed, -q and -v: the same on every verb that has a config, chance, or much to say."""
 
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 from artefacts import calls, make_artefacts
 from command_line import error_of, run_json, run_main
 
+from conftest import make_rows
 from interconnected_ai.cli import iai
 from interconnected_ai.config import ExpertRunConfig, RunConfig, setting_names, with_settings
+from interconnected_ai.data import write_rows
 from interconnected_ai.errors import ConfigError
 
 pytest.importorskip("Stemmer", reason='needs the extra "memory"')
@@ -74,6 +77,19 @@ def test_a_seed_is_what_a_training_and_a_draw_depend_on(world: Path, capsys: pyt
         assert run_main(*add, "--seed", "1" if name == "one" else "2") == 0
     cards = {card["spec"]["name"]: card for card in run_json(capsys, "branch", "list", run)["branches"]}
     assert cards["one"]["temperature"] != cards["two"]["temperature"]  # other rows were held out
+
+
+def test_a_branch_that_is_added_tells_how_far_it_is_unless_told_not_to(
+    world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interconnected_ai.progress.SECONDS_BETWEEN_LINES", 0.0)
+    texts, labels = make_rows("moods", 40, seed=5).of("moods")
+    write_rows(Path("moods.jsonl"), texts, labels)
+    add = ["branch", "add", str(world / "run"), "--data", "moods.jsonl", "--epochs", "1"]
+    assert run_main(*add, "told") == 0
+    assert re.search(r"^encoding: \d+ of \d+, \d+ s", capsys.readouterr().err, re.MULTILINE)
+    assert run_main(*add, "untold", "-q") == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_settings_go_before_the_flags_and_the_config_of_an_expert(

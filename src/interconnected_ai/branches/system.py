@@ -4,7 +4,7 @@ import copy
 import hashlib
 import os
 import tempfile
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -398,20 +398,27 @@ class InterconnectedAISystem(nn.Module):
         texts = texts_of(texts)
         return TextFeatures(self.encode(texts, batch_size=batch_size), texts)
 
-    def encode(self, texts: Sequence[str], *, batch_size: int = 64) -> Tensor:
+    def encode(
+        self, texts: Sequence[str], *, batch_size: int = 64, progress: Callable[[int, int], None] | None = None
+    ) -> Tensor:
         """(num_texts, d_model): the trunk's pooled vector of each text, in the order given.
 
+        progress: is told after every batch how many texts are done, and how many there are.
         Computed in evaluation mode, whatever the mode of the system, which stays as it is.
         """
         texts, batch_size = texts_of(texts), whole_number(batch_size, "batch_size", least=1)
         token_ids = self.encoder.tokenize(texts)
         out = torch.empty(len(texts), self.encoder.d_model, device=self.encoder.device)
         encoder, trunk = in_evaluation(self.encoder), in_evaluation(self.trunk)
+        done = 0
         with torch.inference_mode():
             for rows in batches_by_length([len(ids) for ids in token_ids], batch_size):
                 input_ids, mask = encoder.pad([token_ids[row] for row in rows])
                 tokens, mask = pack(encoder(input_ids, mask), mask, self._settings.pooling)
                 out[rows] = trunk(tokens, mask)[0].to(out.dtype)
+                done += len(rows)
+                if progress is not None:
+                    progress(done, len(texts))
         return out.clone()  # a plain tensor: inference tensors cannot be learnt from
 
     def predict(

@@ -16,6 +16,7 @@ from interconnected_ai.cli.rows import column_options, model_folder, warn_of_row
 from interconnected_ai.cli.settings import seed_option
 from interconnected_ai.config import BranchCard, BranchSpec, RunConfig, TrainingConfig, Watch
 from interconnected_ai.errors import DataError, IntegrityError, NotAModelError
+from interconnected_ai.progress import Progress
 from interconnected_ai.storage import SYSTEM, read_folder, read_json
 
 if TYPE_CHECKING:
@@ -273,14 +274,23 @@ def _foreign_texts(run: Path) -> list[str]:
 
 
 def _encode_of(run: Path, system: "InterconnectedAISystem") -> "Callable[[Sequence[str]], Tensor]":
-    """How texts get their vectors: those that the run's training has encoded come from its feature cache."""
+    """How texts get their vectors, with progress told: those that the run's training encoded come from its feature cache."""
     from interconnected_ai.training import FeatureCache
 
-    kept = run / "run.yaml"
-    if system.encoder.has_lora or not kept.is_file():
-        return system.encode
-    folder = Path(RunConfig.from_file(kept).training.feature_cache or run / "features")
-    return FeatureCache(folder, system).pooled if folder.is_dir() else system.encode
+    kept, cache = run / "run.yaml", None
+    if not system.encoder.has_lora and kept.is_file():
+        folder = Path(RunConfig.from_file(kept).training.feature_cache or run / "features")
+        cache = FeatureCache(folder, system) if folder.is_dir() else None
+
+    def encode(texts: Sequence[str]) -> "Tensor":
+        with Progress(len(texts), 0, "encoding") as bar:
+
+            def tell(done: int, total: int) -> None:
+                bar.advance(done, total=total)
+
+            return system.encode(texts, progress=tell) if cache is None else cache.pooled(texts, progress=tell)
+
+    return encode
 
 
 def _open(run: Path) -> "InterconnectedAISystem":

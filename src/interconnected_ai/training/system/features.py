@@ -71,10 +71,11 @@ class FeatureCache:
         mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
         return torch.from_numpy(tokens), mask
 
-    def pooled(self, texts: Sequence[str]) -> Tensor:
+    def pooled(self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None) -> Tensor:
         """(num_texts, d_model): `system.encode(texts)`, where the encoder is spared the texts that are stored.
 
-        Equal to it up to rounding, since texts meet in other batches. Nothing is stored.
+        Equal to it up to rounding, since texts meet in other batches. Nothing is stored. progress: as there, of the texts that
+        the encoder is not spared.
         """
         stored = [row for row, text in enumerate(texts) if _digest(text) in self._where]
         missing = [row for row, text in enumerate(texts) if _digest(text) not in self._where]
@@ -86,7 +87,7 @@ class FeatureCache:
                 tokens, mask = self.read([texts[row] for row in rows])
                 out[rows] = trunk(tokens.to(device), mask.to(device))[0].to(out.dtype)
         if missing:
-            out[missing] = self.system.encode([texts[row] for row in missing])
+            out[missing] = self.system.encode([texts[row] for row in missing], progress=progress)
         return out.clone()  # a plain tensor: inference tensors cannot be learnt from
 
     def _length(self, text: str) -> int:

@@ -151,6 +151,6 @@ def test_names_that_are_anybodys_are_taken_as_they_are() -> None:
 
 
 def test_a_quiet_command_leaves_no_silence_to_the_next(world: Path) -> None:
-    level = logging.getLogger("interconnected_ai").level
-    assert run_main("expert", "list", str(world / "experts"), "-q") == 0
-    assert logging.getLogger("interconnected_ai").level == level
+    for flags_given, code in ((["-q"], 0), (["-v"], 0), (["-q", "-v"], 2), (["-q", "--nonsense"], 2)):
+        assert run_main("expert", "list", str(world / "experts"), *flags_given) == code
+        assert logging.getLogger("interconnected_ai").level == logging.INFO

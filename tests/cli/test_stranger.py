@@ -48,7 +48,9 @@ INSTEAD = {
     "make test": ("", "this is part of it"),
     'pip install -c constraints.txt -e ".[branches,training]"': ("", "needs a network"),
     "pip install -c constraints.txt torch --index-url https://download.pytorch.org/whl/cpu": ("", "needs a network"),
-    "iai quickstart": ("iai quickstart --data tables --epochs 1", "two minutes on the libraries' docstrings"),
+    "iai quickstart": (
+        "iai quickstart --data tables --epochs 1 --overwrite", "two minutes, over what `make demo` wrote",
+    ),
     "iai branch remove runs/quickstart bank": ("iai branch remove runs/quickstart bank --yes", "no terminal to ask at"),
     "iai expert train --text docs/ --out experts/docs": (
         f"iai expert train --text docs/ --out experts/docs {SMALL}", "an hour at the default size",

@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial, wraps
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -95,7 +95,7 @@ def with_output(function: F) -> F:
     """
 
     def receive(context: click.Context, parameter: click.Parameter, value: bool) -> Output:
-        _set_levels(context)
+        _set_levels(logging.INFO)
         return Output(value, Invocation.current().answer)
 
     def take_level(level: int) -> Callable[[click.Context, click.Parameter, bool], None]:
@@ -104,9 +104,6 @@ def with_output(function: F) -> F:
                 raise click.UsageError("-q says less and -v says more; give one of them", context)
             if value:
                 context.meta[_LEVEL] = level
-                ours = logging.getLogger("interconnected_ai")
-                context.call_on_close(partial(ours.setLevel, ours.level))  # a command leaves no level to the next one
-                _set_levels(context)
 
         return take
 
@@ -116,7 +113,11 @@ def with_output(function: F) -> F:
         refuse_unusable(context)
         expand_home(context)
         refuse_unsafe_outputs(context)
-        return function(*args, **{name: context.params.get(name, value) for name, value in kwargs.items()})
+        _set_levels(context.meta.get(_LEVEL, logging.INFO))
+        try:
+            return function(*args, **{name: context.params.get(name, value) for name, value in kwargs.items()})
+        finally:
+            _set_levels(logging.INFO)  # a command leaves no silence to the next one
 
     quiet = click.option(
         "-q", "--quiet", is_flag=True, expose_value=False, callback=take_level(logging.WARNING),
@@ -146,9 +147,8 @@ def percent(share: float) -> str:
 _LEVEL = "interconnected_ai.cli.level"  # of log lines, in a context's meta
 
 
-def _set_levels(context: click.Context) -> None:
+def _set_levels(level: int) -> None:
     """Our own log lines on stderr, as many as -q or -v say; of libraries' (see `cli.chatter` too) errors alone."""
-    level: int = context.meta.get(_LEVEL, logging.INFO)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("interconnected_ai").setLevel(level)
     for noisy in ("bm25s", "httpx", "accelerate"):

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from command_line import run_main
 from test_wrong_input import COMMANDS
@@ -34,18 +33,6 @@ def called(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[s
     return code, found, shown.err
 
 
-def enough(command: click.Command) -> list[str]:
-    """A word for each parameter that must be given; what they mean is not looked at before the command is called."""
-    words: list[str] = []
-    for parameter in command.params:
-        if not parameter.required:
-            continue
-        kind = parameter.type
-        value = str(next(iter(kind.choices))) if isinstance(kind, click.Choice) else "1"
-        words += [value] if isinstance(parameter, click.Argument) else [max(parameter.opts, key=len), value]
-    return words
-
-
 def interrupted(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
@@ -55,8 +42,8 @@ def test_every_verb_that_is_interrupted_prints_one_object(
     verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert any("--json" in parameter.opts for parameter in COMMANDS[verb].params)
-    monkeypatch.setattr(outputs, "refuse_unusable", interrupted)  # the first thing that every verb does
-    code, found, err = called(capsys, *verb.split(), *enough(COMMANDS[verb]))
+    monkeypatch.setattr(COMMANDS[verb], "make_context", interrupted)  # while its arguments are read
+    code, found, err = called(capsys, *verb.split())
     assert (code, found["error"]["kind"]) == (130, "Interrupted")
     assert found["error"]["message"] == "stopped; what was written is whole"
     assert "Traceback" not in err

@@ -81,3 +81,15 @@ def test_what_stands_there_is_replaced_only_when_asked(world: Path) -> None:
     for overwrite in (False, True):
         with pytest.raises(StorageError, match="not written by this package"):
             refuse_standing("link", overwrite=overwrite)
+
+
+def test_a_folder_of_another_kind_is_never_replaced(world: Path) -> None:
+    with atomic_folder("ours", kind="expert") as scratch:
+        (scratch / "weights").write_text("expert", encoding="utf-8")
+    with pytest.raises(StorageError, match="holds a 'expert', and a 'system' was to be written"):  # noqa: SIM117
+        with atomic_folder("ours", kind="system") as scratch:
+            (scratch / "weights").write_text("system", encoding="utf-8")
+    assert Path("ours/weights").read_text(encoding="utf-8") == "expert"
+    with atomic_folder("ours", kind="expert") as scratch:
+        (scratch / "weights").write_text("newer", encoding="utf-8")
+    assert Path("ours/weights").read_text(encoding="utf-8") == "newer"

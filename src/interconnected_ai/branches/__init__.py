@@ -24,6 +24,7 @@ from interconnected_ai.branches.growth import (
 )
 from interconnected_ai.branches.inference import inference
 from interconnected_ai.branches.multilingual import MULTILINGUAL_ENCODER, multilingual_encoder_file
+from interconnected_ai.branches.naming import ClassNames, readable_names
 from interconnected_ai.branches.prediction import BranchPrediction, Prediction, probabilities
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
 from interconnected_ai.branches.trunk import Trunk
@@ -40,6 +41,7 @@ __all__ = [
     "BranchCheck",
     "BranchFit",
     "BranchPrediction",
+    "ClassNames",
     "DenseSystem",
     "Encoder",
     "InterconnectedAISystem",
@@ -60,6 +62,7 @@ __all__ = [
     "known_as",
     "multilingual_encoder_file",
     "probabilities",
+    "readable_names",
     "rows_for_directions",
     "save_change",
     "solve_on_pooled",

@@ -33,5 +33,8 @@ class TextFeatures:
         return TextFeatures(self.pooled[numbers.to(self.pooled.device)], [self.texts[row] for row in numbers.tolist()])
 
     def joined(self, others: "TextFeatures") -> "TextFeatures":
-        """These texts, and then the others."""
-        return TextFeatures(torch.cat([self.pooled, others.pooled]), [*self.texts, *others.texts])
+        """These texts, and then the others. Terms that are counted already are not counted again."""
+        both = TextFeatures(torch.cat([self.pooled, others.pooled]), [*self.texts, *others.texts])
+        if "ngrams" in self.__dict__:
+            both.__dict__["ngrams"] = (*self.ngrams, *others.ngrams)
+        return both

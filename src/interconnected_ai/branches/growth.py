@@ -18,6 +18,7 @@ from interconnected_ai.branches.calibration import Answered, calibration
 from interconnected_ai.branches.convex import choose_scale, regress
 from interconnected_ai.branches.familiarity import class_directions
 from interconnected_ai.branches.features import TextFeatures
+from interconnected_ai.branches.naming import ClassNames
 from interconnected_ai.branches.system import InterconnectedAISystem
 from interconnected_ai.branches.turns import Turns
 from interconnected_ai.branches.vocabulary import Bags
@@ -96,10 +97,11 @@ def fit_branch(
         asked = TextFeatures(encode(validation[0]), validation[0])
         held_out = asked, class_indices(branch.card, validation[1]).to(targets.device)
     outside_features = TextFeatures(encode(outside), outside) if len(outside) else None
+    names = ClassNames.of(branch.card.spec.labels, encode) if config.class_names else None
     branch.take_words(texts)
     encoded = time.perf_counter()
     with _training():
-        course = _train(branch, features, targets, held_out, config)
+        course = _train(branch, features, targets, held_out, config, names=names)
     if held_out is not None and config.refit:
         course = _regression_unless_beaten(branch, course, *held_out, config.watch)
     branch.directions = class_directions(features.pooled, targets, branch.head.out_features)
@@ -115,7 +117,7 @@ def fit_branch(
     }
     if config.refit and course.beginning is not None and held_out is not None and course.kept_epoch == 0:
         (known, seen), (asked, answers) = (features, targets), held_out
-        solve_on_pooled(branch, known.joined(asked), torch.cat([seen, answers]), config)
+        solve_on_pooled(branch, known.joined(asked), torch.cat([seen, answers]), config, names=names)
     # A training that kept no record leaves the texts unknown, whatever comes after it.
     before = KnownTexts.of([]) if standing.card.trained is None else standing.learnt
     if before is not None:
@@ -183,29 +185,40 @@ def train_on_pooled(
     config: TrainingConfig,
     *,
     epochs: int | None = None,
+    names: ClassNames | None = None,
 ) -> tuple[int, float]:
     """Train one adapter, head and wide part on the features of rows and their class numbers (num_rows,): first head and wide
     part as a regression, where `config.ridge` says so, then all of them by descent for `epochs` (the config's, if not given).
 
     features: pooled vectors (num_rows, d_model) alone will do for a branch that has no wide part. held_out: the same of
-    validation rows, to keep the epoch by that is best at `config.watch` (the first of equals).
+    validation rows, to keep the epoch by that is best at `config.watch` (the first of equals). names: of the classes, each of
+    which the regression learns as one more row.
     Returns the epochs run and the validation accuracy of the weights that are kept (NaN without validation rows). The branch
     is changed in place and the process's random state is used: one thread at a time, and nobody computes with this branch
     meanwhile. `fit_branch` sees to both.
     """
-    course = _train(branch, features, targets, held_out, config, epochs=epochs)
+    course = _train(branch, features, targets, held_out, config, epochs=epochs, names=names)
     return course.epochs, course.accuracy
 
 
 @checked
-def solve_on_pooled(branch: Branch, features: TextFeatures | Tensor, targets: Tensor, config: TrainingConfig) -> None:
+def solve_on_pooled(
+    branch: Branch,
+    features: TextFeatures | Tensor,
+    targets: Tensor,
+    config: TrainingConfig,
+    *,
+    names: ClassNames | None = None,
+) -> None:
     """Give head and wide part the weights of the regression on these rows; terms, scale and adapter stay as they are.
 
-    features, targets: as in `train_on_pooled`. `config.ridge` None is .1 here. The branch is changed in place: nobody computes
-    with it meanwhile.
+    features, targets, names: as in `train_on_pooled`. `config.ridge` None is .1 here. The branch is changed in place: nobody
+    computes with it meanwhile.
     """
     require_own_threads()
     _require_vectors(features, targets, branch)
+    if names is not None:
+        features, targets = names.beside(features, targets)
     pooled, bags = branch.read(features)
     regress(
         branch,
@@ -225,6 +238,7 @@ def _train(
     config: TrainingConfig,
     *,
     epochs: int | None = None,
+    names: ClassNames | None = None,
 ) -> _Course:
     """`train_on_pooled`, and which epoch was kept."""
     require_own_threads()
@@ -253,7 +267,7 @@ def _train(
     best, best_accuracy, best_epoch, waited, epoch = -math.inf, float("nan"), 0, 0, 0
     best_state: dict[str, Any] | None = None
     beginning: dict[str, Any] | None = None
-    _begin(branch, features, targets, config, weights)
+    _begin(branch, *((features, targets) if names is None else names.beside(features, targets)), config)
     if config.ridge is not None and held_out is not None and asked is not None:
         best, best_accuracy = _scores(branch, asked, held_out[1], config.watch)
         best_state = beginning = copy.deepcopy(branch.state_dict())
@@ -308,11 +322,10 @@ def _regression_unless_beaten(
     return replace(course, kept_epoch=0, accuracy=was.double().mean().item())
 
 
-def _begin(
-    branch: Branch, features: TextFeatures | Tensor, targets: Tensor, config: TrainingConfig, weights: Tensor | None
-) -> None:
+def _begin(branch: Branch, features: TextFeatures | Tensor, targets: Tensor, config: TrainingConfig) -> None:
     """Set how long words are, and let head and wide part begin as a regression, as far as the config asks for it."""
     pooled, bags = branch.read(features)
+    weights = _weights_of_classes(branch, targets, config)
     ridge = _ridge_of(config, pooled)
     if branch.wide is not None and bags is not None and isinstance(features, TextFeatures):
         scale = config.wide_scale

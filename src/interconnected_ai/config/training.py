@@ -55,6 +55,8 @@ class TrainingConfig(LoopConfig):
     refit: solve that regression once more on training and validation rows together, in the end, where no epoch of the joint
         training was better, nor descent in an added branch surely so; temperature, threshold and the card's metrics stay those
         of the weights that had not learnt these rows.
+    class_names: whether that regression learns the name of a class as one more row of it; names without a word, such as "M17",
+        are left out.
     head_start_epochs: epochs of descent in which adapters, heads and wide parts alone learn, after that and before the joint
         training.
     watch: what of the validation rows decides which epoch is kept and when the run stops: mean accuracy over the branches, mean
@@ -72,6 +74,7 @@ class TrainingConfig(LoopConfig):
     epochs: Annotated[int, Field(ge=1)] = 8
     ridge: Annotated[float, Field(gt=0.0)] | None = 0.1
     refit: bool = True
+    class_names: bool = True
     head_start_epochs: Annotated[int, Field(ge=0)] = 0
     lr_moe: Rate = 3e-4
     lr_adapter: Rate = 5e-4

@@ -12,11 +12,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, TypeVar
 
-from interconnected_ai.errors import BusyError, ConflictError, StorageError
+from interconnected_ai.errors import BusyError, ConflictError, IntegrityError, StorageError
 from interconnected_ai.storage.exchange import exchange
 from interconnected_ai.storage.files import keep_mode, sync_folder, sync_tree
 from interconnected_ai.storage.locks import lock_path, locked, locked_if_free
-from interconnected_ai.storage.manifests import check_folder, is_complete, version_of, write_manifest
+from interconnected_ai.storage.manifests import MANIFEST, check_folder, is_complete, version_of, write_manifest
+from interconnected_ai.storage.objects import read_json
 from interconnected_ai.storage.scratch import remove, remove_leftovers, scratch_for, scratches_of
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ def atomic_folder(target: str | Path, *, kind: str, replaces: str | AnyVersion |
 
     replaces: the version (see `version_of`) that must stand at `target`; None: nothing may. `ConflictError` otherwise.
     Threads and processes may write the same target at once: each has a scratch of its own, and they take turns only at the end.
-    What stood at `target` before is replaced only if it was one of our folders (it has a manifest) or empty.
+    What stood at `target` before is replaced only if it was a folder of ours of the same kind (its manifest says so) or empty.
     Raises `StorageError` when the disk is full, not writable, or something else stands there.
     """
     with _writing(Path(target), kind, replaces) as (scratch, _):
@@ -63,7 +64,7 @@ def _writing(shown: Path, kind: str, replaces: str | AnyVersion | None) -> Itera
     target, versions = Path(os.path.realpath(shown)), list[str]()
     try:
         recover(target)
-        _refuse_early(target, replaces, shown)
+        _refuse_early(target, kind, replaces, shown)
         with scratch_for(target) as scratch:
             scratch.mkdir()
             yield scratch, versions
@@ -71,7 +72,7 @@ def _writing(shown: Path, kind: str, replaces: str | AnyVersion | None) -> Itera
             sync_tree(scratch)
             with locked(target, purpose=f"replacing {target.name}"):
                 _heal(target)
-                _refuse(target, replaces, shown)
+                _refuse(target, kind, replaces, shown)
                 _swap_in(scratch, target)
     except OSError as error:
         raise StorageError(
@@ -184,21 +185,22 @@ def _has_writers(target: Path) -> bool:
     return bool(scratches_of(target)) or lock_path(target).exists() or _set_aside_name(target).exists()
 
 
-def _refuse_early(target: Path, replaces: str | AnyVersion | None, shown: Path) -> None:
+def _refuse_early(target: Path, kind: str, replaces: str | AnyVersion | None, shown: Path) -> None:
     """`_refuse` before any work is done; what it finds is believed only if it stands while no other writer is at work.
 
     Each look at `target` may fall before, between or after another writer's two renames.
     """
     try:
-        _refuse(target, replaces, shown)
+        _refuse(target, kind, replaces, shown)
     except (StorageError, OSError):
         with locked(target, purpose=f"looking at {target.name}"):
             _heal(target)
-            _refuse(target, replaces, shown)
+            _refuse(target, kind, replaces, shown)
 
 
-def _refuse(target: Path, replaces: str | AnyVersion | None, shown: Path) -> None:
+def _refuse(target: Path, kind: str, replaces: str | AnyVersion | None, shown: Path) -> None:
     _refuse_foreign(target)
+    _refuse_other_kind(target, kind, shown)
     _require_version(target, replaces, shown)
 
 
@@ -214,6 +216,20 @@ def _refuse_foreign(target: Path) -> None:
         )
     if target.exists() and not target.is_dir():
         raise StorageError(f"{target} is a file; a folder is needed there")
+
+
+def _refuse_other_kind(target: Path, kind: str, shown: Path) -> None:
+    """A model may take the place of its earlier self, never that of something else, which nobody can have meant."""
+    if not is_complete(target):
+        return
+    try:
+        found = read_json(target / MANIFEST).get("kind")
+    except IntegrityError:  # damaged: what it was nobody can say, and writing it anew is the remedy
+        return
+    if found != kind:
+        raise StorageError(
+            f"{shown} holds a {found!r}, and a {kind!r} was to be written; choose another folder, or remove that one first"
+        )
 
 
 def _require_version(target: Path, replaces: str | AnyVersion | None, shown: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from interconnected_ai.arguments import checked
-from interconnected_ai.branches import InterconnectedAISystem
+from interconnected_ai.branches import InterconnectedAISystem, readable_names
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.data import RowRecord, Rows, Splits
 from interconnected_ai.errors import TrainingError
@@ -112,7 +112,8 @@ def _fit(
     try:
         with noting_errors(folder, lambda: trainer.step, advice=_LESS_MEMORY):
             started = time.perf_counter()
-            cache = _feature_cache(system, [*train.texts, *validation.texts], config, processes, folder)
+            texts = [*train.texts, *validation.texts, *_class_names(system, config)]
+            cache = _feature_cache(system, texts, config, processes, folder)
             cache_seconds = 0.0 if cache is None else time.perf_counter() - started
             learner = SystemLearner(
                 system, train, validation, config, processes, plan, cache, begun_with=begun_with, new_rows=new_rows
@@ -140,6 +141,12 @@ def _as_begun(folder: Path, train: Rows, validation: Rows, *, new_rows: bool) ->
         splits = kept.in_this_order(Splits(train, validation, train.select([])))
         train, validation = splits.train, splits.validation
     return train, validation, min(len(train), int(known.facts.get("begun_with", len(train))))
+
+
+def _class_names(system: InterconnectedAISystem, config: TrainingConfig) -> list[str]:
+    """The names that are learnt, of all branches' classes."""
+    labels = [card.spec.labels for card in system.cards.values()] if config.class_names else []
+    return [text for some in labels for text in readable_names(some).values()]
 
 
 def _feature_cache(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from interconnected_ai.branches import (
     Bags,
+    ClassNames,
     InterconnectedAISystem,
     SystemOutput,
     TextFeatures,
@@ -243,7 +244,13 @@ class SystemLearner:
             labelled = self.targets[name] >= 0
             targets = self.targets[name][labelled].to(features.pooled.device)
             train_on_pooled(
-                self.system.branch(name), features[labelled], targets, None, config, epochs=config.head_start_epochs
+                self.system.branch(name),
+                features[labelled],
+                targets,
+                None,
+                config,
+                epochs=config.head_start_epochs,
+                names=self._class_names(name),
             )
         if not len(self.validation):
             return Validation(None, {})
@@ -270,7 +277,10 @@ class SystemLearner:
             targets = torch.cat([self.targets[name], answers[name]])
             labelled = targets >= 0
             known = targets[labelled].to(features.pooled.device)
-            solve_on_pooled(self.system.branch(name), features[labelled], known, config)
+            solve_on_pooled(self.system.branch(name), features[labelled], known, config, names=self._class_names(name))
+
+    def _class_names(self, name: str) -> ClassNames | None:
+        return ClassNames.of(self.system.cards[name].spec.labels, self.encode) if self.config.class_names else None
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """(num_texts, d_model): pooled vectors of the system as it is, by the encoder's stored outputs where there are some."""

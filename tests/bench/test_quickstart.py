@@ -2,17 +2,19 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from conftest import FILLERS, TOPICS, make_encoder
-from interconnected_ai.bench.quickstart import Quickstart, run_quickstart
+from interconnected_ai.bench.quickstart import Quickstart, _require_free, run_quickstart
 from interconnected_ai.bench.quickstart_texts import own_texts, russian_texts
 from interconnected_ai.bench.quickstart_words import ENGLISH, RUSSIAN
 from interconnected_ai.branches import Encoder, InterconnectedAISystem
+from interconnected_ai.config import BranchSpec, RunConfig
 from interconnected_ai.data import read_rows
-from interconnected_ai.errors import DataError
+from interconnected_ai.errors import DataError, StorageError
 from interconnected_ai.training import evaluate
 
 TRIAL = {"epochs": 2, "monitors": [], "device": "cpu"}
@@ -56,6 +58,28 @@ def test_a_folder_of_tables_goes_through_the_whole_story(done: Quickstart) -> No
     margins = kept["margin_over_best_baseline_points"]
     assert margins["mean"] == pytest.approx((margins["first"] + margins["second"]) / 2)
     assert kept["old_outputs_max_abs_diff"] == 0.0
+
+
+def test_what_the_quickstart_made_is_made_again_and_what_others_made_of_it_is_kept(
+    done: Quickstart, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(done.folder, folder)
+    config = RunConfig.from_file(folder / "run.yaml")
+    branches = ["first", "second", "third"]
+    _require_free(folder, config, branches, overwrite=False)
+    seeded = config.with_changes(training={**config.training.to_dict(), "seed": 7})
+    with pytest.raises(StorageError, match="use --overwrite"):
+        _require_free(folder, seeded, branches, overwrite=False)
+    system = InterconnectedAISystem.from_pretrained(folder / "model", encoder=make_encoder())
+    system.add_branch(BranchSpec.from_mapping({"name": "own", "labels": ["a", "b"]}))
+    system.save_pretrained(folder / "model")
+    with pytest.raises(StorageError, match="holds a run with more than this quickstart makes"):
+        _require_free(folder, config, branches, overwrite=False)
+    _require_free(folder, config, branches, overwrite=True)
+    (folder / "model" / "config.json").unlink()
+    with pytest.raises(StorageError, match="holds a run"):
+        _require_free(folder, config, branches, overwrite=False)
 
 
 def test_the_kept_model_gives_the_accuracies_told_and_has_the_later_branch(done: Quickstart) -> None:

@@ -30,9 +30,11 @@ from interconnected_ai.branches import (
     InterconnectedAISystem,
     fit_branch,
 )
-from interconnected_ai.config import RunConfig, SystemConfig, TrainingConfig
+from interconnected_ai.config import BranchCard, RunConfig, SystemConfig, TrainingConfig
 from interconnected_ai.data import Rows, Splits, write_rows
-from interconnected_ai.errors import StorageError
+from interconnected_ai.errors import InterconnectedAIError, StorageError
+from interconnected_ai.storage import SYSTEM as SYSTEM_KIND
+from interconnected_ai.storage import read_folder, read_json
 from interconnected_ai.training import (
     FeatureCache,
     FitResult,
@@ -180,7 +182,7 @@ def _run_quickstart(
     splits = texts.first
     config = quickstart_config(folder, texts.names)
     config = config.with_changes(training={**config.training.to_dict(), **settings})
-    _require_free(folder, overwrite)
+    _require_free(folder, config, [*texts.names, texts.later_name], overwrite)
     choice = encoder_by_language(splits.train.texts)
     encoder = Encoder.load(choice.base_model_name, max_seq_len=config.system.max_seq_len)
     named = choice.base_model_name or EMBEDDED_ENCODER
@@ -317,9 +319,24 @@ def _data_file(folder: Path, name: str, part: str) -> Path:
     return folder.absolute() / "data" / f"{name}-{part}.jsonl"
 
 
-def _require_free(folder: Path, overwrite: bool) -> None:
-    """A run that stands there may have got branches since; an earlier quickstart is no less a run than another."""
-    if (folder / "run.yaml").is_file() and not overwrite:
-        raise StorageError(
-            f"{folder} holds a run; choose another folder with --output, or use --overwrite to replace it"
-        )
+def _require_free(folder: Path, config: RunConfig, branches: Sequence[str], overwrite: bool) -> None:
+    """A second quickstart replaces the first unasked: it can be made again. What anybody has done there since cannot."""
+    if overwrite or not (folder / "run.yaml").is_file() or _can_be_made_again(folder, config, branches):
+        return
+    raise StorageError(
+        f"{folder} holds a run with more than this quickstart makes, or another one; choose another folder with --output, or "
+        "use --overwrite to replace it"
+    )
+
+
+def _can_be_made_again(folder: Path, config: RunConfig, branches: Sequence[str]) -> bool:
+    """Whether a quickstart of the same rows and settings stands there, and no branch beside its own."""
+    if not (folder / "quickstart.json").is_file():
+        return False
+    try:
+        kept = RunConfig.from_file(folder / "run.yaml")
+        saved = read_folder(folder / "model", lambda place: read_json(place / "config.json"), kind=SYSTEM_KIND)
+    except InterconnectedAIError:
+        return False
+    names = {BranchCard.from_mapping(card, source=str(folder)).name for card in saved.get("branches", [])}
+    return (kept.data, kept.training) == (config.data, config.training) and names <= set(branches)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--twin", is_flag=True, help="Also train the dense twin, a system of the same size without experts.")
 @click.option("--epochs", type=click.IntRange(min=1), help="For a trial.")
 @seed_option(OF_A_TRAINING, default=0)
-@click.option("--overwrite", is_flag=True, help="Replace the run that stands in the folder.")
+@click.option("--overwrite", is_flag=True, help="Replace the run in the folder, whatever it is.")
 @column_options
 @only_with("data", "text", "label")
 @with_output

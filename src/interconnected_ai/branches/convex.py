@@ -16,7 +16,7 @@ from interconnected_ai.errors import NonFiniteLossError
 
 SCALES = (0.5, 1.0, 2.0)
 _FOLDS = 5
-_ABOUT = 0.005  # shares of right answers that differ by less are about the same
+_ABOUT = 0.005  # shares of right answers that differ by less are about the same where only some of the rows were tried
 _FEWEST_ROWS = 4 * _FOLDS  # with fewer, folds say nothing
 _FEW_ROWS = 2_000  # up to here the problem is solved by its rows, and its scale is chosen on as many
 _STEPS, _STEPS_OF_A_FOLD = 100, 30
@@ -63,9 +63,9 @@ def choose_scale(
 ) -> float:
     """How long words should be beside the pooled vectors: that of `SCALES` that answers most rows which it has not learnt.
 
-    By cross-validation on these rows, or on some thousand of them; rows of one text share a fold. Of scales that are about as
-    good the largest: a fold learns from fewer rows than there are, and the more rows, the more words say. Too few rows to
-    tell: 1.
+    By cross-validation on these rows, or on some thousand of them; rows of one text share a fold. Of scales that are as good
+    the largest, where only some of the rows were tried of those that are about as good: the more rows, the more words say.
+    Too few rows to tell: 1.
     """
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(targets), generator=generator)[:_FEW_ROWS].sort().values
@@ -91,7 +91,8 @@ def choose_scale(
         return (logits.argmax(dim=-1) == targets).double().mean().item()
 
     found = {scale: accuracy(scale) for scale in SCALES}
-    return max(scale for scale in SCALES if found[scale] >= max(found.values()) - _ABOUT)
+    about = _ABOUT if len(texts) > len(rows) else 0.0
+    return max(scale for scale in SCALES if found[scale] >= max(found.values()) - about)
 
 
 def _by_rows(

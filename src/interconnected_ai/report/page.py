@@ -230,7 +230,7 @@ svg * { stroke-linejoin: round; stroke-linecap: butt } svg text { font-family: "
 .scroll { overflow-x: auto; max-width: 100% } .tall { overflow-y: auto; max-height: 32rem }
 table { border-collapse: collapse; font-size: 14px }
 td, th { padding: 4px 18px 4px 0; text-align: start; vertical-align: top }
-td { overflow-wrap: anywhere; min-width: 4rem; unicode-bidi: isolate }
+td { overflow-wrap: anywhere; min-width: 5.5rem; unicode-bidi: isolate }
 td.name { min-width: 8rem; max-width: 24rem } td.wide { min-width: 14rem; max-width: 44rem }
 thead th, tbody th { color: var(--muted); font-weight: normal } thead tr { border-bottom: 1px solid var(--grid) }
 tbody tr + tr { border-top: 1px solid var(--grid) }

@@ -170,7 +170,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotAModelError, match="no folder"):
         InterconnectedAISystem.from_pretrained(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(NotAModelError, match="not a"):
+    with pytest.raises(NotAModelError, match="is no interconnected_ai system of ours"):
         InterconnectedAISystem.from_pretrained(tmp_path / "empty")
     (tmp_path / "pickled").mkdir()
     (tmp_path / "pickled" / "model.pt").write_bytes(b"\x80\x04.")

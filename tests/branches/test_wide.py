@@ -31,6 +31,7 @@ from interconnected_ai.branches.wide import WidePart
 from interconnected_ai.config import SystemConfig, TrainingConfig
 from interconnected_ai.errors import ConfigError, FormatVersionError, IntegrityError, MissingExtraError
 from interconnected_ai.planner import SystemShape, encoder_shape
+from interconnected_ai.storage import SYSTEM
 from interconnected_ai.storage.manifests import write_manifest
 from interconnected_ai.text import count_ngrams
 from interconnected_ai.training.system.learner import SystemLearner
@@ -344,7 +345,7 @@ def rewrite(folder: Path, change: object) -> None:
     change(description)  # type: ignore[operator]
     (folder / "config.json").write_text(json.dumps(description), encoding="utf-8")
     (folder / "manifest.json").unlink()
-    write_manifest(folder, system_file.KIND)
+    write_manifest(folder, SYSTEM)
 
 
 def test_words_told_apart_in_another_way_are_refused(tmp_path: Path, encoder_folder: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches.features import TextFeatures
 
 _SAYS_SOMETHING = re.compile(r"[^\W\d_]{2,}")  # two letters one after the other: "M17" and "-1" are codes
@@ -17,6 +18,7 @@ _BETWEEN_WORDS = re.compile(r"[\W_]+")
 _SURE = 3.0  # standard errors
 
 
+@checked
 def readable_names(labels: Sequence[str]) -> dict[int, str]:
     """Class number → its name as a text ("card_arrival" is "card arrival"); codes and numbers are left out.
 

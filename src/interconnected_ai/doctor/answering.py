@@ -47,6 +47,8 @@ def _below_the_baseline(history: History) -> Illness | None:
         mine = history.results.test.get(name)
         if mine is None or mine.num_rows != words.num_rows:
             continue
+        if not (0 <= words.accuracy <= 1 and 0 <= mine.accuracy <= 1):  # unmeasured, or edited by hand
+            continue
         theirs, own = (round(found.accuracy * found.num_rows) for found in (words, mine))  # rows that each has right
         apart, either_wrong = theirs - own, 2 * mine.num_rows - theirs - own
         if apart > limit.BELOW_BASELINE_ROWS.value and apart > limit.BELOW_BASELINE.value * sqrt(either_wrong):

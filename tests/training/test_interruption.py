@@ -50,12 +50,12 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bits(tmp_path: Path, en
     moment = random.Random(time.time_ns())
     config = write_run(tmp_path, encoder_folder, "killed")
     survived = []
-    for attempt in range(3):
+    for attempt in range(2):
         run = start(config, *(["--resume"] if attempt else []))
         checkpoints = tmp_path / "killed" / "checkpoints"
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         # Every step saves, so most random moments fall into a save.
-        wanted = (steps * (attempt + 1)) // 4
+        wanted = (steps * (attempt + 1)) // 3
         while time.monotonic() < deadline and run.poll() is None and newest(checkpoints) < wanted:
             time.sleep(0.02)
         time.sleep(moment.random() * 0.2)
@@ -79,7 +79,7 @@ def newest(checkpoints: Path) -> int:
 def test_an_interrupt_leaves_with_130_and_can_be_resumed(tmp_path: Path, encoder_folder: Path) -> None:
     config = write_run(tmp_path, encoder_folder, "interrupted")
     run = start(config)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline and newest(tmp_path / "interrupted" / "checkpoints") < 3:
         time.sleep(0.05)
     run.send_signal(signal.SIGINT)
@@ -97,7 +97,7 @@ def test_a_second_process_beside_a_running_training_is_refused_with_its_pid_and_
     config, folder = write_run(tmp_path, encoder_folder, "running"), tmp_path / "running"
     run = start(config)
     try:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline and newest(folder / "checkpoints") < 1:
             assert run.poll() is None
             time.sleep(0.05)

@@ -72,6 +72,7 @@ def test_two_processes_reach_the_loss_of_one(
     assert_close(weights_2, weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("environment", "says"), PARALLELISMS[1:])
 def test_spread_weights_with_an_encoder_lora_reach_the_loss_of_one(
     tmp_path: Path, encoder_folder: Path, environment: Mapping[str, str], says: str

@@ -1,5 +1,6 @@
 """The planner's bench: predictions for every case, a case measured in a process of its own, a short calibration."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ def device() -> Device:
         patch.setattr(calibration, "_SECONDS_EACH", 0.01)
         patch.setattr(calibration, "_DISK_BYTES", 2**20)
         patch.setattr(calibration, "_REPEATS", 1)
+        for reference in ("_TRAINING", "_ANSWERS"):
+            small = replace(getattr(calibration, reference), system={"d_ff": 96}, batch=16, tokens=8)
+            patch.setattr(calibration, reference, small)
         return calibration.calibrate(say=lambda sentence: None)
 
 

@@ -33,7 +33,11 @@ def run_iai(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("verb", ["predict", "branch list", "evaluate", "generate", "surgery usage", "surgery role"])
+@pytest.mark.parametrize(
+    "verb",
+    ["predict", "branch list", "generate", "surgery usage"]
+    + [pytest.param(verb, marks=pytest.mark.slow) for verb in ("evaluate", "surgery role")],
+)
 def test_a_command_that_succeeds_says_nothing_on_stderr(verb: str, world: Path, tmp_path: Path) -> None:
     done = run_iai(*verb.split(), *calls(world)[verb], cwd=tmp_path)
     assert done.returncode == 0, done.stderr

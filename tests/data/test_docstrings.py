@@ -65,7 +65,7 @@ def test_a_second_call_gives_the_same_rows_in_sorted_order(library: str, rows: l
     assert rows == sorted(rows, key=lambda row: (row.label, row.source, row.text))
 
 
-@pytest.mark.parametrize("name", ["stdlib", "numpy"])
+@pytest.mark.parametrize("name", ["numpy", pytest.param("stdlib", marks=pytest.mark.slow)])
 def test_another_process_with_another_hash_seed_gives_the_same_rows(name: str) -> None:
     one, other = run_alone(HASH_OF_ROWS, name, "1"), run_alone(HASH_OF_ROWS, name, "2")
     assert one.returncode == 0, one.stderr

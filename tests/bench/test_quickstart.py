@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import FILLERS, TOPICS, make_encoder
-from interconnected_ai.bench.quickstart import Quickstart, _require_free, run_quickstart
+from interconnected_ai.bench.quickstart import Quickstart, _require_free, quickstart_config, run_quickstart
 from interconnected_ai.bench.quickstart_texts import own_texts, russian_texts
 from interconnected_ai.bench.quickstart_words import ENGLISH, RUSSIAN
 from interconnected_ai.branches import Encoder, InterconnectedAISystem
@@ -63,6 +63,9 @@ def test_a_folder_of_tables_goes_through_the_whole_story(done: Quickstart) -> No
 def test_what_the_quickstart_made_is_made_again_and_what_others_made_of_it_is_kept(
     done: Quickstart, tmp_path: Path
 ) -> None:
+    again = quickstart_config(done.folder, ["first", "second"])
+    again = again.with_changes(training={**again.training.to_dict(), **TRIAL})
+    _require_free(done.folder, again, ["first", "second", "third"], overwrite=False)
     folder = tmp_path / "run"
     shutil.copytree(done.folder, folder)
     config = RunConfig.from_file(folder / "run.yaml")

@@ -1,11 +1,27 @@
 """`iai` called in this process, as a terminal or a program would call it."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import click
 import pytest
 
-from interconnected_ai.cli import main
+from interconnected_ai.cli import iai, main
+
+
+def _commands(group: click.Group = iai, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
+
+
+COMMANDS = dict(_commands())  # every command that works, by its words
 
 
 def run_main(*args: str) -> int:

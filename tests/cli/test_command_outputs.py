@@ -5,7 +5,6 @@ The tree of commands is walked: a new verb that writes needs a call here, and a 
 
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
@@ -13,9 +12,8 @@ from pathlib import Path
 import click
 import pytest
 from artefacts import calls, make_artefacts, snapshot
-from command_line import error_of, run_json, run_main
+from command_line import COMMANDS, error_of, run_json, run_main
 
-from interconnected_ai.cli import iai
 from interconnected_ai.cli.outputs import OutputPath
 from interconnected_ai.storage import files, folders
 
@@ -65,18 +63,6 @@ class Written:
         return f"{self.verb} {self.name}"
 
 
-def commands(group: click.Group = iai, before: str = "") -> Iterator[tuple[str, click.Command]]:
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            yield from commands(command, f"{before}{name} ")
-        else:
-            yield f"{before}{name}", command
-
-
-COMMANDS = dict(commands())
 OUTPUTS = [
     Written(verb, parameter)
     for verb, command in COMMANDS.items()

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line import run_main
-from test_wrong_input import COMMANDS
+from command_line import COMMANDS, run_main
 
 from interconnected_ai.cli.failures import BAD_INPUT, FOUND, INTERNAL_ERROR, INTERRUPTED, READER_GONE
 from interconnected_ai.experts import Expert, ExpertModel

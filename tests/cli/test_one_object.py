@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import run_main
-from test_wrong_input import COMMANDS
+from command_line import COMMANDS, run_main
 
 from conftest import make_system
 from interconnected_ai.cli import output as outputs

@@ -2,16 +2,13 @@
 
 import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 from artefacts import calls, make_artefacts
-from command_line import error_of, run_json, run_main
+from command_line import COMMANDS, error_of, run_json, run_main
 
 from conftest import make_rows
-from interconnected_ai.cli import iai
 from interconnected_ai.config import ExpertRunConfig, RunConfig, setting_names, with_settings
 from interconnected_ai.data import write_rows
 from interconnected_ai.errors import ConfigError
@@ -19,19 +16,6 @@ from interconnected_ai.errors import ConfigError
 pytest.importorskip("Stemmer", reason='needs the extra "memory"')
 
 
-def commands(group: click.Group = iai, before: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Every verb that works, by its words."""
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            yield from commands(command, f"{before}{name} ")
-        else:
-            yield f"{before}{name}", command
-
-
-COMMANDS = dict(commands())
 OF_CHANCE = [
     "init", "train", "branch add", "compare", "quickstart", "generate", "expert train", "expert quickstart", "surgery role",
     "surgery quickstart",

@@ -22,7 +22,7 @@ from pathlib import Path
 import click
 import pytest
 from artefacts import calls, make_artefacts, snapshot
-from command_line import run_main
+from command_line import COMMANDS, run_main
 
 from interconnected_ai.cli import iai
 from interconnected_ai.cli.values import refuse_unusable
@@ -137,23 +137,6 @@ def called(arguments: list[str], *, most_seconds: float | None = None) -> Call:
     return Call(arguments, code, out.text, err.text)
 
 
-def verbs() -> Iterator[tuple[str, click.Command]]:
-    """Every command that works, by its words."""
-
-    def below(group: click.Group, before: tuple[str, ...]) -> Iterator[tuple[str, click.Command]]:
-        context = click.Context(group)
-        for name in group.list_commands(context):
-            command = group.get_command(context, name)
-            assert command is not None
-            if isinstance(command, click.Group):
-                yield from below(command, (*before, name))
-            else:
-                yield " ".join((*before, name)), command
-
-    return below(iai, ())
-
-
-COMMANDS = dict(verbs())
 DRIVEN = [verb for verb in COMMANDS if verb not in LONG and not verb.startswith("bench ")]
 PARSED = [verb for verb in COMMANDS if verb not in DRIVEN]
 

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from interconnected_ai.experts.text_rules import Written
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import Generation, TokenStep
 
 Ending = Literal["length", "eos", "stop"]
@@ -32,7 +32,7 @@ def as_generation(
     ended: Ending,
     steps: Sequence[TokenStep],
     written: Written | None,
-    tokenizer: Tokenizer | None,
+    tokenizer: TextTokenizer | None,
 ) -> Generation:
     """The record of an answer: what comes from its stop string on is left out."""
     num_kept = len(token_ids) if written is None else written.num_kept(token_ids)

@@ -15,7 +15,7 @@ from interconnected_ai.experts.decoder import Decoder
 from interconnected_ai.experts.reader import Reader
 from interconnected_ai.experts.sampling import Penalties, ban
 from interconnected_ai.experts.text_rules import TextRules, Written
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import Generation, TokenStep
 
 
@@ -56,7 +56,7 @@ def beam_search(decoder: Decoder, asked: Asked) -> Generator[None, None, list[Ge
     Yields None after every step, where it may be closed.
     """
     prompts, config = asked.prompts, asked.config
-    searches = [_Search(row, prompt, config, asked.rules, asked.end_id) for row, prompt in enumerate(prompts)]
+    searches = [_Search(row, prompt, config, asked.rules, asked.end_ids) for row, prompt in enumerate(prompts)]
     reader = Reader(decoder, prompts, config)
     logits = reader.start()
     penalties = Penalties(config, prompts, logits.shape[-1], logits.device)
@@ -93,9 +93,9 @@ class _Search:
     """The search of one prompt."""
 
     def __init__(
-        self, row: int, prompt: Sequence[int], config: GenerationConfig, rules: TextRules | None, end_id: int | None
+        self, row: int, prompt: Sequence[int], config: GenerationConfig, rules: TextRules | None, end_ids: Sequence[int]
     ) -> None:
-        self._row, self._config, self._end_id = row, config, end_id
+        self._row, self._config, self._end_ids = row, config, end_ids
         self.beams = [_Beam(0.0, written=None if rules is None else rules.begin(prompt))]
         self._finished: list[_Finished] = []
 
@@ -127,13 +127,13 @@ class _Search:
                 continue
             before = self.beams[place]
             written = before.written
-            if written is not None and step.token_id != self._end_id:
+            if written is not None and step.token_id not in self._end_ids:
                 written = written.plus(step.token_id)
             yield place, _Beam(score, before, step, written)
 
     def _ending(self, beam: _Beam, number: int) -> Ending | None:
         assert beam.step is not None
-        if beam.step.token_id == self._end_id:
+        if beam.step.token_id in self._end_ids:
             return "eos"
         if beam.written is not None and beam.written.stop_at is not None:
             return "stop"
@@ -145,7 +145,7 @@ class _Search:
         best = going[0][1].score / number**self._config.length_penalty
         return len(self._finished) == self._config.num_beams and best <= self._finished[-1].score
 
-    def best(self, tokenizer: Tokenizer | None) -> Generation:
+    def best(self, tokenizer: TextTokenizer | None) -> Generation:
         """The best answer that has ended."""
         if not self._finished:
             raise EngineError(

@@ -88,6 +88,17 @@ class Stream(Iterator[Piece], Generic[Piece, Whole]):
         self.close()
 
 
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One turn of a conversation, as a chat template reads it. Threads may share it.
+
+    role: "system", "user", "assistant" or "tool", and whatever else the model's template knows.
+    """
+
+    role: str
+    content: str
+
+
 @dataclass(frozen=True)
 class TokenStep:
     """One token as it comes: the row it continues, its id, and log probabilities where they were asked for.

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from interconnected_ai.config import ExpertConfig, GenerationConfig
 from interconnected_ai.errors import ConfigError, PromptError
+from interconnected_ai.experts.constraint import Constraint, Form
 from interconnected_ai.experts.text_rules import TextRules
 from interconnected_ai.text import Tokenizer
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One call of an engine. rules: stop strings and bad words, None where there are none."""
+    """One call of an engine. rules: stop strings and bad words; constraint: a form of the answer; None where there are none."""
 
     prompts: list[list[int]]
     config: GenerationConfig
@@ -20,6 +21,12 @@ class Asked:
     rules: TextRules | None
     tokenizer: Tokenizer | None
     end_id: int | None
+    constraint: Constraint | None = None
+
+    @property
+    def form(self) -> Form | None:
+        """What the answer's text is held to."""
+        return None if self.constraint is None else self.constraint.form
 
     @classmethod
     def of(
@@ -55,7 +62,8 @@ class Asked:
             raise ConfigError(f"the settings are a GenerationConfig, got {type(config).__name__}")
         seed, rules = checked_seed(seed), TextRules.of(config, tokenizer)
         read = checked_prompts(prompts, config, vocab_size=vocab_size, max_seq_len=max_seq_len)
-        return cls(read, config, seed, rules, tokenizer, end_id)
+        constraint = Constraint.of(config, tokenizer, vocab_size, () if end_id is None else (end_id,))
+        return cls(read, config, seed, rules, tokenizer, end_id, constraint)
 
 
 def checked_prompts(

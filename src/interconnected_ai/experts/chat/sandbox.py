@@ -216,7 +216,7 @@ def _counted_output(value: Any) -> Any:
 
 # What a call may make
 
-_PLAIN = str | int | float | list | tuple | Mapping
+_PLAIN = (str, int, float, list, tuple, Mapping)
 
 
 def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ConfigError, PromptError
+from interconnected_ai.experts.constraint import Constraint
+from interconnected_ai.experts.forms import Form
 from interconnected_ai.experts.text_rules import TextRules
 from interconnected_ai.text import TextTokenizer
 
@@ -14,7 +16,9 @@ EndIds = int | Sequence[int] | None
 
 @dataclass(frozen=True)
 class Asked:
-    """One call of an engine. rules: stop strings and bad words, None where there are none. end_ids: where an answer ends."""
+    """One call of an engine. rules: stop strings and bad words; constraint: a form of the answer; None where there are none.
+    end_ids: where it ends.
+    """
 
     prompts: list[list[int]]
     config: GenerationConfig
@@ -22,6 +26,12 @@ class Asked:
     rules: TextRules | None
     tokenizer: TextTokenizer | None
     end_ids: tuple[int, ...]
+    constraint: Constraint | None = None
+
+    @property
+    def form(self) -> Form | None:
+        """What the answer's text is held to."""
+        return None if self.constraint is None else self.constraint.form
 
     @classmethod
     def of(
@@ -40,7 +50,8 @@ class Asked:
             raise ConfigError(f"the settings are a GenerationConfig, got {type(config).__name__}")
         seed, rules = checked_seed(seed), TextRules.of(config, tokenizer)
         read = checked_prompts(prompts, config, vocab_size=vocab_size, max_seq_len=max_seq_len)
-        return cls(read, config, seed, rules, tokenizer, end_ids)
+        constraint = Constraint.of(config, tokenizer, vocab_size, end_ids)
+        return cls(read, config, seed, rules, tokenizer, end_ids, constraint)
 
 
 def as_end_ids(end_ids: EndIds, tokenizer: TextTokenizer | None) -> tuple[int, ...]:

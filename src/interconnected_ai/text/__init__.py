@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interconnected_ai.text.analyzer import Terms, analyzer_signature, terms
+    from interconnected_ai.text.gguf import GgufVocabulary
     from interconnected_ai.text.identity import KnownTexts, digest_of, digests_of, exact_digest_of, folded
     from interconnected_ai.text.languages import Language, language_of
     from interconnected_ai.text.ngrams import Ngrams, count_ngrams, ngrams_signature
@@ -22,6 +23,7 @@ _FILES = {
     "Terms": "analyzer",
     "analyzer_signature": "analyzer",
     "terms": "analyzer",
+    "GgufVocabulary": "gguf",
     "KnownTexts": "identity",
     "digest_of": "identity",
     "digests_of": "identity",
@@ -50,6 +52,7 @@ _FILES = {
 __all__ = [
     "END",
     "STOP_WORDS",
+    "GgufVocabulary",
     "KnownTexts",
     "Language",
     "Ngrams",

@@ -12,7 +12,9 @@ from typing import Any, Self
 from tokenizers import Tokenizer as FastTokenizer
 
 from interconnected_ai.errors import PromptError, StorageError, TokenizerError
+from interconnected_ai.storage import read_gguf
 from interconnected_ai.text.byte_level import byte_pieces
+from interconnected_ai.text.gguf import GgufVocabulary
 from interconnected_ai.text.tokenizer import whole
 
 _FILE, _CONFIG, _SPECIAL, _GENERATION = (
@@ -80,6 +82,22 @@ class PretrainedTokenizer:
             names=_names(content) | _names(_json(place / _SPECIAL)),
             end_ids=_end_ids(fast, place, content),
             leads=leads if isinstance(leads, bool) else None,
+        )
+
+    @classmethod
+    def from_gguf(cls, path: str | Path) -> Self:
+        """The tokenizer in a GGUF file: token ids, bytes and ends are those of llama.cpp.
+
+        Raises `StorageError` for what is no whole GGUF file, `TokenizerError` for a vocabulary that is not known here.
+        """
+        metadata = read_gguf(path).metadata
+        vocabulary = GgufVocabulary.of(metadata)
+        return cls(
+            vocabulary.tokenizer(),
+            names=_gguf_names(vocabulary, metadata),
+            end_ids=vocabulary.end_ids,
+            leads=vocabulary.begin_id is not None,
+            pieces=vocabulary.pieces,
         )
 
     def save(self, folder: str | Path) -> None:
@@ -233,6 +251,13 @@ def _names(content: Mapping[str, Any]) -> dict[str, str]:
     found = {name: content.get(name) for name in _NAMES}
     texts = {name: one.get("content") if isinstance(one, dict) else one for name, one in found.items()}
     return {name: text for name, text in texts.items() if isinstance(text, str)}
+
+
+def _gguf_names(vocabulary: GgufVocabulary, metadata: Mapping[str, Any]) -> dict[str, str]:
+    numbers = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
+    ids = {name: metadata.get(f"tokenizer.ggml.{word}_token_id") for name, word in numbers.items()}
+    known = range(vocabulary.vocab_size)
+    return {name: vocabulary.tokens[number] for name, number in ids.items() if number is not None and number in known}
 
 
 def _end_ids(fast: FastTokenizer, folder: Path, content: Mapping[str, Any]) -> list[int] | None:

@@ -38,6 +38,9 @@ class CTranslate2Engine(SamplerEngine):
         "frequency_penalty": 0.0,
         "bad_words": (),
         "logprobs": None,
+        "json_schema": None,
+        "regex": None,
+        "choices": (),
     }
 
     def __init__(

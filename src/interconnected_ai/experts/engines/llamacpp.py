@@ -52,6 +52,9 @@ class LlamaCppEngine(SamplerEngine):
         "frequency_penalty": 0.0,
         "bad_words": (),
         "logprobs": None,
+        "json_schema": None,
+        "regex": None,
+        "choices": (),
     }
 
     def __init__(

@@ -72,4 +72,4 @@ class Heard:
         """What it came to."""
         is_whole = len(self.token_ids) == self._asked.config.max_new_tokens
         ended: Ending = "stop" if self.has_stopped else "length" if is_whole else "eos"
-        return as_generation(self.token_ids, ended, (), self._written, self._asked.tokenizer)
+        return as_generation(self.token_ids, ended, (), self._written, self._asked.tokenizer, self._asked.form)

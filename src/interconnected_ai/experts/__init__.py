@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interconnected_ai.experts.card import ExpertCard
-    from interconnected_ai.experts.decoder import Decoder
+    from interconnected_ai.experts.causal import CausalEngine
+    from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
     from interconnected_ai.experts.engine import Engine
     from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
     from interconnected_ai.experts.expert import Expert
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
 _FILES = {
     "ExpertCard": "card",
+    "CausalEngine": "causal",
     "Decoder": "decoder",
+    "PrefixState": "decoder",
+    "ResumableDecoder": "decoder",
+    "RowAdapters": "decoder",
     "Engine": "engine",
     "choose_engine": "engines",
     "open_engine": "engines",
@@ -47,6 +52,7 @@ _FILES = {
 }
 
 __all__ = [
+    "CausalEngine",
     "Decoder",
     "Engine",
     "Expert",
@@ -54,7 +60,10 @@ __all__ = [
     "ExpertModel",
     "HeldOut",
     "Perplexity",
+    "PrefixState",
     "QuantizedSize",
+    "ResumableDecoder",
+    "RowAdapters",
     "TorchEngine",
     "choose_engine",
     "export_expert",

@@ -14,8 +14,8 @@ from tiny_llamas import tiny_adapter, tiny_llama
 from transformers import LlamaForCausalLM
 
 from interconnected_ai.errors import AdapterError, ConflictError, IntegrityError, NotAModelError, UnsafeFileError
-from interconnected_ai.experts.adapters import AdapterWeights, LowRank, read_adapter, read_card, save_adapter
-from interconnected_ai.experts.card import ExpertCard
+from interconnected_ai.experts import AdapterWeights, ExpertCard, LowRank, read_adapter, save_adapter
+from interconnected_ai.experts.adapters.card import read_card
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT asks for it
 

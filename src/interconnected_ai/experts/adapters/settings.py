@@ -1,4 +1,4 @@
-"""What PEFT's `adapter_config.json` says of a LoRA adapter: ranks, scales, modules. What is not computed is refused. No torch."""
+"""What PEFT's `adapter_config.json` says of a LoRA adapter: ranks, scales, modules; what isn't computed is refused."""
 
 import re
 from collections.abc import Mapping, Sequence

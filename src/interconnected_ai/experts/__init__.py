@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
+    from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
     from interconnected_ai.experts.card import ExpertCard
     from interconnected_ai.experts.decoder import Decoder
     from interconnected_ai.experts.engine import Engine
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.torch_engine import TorchEngine
 
 _FILES = {
+    "LowRank": "adapters.weights",
+    "AdapterWeights": "adapters.weights",
+    "save_adapter": "adapters.folder",
+    "read_adapter": "adapters.folder",
+    "AdapterFiles": "adapters.folder",
     "ExpertCard": "card",
     "Decoder": "decoder",
     "Engine": "engine",
@@ -47,12 +54,15 @@ _FILES = {
 }
 
 __all__ = [
+    "AdapterFiles",
+    "AdapterWeights",
     "Decoder",
     "Engine",
     "Expert",
     "ExpertCard",
     "ExpertModel",
     "HeldOut",
+    "LowRank",
     "Perplexity",
     "QuantizedSize",
     "TorchEngine",
@@ -66,7 +76,9 @@ __all__ = [
     "measure",
     "open_engine",
     "quantize_expert",
+    "read_adapter",
     "runnable_engines",
+    "save_adapter",
     "save_expert",
     "write_gpt2",
 ]

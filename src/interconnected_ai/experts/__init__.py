@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
+    from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
     from interconnected_ai.experts.card import ExpertCard
     from interconnected_ai.experts.causal import CausalEngine
     from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.torch_engine import TorchEngine
 
 _FILES = {
+    "LowRank": "adapters.weights",
+    "AdapterWeights": "adapters.weights",
+    "save_adapter": "adapters.folder",
+    "read_adapter": "adapters.folder",
+    "AdapterFiles": "adapters.folder",
     "ExpertCard": "card",
     "CausalEngine": "causal",
     "Decoder": "decoder",
@@ -52,6 +59,8 @@ _FILES = {
 }
 
 __all__ = [
+    "AdapterFiles",
+    "AdapterWeights",
     "CausalEngine",
     "Decoder",
     "Engine",
@@ -59,6 +68,7 @@ __all__ = [
     "ExpertCard",
     "ExpertModel",
     "HeldOut",
+    "LowRank",
     "Perplexity",
     "PrefixState",
     "QuantizedSize",
@@ -75,7 +85,9 @@ __all__ = [
     "measure",
     "open_engine",
     "quantize_expert",
+    "read_adapter",
     "runnable_engines",
+    "save_adapter",
     "save_expert",
     "write_gpt2",
 ]

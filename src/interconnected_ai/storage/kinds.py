@@ -2,4 +2,3 @@
 
 SYSTEM = "interconnected_ai system"
 EXPERT = "interconnected_ai expert"
-ADAPTER = "interconnected_ai adapter"

@@ -7,8 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
+    from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
     from interconnected_ai.experts.card import ExpertCard
-    from interconnected_ai.experts.decoder import Decoder
+    from interconnected_ai.experts.causal import CausalEngine
+    from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
     from interconnected_ai.experts.engine import Engine
     from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
     from interconnected_ai.experts.expert import Expert
@@ -22,8 +25,17 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.torch_engine import TorchEngine
 
 _FILES = {
+    "LowRank": "adapters.weights",
+    "AdapterWeights": "adapters.weights",
+    "save_adapter": "adapters.folder",
+    "read_adapter": "adapters.folder",
+    "AdapterFiles": "adapters.folder",
     "ExpertCard": "card",
+    "CausalEngine": "causal",
     "Decoder": "decoder",
+    "PrefixState": "decoder",
+    "ResumableDecoder": "decoder",
+    "RowAdapters": "decoder",
     "Engine": "engine",
     "choose_engine": "engines",
     "open_engine": "engines",
@@ -47,14 +59,21 @@ _FILES = {
 }
 
 __all__ = [
+    "AdapterFiles",
+    "AdapterWeights",
+    "CausalEngine",
     "Decoder",
     "Engine",
     "Expert",
     "ExpertCard",
     "ExpertModel",
     "HeldOut",
+    "LowRank",
     "Perplexity",
+    "PrefixState",
     "QuantizedSize",
+    "ResumableDecoder",
+    "RowAdapters",
     "TorchEngine",
     "choose_engine",
     "export_expert",
@@ -66,7 +85,9 @@ __all__ = [
     "measure",
     "open_engine",
     "quantize_expert",
+    "read_adapter",
     "runnable_engines",
+    "save_adapter",
     "save_expert",
     "write_gpt2",
 ]

@@ -7,10 +7,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+<<<<<<< HEAD
     from interconnected_ai.experts.bases import Base, base_sha256, find_base
     from interconnected_ai.experts.card import ExpertCard
     from interconnected_ai.experts.causal_lm import CausalLM, CausalShape
     from interconnected_ai.experts.decoder import Decoder
+=======
+    from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
+    from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
+    from interconnected_ai.experts.card import ExpertCard
+    from interconnected_ai.experts.causal import CausalEngine
+    from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
+>>>>>>> main
     from interconnected_ai.experts.engine import Engine
     from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
     from interconnected_ai.experts.expert import Expert
@@ -25,14 +33,26 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.torch_engine import TorchEngine
 
 _FILES = {
+<<<<<<< HEAD
     "Base": "bases",
     "base_sha256": "bases",
     "find_base": "bases",
     "CausalLM": "causal_lm",
     "CausalShape": "causal_lm",
     "LanguageModel": "language_model",
+=======
+    "LowRank": "adapters.weights",
+    "AdapterWeights": "adapters.weights",
+    "save_adapter": "adapters.folder",
+    "read_adapter": "adapters.folder",
+    "AdapterFiles": "adapters.folder",
+>>>>>>> main
     "ExpertCard": "card",
+    "CausalEngine": "causal",
     "Decoder": "decoder",
+    "PrefixState": "decoder",
+    "ResumableDecoder": "decoder",
+    "RowAdapters": "decoder",
     "Engine": "engine",
     "choose_engine": "engines",
     "open_engine": "engines",
@@ -56,18 +76,31 @@ _FILES = {
 }
 
 __all__ = [
+<<<<<<< HEAD
     "Base",
     "CausalLM",
     "CausalShape",
+=======
+    "AdapterFiles",
+    "AdapterWeights",
+    "CausalEngine",
+>>>>>>> main
     "Decoder",
     "Engine",
     "Expert",
     "ExpertCard",
     "ExpertModel",
     "HeldOut",
+<<<<<<< HEAD
     "LanguageModel",
+=======
+    "LowRank",
+>>>>>>> main
     "Perplexity",
+    "PrefixState",
     "QuantizedSize",
+    "ResumableDecoder",
+    "RowAdapters",
     "TorchEngine",
     "base_sha256",
     "choose_engine",
@@ -81,7 +114,9 @@ __all__ = [
     "measure",
     "open_engine",
     "quantize_expert",
+    "read_adapter",
     "runnable_engines",
+    "save_adapter",
     "save_expert",
     "write_gpt2",
 ]

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from interconnected_ai.config import Record
 from interconnected_ai.errors import ConfigError, NotAModelError
+from interconnected_ai.experts.card import ExpertCard
 from interconnected_ai.storage import atomic_file, read_json
 
 FILE = "remote.json"
@@ -73,6 +74,12 @@ class RemoteServer(Record):
                 "needed is the name of an environment variable, such as OPENAI_API_KEY, not the key itself"
             )
         return name
+
+    def card(self) -> ExpertCard:
+        """What an expert on this server says of itself."""
+        return ExpertCard(
+            name=self.model, kind="remote", base=self.base_url, languages=self.languages, licence=self.licence
+        )
 
     @classmethod
     def load(cls, place: str | Path) -> "RemoteServer":

@@ -13,6 +13,7 @@ from typing import Any, Self, overload
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ClosedError, EngineError, PromptError
+from interconnected_ai.experts.card import ExpertCard
 from interconnected_ai.experts.forms import Form
 from interconnected_ai.experts.remote.asking import asked_of, refuse_unknown
 from interconnected_ai.experts.remote.connection import Exchange, HangingError, seconds_to_wait
@@ -44,6 +45,11 @@ class RemoteExpert:
     def from_pretrained(cls, place: str | Path) -> Self:
         """The expert that a `remote.json`, or the folder with it, describes. Nothing is asked of the server."""
         return cls(RemoteServer.load(place))
+
+    @property
+    def card(self) -> ExpertCard:
+        """What is known of it: the model's name, and what its description says."""
+        return self.server.card()
 
     @property
     def num_bytes(self) -> int:

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
     from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
     from interconnected_ai.experts.card import ExpertCard
-    from interconnected_ai.experts.decoder import Decoder
+    from interconnected_ai.experts.causal import CausalEngine
+    from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
     from interconnected_ai.experts.engine import Engine
     from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
     from interconnected_ai.experts.expert import Expert
@@ -30,7 +31,11 @@ _FILES = {
     "read_adapter": "adapters.folder",
     "AdapterFiles": "adapters.folder",
     "ExpertCard": "card",
+    "CausalEngine": "causal",
     "Decoder": "decoder",
+    "PrefixState": "decoder",
+    "ResumableDecoder": "decoder",
+    "RowAdapters": "decoder",
     "Engine": "engine",
     "choose_engine": "engines",
     "open_engine": "engines",
@@ -56,6 +61,7 @@ _FILES = {
 __all__ = [
     "AdapterFiles",
     "AdapterWeights",
+    "CausalEngine",
     "Decoder",
     "Engine",
     "Expert",
@@ -64,7 +70,10 @@ __all__ = [
     "HeldOut",
     "LowRank",
     "Perplexity",
+    "PrefixState",
     "QuantizedSize",
+    "ResumableDecoder",
+    "RowAdapters",
     "TorchEngine",
     "choose_engine",
     "export_expert",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
+    from interconnected_ai.experts.adapters.shared_base import SharedBase
     from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
     from interconnected_ai.experts.card import ExpertCard
     from interconnected_ai.experts.causal import CausalEngine
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.torch_engine import TorchEngine
 
 _FILES = {
+    "SharedBase": "adapters.shared_base",
     "LowRank": "adapters.weights",
     "AdapterWeights": "adapters.weights",
     "save_adapter": "adapters.folder",
@@ -74,6 +76,7 @@ __all__ = [
     "QuantizedSize",
     "ResumableDecoder",
     "RowAdapters",
+    "SharedBase",
     "TorchEngine",
     "choose_engine",
     "export_expert",

@@ -57,17 +57,22 @@ def generation_steps(decoder: Decoder, asked: Asked) -> Steps:
 def _sample(decoder: Decoder, asked: Asked, answers: list["_Answer"]) -> Generator[TokenStep, None, None]:
     """The loop: pick a token for every row, let finished rows go, read the tokens."""
     going, config = list(answers), asked.config
-    reader = Reader(decoder, asked.prompts, config)
+    reader = Reader(decoder, asked.prompts, config, asked.turn)
     logits = reader.start()
     picker = _Picker(config, asked.prompts, logits, asked.seed)
     while True:
         token_ids = picker.pick(logits, going)
         steps = token_steps(logits, token_ids, [answer.row for answer in going], config.logprobs)
-        for answer, step in zip(going, steps, strict=True):
-            if answer.take(step):
-                yield step
+        try:
+            for answer, step in zip(going, steps, strict=True):
+                if answer.take(step):
+                    yield step
+        except GeneratorExit:
+            reader.keep()
+            raise
         kept = [place for place, answer in enumerate(going) if answer.ended is None]
         if not kept:
+            reader.keep()
             return
         if len(kept) < len(going):
             going, steps, token_ids = [going[p] for p in kept], [steps[p] for p in kept], token_ids[kept]

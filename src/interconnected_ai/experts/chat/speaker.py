@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ConfigError
@@ -66,16 +67,18 @@ class Speaker:
         seed: int | None = None,
         session: Hashable = None,
         too_long: TooLong = "refuse",
+        **settings: Any,
     ) -> Stream[str, ChatAnswer]:
         """The answer in pieces, as they come; joined they are the text, with the spaces around it.
 
-        config: None is an answer of 512 tokens at most, or of a quarter of a small window. session: the conversation whose
+        config: None is an answer of 512 tokens at most, or of a quarter of a small window. settings: changes to it. session: the conversation whose
         turns before are remembered; None remembers nothing. Raises `PromptError` for messages that the template refuses or
         the window cannot hold, before the first piece is asked for.
         """
         chosen("too_long", too_long, TOO_LONG)
         window, template = self._engine.max_seq_len, self.template
-        wanted = config or GenerationConfig(max_new_tokens=max(1, min(LONGEST_ANSWER, window // _ANSWERS_SHARE)))
+        config = config or GenerationConfig(max_new_tokens=max(1, min(LONGEST_ANSWER, window // _ANSWERS_SHARE)))
+        wanted = config.with_changes(**settings) if settings else config
         if wanted.num_beams > 1:
             raise ConfigError(f"num_beams={wanted.num_beams}: a beam search has no answer before its end; use 1 for a chat")
         if template.stop:

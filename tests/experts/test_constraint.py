@@ -1,7 +1,9 @@
 """Answers held to a JSON schema, an expression or choices: any model keeps to them, on every engine that gives logits."""
 
+import gc
 import json
 import re
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -354,6 +356,16 @@ def test_a_vocabulary_that_lacks_the_letters_says_that_no_token_is_left() -> Non
     """The model's vocabulary is smaller than its tokenizer's: most letters are out of its reach."""
     with TorchEngine(made(vocab_size=40), tokenizer()) as engine, pytest.raises(EngineError, match="no token is left"):
         ask(engine, choices=("éé",), max_new_tokens=5)
+
+
+def test_what_is_kept_of_a_tokenizer_goes_with_it() -> None:
+    own = Tokenizer.train(["a few words"], 300)
+    with TorchEngine(made(vocab_size=300, max_seq_len=WINDOW), own) as engine:
+        assert ask(engine, choices=("a",)).satisfied
+    held = weakref.ref(own)
+    del own, engine
+    gc.collect()
+    assert held() is None
 
 
 def test_forced_text_is_written_in_the_tokenizers_own_tokens(engine: TorchEngine) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from interconnected_ai.experts.constraint import Form
+from interconnected_ai.experts.forms import Form
 from interconnected_ai.experts.text_rules import Written
 from interconnected_ai.text import Tokenizer
 from interconnected_ai.types import Generation, TokenStep

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from interconnected_ai.config import ExpertConfig, GenerationConfig
 from interconnected_ai.errors import ConfigError, PromptError
-from interconnected_ai.experts.constraint import Constraint, Form
+from interconnected_ai.experts.constraint import Constraint
+from interconnected_ai.experts.forms import Form
 from interconnected_ai.experts.text_rules import TextRules
 from interconnected_ai.experts.turn import Turn
 from interconnected_ai.text import Tokenizer

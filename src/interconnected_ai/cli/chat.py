@@ -80,7 +80,9 @@ def command(
     GenerationConfig.from_mapping(given, source="iai chat")  # what cannot be is said before anything is loaded
     is_talk = not messages and not lines and sys.stdin.isatty()
     if is_talk and output.as_json:
-        raise click.UsageError("--json is for messages that are given, or come from standard input; leave it out to talk")
+        raise click.UsageError(
+            "--json is for messages that are given, or come from standard input; leave it out to talk"
+        )
     said = None if is_talk else _said(messages, lines=lines)
     from interconnected_ai.experts import Conversation, Expert
 
@@ -106,9 +108,7 @@ def command(
 class _Chat:
     """A conversation that is shown while it is held."""
 
-    def __init__(
-        self, held: "Conversation", settings: Mapping[str, Any], seed: int | None, output: Output
-    ) -> None:
+    def __init__(self, held: "Conversation", settings: Mapping[str, Any], seed: int | None, output: Output) -> None:
         self.held, self.seed, self.output = held, seed, output
         self.answers: list[ChatAnswer] = []
         self._settings = settings

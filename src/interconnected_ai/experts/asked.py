@@ -9,7 +9,6 @@ from interconnected_ai.errors import ConfigError, PromptError
 from interconnected_ai.experts.constraint import Constraint
 from interconnected_ai.experts.forms import Form
 from interconnected_ai.experts.text_rules import TextRules
-from interconnected_ai.experts.turn import Turn
 from interconnected_ai.text import Tokenizer
 
 

@@ -1,4 +1,4 @@
-"""What one turn of a conversation brings to an engine beside its prompt: further end tokens, and what is known of the prompt."""
+"""What a turn of a conversation brings to an engine beside its prompt: further end tokens, what is known already."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,5 +1,17 @@
 """Chat: messages as a model was trained to read them, conversations, and what of them need not be computed again."""
 
+from interconnected_ai.experts.chat.answer import ChatAnswer
+from interconnected_ai.experts.chat.conversation import Answers, Conversation
+from interconnected_ai.experts.chat.prompt_cache import PromptCache
 from interconnected_ai.experts.chat.template import CHATML, ROLES, ChatTemplate, CountedTokens
 
-__all__ = ["CHATML", "ROLES", "ChatTemplate", "CountedTokens"]
+__all__ = [
+    "CHATML",
+    "ROLES",
+    "Answers",
+    "ChatAnswer",
+    "ChatTemplate",
+    "Conversation",
+    "CountedTokens",
+    "PromptCache",
+]

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import PromptError
-from interconnected_ai.experts.chat.speaker import ChatAnswer
+from interconnected_ai.experts.chat.answer import ChatAnswer
 from interconnected_ai.experts.chat.window import TooLong
 from interconnected_ai.types import ChatMessage, Stream
 

@@ -1,11 +1,11 @@
 """`Speaker`: answers conversations with an engine, a template and what it remembers of the turns before."""
 
 from collections.abc import Callable, Generator, Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ConfigError
+from interconnected_ai.experts.chat.answer import ChatAnswer
 from interconnected_ai.experts.chat.prompt_cache import PromptCache
 from interconnected_ai.experts.chat.template import ChatTemplate
 from interconnected_ai.experts.chat.window import TOO_LONG, TooLong, fit
@@ -18,24 +18,6 @@ from interconnected_ai.types import ChatMessage, Generation, Stream, TokenStep
 
 LONGEST_ANSWER = 512  # tokens, where nobody says how many
 _ANSWERS_SHARE = 4  # of a small window: a quarter
-
-
-@dataclass(frozen=True)
-class ChatAnswer:
-    """The model's answer to a conversation: `str()` of it is the text.
-
-    num_prompt_tokens: that the conversation took. num_known_tokens: how many of them did not have to be read again.
-    dropped: messages that were left out since they did not fit the window, oldest first.
-    """
-
-    message: ChatMessage
-    generation: Generation
-    num_prompt_tokens: int
-    num_known_tokens: int = 0
-    dropped: tuple[ChatMessage, ...] = ()
-
-    def __str__(self) -> str:
-        return self.message.content
 
 
 class Speaker:
@@ -71,7 +53,8 @@ class Speaker:
     ) -> Stream[str, ChatAnswer]:
         """The answer in pieces, as they come; joined they are the text, with the spaces around it.
 
-        config: None is an answer of 512 tokens at most, or of a quarter of a small window. settings: changes to it. session: the conversation whose
+        config: None is an answer of 512 tokens at most, or of a quarter of a small window. settings: changes to it.
+        session: the conversation whose
         turns before are remembered; None remembers nothing. Raises `PromptError` for messages that the template refuses or
         the window cannot hold, before the first piece is asked for.
         """
@@ -80,17 +63,19 @@ class Speaker:
         config = config or GenerationConfig(max_new_tokens=max(1, min(LONGEST_ANSWER, window // _ANSWERS_SHARE)))
         wanted = config.with_changes(**settings) if settings else config
         if wanted.num_beams > 1:
-            raise ConfigError(f"num_beams={wanted.num_beams}: a beam search has no answer before its end; use 1 for a chat")
+            raise ConfigError(
+                f"num_beams={wanted.num_beams}: a beam search has no answer before its end; use 1 for a chat"
+            )
         if template.stop:
             wanted = wanted.with_changes(stop=(*wanted.stop, *template.stop))
-        fitted = fit(
-            messages, template.count, window=window, max_new_tokens=wanted.max_new_tokens, too_long=too_long
-        )
+        fitted = fit(messages, template.count, window=window, max_new_tokens=wanted.max_new_tokens, too_long=too_long)
         prompt = template.render(fitted.messages)
         turn = Turn(template.end_ids)
         if session is not None:
             known = self.cache.known(prompt, owner=self._owner, session=session)
-            turn = Turn(template.end_ids, known, lambda state: self.cache.keep(state, owner=self._owner, session=session))
+            turn = Turn(
+                template.end_ids, known, lambda state: self.cache.keep(state, owner=self._owner, session=session)
+            )
         num_known = 0 if turn.known is None else min(turn.known.num_shared(prompt), len(prompt) - 1)
         tokens = self._engine.turn(prompt, wanted, turn, seed=seed)
         feed = TextFeed(self._tokenizer, wanted.stop)

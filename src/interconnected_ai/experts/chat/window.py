@@ -10,7 +10,9 @@ from interconnected_ai.types import ChatMessage
 
 TooLong = Literal["refuse", "drop_oldest"]
 TOO_LONG: tuple[TooLong, ...] = ("refuse", "drop_oldest")
-_KEPT_SHARE = 0.75  # of the room, once something goes: the next turns then keep their beginning, which need not be read again
+_KEPT_SHARE = (
+    0.75  # of the room, once something goes: the next turns then keep their beginning, which need not be read again
+)
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,11 @@ def fit(
         return Fitted(tuple(messages), num_tokens)
     if too_long == "refuse":
         raise PromptError(
-            f"the conversation takes {num_tokens:,} tokens, which with max_new_tokens={max_new_tokens:,} is more than the window "
-            f"of {window:,}; begin anew, ask for a shorter answer, or have the oldest turns dropped (too_long='drop_oldest')"
+            f"the conversation takes {num_tokens:,} tokens, which with max_new_tokens={max_new_tokens:,} is more than the "
+            f"window of {window:,}; begin anew, ask for a shorter answer, or have the oldest turns dropped (too_long='drop_oldest')"
         )
-    starts = [place for place, message in enumerate(messages) if message.role == "user"][1:]
+    spoken = [place for place, message in enumerate(messages) if message.role != "system"]
+    starts = [place for place in spoken[1:] if messages[place].role == "user"]
 
     def without(place: int) -> list[ChatMessage]:
         return [message for at, message in enumerate(messages) if at >= place or message.role == "system"]

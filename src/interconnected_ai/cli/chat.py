@@ -34,6 +34,8 @@ _COMMANDS = {
     "/reset": "begin anew; the system message stays",
     "/save FILE": "write the chat as JSON lines, as `iai expert adapt --chat` reads it; --overwrite replaces the file",
     "/exit": "leave, as Ctrl-D does",
+    "//text": "say /text to the expert",
+    "text\\": "a line that goes on in the next",
 }
 
 
@@ -157,10 +159,8 @@ def _obey(line: str, chat: _Chat) -> bool:
     if name in ("/exit", "/quit"):
         return False
     if name == "/help":
-        for command_, words in _COMMANDS.items():
-            click.echo(f"  {command_:<16} {words}")
-        click.echo(f"  {'a line\\':<16} goes on in the next line")
-        click.echo(f"  {'//text':<16} says /text to the expert")
+        for what, words in _COMMANDS.items():
+            click.echo(f"  {what:<16} {words}")
     elif name == "/system":
         chat.held.system = rest or None
     elif name == "/seed":
@@ -174,7 +174,7 @@ def _obey(line: str, chat: _Chat) -> bool:
             raise DataError("/save needs a file to write; give its name behind it")
         _write(Path(path).expanduser(), chat.held.messages, overwrite=last == "--overwrite")
     else:
-        known = ", ".join(command_.split()[0] for command_ in _COMMANDS)
+        known = ", ".join(what.split()[0] for what in _COMMANDS if what.startswith("/") and not what.startswith("//"))
         raise DataError(f"no command {name!r}; known: {known}. To say it to the expert write /{line}")
     return True
 

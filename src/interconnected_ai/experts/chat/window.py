@@ -45,7 +45,7 @@ def fit(
     if too_long == "refuse":
         raise PromptError(
             f"the conversation takes {num_tokens:,} tokens, which with max_new_tokens={max_new_tokens:,} is more than the "
-            f"window of {window:,}; begin anew, ask for a shorter answer, or have the oldest turns dropped (too_long='drop_oldest')"
+            f"window of {window:,}; begin anew, ask for a shorter answer, or let the oldest turns go (too_long='drop_oldest')"
         )
     spoken = [place for place, message in enumerate(messages) if message.role != "system"]
     starts = [place for place in spoken[1:] if messages[place].role == "user"]

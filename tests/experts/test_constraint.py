@@ -207,7 +207,7 @@ def test_bad_words_that_leave_no_token_say_so(engine: TorchEngine) -> None:
 
 def test_without_an_end_token_an_answer_ends_where_nothing_can_follow() -> None:
     with TorchEngine(made(vocab_size=330, max_seq_len=WINDOW), tokenizer()) as engine:
-        engine._end_id = None
+        engine._end_ids = ()
         answer = ask(engine, choices=("yes", "no"))
         assert str(answer) in ("yes", "no")
         assert (answer.ended, answer.satisfied) == ("eos", True)

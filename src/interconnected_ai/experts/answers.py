@@ -7,7 +7,7 @@ from torch import Tensor
 
 from interconnected_ai.experts.forms import Form
 from interconnected_ai.experts.text_rules import Written
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import Generation, TokenStep
 
 Ending = Literal["length", "eos", "stop"]
@@ -37,7 +37,7 @@ def as_generation(
     ended: Ending,
     steps: Sequence[TokenStep],
     written: Written | None,
-    tokenizer: Tokenizer | None,
+    tokenizer: TextTokenizer | None,
     form: Form | None = None,
 ) -> Generation:
     """The record of an answer: what comes from its stop string on is left out. form: what it was held to."""

@@ -137,7 +137,7 @@ class _Search:
         return _Beam(score, beam, step, written, progress)
 
     def _is_end(self, step: TokenStep) -> bool:
-        return step.token_id == self._asked.end_id
+        return step.token_id in self._asked.end_ids
 
     def _ending(self, beam: _Beam, number: int) -> Ending | None:
         assert beam.step is not None

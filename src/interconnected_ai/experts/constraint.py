@@ -11,7 +11,7 @@ from torch import Tensor
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ConfigError, EngineError
 from interconnected_ai.experts.forms import Form, library_tokens, reason_of
-from interconnected_ai.text import Tokenizer, token_bytes
+from interconnected_ai.text import TextTokenizer, token_bytes
 
 
 class Vocabulary:
@@ -20,7 +20,7 @@ class Vocabulary:
     end_ids: the tokens that end an answer.
     """
 
-    def __init__(self, tokenizer: Tokenizer, vocab_size: int, end_ids: Sequence[int]) -> None:
+    def __init__(self, tokenizer: TextTokenizer, vocab_size: int, end_ids: Sequence[int]) -> None:
         pieces = list(token_bytes(tokenizer))[:vocab_size]
         pieces += [b""] * (vocab_size - len(pieces))
         for end_id in end_ids:
@@ -30,7 +30,7 @@ class Vocabulary:
         self.tokens = library_tokens(pieces if end_ids else [*pieces, b""], ends, _encoding(tokenizer))
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, vocab_size: int, end_ids: Sequence[int]) -> "Vocabulary":
+    def of(cls, tokenizer: TextTokenizer, vocab_size: int, end_ids: Sequence[int]) -> "Vocabulary":
         """The vocabulary, made once for a tokenizer and kept with it: 0.1 s for 50,000 tokens.
 
         Threads: any number at once; two that come first may both make it.
@@ -42,11 +42,11 @@ class Vocabulary:
         return known[key]
 
 
-_VOCABULARIES: WeakKeyDictionary[Tokenizer, dict[tuple[Any, ...], Vocabulary]] = WeakKeyDictionary()
+_VOCABULARIES: WeakKeyDictionary[TextTokenizer, dict[tuple[Any, ...], Vocabulary]] = WeakKeyDictionary()
 _NO_LETTERS = "NoExtensionBias"  # the library, where the vocabulary cannot write what has to come
 
 
-def _encoding(tokenizer: Tokenizer) -> Callable[[str], list[int]]:
+def _encoding(tokenizer: TextTokenizer) -> Callable[[str], list[int]]:
     """Its `encode`, without keeping it alive: it goes with the table that is kept under its name."""
     held = ref(tokenizer)
 
@@ -62,13 +62,13 @@ class Constraint:
     """A form over the tokens of one model. Any number of threads may use one at once; a `Progress` is one row's."""
 
     form: Form
-    tokenizer: Tokenizer
+    tokenizer: TextTokenizer
     vocab_size: int
     end_ids: tuple[int, ...]
 
     @classmethod
     def of(
-        cls, config: GenerationConfig, tokenizer: Tokenizer | None, vocab_size: int, end_ids: Sequence[int]
+        cls, config: GenerationConfig, tokenizer: TextTokenizer | None, vocab_size: int, end_ids: Sequence[int]
     ) -> "Constraint | None":
         """What these settings hold an answer to; None where to nothing.
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.answers import NONE_LEFT, Ending, as_generation, token_steps
-from interconnected_ai.experts.asked import Asked
+from interconnected_ai.experts.asked import Asked, EndIds, as_end_ids
 from interconnected_ai.experts.beam import beam_search
 from interconnected_ai.experts.constraint import Progress, restrict
 from interconnected_ai.experts.decoder import Decoder
@@ -16,7 +16,7 @@ from interconnected_ai.experts.engine import Steps, drained
 from interconnected_ai.experts.reader import Reader
 from interconnected_ai.experts.sampling import Penalties, Uniforms, ban, fresh_seed, narrow
 from interconnected_ai.experts.text_rules import Written
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import Generation, TokenStep
 
 
@@ -25,19 +25,20 @@ def generate(
     prompts: Sequence[Sequence[int]],
     config: GenerationConfig,
     *,
-    tokenizer: Tokenizer | None = None,
-    end_id: int | None = None,
+    tokenizer: TextTokenizer | None = None,
+    end_ids: EndIds = None,
     seed: int | None = None,
 ) -> list[Generation]:
     """Continue prompts, token ids, with a decoder: one `Generation` for each.
 
-    tokenizer: for `text`, stop strings and bad words. end_id: the token that ends an answer; None is the tokenizer's, and
-    without a tokenizer no token ends one. seed: of the sampling; None draws one from torch's generator.
+    tokenizer: for `text`, stop strings and bad words. end_ids: a token, or several, at any of which an answer ends;
+    None are the tokenizer's, and without a tokenizer no token ends one. seed: of the sampling; None draws one from torch's
+    generator.
     Raises `PromptError` for prompts that the decoder cannot read. A decoder serves one call at a time.
     """
-    asked = Asked.within(
+    asked = Asked.of(
         prompts, config, seed, vocab_size=decoder.vocab_size, max_seq_len=decoder.max_seq_len, tokenizer=tokenizer,
-        end_id=tokenizer.end_id if end_id is None and tokenizer is not None else end_id,
+        end_ids=as_end_ids(end_ids, tokenizer),
     )  # fmt: skip
     return drained(generation_steps(decoder, asked))
 
@@ -92,8 +93,8 @@ class _Answer:
         self._steps: list[TokenStep] = []
 
     def take(self, step: TokenStep) -> bool:
-        """Add a token; False for the end token, which is no part of the answer."""
-        if step.token_id == self._asked.end_id:
+        """Add a token; False for an end token, which is no part of the answer."""
+        if step.token_id in self._asked.end_ids:
             self.ended = "eos"
             return False
         self._steps.append(step)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.text import Tokenizer, token_bytes
+from interconnected_ai.text import TextTokenizer, token_bytes
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TextRules:
     completions: tuple[tuple[bytes, tuple[int, ...]], ...]
 
     @classmethod
-    def of(cls, config: GenerationConfig, tokenizer: Tokenizer | None) -> "TextRules | None":
+    def of(cls, config: GenerationConfig, tokenizer: TextTokenizer | None) -> "TextRules | None":
         """The rules that these settings make; None where there are none. Raises `ConfigError` where a tokenizer is missing."""
         if not config.stop and not config.bad_words and config.form is None:
             return None

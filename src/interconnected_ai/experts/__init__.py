@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interconnected_ai.experts.card import ExpertCard
+    from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, Conversation, PromptCache
     from interconnected_ai.experts.decoder import Decoder
     from interconnected_ai.experts.engine import Engine
     from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 _FILES = {
     "ExpertCard": "card",
+    "ChatAnswer": "chat",
+    "ChatTemplate": "chat",
+    "Conversation": "chat",
+    "PromptCache": "chat",
     "Decoder": "decoder",
     "Engine": "engine",
     "choose_engine": "engines",
@@ -47,6 +52,9 @@ _FILES = {
 }
 
 __all__ = [
+    "ChatAnswer",
+    "ChatTemplate",
+    "Conversation",
     "Decoder",
     "Engine",
     "Expert",
@@ -54,6 +62,7 @@ __all__ = [
     "ExpertModel",
     "HeldOut",
     "Perplexity",
+    "PromptCache",
     "QuantizedSize",
     "TorchEngine",
     "choose_engine",

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.experts.decoder import Decoder, can_resume
-from interconnected_ai.experts.turn import Turn
+from interconnected_ai.experts.turn import NO_TURN, Turn
 
 
 class Reader:
@@ -18,14 +18,14 @@ class Reader:
     """
 
     def __init__(
-        self, decoder: Decoder, prompts: Sequence[Sequence[int]], config: GenerationConfig, turn: Turn | None = None
+        self, decoder: Decoder, prompts: Sequence[Sequence[int]], config: GenerationConfig, turn: Turn = NO_TURN
     ) -> None:
         self._decoder, self._window = decoder, decoder.max_seq_len
         self._rows = [list(prompt[-self._window :]) for prompt in prompts]
         self._slides = config.window == "slide"
         self._to_come = config.max_new_tokens
         self._free_slots = 0
-        self._turn = turn if len(self._rows) == 1 else None
+        self._turn = turn if len(self._rows) == 1 else NO_TURN
         self._num_read = 0  # tokens of the first row
 
     def start(self) -> Tensor:
@@ -33,7 +33,7 @@ class Reader:
         longest = max(len(row) for row in self._rows)
         capacity = min(longest + self._to_come, self._window)
         self._free_slots = capacity - longest
-        if self._turn is not None and self._turn.known is not None and can_resume(self._decoder):
+        if self._turn.known is not None and can_resume(self._decoder):
             logits = self._decoder.start(self._rows, capacity, states=[self._turn.known])
         else:
             logits = self._decoder.start(self._rows, capacity)
@@ -62,7 +62,7 @@ class Reader:
 
     def keep(self) -> None:
         """Hand what the decoder remembers to whoever asked for it."""
-        if self._turn is not None and self._turn.keep is not None and can_resume(self._decoder):
+        if self._turn.keep is not None and can_resume(self._decoder):
             self._turn.keep(self._decoder.state(0, self._num_read))
 
     def _fitted(self, row: list[int]) -> list[int]:

@@ -16,3 +16,6 @@ class Turn:
     end_ids: tuple[int, ...] = ()
     known: PrefixState | None = None
     keep: Callable[[PrefixState], None] | None = None
+
+
+NO_TURN = Turn()  # a prompt that comes alone

@@ -1,9 +1,12 @@
 """Chat: messages as a model was trained to read them, conversations, and what of them need not be computed again."""
 
 from interconnected_ai.experts.chat.answer import ChatAnswer
+from interconnected_ai.experts.chat.chatting import Chatting
 from interconnected_ai.experts.chat.conversation import Answers, Conversation
 from interconnected_ai.experts.chat.prompt_cache import PromptCache
+from interconnected_ai.experts.chat.speaker import Speaker
 from interconnected_ai.experts.chat.template import CHATML, ROLES, ChatTemplate, CountedTokens
+from interconnected_ai.experts.chat.window import TooLong
 
 __all__ = [
     "CHATML",
@@ -11,7 +14,10 @@ __all__ = [
     "Answers",
     "ChatAnswer",
     "ChatTemplate",
+    "Chatting",
     "Conversation",
     "CountedTokens",
     "PromptCache",
+    "Speaker",
+    "TooLong",
 ]

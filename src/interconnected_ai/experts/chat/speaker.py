@@ -86,9 +86,6 @@ class Speaker:
 
         return Stream(_pieces(feed, tokens, answer))
 
-    def forget(self, session: Hashable) -> None:
-        """Let go what is remembered of a conversation."""
-
 
 def _pieces(
     feed: TextFeed, tokens: Stream[TokenStep, list[Generation]], answer: Callable[[Generation], ChatAnswer]

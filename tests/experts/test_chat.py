@@ -9,7 +9,7 @@ from tokenizers import AddedToken
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ClosedError, ConfigError, EngineError, PromptError, UnknownNameError
 from interconnected_ai.experts import ChatTemplate, Conversation, Expert, ExpertModel, PromptCache, TorchEngine
-from interconnected_ai.experts.chat import Speaker
+from interconnected_ai.experts.chat.speaker import Speaker
 from interconnected_ai.experts.torch_decoder import TorchDecoder
 from interconnected_ai.text import Tokenizer
 from interconnected_ai.types import ChatMessage

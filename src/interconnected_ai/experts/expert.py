@@ -9,7 +9,8 @@ from typing import Any, Self, overload
 from interconnected_ai.config import ExpertConfig, GenerationConfig
 from interconnected_ai.errors import ClosedError, ConfigError, EngineError, PromptError
 from interconnected_ai.experts.card import ExpertCard
-from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, Chatting, PromptCache, Speaker, TooLong
+from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, Chatting, PromptCache, TooLong
+from interconnected_ai.experts.chat.speaker import Speaker
 from interconnected_ai.experts.engine import Engine
 from interconnected_ai.experts.engines import open_files
 from interconnected_ai.experts.folder import read_files, save_expert

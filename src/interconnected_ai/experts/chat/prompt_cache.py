@@ -3,8 +3,10 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
 
-from interconnected_ai.experts.decoder import PrefixState
+if TYPE_CHECKING:
+    from interconnected_ai.experts.decoder import PrefixState  # with it comes torch
 
 DEFAULT_BYTES = 256 << 20
 
@@ -23,7 +25,7 @@ class PromptCache:
     def __init__(self, max_bytes: int = DEFAULT_BYTES) -> None:
         self.max_bytes = max_bytes
         self._lock = threading.RLock()  # a stream that the garbage collector finds leaves in whatever thread it runs
-        self._states: OrderedDict[tuple[Hashable, Hashable], PrefixState] = OrderedDict()  # the longest unused first
+        self._states: OrderedDict[tuple[Hashable, Hashable], "PrefixState"] = OrderedDict()  # the longest unused first
         self._num_bytes = 0
         self._is_closed = False
 
@@ -35,7 +37,7 @@ class PromptCache:
     def __len__(self) -> int:
         return len(self._states)
 
-    def known(self, prompt: Sequence[int], *, owner: Hashable, session: Hashable) -> PrefixState | None:
+    def known(self, prompt: Sequence[int], *, owner: Hashable, session: Hashable) -> "PrefixState | None":
         """What this conversation knows of the prompt's beginning with this owner; None where it is nothing."""
         with self._lock:
             state = self._states.get((session, owner))
@@ -44,7 +46,7 @@ class PromptCache:
             self._states.move_to_end((session, owner))
             return state
 
-    def keep(self, state: PrefixState, *, owner: Hashable, session: Hashable) -> None:
+    def keep(self, state: "PrefixState", *, owner: Hashable, session: Hashable) -> None:
         """Keep a state in the place of this conversation's last with this owner. One that is larger than everything is not."""
         with self._lock:
             self._drop((session, owner))

@@ -48,19 +48,19 @@ class TestGiven:
     def test_standard_input_is_one_message_and_the_answer_alone_is_printed(
         self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        pipe(monkeypatch, "the sun\nis warm\n".encode())
+        pipe(monkeypatch, b"the sun\nis warm\n")
         assert run(str(folder), *SHORT, "-q") == 0
         said = capsys.readouterr()
-        pipe(monkeypatch, "the sun\nis warm\n".encode())
+        pipe(monkeypatch, b"the sun\nis warm\n")
         found = run_json(capsys, str(folder), *SHORT)
-        assert [message["content"] for message in found["messages"]][0] == "the sun\nis warm"
+        assert found["messages"][0]["content"] == "the sun\nis warm"
         assert said.out.strip() == found["turns"][0]["text"]
         assert not said.err
 
     def test_lines_are_turns_and_later_ones_read_only_what_is_new(
         self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        pipe(monkeypatch, "the sun\n\nis it warm?\n".encode())
+        pipe(monkeypatch, b"the sun\n\nis it warm?\n")
         found = run_json(capsys, str(folder), "--lines", *SHORT)
         assert [one["role"] for one in found["messages"]] == ["user", "assistant"] * 2
         first, second = found["turns"]
@@ -190,7 +190,9 @@ class TestTalk:
 
     def test_an_interrupt_stops_an_answer_and_keeps_the_chat(self, folder: Path, tmp_path: Path) -> None:
         file = tmp_path / "saved.jsonl"
-        terminal = Terminal(str(folder), "--max-new-tokens", "90", "--window", "slide", "--seed", "1", "--save", str(file))
+        terminal = Terminal(
+            str(folder), "--max-new-tokens", "90", "--window", "slide", "--seed", "1", "--save", str(file)
+        )
         terminal.wait_for("> ")
         terminal.say("the sun")
         terminal.wait_for(r"the sun\r?\n.")
@@ -200,4 +202,7 @@ class TestTalk:
         terminal.wait_for(r"> ")
         terminal.say("/exit")
         assert terminal.end() == 0
-        assert [one["role"] for one in json.loads(file.read_text(encoding="utf-8"))["messages"]] == ["user", "assistant"]
+        assert [one["role"] for one in json.loads(file.read_text(encoding="utf-8"))["messages"]] == [
+            "user",
+            "assistant",
+        ]

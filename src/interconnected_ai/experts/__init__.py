@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
+    from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
     from interconnected_ai.experts.card import ExpertCard
     from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, Conversation, PromptCache
     from interconnected_ai.experts.decoder import Decoder
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.torch_engine import TorchEngine
 
 _FILES = {
+    "LowRank": "adapters.weights",
+    "AdapterWeights": "adapters.weights",
+    "save_adapter": "adapters.folder",
+    "read_adapter": "adapters.folder",
+    "AdapterFiles": "adapters.folder",
     "ExpertCard": "card",
     "ChatAnswer": "chat",
     "ChatTemplate": "chat",
@@ -52,6 +59,8 @@ _FILES = {
 }
 
 __all__ = [
+    "AdapterFiles",
+    "AdapterWeights",
     "ChatAnswer",
     "ChatTemplate",
     "Conversation",
@@ -61,6 +70,7 @@ __all__ = [
     "ExpertCard",
     "ExpertModel",
     "HeldOut",
+    "LowRank",
     "Perplexity",
     "PromptCache",
     "QuantizedSize",
@@ -75,7 +85,9 @@ __all__ = [
     "measure",
     "open_engine",
     "quantize_expert",
+    "read_adapter",
     "runnable_engines",
+    "save_adapter",
     "save_expert",
     "write_gpt2",
 ]

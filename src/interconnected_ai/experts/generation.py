@@ -13,7 +13,8 @@ from interconnected_ai.experts.beam import beam_search
 from interconnected_ai.experts.constraint import Progress, restrict
 from interconnected_ai.experts.decoder import Decoder
 from interconnected_ai.experts.engine import Steps, drained
-from interconnected_ai.experts.reader import Reader
+from interconnected_ai.experts.lookup import reader_of
+from interconnected_ai.experts.remembering import keep, remembering
 from interconnected_ai.experts.sampling import Penalties, Uniforms, ban, fresh_seed, narrow
 from interconnected_ai.experts.text_rules import Written
 from interconnected_ai.text import TextTokenizer
@@ -51,29 +52,30 @@ def generation_steps(decoder: Decoder, asked: Asked) -> Steps:
     if asked.config.num_beams > 1:
         return (yield from beam_search(decoder, asked))
     answers = [_Answer(row, asked) for row in range(len(asked.prompts))]
-    yield from _sample(decoder, asked, answers)
+    reading = remembering(decoder, asked.turn) if len(answers) == 1 else decoder
+    try:
+        yield from _sample(reading, asked, answers)
+    except GeneratorExit:
+        keep(reading)
+        raise
+    keep(reading)
     return [answer.finished() for answer in answers]
 
 
 def _sample(decoder: Decoder, asked: Asked, answers: list["_Answer"]) -> Generator[TokenStep, None, None]:
     """The loop: pick a token for every row, let finished rows go, read the tokens."""
     going, config = list(answers), asked.config
-    reader = Reader(decoder, asked.prompts, config, asked.turn)
+    reader = reader_of(decoder, asked.prompts, config)
     logits = reader.start()
     picker = _Picker(config, asked.prompts, logits, asked.seed)
     while True:
         token_ids = picker.pick(logits, going)
         steps = token_steps(logits, token_ids, [answer.row for answer in going], config.logprobs)
-        try:
-            for answer, step in zip(going, steps, strict=True):
-                if answer.take(step):
-                    yield step
-        except GeneratorExit:
-            reader.keep()
-            raise
+        for answer, step in zip(going, steps, strict=True):
+            if answer.take(step):
+                yield step
         kept = [place for place, answer in enumerate(going) if answer.ended is None]
         if not kept:
-            reader.keep()
             return
         if len(kept) < len(going):
             going, steps, token_ids = [going[p] for p in kept], [steps[p] for p in kept], token_ids[kept]

@@ -4,7 +4,7 @@ from interconnected_ai.storage.arrays import load_arrays, save_arrays
 from interconnected_ai.storage.files import atomic_file, sha256_of
 from interconnected_ai.storage.folders import ANY, AnyVersion, atomic_folder, read_folder, recover, write_folder
 from interconnected_ai.storage.gguf import GGUF_SUFFIX, GgufHead, GgufTensor, is_gguf, read_gguf
-from interconnected_ai.storage.kinds import EXPERT, SYSTEM
+from interconnected_ai.storage.kinds import ADAPTER, EXPERT, SYSTEM
 from interconnected_ai.storage.locks import lock_path, locked
 from interconnected_ai.storage.manifests import FORMAT_VERSION, MANIFEST, check_folder, is_complete, version_of
 from interconnected_ai.storage.objects import read_json, write_json
@@ -12,6 +12,7 @@ from interconnected_ai.storage.outputs import refuse_same, refuse_standing
 from interconnected_ai.storage.tensors import load_described_tensors, load_tensors, save_tensors
 
 __all__ = [
+    "ADAPTER",
     "ANY",
     "EXPERT",
     "FORMAT_VERSION",

@@ -2,3 +2,4 @@
 
 SYSTEM = "interconnected_ai system"
 EXPERT = "interconnected_ai expert"
+ADAPTER = "interconnected_ai adapter"

@@ -25,7 +25,7 @@ class PromptCache:
     def __init__(self, max_bytes: int = DEFAULT_BYTES) -> None:
         self.max_bytes = max_bytes
         self._lock = threading.RLock()  # a stream that the garbage collector finds leaves in whatever thread it runs
-        self._states: OrderedDict[tuple[Hashable, Hashable], "PrefixState"] = OrderedDict()  # the longest unused first
+        self._states: OrderedDict[tuple[Hashable, Hashable], PrefixState] = OrderedDict()  # the longest unused first
         self._num_bytes = 0
         self._is_closed = False
 

@@ -7,18 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-<<<<<<< HEAD
-    from interconnected_ai.experts.bases import Base, base_sha256, find_base
-    from interconnected_ai.experts.card import ExpertCard
-    from interconnected_ai.experts.causal_lm import CausalLM, CausalShape
-    from interconnected_ai.experts.decoder import Decoder
-=======
     from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
     from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
+    from interconnected_ai.experts.bases import Base, base_sha256, find_base
     from interconnected_ai.experts.card import ExpertCard
     from interconnected_ai.experts.causal import CausalEngine
+    from interconnected_ai.experts.causal_lm import CausalLM, CausalShape
     from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
->>>>>>> main
     from interconnected_ai.experts.engine import Engine
     from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
     from interconnected_ai.experts.expert import Expert
@@ -33,20 +28,17 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.torch_engine import TorchEngine
 
 _FILES = {
-<<<<<<< HEAD
     "Base": "bases",
     "base_sha256": "bases",
     "find_base": "bases",
     "CausalLM": "causal_lm",
     "CausalShape": "causal_lm",
     "LanguageModel": "language_model",
-=======
     "LowRank": "adapters.weights",
     "AdapterWeights": "adapters.weights",
     "save_adapter": "adapters.folder",
     "read_adapter": "adapters.folder",
     "AdapterFiles": "adapters.folder",
->>>>>>> main
     "ExpertCard": "card",
     "CausalEngine": "causal",
     "Decoder": "decoder",
@@ -76,26 +68,20 @@ _FILES = {
 }
 
 __all__ = [
-<<<<<<< HEAD
-    "Base",
-    "CausalLM",
-    "CausalShape",
-=======
     "AdapterFiles",
     "AdapterWeights",
+    "Base",
     "CausalEngine",
->>>>>>> main
+    "CausalLM",
+    "CausalShape",
     "Decoder",
     "Engine",
     "Expert",
     "ExpertCard",
     "ExpertModel",
     "HeldOut",
-<<<<<<< HEAD
     "LanguageModel",
-=======
     "LowRank",
->>>>>>> main
     "Perplexity",
     "PrefixState",
     "QuantizedSize",

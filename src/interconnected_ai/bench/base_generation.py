@@ -15,6 +15,7 @@ import torch
 from interconnected_ai.bench.timing import machine, take_turns
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.experts import CausalEngine, CausalLM, GgufModel, LlamaCppEngine, LlamaFile, find_base
+from interconnected_ai.extras import require
 from interconnected_ai.types import Generate
 
 _SERVER, _HF = "llama.cpp's server", "transformers"
@@ -42,7 +43,9 @@ def bench_base_generation(
     """
     found = find_base(base)
     model = CausalLM.from_pretrained(found)
-    (prompt,) = torch.randint(model.config.vocab_size, (1, num_prompt), generator=torch.Generator().manual_seed(1)).tolist()
+    (prompt,) = torch.randint(
+        model.config.vocab_size, (1, num_prompt), generator=torch.Generator().manual_seed(1)
+    ).tolist()
     with ExitStack() as opened:
         torch_engine = opened.enter_context(CausalEngine(model.network))
         ours: dict[str, Contestant] = {"torch float32": _engine_contestant(torch_engine, prompt)}
@@ -124,14 +127,13 @@ def _transformers_contestant(base: Any, dtype: torch.dtype, prompt: list[int]) -
 
 def _server_contestant(path: Path, capacity: int, prompt: list[int]) -> Contestant:
     """llama.cpp's server over HTTP, asked as its own clients ask it."""
-    import xllamacpp
-
-    settings = xllamacpp.CommonParams()
+    binding = require("xllamacpp", "llamacpp", "the bench")
+    settings = binding.CommonParams()
     settings.model.path = str(path)
     settings.n_ctx, settings.n_parallel, settings.n_gpu_layers = -(-capacity // _CONTEXT_STEP) * _CONTEXT_STEP, 1, 0
     settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = torch.get_num_threads()
     settings.verbosity = 0
-    server = xllamacpp.Server(settings)
+    server = binding.Server(settings)
     address = urlsplit(server.listening_address)
     asked = {"prompt": prompt, "temperature": 0.0, "ignore_eos": True, "cache_prompt": False, "return_tokens": True}
 

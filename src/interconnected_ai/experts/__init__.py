@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
+    from interconnected_ai.experts.adapters.shared_base import SharedBase
     from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
     from interconnected_ai.experts.bases import Base, base_sha256, find_base
     from interconnected_ai.experts.card import ExpertCard
@@ -33,6 +34,7 @@ _FILES = {
     "GgufModel": "gguf_model",
     "LlamaCppEngine": "engines.llamacpp",
     "LlamaFile": "engines.llamacpp",
+    "SharedBase": "adapters.shared_base",
     "Base": "bases",
     "base_sha256": "bases",
     "find_base": "bases",
@@ -95,6 +97,7 @@ __all__ = [
     "QuantizedSize",
     "ResumableDecoder",
     "RowAdapters",
+    "SharedBase",
     "TorchEngine",
     "base_sha256",
     "choose_engine",

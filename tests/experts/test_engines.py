@@ -67,9 +67,30 @@ def test_beam_search_finds_what_the_reference_finds(name: str) -> None:
 def test_an_answer_ends_before_the_end_token(name: str) -> None:
     model, config = made(), asked()
     end_id = TorchEngine(model)(PROMPTS, config)[1].token_ids[4]
-    answers = opened(name, model, end_id=end_id)(PROMPTS, config)
-    assert answers == TorchEngine(model, end_id=end_id)(PROMPTS, config)
+    answers = opened(name, model, end_ids=end_id)(PROMPTS, config)
+    assert answers == TorchEngine(model, end_ids=end_id)(PROMPTS, config)
     assert answers[1].ended == "eos"
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_an_answer_ends_at_any_of_several_end_tokens(name: str) -> None:
+    model, config = made(), asked()
+    rows = [answer.token_ids for answer in TorchEngine(model)(PROMPTS, config)]
+    end_ids = [rows[1][4], rows[0][3]]
+    answers = opened(name, model, end_ids=end_ids)(PROMPTS, config)
+    assert answers == TorchEngine(model, end_ids=end_ids)(PROMPTS, config)
+    for answer, row in zip(answers, rows, strict=True):
+        place = next((n for n, token in enumerate(row) if token in end_ids), len(row))
+        assert answer.token_ids == row[:place]
+
+
+def test_a_beam_ends_at_any_of_several_end_tokens() -> None:
+    model, config = made(), asked(num_beams=2)
+    free = TorchEngine(model)(PROMPTS, config)
+    end_ids = [free[1].token_ids[4], free[0].token_ids[3]]
+    answers = TorchEngine(model, end_ids=end_ids)(PROMPTS, config)
+    assert not {token for answer in answers for token in answer.token_ids} & set(end_ids)
+    assert "eos" in {answer.ended for answer in answers}
 
 
 @pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
@@ -104,7 +125,6 @@ LACKING = {
         {"presence_penalty": 0.5},
         {"frequency_penalty": 0.5},
         {"bad_words": ("the",)},
-        {"logprobs": 0},
         {"max_new_tokens": 60, "window": "slide"},
     ],
 }
@@ -150,6 +170,20 @@ def test_llamacpp_answers_as_the_reference_does(settings: dict[str, Any], pre_no
 
 
 @llamacpp
+def test_llamacpp_notes_the_models_log_probabilities(pre_norm_expert: Path) -> None:
+    config = asked(logprobs=3)
+    answers, wanted = (
+        opened("llamacpp", pre_norm_expert)(PROMPTS, config),
+        open_engine("torch", pre_norm_expert)(PROMPTS, config),
+    )
+    for answer, reference in zip(answers, wanted, strict=True):
+        assert [step.token_id for step in answer.steps] == list(answer.token_ids)
+        for step, other in zip(answer.steps, reference.steps, strict=False):
+            assert step.logprob == pytest.approx(other.logprob, abs=0.05)
+            assert len(step.top) == 3
+
+
+@llamacpp
 def test_llamacpp_samples_by_its_seed_and_serves_more_prompts_than_it_has_places_for(pre_norm_expert: Path) -> None:
     engine, config = opened("llamacpp", pre_norm_expert), asked(temperature=1.5, top_k=60, top_p=0.9, min_p=0.01)
     assert engine(PROMPTS, config, seed=7) == engine(PROMPTS, config, seed=7)
@@ -175,8 +209,8 @@ def test_llamacpp_says_what_it_cannot_run(expert: Path, pre_norm_expert: Path) -
 @llamacpp
 def test_llamacpp_ends_an_answer_at_any_token_that_it_was_opened_with(pre_norm_expert: Path) -> None:
     end_id = open_engine("torch", pre_norm_expert)(PROMPTS, asked())[1].token_ids[4]
-    answers = opened("llamacpp", pre_norm_expert, end_id=end_id)(PROMPTS, asked())
-    assert answers == open_engine("torch", pre_norm_expert, end_id=end_id)(PROMPTS, asked())
+    answers = opened("llamacpp", pre_norm_expert, end_ids=end_id)(PROMPTS, asked())
+    assert answers == open_engine("torch", pre_norm_expert, end_ids=end_id)(PROMPTS, asked())
     assert answers[1].ended == "eos"
 
 

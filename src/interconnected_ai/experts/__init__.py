@@ -1,30 +1,117 @@
-"""Experts: whole small language models, each for a domain."""
+"""Experts: whole language models, each for a domain.
 
-from interconnected_ai.experts.decoder import Decoder
-from interconnected_ai.experts.engine import Engine
-from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
-from interconnected_ai.experts.expert import Expert
-from interconnected_ai.experts.export import export_expert, write_gpt2
-from interconnected_ai.experts.folder import ExpertCard, save_expert
-from interconnected_ai.experts.generation import generate
-from interconnected_ai.experts.loading import load_card, load_expert, load_model, load_tokenizer
-from interconnected_ai.experts.model import ExpertModel
-from interconnected_ai.experts.quantized import QuantizedSize, quantize_expert
-from interconnected_ai.experts.scoring import HeldOut, Perplexity, measure
-from interconnected_ai.experts.torch_engine import TorchEngine
+Public names are found on first use (PEP 562): what only lists experts loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
+    from interconnected_ai.experts.adapters.shared_base import SharedBase
+    from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
+    from interconnected_ai.experts.bases import Base, base_sha256, find_base
+    from interconnected_ai.experts.card import ExpertCard
+    from interconnected_ai.experts.causal import CausalEngine
+    from interconnected_ai.experts.causal_lm import CausalLM, CausalShape
+    from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, Conversation, PromptCache
+    from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
+    from interconnected_ai.experts.engine import Engine
+    from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
+    from interconnected_ai.experts.engines.llamacpp import LlamaCppEngine, LlamaFile
+    from interconnected_ai.experts.expert import Expert
+    from interconnected_ai.experts.export import export_expert, write_gpt2
+    from interconnected_ai.experts.folder import save_expert
+    from interconnected_ai.experts.generation import generate
+    from interconnected_ai.experts.gguf_model import GgufModel
+    from interconnected_ai.experts.language_model import LanguageModel
+    from interconnected_ai.experts.loading import load_card, load_expert, load_model, load_tokenizer
+    from interconnected_ai.experts.model import ExpertModel
+    from interconnected_ai.experts.quantized import QuantizedSize, quantize_expert
+    from interconnected_ai.experts.scoring import HeldOut, Perplexity, measure
+    from interconnected_ai.experts.torch_engine import TorchEngine
+
+_FILES = {
+    "GgufModel": "gguf_model",
+    "LlamaCppEngine": "engines.llamacpp",
+    "LlamaFile": "engines.llamacpp",
+    "SharedBase": "adapters.shared_base",
+    "Base": "bases",
+    "base_sha256": "bases",
+    "find_base": "bases",
+    "CausalLM": "causal_lm",
+    "CausalShape": "causal_lm",
+    "LanguageModel": "language_model",
+    "LowRank": "adapters.weights",
+    "AdapterWeights": "adapters.weights",
+    "save_adapter": "adapters.folder",
+    "read_adapter": "adapters.folder",
+    "AdapterFiles": "adapters.folder",
+    "ExpertCard": "card",
+    "ChatAnswer": "chat",
+    "ChatTemplate": "chat",
+    "Conversation": "chat",
+    "PromptCache": "chat",
+    "CausalEngine": "causal",
+    "Decoder": "decoder",
+    "PrefixState": "decoder",
+    "ResumableDecoder": "decoder",
+    "RowAdapters": "decoder",
+    "Engine": "engine",
+    "choose_engine": "engines",
+    "open_engine": "engines",
+    "runnable_engines": "engines",
+    "Expert": "expert",
+    "export_expert": "export",
+    "write_gpt2": "export",
+    "save_expert": "folder",
+    "generate": "generation",
+    "load_card": "loading",
+    "load_expert": "loading",
+    "load_model": "loading",
+    "load_tokenizer": "loading",
+    "ExpertModel": "model",
+    "QuantizedSize": "quantized",
+    "quantize_expert": "quantized",
+    "HeldOut": "scoring",
+    "Perplexity": "scoring",
+    "measure": "scoring",
+    "TorchEngine": "torch_engine",
+}
 
 __all__ = [
+    "AdapterFiles",
+    "AdapterWeights",
+    "Base",
+    "CausalEngine",
+    "CausalLM",
+    "CausalShape",
+    "ChatAnswer",
+    "ChatTemplate",
+    "Conversation",
     "Decoder",
     "Engine",
     "Expert",
     "ExpertCard",
     "ExpertModel",
+    "GgufModel",
     "HeldOut",
+    "LanguageModel",
+    "LlamaCppEngine",
+    "LlamaFile",
+    "LowRank",
     "Perplexity",
+    "PrefixState",
+    "PromptCache",
     "QuantizedSize",
+    "ResumableDecoder",
+    "RowAdapters",
+    "SharedBase",
     "TorchEngine",
+    "base_sha256",
     "choose_engine",
     "export_expert",
+    "find_base",
     "generate",
     "load_card",
     "load_expert",
@@ -33,7 +120,20 @@ __all__ = [
     "measure",
     "open_engine",
     "quantize_expert",
+    "read_adapter",
     "runnable_engines",
+    "save_adapter",
     "save_expert",
     "write_gpt2",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the file that holds `name` the first time somebody asks for it."""
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
+    from interconnected_ai.experts.adapters.lending import BorrowedBase
+    from interconnected_ai.experts.adapters.merge import merge_adapter
     from interconnected_ai.experts.adapters.shared_base import SharedBase
     from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
     from interconnected_ai.experts.bases import Base, base_sha256, find_base
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.torch_engine import TorchEngine
 
 _FILES = {
+    "BorrowedBase": "adapters.lending",
+    "merge_adapter": "adapters.merge",
     "SharedBase": "adapters.shared_base",
     "Base": "bases",
     "base_sha256": "bases",
@@ -73,6 +77,7 @@ __all__ = [
     "AdapterFiles",
     "AdapterWeights",
     "Base",
+    "BorrowedBase",
     "CausalEngine",
     "CausalLM",
     "CausalShape",
@@ -101,6 +106,7 @@ __all__ = [
     "load_model",
     "load_tokenizer",
     "measure",
+    "merge_adapter",
     "open_engine",
     "quantize_expert",
     "read_adapter",

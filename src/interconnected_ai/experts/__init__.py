@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
     from interconnected_ai.experts.engine import Engine
     from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
+    from interconnected_ai.experts.engines.llamacpp import LlamaCppEngine, LlamaFile
     from interconnected_ai.experts.expert import Expert
     from interconnected_ai.experts.export import export_expert, write_gpt2
     from interconnected_ai.experts.folder import save_expert
     from interconnected_ai.experts.generation import generate
+    from interconnected_ai.experts.gguf_model import GgufModel
     from interconnected_ai.experts.language_model import LanguageModel
     from interconnected_ai.experts.loading import load_card, load_expert, load_model, load_tokenizer
     from interconnected_ai.experts.model import ExpertModel
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 _FILES = {
     "BorrowedBase": "adapters.lending",
     "merge_adapter": "adapters.merge",
+    "GgufModel": "gguf_model",
+    "LlamaCppEngine": "engines.llamacpp",
+    "LlamaFile": "engines.llamacpp",
     "SharedBase": "adapters.shared_base",
     "Base": "bases",
     "base_sha256": "bases",
@@ -86,8 +91,11 @@ __all__ = [
     "Expert",
     "ExpertCard",
     "ExpertModel",
+    "GgufModel",
     "HeldOut",
     "LanguageModel",
+    "LlamaCppEngine",
+    "LlamaFile",
     "LowRank",
     "Perplexity",
     "PrefixState",

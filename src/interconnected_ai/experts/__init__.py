@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.card import ExpertCard
     from interconnected_ai.experts.causal import CausalEngine
     from interconnected_ai.experts.causal_lm import CausalLM, CausalShape
+    from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, Conversation, PromptCache
     from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
     from interconnected_ai.experts.engine import Engine
     from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
@@ -51,6 +52,10 @@ _FILES = {
     "read_adapter": "adapters.folder",
     "AdapterFiles": "adapters.folder",
     "ExpertCard": "card",
+    "ChatAnswer": "chat",
+    "ChatTemplate": "chat",
+    "Conversation": "chat",
+    "PromptCache": "chat",
     "CausalEngine": "causal",
     "Decoder": "decoder",
     "PrefixState": "decoder",
@@ -86,6 +91,9 @@ __all__ = [
     "CausalEngine",
     "CausalLM",
     "CausalShape",
+    "ChatAnswer",
+    "ChatTemplate",
+    "Conversation",
     "Decoder",
     "Engine",
     "Expert",
@@ -99,6 +107,7 @@ __all__ = [
     "LowRank",
     "Perplexity",
     "PrefixState",
+    "PromptCache",
     "QuantizedSize",
     "ResumableDecoder",
     "RowAdapters",

@@ -8,19 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
+    from interconnected_ai.experts.adapters.lending import BorrowedBase
+    from interconnected_ai.experts.adapters.merge import merge_adapter
+    from interconnected_ai.experts.adapters.shared_base import SharedBase
     from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
     from interconnected_ai.experts.bases import Base, base_sha256, find_base
     from interconnected_ai.experts.card import ExpertCard
     from interconnected_ai.experts.causal import CausalEngine
     from interconnected_ai.experts.causal_lm import CausalLM, CausalShape
+    from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, Conversation, PromptCache
     from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
     from interconnected_ai.experts.engine import Engine
     from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
+    from interconnected_ai.experts.engines.llamacpp import LlamaCppEngine, LlamaFile
     from interconnected_ai.experts.expert import Expert, open_expert
     from interconnected_ai.experts.export import write_gpt2
     from interconnected_ai.experts.exports import export_expert
     from interconnected_ai.experts.folder import save_expert
     from interconnected_ai.experts.generation import generate
+    from interconnected_ai.experts.gguf_model import GgufModel
     from interconnected_ai.experts.kinds import (
         KINDS,
         ExpertKind,
@@ -39,6 +45,12 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.torch_engine import TorchEngine
 
 _FILES = {
+    "BorrowedBase": "adapters.lending",
+    "merge_adapter": "adapters.merge",
+    "GgufModel": "gguf_model",
+    "LlamaCppEngine": "engines.llamacpp",
+    "LlamaFile": "engines.llamacpp",
+    "SharedBase": "adapters.shared_base",
     "Base": "bases",
     "base_sha256": "bases",
     "find_base": "bases",
@@ -51,6 +63,10 @@ _FILES = {
     "read_adapter": "adapters.folder",
     "AdapterFiles": "adapters.folder",
     "ExpertCard": "card",
+    "ChatAnswer": "chat",
+    "ChatTemplate": "chat",
+    "Conversation": "chat",
+    "PromptCache": "chat",
     "CausalEngine": "causal",
     "Decoder": "decoder",
     "PrefixState": "decoder",
@@ -92,23 +108,32 @@ __all__ = [
     "AdapterFiles",
     "AdapterWeights",
     "Base",
+    "BorrowedBase",
     "CausalEngine",
     "CausalLM",
     "CausalShape",
+    "ChatAnswer",
+    "ChatTemplate",
+    "Conversation",
     "Decoder",
     "Engine",
     "Expert",
     "ExpertCard",
     "ExpertKind",
     "ExpertModel",
+    "GgufModel",
     "HeldOut",
     "LanguageModel",
+    "LlamaCppEngine",
+    "LlamaFile",
     "LowRank",
     "Perplexity",
     "PrefixState",
+    "PromptCache",
     "QuantizedSize",
     "ResumableDecoder",
     "RowAdapters",
+    "SharedBase",
     "TextExpert",
     "TorchEngine",
     "all_formats",
@@ -126,6 +151,7 @@ __all__ = [
     "load_model",
     "load_tokenizer",
     "measure",
+    "merge_adapter",
     "open_engine",
     "open_expert",
     "quantize_expert",

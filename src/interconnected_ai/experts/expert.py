@@ -1,7 +1,7 @@
 """`Expert`: a tokenizer, an engine and a card, from a folder to text; the model behind them is loaded when it is asked for."""
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Hashable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
@@ -13,6 +13,8 @@ from interconnected_ai.errors import ClosedError, ConfigError, EngineError, Prom
 from interconnected_ai.experts.card import ExpertCard
 from interconnected_ai.experts.causal import CausalEngine
 from interconnected_ai.experts.causal_lm import CausalLM
+from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, Chatting, PromptCache, TooLong
+from interconnected_ai.experts.chat.speaker import Speaker
 from interconnected_ai.experts.engine import Engine
 from interconnected_ai.experts.folder import save_expert
 from interconnected_ai.experts.kinds import kind_of
@@ -24,15 +26,16 @@ from interconnected_ai.experts.streaming import TextFeed
 from interconnected_ai.experts.text_expert import TextExpert
 from interconnected_ai.experts.torch_engine import TorchEngine
 from interconnected_ai.text import PretrainedTokenizer, TextTokenizer, Tokenizer
-from interconnected_ai.types import Generate, Generation, Stream
+from interconnected_ai.types import ChatMessage, Generate, Generation, Stream
 
 
-class Expert:
+class Expert(Chatting):
     """A domain language model that reads and writes text.
 
     model: None where the engine alone is to compute; `model`, `config`, `score` and `save_pretrained` then raise `EngineError`.
     engine: what computes; None is torch on this model, an `ExpertModel` or a `CausalLM`. Any `Generate` of
-    `interconnected_ai.types` will do.
+    `interconnected_ai.types` will do. template: of chats; None is the default of `ChatTemplate`. prompt_cache: what chats
+    remember; None is one of its own.
 
     Threads: `generate`, `stream` and `score` may be called from any number of them at once, and each call has the answer that
     it would have alone; what is streamed may be closed from any thread. `close` as `Engine` has it.
@@ -45,6 +48,8 @@ class Expert:
         *,
         engine: Generate | None = None,
         card: ExpertCard | None = None,
+        template: ChatTemplate | None = None,
+        prompt_cache: PromptCache | None = None,
     ) -> None:
         if engine is None:
             if model is None:
@@ -54,6 +59,9 @@ class Expert:
         self.source: Path | None = None  # the folder or file that it was opened from
         self.engine: Generate = engine
         self._model, self._load = model, _unloadable
+        self.prompt_cache = PromptCache() if prompt_cache is None else prompt_cache
+        self._template = template
+        self._make_template = self._default_template
         self._loading = threading.Lock()
         self._closed = False
 
@@ -78,6 +86,7 @@ class Expert:
         """The expert of what a kind's row has opened."""
         expert = cls(opened.model, opened.tokenizer, engine=opened.engine, card=opened.card)
         expert._load, expert.source = opened.load, opened.source
+        expert._make_template = opened.template or expert._default_template
         return expert
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -115,9 +124,9 @@ class Expert:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of memory: the engine's, and the model's where it was loaded beside another engine."""
+        """Bytes of memory: the engine's, what chats remember, and the model's where it was loaded beside another engine."""
         engine, model = self.engine, self._model
-        held = engine.num_bytes if isinstance(engine, Engine) else 0
+        held = (engine.num_bytes if isinstance(engine, Engine) else 0) + self.prompt_cache.num_bytes
         is_engines = isinstance(engine, TorchEngine | CausalEngine)
         return held if model is None or is_engines else held + _tensor_bytes(model)
 
@@ -126,6 +135,7 @@ class Expert:
         self._closed = True
         with self._loading:
             self._model, self._load = None, _unloadable
+        self.prompt_cache.close()
         if isinstance(self.engine, Engine):
             self.engine.close()
 
@@ -183,6 +193,42 @@ class Expert:
         feed = TextFeed(self.tokenizer, wanted.stop)
         tokens = self.engine.stream([self._token_ids(prompt)], wanted, seed=seed)
         return Stream(_pieces(feed, tokens))
+
+    # Conversations
+
+    @property
+    def template(self) -> ChatTemplate:
+        """How it reads conversations."""
+        with self._loading:
+            if self._template is None:
+                self._template = self._make_template()
+            return self._template
+
+    def _default_template(self) -> ChatTemplate:
+        return ChatTemplate(None, self.tokenizer.fast, names=self.tokenizer.special_names)
+
+    def stream_chat(
+        self,
+        messages: Sequence[ChatMessage],
+        config: GenerationConfig | None = None,
+        *,
+        seed: int | None = None,
+        session: Hashable = None,
+        too_long: TooLong = "refuse",
+        **settings: Any,
+    ) -> Stream[str, ChatAnswer]:
+        """The answer to a conversation in pieces, as they come; see `Chatting`."""
+        self._require_open()
+        if not isinstance(self.engine, Engine):
+            raise EngineError(
+                f"{type(self.engine).__name__} has no window and no end tokens; a chat needs an experts.Engine"
+            )
+        speaker = Speaker(self.engine, self.tokenizer, self.template, cache=self.prompt_cache)
+        return speaker.stream(messages, config, seed=seed, session=session, too_long=too_long, **settings)
+
+    def forget(self, session: Hashable) -> None:
+        """Let go what is remembered of a conversation."""
+        self.prompt_cache.forget(session)
 
     def score(self, texts: str | Sequence[str], *, seq_len: int | None = None, stride: int | None = None) -> Perplexity:
         """How well the model foretells these texts, each a document: perplexity, bits per byte; see `measure`.

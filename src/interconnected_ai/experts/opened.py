@@ -9,6 +9,7 @@ from interconnected_ai.errors import ConfigError, EngineError, UnknownNameError
 from interconnected_ai.experts.card import ExpertCard
 
 if TYPE_CHECKING:
+    from interconnected_ai.experts.chat import ChatTemplate
     from interconnected_ai.experts.language_model import LanguageModel
     from interconnected_ai.text import TextTokenizer
     from interconnected_ai.types import Generate
@@ -41,7 +42,10 @@ class Opening:
 
 @dataclass(frozen=True)
 class Opened:
-    """What an `Expert` is made of. model: None where the engine alone computes. load: the model, when it is asked for."""
+    """What an `Expert` is made of. model: None where the engine alone computes. load: the model, when it is asked for.
+
+    template: of chats, made when one begins; None is the default.
+    """
 
     engine: "Generate"
     tokenizer: "TextTokenizer"
@@ -49,3 +53,4 @@ class Opened:
     model: "LanguageModel | None"
     load: "Callable[[], LanguageModel]"
     source: Path
+    template: "Callable[[], ChatTemplate] | None" = None

@@ -32,13 +32,17 @@ def _card(place: Path) -> ExpertCard:
 def _open(place: Path, opening: Opening) -> Opened:
     from interconnected_ai.experts.causal import CausalEngine
     from interconnected_ai.experts.causal_lm import CausalLM
+    from interconnected_ai.experts.chat import ChatTemplate
     from interconnected_ai.text import PretrainedTokenizer
 
     opening.engine_of(_ENGINES, "a Hugging Face model (as a GGUF file it runs on llamacpp)")
     tokenizer = PretrainedTokenizer.from_folder(place)
     model = CausalLM.from_pretrained(place, device=opening.device)
     engine = CausalEngine(model.network, tokenizer, max_seq_len=model.config.max_seq_len)
-    return Opened(engine, tokenizer, _card(place), model, lambda: model, place)
+    return Opened(
+        engine, tokenizer, _card(place), model, lambda: model, place,
+        lambda: ChatTemplate.from_folder(place, tokenizer.fast, end_ids=tokenizer.end_ids),
+    )  # fmt: skip
 
 
 def _safetensors(place: Path, out: Path, precision: str) -> None:

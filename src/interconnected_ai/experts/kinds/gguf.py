@@ -34,17 +34,22 @@ def _card(place: Path) -> ExpertCard:
 def _open(place: Path, opening: Opening) -> Opened:
     from interconnected_ai.experts.causal import CausalEngine
     from interconnected_ai.experts.causal_lm import CausalLM
+    from interconnected_ai.experts.chat import ChatTemplate
     from interconnected_ai.experts.engines.llamacpp import LlamaCppEngine, LlamaFile
     from interconnected_ai.text import PretrainedTokenizer
 
     name = opening.engine_of(_ENGINES, "a GGUF file")
-    tokenizer, card = PretrainedTokenizer.from_gguf(place), _card(place)
+    tokenizer, file, card = PretrainedTokenizer.from_gguf(place), GgufModel.read(place), _card(place)
+
+    def template() -> ChatTemplate:
+        return ChatTemplate.from_gguf(file.metadata, tokenizer.fast, end_ids=tokenizer.end_ids)
+
     if name != "torch":
-        engine = LlamaCppEngine(LlamaFile.of_model(GgufModel.read(place)), tokenizer, keeps_prompts=True)
-        return Opened(engine, tokenizer, card, None, lambda: CausalLM.from_pretrained(place), place)
+        engine = LlamaCppEngine(LlamaFile.of_model(file), tokenizer, keeps_prompts=True)
+        return Opened(engine, tokenizer, card, None, lambda: CausalLM.from_pretrained(place), place, template)
     model = CausalLM.from_pretrained(place, device=opening.device)
     on_torch = CausalEngine(model.network, tokenizer, max_seq_len=model.config.max_seq_len)
-    return Opened(on_torch, tokenizer, card, model, lambda: model, place)
+    return Opened(on_torch, tokenizer, card, model, lambda: model, place, template)
 
 
 def _safetensors(place: Path, out: Path, precision: str) -> None:

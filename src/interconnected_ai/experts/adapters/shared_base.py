@@ -1,0 +1,276 @@
+"""One base in memory and any number of adapters over it, put in and taken out while others generate."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+from weakref import WeakValueDictionary
+
+from torch import nn
+
+from interconnected_ai.config import GenerationConfig
+from interconnected_ai.errors import AdapterError, ClosedError, ConfigError, PromptError, UnknownNameError
+from interconnected_ai.experts.adapters.adapted_lm import AdaptedLM
+from interconnected_ai.experts.adapters.engine import AdapterEngine
+from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter
+from interconnected_ai.experts.adapters.weights import AdapterWeights
+from interconnected_ai.experts.bases import Base, find_base
+from interconnected_ai.experts.causal.engine import CausalEngine
+from interconnected_ai.experts.causal.generic_decoder import AdapterHooks
+from interconnected_ai.experts.causal_lm import CausalLM
+from interconnected_ai.experts.heap import trim_heap
+from interconnected_ai.text import PretrainedTokenizer, TextTokenizer
+from interconnected_ai.types import Generation
+
+_ADAPTED = ("Linear", "Conv1D")
+
+
+@dataclass(frozen=True)
+class _Held:
+    """An adapter in memory. source: where it was read, to look there again; key: of what stood there."""
+
+    weights: AdapterWeights
+    key: str
+    source: str | Path | None
+
+
+class SharedBase:
+    """A base and the adapters over it: each costs its own bytes, and any row of a batch may have any of them.
+
+    model: of the base; nobody else may change it. sha256: of the base (`Base.sha256`); an adapter that names another is
+    refused. name: of the base, for messages. way: of computing it, see `CausalEngine`.
+
+    Threads: everything may be called from any number of them at once. Adapters are put in, taken out and read again beside
+    generations, which keep those that they began with. Where several change one name the last one stays.
+    """
+
+    def __init__(
+        self,
+        model: CausalLM,
+        tokenizer: TextTokenizer,
+        *,
+        name: str,
+        sha256: str | None = None,
+        way: Literal["auto", "lean", "generic"] = "auto",
+    ) -> None:
+        self.tokenizer, self.name, self.sha256 = tokenizer, name, sha256
+        self.engine = CausalEngine(model.network, tokenizer, max_seq_len=model.config.max_seq_len, way=way)
+        self._model: CausalLM | None = model
+        self._hooks: AdapterHooks | None = None
+        self._shapes = _shapes_of(model.network)
+        self._changing = threading.Lock()
+        self._held: Mapping[str, _Held] = {}  # replaced whole, so that readers need no lock
+        self._prepared: WeakValueDictionary[str, AdapterWeights] = WeakValueDictionary()
+
+    @classmethod
+    def open(cls, base: Base | str | Path, *, device: str | None = None) -> "SharedBase":
+        """Of a base: "smollm2", a GGUF file, a folder or a hub id, as `find_base` says; raises what it and `CausalLM` raise."""
+        found = base if isinstance(base, Base) else find_base(base)
+        is_gguf = found.form == "gguf"
+        tokenizer = (
+            PretrainedTokenizer.from_gguf(found.path) if is_gguf else PretrainedTokenizer.from_folder(found.path)
+        )
+        model = CausalLM.from_pretrained(found, device=device)
+        return cls(model, tokenizer, name=found.name, sha256=found.sha256)
+
+    # Adapters
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The names of the adapters that are in, in the order in which they came."""
+        return tuple(self._held)
+
+    def add(self, name: str, adapter: AdapterFiles | AdapterWeights | str | Path) -> None:
+        """Put an adapter in: a folder or hub repository, or what was read of one; nothing of the base is loaded again.
+
+        Raises `ConfigError` for a name that is taken, `AdapterError` for an adapter of another base, `StorageError` for what is
+        no whole adapter.
+        """
+        if name in self._held:
+            raise ConfigError(
+                f"an adapter {name!r} is in already; take it out with remove, or read its folder again with reload"
+            )
+        held = self._hold(adapter)
+        with self._changing:
+            self._require_open()
+            if name in self._held:
+                raise ConfigError(f"an adapter {name!r} was put in meanwhile; take another name")
+            self._held = {**self._held, name: held}
+
+    def remove(self, name: str) -> None:
+        """Take an adapter out; its memory goes with the last answer that is made with it. Raises `UnknownNameError`."""
+        with self._changing:
+            self._named(name)
+            self._held = {known: held for known, held in self._held.items() if known != name}
+
+    def reload(self, name: str) -> bool:
+        """Read the adapter's folder again; whether something new stands there, which is what answers from here on.
+
+        Raises `ConfigError` for an adapter that came from no folder; whatever is raised, the old one stays in.
+        """
+        old = self._named(name)
+        if old.source is None:
+            raise ConfigError(
+                f"the adapter {name!r} came from memory, not from a folder; remove it and add the new one"
+            )
+        files = read_adapter(old.source)
+        if files.key == old.key:
+            return False
+        held = _Held(self.prepared(files), files.key, old.source)
+        with self._changing:
+            self._named(name)
+            self._held = {**self._held, name: held}
+        return True
+
+    def prepared(self, files: AdapterFiles) -> AdapterWeights:
+        """The adapter's matrices ready to compute over this base, in memory once however often they are asked for.
+
+        Raises `AdapterError` where it names another base, or has modules that this one has not.
+        """
+        self._require_open()
+        require_same_base(files, self.name, self.sha256)
+        found = self._prepared.get(files.key)
+        if found is None:
+            found = self._ready(files.weights, str(files.folder))
+            found = self._prepared.setdefault(files.key, found)
+        return found
+
+    # What it holds
+
+    @property
+    def base_num_bytes(self) -> int:
+        """Bytes of the base alone."""
+        return self.engine.num_bytes
+
+    @property
+    def adapter_num_bytes(self) -> dict[str, int]:
+        """Bytes of each adapter that is in."""
+        return {name: held.weights.num_bytes for name, held in self._held.items()}
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the base and of all adapters that are in, the same matrices under two names once."""
+        distinct = {id(held.weights): held.weights.num_bytes for held in self._held.values()}
+        return self.base_num_bytes + sum(distinct.values())
+
+    def close(self) -> None:
+        """Let base and adapters go, after the last answer that is being made; what is asked afterwards raises `ClosedError`."""
+        with self._changing:
+            self._held, self._model = {}, None
+            if self._hooks is not None:
+                self._hooks.remove()
+        self.engine.close()
+        trim_heap()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Text to text
+
+    def engine_with(self, adapters: str | Sequence[str | None]) -> AdapterEngine:
+        """A `Generate` on token ids: with one adapter for all prompts, or with one for each, None for the base alone.
+
+        It keeps the adapters that are in at this moment. Raises `UnknownNameError` for a name that is not.
+        """
+        self._require_open()
+        held = self._held
+        if isinstance(adapters, str):
+            return AdapterEngine(self.engine, self._named(adapters, held).weights, self.tokenizer)
+        wanted = [None if name is None else self._named(name, held).weights for name in adapters]
+        return AdapterEngine(self.engine, wanted, self.tokenizer)
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        config: GenerationConfig | None = None,
+        *,
+        adapters: str | Sequence[str | None],
+        seed: int | None = None,
+        **settings: Any,
+    ) -> list[Generation]:
+        """Continue prompts in one batch, each with its own adapter, or the base alone for None: each as it would be alone.
+
+        settings: the fields of `GenerationConfig`, or changes to `config`.
+        """
+        if isinstance(prompts, str):
+            raise PromptError("prompts are a list of texts, one for each adapter; got one text")
+        wanted = GenerationConfig() if config is None else config
+        if settings:
+            wanted = wanted.with_changes(**settings)
+        return self.engine_with(adapters)([self.token_ids(text) for text in prompts], wanted, seed=seed)
+
+    def model_with(self, weights: AdapterWeights) -> AdaptedLM:
+        """The base with an adapter as a `LanguageModel`, to be measured. weights: as `prepared` gives them."""
+        with self._changing:
+            self._require_open()
+            assert self._model is not None
+            if self._hooks is None:
+                self._hooks = AdapterHooks(self._model.network)
+            return AdaptedLM(self._model, self._hooks, weights)
+
+    def token_ids(self, text: str) -> list[int]:
+        """A prompt as the base reads it; an empty one begins a new text."""
+        if not isinstance(text, str):
+            raise PromptError(f"a prompt is text, got {type(text).__name__}")
+        tokenizer = self.tokenizer
+        return [*tokenizer.lead_ids, *tokenizer.encode(text)] or [tokenizer.start_id]
+
+    def _hold(self, adapter: AdapterFiles | AdapterWeights | str | Path) -> _Held:
+        if isinstance(adapter, AdapterWeights):
+            return _Held(self._ready(adapter, "the adapter"), "", None)
+        source = None if isinstance(adapter, AdapterFiles) else adapter
+        files = adapter if isinstance(adapter, AdapterFiles) else read_adapter(adapter)
+        return _Held(self.prepared(files), files.key, files.folder if source is None else source)
+
+    def _ready(self, weights: AdapterWeights, said: str) -> AdapterWeights:
+        for name, part in weights.named():
+            shape, given = self._shapes.get(name), (part.b.shape[0], part.a.shape[1])
+            if shape is None:
+                raise AdapterError(
+                    f"{said} adapts {name!r}: {self.name} has no module of that name that can be adapted; it belongs to a "
+                    "model of another shape"
+                )
+            if shape != given:
+                raise AdapterError(
+                    f"{said} adapts {name!r} with {given[1]} inputs and {given[0]} outputs, in {self.name} it has {shape[1]} "
+                    f"and {shape[0]}: it does not fit; open the base that it was trained on"
+                )
+        first = next(self.engine.network.parameters())
+        return weights.prepared(first.device, first.dtype)
+
+    def _named(self, name: str, held: Mapping[str, _Held] | None = None) -> _Held:
+        known = self._held if held is None else held
+        if name not in known:
+            raise UnknownNameError("adapter", name, known)
+        return known[name]
+
+    def _require_open(self) -> None:
+        if self.engine.is_closed:
+            raise ClosedError(f"the base {self.name} is closed; open it again")
+
+
+def require_same_base(files: AdapterFiles, name: str, sha256: str | None) -> None:
+    """Raise `AdapterError` where an adapter names another base than the one of this name, by hash."""
+    wanted = files.card.base_sha256
+    if wanted is not None and sha256 is not None and wanted != sha256:
+        raise AdapterError(
+            f"{files.folder} stands on another base: {files.card.base or 'one'} with SHA-256 {wanted[:12]}…, this is {name} "
+            f"with {sha256[:12]}…; open the base that it was trained on"
+        )
+
+
+def _shapes_of(network: nn.Module) -> dict[str, tuple[int, int]]:
+    """(d_out, d_in) of every module that can be adapted, by its name."""
+    found = {}
+    for name, module in network.named_modules():
+        if type(module).__name__ in _ADAPTED and isinstance(weight := module.weight, nn.Parameter):
+            d_out, d_in = weight.shape if isinstance(module, nn.Linear) else weight.shape[::-1]  # Conv1D: (d_in, d_out)
+            found[name] = (d_out, d_in)
+    return found

@@ -16,7 +16,6 @@ from interconnected_ai.errors import ConfigError, StorageError, TrainingError
 from interconnected_ai.storage import save_tensors
 from interconnected_ai.surgery import MoE, Program, Recipe, RowRequest, Rule
 from interconnected_ai.surgery.adapters import offload
-from interconnected_ai.surgery.adapters.nf4 import levels, pack, unpack
 
 IDS = prompts()
 families = pytest.mark.parametrize("family", TINY)

@@ -6,7 +6,7 @@ from typing import Any
 
 from interconnected_ai.errors import NotAModelError, StorageError
 
-_WANTED = ["*.json", "*.safetensors", "*.md", "*.txt", "encoder/*"]  # never pickles
+_WANTED = ["*.json", "*.safetensors", "*.md", "*.txt", "*.jinja", "encoder/*"]  # never pickles
 
 
 def local_folder(folder_or_hub_id: str | Path) -> Path:

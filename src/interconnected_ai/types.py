@@ -117,14 +117,17 @@ class TokenStep:
 class Generation:
     """What continues one prompt: the new tokens alone, their log probabilities, and why it ended there.
 
-    text: None where no tokenizer was at hand. ended: "length" (max_new_tokens), "eos" (the end token, not in `token_ids`),
-    "stop" (a stop string, not in `text`).
+    text: None where no tokenizer was at hand. ended: "length" (max_new_tokens), "eos" (the end token, not in `token_ids`, or
+    an answer held to a form that is whole and can have no more), "stop" (a stop string, not in `text`).
+    satisfied: whether `text` is what json_schema, regex or choices ask for; False for an answer that was cut short, None
+    where nothing was asked for.
     """
 
     token_ids: tuple[int, ...]
     ended: Literal["length", "eos", "stop"]
     text: str | None = None
     steps: tuple[TokenStep, ...] = ()
+    satisfied: bool | None = None
 
     def __str__(self) -> str:
         return "" if self.text is None else self.text

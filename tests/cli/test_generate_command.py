@@ -1,6 +1,8 @@
 """`iai generate`: an answer, a stream, JSON, standard input, and wrong words."""
 
 import io
+import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,35 @@ def test_stop_strings_and_bad_words_may_be_repeated(folder: Path, capsys: pytest
     assert not {"x", "y", "z"} & set(found["answers"][0]["text"])
 
 
+def test_an_answer_is_held_to_a_schema_an_expression_or_choices(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text(
+        json.dumps({"type": "array", "items": {"enum": ["да", 7]}, "minItems": 1, "maxItems": 2}), "utf-8"
+    )
+    for seed, way in enumerate(
+        (["--json-schema", str(schema)], ["--regex", "[a-c]{3}"], ["--choice", "да", "--choice", "нет"])
+    ):
+        assert run(str(folder), "the", *way, "--seed", str(seed), "--max-new-tokens", "40") == 0
+        printed = capsys.readouterr()
+        text = printed.out.removesuffix("\n")
+        assert text in ("да", "нет") or re.fullmatch("[a-c]{3}", text) or set(json.loads(text)) <= {"да", 7}
+        assert not printed.err
+        (answer,) = run_json(capsys, str(folder), "the", *way, "--seed", str(seed), "--max-new-tokens", "40")["answers"]
+        assert (answer["text"], answer["satisfied"]) == (text, True)
+
+
+@pytest.mark.parametrize("way", ["--stream", "--no-stream"])
+def test_an_answer_that_was_cut_short_is_told_on_stderr(
+    folder: Path, capsys: pytest.CaptureFixture[str], way: str
+) -> None:
+    assert run(str(folder), "the", "--regex", "[a-c]{30}", "--max-new-tokens", "3", way) == 0
+    printed = capsys.readouterr()
+    assert re.fullmatch("[a-c]{3}\n", printed.out)
+    assert "1 of 1 answers were cut short, so they are not what --regex asks for" in printed.err
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
@@ -117,6 +148,10 @@ def test_stop_strings_and_bad_words_may_be_repeated(folder: Path, capsys: pytest
         (["--repetition-penalty", "1e300"], "repetition_penalty"),
         (["--stop", "\udcff"], "not UTF-8"),
         (["--seed", "a"], "seed"),
+        (["--regex", "a", "--choice", "b"], "--regex and --choice shut each other out"),
+        (["--regex", "a[", "--max-new-tokens", "3"], "unclosed character class"),
+        (["--json-schema", "nowhere.json"], "cannot read the schema nowhere.json: No such file"),
+        (["--json-schema", __file__], "the schema is not JSON"),
     ],
 )
 def test_wrong_words_get_one_clear_message(

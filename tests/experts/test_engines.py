@@ -67,9 +67,30 @@ def test_beam_search_finds_what_the_reference_finds(name: str) -> None:
 def test_an_answer_ends_before_the_end_token(name: str) -> None:
     model, config = made(), asked()
     end_id = TorchEngine(model)(PROMPTS, config)[1].token_ids[4]
-    answers = opened(name, model, end_id=end_id)(PROMPTS, config)
-    assert answers == TorchEngine(model, end_id=end_id)(PROMPTS, config)
+    answers = opened(name, model, end_ids=end_id)(PROMPTS, config)
+    assert answers == TorchEngine(model, end_ids=end_id)(PROMPTS, config)
     assert answers[1].ended == "eos"
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_an_answer_ends_at_any_of_several_end_tokens(name: str) -> None:
+    model, config = made(), asked()
+    rows = [answer.token_ids for answer in TorchEngine(model)(PROMPTS, config)]
+    end_ids = [rows[1][4], rows[0][3]]
+    answers = opened(name, model, end_ids=end_ids)(PROMPTS, config)
+    assert answers == TorchEngine(model, end_ids=end_ids)(PROMPTS, config)
+    for answer, row in zip(answers, rows, strict=True):
+        place = next((n for n, token in enumerate(row) if token in end_ids), len(row))
+        assert answer.token_ids == row[:place]
+
+
+def test_a_beam_ends_at_any_of_several_end_tokens() -> None:
+    model, config = made(), asked(num_beams=2)
+    free = TorchEngine(model)(PROMPTS, config)
+    end_ids = [free[1].token_ids[4], free[0].token_ids[3]]
+    answers = TorchEngine(model, end_ids=end_ids)(PROMPTS, config)
+    assert not {token for answer in answers for token in answer.token_ids} & set(end_ids)
+    assert "eos" in {answer.ended for answer in answers}
 
 
 @pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is None, reason="onnxruntime is not installed")
@@ -175,8 +196,8 @@ def test_llamacpp_says_what_it_cannot_run(expert: Path, pre_norm_expert: Path) -
 @llamacpp
 def test_llamacpp_ends_an_answer_at_any_token_that_it_was_opened_with(pre_norm_expert: Path) -> None:
     end_id = open_engine("torch", pre_norm_expert)(PROMPTS, asked())[1].token_ids[4]
-    answers = opened("llamacpp", pre_norm_expert, end_id=end_id)(PROMPTS, asked())
-    assert answers == open_engine("torch", pre_norm_expert, end_id=end_id)(PROMPTS, asked())
+    answers = opened("llamacpp", pre_norm_expert, end_ids=end_id)(PROMPTS, asked())
+    assert answers == open_engine("torch", pre_norm_expert, end_ids=end_id)(PROMPTS, asked())
     assert answers[1].ended == "eos"
 
 

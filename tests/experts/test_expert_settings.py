@@ -105,7 +105,7 @@ def _calls(folder: Path, out: Path) -> dict[str, Callable[[Any], object]]:
         "device": lambda value: Expert.from_pretrained(folder, device=value),
         "engine": lambda value: open_engine(value, folder),
         "precision": lambda value: open_engine("onnx", folder, precision=value).close(),
-        "end_id": lambda value: open_engine("torch", folder, end_id=value).close(),
+        "end_ids": lambda value: open_engine("torch", folder, end_ids=value).close(),
         "threads": lambda value: open_engine("onnx", folder, threads=value).close(),
         "threads of a choice": lambda value: runnable_engines(folder, value),
         "precision of a choice": lambda value: choose_engine(folder, precision="int7" if value is None else value),

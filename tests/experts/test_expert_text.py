@@ -21,7 +21,6 @@ from interconnected_ai.errors import (
     DataError,
     EngineError,
     PromptError,
-    TokenizerError,
     UnknownNameError,
 )
 from interconnected_ai.experts import HeldOut, Perplexity, TorchEngine, measure, save_expert
@@ -67,8 +66,8 @@ def test_tables_of_many_tokenizers_are_made_once_each_and_go_with_them(monkeypat
         num_made += 1
         return make(token)
 
-    make = byte_level._bytes_of
-    monkeypatch.setattr(byte_level, "_bytes_of", counted)
+    make = byte_level._spelled
+    monkeypatch.setattr(byte_level, "_spelled", counted)
     many = [Tokenizer.train(TEXTS, 290) for _ in range(20)]
     for _ in range(3):
         for words in many:
@@ -80,11 +79,11 @@ def test_tables_of_many_tokenizers_are_made_once_each_and_go_with_them(monkeypat
     assert first() is None
 
 
-def test_a_token_that_stands_for_no_bytes_is_refused() -> None:
+def test_an_ordinary_token_that_was_added_stands_for_its_own_text() -> None:
     words = Tokenizer.train(TEXTS, 300)
-    words._fast.add_tokens(["слово"])  # an ordinary token that is not written in byte letters
-    with pytest.raises(TokenizerError, match="'слово' holds 'с', which stands for no byte"):
-        token_bytes(words)
+    words._fast.add_tokens(["слово"])  # not written in byte letters, as the vocabulary is
+    (token_id,) = words.encode("слово")
+    assert token_bytes(words)[token_id].decode() == words.decode([token_id]) == "слово"
 
 
 # Streams

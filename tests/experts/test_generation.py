@@ -100,7 +100,7 @@ def test_beams_are_transformers(num_beams: int, length_penalty: float, end_id: i
         asked = {"num_beams": num_beams, "length_penalty": length_penalty, "eos_token_id": end_id}
         wanted = [transformers_answer(model, prompt, **asked) for prompt in PROMPTS]
         wanted = [row[: row.index(end_id)] if end_id in row else row for row in wanted]
-        assert answers(decoder, PROMPTS, config, end_id=end_id) == wanted
+        assert answers(decoder, PROMPTS, config, end_ids=end_id) == wanted
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
@@ -137,10 +137,10 @@ def test_the_engine_answers_as_the_slow_way_does(changes: dict[str, Any]) -> Non
 def test_what_a_prompt_is_answered_does_not_depend_on_its_neighbours(lengths: list[int], seed: int) -> None:
     prompts = [ids(1, n, seed=seed + n * 31 + i)[0].tolist() for i, n in enumerate(lengths)]
     config = GenerationConfig(max_new_tokens=8, top_p=0.9)
-    together = answers(recomputing(made()), prompts, config, seed=seed, end_id=3)
+    together = answers(recomputing(made()), prompts, config, seed=seed, end_ids=3)
     for prompt, answer in zip(prompts, together, strict=True):
         if prompts.count(prompt) == 1:
-            assert answers(recomputing(made()), [prompt], config, seed=seed, end_id=3) == [answer]
+            assert answers(recomputing(made()), [prompt], config, seed=seed, end_ids=3) == [answer]
 
 
 @pytest.mark.parametrize("layout", ["auto", "plain"])
@@ -180,7 +180,7 @@ def test_rows_end_by_themselves_and_leave_the_batch() -> None:
         select(rows)
 
     decoder.select = watched  # type: ignore[method-assign]
-    ended = generate(decoder, PROMPTS, GREEDY, end_id=end_id)
+    ended = generate(decoder, PROMPTS, GREEDY, end_ids=end_id)
     assert widths
     for answer, whole in zip(ended, free, strict=True):
         cut = whole.index(end_id) if end_id in whole else len(whole)
@@ -430,7 +430,7 @@ def test_a_model_that_gives_no_numbers_is_named() -> None:
 
 
 def test_words_that_leave_no_token_are_named() -> None:
-    engine = TorchEngine(text_model(), tokenizer(), end_id=-1)
+    engine = TorchEngine(text_model(), tokenizer(), end_ids=-1)
     with torch.no_grad():
         engine.model.head.weight[[tokenizer().end_id, *(tokenizer().role_id(r) for r in tokenizer().roles)]] = 0.0
     config = GenerationConfig(max_new_tokens=3, bad_words=tuple(chr(n) for n in range(128)))

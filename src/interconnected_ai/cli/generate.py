@@ -1,14 +1,14 @@
 """`iai generate EXPERT [PROMPT…]`."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from interconnected_ai.cli.alternatives import means_standard_input
+from interconnected_ai.cli.alternatives import alternatives, means_standard_input
 from interconnected_ai.cli.completion import ExpertPath
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.config import GenerationConfig
@@ -33,16 +33,22 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
     "bad_words": (str, "A string that may not appear; repeat for several."),
     "logprobs": (int, "Note log probabilities of the chosen and this many of the likeliest tokens (with --json)."),
     "window": (click.Choice(["error", "slide"]), "Beyond max_seq_len: an error, or the oldest tokens are forgotten."),
+    "json_schema": (click.Path(path_type=Path), "The answer is JSON that this schema, a JSON file, allows."),
+    "regex": (str, "The whole answer matches this regular expression."),
+    "choices": (str, "The answer is one of these texts; repeat for each."),
 }
-_SEVERAL = {"stop": "--stop", "bad_words": "--bad-word"}
+_SEVERAL = {"stop": "--stop", "bad_words": "--bad-word", "choices": "--choice"}
 
 
 def _with_settings(function: F) -> F:
     """Give a command an option for every field of `GenerationConfig`."""
     for name, (kind, words) in reversed(_SETTINGS.items()):
-        flag = _SEVERAL.get(name, f"--{name.replace('_', '-')}")
-        function = click.option(flag, name, type=kind, multiple=name in _SEVERAL, help=words)(function)
+        function = click.option(_flag(name), name, type=kind, multiple=name in _SEVERAL, help=words)(function)
     return function
+
+
+def _flag(name: str) -> str:
+    return _SEVERAL.get(name, f"--{name.replace('_', '-')}")
 
 
 @click.command("generate")
@@ -57,6 +63,7 @@ def _with_settings(function: F) -> F:
     default=None,
     help="Print the answer as it comes.  [default: with one prompt, on a terminal]",
 )
+@alternatives("json_schema", "regex", "choices")
 @with_output
 def command(
     expert: Path,
@@ -71,6 +78,8 @@ def command(
     """Continue PROMPTS (or standard input, `-`, as one prompt) with the expert in the folder EXPERT."""
     asked = [_standard_input()] if means_standard_input(prompts) or not prompts else list(prompts)
     given = {name: value for name, value in settings.items() if value not in (None, ())}
+    if "json_schema" in given:
+        given["json_schema"] = _text_of(given["json_schema"])
     config = GenerationConfig.from_mapping(given, source="iai generate")
     if settings["logprobs"] is not None and not output.as_json:
         raise click.UsageError("--logprobs stand in the JSON object alone; add --json, or leave it out")
@@ -82,13 +91,14 @@ def command(
 
     with Expert.from_pretrained(expert, engine=engine, device=device) as opened:
         if stream:
-            _print_as_it_comes(opened.stream(asked[0], config, seed=seed))
+            _tell_of_cut([_printed_as_it_comes(opened.stream(asked[0], config, seed=seed))], config, output)
             return
         answers = opened.generate(asked, config, seed=seed)
         used = getattr(opened.engine, "name", engine)
     for prompt, answer in zip(asked, answers, strict=True):
         # Not through the console, which would turn tabs into spaces.
         click.echo(f"{prompt[:100]} →\n{answer}" if len(asked) > 1 else str(answer), err=output.as_json)
+    _tell_of_cut(answers, config, output)
     output.result(
         {
             "engine": used,
@@ -98,11 +108,27 @@ def command(
     )
 
 
-def _print_as_it_comes(pieces: Stream[str, Generation]) -> None:
+def _printed_as_it_comes(pieces: Stream[str, Generation]) -> Generation:
     with pieces:
         for piece in pieces:
             click.echo(piece, nl=False)
-    click.echo()
+        click.echo()
+        return pieces.result()
+
+
+def _tell_of_cut(answers: Sequence[Generation], config: GenerationConfig, output: Output) -> None:
+    """On stderr, so that what reads the answers has them alone."""
+    if config.form is not None and (cut := [answer for answer in answers if not answer.satisfied]):
+        flag = _flag(config.form)
+        output.step(f"{len(cut)} of {len(answers)} answers were cut short, so they are not what {flag} asks for")
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"it is not UTF-8 (byte {error.start})"
+        raise DataError(f"cannot read the schema {file}: {reason}; give a JSON file") from error
 
 
 def _standard_input() -> str:

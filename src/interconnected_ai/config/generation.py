@@ -1,10 +1,17 @@
 """How a language model continues a prompt."""
 
-from typing import Annotated, Literal, Self
+import json
+from collections import Counter
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from interconnected_ai.config.record import Record
+
+FORMS = ("json_schema", "regex", "choices")  # what an answer's text may be held to, one of them at a time
+_MOST_FORM_BYTES = 256 * 1024  # a form is compiled before every answer
+_MOST_DEPTH = 64
+_MOST_CHOICES = 10_000
 
 
 class GenerationConfig(Record):
@@ -19,6 +26,11 @@ class GenerationConfig(Record):
     each time they stand there. stop: the answer ends before any of these strings. bad_words: strings that may not appear.
     logprobs: how many of the likeliest tokens' log probabilities to note at every step; 0 notes the chosen one's alone,
     None nothing. window: what happens beyond max_seq_len, "error" or "slide" (the oldest tokens are forgotten).
+
+    json_schema, regex, choices: the answer's text is held to one of these, token by token. json_schema: a JSON schema, as a
+    mapping or as JSON text, and kept as text; the answer is JSON on one line, its properties in the schema's order. regex: the
+    whole answer matches it. choices: the answer is one of these texts. An answer that max_new_tokens or a stop string cuts
+    short does not keep to it; `Generation.satisfied` tells.
     """
 
     max_new_tokens: Annotated[int, Field(ge=1)] = 128
@@ -35,6 +47,14 @@ class GenerationConfig(Record):
     bad_words: Annotated[tuple[str, ...], Field(strict=False)] = ()
     logprobs: Annotated[int, Field(ge=0, le=100)] | None = None
     window: Literal["error", "slide"] = "error"
+    json_schema: str | None = None
+    regex: str | None = None
+    choices: Annotated[tuple[str, ...], Field(strict=False)] = ()
+
+    @property
+    def form(self) -> str | None:
+        """Which of "json_schema", "regex" and "choices" the answer is held to."""
+        return next((name for name in FORMS if getattr(self, name)), None)
 
     @model_validator(mode="after")
     def _ways_agree(self) -> Self:
@@ -48,16 +68,82 @@ class GenerationConfig(Record):
                 raise ValueError(
                     f"num_beams={self.num_beams} searches, {narrowing[0]}={getattr(self, narrowing[0])} samples; give one"
                 )
+        forms = [name for name in FORMS if getattr(self, name)]
+        if len(forms) > 1:
+            raise ValueError(f"{' and '.join(forms)} each say what an answer may be; give one of them")
         if any(not text for text in (*self.stop, *self.bad_words)):
             raise ValueError("stop and bad_words hold an empty string, which stands everywhere; leave it out")
         return self
 
-    @field_validator("stop", "bad_words")
+    @field_validator("json_schema", mode="before")
+    @classmethod
+    def _schema_as_text(cls, given: Any) -> Any:
+        if given is None:
+            return None
+        schema = _parsed(given) if isinstance(given, str) else given
+        if not isinstance(schema, dict | bool):
+            raise ValueError(f"a JSON schema is an object, true or false, got {type(schema).__name__}")
+        _require_shallow(schema)
+        try:
+            return json.dumps(schema, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the schema is not JSON: {error}") from error
+
+    @field_validator("stop", "bad_words", "choices")
     @classmethod
     def _whole_characters(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
         for text in texts:
-            if half := next((letter for letter in text if "\ud800" <= letter <= "\udfff"), None):
-                raise ValueError(
-                    f"{text!r} holds half a character, U+{ord(half):04X}, as bytes that are not UTF-8 become; give whole ones"
-                )
+            _require_whole(text)
         return texts
+
+    @field_validator("json_schema", "regex")
+    @classmethod
+    def _of_a_size(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        _require_whole(text)
+        if not text:
+            raise ValueError("it is empty, so that no answer is left; leave it out")
+        if (size := len(text.encode())) > _MOST_FORM_BYTES:
+            raise ValueError(
+                f"it has {size:,} bytes; {_MOST_FORM_BYTES:,} at most, since it is compiled for every answer"
+            )
+        return text
+
+    @field_validator("choices")
+    @classmethod
+    def _few_and_different(cls, choices: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not choice for choice in choices):
+            raise ValueError("choices hold an empty string, which is no answer; leave it out")
+        if len(choices) > _MOST_CHOICES or sum(map(len, choices)) > _MOST_FORM_BYTES:
+            raise ValueError(
+                f"{len(choices):,} choices of {sum(map(len, choices)):,} characters; at most {_MOST_CHOICES:,} "
+                f"of {_MOST_FORM_BYTES:,} together"
+            )
+        if twice := next((choice for choice, times in Counter(choices).items() if times > 1), None):
+            raise ValueError(f"choices hold {twice!r} twice; give it once")
+        return choices
+
+
+def _require_whole(text: str) -> None:
+    if half := next((letter for letter in text if "\ud800" <= letter <= "\udfff"), None):
+        raise ValueError(
+            f"{text!r} holds half a character, U+{ord(half):04X}, as bytes that are not UTF-8 become; give whole ones"
+        )
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError(f"the schema is nested too deep; {_MOST_DEPTH} levels at most") from None
+    except ValueError as error:
+        raise ValueError(f"the schema is not JSON: {error}") from error
+
+
+def _require_shallow(schema: object, depth: int = 0) -> None:
+    if depth > _MOST_DEPTH:
+        raise ValueError(f"the schema is nested too deep; {_MOST_DEPTH} levels at most")
+    parts = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list | tuple) else ()
+    for part in parts:
+        _require_shallow(part, depth + 1)

@@ -1,10 +1,21 @@
 """What is learnt from: labelled rows and their splits, text for language models, and which of it makes up which batch.
 
-Nothing here knows a model. `corpus` takes text from files to blocks of tokens; `harvest` finds real text without a download.
+Nothing here knows a model. `corpus` takes text from files to blocks of tokens; `chats` reads conversations and preferences;
+`harvest` finds real text without a download.
 """
 
 from interconnected_ai.data.batches import BatchPlan, share_of
 from interconnected_ai.data.changes import RowChanges
+from interconnected_ai.data.chats import (
+    ChatExample,
+    Chats,
+    DealtOut,
+    PreferencePair,
+    Preferences,
+    dealt_out,
+    read_chats,
+    read_preferences,
+)
 from interconnected_ai.data.columns import Columns, columns_of
 from interconnected_ai.data.corpus import (
     SIDES,
@@ -53,14 +64,19 @@ __all__ = [
     "VALIDATION",
     "BatchPlan",
     "BranchReport",
+    "ChatExample",
+    "Chats",
     "Columns",
     "Corpus",
     "CorpusPlan",
     "CorpusReport",
+    "DealtOut",
     "DocstringRow",
     "Document",
     "LabelColumn",
     "MessageRow",
+    "PreferencePair",
+    "Preferences",
     "Remark",
     "RowChanges",
     "RowPiece",
@@ -78,6 +94,7 @@ __all__ = [
     "columns_of",
     "conflict_remarks",
     "count_tokens",
+    "dealt_out",
     "decoded",
     "docstring_rows",
     "documentation",
@@ -86,6 +103,8 @@ __all__ = [
     "load_splits",
     "message_rows",
     "open_rows",
+    "read_chats",
+    "read_preferences",
     "read_rows",
     "read_texts",
     "remarks_on",

@@ -1,17 +1,50 @@
-"""Experts: whole small language models, each for a domain."""
+"""Experts: whole language models, each for a domain.
 
-from interconnected_ai.experts.decoder import Decoder
-from interconnected_ai.experts.engine import Engine
-from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
-from interconnected_ai.experts.expert import Expert
-from interconnected_ai.experts.export import export_expert, write_gpt2
-from interconnected_ai.experts.folder import ExpertCard, save_expert
-from interconnected_ai.experts.generation import generate
-from interconnected_ai.experts.loading import load_card, load_expert, load_model, load_tokenizer
-from interconnected_ai.experts.model import ExpertModel
-from interconnected_ai.experts.quantized import QuantizedSize, quantize_expert
-from interconnected_ai.experts.scoring import HeldOut, Perplexity, measure
-from interconnected_ai.experts.torch_engine import TorchEngine
+Public names are found on first use (PEP 562): what only lists experts loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interconnected_ai.experts.card import ExpertCard
+    from interconnected_ai.experts.decoder import Decoder
+    from interconnected_ai.experts.engine import Engine
+    from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
+    from interconnected_ai.experts.expert import Expert
+    from interconnected_ai.experts.export import export_expert, write_gpt2
+    from interconnected_ai.experts.folder import save_expert
+    from interconnected_ai.experts.generation import generate
+    from interconnected_ai.experts.loading import load_card, load_expert, load_model, load_tokenizer
+    from interconnected_ai.experts.model import ExpertModel
+    from interconnected_ai.experts.quantized import QuantizedSize, quantize_expert
+    from interconnected_ai.experts.scoring import HeldOut, Perplexity, measure
+    from interconnected_ai.experts.torch_engine import TorchEngine
+
+_FILES = {
+    "ExpertCard": "card",
+    "Decoder": "decoder",
+    "Engine": "engine",
+    "choose_engine": "engines",
+    "open_engine": "engines",
+    "runnable_engines": "engines",
+    "Expert": "expert",
+    "export_expert": "export",
+    "write_gpt2": "export",
+    "save_expert": "folder",
+    "generate": "generation",
+    "load_card": "loading",
+    "load_expert": "loading",
+    "load_model": "loading",
+    "load_tokenizer": "loading",
+    "ExpertModel": "model",
+    "QuantizedSize": "quantized",
+    "quantize_expert": "quantized",
+    "HeldOut": "scoring",
+    "Perplexity": "scoring",
+    "measure": "scoring",
+    "TorchEngine": "torch_engine",
+}
 
 __all__ = [
     "Decoder",
@@ -37,3 +70,14 @@ __all__ = [
     "save_expert",
     "write_gpt2",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the file that holds `name` the first time somebody asks for it."""
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -5,11 +5,16 @@ from typing import Literal
 
 from torch import Tensor
 
+from interconnected_ai.experts.forms import Form
 from interconnected_ai.experts.text_rules import Written
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import Generation, TokenStep
 
 Ending = Literal["length", "eos", "stop"]
+
+NONE_LEFT = (
+    "no token is left to choose: bad_words, and the form that the answer is held to, forbid every token; forbid fewer"
+)
 
 
 def token_steps(logits: Tensor, token_ids: Tensor, rows: Sequence[int], logprobs: int | None) -> list[TokenStep]:
@@ -32,11 +37,13 @@ def as_generation(
     ended: Ending,
     steps: Sequence[TokenStep],
     written: Written | None,
-    tokenizer: Tokenizer | None,
+    tokenizer: TextTokenizer | None,
+    form: Form | None = None,
 ) -> Generation:
-    """The record of an answer: what comes from its stop string on is left out."""
+    """The record of an answer: what comes from its stop string on is left out. form: what it was held to."""
     num_kept = len(token_ids) if written is None else written.num_kept(token_ids)
     text = None
     if tokenizer is not None:
         text = tokenizer.decode(token_ids) if written is None else written.text()
-    return Generation(tuple(token_ids[:num_kept]), ended, text, tuple(steps[:num_kept]))
+    satisfied = None if form is None or written is None else form.is_met_by(written.encoded())
+    return Generation(tuple(token_ids[:num_kept]), ended, text, tuple(steps[:num_kept]), satisfied)

@@ -4,22 +4,34 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from interconnected_ai.config import ExpertConfig, GenerationConfig
+from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ConfigError, PromptError
+from interconnected_ai.experts.constraint import Constraint
+from interconnected_ai.experts.forms import Form
 from interconnected_ai.experts.text_rules import TextRules
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import TextTokenizer
+
+EndIds = int | Sequence[int] | None
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One call of an engine. rules: stop strings and bad words, None where there are none."""
+    """One call of an engine. rules: stop strings and bad words; constraint: a form of the answer; None where there are none.
+    end_ids: where it ends.
+    """
 
     prompts: list[list[int]]
     config: GenerationConfig
     seed: int | None
     rules: TextRules | None
-    tokenizer: Tokenizer | None
-    end_id: int | None
+    tokenizer: TextTokenizer | None
+    end_ids: tuple[int, ...]
+    constraint: Constraint | None = None
+
+    @property
+    def form(self) -> Form | None:
+        """What the answer's text is held to."""
+        return None if self.constraint is None else self.constraint.form
 
     @classmethod
     def of(
@@ -28,34 +40,32 @@ class Asked:
         config: GenerationConfig,
         seed: int | None,
         *,
-        shape: ExpertConfig,
-        tokenizer: Tokenizer | None,
-        end_id: int | None,
-    ) -> "Asked":
-        """What was asked, checked. Raises `PromptError` for prompts, `ConfigError` for settings or a seed that cannot be."""
-        return cls.within(
-            prompts, config, seed, vocab_size=shape.vocab_size, max_seq_len=shape.max_seq_len, tokenizer=tokenizer,
-            end_id=end_id,
-        )  # fmt: skip
-
-    @classmethod
-    def within(
-        cls,
-        prompts: Sequence[Sequence[int]],
-        config: GenerationConfig,
-        seed: int | None,
-        *,
         vocab_size: int,
         max_seq_len: int,
-        tokenizer: Tokenizer | None,
-        end_id: int | None,
+        tokenizer: TextTokenizer | None,
+        end_ids: tuple[int, ...],
     ) -> "Asked":
-        """The same of a decoder, of which vocabulary and window are known."""
+        """What was asked, checked. Raises `PromptError` for prompts, `ConfigError` for settings or a seed that cannot be."""
         if not isinstance(config, GenerationConfig):
             raise ConfigError(f"the settings are a GenerationConfig, got {type(config).__name__}")
         seed, rules = checked_seed(seed), TextRules.of(config, tokenizer)
         read = checked_prompts(prompts, config, vocab_size=vocab_size, max_seq_len=max_seq_len)
-        return cls(read, config, seed, rules, tokenizer, end_id)
+        constraint = Constraint.of(config, tokenizer, vocab_size, end_ids)
+        return cls(read, config, seed, rules, tokenizer, end_ids, constraint)
+
+
+def as_end_ids(end_ids: EndIds, tokenizer: TextTokenizer | None) -> tuple[int, ...]:
+    """The tokens that end an answer, as a caller names them: one, several, or None for the tokenizer's.
+
+    Raises `ConfigError` for what is no whole number, or a list of them.
+    """
+    if end_ids is None:
+        return () if tokenizer is None else tokenizer.end_ids
+    try:
+        listed = [end_ids] if isinstance(end_ids, int) else [operator.index(token) for token in end_ids]
+    except TypeError as error:
+        raise ConfigError(f"end_ids={end_ids!r}: needed is a token id, or a list of several") from error
+    return tuple(dict.fromkeys(listed))
 
 
 def checked_prompts(

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import EngineError
-from interconnected_ai.experts.answers import Ending, as_generation, token_steps
+from interconnected_ai.experts.answers import NONE_LEFT, Ending, as_generation, token_steps
 from interconnected_ai.experts.asked import Asked
+from interconnected_ai.experts.constraint import Progress, restrict
 from interconnected_ai.experts.decoder import Decoder
 from interconnected_ai.experts.reader import Reader
 from interconnected_ai.experts.sampling import Penalties, ban
-from interconnected_ai.experts.text_rules import TextRules, Written
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.experts.text_rules import Written
 from interconnected_ai.types import Generation, TokenStep
 
 
@@ -27,6 +26,7 @@ class _Beam:
     before: "_Beam | None" = None
     step: TokenStep | None = None
     written: Written | None = None
+    progress: Progress | None = None
 
     def steps(self) -> list[TokenStep]:
         """All its tokens, first to last."""
@@ -56,7 +56,7 @@ def beam_search(decoder: Decoder, asked: Asked) -> Generator[None, None, list[Ge
     Yields None after every step, where it may be closed.
     """
     prompts, config = asked.prompts, asked.config
-    searches = [_Search(row, prompt, config, asked.rules, asked.end_id) for row, prompt in enumerate(prompts)]
+    searches = [_Search(row, asked) for row in range(len(prompts))]
     reader = Reader(decoder, prompts, config)
     logits = reader.start()
     penalties = Penalties(config, prompts, logits.shape[-1], logits.device)
@@ -73,14 +73,16 @@ def beam_search(decoder: Decoder, asked: Asked) -> Generator[None, None, list[Ge
         penalties.note(token_ids)
         logits = reader.step(chosen, token_ids)
         yield None
-    return [search.best(asked.tokenizer) for search in searches]
+    return [search.best() for search in searches]
 
 
 def _advance(going: Sequence["_Search"], logits: Tensor, penalties: Penalties, number: int) -> list[int]:
     """Let every search choose its next beams; returns the row that each of them continues, all searches' in turn."""
     with torch.inference_mode():
         shares = penalties.apply(logits.log_softmax(dim=-1))
-        shares = ban(shares, [beam.written.banned() if beam.written else [] for s in going for beam in s.beams])
+        beams = [beam for search in going for beam in search.beams]
+        shares = ban(shares, [beam.written.banned() if beam.written else [] for beam in beams])
+        shares = restrict(shares, [beam.progress for beam in beams])
     places, first = [], 0
     for search in going:
         last = first + len(search.beams)
@@ -92,11 +94,11 @@ def _advance(going: Sequence["_Search"], logits: Tensor, penalties: Penalties, n
 class _Search:
     """The search of one prompt."""
 
-    def __init__(
-        self, row: int, prompt: Sequence[int], config: GenerationConfig, rules: TextRules | None, end_id: int | None
-    ) -> None:
-        self._row, self._config, self._end_id = row, config, end_id
-        self.beams = [_Beam(0.0, written=None if rules is None else rules.begin(prompt))]
+    def __init__(self, row: int, asked: Asked) -> None:
+        self._row, self._asked, self._config = row, asked, asked.config
+        written = None if asked.rules is None else asked.rules.begin(asked.prompts[row])
+        progress = None if asked.constraint is None else asked.constraint.begin()
+        self.beams = [_Beam(0.0, written=written, progress=progress)]
         self._finished: list[_Finished] = []
 
     def advance(self, shares: Tensor, logits: Tensor, number: int) -> list[int]:
@@ -125,18 +127,26 @@ class _Search:
         for score, place, step in zip(scores.tolist(), places.tolist(), steps, strict=True):
             if not math.isfinite(score):  # a forbidden token, or no number at all
                 continue
-            before = self.beams[place]
-            written = before.written
-            if written is not None and step.token_id != self._end_id:
-                written = written.plus(step.token_id)
-            yield place, _Beam(score, before, step, written)
+            yield place, self._longer(self.beams[place], score, step)
+
+    def _longer(self, beam: _Beam, score: float, step: TokenStep) -> _Beam:
+        written, progress = beam.written, beam.progress
+        if not self._is_end(step):
+            written = None if written is None else written.plus(step.token_id)
+            progress = None if progress is None else progress.plus(step.token_id)
+        return _Beam(score, beam, step, written, progress)
+
+    def _is_end(self, step: TokenStep) -> bool:
+        return step.token_id in self._asked.end_ids
 
     def _ending(self, beam: _Beam, number: int) -> Ending | None:
         assert beam.step is not None
-        if beam.step.token_id == self._end_id:
+        if self._is_end(beam.step):
             return "eos"
         if beam.written is not None and beam.written.stop_at is not None:
             return "stop"
+        if beam.progress is not None and beam.progress.is_over:
+            return "eos"
         return "length" if number == self._config.max_new_tokens else None
 
     def _is_done(self, going: Sequence[tuple[int, _Beam]], number: int) -> bool:
@@ -145,15 +155,14 @@ class _Search:
         best = going[0][1].score / number**self._config.length_penalty
         return len(self._finished) == self._config.num_beams and best <= self._finished[-1].score
 
-    def best(self, tokenizer: Tokenizer | None) -> Generation:
+    def best(self) -> Generation:
         """The best answer that has ended."""
         if not self._finished:
-            raise EngineError(
-                "beam search found no answer: the model gave NaN instead of logits, or bad_words forbid every token"
-            )
+            raise EngineError(f"beam search found no answer: the model gave NaN instead of logits, or {NONE_LEFT}")
         found = self._finished[0]
         steps = found.beam.steps()
-        if found.ended == "eos":
+        if self._is_end(steps[-1]):
             steps = steps[:-1]
         noted = steps if self._config.logprobs is not None else []
-        return as_generation([s.token_id for s in steps], found.ended, noted, found.beam.written, tokenizer)
+        token_ids = [step.token_id for step in steps]
+        return as_generation(token_ids, found.ended, noted, found.beam.written, self._asked.tokenizer, self._asked.form)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Generator, Sequence
 from types import TracebackType
 from typing import ClassVar, Self
 
-from interconnected_ai.config import ExpertConfig, GenerationConfig
+from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ClosedError, ForkError
-from interconnected_ai.experts.asked import Asked
+from interconnected_ai.experts.asked import Asked, EndIds, as_end_ids
 from interconnected_ai.experts.heap import trim_heap
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import Generation, Stream, TokenStep
 
 Steps = Generator[TokenStep | None, None, list[Generation]]  # None: no token, but it may be closed here
@@ -23,8 +23,8 @@ Steps = Generator[TokenStep | None, None, list[Generation]]  # None: no token, b
 class Engine(ABC):
     """Continues prompts of one expert; a `Generate` of `interconnected_ai.types`.
 
-    shape: of the model. tokenizer: for texts, stop strings and bad words. end_id: the token that ends an answer; None is the
-    tokenizer's, and without a tokenizer no token ends one.
+    vocab_size, max_seq_len: of the model. tokenizer: for texts, stop strings and bad words. end_ids: a token, or several, at
+    any of which an answer ends; None are the tokenizer's, and without a tokenizer no token ends one.
 
     Threads: calls, streams, `num_bytes` and `close` from any number of threads at once. Answers that are being made when
     `close` is called come to their end; what is asked afterwards raises `ClosedError`. In a process that was forked off after
@@ -34,10 +34,12 @@ class Engine(ABC):
     name: ClassVar[str]
     has_native_threads: ClassVar[bool] = True  # of a library's own, which stay behind when a process forks
 
-    def __init__(self, shape: ExpertConfig, tokenizer: Tokenizer | None, *, end_id: int | None) -> None:
-        self.shape = shape
+    def __init__(
+        self, vocab_size: int, max_seq_len: int, tokenizer: TextTokenizer | None, *, end_ids: EndIds = None
+    ) -> None:
+        self.vocab_size, self.max_seq_len = vocab_size, max_seq_len
         self._tokenizer = tokenizer
-        self._end_id = tokenizer.end_id if end_id is None and tokenizer is not None else end_id
+        self._end_ids = as_end_ids(end_ids, tokenizer)
         self._state = threading.RLock()  # a stream that the garbage collector finds leaves in whatever thread it runs
         self._answering: set[_Answering] = set()
         self._closed = False
@@ -81,7 +83,10 @@ class Engine(ABC):
     def _asked(self, prompts: Sequence[Sequence[int]], config: GenerationConfig, seed: int | None) -> Asked:
         self._require_open()
         self._require_own_process()
-        asked = Asked.of(prompts, config, seed, shape=self.shape, tokenizer=self._tokenizer, end_id=self._end_id)
+        asked = Asked.of(
+            prompts, config, seed, vocab_size=self.vocab_size, max_seq_len=self.max_seq_len, tokenizer=self._tokenizer,
+            end_ids=self._end_ids,
+        )  # fmt: skip
         self._refuse(asked)
         return asked
 
@@ -90,6 +95,11 @@ class Engine(ABC):
             return (yield from self._steps(asked))
 
     # Its end
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens at which an answer ends."""
+        return self._end_ids
 
     @property
     def is_closed(self) -> bool:

@@ -8,9 +8,10 @@ from typing import Any, Self, overload
 
 from interconnected_ai.config import ExpertConfig, GenerationConfig
 from interconnected_ai.errors import ClosedError, ConfigError, EngineError, PromptError
+from interconnected_ai.experts.card import ExpertCard
 from interconnected_ai.experts.engine import Engine
 from interconnected_ai.experts.engines import open_files
-from interconnected_ai.experts.folder import ExpertCard, read_files, save_expert
+from interconnected_ai.experts.folder import read_files, save_expert
 from interconnected_ai.experts.model import ExpertModel
 from interconnected_ai.experts.scoring import HeldOut, Perplexity, measure
 from interconnected_ai.experts.streaming import TextFeed

@@ -1,7 +1,7 @@
 """An expert on disk: config.json, model.safetensors, tokenizer.json and a README card, whole or absent."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import IntegrityError, TokenizerError
+from interconnected_ai.experts.card import ExpertCard
 from interconnected_ai.experts.names import chosen
 from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.quantization import (
@@ -43,24 +44,6 @@ _POSITIONS = "positions.pe"
 Network = TypeVar("Network", bound=ExpertNetwork)
 
 
-@dataclass(frozen=True)
-class ExpertCard:
-    """What is known of an expert besides its weights.
-
-    tokenizer_sha256: of the tokenizer it was trained with (`Tokenizer.sha256`), None before any training.
-    training: plain values of how it was trained and how well it does, such as bits per byte.
-    """
-
-    name: str = ""
-    tokenizer_sha256: str | None = None
-    training: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def seq_len(self) -> int | None:
-        """Tokens of the windows it was trained on, which is also how far it should be read; None where that is not known."""
-        return self.training.get("seq_len")
-
-
 def save_expert(
     model: ExpertNetwork,
     folder: str | Path,
@@ -77,7 +60,7 @@ def save_expert(
     card = card or ExpertCard(name=Path(folder).name)
     if tokenizer is not None:
         require_same_tokenizer(card, tokenizer, model.config)
-        card = ExpertCard(card.name, tokenizer.sha256, card.training)
+        card = replace(card, tokenizer_sha256=tokenizer.sha256)
     with atomic_folder(folder, kind=EXPERT) as scratch:
         content = {
             "model": model.get_model_config(),

@@ -7,15 +7,16 @@ from torch import Tensor
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import EngineError
-from interconnected_ai.experts.answers import Ending, as_generation, token_steps
-from interconnected_ai.experts.asked import Asked
+from interconnected_ai.experts.answers import NONE_LEFT, Ending, as_generation, token_steps
+from interconnected_ai.experts.asked import Asked, EndIds, as_end_ids
 from interconnected_ai.experts.beam import beam_search
+from interconnected_ai.experts.constraint import Progress, restrict
 from interconnected_ai.experts.decoder import Decoder
 from interconnected_ai.experts.engine import Steps, drained
 from interconnected_ai.experts.reader import Reader
 from interconnected_ai.experts.sampling import Penalties, Uniforms, ban, fresh_seed, narrow
-from interconnected_ai.experts.text_rules import TextRules, Written
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.experts.text_rules import Written
+from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import Generation, TokenStep
 
 
@@ -24,19 +25,20 @@ def generate(
     prompts: Sequence[Sequence[int]],
     config: GenerationConfig,
     *,
-    tokenizer: Tokenizer | None = None,
-    end_id: int | None = None,
+    tokenizer: TextTokenizer | None = None,
+    end_ids: EndIds = None,
     seed: int | None = None,
 ) -> list[Generation]:
     """Continue prompts, token ids, with a decoder: one `Generation` for each.
 
-    tokenizer: for `text`, stop strings and bad words. end_id: the token that ends an answer; None is the tokenizer's, and
-    without a tokenizer no token ends one. seed: of the sampling; None draws one from torch's generator.
+    tokenizer: for `text`, stop strings and bad words. end_ids: a token, or several, at any of which an answer ends;
+    None are the tokenizer's, and without a tokenizer no token ends one. seed: of the sampling; None draws one from torch's
+    generator.
     Raises `PromptError` for prompts that the decoder cannot read. A decoder serves one call at a time.
     """
-    asked = Asked.within(
+    asked = Asked.of(
         prompts, config, seed, vocab_size=decoder.vocab_size, max_seq_len=decoder.max_seq_len, tokenizer=tokenizer,
-        end_id=tokenizer.end_id if end_id is None and tokenizer is not None else end_id,
+        end_ids=as_end_ids(end_ids, tokenizer),
     )  # fmt: skip
     return drained(generation_steps(decoder, asked))
 
@@ -48,9 +50,9 @@ def generation_steps(decoder: Decoder, asked: Asked) -> Steps:
     """
     if asked.config.num_beams > 1:
         return (yield from beam_search(decoder, asked))
-    answers = [_Answer(row, prompt, asked.config, asked.rules) for row, prompt in enumerate(asked.prompts)]
+    answers = [_Answer(row, asked) for row in range(len(asked.prompts))]
     yield from _sample(decoder, asked, answers)
-    return [answer.finished(asked.tokenizer) for answer in answers]
+    return [answer.finished() for answer in answers]
 
 
 def _sample(decoder: Decoder, asked: Asked, answers: list["_Answer"]) -> Generator[TokenStep, None, None]:
@@ -63,7 +65,7 @@ def _sample(decoder: Decoder, asked: Asked, answers: list["_Answer"]) -> Generat
         token_ids = picker.pick(logits, going)
         steps = token_steps(logits, token_ids, [answer.row for answer in going], config.logprobs)
         for answer, step in zip(going, steps, strict=True):
-            if answer.take(step, asked.end_id):
+            if answer.take(step):
                 yield step
         kept = [place for place, answer in enumerate(going) if answer.ended is None]
         if not kept:
@@ -78,32 +80,37 @@ def _sample(decoder: Decoder, asked: Asked, answers: list["_Answer"]) -> Generat
 class _Answer:
     """One row's answer as it grows."""
 
-    def __init__(self, row: int, prompt: Sequence[int], config: GenerationConfig, rules: TextRules | None) -> None:
-        self.row = row
+    def __init__(self, row: int, asked: Asked) -> None:
+        self.row, self._asked, self._config = row, asked, asked.config
         self.ended: Ending | None = None
-        self.written: Written | None = None if rules is None else rules.begin(prompt)
-        self._config = config
+        self.written: Written | None = None if asked.rules is None else asked.rules.begin(asked.prompts[row])
+        self.progress: Progress | None = None if asked.constraint is None else asked.constraint.begin()
         self._steps: list[TokenStep] = []
 
-    def take(self, step: TokenStep, end_id: int | None) -> bool:
-        """Add a token; False for the end token, which is no part of the answer."""
-        if step.token_id == end_id:
+    def take(self, step: TokenStep) -> bool:
+        """Add a token; False for an end token, which is no part of the answer."""
+        if step.token_id in self._asked.end_ids:
             self.ended = "eos"
             return False
         self._steps.append(step)
         if self.written is not None:
             self.written = self.written.plus(step.token_id)
+        if self.progress is not None:
+            self.progress = self.progress.plus(step.token_id)
         if self.written is not None and self.written.stop_at is not None:
             self.ended = "stop"
+        elif self.progress is not None and self.progress.is_over:
+            self.ended = "eos"
         elif len(self._steps) == self._config.max_new_tokens:
             self.ended = "length"
         return True
 
-    def finished(self, tokenizer: Tokenizer | None) -> Generation:
+    def finished(self) -> Generation:
         """What it came to."""
         assert self.ended is not None
         noted = self._steps if self._config.logprobs is not None else []
-        return as_generation([s.token_id for s in self._steps], self.ended, noted, self.written, tokenizer)
+        token_ids = [step.token_id for step in self._steps]
+        return as_generation(token_ids, self.ended, noted, self.written, self._asked.tokenizer, self._asked.form)
 
 
 class _Picker:
@@ -123,6 +130,7 @@ class _Picker:
     def pick(self, logits: Tensor, answers: Sequence[_Answer]) -> Tensor:
         """(rows,) token ids from the (rows, vocab) logits of the rows that these answers continue."""
         allowed = ban(self._penalties.apply(logits), [a.written.banned() if a.written else [] for a in answers])
+        allowed = restrict(allowed, [answer.progress for answer in answers])
         if self._uniforms is None:
             token_ids = allowed.argmax(dim=-1)
         else:
@@ -139,8 +147,8 @@ class _Picker:
 
 
 def _require_chosen(logits: Tensor, token_ids: Tensor) -> None:
-    """Raise `EngineError` where no token could be chosen: the logits are not numbers, or bad words forbid every token."""
+    """Raise `EngineError` where no token could be chosen: the logits are not numbers, or every token is forbidden."""
     if not bool(logits.gather(1, token_ids[:, None]).isfinite().all()):
         if bool(logits.isnan().any()):
             raise EngineError("the model gave NaN instead of logits: its weights are broken; restore or retrain it")
-        raise EngineError("no token is left to choose: bad_words forbid every token; forbid fewer")
+        raise EngineError(NONE_LEFT)

@@ -5,7 +5,8 @@ Threads: any number of them may load at once, and beside a writer each has all o
 
 from pathlib import Path
 
-from interconnected_ai.experts.folder import ExpertCard, read_files
+from interconnected_ai.experts.card import ExpertCard
+from interconnected_ai.experts.folder import read_files
 from interconnected_ai.experts.model import ExpertModel
 from interconnected_ai.text import Tokenizer
 

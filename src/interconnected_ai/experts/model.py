@@ -75,7 +75,7 @@ class ExpertModel(ExpertNetwork):
             {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, **settings},
             source="generate",
         )
-        answers = TorchEngine(self, end_id=end_id, layout="plain")(prompts, config, seed=fresh_seed(generator))
+        answers = TorchEngine(self, end_ids=end_id, layout="plain")(prompts, config, seed=fresh_seed(generator))
         whole = [[*prompt, *answer.token_ids] for prompt, answer in zip(prompts, answers, strict=True)]
         if not isinstance(input_ids, Tensor):
             return whole
@@ -94,7 +94,7 @@ class ExpertModel(ExpertNetwork):
     ) -> Stream[TokenStep, list[Generation]]:
         """The new tokens one by one, as they come; the arguments are those of `generate`."""
         config = GenerationConfig.from_mapping(settings, source="stream")
-        engine = TorchEngine(self, end_id=end_id, layout="plain")
+        engine = TorchEngine(self, end_ids=end_id, layout="plain")
         return engine.stream(_as_lists(input_ids), config, seed=fresh_seed(generator))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from interconnected_ai.errors import ConfigError, DataError
 from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.nn import in_evaluation, linear_cross_entropy
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import TextTokenizer
 
 _BATCH_TOKENS = 8_192
 
@@ -62,13 +62,13 @@ class HeldOut:
     start_id: int
 
     @classmethod
-    def of(cls, texts: Iterable[str], tokenizer: Tokenizer) -> "HeldOut":
+    def of(cls, texts: Iterable[str], tokenizer: TextTokenizer) -> "HeldOut":
         """These texts, each a document. Raises `DataError` when there is nothing to read."""
         kept = [text for text in texts if text]
         if not kept:
             raise DataError("there is no text to measure on; give documents with at least one character")
         documents = [np.array(ids, dtype=np.uint32) for ids in tokenizer.encode_batch(kept)]
-        return cls(documents, sum(len(text.encode()) for text in kept), tokenizer.end_id)
+        return cls(documents, sum(len(text.encode()) for text in kept), tokenizer.start_id)
 
     @property
     def num_tokens(self) -> int:

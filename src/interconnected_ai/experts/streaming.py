@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.experts.text_rules import TextRules
-from interconnected_ai.text import Tokenizer, token_bytes
+from interconnected_ai.text import TextTokenizer, token_bytes
 
 
 class TextFeed:
@@ -15,7 +15,7 @@ class TextFeed:
     a token costs the same however long the answer is.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
+    def __init__(self, tokenizer: TextTokenizer, stop: Sequence[str] = ()) -> None:
         rules = TextRules.of(GenerationConfig(stop=tuple(stop)), tokenizer)
         self._rules = rules or TextRules(token_bytes(tokenizer), (), (), ())
         self._waiting = b""

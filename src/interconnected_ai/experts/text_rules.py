@@ -7,7 +7,7 @@ from functools import cached_property
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.text import Tokenizer, token_bytes
+from interconnected_ai.text import TextTokenizer, token_bytes
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class TextRules:
     completions: tuple[tuple[bytes, tuple[int, ...]], ...]
 
     @classmethod
-    def of(cls, config: GenerationConfig, tokenizer: Tokenizer | None) -> "TextRules | None":
+    def of(cls, config: GenerationConfig, tokenizer: TextTokenizer | None) -> "TextRules | None":
         """The rules that these settings make; None where there are none. Raises `ConfigError` where a tokenizer is missing."""
-        if not config.stop and not config.bad_words:
+        if not config.stop and not config.bad_words and config.form is None:
             return None
         if tokenizer is None:
-            name = "stop" if config.stop else "bad_words"
+            name = "stop" if config.stop else "bad_words" if config.bad_words else str(config.form)
             raise ConfigError(f"{name}={getattr(config, name)!r} is text, and there is no tokenizer; use an Expert")
         pieces = token_bytes(tokenizer)
         words = _as_bytes(config.bad_words)
@@ -107,12 +107,16 @@ class Written:
 
     def text(self) -> str:
         """The answer up to the stop string."""
+        return self.encoded().decode("utf-8", errors="replace")
+
+    def encoded(self) -> bytes:
+        """Its bytes, which end within a character where the answer does."""
         pieces: list[bytes] = []
         written: Written | None = self
         while written is not None:
             pieces.append(written.piece)
             written = written.before
-        return b"".join(reversed(pieces))[: self.stop_at].decode("utf-8", errors="replace")
+        return b"".join(reversed(pieces))[: self.stop_at]
 
 
 def _as_bytes(texts: Sequence[str]) -> tuple[bytes, ...]:

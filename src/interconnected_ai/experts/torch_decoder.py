@@ -5,17 +5,16 @@ of one length; `torch_products` says how the weights stand in memory.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interconnected_ai.experts.asked import require_known
+from interconnected_ai.experts.cached_decoder import CachedDecoder
 from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.torch_products import AddingMap, Layout, Map
-from interconnected_ai.nn import KVCache, TransformerBlock, require_own_threads
+from interconnected_ai.nn import KVCache, TransformerBlock
 
 
 @dataclass(frozen=True)
@@ -73,55 +72,36 @@ class _Block:
         return self.norm_2(self.w_out(self.w_in(hidden), hidden))
 
 
-class TorchDecoder:
+class TorchDecoder(CachedDecoder):
     """Reads prompts and tokens on any device: equal to `ExpertModel.forward` in evaluation up to rounding (1e-5)."""
 
     def __init__(self, parts: DecoderParts) -> None:
         self._parts, self._model = parts, parts.model
         self._table, self._scale = parts.model.embedding.weight, math.sqrt(parts.model.config.d_model)
-        self._cache: KVCache
+        shape = parts.model.config
+        super().__init__(shape.vocab_size, shape.max_seq_len, self._table.device, self._table.dtype)
         self._room: _Room
-        self._mask: Tensor | None = None
-        self._origins: list[int] = []
-        self._shared_slots = 0
 
-    @property
-    def vocab_size(self) -> int:
-        """Logits per row."""
-        return self._model.config.vocab_size
+    def _new_cache(self, batch: int, capacity: int, starts: Tensor | None) -> KVCache:
+        return self._model.new_cache(batch, capacity, starts=starts)
 
-    @property
-    def max_seq_len(self) -> int:
-        """The window."""
-        return self._model.config.max_seq_len
-
-    @torch.inference_mode()
-    def start(self, prompts: Sequence[Sequence[int]], capacity: int) -> Tensor:
-        """Forget everything, read the prompts: (batch, vocab_size) logits of the token after each, in float32."""
-        require_own_threads()
-        for prompt in prompts:
-            require_known(prompt, self.vocab_size)
-        batch, longest, device = len(prompts), max(len(prompt) for prompt in prompts), self._table.device
-        lacking = [longest - len(prompt) for prompt in prompts]
-        input_ids = torch.tensor([[0] * n + list(p) for n, p in zip(lacking, prompts, strict=True)], device=device)
-        starts = torch.tensor(lacking, device=device) if any(lacking) else None
-        self._cache = self._model.new_cache(batch, capacity, starts=starts)
-        self._mask = None if starts is None else _padding_mask(starts, capacity, self._table.dtype)
-        self._origins, self._shared_slots = list(range(batch)), longest
+    def _prepare(self, batch: int) -> None:
         self._room = _Room(self._parts, batch)
-        visible = None if self._mask is None else _visible(self._mask[..., :longest])
-        hidden = self._embedded(input_ids, 0).view(batch * longest, -1)
+
+    def _read(self, token_ids: Tensor) -> Tensor:
+        batch, seq = token_ids.shape
+        visible = self._visible(seq)
+        hidden = self._embedded(token_ids, self._cache.length).view(batch * seq, -1)
         for layer, block in enumerate(self._parts.blocks):
             hidden = block.finished(self._attend(block.attended(hidden), layer, batch, visible), hidden)
-        self._cache.advance(longest)
-        last = hidden.view(batch, longest, -1)[:, -1]
-        return self._parts.head(self._parts.norm(last)).float()
+        return hidden.view(batch, seq, -1)
 
-    @torch.inference_mode()
-    def step(self, token_ids: Tensor) -> Tensor:
-        """Add one token to each row, (batch,): (batch, vocab_size) logits of the next one."""
+    def _logits(self, hidden: Tensor) -> Tensor:
+        return self._parts.head(self._parts.norm(hidden))
+
+    def _step(self, token_ids: Tensor) -> Tensor:
         cache, place, room, attention = self._cache, self._cache.length, self._room, F.scaled_dot_product_attention
-        room.hidden_rows.copy_(self._embedded(token_ids.to(self._table.device)[:, None], place)[:, 0])
+        room.hidden_rows.copy_(self._embedded(token_ids[:, None], place)[:, 0])
         hidden = room.hidden
         slots = cache.tensor.select(4, place).unbind()  # a layer's (key or value, batch, head, width), to be written
         kept = cache.tensor.narrow(4, 0, place + 1).flatten(0, 1).unbind()  # keys and values of each layer in turn
@@ -131,35 +111,17 @@ class TorchDecoder:
             slot.copy_(room.keys_and_values(qkv))
             room.mixed_heads.copy_(attention(room.queries(qkv), keys, values, attn_mask=mask))
             hidden = block.finished(room.mixed, hidden)
-        cache.advance(1)
-        return self._parts.head(self._parts.norm(hidden))[: room.batch].float()
-
-    @torch.inference_mode()
-    def select(self, rows: Sequence[int]) -> None:
-        """Keep these rows, in this order; a row may come several times or not at all."""
-        if list(rows) == list(range(self._cache.batch)):
-            return
-        origins = [self._origins[row] for row in rows]
-        # The beams of a prompt have read the same prompt: only what came after it changes places.
-        self._cache.select(rows, since=self._shared_slots if origins == self._origins else 0)
-        if self._mask is not None and origins != self._origins:
-            self._mask = self._mask[torch.tensor(rows, device=self._mask.device)]
-        if len(rows) != self._room.batch:
-            self._room = _Room(self._parts, len(rows))
-        self._origins = origins
+        return self._logits(hidden)[: room.batch]
 
     def _embedded(self, input_ids: Tensor, place: int) -> Tensor:
         """(batch, seq) ids whose first stands in slot `place` → (batch, seq, d_model) with positions."""
-        seq, table, starts = input_ids.shape[1], self._model.positions.pe, self._cache.starts
-        if starts is None:
-            positions = table[place : place + seq]
-        else:
-            slots = torch.arange(place, place + seq, device=starts.device)
-            positions = table[(slots - starts[:, None]).clamp_(min=0)]
+        seq, table = input_ids.shape[1], self._model.positions.pe
+        padded = self._cache.starts is not None
+        positions = table[self._places(place, seq)] if padded else table[place : place + seq]
         return torch.add(positions, F.embedding(input_ids, self._table), alpha=self._scale)
 
     def _attend(self, qkv: Tensor, layer: int, batch: int, visible: Tensor | None) -> Tensor:
-        """Attention of whole prompts among themselves: (batch · seq, 3 · d_model) → (batch · seq, d_model)."""
+        """Attention of several tokens a row: (batch · seq, 3 · d_model) → (batch · seq, d_model)."""
         rows, width = qkv.shape
         q, k, v = qkv.view(batch, rows // batch, 3, self._model.config.n_heads, -1).permute(2, 0, 3, 1, 4)
         k, v = self._cache.append(layer, k, v)
@@ -190,20 +152,6 @@ class _Room:
     def keys_and_values(self, qkv: Tensor) -> Tensor:
         """(rows, 3 · d_model) → (key or value, batch, head, width) in one call."""
         return qkv.as_strided(*self._kept)
-
-
-def _visible(mask: Tensor) -> Tensor:
-    """(batch, 1, seq, seq): a token sees the real tokens up to itself; padding sees itself, or its softmax would be empty."""
-    seq = mask.shape[-1]
-    causal = torch.ones(seq, seq, dtype=torch.bool, device=mask.device).tril()
-    return (causal & (mask == 0)) | torch.eye(seq, dtype=torch.bool, device=mask.device)
-
-
-def _padding_mask(starts: Tensor, capacity: int, dtype: torch.dtype) -> Tensor:
-    """(batch, 1, 1, capacity): -inf at a row's padding. Numbers, since a bool mask would be turned into them at each step."""
-    padding = torch.arange(capacity, device=starts.device) < starts[:, None]
-    mask = torch.zeros(padding.shape, dtype=dtype, device=starts.device)
-    return mask.masked_fill_(padding, -math.inf)[:, None, None]
 
 
 def _norm_of(norm: nn.LayerNorm) -> Map:

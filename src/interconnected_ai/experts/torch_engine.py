@@ -6,18 +6,19 @@ from typing import Literal
 from torch import Tensor
 
 from interconnected_ai.errors import EngineError
+from interconnected_ai.experts.asked import EndIds
 from interconnected_ai.experts.decoder_engine import DecoderEngine
 from interconnected_ai.experts.names import chosen
 from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.torch_decoder import DecoderParts, TorchDecoder
 from interconnected_ai.experts.torch_products import LAYOUTS, best_layout, can_pack
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import TextTokenizer
 
 
 class TorchEngine(DecoderEngine):
     """Continues prompts with an `ExpertModel`.
 
-    tokenizer, end_id: those of `Engine`. layout: how weights stand in memory (`torch_products`): "plain", the model's
+    tokenizer, end_ids: those of `Engine`. layout: how weights stand in memory (`torch_products`): "plain", the model's
     own, "packed", a copy of them in oneDNN's layout, or "auto", the fastest on this device. The copy is made at the first call,
     and made anew when the model has changed.
 
@@ -30,15 +31,15 @@ class TorchEngine(DecoderEngine):
     def __init__(
         self,
         model: ExpertNetwork,
-        tokenizer: Tokenizer | None = None,
+        tokenizer: TextTokenizer | None = None,
         *,
-        end_id: int | None = None,
+        end_ids: EndIds = None,
         layout: Literal["auto", "plain", "packed"] = "auto",
     ) -> None:
         chosen("layout", layout, ["auto", *LAYOUTS])
         if layout == "packed" and not can_pack(model.head.weight):
             raise EngineError('layout="packed" needs float32 weights on an x86 CPU; use "auto"')
-        super().__init__(model.config, tokenizer, end_id=end_id)
+        super().__init__(model.config.vocab_size, model.config.max_seq_len, tokenizer, end_ids=end_ids)
         self._model: ExpertNetwork | None = model
         self._layout = layout
         self._preparing = threading.Lock()

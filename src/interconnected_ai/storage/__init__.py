@@ -3,6 +3,7 @@
 from interconnected_ai.storage.arrays import load_arrays, save_arrays
 from interconnected_ai.storage.files import atomic_file, sha256_of
 from interconnected_ai.storage.folders import ANY, AnyVersion, atomic_folder, read_folder, recover, write_folder
+from interconnected_ai.storage.gguf import GGUF_SUFFIX, GgufHead, GgufTensor, is_gguf, read_gguf
 from interconnected_ai.storage.kinds import EXPERT, SYSTEM
 from interconnected_ai.storage.locks import lock_path, locked
 from interconnected_ai.storage.manifests import FORMAT_VERSION, MANIFEST, check_folder, is_complete, version_of
@@ -14,19 +15,24 @@ __all__ = [
     "ANY",
     "EXPERT",
     "FORMAT_VERSION",
+    "GGUF_SUFFIX",
     "MANIFEST",
     "SYSTEM",
     "AnyVersion",
+    "GgufHead",
+    "GgufTensor",
     "atomic_file",
     "atomic_folder",
     "check_folder",
     "is_complete",
+    "is_gguf",
     "load_arrays",
     "load_described_tensors",
     "load_tensors",
     "lock_path",
     "locked",
     "read_folder",
+    "read_gguf",
     "read_json",
     "recover",
     "refuse_same",

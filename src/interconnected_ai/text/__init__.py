@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interconnected_ai.text.analyzer import Terms, analyzer_signature, terms
-    from interconnected_ai.text.byte_level import token_bytes
+    from interconnected_ai.text.gguf import GgufVocabulary
     from interconnected_ai.text.identity import KnownTexts, digest_of, digests_of, exact_digest_of, folded
     from interconnected_ai.text.languages import Language, language_of
     from interconnected_ai.text.ngrams import Ngrams, count_ngrams, ngrams_signature
+    from interconnected_ai.text.pretrained import PretrainedTokenizer
     from interconnected_ai.text.prose import estimate_tokens, normalize, sentences, words
     from interconnected_ai.text.stems import lemma, stem
     from interconnected_ai.text.stopwords import STOP_WORDS
+    from interconnected_ai.text.text_tokenizer import TextTokenizer, token_bytes
     from interconnected_ai.text.tokenizer import END, Tokenizer, role_token
 
 _FILES = {
     "Terms": "analyzer",
     "analyzer_signature": "analyzer",
     "terms": "analyzer",
-    "token_bytes": "byte_level",
+    "GgufVocabulary": "gguf",
     "KnownTexts": "identity",
     "digest_of": "identity",
     "digests_of": "identity",
@@ -32,6 +34,7 @@ _FILES = {
     "Ngrams": "ngrams",
     "count_ngrams": "ngrams",
     "ngrams_signature": "ngrams",
+    "PretrainedTokenizer": "pretrained",
     "estimate_tokens": "prose",
     "normalize": "prose",
     "sentences": "prose",
@@ -39,6 +42,8 @@ _FILES = {
     "lemma": "stems",
     "stem": "stems",
     "STOP_WORDS": "stopwords",
+    "TextTokenizer": "text_tokenizer",
+    "token_bytes": "text_tokenizer",
     "END": "tokenizer",
     "Tokenizer": "tokenizer",
     "role_token": "tokenizer",
@@ -47,10 +52,13 @@ _FILES = {
 __all__ = [
     "END",
     "STOP_WORDS",
+    "GgufVocabulary",
     "KnownTexts",
     "Language",
     "Ngrams",
+    "PretrainedTokenizer",
     "Terms",
+    "TextTokenizer",
     "Tokenizer",
     "analyzer_signature",
     "count_ngrams",

@@ -1,36 +1,66 @@
-"""The bytes that each token of a byte-level vocabulary stands for: what joins tokens to text without cutting a character."""
+"""The bytes that tokens stand for: what joins them to text without cutting a character."""
 
+import json
+import re
+from collections.abc import Iterator
 from functools import cache
-from weakref import WeakKeyDictionary
+from typing import Any
+
+from tokenizers import Tokenizer as FastTokenizer
 
 from interconnected_ai.errors import TokenizerError
-from interconnected_ai.text.tokenizer import Tokenizer
+
+_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
-def token_bytes(tokenizer: Tokenizer) -> tuple[bytes, ...]:
-    """The bytes of every token, by id; special tokens (the end token, roles) stand for none.
+def byte_pieces(fast: FastTokenizer) -> tuple[bytes, ...]:
+    """The bytes of every token, by id, as it continues a text; special tokens stand for none.
 
-    Joined and read as UTF-8 they are what `Tokenizer.decode` gives. The table is made once for a tokenizer, anew when roles
-    were added to it, and goes with it. Raises `TokenizerError` for a vocabulary that is not byte-level.
-
-    Threads: any number at once; two that come first may both make the table.
+    Two families of vocabularies can be read: byte-level ones (GPT-2's table of letters), and SentencePiece's, where "▁" is a
+    space and <0x0A> a byte. Raises `TokenizerError` for others, such as WordPiece, and for a token that holds a foreign letter.
     """
-    known = _TABLES.get(tokenizer)
-    if known is None or len(known) != tokenizer.vocab_size:
-        known = _TABLES[tokenizer] = _table(tokenizer)
-    return known
+    space = _space_of(json.loads(fast.to_str()))
+    added = fast.get_added_tokens_decoder()
+    special = {token_id for token_id, token in added.items() if token.special}
+
+    def bytes_of(token_id: int) -> bytes:
+        token = fast.id_to_token(token_id)
+        if token is None or token_id in special:  # a vocabulary may have holes
+            return b""
+        if token_id in added:  # found in the text as it is, before any vocabulary is asked
+            return str(token).encode()
+        return _spelled(token) if space is None else _written(token, space)
+
+    return tuple(bytes_of(token_id) for token_id in range(fast.get_vocab_size(with_added_tokens=True)))
 
 
-# As many as there are tokenizers: a pool of experts has one for each, and a bounded cache would make tables again and again.
-_TABLES: WeakKeyDictionary[Tokenizer, tuple[bytes, ...]] = WeakKeyDictionary()
+def _space_of(content: dict[str, Any]) -> str | None:
+    """What a SentencePiece vocabulary writes for a space; None for a byte-level one, whose letters are bytes."""
+    steps = [*_parts(content.get("decoder")), *_parts(content.get("pre_tokenizer"))]
+    if any(step.get("type") == "ByteLevel" for step in steps):
+        return None
+    for step in steps:
+        if step.get("type") == "Metaspace":
+            return str(step.get("replacement", "▁"))
+        if step.get("type") == "Replace" and step.get("content") == " ":
+            return str(step["pattern"].get("String", "▁"))
+    raise TokenizerError(
+        f"this {content.get('model', {}).get('type')} tokenizer is neither byte-level nor SentencePiece's, so the bytes of its "
+        "tokens cannot be told; needed is the tokenizer of a causal language model"
+    )
 
 
-def _table(tokenizer: Tokenizer) -> tuple[bytes, ...]:
-    special = set(tokenizer._special().values())
-    return tuple(b"" if i in special else _bytes_of(tokenizer.token(i)) for i in range(tokenizer.vocab_size))
+def _parts(step: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """A step of a tokenizer, or the steps of a sequence."""
+    if step is None:
+        return
+    inner = [*step.get("decoders", ()), *step.get("pretokenizers", ())]
+    yield step
+    for part in inner:
+        yield from _parts(part)
 
 
-def _bytes_of(token: str) -> bytes:
+def _spelled(token: str) -> bytes:
     try:
         return bytes(byte_letters()[letter] for letter in token)
     except KeyError as error:
@@ -38,6 +68,11 @@ def _bytes_of(token: str) -> bytes:
             f"token {token!r} holds {error.args[0]!r}, which stands for no byte; needs a byte-level tokenizer, as "
             "Tokenizer.train makes them"
         ) from error
+
+
+def _written(token: str, space: str) -> bytes:
+    found = _BYTE.fullmatch(token)
+    return bytes([int(found[1], 16)]) if found else token.replace(space, " ").encode()
 
 
 @cache

@@ -13,6 +13,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as FastTokenizer
 
 from interconnected_ai.errors import ConfigError, DataError, PromptError, StorageError, TokenizerError, UnknownNameError
+from interconnected_ai.text.byte_level import byte_pieces
 
 END = "<|end|>"  # ends a text; also what pads a batch, since nothing after the end is read
 _ROLE = "<|role={}|>"
@@ -48,6 +49,7 @@ class Tokenizer:
             )
         fast.encode_special_tokens = True  # what the library calls it when text that spells a special token stays text
         self.end_id: int = self._special()[END]
+        self._pieces: tuple[bytes, ...] = ()
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int = 32_000, *, roles: Sequence[str] = ()) -> Self:
@@ -71,7 +73,7 @@ class Tokenizer:
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        fast.train_from_iterator(map(_whole, texts), trainer)
+        fast.train_from_iterator(map(whole, texts), trainer)
         return cls(fast)
 
     @classmethod
@@ -112,6 +114,46 @@ class Tokenizer:
         return self._fast.get_vocab_size(with_added_tokens=True)
 
     @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The end token alone."""
+        return (self.end_id,)
+
+    @property
+    def start_id(self) -> int:
+        """The end token, which stands before every document in training."""
+        return self.end_id
+
+    @property
+    def lead_ids(self) -> tuple[int, ...]:
+        """None: a prompt begins anywhere in a text."""
+        return ()
+
+    @property
+    def fast(self) -> FastTokenizer:
+        """The Hugging Face tokenizer behind it; to be read, never changed."""
+        return self._fast
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """The special tokens and their ids, in the order of the ids."""
+        return self._special()
+
+    @property
+    def special_names(self) -> dict[str, str]:
+        """What they are for, in the words of Hugging Face."""
+        return {"bos_token": END, "eos_token": END, "pad_token": END}
+
+    @property
+    def pieces(self) -> tuple[bytes, ...]:
+        """The bytes of every token, by id; special tokens stand for none. Made once, and anew when roles were added.
+
+        Threads: any number at once; two that come first may both make the table.
+        """
+        if len(self._pieces) != self.vocab_size:
+            self._pieces = byte_pieces(self._fast)
+        return self._pieces
+
+    @property
     def sha256(self) -> str:
         """What tells this tokenizer from every other: SHA-256 of its content."""
         return hashlib.sha256(self._fast.to_str().encode()).hexdigest()
@@ -149,7 +191,7 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str], *, end: bool = False) -> list[list[int]]:
         """Token ids of many texts, on all cores unless TOKENIZERS_PARALLELISM=false."""
-        encoded = self._fast.encode_batch_fast([_whole(text) for text in texts], add_special_tokens=False)
+        encoded = self._fast.encode_batch_fast([whole(text) for text in texts], add_special_tokens=False)
         return [[*one.ids, self.end_id] if end else one.ids for one in encoded]
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
@@ -178,7 +220,7 @@ class Tokenizer:
         return {token.content: token_id for token_id, token in sorted(added.items()) if token.special}
 
     def _ordinary(self, text: str) -> list[int]:
-        ids: list[int] = self._fast.encode(_whole(text), add_special_tokens=False).ids
+        ids: list[int] = self._fast.encode(whole(text), add_special_tokens=False).ids
         return ids
 
     def _parts(self, text: str) -> Iterator[int]:
@@ -198,8 +240,8 @@ def role_token(role: str) -> str:
     return _ROLE.format(role)
 
 
-def _whole(text: str) -> str:
-    """The text, if all its characters are whole ones."""
+def whole(text: str) -> str:
+    """The text, if all its characters are whole ones; raises `DataError` for half a character."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

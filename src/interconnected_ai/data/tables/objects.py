@@ -46,6 +46,25 @@ def objects_by_line(path: str, lines: Iterable[str], suffix: str) -> Iterator[tu
             yield line, _object(path, row, line, entry)
 
 
+def values_of(path: str, text: str) -> list[tuple[int | None, Any]]:
+    """Every value, object or not, with its line: those of one list, a value a line, or values one after another."""
+    with _told(path, ".json"):
+        found = list(_by_line(LINE_END.split(text)) if _begins_with_a_whole_line(text) else _objects_in_a_row(text))
+    if len(found) == 1 and isinstance(found[0][1], list):
+        return [(None, value) for value in found[0][1]]
+    return list(found)
+
+
+def _begins_with_a_whole_line(text: str) -> bool:
+    """Whether the first line that is not blank is a value of its own."""
+    first = LINE_END.split(text[_after_blanks(text, 0) :], maxsplit=1)[0]
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def _entries(path: str, text: str, suffix: str) -> tuple[list[dict[str, Any]], list[int] | None]:
     with _told(path, suffix):
         if text.lstrip()[:1] == "[":

@@ -9,14 +9,14 @@ from queue import SimpleQueue
 from typing import Any, ClassVar
 
 from interconnected_ai.config import ExpertConfig, GenerationConfig
-from interconnected_ai.experts.asked import Asked
+from interconnected_ai.experts.asked import Asked, EndIds
 from interconnected_ai.experts.engine import Steps
 from interconnected_ai.experts.engines.ctranslate2_seed import can_seed, seed_this_thread
 from interconnected_ai.experts.engines.sampler_engine import Heard, SamplerEngine
 from interconnected_ai.experts.sampling import COLDEST, fresh_seed
 from interconnected_ai.extras import require
 from interconnected_ai.storage import read_json
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import Generation, TokenStep
 
 Listener = Callable[[Any], bool]  # the library's callback: told of a step, True ends its row
@@ -38,20 +38,23 @@ class CTranslate2Engine(SamplerEngine):
         "frequency_penalty": 0.0,
         "bad_words": (),
         "logprobs": None,
+        "json_schema": None,
+        "regex": None,
+        "choices": (),
     }
 
     def __init__(
         self,
         folder: str | Path,
-        tokenizer: Tokenizer | None = None,
+        tokenizer: TextTokenizer | None = None,
         *,
-        end_id: int | None = None,
+        end_ids: EndIds = None,
         threads: int | None = None,
     ) -> None:
         self._library = require("ctranslate2", "ctranslate2", "the engine ctranslate2")
         self._folder = Path(folder)
         shape = ExpertConfig.from_mapping(read_json(self._folder / "config.json")["expert"], source=str(folder))
-        super().__init__(shape, tokenizer, end_id=end_id, threads=threads)
+        super().__init__(shape.vocab_size, shape.max_seq_len, tokenizer, end_ids=end_ids, threads=threads)
         self._words: list[str] = json.loads((self._folder / "vocabulary.json").read_text(encoding="utf-8"))
         self._num_bytes = (self._folder / "model.bin").stat().st_size
         self._submitting = threading.Lock()
@@ -113,10 +116,10 @@ class CTranslate2Engine(SamplerEngine):
             [[self._words[token] for token in asked.prompts[one.row]] for one in group],
             max_length=asked.config.max_new_tokens,
             include_prompt_in_result=False,
-            end_token=[] if self._end_id is None else [self._end_id],
+            end_token=list(self._end_ids),
             callback=None if listener is None else listener(group),
             asynchronous=True,
-            **_sampling(asked.config, self.shape.vocab_size),
+            **_sampling(asked.config, self.vocab_size),
         )
         return _Job(group, results)
 
@@ -193,7 +196,7 @@ def _listener(rows: Sequence[Heard]) -> Listener:
 
     def hear(step: Any) -> bool:
         row = rows[int(step.batch_id)]
-        if (token_id := int(step.token_id)) != row.end_id:
+        if (token_id := int(step.token_id)) not in row.end_ids:
             row.take(token_id)
         return row.has_stopped
 

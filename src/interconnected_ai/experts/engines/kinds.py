@@ -7,6 +7,7 @@ from pathlib import Path
 
 from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import ConfigError, EngineError, UnknownNameError
+from interconnected_ai.experts.asked import EndIds, as_end_ids
 from interconnected_ai.experts.engine import Engine
 from interconnected_ai.experts.engines.conversion import converted
 from interconnected_ai.experts.folder import FLOAT, ExpertFiles, read_files
@@ -29,7 +30,7 @@ class Source:
     files: ExpertFiles
     tokenizer: Tokenizer | None
     precision: str
-    end_id: int | None
+    end_ids: tuple[int, ...] | None
     threads: int | None
     cache: Path | None
 
@@ -105,12 +106,12 @@ def source_of(
     tokenizer: Tokenizer | None,
     precision: str | None,
     *,
-    end_id: int | None = None,
+    end_ids: EndIds = None,
     threads: int | None = None,
     cache: str | Path | None = None,
 ) -> Source:
     """An expert's folder, read and checked once, and how an engine is to be opened on it."""
-    return source_on(read_files(expert), tokenizer, precision, end_id=end_id, threads=threads, cache=cache)
+    return source_on(read_files(expert), tokenizer, precision, end_ids=end_ids, threads=threads, cache=cache)
 
 
 def source_on(
@@ -118,14 +119,14 @@ def source_on(
     tokenizer: Tokenizer | None,
     precision: str | None,
     *,
-    end_id: int | None = None,
+    end_ids: EndIds = None,
     threads: int | None = None,
     cache: str | Path | None = None,
 ) -> Source:
     """The same of a folder that is read already."""
     wanted = files.stored if precision is None else chosen("precision", precision, [FLOAT, *QUANTIZED])
     return Source(
-        files, tokenizer or files.tokenizer, wanted, _checked_end_id(end_id, files.config),
+        files, tokenizer or files.tokenizer, wanted, _checked_end_ids(end_ids, files.config),
         _checked_threads(threads), None if cache is None else Path(cache),
     )  # fmt: skip
 
@@ -136,14 +137,17 @@ def _checked_threads(threads: int | None) -> int | None:
     return threads
 
 
-def _checked_end_id(end_id: int | None, shape: ExpertConfig) -> int | None:
-    if end_id is not None and (type(end_id) is not int or not 0 <= end_id < shape.vocab_size):
-        raise ConfigError(f"end_id={end_id!r}: needed is a token id, 0 to {shape.vocab_size - 1}")
-    return end_id
+def _checked_end_ids(end_ids: EndIds, shape: ExpertConfig) -> tuple[int, ...] | None:
+    if end_ids is None:
+        return None
+    listed = as_end_ids(end_ids, None)
+    if isinstance(end_ids, bool) or any(not 0 <= token < shape.vocab_size for token in listed):
+        raise ConfigError(f"end_ids={end_ids!r}: needed is a token id, or several, 0 to {shape.vocab_size - 1}")
+    return listed
 
 
 def _open_torch(source: Source) -> Engine:
-    return TorchEngine(source.network(), source.tokenizer, end_id=source.end_id)
+    return TorchEngine(source.network(), source.tokenizer, end_ids=source.end_ids)
 
 
 def _open_onnx(source: Source) -> Engine:
@@ -155,7 +159,7 @@ def _open_onnx(source: Source) -> Engine:
         write_onnx(source.network(), None, place, precision=source.precision, quantized=quantized)
 
     def read(place: Path) -> Engine:
-        return OnnxEngine(place, source.tokenizer, end_id=source.end_id, threads=source.threads)
+        return OnnxEngine(place, source.tokenizer, end_ids=source.end_ids, threads=source.threads)
 
     return source.converted("onnx", write, read)
 
@@ -168,7 +172,7 @@ def _open_ctranslate2(source: Source) -> Engine:
         write_ctranslate2(source.network(), source.tokenizer, place, precision=source.precision)
 
     def read(place: Path) -> Engine:
-        return CTranslate2Engine(place, source.tokenizer, end_id=source.end_id, threads=source.threads)
+        return CTranslate2Engine(place, source.tokenizer, end_ids=source.end_ids, threads=source.threads)
 
     return source.converted("ctranslate2", write, read)
 
@@ -177,8 +181,8 @@ def _open_llamacpp(source: Source) -> Engine:
     from interconnected_ai.experts.engines.llamacpp import LlamaCppEngine
     from interconnected_ai.experts.export.gguf import write_gguf
 
-    known = None if source.tokenizer is None else source.tokenizer.end_id
-    end_id = known if source.end_id is None else source.end_id
+    end_ids = as_end_ids(source.end_ids, source.tokenizer)
+    end_id = end_ids[0] if end_ids else None
     precision = _IN_GGUF[source.precision]
 
     def write(place: Path) -> None:
@@ -190,7 +194,7 @@ def _open_llamacpp(source: Source) -> Engine:
             place / _GGUF,
             source.files.config,
             source.tokenizer,
-            end_id=end_id,
+            end_ids=end_ids,
             threads=source.threads,
             copied_bytes=_copied_by_llamacpp(source.files.config, precision),
         )

@@ -11,17 +11,18 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import EngineError
-from interconnected_ai.experts.asked import Asked
+from interconnected_ai.experts.asked import Asked, EndIds
 from interconnected_ai.experts.engine import Steps, drained
 from interconnected_ai.experts.engines.sampler_engine import Heard, SamplerEngine
 from interconnected_ai.extras import require
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import Generation, TokenStep
 
 _MOST_ROWS = 32  # read at once; further prompts wait for a place
@@ -36,9 +37,9 @@ class LlamaCppEngine(SamplerEngine):
 
     Greedy, temperature, top_k, top_p, min_p, repetition penalty, stop strings; what else `GenerationConfig` has is refused.
     Keys and values are kept in float16, GELU is the tanh approximation: llama.cpp's own ways. The file is one without a
-    tokenizer: from one with, the server's stream would leave out the tokens that end within a character. end_id: the one that
-    the file was written with; without one no token ends an answer, and token 0, which llama.cpp then takes for the end token,
-    is never said. copied_bytes: of the matrices that llama.cpp lays out anew beside the mapped file. Raises
+    tokenizer: from one with, the server's stream would leave out the tokens that end within a character. end_ids: the first is
+    the one that the file was written with; without one no token ends an answer, and token 0, which llama.cpp then takes for the
+    end token, is never said. copied_bytes: of the matrices that llama.cpp lays out anew beside the mapped file. Raises
     `MissingExtraError` without the binding.
 
     Threads: as `Engine` says; up to 32 rows of all calls are computed together, others wait for a place.
@@ -51,20 +52,24 @@ class LlamaCppEngine(SamplerEngine):
         "frequency_penalty": 0.0,
         "bad_words": (),
         "logprobs": None,
+        "json_schema": None,
+        "regex": None,
+        "choices": (),
     }
 
     def __init__(
         self,
         file: str | Path,
         shape: ExpertConfig,
-        tokenizer: Tokenizer | None = None,
+        tokenizer: TextTokenizer | None = None,
         *,
-        end_id: int | None = None,
+        end_ids: EndIds = None,
         threads: int | None = None,
         copied_bytes: int = 0,
     ) -> None:
         self._binding = require("xllamacpp", "llamacpp", "the engine llamacpp")
-        super().__init__(shape, tokenizer, end_id=end_id, threads=threads)
+        super().__init__(shape.vocab_size, shape.max_seq_len, tokenizer, end_ids=end_ids, threads=threads)
+        self._shape = shape
         self._file = Path(file)
         self._file_bytes, self._copied_bytes = self._file.stat().st_size, copied_bytes
         self._starting = (
@@ -79,7 +84,7 @@ class LlamaCppEngine(SamplerEngine):
 
         Places grow with the rows that are asked for at once and with their lengths.
         """
-        server, shape = self._server, self.shape
+        server, shape = self._server, self._shape
         if server is None:
             return 0
         places = server.num_rows * server.capacity
@@ -94,7 +99,7 @@ class LlamaCppEngine(SamplerEngine):
         with self._serving(asked) as server:
             answers = server.complete({"prompt": asked.prompts, **_wanted(asked)})
         for row, answer in zip(heard, sorted(answers, key=lambda one: int(one["index"])), strict=True):
-            row.token_ids = [token for token in answer["tokens"] if token != asked.end_id]
+            row.token_ids = list(takewhile(lambda token: token not in asked.end_ids, answer["tokens"]))
         return [row.finished() for row in heard]
 
     def _steps(self, asked: Asked) -> Steps:
@@ -109,10 +114,11 @@ class LlamaCppEngine(SamplerEngine):
                         going[row] = server.tokens({"prompt": asked.prompts[row.row], "stream": True, **_wanted(asked)})
                     for row, tokens in list(going.items()):
                         token_id = tokens.next()
-                        if token_id is not None and token_id != asked.end_id:
+                        has_ended = token_id is None or token_id in asked.end_ids
+                        if token_id is not None and not has_ended:
                             row.take(token_id)
                             yield TokenStep(row.row, token_id)
-                        if token_id is None or row.has_stopped:
+                        if has_ended or row.has_stopped:
                             going.pop(row).close()
             finally:
                 for tokens in going.values():
@@ -241,7 +247,7 @@ def _wanted(asked: Asked) -> dict[str, Any]:
         "repeat_penalty": config.repetition_penalty,
         "repeat_last_n": max(map(len, asked.prompts)) + config.max_new_tokens,
         "seed": -1 if asked.seed is None else asked.seed % (2**32 - 1),  # 2^32 - 1 would mean "any"
-        "ignore_eos": asked.end_id is None,
+        "ignore_eos": not asked.end_ids,
         "return_tokens": True,
         "cache_prompt": False,
     }

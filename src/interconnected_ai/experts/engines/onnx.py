@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from interconnected_ai.config import ExpertConfig
-from interconnected_ai.experts.asked import require_known
+from interconnected_ai.experts.asked import EndIds, require_known
 from interconnected_ai.experts.decoder_engine import DecoderEngine
 from interconnected_ai.extras import require
 from interconnected_ai.storage import read_json
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import TextTokenizer
 
 _ELEMENTS = {torch.float32: "float32", torch.int64: "int64", torch.int32: "int32"}
 
@@ -28,15 +28,16 @@ class OnnxEngine(DecoderEngine):
     def __init__(
         self,
         folder: str | Path,
-        tokenizer: Tokenizer | None = None,
+        tokenizer: TextTokenizer | None = None,
         *,
-        end_id: int | None = None,
+        end_ids: EndIds = None,
         threads: int | None = None,
     ) -> None:
         runtime = require("onnxruntime", "onnx", "the engine onnx")
         content = read_json(Path(folder) / "config.json")
         shape = ExpertConfig.from_mapping(content["model"], source=str(folder))
-        super().__init__(shape, tokenizer, end_id=end_id)
+        super().__init__(shape.vocab_size, shape.max_seq_len, tokenizer, end_ids=end_ids)
+        self._shape = shape
         self._num_bytes = (Path(folder) / "model.onnx.data").stat().st_size
         self._session: Any = _session(runtime, Path(folder) / "model.onnx", threads or torch.get_num_threads())
 
@@ -49,7 +50,7 @@ class OnnxEngine(DecoderEngine):
         """A decoder for one generation at a time; all of an engine share the weights."""
         if (session := self._session) is None:
             raise self._closed_error()
-        return OnnxDecoder(session, self.shape)
+        return OnnxDecoder(session, self._shape)
 
     def _let_go(self) -> None:
         self._session = None

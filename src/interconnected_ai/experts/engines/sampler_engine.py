@@ -5,13 +5,12 @@ from typing import Any, ClassVar
 
 import torch
 
-from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.answers import Ending, as_generation
-from interconnected_ai.experts.asked import Asked
+from interconnected_ai.experts.asked import Asked, EndIds
 from interconnected_ai.experts.engine import Engine
 from interconnected_ai.experts.text_rules import Written
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import Generation
 
 _COMPLETE = "torch and onnx"  # engines that give logits, on which every setting is served
@@ -27,16 +26,22 @@ class SamplerEngine(Engine):
     neutral: ClassVar[Mapping[str, Any]]
 
     def __init__(
-        self, shape: ExpertConfig, tokenizer: Tokenizer | None, *, end_id: int | None, threads: int | None
+        self,
+        vocab_size: int,
+        max_seq_len: int,
+        tokenizer: TextTokenizer | None,
+        *,
+        end_ids: EndIds,
+        threads: int | None,
     ) -> None:
-        super().__init__(shape, tokenizer, end_id=end_id)
+        super().__init__(vocab_size, max_seq_len, tokenizer, end_ids=end_ids)
         self._threads = threads or torch.get_num_threads()
 
     def _refuse(self, asked: Asked) -> None:
         for setting, nothing in self.neutral.items():
             if (value := getattr(asked.config, setting)) not in (nothing, None):
                 raise self._refusal(f"{setting}={value!r}")
-        if max(map(len, asked.prompts)) + asked.config.max_new_tokens > self.shape.max_seq_len:
+        if max(map(len, asked.prompts)) + asked.config.max_new_tokens > self.max_seq_len:
             raise self._refusal(f"window={asked.config.window!r}")
 
     def _refusal(self, setting: str) -> EngineError:
@@ -49,7 +54,7 @@ class Heard:
     def __init__(self, row: int, asked: Asked) -> None:
         self.row, self._asked = row, asked
         self.token_ids: list[int] = []
-        self.end_id = asked.end_id
+        self.end_ids = asked.end_ids
         self._written: Written | None = None if asked.rules is None else asked.rules.begin(asked.prompts[row])
 
     @property
@@ -58,7 +63,7 @@ class Heard:
         return self._written is not None and self._written.stop_at is not None
 
     def take(self, token_id: int) -> None:
-        """One more token, not the end token."""
+        """One more token, not an end token."""
         self.token_ids.append(token_id)
         if self._written is not None:
             self._written = self._written.plus(token_id)
@@ -67,4 +72,4 @@ class Heard:
         """What it came to."""
         is_whole = len(self.token_ids) == self._asked.config.max_new_tokens
         ended: Ending = "stop" if self.has_stopped else "length" if is_whole else "eos"
-        return as_generation(self.token_ids, ended, (), self._written, self._asked.tokenizer)
+        return as_generation(self.token_ids, ended, (), self._written, self._asked.tokenizer, self._asked.form)

@@ -1,0 +1,202 @@
+"""What decoders with a `KVCache` have in common: where rows stand in it, what is kept, cut and taken back.
+
+How tokens become keys, values and logits is the affair of subclasses: `_read` for several tokens of a row, `_step` for one.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from interconnected_ai.errors import EngineError
+from interconnected_ai.experts.asked import require_known
+from interconnected_ai.experts.decoder import PrefixState, RowAdapters
+from interconnected_ai.nn import KVCache, require_own_threads
+
+
+class CachedDecoder(ABC):
+    """A `ResumableDecoder` whose rows stand flush right in one cache, padded on the left.
+
+    vocab_size, max_seq_len: of the model. Threads: one at a time.
+    """
+
+    can_extend: ClassVar[bool] = True
+    can_resume: ClassVar[bool] = True
+    can_adapt: ClassVar[bool] = False
+
+    def __init__(self, vocab_size: int, max_seq_len: int, device: torch.device, dtype: torch.dtype) -> None:
+        self._vocab_size, self._max_seq_len, self._device, self._dtype = vocab_size, max_seq_len, device, dtype
+        self._adapters: RowAdapters | None = None
+        self._cache: KVCache
+        self._token_ids: Tensor  # (batch, capacity), 0 where nothing is read
+        self._lacking: list[int] = []  # slots before each row's first token
+        self._mask: Tensor | None = None  # (batch, 1, 1, capacity), None without padding
+        self._origins: list[int] = []
+        self._shared_slots = 0
+
+    @property
+    def vocab_size(self) -> int:
+        """Logits per row."""
+        return self._vocab_size
+
+    @property
+    def max_seq_len(self) -> int:
+        """The window."""
+        return self._max_seq_len
+
+    # What subclasses compute
+
+    @abstractmethod
+    def _new_cache(self, batch: int, capacity: int, starts: Tensor | None) -> KVCache:
+        """An empty cache."""
+
+    @abstractmethod
+    def _read(self, token_ids: Tensor) -> Tensor:
+        """(batch, seq) tokens that follow what is cached → (batch, seq, d_model), what the head reads; caches them."""
+
+    @abstractmethod
+    def _step(self, token_ids: Tensor) -> Tensor:
+        """(batch,) tokens that follow what is cached → (batch, vocab_size) logits; caches them."""
+
+    @abstractmethod
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """(rows, d_model), what `_read` gave → (rows, vocab_size)."""
+
+    @abstractmethod
+    def _prepare(self, batch: int) -> None:
+        """Make what every step needs: there are this many rows from here on."""
+
+    # What they share
+
+    @torch.inference_mode()
+    def start(
+        self,
+        prompts: Sequence[Sequence[int]],
+        capacity: int,
+        *,
+        adapters: RowAdapters | None = None,
+        states: Sequence[PrefixState | None] | None = None,
+    ) -> Tensor:
+        """Forget everything, read the prompts: (batch, vocab_size) logits of the token after each, in float32."""
+        require_own_threads()
+        if adapters is not None and not self.can_adapt:
+            raise EngineError(f"{type(self).__name__} computes without adapters; open the expert merged into its base")
+        for prompt in prompts:
+            require_known(prompt, self.vocab_size)
+        batch, longest = len(prompts), max(len(prompt) for prompt in prompts)
+        self._adapters = adapters
+        self._lacking = [longest - len(prompt) for prompt in prompts]
+        starts = torch.tensor(self._lacking, device=self._device) if any(self._lacking) else None
+        self._cache = self._new_cache(batch, capacity, starts)
+        self._mask = None if starts is None else _padding_mask(starts, capacity, self._dtype)
+        self._origins, self._shared_slots = list(range(batch)), longest
+        rows = [[0] * n + list(p) + [0] * (capacity - longest) for n, p in zip(self._lacking, prompts, strict=True)]
+        self._token_ids = torch.tensor(rows, device=self._device)
+        self._prepare(batch)
+        known = 0 if states is None else self._take(prompts, states)
+        hidden = self._read(self._token_ids[:, known:longest])
+        self._cache.advance(longest - known)
+        return self._logits(hidden[:, -1]).float()
+
+    @torch.inference_mode()
+    def step(self, token_ids: Tensor) -> Tensor:
+        """Add one token to each row, (batch,): (batch, vocab_size) logits of the next one."""
+        written = self._token_ids.select(1, self._cache.length)
+        logits = self._step(written.copy_(token_ids))
+        self._cache.advance(1)
+        return logits.float()
+
+    @torch.inference_mode()
+    def extend(self, token_ids: Tensor) -> Tensor:
+        """Add n tokens to each row, (batch, n): (batch, n, vocab_size) logits of the token after each."""
+        batch, seq = token_ids.shape
+        written = self._token_ids.narrow(1, self._cache.length, seq).copy_(token_ids)
+        hidden = self._read(written)
+        self._cache.advance(seq)
+        return self._logits(hidden.reshape(batch * seq, -1)).float().view(batch, seq, -1)
+
+    def rewind(self, num_tokens: int) -> None:
+        """The last `num_tokens` of every row were never read."""
+        self._cache.crop(self._cache.length - num_tokens)
+        self._shared_slots = min(self._shared_slots, self._cache.length)
+
+    @torch.inference_mode()
+    def state(self, row: int, num_tokens: int) -> PrefixState:
+        """A copy of what is remembered of the first `num_tokens` of a row."""
+        first = self._lacking[row]
+        assert first + num_tokens <= self._cache.length, f"{num_tokens} of {self._cache.length - first} tokens"
+        kept = self._cache.tensor[:, :, row, :, first : first + num_tokens].clone()
+        token_ids = self._token_ids[row, first : first + num_tokens].tolist()
+        return PrefixState(tuple(token_ids), (kept,))
+
+    @torch.inference_mode()
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep these rows, in this order; a row may come several times or not at all."""
+        if list(rows) == list(range(self._cache.batch)):
+            return
+        origins = [self._origins[row] for row in rows]
+        index = torch.tensor(rows, device=self._device)
+        # The beams of a prompt have read the same prompt: only what came after it changes places.
+        self._cache.select(index, since=self._shared_slots if origins == self._origins else 0)
+        self._token_ids = self._token_ids[index]
+        if origins != self._origins:
+            self._lacking = [self._lacking[row] for row in rows]
+            if self._mask is not None:
+                self._mask = self._mask[index]
+        if len(rows) != len(self._origins):
+            self._prepare(len(rows))
+        if self._adapters is not None:
+            self._adapters.select(rows)
+        self._origins = origins
+
+    def _take(self, prompts: Sequence[Sequence[int]], states: Sequence[PrefixState | None]) -> int:
+        """Put what is known of the prompts' first tokens into the cache; the number of slots that it fills in every row.
+
+        All rows read the same slots, so what a row knows beyond the others it reads again.
+        """
+        known = [
+            0 if state is None else min(state.num_shared(prompt), len(prompt) - 1)
+            for prompt, state in zip(prompts, states, strict=True)
+        ]
+        filled = min(lacking + num for lacking, num in zip(self._lacking, known, strict=True))
+        for row, (first, state) in enumerate(zip(self._lacking, states, strict=True)):
+            kept = self._cache.tensor[:, :, row, :, :filled]
+            kept[..., : min(first, filled), :] = (
+                0  # what padding holds is multiplied by 0, which a stray NaN would survive
+            )
+            if state is not None and first < filled:
+                kept[..., first:, :] = state.tensors[0][..., : filled - first, :]
+        self._cache.advance(filled)
+        return filled
+
+    def _places(self, place: int, seq: int) -> Tensor:
+        """Positions of the tokens in `seq` slots from `place` on: (seq,), or (batch, seq) where rows are padded."""
+        slots = torch.arange(place, place + seq, device=self._device)
+        if self._cache.starts is None:
+            return slots
+        return (slots - self._cache.starts[:, None]).clamp_(min=0)
+
+    def _visible(self, seq: int) -> Tensor | None:
+        """Who of `seq` tokens after what is cached may look at whom: (seq, keys) or (batch, 1, seq, keys), None is causal.
+
+        A token sees the real tokens up to itself; padding sees itself, or its softmax would be empty.
+        """
+        place, starts = self._cache.length, self._cache.starts
+        if starts is None and (place == 0 or seq == 1):
+            return None if place == 0 else torch.ones(1, place + 1, dtype=torch.bool, device=self._device)
+        keys = torch.arange(place + seq, device=self._device)
+        queries = keys[place:, None]
+        causal = keys <= queries
+        if starts is None:
+            return causal
+        return (causal & (keys >= starts[:, None, None, None])) | (keys == queries)
+
+
+def _padding_mask(starts: Tensor, capacity: int, dtype: torch.dtype) -> Tensor:
+    """(batch, 1, 1, capacity): -inf at a row's padding. Numbers, since a bool mask would be turned into them at each step."""
+    padding = torch.arange(capacity, device=starts.device) < starts[:, None]
+    mask = torch.zeros(padding.shape, dtype=dtype, device=starts.device)
+    return mask.masked_fill_(padding, -math.inf)[:, None, None]

@@ -36,6 +36,10 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
     "json_schema": (click.Path(path_type=Path), "The answer is JSON that this schema, a JSON file, allows."),
     "regex": (str, "The whole answer matches this regular expression."),
     "choices": (str, "The answer is one of these texts; repeat for each."),
+    "lookup_tokens": (
+        int,
+        "Read up to this many tokens ahead that stood in the prompt or answer before.  [default: 0]",
+    ),
 }
 _SEVERAL = {"stop": "--stop", "bad_words": "--bad-word", "choices": "--choice"}
 

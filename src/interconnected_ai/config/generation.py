@@ -31,6 +31,10 @@ class GenerationConfig(Record):
     mapping or as JSON text, and kept as text; the answer is JSON on one line, its properties in the schema's order. regex: the
     whole answer matches it. choices: the answer is one of these texts. An answer that max_new_tokens or a stop string cuts
     short does not keep to it; `Generation.satisfied` tells.
+
+    lookup_tokens: speculative decoding by prompt look-up, up to so many tokens ahead (8 is a good number); 0 reads nothing
+    ahead. The tokens are those of an answer without it, rounding aside. It pays where the answer repeats parts of the prompt
+    or of itself; engines that cannot read ahead, and several prompts at once, take single steps.
     """
 
     max_new_tokens: Annotated[int, Field(ge=1)] = 128
@@ -50,6 +54,7 @@ class GenerationConfig(Record):
     json_schema: str | None = None
     regex: str | None = None
     choices: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    lookup_tokens: Annotated[int, Field(ge=0, le=64)] = 0
 
     @property
     def form(self) -> str | None:

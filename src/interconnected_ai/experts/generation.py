@@ -13,7 +13,7 @@ from interconnected_ai.experts.beam import beam_search
 from interconnected_ai.experts.constraint import Progress, restrict
 from interconnected_ai.experts.decoder import Decoder
 from interconnected_ai.experts.engine import Steps, drained
-from interconnected_ai.experts.reader import Reader
+from interconnected_ai.experts.lookup import reader_of
 from interconnected_ai.experts.sampling import Penalties, Uniforms, ban, fresh_seed, narrow
 from interconnected_ai.experts.text_rules import Written
 from interconnected_ai.text import TextTokenizer
@@ -58,7 +58,7 @@ def generation_steps(decoder: Decoder, asked: Asked) -> Steps:
 def _sample(decoder: Decoder, asked: Asked, answers: list["_Answer"]) -> Generator[TokenStep, None, None]:
     """The loop: pick a token for every row, let finished rows go, read the tokens."""
     going, config = list(answers), asked.config
-    reader = Reader(decoder, asked.prompts, config)
+    reader = reader_of(decoder, asked.prompts, config)
     logits = reader.start()
     picker = _Picker(config, asked.prompts, logits, asked.seed)
     while True:

@@ -42,7 +42,8 @@ class AdapterTrainingConfig(LoopConfig):
     batch_size: blocks of `seq_len` tokens in one optimiser step; a block holds as many documents as fit, none of which sees
     another. seq_len: None is 512, or the base's window where that is shorter. lr: of rank 16; other ranks want much the same.
     max_steps: an end before `epochs` are through; the cosine ends there too.
-    evaluate_every_steps: None is once an epoch. evaluation_tokens: at most about this many are measured on at each.
+    evaluate_every_steps: None is once an epoch. evaluation_tokens: at most about this many are measured on at each;
+    test_tokens: and in the end, with and without the adapter.
     patience: evaluations without a lower validation loss before the run stops; None never stops early.
     gradient_checkpointing: keep a layer's input alone and compute the layer again in the backward pass.
     """
@@ -57,6 +58,7 @@ class AdapterTrainingConfig(LoopConfig):
     patience: Annotated[int, Field(ge=1)] | None = None
     evaluate_every_steps: Annotated[int, Field(ge=1)] | None = None
     evaluation_tokens: Annotated[int, Field(ge=1)] = 16_384
+    test_tokens: Annotated[int, Field(ge=1)] = 65_536
     checkpoint_every_steps: Annotated[int, Field(ge=1)] = 100
     gradient_checkpointing: bool = False
 

@@ -76,12 +76,11 @@ class AdaptedLinear(nn.Module):
         """(…, d_in) → (…, d_out), in the type of `hidden`, or autocast's."""
         dtype = _computing(hidden)
         rows = hidden.reshape(-1, self.in_features).to(dtype)
-        if not self.enabled:
-            out = _Product.apply(rows, None, None, None, self.frozen, self.scale)
-        elif self.training and self.dropout.p > 0.0:
-            out = _Product.apply(rows, self.dropout(rows), self.lora_a, self.lora_b, self.frozen, self.scale)
-        else:
-            out = _Product.apply(rows, None, self.lora_a, self.lora_b, self.frozen, self.scale)
+        dropped, lora_a, lora_b = None, self.lora_a, self.lora_b
+        if self.training and self.dropout.p > 0.0:
+            dropped = self.dropout(rows)
+        learnt = (dropped, lora_a, lora_b) if self.enabled else (None, None, None)
+        out: Tensor = _Product.apply(rows, *learnt, self.frozen, self.scale)
         return out.view(*hidden.shape[:-1], self.out_features)
 
 

@@ -53,8 +53,8 @@ def _attention(
     groups = query.shape[1] // key.shape[1]
     key, value = (part.repeat_interleave(groups, dim=1) if groups > 1 else part for part in (key, value))
     lengths = list(document_lengths)
-    documents = zip(*(part.split(lengths, dim=2) for part in (query, key, value)), strict=True)
-    attended = [_one(*parts, dropout, scaling, sliding_window) for parts in documents]
+    documents = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
+    attended = [_one(q, k, v, dropout, scaling, sliding_window) for q, k, v in documents]
     return torch.cat([out.transpose(1, 2) for out in attended], dim=1), None
 
 

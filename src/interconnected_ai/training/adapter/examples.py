@@ -41,15 +41,24 @@ class Examples(Protocol):
 
 
 class DocumentPieces:
-    """The documents of one side of a corpus, each read after an end token; a long one in several pieces.
+    """The documents of one side of a corpus, each read after a start token; a long one in several pieces.
 
-    Every token of a document counts, and so does the end token after it.
+    Every token of a document counts. ends: and so does the end token after it, which teaches to end but is no text.
     """
 
-    def __init__(self, side: TokenSide, seq_len: int, *, most_tokens: int | None = None, seed: int = 0) -> None:
-        """seq_len: most tokens of a piece but the first of them. most_tokens: of random documents, about so many at most."""
-        self.side = side
-        self.places = np.array(list(_pieces(side, seq_len)), dtype=np.int64).reshape(-1, 2)
+    def __init__(
+        self,
+        side: TokenSide,
+        seq_len: int,
+        start_id: int,
+        *,
+        ends: bool,
+        most_tokens: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        """seq_len: most tokens of a piece beside the first one. most_tokens: of random pieces, about so many at most."""
+        self.side, self.start_id = side, start_id
+        self.places = np.array(_pieces(side, seq_len, ends=ends), dtype=np.int64).reshape(-1, 2)
         self._share = 1.0
         if most_tokens is not None and self.lengths.sum() > most_tokens:
             whole = int(self.lengths.sum())
@@ -69,17 +78,17 @@ class DocumentPieces:
         return self.places[:, 1] - self.places[:, 0] + 1
 
     def __getitem__(self, number: int) -> Example:
-        """One piece, after an end token."""
+        """One piece, after a start token."""
         first, last = self.places[number]
         ids = np.empty(last - first + 1, dtype=np.int64)
-        ids[0], ids[1:] = self.side.tokens[0], self.side.tokens[first:last]
+        ids[0], ids[1:] = self.start_id, self.side.tokens[first:last]
         counted = np.ones(len(ids), dtype=bool)
         counted[0] = False
         return Example(ids, counted)
 
     def facts(self) -> dict[str, Any]:
         """How many tokens, and their hash."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.places).tobytes())
+        digest = hashlib.sha256(self.places.astype("<i8").tobytes() + self.start_id.to_bytes(8, "little"))
         for first, last in self.places:
             digest.update(self.side.tokens[first:last].astype("<i8").tobytes())
         return {"num_tokens": int(self.lengths.sum()), "sha256": digest.hexdigest()}
@@ -113,12 +122,11 @@ class Conversations:
         return {"num_tokens": int(self.lengths.sum()), "sha256": digest.hexdigest()}
 
 
-def _pieces(side: TokenSide, seq_len: int) -> Sequence[tuple[int, int]]:
-    """(first, last) of every piece: a document and the end token after it, cut where it is longer than `seq_len`."""
-    if not side.num_documents:
-        return []
+def _pieces(side: TokenSide, seq_len: int, *, ends: bool) -> list[tuple[int, int]]:
+    """(first, last) of every piece: a document, perhaps with the end token after it, cut where it is longer than `seq_len`."""
     pieces: list[tuple[int, int]] = []
-    # an offset is a document's first token: what stands before the next one is its end token, or its last one where it goes on
-    for start, stop in pairwise([*side.offsets.tolist(), len(side.tokens)]):
-        pieces += [(first, min(first + seq_len, stop)) for first in range(start, stop, seq_len)]
+    for start, stop in pairwise([*side.offsets.tolist(), len(side.tokens)] if side.num_documents else []):
+        # an offset is a document's first token: what stands before the next one is an end token, but where it goes on
+        last = stop if ends or side.tokens[stop - 1] != side.tokens[0] else stop - 1
+        pieces += [(first, min(first + seq_len, last)) for first in range(start, last, seq_len)]
     return pieces

@@ -30,7 +30,7 @@ _BETAS = (0.9, 0.95)
 
 @dataclass(frozen=True)
 class Foretold:
-    """What foretelling examples costs. nats: −Σ ln p over the tokens that count; num_bytes: of their text, where it is known."""
+    """What foretelling examples costs. nats: −Σ ln p over the tokens that count; num_bytes: of their text, where known."""
 
     nats: float
     num_tokens: int
@@ -100,8 +100,8 @@ class AdapterLearner:
         if kept.facts != now:
             other = [side for side in now if kept.facts.get(side) != now[side]]
             raise DataError(
-                f"this training was begun on other examples ({', '.join(other)} differ); give the same text, base and seq_len to "
-                "resume, or train into another folder"
+                f"this training was begun on other examples ({', '.join(other)} differ); give the same text, base and "
+                "seq_len to resume, or train into another folder"
             )
         return True
 
@@ -129,7 +129,7 @@ class AdapterLearner:
     def loss(self, state: TrainingState, rows: np.ndarray, batch: np.ndarray) -> _Loss:
         """Mean nats per counted token of the whole batch, this part's share."""
         packed = self.plan.read(rows)
-        self.num_tokens += int(self.plan_tokens(batch)) if rows is batch else int(self.plan_tokens(rows))
+        self.num_tokens += self.plan_tokens(rows) * self.processes.count
         nats: Tensor = state.model(*_tensors(packed, self.processes.device))
         task = nats / max(1, self.plan.num_counted(batch))
         return _Loss(task * self.processes.count, task.detach())

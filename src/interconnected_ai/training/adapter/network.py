@@ -5,7 +5,7 @@ feed-forwards are exchanged for those of `nn` where they compute the same, which
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -42,11 +42,11 @@ class AdaptedNetwork(nn.Module):
         self.network = network
         self._no_split_modules = tuple(getattr(network, "_no_split_modules", None) or ())
         _require_plain_logits(network)
+        self._by_document = True
+        self._choose_attention()
         self.names = _adapt(network, shape, bits, generator)
         self.scale = (2 * shape.rank if shape.alpha is None else shape.alpha) / shape.rank
         _exchange_bricks(network)
-        self._by_document = True
-        self._choose_attention()
 
     @property
     def head(self) -> nn.Linear:
@@ -70,17 +70,22 @@ class AdaptedNetwork(nn.Module):
         config = self.network.config.get_text_config()
         return int(getattr(config, "max_position_embeddings", 2048))
 
+    @property
+    def num_learnt(self) -> int:
+        """Numbers in the adapter's matrices."""
+        return sum(a.numel() + b.numel() for a, b in self.pairs().values())
+
     def hidden(self, input_ids: Tensor, documents: Tensor | None = None) -> Tensor:
         """(batch, seq) token ids → (batch, seq, d_model).
 
-        documents: (batch, seq) which document each token belongs to, ascending in a row; a token sees those before it in its own.
-        None is one document a row.
+        documents: (batch, seq) which document each token belongs to, ascending in a row; a token sees those before it in
+        its own. None is one document a row.
         """
         if documents is None:
             documents = torch.zeros_like(input_ids)
         if self._by_document:
             rows, positions = input_ids.reshape(1, -1), _positions(documents).reshape(1, -1)
-            packed = {"attention_mask": None, "document_lengths": _lengths(documents)}
+            packed: dict[str, Any] = {"attention_mask": None, "document_lengths": _lengths(documents)}
         else:
             rows, positions = input_ids, _positions(documents)
             packed = {"attention_mask": _mask(documents, self.head.weight.dtype)}
@@ -96,10 +101,11 @@ class AdaptedNetwork(nn.Module):
 
     def remember_less(self, less: bool) -> None:
         """Whether a layer's input alone is kept for the backward pass, and the layer computed again there."""
-        if less:
-            self.network.gradient_checkpointing_enable({"use_reentrant": False})
-        else:
-            self.network.gradient_checkpointing_disable()
+        of = (
+            "activation" if hasattr(self.network, "activation_checkpointing_enable") else "gradient"
+        )  # before transformers 5.2
+        switch = getattr(self.network, f"{of}_checkpointing_{'enable' if less else 'disable'}")
+        switch(*([{"use_reentrant": False}] if less else []))
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
@@ -114,17 +120,16 @@ class AdaptedNetwork(nn.Module):
                 layer.enabled = True
 
     def _choose_attention(self) -> None:
-        """By documents where the architecture hands their lengths on, else by masks; raises `ConfigError` where neither works."""
-        attend_by_documents(self.network)
-        if _is_separable(self):
-            return
-        self._by_document = False
-        attend_by_masks(self.network)
-        if not _is_separable(self):
-            raise ConfigError(
-                f"the base's architecture ({self.network.config.model_type}) lets documents in one block see one another, so "
-                "adapters cannot be trained on it; choose one whose layers all attend by a mask"
-            )
+        """By documents where the architecture hands their lengths on, else by masks; `ConfigError` where neither works."""
+        for self._by_document, attend in ((True, attend_by_documents), (False, attend_by_masks)):
+            with suppress(TypeError, ValueError):  # of an architecture that takes no such argument
+                attend(self.network)
+                if _is_separable(self):
+                    return
+        raise ConfigError(
+            f"the base's architecture ({self.network.config.model_type}) lets documents in one block see one another, so "
+            "adapters cannot be trained on it; choose one whose layers all attend by a mask"
+        )
 
 
 class GatedFeedForward(nn.Module):
@@ -198,6 +203,7 @@ def _is_target(name: str, targets: tuple[str, ...]) -> bool:
 
 def _exchange_bricks(network: Any) -> None:
     """Lean norms and gated feed-forwards where they compute the same as the model's own."""
+    lean: nn.Module | None
     like = network.get_output_embeddings().weight
     for name, module in list(network.named_modules()):
         if type(module).__name__.endswith("RMSNorm") and isinstance(weight := getattr(module, "weight", None), Tensor):
@@ -256,8 +262,6 @@ def _is_separable(model: AdaptedNetwork) -> bool:
     try:
         together, alone = model.hidden(ids, documents)[:, 3:], model.hidden(ids[:, 3:])
         changed = model.hidden(ids.roll(1, dims=0)[:, 3:])
-    except (TypeError, ValueError):
-        return False  # an architecture that takes no such argument
     finally:
         model.train(training)
     scale = float(alone.float().abs().max().clamp_min(1e-6))

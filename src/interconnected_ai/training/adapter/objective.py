@@ -1,4 +1,4 @@
-"""What an adapter's training minimises, as one module: several processes see all of it, and no table of logits is handed around."""
+"""What an adapter's training minimises, as one module, so that several processes see all of it."""
 
 from torch import Tensor, nn
 

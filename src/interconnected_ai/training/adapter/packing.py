@@ -1,4 +1,4 @@
-"""Which examples share a block, and which blocks make up which batch; computed from the seed alone, so a resumed run has the same.
+"""Which examples share a block, and which blocks make up which batch: computed from the seed, so a resumed run has the same.
 
 Examples in one block are told apart by their numbers: nothing that reads a block may let one see another.
 """
@@ -46,8 +46,8 @@ class Packing:
         if sizes.max() > seq_len:
             longest = int(sizes.argmax())
             raise DataError(
-                f"example {longest + 1} has {sizes[longest] + 1:,} tokens, a block of seq_len={seq_len} holds {seq_len + 1:,}; raise "
-                "training.seq_len, or cut it"
+                f"example {longest + 1} has {sizes[longest] + 1:,} tokens, a block of seq_len={seq_len} holds {seq_len + 1:,}; "
+                "raise training.seq_len, or cut it"
             )
         self.blocks = _filled(sizes, seq_len, seed)
         self.batch_size = batch_size

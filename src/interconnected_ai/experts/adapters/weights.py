@@ -64,7 +64,7 @@ class AdapterWeights:
         return AdapterWeights(
             {
                 name: LowRank(
-                    part.a.to(device, dtype).contiguous(),
+                    part.a.to(device, dtype, copy=True).contiguous(),
                     (part.b.to(device, torch.float32) * part.scale).to(dtype).contiguous(),
                     1.0,
                 )

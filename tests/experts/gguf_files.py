@@ -50,6 +50,7 @@ def network(family: str = "llama", **settings: Any) -> Any:
     shape = {
         "vocab_size": OWN.vocab_size, "hidden_size": 32, "intermediate_size": 96, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256, "initializer_range": 0.3,
+        "bos_token_id": None, "eos_token_id": OWN.end_id,
     }  # fmt: skip
     model = transformers.AutoModelForCausalLM.from_config(_FAMILIES[family](**shape | settings)).eval()
     for parameter in model.parameters():

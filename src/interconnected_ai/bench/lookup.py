@@ -11,8 +11,8 @@ from interconnected_ai.types import Generate
 _TEXT = (
     "The lighthouse on the northern cape was built in 1868, after three ships had been lost there in a single winter. Its lamp "
     "burnt colza oil at first, then paraffin, and since 1931 it has been electric. The keeper and his family lived in the "
-    "tower itself: a kitchen on the first floor, two bedrooms above it, and a store for oil and rope below. In 1974 the light became "
-    "automatic, and the last keeper moved to the village. Today the rooms are a small museum, which is open from May to "
+    "tower itself: a kitchen on the first floor, two bedrooms above it, and a store for oil and rope below. In 1974 the light "
+    "became automatic, and the last keeper moved to the village. Today the rooms are a small museum, which is open from May to "
     "September, and the tower may be climbed on the first Sunday of every month."
 )
 _CODE = '''"""Areas and perimeters of plane figures."""

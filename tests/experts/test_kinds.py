@@ -69,7 +69,7 @@ def test_cards_say_what_each_expert_is(experts: Path) -> None:
     assert (llama.licence, llama.languages) == ("apache-2.0", ("en",))
     assert llama.num_params == CausalLM(small_llama()).get_num_params()
     assert llama.num_bytes == (experts / "llama" / "model.safetensors").stat().st_size
-    assert (server.kind, server.name, server.languages) == ("remote", "someone's", ("en", "ru"))
+    assert (server.kind, server.name, server.languages) == ("remote", "server", ("en", "ru"))
 
 
 def test_looking_at_experts_of_every_kind_loads_no_torch(experts: Path) -> None:

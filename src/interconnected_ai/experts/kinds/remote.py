@@ -6,7 +6,7 @@ from interconnected_ai.errors import ConfigError
 from interconnected_ai.experts.card import ExpertCard
 from interconnected_ai.experts.kinds.kind import ExpertKind
 from interconnected_ai.experts.opened import Opening
-from interconnected_ai.experts.remote.description import FILE, RemoteServer
+from interconnected_ai.experts.remote.description import FILE
 from interconnected_ai.experts.text_expert import TextExpert
 
 
@@ -15,7 +15,10 @@ def _recognises(place: Path) -> bool:
 
 
 def _card(place: Path) -> ExpertCard:
-    return RemoteServer.load(place).card()
+    from interconnected_ai.experts.remote import RemoteExpert
+
+    with RemoteExpert.from_pretrained(place) as expert:
+        return expert.card
 
 
 def _open(place: Path, opening: Opening) -> TextExpert:

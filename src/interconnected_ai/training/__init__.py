@@ -3,6 +3,8 @@
 `system` trains systems of branches, `expert` trains small language models; what they learn from is `data`'s.
 """
 
+from interconnected_ai.training.adapter.record import AdapterRecord, adapter_run_folder, read_adapter_run
+from interconnected_ai.training.chats import ChatCorpus, PreferenceCorpus, TokenizedChat, TokenizedPair
 from interconnected_ai.training.curves import Curve, read_curves
 from interconnected_ai.training.devices import bfloat16_speedup, choose
 from interconnected_ai.training.expert import (
@@ -73,6 +75,13 @@ from interconnected_ai.training.system import (
 )
 
 __all__ = [
+    "TokenizedPair",
+    "TokenizedChat",
+    "PreferenceCorpus",
+    "ChatCorpus",
+    "read_adapter_run",
+    "adapter_run_folder",
+    "AdapterRecord",
     "BASELINE",
     "FOREIGN_TEXTS",
     "OUT_OF_MEMORY",

@@ -7,6 +7,7 @@ InterconnectedAIError
 ├── PromptError          what a language model cannot read: an empty prompt, a token id it does not know, too many tokens
 ├── EncoderError         an encoder that cannot be loaded
 ├── TokenizerError       a tokenizer that cannot be loaded, or belongs to another model
+├── AdapterError         an adapter that cannot be used: another base's, or of a kind that is not computed
 ├── EngineError          an engine that cannot run this model or this request
 ├── ClosedError          something that was closed: a memory, an engine
 ├── ForkError            a forked process that cannot compute: its threads stayed with its parent
@@ -62,6 +63,10 @@ class EncoderError(InterconnectedAIError):
 
 class TokenizerError(InterconnectedAIError):
     """A tokenizer that cannot be loaded, or belongs to another model."""
+
+
+class AdapterError(InterconnectedAIError):
+    """An adapter that cannot be used: it belongs to another base, or is of a kind that is not computed here."""
 
 
 class EngineError(InterconnectedAIError):

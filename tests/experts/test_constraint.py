@@ -4,7 +4,7 @@ import gc
 import json
 import re
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from expert_models import made, tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.properties import examples
+from tokenizers import Tokenizer as FastTokenizer
+from tokenizers import decoders, models, normalizers
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ConfigError, EngineError
 from interconnected_ai.experts import Engine, Expert, TorchEngine, generate, open_engine, save_expert
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import PretrainedTokenizer, Tokenizer
 from interconnected_ai.types import Generation
 
 WINDOW = 1200
@@ -356,6 +358,37 @@ def test_a_vocabulary_that_lacks_the_letters_says_that_no_token_is_left() -> Non
     """The model's vocabulary is smaller than its tokenizer's: most letters are out of its reach."""
     with TorchEngine(made(vocab_size=40), tokenizer()) as engine, pytest.raises(EngineError, match="no token is left"):
         ask(engine, choices=("éé",), max_new_tokens=5)
+
+
+def pretrained(pieces: Sequence[str], **settings: Any) -> PretrainedTokenizer:
+    """As SentencePiece makes them: a token for every byte, a space before every text."""
+    listed = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces]
+    fast = FastTokenizer(
+        models.BPE({piece: number for number, piece in enumerate(listed)}, [], byte_fallback=True, unk_token="<unk>")
+    )
+    fast.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    fast.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return PretrainedTokenizer(
+        fast, end_ids=[2], names={"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}, **settings
+    )
+
+
+def test_a_tokenizer_with_tokens_for_bytes_writes_letters_where_it_has_them() -> None:
+    own = pretrained(["▁", "a", "b", "c", "é"])
+    size = own.vocab_size
+    with TorchEngine(made(vocab_size=size, max_seq_len=WINDOW), own) as engine:
+        answer = ask(engine, choices=("cab é ж",))
+        assert str(answer) == "cab é ж"
+        assert [own.token(token) for token in answer.token_ids] == ["c", "a", "b", "▁", "é", "▁", "<0xD0>", "<0xB6>"]
+        for seed in range(5):
+            assert ask(engine, seed, json_schema=PERSON).satisfied
+
+
+def test_an_end_token_beyond_the_models_vocabulary_is_none() -> None:
+    with TorchEngine(made(vocab_size=330, max_seq_len=WINDOW), tokenizer(), end_ids=[0, 5000]) as engine:
+        assert ask(engine, choices=CHOICES).satisfied
 
 
 def test_what_is_kept_of_a_tokenizer_goes_with_it() -> None:

@@ -125,7 +125,6 @@ LACKING = {
         {"presence_penalty": 0.5},
         {"frequency_penalty": 0.5},
         {"bad_words": ("the",)},
-        {"logprobs": 0},
         {"max_new_tokens": 60, "window": "slide"},
     ],
 }
@@ -168,6 +167,20 @@ def test_llamacpp_answers_as_the_reference_does(settings: dict[str, Any], pre_no
     config = asked(**settings)
     answers = opened("llamacpp", pre_norm_expert)(PROMPTS, config)
     assert answers == open_engine("torch", pre_norm_expert)(PROMPTS, config)
+
+
+@llamacpp
+def test_llamacpp_notes_the_models_log_probabilities(pre_norm_expert: Path) -> None:
+    config = asked(logprobs=3)
+    answers, wanted = (
+        opened("llamacpp", pre_norm_expert)(PROMPTS, config),
+        open_engine("torch", pre_norm_expert)(PROMPTS, config),
+    )
+    for answer, reference in zip(answers, wanted, strict=True):
+        assert [step.token_id for step in answer.steps] == list(answer.token_ids)
+        for step, other in zip(answer.steps, reference.steps, strict=False):
+            assert step.logprob == pytest.approx(other.logprob, abs=0.05)
+            assert len(step.top) == 3
 
 
 @llamacpp

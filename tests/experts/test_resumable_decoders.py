@@ -1,13 +1,17 @@
 """Decoders that read several tokens at once, go back, and begin from what was read before: the same as token by token."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from causal_networks import network
 from expert_models import VOCABULARY, ids, made
 
 from interconnected_ai.errors import EngineError
+from interconnected_ai.experts.causal import GenericDecoder, LeanDecoder, LlamaParts
+from interconnected_ai.experts.causal.generic_decoder import AdapterHooks
 from interconnected_ai.experts.decoder import ResumableDecoder, can_adapt, can_extend, can_resume
 from interconnected_ai.experts.torch_decoder import DecoderParts, TorchDecoder
 from interconnected_ai.experts.torch_products import LAYOUTS
@@ -20,7 +24,24 @@ def expert(norm: str = "pre") -> Callable[[], ResumableDecoder]:
     return lambda: TorchDecoder(parts)
 
 
-DECODERS: dict[str, Callable[[], Callable[[], ResumableDecoder]]] = {"expert": expert}
+def lean(name: str) -> Callable[[], ResumableDecoder]:
+    parts = LlamaParts.of(network(name), LAYOUTS["plain"]())
+    return lambda: LeanDecoder(parts, 64)
+
+
+def generic(name: str) -> Callable[[], ResumableDecoder]:
+    model = network(name)
+    hooks = AdapterHooks(model)
+    return lambda: GenericDecoder(model, hooks, VOCABULARY, 64)
+
+
+DECODERS: dict[str, Callable[[], Callable[[], ResumableDecoder]]] = {
+    "expert": expert,
+    "lean llama": partial(lean, "llama"),
+    "lean mistral, window of 5": partial(lean, "mistral, window of 5"),
+    "generic gpt2": partial(generic, "gpt2"),
+    "generic gemma3, windows of 5": partial(generic, "gemma3, windows of 5"),
+}
 
 
 @pytest.fixture(params=DECODERS, scope="module")

@@ -7,14 +7,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
+    from interconnected_ai.experts.adapters.shared_base import SharedBase
+    from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
+    from interconnected_ai.experts.bases import Base, base_sha256, find_base
     from interconnected_ai.experts.card import ExpertCard
-    from interconnected_ai.experts.decoder import Decoder
+    from interconnected_ai.experts.causal import CausalEngine
+    from interconnected_ai.experts.causal_lm import CausalLM, CausalShape
+    from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
     from interconnected_ai.experts.engine import Engine
     from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
     from interconnected_ai.experts.expert import Expert
     from interconnected_ai.experts.export import export_expert, write_gpt2
     from interconnected_ai.experts.folder import save_expert
     from interconnected_ai.experts.generation import generate
+    from interconnected_ai.experts.language_model import LanguageModel
     from interconnected_ai.experts.loading import load_card, load_expert, load_model, load_tokenizer
     from interconnected_ai.experts.model import ExpertModel
     from interconnected_ai.experts.quantized import QuantizedSize, quantize_expert
@@ -22,8 +29,24 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.torch_engine import TorchEngine
 
 _FILES = {
+    "SharedBase": "adapters.shared_base",
+    "Base": "bases",
+    "base_sha256": "bases",
+    "find_base": "bases",
+    "CausalLM": "causal_lm",
+    "CausalShape": "causal_lm",
+    "LanguageModel": "language_model",
+    "LowRank": "adapters.weights",
+    "AdapterWeights": "adapters.weights",
+    "save_adapter": "adapters.folder",
+    "read_adapter": "adapters.folder",
+    "AdapterFiles": "adapters.folder",
     "ExpertCard": "card",
+    "CausalEngine": "causal",
     "Decoder": "decoder",
+    "PrefixState": "decoder",
+    "ResumableDecoder": "decoder",
+    "RowAdapters": "decoder",
     "Engine": "engine",
     "choose_engine": "engines",
     "open_engine": "engines",
@@ -47,17 +70,31 @@ _FILES = {
 }
 
 __all__ = [
+    "AdapterFiles",
+    "AdapterWeights",
+    "Base",
+    "CausalEngine",
+    "CausalLM",
+    "CausalShape",
     "Decoder",
     "Engine",
     "Expert",
     "ExpertCard",
     "ExpertModel",
     "HeldOut",
+    "LanguageModel",
+    "LowRank",
     "Perplexity",
+    "PrefixState",
     "QuantizedSize",
+    "ResumableDecoder",
+    "RowAdapters",
+    "SharedBase",
     "TorchEngine",
+    "base_sha256",
     "choose_engine",
     "export_expert",
+    "find_base",
     "generate",
     "load_card",
     "load_expert",
@@ -66,7 +103,9 @@ __all__ = [
     "measure",
     "open_engine",
     "quantize_expert",
+    "read_adapter",
     "runnable_engines",
+    "save_adapter",
     "save_expert",
     "write_gpt2",
 ]

@@ -6,7 +6,7 @@ How tokens become keys, values and logits is the affair of subclasses: `_read` f
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,10 +14,39 @@ from torch import Tensor
 from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.asked import require_known
 from interconnected_ai.experts.decoder import PrefixState, RowAdapters
-from interconnected_ai.nn import KVCache, require_own_threads
+from interconnected_ai.nn import require_own_threads
 
 
-class CachedDecoder(ABC):
+class RowCache(Protocol):
+    """What a decoder asks of its cache; `KVCache` says what each does."""
+
+    length: int
+    starts: Tensor | None
+
+    @property
+    def batch(self) -> int:
+        """Rows."""
+
+    def advance(self, num_tokens: int) -> None:
+        """All layers have kept `num_tokens` more."""
+
+    def crop(self, length: int) -> None:
+        """Forget everything after the first `length` slots."""
+
+    def select(self, rows: Tensor, *, since: int = 0) -> None:
+        """Keep these rows, in this order."""
+
+    def copied(self, row: int, first: int, end: int) -> tuple[Tensor, ...]:
+        """A copy of what a row holds in these slots."""
+
+    def fill(self, firsts: Sequence[int], copies: Sequence[tuple[Tensor, ...]], length: int) -> None:
+        """Let the first `length` slots hold copies, each row's from its slot `firsts` on."""
+
+
+Cache = TypeVar("Cache", bound=RowCache)
+
+
+class CachedDecoder(ABC, Generic[Cache]):
     """A `ResumableDecoder` whose rows stand flush right in one cache, padded on the left.
 
     vocab_size, max_seq_len: of the model. Threads: one at a time.
@@ -30,7 +59,7 @@ class CachedDecoder(ABC):
     def __init__(self, vocab_size: int, max_seq_len: int, device: torch.device, dtype: torch.dtype) -> None:
         self._vocab_size, self._max_seq_len, self._device, self._dtype = vocab_size, max_seq_len, device, dtype
         self._adapters: RowAdapters | None = None
-        self._cache: KVCache
+        self._cache: Cache
         self._token_ids: Tensor  # (batch, capacity), 0 where nothing is read
         self._lacking: list[int] = []  # slots before each row's first token
         self._mask: Tensor | None = None  # (batch, 1, 1, capacity), None without padding
@@ -50,7 +79,7 @@ class CachedDecoder(ABC):
     # What subclasses compute
 
     @abstractmethod
-    def _new_cache(self, batch: int, capacity: int, starts: Tensor | None) -> KVCache:
+    def _new_cache(self, batch: int, capacity: int, starts: Tensor | None) -> Cache:
         """An empty cache."""
 
     @abstractmethod
@@ -128,9 +157,8 @@ class CachedDecoder(ABC):
         """A copy of what is remembered of the first `num_tokens` of a row."""
         first = self._lacking[row]
         assert first + num_tokens <= self._cache.length, f"{num_tokens} of {self._cache.length - first} tokens"
-        kept = self._cache.tensor[:, :, row, :, first : first + num_tokens].clone()
         token_ids = self._token_ids[row, first : first + num_tokens].tolist()
-        return PrefixState(tuple(token_ids), (kept,))
+        return PrefixState(tuple(token_ids), self._cache.copied(row, first, first + num_tokens))
 
     @torch.inference_mode()
     def select(self, rows: Sequence[int]) -> None:
@@ -162,14 +190,8 @@ class CachedDecoder(ABC):
             for prompt, state in zip(prompts, states, strict=True)
         ]
         filled = min(lacking + num for lacking, num in zip(self._lacking, known, strict=True))
-        for row, (first, state) in enumerate(zip(self._lacking, states, strict=True)):
-            kept = self._cache.tensor[:, :, row, :, :filled]
-            kept[..., : min(first, filled), :] = (
-                0  # what padding holds is multiplied by 0, which a stray NaN would survive
-            )
-            if state is not None and first < filled:
-                kept[..., first:, :] = state.tensors[0][..., : filled - first, :]
-        self._cache.advance(filled)
+        if filled:
+            self._cache.fill(self._lacking, [() if state is None else state.tensors for state in states], filled)
         return filled
 
     def _places(self, place: int, seq: int) -> Tensor:
@@ -179,20 +201,22 @@ class CachedDecoder(ABC):
             return slots
         return (slots - self._cache.starts[:, None]).clamp_(min=0)
 
-    def _visible(self, seq: int) -> Tensor | None:
-        """Who of `seq` tokens after what is cached may look at whom: (seq, keys) or (batch, 1, seq, keys), None is causal.
+    def _visible(self, seq: int, window: int | None = None) -> Tensor | None:
+        """Who of `seq` tokens after what is cached may look at whom: (batch or 1, 1, seq, keys), None is causal.
 
-        A token sees the real tokens up to itself; padding sees itself, or its softmax would be empty.
+        A token sees the real tokens up to itself, with a window its last ones; padding sees itself, or its softmax would be
+        empty.
         """
         place, starts = self._cache.length, self._cache.starts
-        if starts is None and (place == 0 or seq == 1):
-            return None if place == 0 else torch.ones(1, place + 1, dtype=torch.bool, device=self._device)
+        window = None if window is None or window >= place + seq else window
+        if starts is None and place == 0 and window is None:
+            return None
         keys = torch.arange(place + seq, device=self._device)
         queries = keys[place:, None]
-        causal = keys <= queries
-        if starts is None:
-            return causal
-        return (causal & (keys >= starts[:, None, None, None])) | (keys == queries)
+        seen = (keys <= queries)[None, None]
+        if window is not None:
+            seen = seen & (keys > queries - window)
+        return seen if starts is None else (seen & (keys >= starts[:, None, None, None])) | (keys == queries)
 
 
 def _padding_mask(starts: Tensor, capacity: int, dtype: torch.dtype) -> Tensor:

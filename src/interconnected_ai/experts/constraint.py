@@ -25,6 +25,9 @@ class Vocabulary:
         pieces += [b""] * (vocab_size - len(pieces))
         for end_id in end_ids:
             pieces[end_id] = b""
+        # SentencePiece has tokens for bytes before those for letters: of two with the same bytes the last is the usual one.
+        last = {piece: token_id for token_id, piece in enumerate(pieces)}
+        pieces = [piece if last[piece] == token_id else b"" for token_id, piece in enumerate(pieces)]
         # The library needs an end token; without one of ours it is a token beyond the vocabulary.
         ends = end_ids or (vocab_size,)
         self.tokens = library_tokens(pieces if end_ids else [*pieces, b""], ends, _encoding(tokenizer))
@@ -78,7 +81,7 @@ class Constraint:
             return None
         if tokenizer is None:
             raise ConfigError(f"{form.setting} is about text, and there is no tokenizer; use an Expert")
-        return cls(form, tokenizer, vocab_size, tuple(end_ids))
+        return cls(form, tokenizer, vocab_size, tuple(end_id for end_id in end_ids if end_id < vocab_size))
 
     def begin(self) -> "Progress":
         """The state of an answer that has not begun."""

@@ -3,17 +3,20 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from interconnected_ai.errors import ConfigError, DataError
-from interconnected_ai.experts.network import ExpertNetwork
+from interconnected_ai.experts.language_model import LanguageModel
 from interconnected_ai.nn import in_evaluation, linear_cross_entropy
 from interconnected_ai.text import TextTokenizer
 
 _BATCH_TOKENS = 8_192
+_HEAD_ROWS = 256  # whose logits stand at once where a head is more than a matrix
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class HeldOut:
 
 
 def measure(
-    model: ExpertNetwork, held: HeldOut, *, seq_len: int | None = None, stride: int | None = None
+    model: LanguageModel, held: HeldOut, *, seq_len: int | None = None, stride: int | None = None
 ) -> Perplexity:
     """Perplexity and bits per byte of documents, each by itself: −Σ ln p(token | start token, the document before it).
 
@@ -92,14 +95,27 @@ def measure(
     """
     window = _between("seq_len", seq_len, model.config.max_seq_len, default=model.config.max_seq_len)
     stride = _between("stride", stride, window, default=max(1, window // 2))
-    nats, network = 0.0, in_evaluation(model)
+    nats, network = 0.0, _in_evaluation(model)
     with torch.inference_mode():
         for inputs, targets in _batches(held, window, stride):
             hidden = network.hidden(inputs.to(model.device))  # (rows, seq, d_model); padding stands right, unseen
             counted = (targets >= 0).to(model.device)
             wanted = targets.to(model.device)[counted]
-            nats += float(linear_cross_entropy(hidden[counted], model.head.weight, wanted))
+            nats += float(_nats(network.head, hidden[counted], wanted))
     return Perplexity(nats, held.num_tokens, held.num_bytes, len(held.documents))
+
+
+def _in_evaluation(model: Any) -> LanguageModel:
+    found: Any = in_evaluation(model) if isinstance(model, nn.Module) else model
+    return cast(LanguageModel, found)
+
+
+def _nats(head: nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
+    """Σ −log p(target) over (rows, d_model)."""
+    if type(head) is nn.Linear and getattr(head, "bias", None) is None:
+        return linear_cross_entropy(hidden, head.weight, targets)
+    parts = zip(hidden.split(_HEAD_ROWS), targets.split(_HEAD_ROWS), strict=True)
+    return torch.stack([cross_entropy(head(rows).float(), wanted, reduction="sum") for rows, wanted in parts]).sum()
 
 
 def _between(name: str, given: int | None, most: int, *, default: int) -> int:

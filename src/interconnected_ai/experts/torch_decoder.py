@@ -72,7 +72,7 @@ class _Block:
         return self.norm_2(self.w_out(self.w_in(hidden), hidden))
 
 
-class TorchDecoder(CachedDecoder):
+class TorchDecoder(CachedDecoder[KVCache]):
     """Reads prompts and tokens on any device: equal to `ExpertModel.forward` in evaluation up to rounding (1e-5)."""
 
     def __init__(self, parts: DecoderParts) -> None:

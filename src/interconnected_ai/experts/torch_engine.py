@@ -1,15 +1,13 @@
 """The reference engine: an `ExpertModel` on PyTorch, on any device it runs on."""
 
-import threading
 from typing import Literal
-
-from torch import Tensor
 
 from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.asked import EndIds
 from interconnected_ai.experts.decoder_engine import DecoderEngine
 from interconnected_ai.experts.names import chosen
 from interconnected_ai.experts.network import ExpertNetwork
+from interconnected_ai.experts.prepared import Prepared
 from interconnected_ai.experts.torch_decoder import DecoderParts, TorchDecoder
 from interconnected_ai.experts.torch_products import LAYOUTS, best_layout, can_pack
 from interconnected_ai.text import TextTokenizer
@@ -42,8 +40,7 @@ class TorchEngine(DecoderEngine):
         super().__init__(model.config.vocab_size, model.config.max_seq_len, tokenizer, end_ids=end_ids)
         self._model: ExpertNetwork | None = model
         self._layout = layout
-        self._preparing = threading.Lock()
-        self._prepared: tuple[list[tuple[int, int]], DecoderParts] | None = None
+        self._parts: Prepared[DecoderParts] = Prepared()
 
     @property
     def model(self) -> ExpertNetwork:
@@ -65,21 +62,12 @@ class TorchEngine(DecoderEngine):
     def decoder(self) -> TorchDecoder:
         """A decoder of its own for one generation; all of them share the laid-out weights."""
         model = self.model
-        weights = list(model.parameters())
-        versions = [(weight.data_ptr(), _version(weight)) for weight in weights]
-        with self._preparing:
-            prepared = self._prepared
-            if prepared is None or prepared[0] != versions:
-                prepared = self._prepared = versions, DecoderParts.of(model, LAYOUTS[self._layout_of(model)]())
-        return TorchDecoder(prepared[1])
+        parts = self._parts.of(model, lambda: DecoderParts.of(model, LAYOUTS[self._layout_of(model)]()))
+        return TorchDecoder(parts)
 
     def _layout_of(self, model: ExpertNetwork) -> str:
         return best_layout(model.head.weight) if self._layout == "auto" else self._layout
 
     def _let_go(self) -> None:
-        self._model = self._prepared = None
-
-
-def _version(weight: Tensor) -> int:
-    """Grows with every change in place."""
-    return 0 if weight.is_inference() else weight._version
+        self._model = None
+        self._parts.forget()

@@ -66,6 +66,23 @@ class KVCache:
         assert 0 <= length <= self.length, f"crop to {length} of {self.length}"
         self.length = length
 
+    def copied(self, row: int, first: int, end: int) -> tuple[Tensor, ...]:
+        """A copy of what a row holds in the slots from `first` to before `end`; `fill` takes it."""
+        return (self.tensor[:, :, row, :, first:end].clone(),)
+
+    def fill(self, firsts: Sequence[int], copies: Sequence[tuple[Tensor, ...]], length: int) -> None:
+        """Let the first `length` slots hold copies of other rows' slots, each row's from its slot `firsts` on.
+
+        A copy that is longer is cut; a row whose first slot is `length` or later needs none.
+        """
+        for row, (first, copy) in enumerate(zip(firsts, copies, strict=True)):
+            kept = self.tensor[:, :, row, :, :length]
+            # What padding holds is multiplied by 0, which a stray NaN would survive.
+            kept[..., :first, :] = 0
+            if first < length:
+                kept[..., first:, :] = copy[0][..., : length - first, :]
+        self.length = length
+
     def select(self, rows: Tensor | Sequence[int], *, since: int = 0) -> None:
         """Keep these rows, in this order; a row may come several times (beam search) or not at all (it is finished).
 

@@ -4,19 +4,22 @@ from interconnected_ai.storage.arrays import load_arrays, save_arrays
 from interconnected_ai.storage.files import atomic_file, sha256_of
 from interconnected_ai.storage.folders import ANY, AnyVersion, atomic_folder, read_folder, recover, write_folder
 from interconnected_ai.storage.gguf import GGUF_SUFFIX, GgufHead, GgufTensor, is_gguf, read_gguf
-from interconnected_ai.storage.kinds import EXPERT, SYSTEM
+from interconnected_ai.storage.kinds import ADAPTER, CAUSAL, EXPERT, SYSTEM
 from interconnected_ai.storage.locks import lock_path, locked
 from interconnected_ai.storage.manifests import FORMAT_VERSION, MANIFEST, check_folder, is_complete, version_of
 from interconnected_ai.storage.objects import read_json, write_json
 from interconnected_ai.storage.outputs import refuse_same, refuse_standing
-from interconnected_ai.storage.tensors import load_described_tensors, load_tensors, save_tensors
+from interconnected_ai.storage.tensors import PICKLES, load_described_tensors, load_tensors, save_tensors, tensor_shapes
 
 __all__ = [
+    "ADAPTER",
     "ANY",
+    "CAUSAL",
     "EXPERT",
     "FORMAT_VERSION",
     "GGUF_SUFFIX",
     "MANIFEST",
+    "PICKLES",
     "SYSTEM",
     "AnyVersion",
     "GgufHead",
@@ -40,6 +43,7 @@ __all__ = [
     "save_arrays",
     "save_tensors",
     "sha256_of",
+    "tensor_shapes",
     "version_of",
     "write_folder",
     "write_json",

@@ -2,3 +2,5 @@
 
 SYSTEM = "interconnected_ai system"
 EXPERT = "interconnected_ai expert"
+CAUSAL = "interconnected_ai causal language model"
+ADAPTER = "interconnected_ai adapter"

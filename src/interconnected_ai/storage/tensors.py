@@ -52,6 +52,14 @@ def load_described_tensors(path: str | Path) -> "tuple[dict[str, Tensor], dict[s
         return {name: opened.get_tensor(name).clone() for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
 
 
+def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors in a safetensors file, from its header; no torch. Raises as `load_tensors` does."""
+    from safetensors import safe_open
+
+    with _readable(path) as place, safe_open(place, framework="numpy") as opened:
+        return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+
+
 @contextmanager
 def _readable(path: str | Path) -> Iterator[Path]:
     """Errors of reading a safetensors file in this package's words."""

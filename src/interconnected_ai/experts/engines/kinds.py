@@ -178,7 +178,7 @@ def _open_ctranslate2(source: Source) -> Engine:
 
 
 def _open_llamacpp(source: Source) -> Engine:
-    from interconnected_ai.experts.engines.llamacpp import LlamaCppEngine
+    from interconnected_ai.experts.engines.llamacpp import LlamaCppEngine, LlamaFile
     from interconnected_ai.experts.export.gguf import write_gguf
 
     end_ids = as_end_ids(source.end_ids, source.tokenizer)
@@ -190,14 +190,9 @@ def _open_llamacpp(source: Source) -> Engine:
             write_gguf(source.network(), None, scratch / _GGUF, precision=precision, end_id=end_id)
 
     def read(place: Path) -> Engine:
-        return LlamaCppEngine(
-            place / _GGUF,
-            source.files.config,
-            source.tokenizer,
-            end_ids=end_ids,
-            threads=source.threads,
-            copied_bytes=_copied_by_llamacpp(source.files.config, precision),
-        )
+        copied_bytes = _copied_by_llamacpp(source.files.config, precision)
+        file = LlamaFile.of_expert(place / _GGUF, source.files.config, copied_bytes)
+        return LlamaCppEngine(file, source.tokenizer, end_ids=end_ids, threads=source.threads)
 
     return source.converted(f"llamacpp-end{end_id}" if end_id is not None else "llamacpp", write, read)
 

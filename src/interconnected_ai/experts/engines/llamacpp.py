@@ -1,29 +1,28 @@
-"""The engine llama.cpp: its server, in this process through the binding xllamacpp, over a GGUF file.
+"""The engine llama.cpp: any GGUF file that its server runs, with LoRA adapters that change from row to row.
 
-The binding gives no logits but the server's own completions, so the sampler is llama.cpp's. It is asked on its port of this
-machine alone, under a key that nobody else knows.
+The binding gives no logits but the server's own completions, so the sampler is llama.cpp's.
 """
 
-import http.client
-import json
 import secrets
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from itertools import takewhile
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from typing import Any, ClassVar, Self
 
-from interconnected_ai.config import ExpertConfig
-from interconnected_ai.errors import EngineError
+from interconnected_ai.config import ExpertConfig, GenerationConfig
+from interconnected_ai.errors import ConfigError, EngineError, UnknownNameError
 from interconnected_ai.experts.asked import Asked, EndIds
 from interconnected_ai.experts.engine import Steps, drained
+from interconnected_ai.experts.engines.llama_server import LlamaServer, LlamaTokens, whole_answer
 from interconnected_ai.experts.engines.sampler_engine import Heard, SamplerEngine
+from interconnected_ai.experts.engines.token_gaps import Pieces
+from interconnected_ai.experts.gguf_model import GgufModel
 from interconnected_ai.extras import require
 from interconnected_ai.text import TextTokenizer
-from interconnected_ai.types import Generation, TokenStep
+from interconnected_ai.types import Generation, Stream, TokenStep
 
 _MOST_ROWS = 32  # read at once; further prompts wait for a place
 _MOST_INT = 2**31 - 1
@@ -32,17 +31,62 @@ _HALF_BYTES, _FLOAT_BYTES = 2, 4
 _PADDING = 256  # llama.cpp's caches are a multiple of this many tokens
 
 
+@dataclass(frozen=True)
+class LlamaFile:
+    """A GGUF file as the engine sees it.
+
+    place_bytes: keys and values of one token. passing_bytes: of buffers, for every token that is read at once. copied_bytes:
+    of the matrices that llama.cpp lays out anew beside the mapped file. pieces: the bytes of every token of a file that has
+    their texts, None for one without.
+    """
+
+    path: Path
+    vocab_size: int
+    max_seq_len: int
+    size_bytes: int
+    place_bytes: int
+    passing_bytes: int
+    copied_bytes: int = 0
+    pieces: tuple[bytes, ...] | None = None
+
+    @classmethod
+    def of_expert(cls, path: Path, shape: ExpertConfig, copied_bytes: int = 0) -> Self:
+        """One that `write_gguf` wrote of an expert of this shape, without its tokenizer."""
+        place = 2 * shape.n_layers * shape.d_model * _HALF_BYTES
+        passing = (8 * shape.d_model + shape.inner) * _FLOAT_BYTES
+        size = path.stat().st_size
+        return cls(path, shape.vocab_size, shape.max_seq_len, size, place, passing, copied_bytes)
+
+    @classmethod
+    def of_model(cls, model: GgufModel) -> Self:
+        """A language model from anywhere."""
+        return cls(
+            model.path, model.vocab_size, model.context, model.size_bytes, model.place_bytes, model.passing_bytes,
+            model.copied_bytes, model.vocabulary.pieces,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Adapted(Asked):
+    """adapters: of every row, its name, or None for the base alone."""
+
+    adapters: tuple[str | None, ...] = ()
+
+
 class LlamaCppEngine(SamplerEngine):
-    """Continues prompts with a GGUF file of `write_gguf`.
+    """Continues prompts with a GGUF file.
 
-    Greedy, temperature, top_k, top_p, min_p, repetition penalty, stop strings; what else `GenerationConfig` has is refused.
-    Keys and values are kept in float16, GELU is the tanh approximation: llama.cpp's own ways. The file is one without a
-    tokenizer: from one with, the server's stream would leave out the tokens that end within a character. end_ids: the first is
-    the one that the file was written with; without one no token ends an answer, and token 0, which llama.cpp then takes for the
-    end token, is never said. copied_bytes: of the matrices that llama.cpp lays out anew beside the mapped file. Raises
-    `MissingExtraError` without the binding.
+    Greedy, temperature, top_k, top_p, min_p, repetition penalty, stop strings, log probabilities (none for a token that ends
+    within a character); what else `GenerationConfig` has is refused. Keys and values are kept in float16, as llama.cpp does.
+    end_ids: where answers end, beside the tokens at which llama.cpp ends them itself; without any no token ends an answer, and
+    token 0 of a file without a tokenizer, which llama.cpp then takes for the end token, is never said. adapters: name → GGUF
+    LoRA file (`write_gguf_lora`); a call says which row wants which. Rows of one adapter are computed together, those of
+    another take turns with them, adapter by adapter. keeps_prompts: every place keeps what it has read last, and a prompt that
+    begins like it is read from there on, for the same adapter alone. The rest of such a prompt is computed in another batch, so
+    its logits equal those from scratch up to rounding. Raises `MissingExtraError` without the binding.
 
-    Threads: as `Engine` says; up to 32 rows of all calls are computed together, others wait for a place.
+    Threads: as `Engine` says; up to 32 rows of all calls are computed together, others wait for a place. Adapters may be added
+    and removed meanwhile; answers that are being made keep theirs.
     """
 
     name = "llamacpp"
@@ -51,7 +95,6 @@ class LlamaCppEngine(SamplerEngine):
         "presence_penalty": 0.0,
         "frequency_penalty": 0.0,
         "bad_words": (),
-        "logprobs": None,
         "json_schema": None,
         "regex": None,
         "choices": (),
@@ -59,74 +102,153 @@ class LlamaCppEngine(SamplerEngine):
 
     def __init__(
         self,
-        file: str | Path,
-        shape: ExpertConfig,
+        file: LlamaFile,
         tokenizer: TextTokenizer | None = None,
         *,
         end_ids: EndIds = None,
         threads: int | None = None,
-        copied_bytes: int = 0,
+        adapters: Mapping[str, str | Path] | None = None,
+        keeps_prompts: bool = False,
     ) -> None:
         self._binding = require("xllamacpp", "llamacpp", "the engine llamacpp")
-        super().__init__(shape.vocab_size, shape.max_seq_len, tokenizer, end_ids=end_ids, threads=threads)
-        self._shape = shape
-        self._file = Path(file)
-        self._file_bytes, self._copied_bytes = self._file.stat().st_size, copied_bytes
-        self._starting = (
-            threading.RLock()
-        )  # a stream that the garbage collector finds leaves in whatever thread it runs
+        super().__init__(file.vocab_size, file.max_seq_len, tokenizer, end_ids=end_ids, threads=threads)
+        self._file, self._keeps_prompts = file, keeps_prompts
+        self._pieces = None if file.pieces is None else Pieces(file.pieces)
+        self._adapters = {name: Path(path) for name, path in (adapters or {}).items()}
+        # RLock: a stream that the garbage collector finds leaves in whatever thread it runs
+        self._starting = threading.RLock()
         self._num_rows = 0  # of all calls that are being answered
-        self._server: _Server | None = self._started(1, _PADDING)
+        self._server: LlamaServer | None = self._started(1, _PADDING)
 
     @property
     def num_bytes(self) -> int:
-        """The mapped file, copies that llama.cpp makes of its matrices, keys and values of all places, and a prompt's buffers.
+        """The mapped file, copies that llama.cpp makes of its matrices, adapters, keys and values, and a prompt's buffers.
 
         Places grow with the rows that are asked for at once and with their lengths.
         """
-        server, shape = self._server, self._shape
+        server, file = self._server, self._file
         if server is None:
             return 0
-        places = server.num_rows * server.capacity
-        cache = places * 2 * shape.n_layers * shape.d_model * _HALF_BYTES
-        passing = min(server.capacity, _READ_AT_ONCE) * (8 * shape.d_model + shape.inner) * _FLOAT_BYTES
-        return self._file_bytes + self._copied_bytes + cache + passing
+        cache = server.num_rows * server.capacity * file.place_bytes
+        passing = min(server.capacity, _READ_AT_ONCE) * file.passing_bytes
+        return file.size_bytes + file.copied_bytes + cache + passing + sum(self.adapter_bytes.values())
+
+    # Adapters
+
+    @property
+    def adapter_bytes(self) -> dict[str, int]:
+        """Every adapter's name → bytes of its weights."""
+        with self._starting:
+            return {name: path.stat().st_size for name, path in self._adapters.items()}
+
+    def add_adapter(self, name: str, file: str | Path) -> None:
+        """One more, or another of this name; the server starts anew on the mapped file. Raises `EngineError` for one that does
+        not fit the base."""
+        self._change({**self._adapters, name: Path(file)})
+
+    def remove_adapter(self, name: str) -> None:
+        """Serve it no longer; raises `UnknownNameError` for one that is not served."""
+        with self._starting:
+            if name not in self._adapters:
+                raise UnknownNameError("adapter", name, self._adapters)
+            self._change({other: path for other, path in self._adapters.items() if other != name})
+
+    def _change(self, adapters: dict[str, Path]) -> None:
+        self._require_open()
+        with self._starting:
+            before, server = self._adapters, self._server
+            assert server is not None, "an open engine has a server"
+            self._adapters = adapters
+            try:
+                self._server = self._started(server.num_rows, server.capacity)
+            except EngineError:
+                self._adapters = before
+                raise
+
+    # Asking
+
+    def __call__(
+        self,
+        prompts: Sequence[Sequence[int]],
+        config: GenerationConfig,
+        *,
+        seed: int | None = None,
+        adapters: Sequence[str | None] | None = None,
+    ) -> list[Generation]:
+        """One `Generation` for each prompt, in order. adapters: the name of each row's, None for the base alone."""
+        if adapters is None:
+            return super().__call__(prompts, config, seed=seed)
+        return drained(self._answering_steps(self._adapted(self._asked(prompts, config, seed), adapters)))
+
+    def stream(
+        self,
+        prompts: Sequence[Sequence[int]],
+        config: GenerationConfig,
+        *,
+        seed: int | None = None,
+        adapters: Sequence[str | None] | None = None,
+    ) -> Stream[TokenStep, list[Generation]]:
+        """Every token as it comes; adapters as in a call."""
+        if adapters is None:
+            return super().stream(prompts, config, seed=seed)
+        return Stream(self._answering_steps(self._adapted(self._asked(prompts, config, seed), adapters)))
+
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        """llama.cpp's own token ids of a text, for files that have the texts of tokens."""
+        self._require_open()
+        server = self._server
+        assert server is not None, "an open engine has a server"
+        return server.tokenize(text, special=special)
+
+    def _adapted(self, asked: Asked, adapters: Sequence[str | None]) -> Asked:
+        if isinstance(adapters, str) or len(adapters) != len(asked.prompts):
+            raise ConfigError(f"adapters={adapters!r} for {len(asked.prompts)} prompts; give one name or None for each")
+        unknown = [name for name in adapters if name is not None and name not in self._adapters]
+        if unknown:
+            raise UnknownNameError("adapter", unknown[0], self._adapters)
+        fields = {name: getattr(asked, name) for name in Asked.__dataclass_fields__}
+        return _Adapted(**fields, adapters=tuple(adapters))
 
     def _answers(self, asked: Asked) -> list[Generation]:
         if asked.rules is not None:  # a stop string is found in the stream
             return drained(self._steps(asked))
         heard = [Heard(row, asked) for row in range(len(asked.prompts))]
         with self._serving(asked) as server:
-            answers = server.complete({"prompt": asked.prompts, **_wanted(asked)})
+            wanted = self._wanted(asked, server)
+            answers = server.complete({"prompt": asked.prompts, **wanted})
         for row, answer in zip(heard, sorted(answers, key=lambda one: int(one["index"])), strict=True):
-            row.token_ids = list(takewhile(lambda token: token not in asked.end_ids, answer["tokens"]))
+            for step in whole_answer(answer, row.row, asked.config.logprobs or 0, server.pieces):
+                if step.token_id in asked.end_ids:
+                    break
+                row.take(step.token_id, step if asked.config.logprobs is not None else None)
         return [row.finished() for row in heard]
 
     def _steps(self, asked: Asked) -> Steps:
-        """A request for each row, as many at once as the server has places; a token of each in turn."""
+        """A request for each row, as many at once as the server has places; what has come of each in turn."""
         heard = [Heard(row, asked) for row in range(len(asked.prompts))]
-        waiting, going = deque(heard), dict[Heard, _Tokens]()
+        waiting, going = deque(heard), dict[Heard, LlamaTokens]()
         with self._serving(asked) as server:
+            wanted = self._wanted(asked, server)
             try:
                 while waiting or going:
                     while waiting and len(going) < server.num_rows:
                         row = waiting.popleft()
-                        going[row] = server.tokens({"prompt": asked.prompts[row.row], "stream": True, **_wanted(asked)})
+                        going[row] = self._begun(asked, row, wanted, server)
                     for row, tokens in list(going.items()):
-                        token_id = tokens.next()
-                        has_ended = token_id is None or token_id in asked.end_ids
-                        if token_id is not None and not has_ended:
-                            row.take(token_id)
-                            yield TokenStep(row.row, token_id)
-                        if has_ended or row.has_stopped:
+                        if (yield from _heard(row, tokens.next(), asked)):
                             going.pop(row).close()
             finally:
                 for tokens in going.values():
                     tokens.close()
         return [row.finished() for row in heard]
 
+    def _begun(self, asked: Asked, row: Heard, wanted: Mapping[str, Any], server: LlamaServer) -> LlamaTokens:
+        name = asked.adapters[row.row] if isinstance(asked, _Adapted) else None
+        request = {**wanted, "prompt": asked.prompts[row.row], "stream": True, "lora": server.lora(name)}
+        return server.tokens(request, row.row, asked.config.logprobs or 0)
+
     @contextmanager
-    def _serving(self, asked: Asked) -> Iterator["_Server"]:
+    def _serving(self, asked: Asked) -> Iterator[LlamaServer]:
         """A server with room for the rows; a larger one takes the place of one that is too small."""
         num_rows = len(asked.prompts)
         capacity = max(map(len, asked.prompts)) + asked.config.max_new_tokens
@@ -136,118 +258,67 @@ class LlamaCppEngine(SamplerEngine):
             assert server is not None, "an engine that is answering is not given back"
             places = min(_MOST_ROWS, 1 << (self._num_rows - 1).bit_length())
             if places > server.num_rows or capacity > server.capacity:
-                server = self._started(max(places, server.num_rows), max(capacity, server.capacity))
-                self._server = server
+                longer = self._longer(capacity, server.capacity)
+                server = self._server = self._started(max(places, server.num_rows), longer)
         try:
             yield server
         finally:
             with self._starting:
                 self._num_rows -= num_rows
 
-    def _started(self, num_rows: int, capacity: int) -> "_Server":
+    def _longer(self, capacity: int, before: int) -> int:
+        """With prompts kept twice the room at a time: a new server has read nothing."""
+        if capacity <= before or not self._keeps_prompts:
+            return max(capacity, before)
+        return max(capacity, min(2 * before, self.max_seq_len))
+
+    def _started(self, num_rows: int, capacity: int) -> LlamaServer:
         padded = -(-capacity // _PADDING) * _PADDING
-        return _Server(self._binding, self._file, num_rows, padded, self._threads)
+        return LlamaServer(
+            self._binding,
+            self._file.path,
+            num_rows,
+            padded,
+            self._threads,
+            adapters=self._adapters,
+            pieces=self._pieces,
+            keeps_prompts=self._keeps_prompts,
+        )
 
     def _let_go(self) -> None:
         self._server = None
 
-
-class _Server:
-    """llama.cpp's server with so many places, each for `capacity` tokens. It ends when nobody holds it."""
-
-    def __init__(self, binding: Any, file: Path, num_rows: int, capacity: int, threads: int) -> None:
-        self.num_rows, self.capacity = num_rows, capacity
-        self._key = secrets.token_hex(16)
-        settings = binding.CommonParams()
-        settings.model.path = str(file)
-        settings.n_ctx, settings.n_parallel = num_rows * capacity, num_rows
-        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = threads
-        settings.api_keys = [self._key]
-        settings.n_gpu_layers = settings.verbosity = settings.cache_ram_mib = 0
-        settings.warmup = settings.fit_params = settings.cache_prompt = settings.ctx_shift = False
-        try:
-            self._server = binding.Server(settings)
-        except RuntimeError as error:
-            raise EngineError(f"llama.cpp cannot serve {file} ({error}); export the expert to it again") from error
-        address = urlsplit(self._server.listening_address)
-        self._host, self._port = address.hostname or "127.0.0.1", address.port
-        # A server that is let go before its loop runs waits for it for ever; after an answer the loop runs.
-        self.complete({"prompt": [0], "n_predict": 1})
-
-    def complete(self, asked: dict[str, Any]) -> list[dict[str, Any]]:
-        """The server's answers to several prompts; see llama.cpp's description of POST /completion."""
-        with closing(self._connection()) as connection:
-            answer = json.loads(self._response(connection, asked).read())
-        return answer if isinstance(answer, list) else [answer]
-
-    def tokens(self, asked: dict[str, Any]) -> "_Tokens":
-        """The tokens of one prompt's answer, as they come."""
-        connection = self._connection()
-        try:
-            return _Tokens(connection, self._response(connection, asked))
-        except BaseException:
-            connection.close()
-            raise
-
-    def _connection(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(self._host, self._port)
-
-    def _response(self, connection: http.client.HTTPConnection, asked: dict[str, Any]) -> http.client.HTTPResponse:
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"}
-        connection.request("POST", "/completion", json.dumps(asked), headers)
-        response = connection.getresponse()
-        if response.status != http.HTTPStatus.OK:
-            raise _refused(json.loads(response.read()))
-        return response
+    def _wanted(self, asked: Asked, server: LlamaServer) -> dict[str, Any]:
+        """Our settings in the server's words; its own defaults, which would narrow the choice, are all switched off."""
+        config = asked.config
+        seed = (
+            secrets.randbelow(2**32 - 1) if asked.seed is None else asked.seed % (2**32 - 1)
+        )  # 2^32 - 1 would mean "any"
+        return {
+            "n_predict": config.max_new_tokens,
+            "samplers": ["penalties", "temperature", "top_k", "top_p", "min_p"],
+            "temperature": config.temperature,
+            "top_k": min(config.top_k or 0, _MOST_INT),
+            "top_p": 1.0 if config.top_p is None else config.top_p,
+            "min_p": config.min_p or 0.0,
+            "repeat_penalty": config.repetition_penalty,
+            "repeat_last_n": max(map(len, asked.prompts)) + config.max_new_tokens,
+            "seed": seed,
+            "ignore_eos": not asked.end_ids,
+            "n_probs": 0 if config.logprobs is None else max(1, config.logprobs),
+            "lora": server.lora(None),
+            "return_tokens": True,
+            "cache_prompt": self._keeps_prompts,
+        }
 
 
-class _Tokens:
-    """An answer's tokens as the server sends them, an event a token."""
-
-    _EVENT = b"data: "
-
-    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
-        self._connection, self._response = connection, response
-
-    def next(self) -> int | None:
-        """The next one; None at the end."""
-        while line := self._response.readline():
-            if line.startswith(self._EVENT):
-                event = json.loads(line.removeprefix(self._EVENT))
-                if "error" in event:
-                    raise _refused(event)
-                if event["tokens"]:
-                    (token_id,) = event["tokens"]
-                    return int(token_id)
-                if event["stop"]:
-                    return None
-        raise EngineError("llama.cpp's server broke an answer off; ask again")
-
-    def close(self) -> None:
-        """Whoever has not sent the end yet stops at its next token."""
-        self._response.close()
-        self._connection.close()
-
-
-def _refused(answer: dict[str, Any]) -> EngineError:
-    error = answer.get("error", answer)
-    return EngineError(f"llama.cpp refused the request: {error.get('message', error)}")
-
-
-def _wanted(asked: Asked) -> dict[str, Any]:
-    """Our settings in the server's words; its own defaults, which would narrow the choice, are all switched off."""
-    config = asked.config
-    return {
-        "n_predict": config.max_new_tokens,
-        "samplers": ["penalties", "temperature", "top_k", "top_p", "min_p"],
-        "temperature": config.temperature,
-        "top_k": min(config.top_k or 0, _MOST_INT),
-        "top_p": 1.0 if config.top_p is None else config.top_p,
-        "min_p": config.min_p or 0.0,
-        "repeat_penalty": config.repetition_penalty,
-        "repeat_last_n": max(map(len, asked.prompts)) + config.max_new_tokens,
-        "seed": -1 if asked.seed is None else asked.seed % (2**32 - 1),  # 2^32 - 1 would mean "any"
-        "ignore_eos": not asked.end_ids,
-        "return_tokens": True,
-        "cache_prompt": False,
-    }
+def _heard(row: Heard, steps: list[TokenStep], asked: Asked) -> Generator[TokenStep, None, bool]:
+    """Take these tokens of a row; whether they were its last."""
+    for step in steps:
+        if step.token_id in asked.end_ids:
+            return True
+        row.take(step.token_id, step if asked.config.logprobs is not None else None)
+        yield step
+        if row.has_stopped:
+            return True
+    return not steps

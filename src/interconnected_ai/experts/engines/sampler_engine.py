@@ -11,7 +11,7 @@ from interconnected_ai.experts.asked import Asked, EndIds
 from interconnected_ai.experts.engine import Engine
 from interconnected_ai.experts.text_rules import Written
 from interconnected_ai.text import TextTokenizer
-from interconnected_ai.types import Generation
+from interconnected_ai.types import Generation, TokenStep
 
 _COMPLETE = "torch and onnx"  # engines that give logits, on which every setting is served
 
@@ -54,6 +54,7 @@ class Heard:
     def __init__(self, row: int, asked: Asked) -> None:
         self.row, self._asked = row, asked
         self.token_ids: list[int] = []
+        self._steps: list[TokenStep] = []
         self.end_ids = asked.end_ids
         self._written: Written | None = None if asked.rules is None else asked.rules.begin(asked.prompts[row])
 
@@ -62,9 +63,11 @@ class Heard:
         """Whether a stop string has come."""
         return self._written is not None and self._written.stop_at is not None
 
-    def take(self, token_id: int) -> None:
-        """One more token, not an end token."""
+    def take(self, token_id: int, noted: TokenStep | None = None) -> None:
+        """One more token, not an end token; noted: with what was asked to be noted of it."""
         self.token_ids.append(token_id)
+        if noted is not None:
+            self._steps.append(noted)
         if self._written is not None:
             self._written = self._written.plus(token_id)
 
@@ -72,4 +75,4 @@ class Heard:
         """What it came to."""
         is_whole = len(self.token_ids) == self._asked.config.max_new_tokens
         ended: Ending = "stop" if self.has_stopped else "length" if is_whole else "eos"
-        return as_generation(self.token_ids, ended, (), self._written, self._asked.tokenizer, self._asked.form)
+        return as_generation(self.token_ids, ended, self._steps, self._written, self._asked.tokenizer, self._asked.form)

@@ -1,0 +1,193 @@
+"""A Llama-shaped model as a `Decoder`, with next to nothing between two matrix products.
+
+`llama_parts` says what the maps are, `torch_products` how their weights stand in memory.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from interconnected_ai.experts.cached_decoder import CachedDecoder
+from interconnected_ai.experts.causal.llama_parts import LlamaBlock, LlamaParts
+from interconnected_ai.nn import KVCache
+
+
+class LeanDecoder(CachedDecoder[KVCache]):
+    """Reads prompts and tokens on any device: equal to the model's own forward up to rounding (1e-4)."""
+
+    can_adapt = True
+
+    def __init__(self, parts: LlamaParts, max_seq_len: int) -> None:
+        shape, table = parts.shape, parts.table
+        super().__init__(shape.vocab_size, max_seq_len, table.device, table.dtype)
+        self._parts, self._shape = parts, shape
+        self._room: _Room
+
+    def _new_cache(self, batch: int, capacity: int, starts: Tensor | None) -> KVCache:
+        shape = self._shape
+        return KVCache(
+            shape.n_layers, batch, shape.n_kv_heads, shape.head_width, capacity,
+            device=self._device, dtype=self._dtype, starts=starts,
+        )  # fmt: skip
+
+    def _prepare(self, batch: int) -> None:
+        self._room = _Room(self._parts, batch)
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        return self._headed(hidden, len(hidden) // self._cache.batch)
+
+    # Several tokens of a row
+
+    def _read(self, token_ids: Tensor) -> Tensor:
+        batch, seq = token_ids.shape
+        turns = self._parts.turns(self._places(self._cache.length, seq))
+        cos, sin = (part.unsqueeze(-2) for part in turns)  # (batch or nothing, seq, 1, width / 2)
+        visible = {window: self._visible(seq, window) for window in {block.window for block in self._parts.blocks}}
+        hidden = F.embedding(token_ids, self._parts.table).view(batch * seq, -1)
+        for layer, block in enumerate(self._parts.blocks):
+            qkv = self._attended(block, hidden, seq).view(batch, seq, -1, self._shape.head_width)
+            mixed = self._attend(block, layer, qkv, (cos, sin), visible[block.window])
+            hidden = self._finished(block, mixed, hidden, seq)
+        return hidden.view(batch, seq, -1)
+
+    def _attend(
+        self, block: LlamaBlock, layer: int, qkv: Tensor, turns: tuple[Tensor, Tensor], visible: Tensor | None
+    ) -> Tensor:
+        """(batch, seq, heads, width) of queries, keys and values → (batch · seq, n_heads · width)."""
+        shape = self._shape
+        q, k, v = qkv.split([shape.n_heads, shape.n_kv_heads, shape.n_kv_heads], dim=2)
+        q = _turned(q if block.query_norm is None else block.query_norm(q), *turns)
+        k = _turned(k if block.key_norm is None else block.key_norm(k), *turns)
+        keys, values = self._cache.append(layer, k.transpose(1, 2), v.transpose(1, 2))
+        mixed = F.scaled_dot_product_attention(
+            q.transpose(1, 2), keys, values, attn_mask=visible, is_causal=visible is None,
+            enable_gqa=shape.n_heads != shape.n_kv_heads,
+        )  # fmt: skip
+        return mixed.transpose(1, 2).reshape(qkv.shape[0] * qkv.shape[1], -1)
+
+    # One token of a row
+
+    def _step(self, token_ids: Tensor) -> Tensor:
+        cache, place, room, attention = self._cache, self._cache.length, self._room, F.scaled_dot_product_attention
+        torch.index_select(self._parts.table, 0, token_ids, out=room.hidden_rows)
+        hidden, turn = room.hidden, _turn(*self._parts.turns(self._places(place, 1)), room.batch)
+        slots = (
+            cache.tensor.select(4, place).flatten(0, 1).unbind()
+        )  # keys, values of each layer in turn, to be written
+        kept = cache.tensor.narrow(4, 0, place + 1).flatten(0, 1).unbind()
+        mask = None if self._mask is None else self._mask[..., : place + 1]
+        for layer, block in enumerate(self._parts.blocks):
+            qkv = self._attended(block, hidden, 1)
+            queries, keys_now = room.turned(block, qkv, turn)
+            slots[2 * layer].copy_(keys_now)
+            slots[2 * layer + 1].copy_(room.values(qkv))
+            keys, values, seen = kept[2 * layer], kept[2 * layer + 1], mask
+            if block.window is not None and block.window <= place:
+                keys, values = keys[:, :, -block.window :], values[:, :, -block.window :]
+                seen = None if mask is None else mask[..., -block.window :]
+            room.mixed_heads.copy_(attention(queries, keys, values, attn_mask=seen))
+            hidden = self._finished(block, room.mixed, hidden, 1)
+        return self._headed(hidden, 1)[: room.batch]
+
+    # Both: rows are `seq` tokens of each row of the batch, and what fills them up
+
+    def _attended(self, block: LlamaBlock, hidden: Tensor, seq: int) -> Tensor:
+        """(rows, d_model) → (rows, queries, keys and values)."""
+        qkv = block.qkv(hidden)
+        if self._adapters is not None:
+            self._adapt(block.attention_names, seq, block.read_attention(hidden), qkv, self._shape.widths)
+        return qkv
+
+    def _finished(self, block: LlamaBlock, mixed: Tensor, hidden: Tensor, seq: int) -> Tensor:
+        """What attention gave and what went into the block → what comes out of it, (rows, d_model)."""
+        inner, adapts = self._shape.inner, self._adapters is not None
+        hidden = block.out(mixed, hidden)
+        if adapts:
+            self._adapt((block.out_name,), seq, mixed, hidden)
+        gate_up = block.gate_up(hidden)
+        if adapts:
+            self._adapt(block.gate_up_names, seq, block.read_mlp(hidden), gate_up, (inner, inner))
+        gated = F.silu(gate_up[:, :inner]).mul_(gate_up[:, inner:])
+        hidden = block.down(gated, hidden)
+        if adapts:
+            self._adapt((block.down_name,), seq, gated, hidden)
+        return hidden
+
+    def _headed(self, hidden: Tensor, seq: int) -> Tensor:
+        """(rows, d_model) → (rows, vocab_size)."""
+        logits = self._parts.head(hidden)
+        if self._adapters is not None:
+            self._adapt(("lm_head",), seq, self._parts.read_head(hidden), logits)
+        return logits
+
+    def _adapt(
+        self, names: Sequence[str], seq: int, hidden: Tensor, out: Tensor, widths: Sequence[int] | None = None
+    ) -> None:
+        """Add to each of the parts of `out` what the adapters of a module give.
+
+        hidden: (rows, d_in). out: (rows, sum of the widths of the modules of these names), changed in place.
+        """
+        assert self._adapters is not None
+        batch = self._cache.batch
+        read, given = (rows[: batch * seq].unflatten(0, (batch, seq)) for rows in (hidden, out))
+        for name, part in zip(names, [given] if widths is None else given.split(list(widths), dim=-1), strict=True):
+            added = self._adapters.add(name, read, part)
+            if added is not part:
+                part.copy_(added)
+
+
+class _Room:
+    """Tensors that every step writes anew, and views of them that need not be made at every step.
+
+    There are at least `min_rows` rows; those beyond the batch stay zero or hold what nobody reads.
+    """
+
+    def __init__(self, parts: LlamaParts, batch: int) -> None:
+        shape, like = parts.shape, parts.table
+        rows, width = max(batch, parts.min_rows), shape.head_width
+        wide = shape.n_heads * width
+        self.batch = batch
+        self.hidden, self.mixed = like.new_zeros(rows, shape.d_model), like.new_zeros(rows, wide)
+        self.hidden_rows = self.hidden[:batch]
+        groups = shape.n_heads // shape.n_kv_heads
+        self.mixed_heads = self.mixed[:batch].view(batch, shape.n_kv_heads, groups, width)
+        self._turned = like.new_zeros(batch, shape.num_turned, width)
+        # The queries of a group look at the same keys: to attention they are so many queries of one head.
+        self._queries = self._turned[:, : shape.n_heads].unflatten(1, (shape.n_kv_heads, groups))
+        self._keys = self._turned[:, shape.n_heads :]
+        row = sum(shape.widths)
+        self._to_turn = (batch, shape.num_turned, width), (row, width, 1)
+        self._values = (batch, shape.n_kv_heads, width), (row, width, 1), wide + shape.n_kv_heads * width
+        self._n_heads = shape.n_heads
+
+    def turned(self, block: LlamaBlock, qkv: Tensor, turn: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries, (batch, key head, group, width), and keys, (batch, key head, width), turned by their position."""
+        heads = qkv.as_strided(*self._to_turn)
+        if block.query_norm is not None and block.key_norm is not None:
+            queries, keys = heads[:, : self._n_heads], heads[:, self._n_heads :]
+            heads = torch.cat([block.query_norm(queries), block.key_norm(keys)], dim=1)
+        torch.bmm(heads, turn, out=self._turned)
+        return self._queries, self._keys
+
+    def values(self, qkv: Tensor) -> Tensor:
+        """(batch, key head, width)."""
+        return qkv.as_strided(*self._values)
+
+
+def _turned(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """(…, width) turned by the angles of (…, width / 2): the pairs are a head's first and second half."""
+    first, second = heads.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+
+def _turn(cos: Tensor, sin: Tensor, batch: int) -> Tensor:
+    """(batch, width, width): the matrix that turns a row's heads, of cosines and sines of (batch or 1, width / 2).
+
+    One small product instead of the five calls of `_turned`.
+    """
+    cos, sin = cos.view(-1, cos.shape[-1]), sin.view(-1, sin.shape[-1])
+    diagonal, other = torch.diag_embed(cos), torch.diag_embed(sin)
+    matrix = torch.cat([torch.cat([diagonal, other], dim=-1), torch.cat([-other, diagonal], dim=-1)], dim=-2)
+    return matrix.expand(batch, -1, -1)

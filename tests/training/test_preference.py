@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from interconnected_ai.training.adapter.network import AdaptedNetwork
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from interconnected_ai.config import AdapterConfig, AdapterTrainingConfig
 from interconnected_ai.errors import DataError
+from interconnected_ai.training.adapter.network import AdaptedNetwork
 from interconnected_ai.training.chats import TokenizedChat, TokenizedPair
 from interconnected_ai.training.preference import PreferenceLearner, dpo_loss, preferred
 from interconnected_ai.training.preference.pairs import PairBatch, PairPlan, in_order

@@ -10,7 +10,14 @@ from interconnected_ai.config import AdapterTrainingConfig
 from interconnected_ai.data import Remark
 from interconnected_ai.doctor import thresholds as limit
 from interconnected_ai.doctor.illness import Illness
-from interconnected_ai.training import OUT_OF_MEMORY, AdapterRecord, Curve, PreferenceCorpus, TokenizedChat, TokenizedPair
+from interconnected_ai.training import (
+    OUT_OF_MEMORY,
+    AdapterRecord,
+    Curve,
+    PreferenceCorpus,
+    TokenizedChat,
+    TokenizedPair,
+)
 
 AdapterLook = Callable[[AdapterRecord], Illness | None]
 _USUAL = AdapterTrainingConfig()
@@ -63,11 +70,15 @@ def _rate_too_high(run: AdapterRecord) -> Illness | None:
     if failure is not None and failure.kind == "NonFiniteLossError":
         evidence = failure.message.partition(";")[0]
     elif len(loss) >= limit.LINES.value and _late(loss).median > limit.NATS_GROWTH.value * _early(loss).median:
-        evidence = f"loss {_early(loss).median:.3g} over {_early(loss).span}, {_late(loss).median:.3g} over {_late(loss).span}"
+        evidence = (
+            f"loss {_early(loss).median:.3g} over {_early(loss).span}, {_late(loss).median:.3g} over {_late(loss).span}"
+        )
     else:
         return None
     changes = {"training.lr": _USUAL.lr if lr > 3 * _USUAL.lr else _rounded(lr / 10)}
-    return Illness("learning rate too high", f"{evidence}; lr {lr:g}", None, f"smaller steps: {_listed(changes)}", changes)
+    return Illness(
+        "learning rate too high", f"{evidence}; lr {lr:g}", None, f"smaller steps: {_listed(changes)}", changes
+    )
 
 
 def _not_falling(run: AdapterRecord) -> Illness | None:
@@ -94,9 +105,7 @@ def _too_many_epochs(run: AdapterRecord) -> Illness | None:
     best = min(range(len(held)), key=held.values.__getitem__)
     if held.values[-1] <= limit.NATS_RISE.value * held.values[best] or best == len(held) - 1:
         return None
-    evidence = (
-        f"validation loss {held.values[best]:.4g} at step {held.steps[best]}, {held.values[-1]:.4g} at step {held.steps[-1]}"
-    )
+    evidence = f"validation loss {held.values[best]:.4g} at step {held.steps[best]}, {held.values[-1]:.4g} at step {held.steps[-1]}"
     epochs = dict(zip(run.curve("epoch").steps, run.curve("epoch").values, strict=True))
     if held.steps[best] == 0:
         changes: dict[str, Any] = {"training.lr": _rounded(run.config.training.lr / 10)}

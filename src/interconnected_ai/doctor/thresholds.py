@@ -181,7 +181,9 @@ def is_starved(rows: float, batch_rows: float, num_branches: int) -> bool:
 # Of adapters of language models
 
 NATS_FALL = Threshold(
-    0.02, "fall of the training loss from the first quarter of the steps to the last, under it", "batches differ by as much"
+    0.02,
+    "fall of the training loss from the first quarter of the steps to the last, under it",
+    "batches differ by as much",
 )
 NATS_RISE = Threshold(
     1.03, "last validation loss over its lowest, above it", "the held-out examples are the same ones each time"

@@ -117,7 +117,11 @@ def _facts(report: AdapterReport, words: Words) -> Table:
     if isinstance(fit, Mapping):
         facts += [
             (words(name), words.number(fit[key], digits))
-            for name, key, digits in (("steps", "steps", 0), ("epochs", "epochs", 1), ("train_seconds_of", "train_seconds", 1))
+            for name, key, digits in (
+                ("steps", "steps", 0),
+                ("epochs", "epochs", 1),
+                ("train_seconds_of", "train_seconds", 1),
+            )
             if _is_number(fit.get(key))
         ]
         facts += [(words(key), str(fit[key])) for key in ("device", "precision") if fit.get(key)]

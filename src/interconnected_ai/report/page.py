@@ -9,6 +9,7 @@ import numpy as np
 
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.extras import require
+from interconnected_ai.report.adapters import AdapterReport, adapter_sections, gather_adapter_report
 from interconnected_ai.report.canvas import (
     as_pixels,
     in_rows,
@@ -17,7 +18,6 @@ from interconnected_ai.report.canvas import (
     table_pixels,
     text_pixels,
 )
-from interconnected_ai.report.adapters import AdapterReport, adapter_sections, gather_adapter_report
 from interconnected_ai.report.contents import Reported, Section, Verdict, missing_sentences, sections_of, verdict_of
 from interconnected_ai.report.gather import gather_report
 from interconnected_ai.report.pictures import COLOURS, WIDTHS, Grid, Picture, Table, as_svg, shown

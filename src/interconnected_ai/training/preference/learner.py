@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from interconnected_ai.config import AdapterTrainingConfig
 from interconnected_ai.errors import ConfigError, DataError
 from interconnected_ai.nn import in_evaluation
 from interconnected_ai.training.adapter.network import AdaptedNetwork
+from interconnected_ai.training.adapter.preferred import Preferred
 from interconnected_ai.training.chats import TokenizedPair
 from interconnected_ai.training.learner import DataRecord, Schedule, TrainingState, Validation
 from interconnected_ai.training.preference.objective import PreferenceObjective, dpo_loss, rewards_of
@@ -29,25 +30,6 @@ logger = logging.getLogger(__name__)
 
 _EVALUATED_AT_ONCE = 2_048  # tokens
 _BETAS = (0.9, 0.95)
-
-
-@dataclass(frozen=True)
-class Preferred:
-    """How a model tells better answers from worse ones.
-
-    loss: DPO's, ln 2 for the reference itself. accuracy: share of pairs whose better answer gained more than the worse one.
-    margin: by how much, times β. chosen_reward: what the better answers gained; below 0 they have become less likely.
-    """
-
-    loss: float
-    accuracy: float
-    margin: float
-    chosen_reward: float
-    num_pairs: int
-
-    def to_dict(self) -> dict[str, float]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

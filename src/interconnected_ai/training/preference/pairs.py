@@ -59,6 +59,11 @@ class PairPlan:
         """Batches in one epoch."""
         return -(-self.num_pairs // self.batch_size)
 
+    def filled(self, pairs: Sequence[TokenizedPair]) -> float:
+        """Share of the places in the first epoch's batches that hold a token."""
+        batches = [[places_of(pairs[number]) for number in batch] for batch in self.epoch(0)]
+        return sum(map(sum, batches)) / sum(len(places) * max(places) for places in batches)
+
     def epoch(self, number: int, start: int = 0) -> Iterator[np.ndarray]:
         """For each batch of an epoch, from the `start`-th on: (batch,) numbers of its pairs."""
         order = np.random.default_rng((self.seed, number)).permutation(self.num_pairs)

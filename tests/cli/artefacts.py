@@ -120,6 +120,7 @@ def calls(folder: Path) -> dict[str, list[str]]:
         "branch verify": [run],
         "compare": [run, run],
         "generate": [expert, "the sun", "--max-new-tokens", "2"],
+        "chat": [expert, "the sun", "--max-new-tokens", "2"],
         "report": [run, "--output", "page.html"],
         "expert data": [corpus, "--unit", "paragraph"],
         "expert train": [

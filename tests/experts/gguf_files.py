@@ -7,6 +7,7 @@ import torch
 import transformers
 from torch import Tensor
 
+from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
 from interconnected_ai.experts.export.gguf_causal import write_causal_gguf
 from interconnected_ai.text import Tokenizer
 
@@ -49,6 +50,7 @@ def network(family: str = "llama", **settings: Any) -> Any:
     shape = {
         "vocab_size": OWN.vocab_size, "hidden_size": 32, "intermediate_size": 96, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256, "initializer_range": 0.3,
+        "bos_token_id": None, "eos_token_id": OWN.end_id,
     }  # fmt: skip
     model = transformers.AutoModelForCausalLM.from_config(_FAMILIES[family](**shape | settings)).eval()
     for parameter in model.parameters():
@@ -63,7 +65,7 @@ def write(model: Any, place: Path, *, precision: str = "float32", **more: Any) -
     return place
 
 
-def adapter(model: Any, seed: int, *, rank: int = 4) -> dict[str, tuple[Tensor, Tensor, float]]:
+def adapter(model: Any, seed: int, *, rank: int = 4) -> AdapterWeights:
     """A LoRA adapter on all linear layers but the head."""
     drawn = torch.Generator().manual_seed(seed)
     names = [n for n, part in model.named_modules() if isinstance(part, torch.nn.Linear) and n != "lm_head"]
@@ -71,17 +73,17 @@ def adapter(model: Any, seed: int, *, rank: int = 4) -> dict[str, tuple[Tensor, 
     for name in names:
         part = model.get_submodule(name)
         first = torch.randn(rank, part.in_features, generator=drawn) * 0.2
-        found[name] = (first, torch.randn(part.out_features, rank, generator=drawn) * 0.2, 2.0)
-    return found
+        found[name] = LowRank(first, torch.randn(part.out_features, rank, generator=drawn) * 0.2, 2.0)
+    return AdapterWeights(found)
 
 
-def merged(model: Any, modules: dict[str, tuple[Tensor, Tensor, float]]) -> Any:
+def merged(model: Any, weights: AdapterWeights) -> Any:
     """Another model with the adapter in its weights."""
     import copy
 
     changed = copy.deepcopy(model)
-    for name, (first, second, scale) in modules.items():
-        changed.get_submodule(name).weight.data += scale * second @ first
+    for name, part in weights.named():
+        changed.get_submodule(name).weight.data += part.delta()
     return changed
 
 

@@ -15,6 +15,7 @@ gguf = pytest.importorskip("gguf")
 
 from tests.experts import gguf_files as tiny  # noqa: E402
 
+from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank  # noqa: E402
 from interconnected_ai.experts.engines.llama_server import LlamaServer, whole_answer  # noqa: E402
 from interconnected_ai.experts.engines.token_gaps import Pieces  # noqa: E402
 from interconnected_ai.experts.export.gguf_llama import GgufShape  # noqa: E402
@@ -123,28 +124,30 @@ def test_a_place_never_reuses_what_another_adapter_has_read(tmp_path: Path) -> N
 def test_modules_of_different_scales_and_ranks_keep_each_its_own(tmp_path: Path) -> None:
     model = tiny.network()
     base, place = tiny.write(model, tmp_path / "model.gguf"), tmp_path / "mixed.gguf"
-    modules = tiny.adapter(model, 1)
-    for number, (name, (first, second, _)) in enumerate(modules.items()):
+    parts = {}
+    for number, (name, part) in enumerate(tiny.adapter(model, 1).named()):
         rank = 1 + number % 4
-        modules[name] = (first[:rank], second[:, :rank], 0.5 + number % 3)
-    write_gguf_lora(modules, read_gguf(base), place)
+        parts[name] = LowRank(part.a[:rank], part.b[:, :rank], 0.5 + number % 3)
+    weights = AdapterWeights(parts)
+    write_gguf_lora(weights, read_gguf(base), place)
     answer = answered(served(base, adapters={"mixed": place}), "mixed")["tokens"]
-    assert tiny.is_greedy(tiny.merged(model, modules), tiny.PROMPT, answer)
+    assert tiny.is_greedy(tiny.merged(model, weights), tiny.PROMPT, answer)
 
 
 def test_an_adapter_that_does_not_fit_its_base_is_refused(tmp_path: Path) -> None:
     model = tiny.network(tie_word_embeddings=True)
     base = read_gguf(tiny.write(model, tmp_path / "model.gguf"))
-    first, second, scale = next(iter(tiny.adapter(model, 1).values()))
-    for modules, words in [
+    part = tiny.adapter(model, 1).modules["model.layers.0.self_attn.q_proj"]
+    cases: list[tuple[dict[str, LowRank], str]] = [
         ({}, "changes no module"),
-        ({"lm_head": (first, torch.zeros(tiny.OWN.vocab_size, 4), scale)}, "a head that is its embedding"),
-        ({"model.layers.0.self_attn.q_proj": (first[:, :16], second, scale)}, "belongs to another base"),
-        ({"model.layers.0.self_attn.q_proj": (first[:2], second, scale)}, "ranks 2 and 4"),
-        ({"model.layers.0.mlp.experts.0": (first, second, scale)}, "has no place for the module"),
-    ]:
+        ({"lm_head": LowRank(part.a, torch.zeros(tiny.OWN.vocab_size, 4), 1.0)}, "a head that is its embedding"),
+        ({"model.layers.0.self_attn.q_proj": LowRank(part.a[:, :16], part.b, 1.0)}, "belongs to another base"),
+        ({"model.layers.0.self_attn.q_proj": LowRank(part.a[:2], part.b, 1.0)}, "ranks 2 and 4"),
+        ({"model.layers.0.mlp.experts.0": part}, "has no place for the module"),
+    ]
+    for modules, words in cases:
         with pytest.raises(EngineError, match=words):
-            write_gguf_lora(modules, base, tmp_path / "adapter.gguf")
+            write_gguf_lora(AdapterWeights(modules), base, tmp_path / "adapter.gguf")
     assert not (tmp_path / "adapter.gguf").exists()
     with pytest.raises(EngineError, match="GGUF is written for llama, mistral, qwen2, qwen3, this model is 'gpt_neox'"):
         GgufShape.of_config({"model_type": "gpt_neox"})

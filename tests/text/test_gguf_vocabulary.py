@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.properties import examples
+from tokenizers import Tokenizer as FastTokenizer
+from tokenizers import models, pre_tokenizers
 
 from interconnected_ai.errors import TokenizerError
-from interconnected_ai.text import GgufVocabulary, Tokenizer, token_bytes
-from interconnected_ai.text.gguf import _CUTS
+from interconnected_ai.text import GgufVocabulary, PretrainedTokenizer, Tokenizer, gguf_entries, token_bytes
+from interconnected_ai.text.gguf import CUTS
 
 TEXT = ["the cat sat on the mat and the dog ran", "Привет, мир! 12345 日本語", "don't I'LL  two\n\n\ttabs"] * 4
 
@@ -57,7 +59,7 @@ def test_pieces_are_the_bytes_of_our_own_tokenizer() -> None:
     assert (found.end_id, found.end_ids, found.begin_id) == (own.end_id, (own.end_id,), None)
 
 
-@pytest.mark.parametrize("pre", sorted(_CUTS))
+@pytest.mark.parametrize("pre", sorted(CUTS))
 def test_every_way_of_cutting_words_keeps_the_text(pre: str) -> None:
     _, found = byte_level(pre)
     fast = found.tokenizer()
@@ -132,3 +134,41 @@ def test_ids_that_no_token_has_are_not_taken_for_ends() -> None:
 
 _OWN = byte_level()
 _FAST = _OWN[1].tokenizer()
+
+
+@pytest.mark.parametrize("pre", ["gpt-2", "smollm", "llama-bpe", "qwen2", "gpt-4o", "deepseek-v3", "tekken"])
+def test_a_tokenizer_becomes_entries_that_read_as_the_same_tokenizer(pre: str) -> None:
+    own, found = byte_level(pre)
+    names = {"eos_token": "<|end|>"}
+    tokenizer = PretrainedTokenizer(found.tokenizer(), names=names, end_ids=[own.end_id])
+    entries = gguf_entries(tokenizer, own.vocab_size + 3, template="{{ messages }}")
+    again = GgufVocabulary.of(entries)
+    assert (again.pre, again.end_ids, again.begin_id) == (pre, (own.end_id,), None)
+    assert again.pieces[: own.vocab_size] == found.pieces
+    assert again.kinds[-3:] == (5, 5, 5)
+    assert entries["tokenizer.chat_template"] == "{{ messages }}"
+    for text in [*TEXT[:3], "a\r\nb\u2028c 𝕏½", "HTTPServer2024's", "<|end|>"]:
+        assert again.tokenizer().encode(text, add_special_tokens=False).ids == tokenizer.encode(text)
+
+
+def test_sentence_pieces_become_scores_that_merge_alike() -> None:
+    found = sentence_piece()
+    tokenizer = PretrainedTokenizer(found.tokenizer(), names={"bos_token": "<s>", "eos_token": "</s>"}, leads=True)
+    again = GgufVocabulary.of(gguf_entries(tokenizer, tokenizer.vocab_size))
+    assert (again.model, again.begin_id, again.end_ids) == ("llama", 1, (2,))
+    assert (again.pieces, again.kinds) == (found.pieces, found.kinds)
+    for text in ["the théж", "  the", "t h e", "thethe\n"]:
+        assert again.tokenizer().encode(text, add_special_tokens=False).ids == tokenizer.encode(text)
+
+
+def test_a_tokenizer_that_llamacpp_has_not_is_refused() -> None:
+    own, found = byte_level()
+    fast = found.tokenizer()
+    fast.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Whitespace(), pre_tokenizers.ByteLevel(use_regex=False)]
+    )
+    with pytest.raises(TokenizerError, match=r"llama\.cpp has no name for"):
+        gguf_entries(PretrainedTokenizer(fast, end_ids=[own.end_id]), own.vocab_size)
+    words = PretrainedTokenizer(FastTokenizer(models.WordLevel({"a": 0, "b": 1}, "a")), end_ids=[1], pieces=[b"a", b""])
+    with pytest.raises(TokenizerError, match="holds BPE tokenizers, this one is WordLevel"):
+        gguf_entries(words, 2)

@@ -30,6 +30,7 @@ VERBS = {
     "branch": "Add, list, verify and remove branches of a trained run.",
     "compare": "Is run B better than run A? Paired tests on the same rows.",
     "generate": "Continue a prompt with an expert, a small language model of one's own.",
+    "chat": "Talk with an expert, turn by turn, or give it one message.",
     "report": "One page of a run: curves, use of the experts, confusion, calibration, cost.",
     "expert": "Train, measure and list experts: small language models, each for a domain.",
     "plan": "Size, price and compare systems before they are built.",

@@ -115,7 +115,11 @@ def _fix(
     """Write the changed config and say what changed; None where no setting helps."""
     from interconnected_ai.doctor import fixed_config, write_fixed
 
-    fixed, changes = fixed_config(config, found, output=run)
+    fixed: RunConfig | AdapterRunConfig
+    if isinstance(config, RunConfig):
+        fixed, changes = fixed_config(config, found, output=run)
+    else:
+        fixed, changes = fixed_config(config, found, output=run)
     if not changes:
         output.say("", "No setting to change; no file was written.")
         return None

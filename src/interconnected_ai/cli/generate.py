@@ -1,7 +1,7 @@
 """`iai generate EXPERT [PROMPT…]`."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,7 +44,7 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
 _SEVERAL = {"stop": "--stop", "bad_words": "--bad-word", "choices": "--choice"}
 
 
-def _with_settings(function: F) -> F:
+def with_settings(function: F) -> F:
     """Give a command an option for every field of `GenerationConfig`."""
     for name, (kind, words) in reversed(_SETTINGS.items()):
         function = click.option(_flag(name), name, type=kind, multiple=name in _SEVERAL, help=words)(function)
@@ -58,7 +58,7 @@ def _flag(name: str) -> str:
 @click.command("generate")
 @click.argument("expert", type=ExpertPath())
 @click.argument("prompts", nargs=-1)
-@_with_settings
+@with_settings
 @click.option("--seed", type=int, help="The same seed gives the same answer.")
 @click.option("--engine", default="torch", show_default=True, help="What computes; `auto` takes the fastest installed.")
 @click.option("--device", help="Where the torch engine computes, such as cuda.  [default: cpu]")
@@ -80,13 +80,8 @@ def command(
     **settings: Any,
 ) -> None:
     """Continue PROMPTS (or standard input, `-`, as one prompt) with the expert in the folder EXPERT."""
-    asked = [_standard_input()] if means_standard_input(prompts) or not prompts else list(prompts)
-    given = {name: value for name, value in settings.items() if value not in (None, ())}
-    if "json_schema" in given:
-        given["json_schema"] = _text_of(given["json_schema"])
-    config = GenerationConfig.from_mapping(given, source="iai generate")
-    if settings["logprobs"] is not None and not output.as_json:
-        raise click.UsageError("--logprobs stand in the JSON object alone; add --json, or leave it out")
+    asked = [standard_input()] if means_standard_input(prompts) or not prompts else list(prompts)
+    config = GenerationConfig.from_mapping(given_settings(settings, output), source="iai generate")
     if stream is None:
         stream = len(asked) == 1 and config.num_beams == 1 and not output.as_json and sys.stdout.isatty()
     elif stream and (len(asked) > 1 or output.as_json):
@@ -112,6 +107,16 @@ def command(
     )
 
 
+def given_settings(settings: Mapping[str, Any], output: Output) -> dict[str, Any]:
+    """What was given of the options of `with_settings`, as fields of `GenerationConfig`."""
+    given = {name: value for name, value in settings.items() if value not in (None, ())}
+    if "json_schema" in given:
+        given["json_schema"] = _text_of(given["json_schema"])
+    if "logprobs" in given and not output.as_json:
+        raise click.UsageError("--logprobs stand in the JSON object alone; add --json, or leave it out")
+    return given
+
+
 def _printed_as_it_comes(pieces: Stream[str, Generation]) -> Generation:
     with pieces:
         for piece in pieces:
@@ -135,7 +140,7 @@ def _text_of(file: Path) -> str:
         raise DataError(f"cannot read the schema {file}: {reason}; give a JSON file") from error
 
 
-def _standard_input() -> str:
+def standard_input() -> str:
     """All of standard input as one prompt, without its last line break."""
     if sys.stdin.isatty():
         raise click.UsageError("no prompt given; write it after EXPERT, or send it to standard input")

@@ -34,8 +34,9 @@ def command(
     no_texts: bool,
     output: Output,
 ) -> None:
-    """One page of RUN (of a system, or of a language model's adapter): what the doctor finds, test results beside the baseline, the worst answers, classes, confusion,
-    refusals, calibration, curves, use of the experts, cost.
+    """One page of RUN: what the doctor finds, test results beside the baseline, the worst answers, classes, confusion,
+    refusals, calibration, curves, use of the experts, cost. RUN may be a language model's adapter (iai expert adapt), too:
+    what it learnt from, its figures, curves.
 
     The page is one HTML file that needs nothing else; it holds test texts that were answered wrongly. A run that is not
     finished gets a page of what there is so far.

@@ -37,7 +37,7 @@ class ChatsConfig(Record):
 
 
 class PreferencesConfig(ChatsConfig):
-    """Pairs of a better and a worse answer that an adapter learns from (DPO, Rafailov et al. 2023), the base being its reference.
+    """Pairs of a better and a worse answer that an adapter learns from (DPO, Rafailov et al. 2023); the base is its reference.
 
     beta: how dear it is to leave the base; higher stays nearer to it.
     """

@@ -67,12 +67,11 @@ def _ended(run: AdapterRecord) -> Illness | None:
 
 def _rate_too_high(run: AdapterRecord) -> Illness | None:
     loss, failure, lr = run.curve("loss/task"), run.failure, run.config.training.lr
+    early, late = _early(loss), _late(loss)
     if failure is not None and failure.kind == "NonFiniteLossError":
         evidence = failure.message.partition(";")[0]
-    elif len(loss) >= limit.LINES.value and _late(loss).median > limit.NATS_GROWTH.value * _early(loss).median:
-        evidence = (
-            f"loss {_early(loss).median:.3g} over {_early(loss).span}, {_late(loss).median:.3g} over {_late(loss).span}"
-        )
+    elif len(loss) >= limit.LINES.value and late.median > limit.NATS_GROWTH.value * early.median:
+        evidence = f"loss {early.median:.3g} over {early.span}, {late.median:.3g} over {late.span}"
     else:
         return None
     changes = {"training.lr": _USUAL.lr if lr > 3 * _USUAL.lr else _rounded(lr / 10)}
@@ -103,9 +102,10 @@ def _too_many_epochs(run: AdapterRecord) -> Illness | None:
     if len(held) < 2:
         return None
     best = min(range(len(held)), key=held.values.__getitem__)
-    if held.values[-1] <= limit.NATS_RISE.value * held.values[best] or best == len(held) - 1:
+    lowest, last = held.values[best], held.values[-1]
+    if last <= limit.NATS_RISE.value * lowest:
         return None
-    evidence = f"validation loss {held.values[best]:.4g} at step {held.steps[best]}, {held.values[-1]:.4g} at step {held.steps[-1]}"
+    evidence = f"validation loss {lowest:.4g} at step {held.steps[best]}, {last:.4g} at step {held.steps[-1]}"
     epochs = dict(zip(run.curve("epoch").steps, run.curve("epoch").values, strict=True))
     if held.steps[best] == 0:
         changes: dict[str, Any] = {"training.lr": _rounded(run.config.training.lr / 10)}

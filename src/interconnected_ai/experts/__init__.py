@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.card import ExpertCard
     from interconnected_ai.experts.causal import CausalEngine
     from interconnected_ai.experts.causal_lm import CausalLM, CausalShape
+    from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, Conversation, PromptCache
     from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
     from interconnected_ai.experts.engine import Engine
     from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
+    from interconnected_ai.experts.engines.llamacpp import LlamaCppEngine, LlamaFile
     from interconnected_ai.experts.expert import Expert
     from interconnected_ai.experts.export import export_expert, write_gpt2
     from interconnected_ai.experts.folder import save_expert
     from interconnected_ai.experts.generation import generate
+    from interconnected_ai.experts.gguf_model import GgufModel
     from interconnected_ai.experts.language_model import LanguageModel
     from interconnected_ai.experts.loading import load_card, load_expert, load_model, load_tokenizer
     from interconnected_ai.experts.model import ExpertModel
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.torch_engine import TorchEngine
 
 _FILES = {
+    "GgufModel": "gguf_model",
+    "LlamaCppEngine": "engines.llamacpp",
+    "LlamaFile": "engines.llamacpp",
     "SharedBase": "adapters.shared_base",
     "Base": "bases",
     "base_sha256": "bases",
@@ -42,6 +48,10 @@ _FILES = {
     "read_adapter": "adapters.folder",
     "AdapterFiles": "adapters.folder",
     "ExpertCard": "card",
+    "ChatAnswer": "chat",
+    "ChatTemplate": "chat",
+    "Conversation": "chat",
+    "PromptCache": "chat",
     "CausalEngine": "causal",
     "Decoder": "decoder",
     "PrefixState": "decoder",
@@ -76,16 +86,23 @@ __all__ = [
     "CausalEngine",
     "CausalLM",
     "CausalShape",
+    "ChatAnswer",
+    "ChatTemplate",
+    "Conversation",
     "Decoder",
     "Engine",
     "Expert",
     "ExpertCard",
     "ExpertModel",
+    "GgufModel",
     "HeldOut",
     "LanguageModel",
+    "LlamaCppEngine",
+    "LlamaFile",
     "LowRank",
     "Perplexity",
     "PrefixState",
+    "PromptCache",
     "QuantizedSize",
     "ResumableDecoder",
     "RowAdapters",

@@ -9,6 +9,7 @@ from interconnected_ai.errors import ConfigError, PromptError
 from interconnected_ai.experts.constraint import Constraint
 from interconnected_ai.experts.forms import Form
 from interconnected_ai.experts.text_rules import TextRules
+from interconnected_ai.experts.turn import NO_TURN, Turn
 from interconnected_ai.text import TextTokenizer
 
 EndIds = int | Sequence[int] | None
@@ -17,7 +18,7 @@ EndIds = int | Sequence[int] | None
 @dataclass(frozen=True)
 class Asked:
     """One call of an engine. rules: stop strings and bad words; constraint: a form of the answer; None where there are none.
-    end_ids: where it ends.
+    end_ids: where it ends. turn: what a conversation brings beside its prompt.
     """
 
     prompts: list[list[int]]
@@ -27,6 +28,7 @@ class Asked:
     tokenizer: TextTokenizer | None
     end_ids: tuple[int, ...]
     constraint: Constraint | None = None
+    turn: Turn = NO_TURN
 
     @property
     def form(self) -> Form | None:
@@ -44,14 +46,16 @@ class Asked:
         max_seq_len: int,
         tokenizer: TextTokenizer | None,
         end_ids: tuple[int, ...],
+        turn: Turn = NO_TURN,
     ) -> "Asked":
         """What was asked, checked. Raises `PromptError` for prompts, `ConfigError` for settings or a seed that cannot be."""
         if not isinstance(config, GenerationConfig):
             raise ConfigError(f"the settings are a GenerationConfig, got {type(config).__name__}")
         seed, rules = checked_seed(seed), TextRules.of(config, tokenizer)
         read = checked_prompts(prompts, config, vocab_size=vocab_size, max_seq_len=max_seq_len)
+        end_ids = tuple(dict.fromkeys((*end_ids, *turn.end_ids)))
         constraint = Constraint.of(config, tokenizer, vocab_size, end_ids)
-        return cls(read, config, seed, rules, tokenizer, end_ids, constraint)
+        return cls(read, config, seed, rules, tokenizer, end_ids, constraint, turn)
 
 
 def as_end_ids(end_ids: EndIds, tokenizer: TextTokenizer | None) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ClosedError, ForkError
 from interconnected_ai.experts.asked import Asked, EndIds, as_end_ids
 from interconnected_ai.experts.heap import trim_heap
+from interconnected_ai.experts.turn import NO_TURN, Turn
 from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import Generation, Stream, TokenStep
 
@@ -68,6 +69,12 @@ class Engine(ABC):
         """Every token as it comes; see `interconnected_ai.types.Generate`."""
         return Stream(self._answering_steps(self._asked(prompts, config, seed)))
 
+    def turn(
+        self, prompt: Sequence[int], config: GenerationConfig, turn: Turn, *, seed: int | None = None
+    ) -> Stream[TokenStep, list[Generation]]:
+        """`stream` of a conversation's next turn. An engine that cannot begin from what is known reads the whole prompt."""
+        return Stream(self._answering_steps(self._asked([prompt], config, seed, turn)))
+
     @abstractmethod
     def _steps(self, asked: Asked) -> Steps:
         """The tokens of prompts that fit the window; gives back what it holds when it is closed."""
@@ -80,12 +87,14 @@ class Engine(ABC):
     def _refuse(self, asked: Asked) -> None:
         """Raise `EngineError` for a setting that the engine lacks."""
 
-    def _asked(self, prompts: Sequence[Sequence[int]], config: GenerationConfig, seed: int | None) -> Asked:
+    def _asked(
+        self, prompts: Sequence[Sequence[int]], config: GenerationConfig, seed: int | None, turn: Turn = NO_TURN
+    ) -> Asked:
         self._require_open()
         self._require_own_process()
         asked = Asked.of(
             prompts, config, seed, vocab_size=self.vocab_size, max_seq_len=self.max_seq_len, tokenizer=self._tokenizer,
-            end_ids=self._end_ids,
+            end_ids=self._end_ids, turn=turn,
         )  # fmt: skip
         self._refuse(asked)
         return asked

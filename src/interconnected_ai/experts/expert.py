@@ -1,7 +1,7 @@
 """`Expert`: a tokenizer, an engine and a card, from a folder to text; the model behind them is loaded when it is asked for."""
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Hashable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
@@ -9,6 +9,8 @@ from typing import Any, Self, overload
 from interconnected_ai.config import ExpertConfig, GenerationConfig
 from interconnected_ai.errors import ClosedError, ConfigError, EngineError, PromptError
 from interconnected_ai.experts.card import ExpertCard
+from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, Chatting, PromptCache, TooLong
+from interconnected_ai.experts.chat.speaker import Speaker
 from interconnected_ai.experts.engine import Engine
 from interconnected_ai.experts.engines import open_files
 from interconnected_ai.experts.folder import read_files, save_expert
@@ -18,14 +20,15 @@ from interconnected_ai.experts.streaming import TextFeed
 from interconnected_ai.experts.torch_engine import TorchEngine
 from interconnected_ai.nn import device_of
 from interconnected_ai.text import Tokenizer
-from interconnected_ai.types import Generate, Generation, Stream
+from interconnected_ai.types import ChatMessage, Generate, Generation, Stream
 
 
-class Expert:
+class Expert(Chatting):
     """A domain language model that reads and writes text.
 
     model: None where the engine alone is to compute; `model`, `config`, `score` and `save_pretrained` then raise `EngineError`.
     engine: what computes; None is `TorchEngine` on this model. Any `Generate` of `interconnected_ai.types` will do.
+    template: of chats; None is the default of `ChatTemplate`. prompt_cache: what chats remember; None is one of its own.
 
     Threads: `generate`, `stream` and `score` may be called from any number of them at once, and each call has the answer that
     it would have alone; what is streamed may be closed from any thread. `close` as `Engine` has it.
@@ -38,6 +41,8 @@ class Expert:
         *,
         engine: Generate | None = None,
         card: ExpertCard | None = None,
+        template: ChatTemplate | None = None,
+        prompt_cache: PromptCache | None = None,
     ) -> None:
         if engine is None:
             if model is None:
@@ -47,6 +52,8 @@ class Expert:
         self.engine: Generate = engine
         self._model, self._load = model, _unloadable
         self._config = None if model is None else model.config
+        self.prompt_cache = PromptCache() if prompt_cache is None else prompt_cache
+        self._template = template
         self._loading = threading.Lock()
         self._closed = False
 
@@ -96,9 +103,9 @@ class Expert:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of memory: the engine's, and the model's where it was loaded beside another engine."""
+        """Bytes of memory: the engine's, what chats remember, and the model's where it was loaded beside another engine."""
         engine, model = self.engine, self._model
-        held = engine.num_bytes if isinstance(engine, Engine) else 0
+        held = (engine.num_bytes if isinstance(engine, Engine) else 0) + self.prompt_cache.num_bytes
         is_engines = isinstance(engine, TorchEngine)
         return held if model is None or is_engines else held + TorchEngine(model, layout="plain").num_bytes
 
@@ -107,6 +114,7 @@ class Expert:
         self._closed = True
         with self._loading:
             self._model, self._load = None, _unloadable
+        self.prompt_cache.close()
         if isinstance(self.engine, Engine):
             self.engine.close()
 
@@ -164,6 +172,39 @@ class Expert:
         feed = TextFeed(self.tokenizer, wanted.stop)
         tokens = self.engine.stream([self._token_ids(prompt)], wanted, seed=seed)
         return Stream(_pieces(feed, tokens))
+
+    # Conversations
+
+    @property
+    def template(self) -> ChatTemplate:
+        """How it reads conversations."""
+        with self._loading:
+            if self._template is None:
+                self._template = ChatTemplate(None, self.tokenizer.fast, names=self.tokenizer.special_names)
+            return self._template
+
+    def stream_chat(
+        self,
+        messages: Sequence[ChatMessage],
+        config: GenerationConfig | None = None,
+        *,
+        seed: int | None = None,
+        session: Hashable = None,
+        too_long: TooLong = "refuse",
+        **settings: Any,
+    ) -> Stream[str, ChatAnswer]:
+        """The answer to a conversation in pieces, as they come; see `Chatting`."""
+        self._require_open()
+        if not isinstance(self.engine, Engine):
+            raise EngineError(
+                f"{type(self.engine).__name__} has no window and no end tokens; a chat needs an experts.Engine"
+            )
+        speaker = Speaker(self.engine, self.tokenizer, self.template, cache=self.prompt_cache)
+        return speaker.stream(messages, config, seed=seed, session=session, too_long=too_long, **settings)
+
+    def forget(self, session: Hashable) -> None:
+        """Let go what is remembered of a conversation."""
+        self.prompt_cache.forget(session)
 
     def score(self, texts: str | Sequence[str], *, seq_len: int | None = None, stride: int | None = None) -> Perplexity:
         """How well the model foretells these texts, each a document: perplexity, bits per byte; see `measure`.

@@ -14,6 +14,7 @@ from interconnected_ai.experts.constraint import Progress, restrict
 from interconnected_ai.experts.decoder import Decoder
 from interconnected_ai.experts.engine import Steps, drained
 from interconnected_ai.experts.lookup import reader_of
+from interconnected_ai.experts.remembering import keep, remembering
 from interconnected_ai.experts.sampling import Penalties, Uniforms, ban, fresh_seed, narrow
 from interconnected_ai.experts.text_rules import Written
 from interconnected_ai.text import TextTokenizer
@@ -51,7 +52,13 @@ def generation_steps(decoder: Decoder, asked: Asked) -> Steps:
     if asked.config.num_beams > 1:
         return (yield from beam_search(decoder, asked))
     answers = [_Answer(row, asked) for row in range(len(asked.prompts))]
-    yield from _sample(decoder, asked, answers)
+    reading = remembering(decoder, asked.turn) if len(answers) == 1 else decoder
+    try:
+        yield from _sample(reading, asked, answers)
+    except GeneratorExit:
+        keep(reading)
+        raise
+    keep(reading)
     return [answer.finished() for answer in answers]
 
 

@@ -13,6 +13,11 @@ from interconnected_ai.report.pictures import Line, Picture, Table, shown
 from interconnected_ai.report.wording import Words
 from interconnected_ai.training import AdapterRecord, read_adapter_run
 
+_OF_STEPS = (  # a curve, the words for it, and what it is drawn times
+    ("gradient_norm", "gradient", 1.0),
+    ("rate/adapter", "adapter_rate", 1000.0),
+    ("tokens_per_second", "tokens_speed", 1.0),
+)
 _FIGURES = ("loss", "perplexity", "bits_per_byte", "accuracy", "margin", "chosen_reward")
 
 
@@ -83,7 +88,9 @@ def _measured(report: AdapterReport, words: Words) -> Iterator[Table]:
     results = report.run.results
     fit = results.get("fit")
     held = results.get("test") or (fit.get("validation") if isinstance(fit, Mapping) else None)
-    named = [(words("base_alone"), results.get("base")), (words("with_adapter"), held)]
+    begun = report.run.curve("validation_loss")
+    at_first = {"loss": begun.values[0]} if len(begun) and begun.steps[0] == 0 else None  # the adapter did nothing then
+    named = [(words("base_alone"), results.get("base") or (at_first if held else None)), (words("with_adapter"), held)]
     rows = [(name, found) for name, found in named if isinstance(found, Mapping)]
     known = [figure for figure in _FIGURES if any(_is_number(found.get(figure)) for _, found in rows)]
     if known:
@@ -111,7 +118,7 @@ def _facts(report: AdapterReport, words: Words) -> Table:
         (words("adapter_base"), shown(config.base)),
         (words("learns_from"), words(f"learns_{kind}", beta=beta)),
     ]
-    if _is_number(count := run.results.get("num_params")):
+    if isinstance(count := run.results.get("num_params"), int):
         facts.append((words("adapter_of"), words("adapter_shape", rank=config.adapter.rank, count=words.count(count))))
     fit = run.results.get("fit")
     if isinstance(fit, Mapping):
@@ -161,8 +168,6 @@ def _curves(report: AdapterReport, words: Words) -> Iterator[Picture]:
     rewards = [Line(words(word), run.curve(key), at) for at, (key, word) in enumerate(named) if len(run.curve(key))]
     if rewards:
         yield picture_of(words, "rewards", rewards, caption=words("rewards_means"), smooth=False, mark_value=0.0)
-    for key, kind, scale in (
-        ("gradient_norm", "gradient", 1.0), ("rate/adapter", "adapter_rate", 1000.0), ("tokens_per_second", "tokens_speed", 1.0),
-    ):  # fmt: skip
+    for key, kind, scale in _OF_STEPS:
         if len(curve := run.curve(key)):
             yield picture_of(words, kind, [Line(words(kind), curve, None)], scale=scale, span=(0.0, None))

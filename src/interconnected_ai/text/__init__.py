@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interconnected_ai.text.analyzer import Terms, analyzer_signature, terms
     from interconnected_ai.text.gguf import GgufVocabulary
+    from interconnected_ai.text.gguf_writing import gguf_entries
     from interconnected_ai.text.identity import KnownTexts, digest_of, digests_of, exact_digest_of, folded
     from interconnected_ai.text.languages import Language, language_of
     from interconnected_ai.text.ngrams import Ngrams, count_ngrams, ngrams_signature
@@ -24,6 +25,7 @@ _FILES = {
     "analyzer_signature": "analyzer",
     "terms": "analyzer",
     "GgufVocabulary": "gguf",
+    "gguf_entries": "gguf_writing",
     "KnownTexts": "identity",
     "digest_of": "identity",
     "digests_of": "identity",
@@ -67,6 +69,7 @@ __all__ = [
     "estimate_tokens",
     "exact_digest_of",
     "folded",
+    "gguf_entries",
     "language_of",
     "lemma",
     "ngrams_signature",

@@ -13,8 +13,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from interconnected_ai.errors import TokenizerError, nearest_first
 from interconnected_ai.text.byte_level import byte_letters
 
-_BYTE_LEVEL, _SENTENCE_PIECE = "gpt2", "llama"  # tokenizer.ggml.model
-_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6  # tokenizer.ggml.token_type
+BYTE_LEVEL, SENTENCE_PIECE = "gpt2", "llama"  # tokenizer.ggml.model
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6  # tokenizer.ggml.token_type
 _SPACE = "▁"
 
 # How a text is cut into words before byte-level BPE: the patterns of the models' own tokenizer.json files, one after another.
@@ -41,14 +41,14 @@ _DIGITS = r"\p{N}"
 _PRES: dict[tuple[str, ...], str] = {  # tokenizer.ggml.pre, by how they cut
     (_GPT2,): "gpt-2 phi-2 gigachat a.x-4.0 mellum exaone4 mpt olmo jais trillion",
     (_DIGITS, _GPT2): "smollm starcoder refact command-r codeshell exaone minerva-7b",
-    (_LLAMA3,): "llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 dbrx smaug-bpe glm4 chatglm-bpe",
+    (_LLAMA3,): "llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 dbrx smaug-bpe glm4 chatglm-bpe",
     (_QWEN2,): "qwen2 deepseek-r1-qwen kormo megrez stablelm2 hunyuan solar-open grok-2",
     (_GPT4O,): "gpt-4o llama4 kanana2 minimax-m2",
     _DEEPSEEK3: "deepseek-v3 hunyuan-dense joyai-llm",
     (_TEKKEN,): "tekken",
 }
-_CUTS = {pre: cuts for cuts, pres in _PRES.items() for pre in pres.split()}
-_WHOLE_WORDS_FIRST = frozenset(  # a word that is a token is that token, whatever the merges say
+CUTS = {pre: cuts for cuts, pres in _PRES.items() for pre in pres.split()}
+WHOLE_WORDS_FIRST = frozenset(  # a word that is a token is that token, whatever the merges say
     ["llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "tekken"]
 )
 
@@ -62,7 +62,7 @@ _FILE_TEXTS = (  # of these kinds the first that a file names, or else any text 
     ("fim_rep", frozenset("<|fim_repo|> <|repo_name|> <fim-repo> <REPO> <reponame>".split())),
     ("fim_sep", frozenset(["<|file_sep|>"])),
 )
-_DEFAULT_END = {_SENTENCE_PIECE: 2, _BYTE_LEVEL: 11}
+_DEFAULT_END = {SENTENCE_PIECE: 2, BYTE_LEVEL: 11}
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class GgufVocabulary:
             raise TokenizerError(
                 "the GGUF file has no tokenizer in it; fetch one with its vocabulary, or convert it anew"
             )
-        kinds = metadata.get("tokenizer.ggml.token_type", (_NORMAL,) * len(tokens))
+        kinds = metadata.get("tokenizer.ggml.token_type", (NORMAL,) * len(tokens))
         scores = metadata.get("tokenizer.ggml.scores", ())
         for name, values in (("token_type", kinds), ("scores", scores or kinds)):
             if len(values) < len(tokens):
@@ -115,8 +115,8 @@ class GgufVocabulary:
     @property
     def begin_id(self) -> int | None:
         """The token that begins a text, where the file wants one there."""
-        wanted = self.metadata.get("tokenizer.ggml.add_bos_token", self.model == _SENTENCE_PIECE or self._is_llama3)
-        return self._named("bos", 1 if self.model == _SENTENCE_PIECE else None) if wanted else None
+        wanted = self.metadata.get("tokenizer.ggml.add_bos_token", self.model == SENTENCE_PIECE or self._is_llama3)
+        return self._named("bos", 1 if self.model == SENTENCE_PIECE else None) if wanted else None
 
     @cached_property
     def end_ids(self) -> tuple[int, ...]:
@@ -146,25 +146,23 @@ class GgufVocabulary:
     @cached_property
     def special_ids(self) -> frozenset[int]:
         """Tokens that no text spells: they steer the model."""
-        return frozenset(i for i, kind in enumerate(self.kinds) if kind in (_CONTROL, _UNKNOWN)) | frozenset(
-            self.end_ids
-        )
+        return frozenset(i for i, kind in enumerate(self.kinds) if kind in (CONTROL, UNKNOWN)) | frozenset(self.end_ids)
 
     def tokenizer(self) -> Tokenizer:
         """The tokenizer, with `encode_special_tokens`: text that spells a special token stays text.
 
         Raises `TokenizerError` for a way of cutting words that is not known here, with the known ones.
         """
-        if self.model == _BYTE_LEVEL:
+        if self.model == BYTE_LEVEL:
             fast = self._byte_level()
-        elif self.model == _SENTENCE_PIECE:
+        elif self.model == SENTENCE_PIECE:
             fast = self._sentence_piece()
         else:
             raise TokenizerError(
-                f"tokenizer.ggml.model={self.model!r}: known are {_BYTE_LEVEL} (byte-level BPE) and {_SENTENCE_PIECE} "
+                f"tokenizer.ggml.model={self.model!r}: known are {BYTE_LEVEL} (byte-level BPE) and {SENTENCE_PIECE} "
                 "(SentencePiece's BPE); give the model as a folder with its tokenizer.json"
             )
-        plain = [text for text, kind in zip(self.tokens, self.kinds, strict=False) if kind == _USER_DEFINED]
+        plain = [text for text, kind in zip(self.tokens, self.kinds, strict=False) if kind == USER_DEFINED]
         fast.add_tokens([AddedToken(text, special=False, normalized=False) for text in plain])
         special = [self.tokens[number] for number in sorted(self.special_ids)]
         fast.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in special])
@@ -172,8 +170,8 @@ class GgufVocabulary:
         return fast
 
     def _byte_level(self) -> Tokenizer:
-        if self.pre not in _CUTS:
-            near = ", ".join(nearest_first(self.pre, _CUTS)[:5])
+        if self.pre not in CUTS:
+            near = ", ".join(nearest_first(self.pre, CUTS)[:5])
             raise TokenizerError(
                 f"tokenizer.ggml.pre={self.pre!r}: how such a file cuts words is not known here (nearest: {near}); give the "
                 "model as a folder with its tokenizer.json"
@@ -182,8 +180,8 @@ class GgufVocabulary:
         known = set(self.tokens)
         whole = [m for m in merges if len(m) == 2 and m[0] in known and m[1] in known and m[0] + m[1] in known]
         ids = {text: number for number, text in enumerate(self.tokens)}
-        fast = Tokenizer(models.BPE(vocab=ids, merges=whole, ignore_merges=self.pre in _WHOLE_WORDS_FIRST))
-        cuts = [pre_tokenizers.Split(Regex(cut), "isolated") for cut in _CUTS[self.pre]]
+        fast = Tokenizer(models.BPE(vocab=ids, merges=whole, ignore_merges=self.pre in WHOLE_WORDS_FIRST))
+        cuts = [pre_tokenizers.Split(Regex(cut), "isolated") for cut in CUTS[self.pre]]
         byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         fast.pre_tokenizer = pre_tokenizers.Sequence([*cuts, byte_level])
         fast.decoder = decoders.ByteLevel()
@@ -196,7 +194,7 @@ class GgufVocabulary:
                 "the GGUF file's tokens have no scores, which say what is merged first; convert it anew"
             )
         ids = {text: number for number, text in enumerate(self.tokens)}
-        unknown = next((text for text, kind in zip(self.tokens, self.kinds, strict=False) if kind == _UNKNOWN), None)
+        unknown = next((text for text, kind in zip(self.tokens, self.kinds, strict=False) if kind == UNKNOWN), None)
         merges = list(self._scored_merges(ids))
         fast = Tokenizer(models.BPE(vocab=ids, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
         begins = [normalizers.Prepend(_SPACE)] if self.metadata.get("tokenizer.ggml.add_space_prefix", True) else []
@@ -207,20 +205,20 @@ class GgufVocabulary:
     def _scored_merges(self, ids: Mapping[str, int]) -> Iterable[tuple[str, str]]:
         found = []
         for text, number in ids.items():
-            if self.kinds[number] == _NORMAL:
+            if self.kinds[number] == NORMAL:
                 parts = ((text[:cut], text[cut:]) for cut in range(1, len(text)))
                 found += [(-self.scores[number], ids[a], ids[b], a, b) for a, b in parts if a in ids and b in ids]
         return ((first, second) for *_, first, second in sorted(found))
 
     def _piece(self, number: int) -> bytes:
         text, kind = self.tokens[number], self.kinds[number]
-        if kind in (_CONTROL, _UNKNOWN):
+        if kind in (CONTROL, UNKNOWN):
             return b""
-        if kind == _BYTE:
+        if kind == BYTE:
             return bytes([int(text[3:5], 16)]) if len(text) == 6 and text.startswith("<0x") else b""
-        if kind == _USER_DEFINED:
+        if kind == USER_DEFINED:
             return text.encode("utf-8", "surrogateescape")
-        if self.model == _BYTE_LEVEL:
+        if self.model == BYTE_LEVEL:
             letters = byte_letters()
             if all(letter in letters for letter in text):
                 return bytes(letters[letter] for letter in text)
@@ -239,4 +237,4 @@ class GgufVocabulary:
 
     @property
     def _is_llama3(self) -> bool:
-        return self.pre in _WHOLE_WORDS_FIRST
+        return self.pre in WHOLE_WORDS_FIRST

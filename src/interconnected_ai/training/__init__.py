@@ -3,6 +3,19 @@
 `system` trains systems of branches, `expert` trains small language models; what they learn from is `data`'s.
 """
 
+from interconnected_ai.training.adapter import (
+    AdaptedNetwork,
+    AdapterFit,
+    AdapterObjective,
+    AdapterRun,
+    Foretold,
+    adapter_training_folder,
+    fit_adapter,
+    foretell,
+    refuse_taken_adapter,
+    train_adapter,
+)
+from interconnected_ai.training.adapter.preferred import Preferred
 from interconnected_ai.training.adapter.record import AdapterRecord, adapter_run_folder, read_adapter_run
 from interconnected_ai.training.chats import ChatCorpus, PreferenceCorpus, TokenizedChat, TokenizedPair
 from interconnected_ai.training.curves import Curve, read_curves
@@ -78,7 +91,11 @@ __all__ = [
     "BASELINE",
     "FOREIGN_TEXTS",
     "OUT_OF_MEMORY",
+    "AdaptedNetwork",
+    "AdapterFit",
+    "AdapterObjective",
     "AdapterRecord",
+    "AdapterRun",
     "Baseline",
     "BranchMetrics",
     "ChatCorpus",
@@ -90,12 +107,14 @@ __all__ = [
     "Failure",
     "FeatureCache",
     "FitResult",
+    "Foretold",
     "GlobalBatch",
     "KeptAnswers",
     "LossParts",
     "Objective",
     "Origin",
     "PreferenceCorpus",
+    "Preferred",
     "Processes",
     "RowAnswers",
     "RunRecord",
@@ -108,6 +127,7 @@ __all__ = [
     "WordCounts",
     "adamw",
     "adapter_run_folder",
+    "adapter_training_folder",
     "answer_rows",
     "auroc",
     "bfloat16_speedup",
@@ -125,7 +145,9 @@ __all__ = [
     "failure_of",
     "finished_results",
     "fit",
+    "fit_adapter",
     "fit_expert",
+    "foretell",
     "held_out",
     "language_remark",
     "likely_mislabelled",
@@ -138,6 +160,7 @@ __all__ = [
     "read_curves",
     "read_run",
     "reads_english_only",
+    "refuse_taken_adapter",
     "refuse_taken_folder",
     "refuse_taken_folders",
     "sample_text",
@@ -145,6 +168,7 @@ __all__ = [
     "splits_of_finished_run",
     "splits_of_run",
     "system_loss",
+    "train_adapter",
     "train_epoch",
     "train_expert",
     "train_run",

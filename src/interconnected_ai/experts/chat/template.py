@@ -25,6 +25,10 @@ CHATML = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+BY_ROLE_TOKENS = (  # those of `text.Tokenizer`
+    "{% for message in messages %}{{ '<|role=' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|role=assistant|>' }}{% endif %}"
+)
 ROLES = ("system", "user", "assistant", "tool")
 _CHATML_CONTROLS = ("<|im_start|>", "<|im_end|>")
 _LONGEST_TEMPLATE = 1 << 18
@@ -54,7 +58,8 @@ class _Rendered:
 class ChatTemplate:
     """A model's chat template with its vocabulary.
 
-    source: Jinja, as transformers has it; None is ChatML. It runs in a sandbox, without a way out and with an end.
+    source: Jinja, as transformers has it; None is ChatML, or the role tokens of a vocabulary that has some for all roles. It
+    runs in a sandbox, without a way out and with an end.
     fast: Hugging Face's fast tokenizer of the model; it is copied, and stays as it is. names: what the template may call by
     name, such as {"bos_token": "<s>"}. end_ids: tokens that end an answer whatever the template says. now: the clock of
     `strftime_now`.
@@ -77,14 +82,15 @@ class ChatTemplate:
         end_ids: Sequence[int] = (),
         now: Callable[[], datetime] = datetime.now,
     ) -> None:
-        self.source = CHATML if source is None else source
+        self.source = _default(fast) if source is None else source
         if len(self.source) > _LONGEST_TEMPLATE:
             raise ConfigError(
                 f"the chat template has {len(self.source):,} characters, {_LONGEST_TEMPLATE:,} are allowed"
             )
         self._names = {"bos_token": "", "eos_token": "", **(names or {})}
         self._words = ChatWords(fast, self.source)
-        self._spelled = () if source is not None else tuple(c for c in _CHATML_CONTROLS if c not in self._words.special)
+        spelled = _CHATML_CONTROLS if self.source == CHATML else ()
+        self._spelled = tuple(control for control in spelled if control not in self._words.special)
         self._controls = ControlTokens(frozenset({*self._words.controls, *self._spelled}))
         self._special = ControlTokens(frozenset({*self._words.special, *self._spelled}))
         self._own_ends = tuple(end_ids)
@@ -326,6 +332,11 @@ class ChatTemplate:
         """Where a turn without an end token is over."""
         until = self._rendered(messages[: number + 1], add_generation_prompt=False).text
         return len(until) if whole.text.startswith(until) else len(whole.text)
+
+
+def _default(fast: FastTokenizer) -> str:
+    known = {token.content for token in fast.get_added_tokens_decoder().values() if token.special}
+    return BY_ROLE_TOKENS if {f"<|role={role}|>" for role in ROLES[:3]} <= known else CHATML
 
 
 class _RefusedError(PromptError):

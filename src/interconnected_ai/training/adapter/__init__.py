@@ -6,12 +6,19 @@ from interconnected_ai.training.adapter.learner import AdapterLearner, Foretold,
 from interconnected_ai.training.adapter.network import AdaptedNetwork
 from interconnected_ai.training.adapter.objective import AdapterObjective
 from interconnected_ai.training.adapter.packing import PackedBatch, Packing
+from interconnected_ai.training.adapter.run import (
+    AdapterRun,
+    adapter_training_folder,
+    refuse_taken_adapter,
+    train_adapter,
+)
 
 __all__ = [
     "AdaptedNetwork",
     "AdapterFit",
     "AdapterLearner",
     "AdapterObjective",
+    "AdapterRun",
     "Conversations",
     "DocumentPieces",
     "Example",
@@ -19,6 +26,9 @@ __all__ = [
     "Foretold",
     "PackedBatch",
     "Packing",
+    "adapter_training_folder",
     "fit_adapter",
     "foretell",
+    "refuse_taken_adapter",
+    "train_adapter",
 ]

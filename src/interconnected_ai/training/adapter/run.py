@@ -15,8 +15,7 @@ from pydantic import TypeAdapter
 from interconnected_ai.arguments import checked
 from interconnected_ai.config import AdapterRunConfig
 from interconnected_ai.data import Survey
-from interconnected_ai.experts import Base, ExpertCard, find_base
-from interconnected_ai.experts.adapters import AdapterWeights, LowRank, save_adapter
+from interconnected_ai.experts import AdapterWeights, Base, ExpertCard, LowRank, find_base, save_adapter
 from interconnected_ai.storage import is_complete
 from interconnected_ai.text import PretrainedTokenizer
 from interconnected_ai.training.adapter.fit import AdapterFit, fit_adapter
@@ -54,7 +53,8 @@ _RESULTS = "results.json"
 @dataclass(frozen=True)
 class AdapterRun:
     """What a finished training leaves. base, test: the base alone and the adapted one on examples that nothing was chosen by,
-    if there are any. material: None where it learnt from preferences. model: with the adapter's weights; None where the training had been finished before it was resumed.
+    if there are any. material: None where it learnt from preferences. model: with the adapter's weights; None where the
+    training had been finished before it was resumed.
     """
 
     folder: Path
@@ -206,8 +206,9 @@ def _kept_run(output: Path, folder: Path) -> AdapterRun:
     """A finished training as it stands on the disk."""
     path = folder / _RESULTS
     kept = content_of(path)
-    parts = [as_record(path, kept.get(name), kind) for name, kind in (("fit", _FIT), ("base", _TEST), ("test", _TEST))]
-    return AdapterRun(output, folder, *parts, num_params=int(kept.get("num_params", 0)))
+    fit: AdapterFit = as_record(path, kept.get("fit"), _FIT)
+    base, test = (as_record(path, kept.get(name), _TEST) for name in ("base", "test"))
+    return AdapterRun(output, folder, fit, base, test, int(kept.get("num_params", 0)))
 
 
 def _sources(config: AdapterRunConfig) -> list[str]:

@@ -1,0 +1,267 @@
+"""`iai chat EXPERT [MESSAGE…]`: on a terminal turn by turn, elsewhere one answer to what comes in."""
+
+import json
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from interconnected_ai.cli.alternatives import alternatives, means_standard_input
+from interconnected_ai.cli.completion import ExpertPath
+from interconnected_ai.cli.generate import given_settings, standard_input, with_settings
+from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.cli.outputs import OutputPath, overwrite_option
+from interconnected_ai.config import GenerationConfig
+from interconnected_ai.errors import DataError, InterconnectedAIError
+
+if TYPE_CHECKING:
+    from interconnected_ai.experts import ChatAnswer, Conversation
+    from interconnected_ai.types import ChatMessage
+
+_PROMPT, _GOES_ON = "> ", "… "
+_COMMANDS = {
+    "/help": "these commands",
+    "/system [TEXT]": "what the expert is told before everything; without a text nothing is",
+    "/seed [N]": "the same seed gives the same answer; without a number every answer draws its own",
+    "/reset": "begin anew; the system message stays",
+    "/save FILE": "write the chat as JSON lines, as `iai expert adapt --chat` reads it; --overwrite replaces the file",
+    "/exit": "leave, as Ctrl-D does",
+    "//text": "say /text to the expert",
+    "text\\": "a line that goes on in the next",
+}
+
+
+@click.command("chat")
+@click.argument("expert", type=ExpertPath())
+@click.argument("messages", nargs=-1)
+@with_settings
+@click.option("--seed", type=int, help="The same seed gives the same answers.")
+@click.option("--system", help="What the expert is told before everything.")
+@click.option(
+    "--too-long",
+    type=click.Choice(["drop-oldest", "refuse"]),
+    default="drop-oldest",
+    show_default=True,
+    help="When the window is full: the oldest turns are no longer read, which is said, or an error.",
+)
+@click.option("--lines", is_flag=True, help="Every line of standard input is a turn, instead of all of it one.")
+@click.option("--save", type=OutputPath(), help="Write the chat to this file at its end, as JSON lines.")
+@click.option("--engine", default="torch", show_default=True, help="What computes; `auto` takes the fastest installed.")
+@click.option("--device", help="Where the torch engine computes, such as cuda.  [default: cpu]")
+@overwrite_option
+@alternatives("lines", "messages")
+@alternatives("json_schema", "regex", "choices")
+@with_output
+def command(
+    expert: Path,
+    messages: tuple[str, ...],
+    seed: int | None,
+    system: str | None,
+    too_long: str,
+    lines: bool,
+    save: Path | None,
+    engine: str,
+    device: str | None,
+    output: Output,
+    **settings: Any,
+) -> None:
+    """Talk with the expert in the folder EXPERT: MESSAGES are a turn each; without them standard input is what is said.
+
+    On a terminal the chat goes on until /exit or Ctrl-D. Ctrl-C stops an answer and keeps the chat; /help lists what else can
+    be said to the program.
+    """
+    given = given_settings(settings, output)
+    GenerationConfig.from_mapping(given, source="iai chat")  # what cannot be is said before anything is loaded
+    is_talk = not messages and not lines and sys.stdin.isatty()
+    if is_talk and output.as_json:
+        raise click.UsageError(
+            "--json is for messages that are given, or come from standard input; leave it out to talk"
+        )
+    said = None if is_talk else _said(messages, lines=lines)
+    from interconnected_ai.experts import Conversation, Expert
+
+    with Expert.from_pretrained(expert, engine=engine, device=device) as opened:
+        held = Conversation(opened, system=system, too_long="refuse" if too_long == "refuse" else "drop_oldest")
+        chat = _Chat(held, given, seed, output)
+        if said is None:
+            _talk(chat)
+        else:
+            for text in said:
+                chat.say(text)
+        if save is not None:
+            _write(save, held.messages, overwrite=True)  # what stands there was looked at before
+        output.result(
+            {
+                "engine": getattr(opened.engine, "name", engine),
+                "messages": [asdict(message) for message in held.messages],
+                "turns": [_as_json(answer) for answer in chat.answers],
+            }
+        )
+
+
+class _Chat:
+    """A conversation that is shown while it is held."""
+
+    def __init__(self, held: "Conversation", settings: Mapping[str, Any], seed: int | None, output: Output) -> None:
+        self.held, self.seed, self.output = held, seed, output
+        self.answers: list[ChatAnswer] = []
+        self._settings = settings
+
+    def say(self, text: str) -> None:
+        """Show the answer as it comes; Ctrl-C ends it where it is."""
+        answering = self.held.say(text, seed=self.seed, **self._settings)
+        with answering, _stopped_by_interrupt(answering.close) as was_stopped:
+            for piece in answering:
+                click.echo(piece, nl=False, err=self.output.as_json)
+        click.echo(err=self.output.as_json)
+        if was_stopped():
+            click.echo("(stopped)", err=True)
+            return
+        answer = answering.result()
+        self.answers.append(answer)
+        if answer.dropped:
+            click.echo(
+                f"the window is full: the oldest {len(answer.dropped)} messages that were read are no longer", err=True
+            )
+        elif answer.generation.ended == "length":
+            self.output.step("(the answer is as long as --max-new-tokens allows)")
+
+
+def _talk(chat: _Chat) -> None:
+    """Turn by turn, until the end of the input."""
+    _edit_lines()
+    chat.output.note("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves.")
+    for line in _lines_of_terminal():
+        try:
+            if line.startswith("/") and not line.startswith("//"):
+                if not _obey(line, chat):
+                    return
+            elif line.strip():
+                chat.say(line.removeprefix("/") if line.startswith("//") else line)
+        except InterconnectedAIError as error:
+            click.echo(f"{error}", err=True)
+        except OSError as error:
+            click.echo(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), err=True)
+
+
+def _obey(line: str, chat: _Chat) -> bool:
+    """Do what a command says; False where it is to leave."""
+    name, _, rest = line.partition(" ")
+    rest = rest.strip()
+    if name in ("/exit", "/quit"):
+        return False
+    if name == "/help":
+        for what, words in _COMMANDS.items():
+            click.echo(f"  {what:<16} {words}")
+    elif name == "/system":
+        chat.held.system = rest or None
+    elif name == "/seed":
+        chat.seed = _seed(rest)
+    elif name == "/reset":
+        chat.held.reset()
+    elif name == "/save":
+        *paths, last = shlex.split(rest) or [""]
+        path = paths[0] if last == "--overwrite" and paths else last
+        if not path:
+            raise DataError("/save needs a file to write; give its name behind it")
+        _write(Path(path).expanduser(), chat.held.messages, overwrite=last == "--overwrite")
+    else:
+        known = ", ".join(what.split()[0] for what in _COMMANDS if what.startswith("/") and not what.startswith("//"))
+        raise DataError(f"no command {name!r}; known: {known}. To say it to the expert write /{line}")
+    return True
+
+
+def _seed(text: str) -> int | None:
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise DataError(f"/seed {text}: needed is a whole number, or nothing for answers that differ") from error
+
+
+def _lines_of_terminal() -> Iterator[str]:
+    """What the person types, a line that ends in a backslash with the next; Ctrl-C drops the line."""
+    typed = ""
+    while True:
+        try:
+            line = input(_GOES_ON if typed else _PROMPT)
+        except EOFError:
+            click.echo()
+            return
+        except KeyboardInterrupt:
+            click.echo()
+            typed = ""
+            continue
+        if line.endswith("\\"):
+            typed += line[:-1] + "\n"
+            continue
+        yield typed + line
+        typed = ""
+
+
+def _edit_lines() -> None:
+    """Arrow keys and earlier lines, where Python has them for this terminal."""
+    try:
+        import readline
+    except ImportError:
+        return
+    readline.set_auto_history(True)
+
+
+def _said(messages: Sequence[str], *, lines: bool) -> list[str]:
+    """The turns that were given."""
+    if messages and not means_standard_input(messages):
+        return list(messages)
+    text = standard_input()
+    return [line for line in text.splitlines() if line.strip()] if lines else [text]
+
+
+@contextmanager
+def _stopped_by_interrupt(stop: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """While an answer comes, a first Ctrl-C stops it, and a second ends the program as always. Gives whether one came."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    came = False
+
+    def take(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        signal.signal(signal.SIGINT, before)
+        stop()
+
+    before = signal.signal(signal.SIGINT, take)
+    try:
+        yield lambda: came
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _write(path: Path, messages: "Sequence[ChatMessage]", *, overwrite: bool) -> None:
+    """The chat as one line of JSON, in OpenAI's words, whole or not at all."""
+    from interconnected_ai.storage import atomic_file, refuse_standing
+
+    refuse_standing(path, overwrite=overwrite, name="/save")
+    line = json.dumps({"messages": [asdict(message) for message in messages]}, ensure_ascii=False)
+    with atomic_file(path) as scratch:
+        scratch.write_text(line + "\n", encoding="utf-8")
+
+
+def _as_json(answer: "ChatAnswer") -> dict[str, Any]:
+    return {
+        "text": answer.message.content,
+        "ended": answer.generation.ended,
+        "token_ids": answer.generation.token_ids,
+        "num_prompt_tokens": answer.num_prompt_tokens,
+        "num_known_tokens": answer.num_known_tokens,
+        "num_dropped_messages": len(answer.dropped),
+    }

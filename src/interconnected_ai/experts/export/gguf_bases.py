@@ -1,0 +1,105 @@
+"""Bases and adapters as GGUF files: a base alone, or with an adapter merged into it, or an adapter to serve beside it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interconnected_ai.errors import AdapterError
+from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter
+from interconnected_ai.experts.bases import Base, find_base
+from interconnected_ai.experts.causal_lm import CausalLM
+from interconnected_ai.experts.chat.sources import TemplateSource
+from interconnected_ai.experts.export.gguf_causal import write_causal_gguf
+from interconnected_ai.experts.export.gguf_llama import GgufShape
+from interconnected_ai.experts.export.gguf_lora import write_gguf_lora
+from interconnected_ai.storage import read_gguf, read_json
+from interconnected_ai.text import PretrainedTokenizer, gguf_entries
+
+
+def write_base_gguf(
+    base: str | Path | Base, out: str | Path, *, precision: str = "float32", adapter: str | Path | None = None
+) -> None:
+    """Write a base as one GGUF file, with its tokenizer and chat template. adapter: a folder, merged into the weights.
+
+    The weights of a GGUF base are dequantised first, so a merged file is rounded twice where both are quantised.
+    Raises `AdapterError` for an adapter of another base, `EngineError` for a family that is not written to GGUF, and what
+    `find_base` and `read_adapter` raise.
+    """
+    found = base if isinstance(base, Base) else find_base(base)
+    change = None if adapter is None else _adapter_of(found, adapter)
+    model = CausalLM.from_pretrained(found, dtype=torch.float32)
+    name = found.path.stem
+    if change is not None:
+        merge_into(model, change)
+        name = change.card.name or change.folder.name
+    entries: dict[str, Any] = {"general.name": name, "general.type": "model"}
+    if found.licence:
+        entries["general.license"] = found.licence
+    if found.languages:
+        entries["general.languages"] = found.languages
+    tokenizer_entries = _tokenizer_entries(found, model.config.vocab_size)
+    write_causal_gguf(model.network, tokenizer_entries, out, precision=precision, entries=entries)
+
+
+def write_adapter_gguf(
+    adapter: str | Path | AdapterFiles, out: str | Path, *, base: str | Path | Base | None = None
+) -> None:
+    """Write an adapter's folder as a GGUF LoRA file, to be served on its base.
+
+    base: None is the one that the adapter names. Raises `AdapterError` for one of another base, or one that names none.
+    """
+    files = adapter if isinstance(adapter, AdapterFiles) else read_adapter(adapter)
+    if base is None and files.card.base is None:
+        raise AdapterError(f"{files.folder} names no base, and GGUF's order of its rows follows from it; name the base")
+    wanted = files.card.base if base is None else base
+    assert wanted is not None
+    found = wanted if isinstance(wanted, Base) else find_base(wanted)
+    _require_base(files, found)
+    shape = (
+        read_gguf(found.path) if found.form == "gguf" else GgufShape.of_config(read_json(found.path / "config.json"))
+    )
+    write_gguf_lora(files.weights, shape, out, name=files.card.name or files.folder.name)
+
+
+def merge_into(model: CausalLM, files: AdapterFiles) -> None:
+    """Add the adapter to the weights, in place; whoever calls has the model alone.
+
+    Raises `AdapterError` where it does not fit.
+    """
+    for name, part in files.weights.named():
+        try:
+            weight = model.network.get_submodule(name).weight
+        except AttributeError as error:
+            raise AdapterError(f"{files.folder} changes {name!r}, which the base does not have") from error
+        delta = part.delta().to(weight)
+        if delta.shape != weight.shape:
+            raise AdapterError(
+                f"{files.folder} changes {tuple(delta.shape)} weights of {name}, the base has {tuple(weight.shape)}"
+            )
+        with torch.no_grad():
+            weight += delta
+
+
+def _adapter_of(base: Base, adapter: str | Path) -> AdapterFiles:
+    files = read_adapter(adapter)
+    _require_base(files, base)
+    return files
+
+
+def _require_base(files: AdapterFiles, base: Base) -> None:
+    wanted = files.card.base_sha256
+    if wanted is not None and wanted != base.sha256:
+        raise AdapterError(
+            f"{files.folder} belongs to the base {files.card.base} (SHA-256 {wanted[:12]}…), this is {base.name} "
+            f"({base.sha256[:12]}…); name that base"
+        )
+
+
+def _tokenizer_entries(base: Base, vocab_size: int) -> Mapping[str, Any]:
+    """The file's own, or those of the folder's tokenizer and template."""
+    if base.form == "gguf":
+        return {n: v for n, v in read_gguf(base.path).metadata.items() if n.startswith("tokenizer.")}
+    template = TemplateSource.in_folder(base.path).template
+    return gguf_entries(PretrainedTokenizer.from_folder(base.path), vocab_size, template=template)

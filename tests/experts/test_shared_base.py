@@ -18,8 +18,17 @@ from interconnected_ai.errors import (
     NotAModelError,
     UnknownNameError,
 )
-from interconnected_ai.experts import AdapterWeights, ExpertCard, LowRank, SharedBase, read_adapter, save_adapter
-from interconnected_ai.experts.causal.engine import CausalEngine
+from interconnected_ai.experts import (
+    AdapterWeights,
+    CausalLM,
+    ExpertCard,
+    HeldOut,
+    LowRank,
+    SharedBase,
+    measure,
+    read_adapter,
+    save_adapter,
+)
 from interconnected_ai.text import Tokenizer
 
 VOCABULARY = 300
@@ -30,7 +39,7 @@ BASE = "ba" * 32
 
 def shared(way: Literal["lean", "generic"] = "lean") -> SharedBase:
     tokenizer = Tokenizer.train(TEXTS, VOCABULARY)
-    return SharedBase(CausalEngine(tiny_llama(), tokenizer, way=way), tokenizer, name="tiny", sha256=BASE)
+    return SharedBase(CausalLM(tiny_llama()), tokenizer, name="tiny", sha256=BASE, way=way)
 
 
 def different(number: int) -> AdapterWeights:
@@ -255,3 +264,24 @@ def test_a_held_answer_keeps_an_adapter_that_was_taken_out(tmp_path: Path) -> No
     save_adapter(different(0), tmp_path / "a", ExpertCard())
     weights = base.prepared(read_adapter(tmp_path / "a"))
     assert base.prepared(read_adapter(tmp_path / "a")) is weights
+
+
+@pytest.mark.parametrize("linears", [LINEARS, (*LINEARS, "lm_head")])
+def test_what_is_measured_is_the_merged_model_and_the_base_stays_itself(linears: tuple[str, ...]) -> None:
+    base = shared()
+    held = HeldOut.of(TEXTS, base.tokenizer)
+    alone = measure(base.model_with(AdapterWeights({})), held, seq_len=16).nats
+    weights = tiny_adapter(tiny_llama(), 3, linears=LINEARS)
+    merged = tiny_llama()
+    if "lm_head" in linears:
+        generator = torch.Generator().manual_seed(9)
+        head = LowRank(torch.randn(2, 32, generator=generator), torch.randn(300, 2, generator=generator), 0.1)
+        weights = AdapterWeights(dict(weights.modules) | {"lm_head": head})
+        merged.lm_head.weight = torch.nn.Parameter(merged.lm_head.weight.detach().clone())
+    for name, part in weights.modules.items():
+        merged.get_submodule(name).weight.data += part.delta()
+    prepared = weights.prepared(torch.device("cpu"), torch.float32)
+    found = measure(base.model_with(prepared), held, seq_len=16)
+    assert found.nats == pytest.approx(measure(CausalLM(merged), held, seq_len=16).nats, rel=1e-5)
+    assert measure(base.model_with(AdapterWeights({})), held, seq_len=16).nats == pytest.approx(alone, rel=1e-9)
+    assert found.nats != pytest.approx(alone, rel=1e-3)

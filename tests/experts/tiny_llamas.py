@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from expert_models import TEXTS
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from interconnected_ai.experts import AdapterWeights, LowRank
+from interconnected_ai.experts import AdapterWeights, Base, LowRank, find_base
+from interconnected_ai.text import Tokenizer
 
 LINEARS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
            "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")  # fmt: skip
@@ -37,7 +39,11 @@ def tiny_adapter(
     return AdapterWeights(modules)
 
 
-def saved_llama(folder: Path, seed: int = 0) -> LlamaForCausalLM:
-    model = tiny_llama(seed)
-    model.save_pretrained(folder)
-    return model
+def saved_base(folder: Path, seed: int = 0) -> Base:
+    """A folder that `find_base` knows, tokenizer included."""
+    tiny_llama(seed).save_pretrained(folder)
+    tokenizer = Tokenizer.train(TEXTS, 300)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer.fast, eos_token=tokenizer.token(tokenizer.end_id)
+    ).save_pretrained(folder)
+    return find_base(folder)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
+    from interconnected_ai.experts.adapters.lending import BorrowedBase
+    from interconnected_ai.experts.adapters.merge import merge_adapter
     from interconnected_ai.experts.adapters.shared_base import SharedBase
     from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
     from interconnected_ai.experts.bases import Base, base_sha256, find_base
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.torch_engine import TorchEngine
 
 _FILES = {
+    "BorrowedBase": "adapters.lending",
+    "merge_adapter": "adapters.merge",
     "GgufModel": "gguf_model",
     "LlamaCppEngine": "engines.llamacpp",
     "LlamaFile": "engines.llamacpp",
@@ -83,6 +87,7 @@ __all__ = [
     "AdapterFiles",
     "AdapterWeights",
     "Base",
+    "BorrowedBase",
     "CausalEngine",
     "CausalLM",
     "CausalShape",
@@ -118,6 +123,7 @@ __all__ = [
     "load_model",
     "load_tokenizer",
     "measure",
+    "merge_adapter",
     "open_engine",
     "quantize_expert",
     "read_adapter",

@@ -5,19 +5,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 from weakref import WeakValueDictionary
 
 from torch import nn
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import AdapterError, ClosedError, ConfigError, PromptError, UnknownNameError
+from interconnected_ai.experts.adapters.adapted_lm import AdaptedLM
 from interconnected_ai.experts.adapters.engine import AdapterEngine
 from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter
 from interconnected_ai.experts.adapters.weights import AdapterWeights
+from interconnected_ai.experts.bases import Base, find_base
 from interconnected_ai.experts.causal.engine import CausalEngine
+from interconnected_ai.experts.causal.generic_decoder import AdapterHooks
+from interconnected_ai.experts.causal_lm import CausalLM
 from interconnected_ai.experts.heap import trim_heap
-from interconnected_ai.text import TextTokenizer
+from interconnected_ai.text import PretrainedTokenizer, TextTokenizer
 from interconnected_ai.types import Generation
 
 _ADAPTED = ("Linear", "Conv1D")
@@ -35,19 +39,41 @@ class _Held:
 class SharedBase:
     """A base and the adapters over it: each costs its own bytes, and any row of a batch may have any of them.
 
-    engine: of the base; it belongs to this object, which closes it. sha256: of the base (`Base.sha256`); an adapter that names
-    another is refused. name: of the base, for messages.
+    model: of the base; nobody else may change it. sha256: of the base (`Base.sha256`); an adapter that names another is
+    refused. name: of the base, for messages. way: of computing it, see `CausalEngine`.
 
     Threads: everything may be called from any number of them at once. Adapters are put in, taken out and read again beside
     generations, which keep those that they began with. Where several change one name the last one stays.
     """
 
-    def __init__(self, engine: CausalEngine, tokenizer: TextTokenizer, *, name: str, sha256: str | None = None) -> None:
-        self.engine, self.tokenizer, self.name, self.sha256 = engine, tokenizer, name, sha256
-        self._shapes = _shapes_of(engine.network)
+    def __init__(
+        self,
+        model: CausalLM,
+        tokenizer: TextTokenizer,
+        *,
+        name: str,
+        sha256: str | None = None,
+        way: Literal["auto", "lean", "generic"] = "auto",
+    ) -> None:
+        self.tokenizer, self.name, self.sha256 = tokenizer, name, sha256
+        self.engine = CausalEngine(model.network, tokenizer, max_seq_len=model.config.max_seq_len, way=way)
+        self._model: CausalLM | None = model
+        self._hooks: AdapterHooks | None = None
+        self._shapes = _shapes_of(model.network)
         self._changing = threading.Lock()
         self._held: Mapping[str, _Held] = {}  # replaced whole, so that readers need no lock
         self._prepared: WeakValueDictionary[str, AdapterWeights] = WeakValueDictionary()
+
+    @classmethod
+    def open(cls, base: Base | str | Path, *, device: str | None = None) -> "SharedBase":
+        """Of a base: "smollm2", a GGUF file, a folder or a hub id, as `find_base` says; raises what it and `CausalLM` raise."""
+        found = base if isinstance(base, Base) else find_base(base)
+        is_gguf = found.form == "gguf"
+        tokenizer = (
+            PretrainedTokenizer.from_gguf(found.path) if is_gguf else PretrainedTokenizer.from_folder(found.path)
+        )
+        model = CausalLM.from_pretrained(found, device=device)
+        return cls(model, tokenizer, name=found.name, sha256=found.sha256)
 
     # Adapters
 
@@ -104,12 +130,7 @@ class SharedBase:
         Raises `AdapterError` where it names another base, or has modules that this one has not.
         """
         self._require_open()
-        wanted = files.card.base_sha256
-        if wanted is not None and self.sha256 is not None and wanted != self.sha256:
-            raise AdapterError(
-                f"{files.folder} stands on another base: {files.card.base or 'one'} with SHA-256 {wanted[:12]}…, this is "
-                f"{self.name} with {self.sha256[:12]}…; open the base that it was trained on"
-            )
+        require_same_base(files, self.name, self.sha256)
         found = self._prepared.get(files.key)
         if found is None:
             found = self._ready(files.weights, str(files.folder))
@@ -137,7 +158,9 @@ class SharedBase:
     def close(self) -> None:
         """Let base and adapters go, after the last answer that is being made; what is asked afterwards raises `ClosedError`."""
         with self._changing:
-            self._held = {}
+            self._held, self._model = {}, None
+            if self._hooks is not None:
+                self._hooks.remove()
         self.engine.close()
         trim_heap()
 
@@ -183,6 +206,15 @@ class SharedBase:
             wanted = wanted.with_changes(**settings)
         return self.engine_with(adapters)([self.token_ids(text) for text in prompts], wanted, seed=seed)
 
+    def model_with(self, weights: AdapterWeights) -> AdaptedLM:
+        """The base with an adapter as a `LanguageModel`, to be measured. weights: as `prepared` gives them."""
+        with self._changing:
+            self._require_open()
+            assert self._model is not None
+            if self._hooks is None:
+                self._hooks = AdapterHooks(self._model.network)
+            return AdaptedLM(self._model, self._hooks, weights)
+
     def token_ids(self, text: str) -> list[int]:
         """A prompt as the base reads it; an empty one begins a new text."""
         if not isinstance(text, str):
@@ -222,6 +254,16 @@ class SharedBase:
     def _require_open(self) -> None:
         if self.engine.is_closed:
             raise ClosedError(f"the base {self.name} is closed; open it again")
+
+
+def require_same_base(files: AdapterFiles, name: str, sha256: str | None) -> None:
+    """Raise `AdapterError` where an adapter names another base than the one of this name, by hash."""
+    wanted = files.card.base_sha256
+    if wanted is not None and sha256 is not None and wanted != sha256:
+        raise AdapterError(
+            f"{files.folder} stands on another base: {files.card.base or 'one'} with SHA-256 {wanted[:12]}…, this is {name} "
+            f"with {sha256[:12]}…; open the base that it was trained on"
+        )
 
 
 def _shapes_of(network: nn.Module) -> dict[str, tuple[int, int]]:

@@ -1,0 +1,80 @@
+"""An adapter folded into its base: an ordinary folder of Hugging Face that transformers and vLLM open."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interconnected_ai.errors import AdapterError
+from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter
+from interconnected_ai.experts.adapters.shared_base import require_same_base
+from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
+from interconnected_ai.experts.bases import Base, find_base
+from interconnected_ai.experts.causal_lm import CausalLM
+from interconnected_ai.text import PretrainedTokenizer
+
+
+def merge_adapter(
+    adapter: AdapterFiles | str | Path, folder: str | Path, *, base: Base | str | Path | None = None
+) -> CausalLM:
+    """Write base + adapter as a folder of Hugging Face, safetensors and tokenizer; it is replaced whole or not at all.
+
+    base: where the base is; None is what the adapter names. A base from a GGUF file is written dequantised. Returns the merged
+    model. Raises `AdapterError` for another base than the adapter's, and what `find_base` and `CausalLM` raise.
+    """
+    files = adapter if isinstance(adapter, AdapterFiles) else read_adapter(adapter)
+    found = base if isinstance(base, Base) else find_base(named_base(files) if base is None else base)
+    require_same_base(files, found.name, found.sha256)
+    model = CausalLM.from_pretrained(found)
+    merge_weights(model.network, files.weights)
+    is_gguf = found.form == "gguf"
+    tokenizer = PretrainedTokenizer.from_gguf(found.path) if is_gguf else PretrainedTokenizer.from_folder(found.path)
+    card = files.card
+    model.save_pretrained(
+        folder, tokenizer, licence=card.licence or found.licence, languages=card.languages or found.languages
+    )
+    return model
+
+
+def named_base(files: AdapterFiles) -> str:
+    """The base that an adapter names. Raises `AdapterError` where it names none."""
+    if not files.card.base:
+        raise AdapterError(
+            f"{files.folder} names no base; name the one that it was trained on (base=, a folder, GGUF file or hub id)"
+        )
+    return files.card.base
+
+
+@torch.no_grad()
+def merge_weights(network: Any, weights: AdapterWeights) -> None:
+    """Add the adapter's matrices to a network's own, in place, computed in float32; a head that is tied becomes one of its own.
+
+    Nobody else may compute with the network meanwhile. Raises `AdapterError` for modules that it has not.
+    """
+    modules = dict(network.named_modules())
+    embedding = network.get_input_embeddings().weight
+    for name, part in weights.named():
+        module = modules.get(name)
+        weight = getattr(module, "weight", None)
+        delta = _delta(module, part)
+        if not isinstance(weight, nn.Parameter) or weight.shape != delta.shape:
+            raise AdapterError(
+                f"the adapter's module {name!r} does not fit the base; open the base that it was trained on"
+            )
+        if weight is embedding:
+            weight = _untied(network, module)
+        weight.copy_(weight.float() + delta.to(weight.device))
+
+
+def _delta(module: nn.Module | None, part: LowRank) -> Tensor:
+    """In the module's own layout: GPT-2's Conv1D keeps its matrix transposed."""
+    delta = part.delta()
+    return delta if isinstance(module, nn.Linear) else delta.t()
+
+
+def _untied(network: Any, module: Any) -> nn.Parameter:
+    module.weight = nn.Parameter(module.weight.detach().clone(), requires_grad=False)
+    network.config.tie_word_embeddings = False
+    weight: nn.Parameter = module.weight
+    return weight

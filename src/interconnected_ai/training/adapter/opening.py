@@ -4,8 +4,7 @@ from typing import Any
 
 import torch
 
-from interconnected_ai.experts import Base, CausalLM
-from interconnected_ai.experts.chat import ChatTemplate
+from interconnected_ai.experts import Base, CausalLM, ChatTemplate
 from interconnected_ai.storage import read_gguf, read_json
 from interconnected_ai.text import PretrainedTokenizer
 

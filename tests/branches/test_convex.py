@@ -10,6 +10,8 @@ from conftest import make_rows, make_system
 from interconnected_ai.branches import Branch, TextFeatures
 from interconnected_ai.branches import convex as solver
 from interconnected_ai.branches.convex import SCALES, choose_scale, regress
+from interconnected_ai.branches.growth import class_weights
+from interconnected_ai.config import BranchSpec, SystemConfig
 from interconnected_ai.errors import NonFiniteLossError
 
 ROWS = make_rows("a", 60)
@@ -83,3 +85,38 @@ def test_vectors_that_are_no_numbers_are_named() -> None:
     pooled, bags = branch.read(features)
     with pytest.raises(NonFiniteLossError, match="branch 'a'"):
         regress(branch, pooled * float("nan"), bags, targets, ridge=3.0)
+
+
+UNEVEN = [max(4, 80 // number) for number in range(1, 51)]
+
+
+def drawn(counts: list[int], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows around their classes' middles, (num_rows, 48) of length √48, and their classes: so many of each."""
+    middles = torch.randn(len(counts), 48, generator=torch.Generator().manual_seed(0))
+    targets = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    rows = middles[targets] + 1.5 * torch.randn(len(targets), 48, generator=torch.Generator().manual_seed(seed))
+    return F.normalize(rows, dim=-1) * 48**0.5, targets
+
+
+@pytest.mark.parametrize(("counts", "is_smoothed"), [(UNEVEN, True), ([10] * 40, False)])
+def test_targets_are_smoothed_where_few_rows_are_dealt_out_unevenly(counts: list[int], is_smoothed: bool) -> None:
+    rows, targets = drawn(counts, 1)
+    plain = solver.Problem(4.8, class_weights(targets, len(counts)))
+    folds = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)) % 5
+    found = solver._smoothed_where_it_helps(rows @ rows.T, targets, folds, plain, len(counts))
+    assert (found.smoothing > 0) == is_smoothed
+    assert (found.temperature < 1) == is_smoothed
+
+
+def test_smoothed_targets_answer_other_rows_better_and_are_no_less_sure() -> None:
+    (rows, targets), (others, answers) = drawn(UNEVEN, 1), drawn(UNEVEN, 2)
+    spec = BranchSpec(name="x", num_classes=len(UNEVEN))
+    found = {}
+    for texts in (None, [str(row) for row in range(len(rows))]):
+        branch = Branch(spec, SystemConfig(branches=[spec]), 48).eval()
+        regress(branch, rows, None, targets, texts, ridge=4.8, class_weights=class_weights(targets, len(UNEVEN)))
+        with torch.no_grad():
+            logits = branch(others)
+        found[texts is not None] = logits.argmax(-1).eq(answers).sum().item(), F.cross_entropy(logits, answers).item()
+    assert found[True][0] > found[False][0]
+    assert found[True][1] < found[False][1]

@@ -225,8 +225,10 @@ def solve_on_pooled(
         pooled,
         bags,
         targets,
+        features.texts if isinstance(features, TextFeatures) else None,
         ridge=_ridge_of(config, pooled),
         class_weights=_weights_of_classes(branch, targets, config),
+        seed=config.seed,
     )
 
 
@@ -330,13 +332,13 @@ def _begin(branch: Branch, features: TextFeatures | Tensor, targets: Tensor, con
     if branch.wide is not None and bags is not None and isinstance(features, TextFeatures):
         scale = config.wide_scale
         if scale is None:
-            texts = features.texts
             scale = choose_scale(
-                branch, pooled, bags, targets, texts, ridge=ridge, class_weights=weights, seed=config.seed
+                branch, pooled, bags, targets, features.texts, ridge=ridge, class_weights=weights, seed=config.seed
             )
         branch.wide.scale.fill_(branch.length_of_words(scale))
     if config.ridge is not None:
-        regress(branch, pooled, bags, targets, ridge=ridge, class_weights=weights)
+        texts = features.texts if isinstance(features, TextFeatures) else None
+        regress(branch, pooled, bags, targets, texts, ridge=ridge, class_weights=weights, seed=config.seed)
 
 
 def _ridge_of(config: TrainingConfig, pooled: Tensor) -> float:

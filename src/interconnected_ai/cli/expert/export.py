@@ -1,4 +1,4 @@
-"""`iai expert export EXPERT --to gpt2|gguf|onnx|ctranslate2 --out PATH`."""
+"""`iai expert export EXPERT --to FORMAT --out PATH`."""
 
 from pathlib import Path
 
@@ -14,6 +14,7 @@ _FORMATS = {
     "gguf": "llama.cpp and its relatives run it",
     "onnx": "ONNX Runtime runs it",
     "ctranslate2": "CTranslate2 runs it",
+    "safetensors": "transformers and vLLM open it",
 }
 
 
@@ -30,11 +31,15 @@ _FORMATS = {
 )
 @with_output
 def command(expert: Path, to: str, out: Path, quantize: str | None, output: Output) -> None:
-    """Write EXPERT in the format of another program. gpt2 and gguf hold pre-norm experts, the others both kinds."""
+    """Write EXPERT in the format of another program.
+
+    Of experts trained from nothing gpt2 and gguf hold pre-norm ones, onnx and ctranslate2 both kinds. Hugging Face models and
+    GGUF files are written as safetensors.
+    """
     from interconnected_ai.experts import export_expert
 
     done = export_expert(expert, to, out, quantize=quantize, overwrite=asked_to_replace())
-    output.say(f"{done.path}: {done.precision}, {spoken_bytes(done.size_bytes)}; {_FORMATS[to]}")
+    output.say(f"{done.path}: {done.precision}, {spoken_bytes(done.size_bytes)}; {_FORMATS.get(to, to)}")
     output.result(
         {"format": done.format, "path": str(done.path), "precision": done.precision, "size_bytes": done.size_bytes}
     )

@@ -38,7 +38,7 @@ def command(expert: Path, to: str, out: Path, quantize: str | None, output: Outp
     """Write EXPERT in the format of another program.
 
     Of experts trained from nothing gpt2 and gguf hold pre-norm ones, onnx and ctranslate2 both kinds. Hugging Face models and
-    GGUF files are written as safetensors and gguf, and so is an adapter, merged into its base; peft and gguf-lora hold it alone.
+    GGUF files are written as safetensors and gguf. So is an adapter, merged into its base; peft and gguf-lora hold it alone.
     """
     from interconnected_ai.experts import export_expert
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from interconnected_ai.bench.base_mixture import run_base_surgery_quickstart
     from interconnected_ai.bench.branches import bench_branches
     from interconnected_ai.bench.calibration import calibrate
     from interconnected_ai.bench.classify import SETS as CLASSIFY_SETS
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 # name → its file, and its name there
 _FILES = {
+    "run_base_surgery_quickstart": ("base_mixture", "run_base_surgery_quickstart"),
     "bench_branches": ("branches", "bench_branches"),
     "calibrate": ("calibration", "calibrate"),
     "CLASSIFY_SETS": ("classify", "SETS"),
@@ -101,6 +103,7 @@ __all__ = [
     "calibrate",
     "goal_rows",
     "own_texts",
+    "run_base_surgery_quickstart",
     "run_expert_quickstart",
     "run_quickstart",
     "run_surgery_quickstart",

@@ -4,11 +4,21 @@ import threading
 
 import pytest
 import torch
+from tiny_llamas import tiny_adapter, tiny_llama
 from tokenizers import AddedToken
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ClosedError, ConfigError, EngineError, PromptError, UnknownNameError
-from interconnected_ai.experts import ChatTemplate, Conversation, Expert, ExpertModel, PromptCache, TorchEngine
+from interconnected_ai.experts import (
+    CausalLM,
+    ChatTemplate,
+    Conversation,
+    Expert,
+    ExpertModel,
+    PromptCache,
+    SharedBase,
+    TorchEngine,
+)
 from interconnected_ai.experts.chat.speaker import Speaker
 from interconnected_ai.experts.torch_decoder import TorchDecoder
 from interconnected_ai.text import Tokenizer
@@ -227,3 +237,31 @@ class TestRemembering:
             expert = Expert(model, words, engine=TorchEngine(model, words, layout=layout))
             texts = ["the rain", "is it cold?"]
             assert self.held(expert, texts, **GREEDY) == self.from_scratch(expert, texts, **GREEDY)
+
+
+class TestAdapters:
+    @pytest.mark.parametrize("way", ["lean", "generic"])
+    def test_an_adapter_that_comes_back_remembers_its_turns_and_nobody_elses(self, way):
+        words = Tokenizer.train(["the sun is warm and the rain is cold"] * 3, 300, roles=ROLES)
+        messages = [ChatMessage("user", "the sun is warm and the rain is cold")]
+        with SharedBase(CausalLM(tiny_llama()), words, name="tiny", way=way) as base:
+            adapters = {name: tiny_adapter(tiny_llama(), number) for number, name in enumerate("ab")}
+            for name, weights in adapters.items():
+                base.add(name, weights)
+            empty = base.num_bytes
+            said = {}
+            for name in ("a", "b", None, "a", "b", None):
+                answer = base.stream_chat(messages, adapter=name, session="s", **GREEDY).result()
+                known = 0 if name not in said else answer.num_prompt_tokens - 1
+                assert answer.num_known_tokens == known
+                assert said.setdefault(name, answer.generation) == answer.generation
+            assert len(set(said.values())) == 3
+            for name, generation in said.items():
+                fresh = base.stream_chat(messages, adapter=name, **GREEDY).result()
+                assert fresh.generation == generation
+            assert base.num_bytes == empty + base.prompt_cache.num_bytes > empty
+            base.remove("a")
+            base.add("a", tiny_adapter(tiny_llama(), 7))  # others of the same name know nothing of it
+            assert base.stream_chat(messages, adapter="a", session="s", **GREEDY).result().num_known_tokens == 0
+            base.forget("s")
+            assert base.num_bytes == empty

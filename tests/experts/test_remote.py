@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ClosedError, ConfigError, EngineError, InterconnectedAIError, NotAModelError
+from interconnected_ai.experts.chat import Conversation
 from interconnected_ai.experts.remote import RemoteExpert, RemoteServer
+from interconnected_ai.types import ChatMessage
 from properties import examples
 
 KEY = "sk-a-key-that-nobody-may-see"
@@ -239,6 +241,30 @@ def test_a_schema_is_asked_for_and_the_answer_is_looked_at(text: str, satisfied:
     form = server.asked[0].body["response_format"]
     assert form["type"] == "json_schema"
     assert form["json_schema"]["schema"] == SCHEMA
+
+
+def test_a_conversation_is_sent_as_it_is() -> None:
+    messages = [
+        ChatMessage("system", "Be short."),
+        ChatMessage("user", "Hi"),
+        ChatMessage("assistant", "Yes?"),
+        ChatMessage("user", "Ok"),
+    ]
+    with serving(said("Bye", "."), context=4096) as (server, expert):
+        answering = expert.stream_chat(messages, session="a", temperature=0.0)
+        assert list(answering) == ["Bye", "."]
+        answer = answering.result()
+        assert (str(answer), answer.message, answer.dropped) == ("Bye.", ChatMessage("assistant", "Bye."), ())
+        expert.forget("a")
+        conversation = Conversation(expert, system="Be short.")
+        assert str(conversation.ask("Hi")) == "Bye."
+        assert str(conversation.ask("Ok", max_new_tokens=7)) == "Bye."
+        with pytest.raises(EngineError, match="only the server can count its window"):
+            expert.chat(messages, too_long="drop_oldest")
+        assert expert.card.context == 4096
+    assert server.asked[0].body["messages"] == [{"role": m.role, "content": m.content} for m in messages]
+    assert [one.body["max_tokens"] for one in server.asked] == [512, 512, 7]
+    assert [m["content"] for m in server.asked[2].body["messages"]] == ["Be short.", "Hi", "Bye.", "Ok"]
 
 
 # The key

@@ -4,6 +4,7 @@ Unknown keys are errors that name the nearest known key. Nothing here imports to
 Records are frozen and functions keep no state: everything may be used from several threads at once.
 """
 
+from interconnected_ai.config.adapter import AdapterConfig, AdapterRunConfig, AdapterTrainingConfig, ChatsConfig
 from interconnected_ai.config.card import BranchCard
 from interconnected_ai.config.data import BranchData, CorpusConfig, DataConfig, TableData
 from interconnected_ai.config.expert import ExpertConfig, NormPlace
@@ -31,9 +32,13 @@ __all__ = [
     "MANY_ROWS",
     "MOST_WIDE_WEIGHTS",
     "UNKNOWN",
+    "AdapterConfig",
+    "AdapterRunConfig",
+    "AdapterTrainingConfig",
     "BranchCard",
     "BranchData",
     "BranchSpec",
+    "ChatsConfig",
     "CorpusConfig",
     "DataConfig",
     "ExpertConfig",

@@ -4,6 +4,7 @@ are moved, and how confidence is made honest.
 Shapes in, shapes out; no text, no files.
 """
 
+from interconnected_ai.nn.adapted import AdaptedLinear, RMSNorm, swiglu
 from interconnected_ai.nn.attention import MultiHeadAttention
 from interconnected_ai.nn.calibration import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, fit_temperature, fit_threshold
 from interconnected_ai.nn.cross_entropy import linear_cross_entropy
@@ -16,6 +17,7 @@ from interconnected_ai.nn.grouped import GroupedBackend, choose_backend
 from interconnected_ai.nn.kv_cache import KVCache
 from interconnected_ai.nn.lora import LoRA, LoRALinear, add_lora, merge_lora, unmerge_lora
 from interconnected_ai.nn.moe import FFNExperts, MoELayer
+from interconnected_ai.nn.nf4 import nf4_levels, pack_nf4, unpack_nf4
 from interconnected_ai.nn.optimization import Descent, learning_rate_factor, set_rates
 from interconnected_ai.nn.positions import PositionalEncoding, sinusoidal_positions
 from interconnected_ai.nn.router import Routing, TokenRouter
@@ -26,6 +28,7 @@ from interconnected_ai.nn.transformer import TransformerBlock
 __all__ = [
     "HIGHEST_TEMPERATURE",
     "LOWEST_TEMPERATURE",
+    "AdaptedLinear",
     "Descent",
     "Dropout",
     "FFNExperts",
@@ -37,6 +40,7 @@ __all__ = [
     "MoELayer",
     "MultiHeadAttention",
     "PositionalEncoding",
+    "RMSNorm",
     "Routing",
     "Standardization",
     "TokenRouter",
@@ -51,10 +55,14 @@ __all__ = [
     "linear_cross_entropy",
     "macro_f1",
     "merge_lora",
+    "nf4_levels",
+    "pack_nf4",
     "require_own_threads",
     "set_rates",
     "sinusoidal_positions",
     "swap_dropouts",
+    "swiglu",
     "unmerge_lora",
+    "unpack_nf4",
     "watched_score",
 ]

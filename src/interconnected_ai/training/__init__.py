@@ -3,6 +3,17 @@
 `system` trains systems of branches, `expert` trains small language models; what they learn from is `data`'s.
 """
 
+from interconnected_ai.training.adapter import (
+    AdaptedNetwork,
+    AdapterFit,
+    AdapterObjective,
+    AdapterRun,
+    adapter_training_folder,
+    fit_adapter,
+    foretell,
+    refuse_taken_adapter,
+    train_adapter,
+)
 from interconnected_ai.training.curves import Curve, read_curves
 from interconnected_ai.training.devices import bfloat16_speedup, choose
 from interconnected_ai.training.expert import (
@@ -76,6 +87,10 @@ __all__ = [
     "BASELINE",
     "FOREIGN_TEXTS",
     "OUT_OF_MEMORY",
+    "AdaptedNetwork",
+    "AdapterFit",
+    "AdapterObjective",
+    "AdapterRun",
     "Baseline",
     "BranchMetrics",
     "Comparison",
@@ -100,6 +115,7 @@ __all__ = [
     "Unseen",
     "WordCounts",
     "adamw",
+    "adapter_training_folder",
     "answer_rows",
     "auroc",
     "bfloat16_speedup",
@@ -117,7 +133,9 @@ __all__ = [
     "failure_of",
     "finished_results",
     "fit",
+    "fit_adapter",
     "fit_expert",
+    "foretell",
     "held_out",
     "language_remark",
     "likely_mislabelled",
@@ -129,6 +147,7 @@ __all__ = [
     "read_curves",
     "read_run",
     "reads_english_only",
+    "refuse_taken_adapter",
     "refuse_taken_folder",
     "refuse_taken_folders",
     "sample_text",
@@ -136,6 +155,7 @@ __all__ = [
     "splits_of_finished_run",
     "splits_of_run",
     "system_loss",
+    "train_adapter",
     "train_epoch",
     "train_expert",
     "train_run",

@@ -9,6 +9,7 @@ VERBS = {
     "quickstart": "Three experts on the documentation of Python, NumPy and PyTorch, in five minutes.",
     "data": "What text holds, before an expert is trained on it.",
     "train": "Train an expert on text of your own.",
+    "adapt": "Adapt a pretrained base to text or conversations of your own.",
     "evaluate": "Perplexity and bits per byte of an expert on text.",
     "list": "The experts in a folder.",
     "quantize": "Weights in 8 or 4 bits, and what that costs in perplexity.",

@@ -20,7 +20,7 @@ from interconnected_ai.data.corpus.survey import Survey, survey
 from interconnected_ai.data.corpus.texts import SIDES, Texts
 from interconnected_ai.errors import DataError, IntegrityError, NotAModelError
 from interconnected_ai.storage import atomic_folder, read_folder, read_json, write_json
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import TextTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Corpus:
     def prepare(
         cls,
         texts: Texts,
-        tokenizer: Tokenizer,
+        tokenizer: TextTokenizer,
         folder: str | Path,
         *,
         surveyed: Survey | None = None,
@@ -101,13 +101,13 @@ class Corpus:
 
         return read_folder(folder, read, kind=KIND)
 
-    def is_of(self, texts: Texts, tokenizer: Tokenizer) -> bool:
+    def is_of(self, texts: Texts, tokenizer: TextTokenizer) -> bool:
         """Whether these texts, as they are now, are the ones in it. Reads every source once; `DataError` when it cannot."""
         return self.folder.name == _name(texts, tokenizer)
 
 
 @checked
-def count_tokens(surveyed: Survey, tokenizer: Tokenizer) -> CorpusReport:
+def count_tokens(surveyed: Survey, tokenizer: TextTokenizer) -> CorpusReport:
     """The report with the tokens of every source, and nothing stored."""
     by_source = [0] * len(surveyed.texts.sources)
     for _, source, _, ids in _encoded(surveyed, tokenizer):
@@ -115,7 +115,7 @@ def count_tokens(surveyed: Survey, tokenizer: Tokenizer) -> CorpusReport:
     return surveyed.report.with_tokens(by_source)
 
 
-def _name(texts: Texts, tokenizer: Tokenizer) -> str:
+def _name(texts: Texts, tokenizer: TextTokenizer) -> str:
     key = "\n".join([_FORMAT, tokenizer.sha256, texts.sha256()])
     return f"corpus-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
@@ -135,7 +135,7 @@ def _mapped(path: Path, kind: str) -> np.ndarray:
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-def _build(surveyed: Survey, tokenizer: Tokenizer, place: Path, progress: Progress) -> None:
+def _build(surveyed: Survey, tokenizer: TextTokenizer, place: Path, progress: Progress) -> None:
     token_type = "<u2" if tokenizer.vocab_size <= _NARROW else "<u4"
     total, done = surveyed.report.total.num_bytes, 0
     by_source = [0] * len(surveyed.texts.sources)
@@ -162,7 +162,7 @@ def _build(surveyed: Survey, tokenizer: Tokenizer, place: Path, progress: Progre
 _Kept = tuple[int, int, Document]  # side, source, document
 
 
-def _encoded(surveyed: Survey, tokenizer: Tokenizer) -> Iterator[tuple[int, int, Document, list[int]]]:
+def _encoded(surveyed: Survey, tokenizer: TextTokenizer) -> Iterator[tuple[int, int, Document, list[int]]]:
     """Every document that is kept, with its token ids; tokenised by the megabyte, which keeps all cores busy."""
     for chunk in _chunks(surveyed.documents()):
         encoded = tokenizer.encode_batch([document.text for _, _, document in chunk])

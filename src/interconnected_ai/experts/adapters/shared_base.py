@@ -1,7 +1,8 @@
 """One base in memory and any number of adapters over it, put in and taken out while others generate."""
 
+import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,9 +21,11 @@ from interconnected_ai.experts.bases import Base, find_base
 from interconnected_ai.experts.causal.engine import CausalEngine
 from interconnected_ai.experts.causal.generic_decoder import AdapterHooks
 from interconnected_ai.experts.causal_lm import CausalLM
+from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, PromptCache, TooLong
+from interconnected_ai.experts.chat.speaker import Speaker
 from interconnected_ai.experts.heap import trim_heap
 from interconnected_ai.text import PretrainedTokenizer, TextTokenizer
-from interconnected_ai.types import Generation
+from interconnected_ai.types import ChatMessage, Generation, Stream
 
 _ADAPTED = ("Linear", "Conv1D")
 
@@ -40,7 +43,8 @@ class SharedBase:
     """A base and the adapters over it: each costs its own bytes, and any row of a batch may have any of them.
 
     model: of the base; nobody else may change it. sha256: of the base (`Base.sha256`); an adapter that names another is
-    refused. name: of the base, for messages. way: of computing it, see `CausalEngine`.
+    refused. name: of the base, for messages. way: of computing it, see `CausalEngine`. template: of chats; None
+    is the default of `ChatTemplate`.
 
     Threads: everything may be called from any number of them at once. Adapters are put in, taken out and read again beside
     generations, which keep those that they began with. Where several change one name the last one stays.
@@ -54,9 +58,12 @@ class SharedBase:
         name: str,
         sha256: str | None = None,
         way: Literal["auto", "lean", "generic"] = "auto",
+        template: ChatTemplate | None = None,
     ) -> None:
         self.tokenizer, self.name, self.sha256 = tokenizer, name, sha256
         self.engine = CausalEngine(model.network, tokenizer, max_seq_len=model.config.max_seq_len, way=way)
+        self.template = ChatTemplate.of_place(None, tokenizer) if template is None else template
+        self.prompt_cache = PromptCache()  # of every adapter by itself
         self._model: CausalLM | None = model
         self._hooks: AdapterHooks | None = None
         self._shapes = _shapes_of(model.network)
@@ -73,7 +80,8 @@ class SharedBase:
             PretrainedTokenizer.from_gguf(found.path) if is_gguf else PretrainedTokenizer.from_folder(found.path)
         )
         model = CausalLM.from_pretrained(found, device=device)
-        return cls(model, tokenizer, name=found.name, sha256=found.sha256)
+        template = ChatTemplate.of_place(found.path, tokenizer)
+        return cls(model, tokenizer, name=found.name, sha256=found.sha256, template=template)
 
     # Adapters
 
@@ -151,9 +159,9 @@ class SharedBase:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of the base and of all adapters that are in, the same matrices under two names once."""
+        """Bytes of the base, of the adapters that are in, the same matrices under two names once, and of what chats know."""
         distinct = {id(held.weights): held.weights.num_bytes for held in self._held.values()}
-        return self.base_num_bytes + sum(distinct.values())
+        return self.base_num_bytes + sum(distinct.values()) + self.prompt_cache.num_bytes
 
     def close(self) -> None:
         """Let base and adapters go, after the last answer that is being made; what is asked afterwards raises `ClosedError`."""
@@ -161,6 +169,7 @@ class SharedBase:
             self._held, self._model = {}, None
             if self._hooks is not None:
                 self._hooks.remove()
+        self.prompt_cache.close()
         self.engine.close()
         trim_heap()
 
@@ -215,6 +224,32 @@ class SharedBase:
                 self._hooks = AdapterHooks(self._model.network)
             return AdaptedLM(self._model, self._hooks, weights)
 
+    def stream_chat(
+        self,
+        messages: Sequence[ChatMessage],
+        config: GenerationConfig | None = None,
+        *,
+        adapter: str | None,
+        seed: int | None = None,
+        session: Hashable = None,
+        too_long: TooLong = "refuse",
+        **settings: Any,
+    ) -> Stream[str, ChatAnswer]:
+        """The answer of an adapter, or of the base alone, to a conversation; the other arguments are those of `Chatting`.
+
+        What a session's turns with one adapter left is there when it answers again, even if it was taken out meanwhile.
+        """
+        self._require_open()
+        held = None if adapter is None else self._named(adapter)
+        engine = self.engine if held is None else AdapterEngine(self.engine, held.weights, self.tokenizer)
+        owner = None if held is None else held.key
+        speaker = Speaker(engine, self.tokenizer, self.template, cache=self.prompt_cache, owner=owner)
+        return speaker.stream(messages, config, seed=seed, session=session, too_long=too_long, **settings)
+
+    def forget(self, session: Hashable) -> None:
+        """Let go what is remembered of a conversation, whichever adapters took part."""
+        self.prompt_cache.forget(session)
+
     def token_ids(self, text: str) -> list[int]:
         """A prompt as the base reads it; an empty one begins a new text."""
         if not isinstance(text, str):
@@ -224,7 +259,7 @@ class SharedBase:
 
     def _hold(self, adapter: AdapterFiles | AdapterWeights | str | Path) -> _Held:
         if isinstance(adapter, AdapterWeights):
-            return _Held(self._ready(adapter, "the adapter"), "", None)
+            return _Held(self._ready(adapter, "the adapter"), secrets.token_hex(8), None)
         source = None if isinstance(adapter, AdapterFiles) else adapter
         files = adapter if isinstance(adapter, AdapterFiles) else read_adapter(adapter)
         return _Held(self.prepared(files), files.key, files.folder if source is None else source)

@@ -17,6 +17,8 @@ from interconnected_ai.experts.chat.protection import ControlTokens, Marked, fre
 from interconnected_ai.experts.chat.sandbox import Allowance, AllowanceError, ChatEnvironment, rendering
 from interconnected_ai.experts.chat.sources import TemplateSource
 from interconnected_ai.experts.chat.words import ChatWords, Tokens
+from interconnected_ai.storage import read_gguf
+from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import ChatMessage
 
 CHATML = (
@@ -113,6 +115,17 @@ class ChatTemplate:
     def from_gguf(cls, metadata: Mapping[str, Any], fast: FastTokenizer, *, end_ids: Sequence[int] = ()) -> Self:
         """The template in a GGUF file's metadata, `tokenizer.chat_template`; ChatML where it has none."""
         return cls._of(TemplateSource.in_gguf(metadata), fast, end_ids)
+
+    @classmethod
+    def of_place(cls, place: Path | None, tokenizer: TextTokenizer) -> Self:
+        """The template of an expert that was opened from here, a folder or a GGUF file; the default where it has none."""
+        if place is None:
+            found = TemplateSource(None, {})
+        elif place.is_file():
+            found = TemplateSource.in_gguf(read_gguf(place).metadata)
+        else:
+            found = TemplateSource.in_folder(place)
+        return cls(found.template, tokenizer.fast, names={**tokenizer.special_names, **found.names})
 
     @classmethod
     def _of(cls, found: TemplateSource, fast: FastTokenizer, end_ids: Sequence[int]) -> Self:

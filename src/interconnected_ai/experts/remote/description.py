@@ -32,7 +32,7 @@ class RemoteServer(Record):
     retries: how often a request is made again after 429, 5xx, or a connection that failed before the first piece.
     backoff_seconds: before the first retry; twice as long before each further one, unless the server says how long.
     at_once: prompts of one call that are asked at the same time. extensions: settings beyond OpenAI's that this server knows by
-    our names. languages, licence: what the card says.
+    our names. context, languages, licence, examples: what the card says.
     """
 
     base_url: str
@@ -46,8 +46,10 @@ class RemoteServer(Record):
     backoff_seconds: Annotated[float, Field(ge=0.0, le=3600.0, strict=False)] = 0.5
     at_once: Annotated[int, Field(ge=1, le=64)] = 4
     extensions: Annotated[tuple[Literal["top_k", "min_p", "repetition_penalty"], ...], Field(strict=False)] = ()
+    context: Annotated[int, Field(ge=1)] | None = None
     languages: Annotated[tuple[str, ...], Field(strict=False)] = ()
     licence: str | None = None
+    examples: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
     @field_validator("base_url")
     @classmethod

@@ -4,7 +4,7 @@ import http.client
 import random
 import ssl
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any, Self, overload
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ClosedError, EngineError, PromptError
+from interconnected_ai.experts.card import ExpertCard
+from interconnected_ai.experts.chat import ChatAnswer, Chatting, TooLong
 from interconnected_ai.experts.forms import Form
 from interconnected_ai.experts.remote.asking import asked_of, refuse_unknown
 from interconnected_ai.experts.remote.connection import Exchange, HangingError, seconds_to_wait
@@ -22,10 +24,11 @@ from interconnected_ai.experts.remote.reading import PassingError, Piece, may_pa
 from interconnected_ai.types import ChatMessage, Generation, Stream
 
 _MOST_WAIT_SECONDS = 60.0  # a server that asks for a longer pause is not waited for
+_CHAT_TOKENS = 512
 _KEY = "…"  # stands where a server repeats the key
 
 
-class RemoteExpert:
+class RemoteExpert(Chatting):
     """An expert behind an OpenAI-compatible server.
 
     A request waits for the connection, the first piece and every further one as long as `RemoteServer` says. It is made again
@@ -36,14 +39,25 @@ class RemoteExpert:
     closed while it waits for the server ends when the server's next bytes come, or their time is up.
     """
 
-    def __init__(self, server: RemoteServer) -> None:
+    def __init__(self, server: RemoteServer, *, name: str | None = None) -> None:
         self.server = server
+        self.card = ExpertCard(
+            name=name or server.model,
+            kind="remote",
+            base=f"{server.model} at {server.base_url}",
+            num_bytes=0,
+            context=server.context,
+            languages=server.languages,
+            licence=server.licence,
+            examples=server.examples,
+        )
         self._closed = threading.Event()
 
     @classmethod
     def from_pretrained(cls, place: str | Path) -> Self:
         """The expert that a `remote.json`, or the folder with it, describes. Nothing is asked of the server."""
-        return cls(RemoteServer.load(place))
+        folder = Path(place).parent if Path(place).is_file() else Path(place)
+        return cls(RemoteServer.load(place), name=folder.resolve().name)
 
     @property
     def num_bytes(self) -> int:
@@ -89,6 +103,31 @@ class RemoteExpert:
         if not isinstance(prompt, str):
             raise PromptError(f"a prompt is text, got {type(prompt).__name__}")
         return self._stream(prompt, config, seed, settings)
+
+    def stream_chat(
+        self,
+        messages: Sequence[ChatMessage],
+        config: GenerationConfig | None = None,
+        *,
+        seed: int | None = None,
+        session: Hashable = None,
+        too_long: TooLong = "refuse",
+        **settings: Any,
+    ) -> Stream[str, ChatAnswer]:
+        """The answer to a conversation in pieces; see `Chatting`. The server has the template, the window and its own cache.
+
+        session: nothing is kept here. num_prompt_tokens is 0, since only the server can count. Raises `EngineError` for
+        too_long="drop_oldest", for the same reason.
+        """
+        if too_long != "refuse":
+            raise EngineError(
+                f"too_long={too_long!r}: only the server can count its window; drop messages, and ask again"
+            )
+        wanted = GenerationConfig(max_new_tokens=_CHAT_TOKENS) if config is None else config
+        return Stream(_chatting(self._stream(list(messages), wanted, seed, settings)))
+
+    def forget(self, session: Hashable) -> None:
+        """Nothing is remembered here."""
 
     def _stream(
         self,
@@ -221,6 +260,13 @@ class RemoteExpert:
 
     def _at(self) -> str:
         return f"the server at {self.server.base_url}"
+
+
+def _chatting(answering: Stream[str, Generation]) -> Generator[str | None, None, ChatAnswer]:
+    with answering:
+        yield from answering
+        answer = answering.result()
+    return ChatAnswer(ChatMessage("assistant", str(answer)), answer, num_prompt_tokens=0)
 
 
 def _ended(last: Piece, config: GenerationConfig) -> Any:

@@ -5,8 +5,6 @@ tokenised text), text_report.json, metrics.jsonl, samples.jsonl, logs/ (TensorBo
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,18 +15,18 @@ from pydantic import TypeAdapter
 from interconnected_ai.arguments import checked
 from interconnected_ai.config import ExpertConfig, ExpertRunConfig
 from interconnected_ai.data import Corpus, CorpusPlan, Survey, Texts, survey
-from interconnected_ai.errors import ConfigError, DataError, InterconnectedAIError, StorageError, TokenizerError
+from interconnected_ai.errors import TokenizerError
 from interconnected_ai.experts import Expert, ExpertCard, ExpertModel, save_expert
-from interconnected_ai.progress import Progress
-from interconnected_ai.storage import atomic_file, is_complete, read_json, refuse_same
+from interconnected_ai.storage import is_complete, read_json
 from interconnected_ai.text import Tokenizer
-from interconnected_ai.training.checkpoints import CheckpointFolder
 from interconnected_ai.training.computing import open_processes
 from interconnected_ai.training.expert.fit import ExpertFit, fit_expert
 from interconnected_ai.training.expert.pace import within
 from interconnected_ai.training.expert.perplexity import Perplexity, held_out, measure
 from interconnected_ai.training.expert.samples import Samples
 from interconnected_ai.training.interruption import going_on_later
+from interconnected_ai.training.outputs import beside, gone_if_refused, keep_config, refuse_taken
+from interconnected_ai.training.prepared_text import is_prepared, prepare, prepared, tell_of_changed_text
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.run_folder import (
     as_record,
@@ -118,10 +116,10 @@ def _train(
             drop_folder(folder)
     with going_on_later(folder):
         if processes.is_main:
-            with _gone_if_refused(folder):
+            with gone_if_refused(folder):
                 _prepare(folder, config, resume, surveyed, tokenizer)
         processes.wait()
-        words, corpus = Tokenizer.load(folder / _TOKENIZER), _only_corpus(folder)
+        words, corpus = Tokenizer.load(folder / _TOKENIZER), prepared(folder)
         assert corpus is not None, "the text was prepared above"
         if resume and _is_finished(output, folder):
             return _kept_run(output, folder, corpus)
@@ -132,11 +130,11 @@ def _prepare(
     folder: Path, config: ExpertRunConfig, resume: bool, surveyed: Survey | None, tokenizer: Tokenizer | None
 ) -> None:
     """Config and text of a training in its folder, as files; the main process does so."""
-    _keep_config(folder, config, resume=resume)
-    if not (folder / _REPORT).is_file():
+    keep_config(folder, config, resume=resume)
+    if not is_prepared(folder):
         _prepare_text(folder, config, surveyed, tokenizer)
     elif resume:
-        _tell_of_changed_text(folder, config, surveyed)
+        tell_of_changed_text(folder, config.text, Tokenizer.load(folder / _TOKENIZER), surveyed)
     if not (resume and _is_finished(Path(config.output), folder)):
         (folder / _RESULTS).unlink(missing_ok=True)  # of an expert that has gone since
         _require_a_batch(folder, config)
@@ -189,22 +187,10 @@ def _kept_run(output: Path, folder: Path, corpus: Corpus) -> ExpertRun:
     return ExpertRun(output, folder, expert.model, expert.tokenizer, corpus, fit, test, was_finished=True)
 
 
-@contextmanager
-def _gone_if_refused(folder: Path) -> Iterator[None]:
-    """A folder that did not stand there goes again when its text or settings are refused; an interruption leaves it."""
-    stood = folder.exists()
-    try:
-        yield
-    except (InterconnectedAIError, OSError):
-        if not stood:
-            drop_folder(folder)
-        raise
-
-
 @checked
 def training_folder(config: ExpertRunConfig) -> Path:
     """Where checkpoints, curves and prepared text of a training stand: beside the expert."""
-    return _beside(Path(config.output))
+    return beside(Path(config.output))
 
 
 @checked
@@ -213,33 +199,18 @@ def refuse_taken_folders(config: ExpertRunConfig, *, resume: bool = False, overw
 
     `ConfigError` where one of them is, lies in or contains the text or the tokenizer that the expert is to learn from.
     """
-    output, folder = Path(config.output), training_folder(config)
-    if resume and overwrite:
-        raise ConfigError("resume and overwrite exclude each other; choose one")
-    for place in (output,) if resume else (output, folder):
-        refuse_same(place, *_sources(config))
-    if output.exists() and not is_complete(output) and (not output.is_dir() or any(output.iterdir())):
-        raise StorageError(f"{output} exists and was not written by this package; choose another --out")
-    if resume or overwrite:
-        return
-    if is_complete(output):
-        raise StorageError(f"{output} holds an expert; use --overwrite to train it anew, or choose another --out")
-    if CheckpointFolder(folder / "checkpoints").steps():  # an attempt without any has nothing to lose
-        raise StorageError(
-            f"{folder} holds an unfinished training; use --resume to go on with it, --overwrite to drop it, or another --out"
-        )
+    refuse_taken(Path(config.output), _sources(config), resume=resume, overwrite=overwrite)
 
 
 def _sources(config: ExpertRunConfig) -> list[str]:
     """Files and folders that a training reads."""
     text, tokenizer = config.text, config.tokenizer
-    named = [*text.paths, *text.validation, *text.test, *([] if tokenizer is None else [tokenizer])]
-    return [path for path in named if not path.startswith(("hf:", "docs:"))]
+    return [*text.paths, *text.validation, *text.test, *([] if tokenizer is None else [tokenizer])]
 
 
 def kept_corpus(expert: Path) -> Corpus | None:
     """The tokenised text that an expert's training left beside it, if it is there."""
-    return _only_corpus(_beside(expert))
+    return prepared(beside(expert))
 
 
 def fit_to_dict(fit: ExpertFit) -> dict[str, Any]:
@@ -248,38 +219,9 @@ def fit_to_dict(fit: ExpertFit) -> dict[str, Any]:
     return {**asdict(fit), "tokens_per_second": fit.tokens_per_second, "validation": validation}
 
 
-_TOKENIZER, _CORPORA, _REPORT, _RESULTS = "tokenizer.json", "corpus", "text_report.json", "results.json"
+_TOKENIZER, _RESULTS = "tokenizer.json", "results.json"
 _FIT: TypeAdapter[Any] = TypeAdapter(ExpertFit)
 _TEST: TypeAdapter[Any] = TypeAdapter(Perplexity | None)
-
-
-def _beside(expert: Path) -> Path:
-    return expert.with_name(f"{expert.name}-training")
-
-
-def _keep_config(folder: Path, config: ExpertRunConfig, *, resume: bool) -> None:
-    """Keep the run's config; a resumed run must have the one it began with."""
-    kept = folder / "run.yaml"
-    if resume and kept.is_file():
-        before = ExpertRunConfig.from_file(kept).with_changes(output=config.output).to_dict()
-        if before != config.to_dict():
-            raise ConfigError(
-                f"{kept} differs from the settings given ({', '.join(_differences(before, config.to_dict()))}); resume with "
-                "the same, or train into another folder"
-            )
-        return
-    with atomic_file(kept) as scratch:
-        scratch.write_text(config.to_yaml(), encoding="utf-8")
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    out = []
-    for key, value in now.items():
-        if isinstance(value, dict) and isinstance(before.get(key), dict):
-            out += [f"{key}.{inner}" for inner in _differences(before[key], value)]
-        elif before.get(key) != value:
-            out.append(key)
-    return out
 
 
 def _prepare_text(folder: Path, config: ExpertRunConfig, surveyed: Survey | None, tokenizer: Tokenizer | None) -> None:
@@ -287,47 +229,16 @@ def _prepare_text(folder: Path, config: ExpertRunConfig, surveyed: Survey | None
     found = surveyed or survey(Texts.of_config(config.text))
     words = tokenizer or _tokenizer(config, found)
     words.save(folder / _TOKENIZER)
-    drop_folder(folder / _CORPORA)  # of an attempt that did not come to its end
-    total = found.report.total.num_bytes
-    with Progress(total, 0, "tokenizing") as progress:
-        corpus = Corpus.prepare(
-            found.texts, words, folder / _CORPORA, surveyed=found, progress=lambda done, _: progress.advance(done)
-        )
-    write_json_safely(folder / _REPORT, corpus.report.to_dict())
-
-
-def _tell_of_changed_text(folder: Path, config: ExpertRunConfig, surveyed: Survey | None) -> None:
-    """A word where the sources are no longer what this training has read of them."""
-    corpus = _only_corpus(folder)
-    assert corpus is not None, "the text was prepared"
-    try:
-        texts = surveyed.texts if surveyed is not None else Texts.of_config(config.text)
-        same = corpus.is_of(texts, Tokenizer.load(folder / _TOKENIZER))
-    except DataError as error:
-        _log.warning(
-            "the text that this training was begun with is gone (%s); it goes on with what it read then", error
-        )
-        return
-    if not same:
-        _log.warning(
-            "the text in %s's sources has changed since; this training goes on with what it read then, --overwrite trains on "
-            "the text as it is now",
-            folder,
-        )
+    prepare(folder, found, words)
 
 
 def _require_a_batch(folder: Path, config: ExpertRunConfig) -> None:
     """Raise `DataError` where the prepared text does not fill one batch."""
-    corpus, training = _only_corpus(folder), config.training
+    corpus, training = prepared(folder), config.training
     assert corpus is not None, "the text was prepared"
     CorpusPlan(
         len(corpus.train.tokens), training.seq_len or config.model.max_seq_len, training.batch_size, training.seed
     )
-
-
-def _only_corpus(folder: Path) -> Corpus | None:
-    found = sorted((folder / _CORPORA).glob("corpus-*"))
-    return Corpus.open(found[0]) if found else None
 
 
 def _tokenizer(config: ExpertRunConfig, found: Survey) -> Tokenizer:

@@ -1,0 +1,82 @@
+"""Prompt look-up beside single steps, on answers that repeat their prompt, in part and not at all."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from interconnected_ai.bench.timing import machine, take_turns
+from interconnected_ai.config import GenerationConfig
+from interconnected_ai.types import Generate
+
+_TEXT = (
+    "The lighthouse on the northern cape was built in 1868, after three ships had been lost there in a single winter. Its lamp "
+    "burnt colza oil at first, then paraffin, and since 1931 it has been electric. The keeper and his family lived in the "
+    "tower itself: a kitchen on the first floor, two bedrooms above it, and a store for oil and rope below. In 1974 the light "
+    "became automatic, and the last keeper moved to the village. Today the rooms are a small museum, which is open from May to "
+    "September, and the tower may be climbed on the first Sunday of every month."
+)
+_CODE = '''"""Areas and perimeters of plane figures."""
+
+import math
+
+
+def area_of_square(side: float) -> float:
+    """The area of a square."""
+    if side < 0:
+        raise ValueError(f"side={side}: needed is 0 or more")
+    return side * side
+
+
+def area_of_circle(radius: float) -> float:
+    """The area of a circle."""
+    if radius < 0:
+        raise ValueError(f"radius={radius}: needed is 0 or more")
+    return math.pi * radius * radius
+
+
+def perimeter_of_square(side: float) -> float:
+    """The perimeter of a square."""
+'''
+# What is asked → how much of the answer stands in the prompt. Plain continuations, which every language model understands.
+TASKS = {
+    "quote": f"{_TEXT}\n\nThe same text once more, word for word:\n\nThe lighthouse on the",
+    "code": _CODE,
+    "open": "A short story about a gardener who found a strange seed.\n\nOn the first morning of spring",
+}
+
+
+def bench_lookup(
+    engine: Generate,
+    encode: Callable[[str], Sequence[int]],
+    *,
+    lookup_tokens: int = 8,
+    num_new: int = 96,
+    repeats: int = 5,
+) -> dict[str, Any]:
+    """Tokens per second with and without look-up, greedy, one row. Keys are those of `--json`.
+
+    encode: a text as the engine's model reads it. lookup_quote, lookup_code, lookup_open: how many times as fast it is where
+    the answer is the prompt's text, where it is alike, and where it is new.
+    """
+    plain = GenerationConfig(max_new_tokens=num_new, temperature=0.0)
+    ahead = plain.with_changes(lookup_tokens=lookup_tokens)
+    found: dict[str, Any] = {"lookup_machine": machine(), "lookup_tokens": lookup_tokens, "lookup_rows": []}
+    for task, text in TASKS.items():
+        prompts = [list(encode(text))]
+        runs = {"plain": partial(engine, prompts, plain), "ahead": partial(engine, prompts, ahead)}
+        answers = {name: run()[0].token_ids for name, run in runs.items()}
+        times = {name: timing.median for name, timing in take_turns(runs, repeats).items()}
+        ratio = times["plain"] / times["ahead"]
+        same = sum(a == b for a, b in zip(answers["plain"], answers["ahead"], strict=False))
+        found[f"lookup_{task}"] = ratio
+        found["lookup_rows"].append(
+            {
+                "task": task,
+                "num_prompt": len(prompts[0]),
+                "tokens_per_second": len(answers["plain"]) / times["plain"],
+                "tokens_per_second_ahead": len(answers["ahead"]) / times["ahead"],
+                "ratio": ratio,
+                "same_tokens": same / max(map(len, answers.values())),
+            }
+        )
+    return found

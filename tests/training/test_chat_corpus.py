@@ -163,6 +163,7 @@ def test_too_long_ones_are_counted_or_refused(tmp_path: Path) -> None:
     assert "of 62 conversations 1 lost their oldest turns, 1 answers with them and 1 were left out" in told
     assert "row 2 with" in told
     assert len(corpus.train) == 61
+    assert corpus.share_cut == 2 / 62
     assert max(map(len, corpus.train)) <= 30
     with pytest.raises(DataError, match=r"row 1: the conversation has \d+ tokens, 30 are allowed"):
         chat_corpus(files(tmp_path, *long_rows), CHATML, max_tokens=30, validation_fraction=0.0, too_long="refuse")

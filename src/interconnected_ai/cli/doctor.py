@@ -12,7 +12,7 @@ from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import OutputPath, asked_to_replace, overwrite_option
 from interconnected_ai.cli.settings import config_with, set_option
 from interconnected_ai.cli.train import with_absolute_paths
-from interconnected_ai.config import RunConfig
+from interconnected_ai.config import AdapterRunConfig, RunConfig
 
 if TYPE_CHECKING:
     from interconnected_ai.doctor import Advice, Check, Diagnosis
@@ -35,6 +35,7 @@ def command(target: Path, fix: bool, file: Path | None, assignments: tuple[str, 
 
     Before: the document's checklist of seven, and what else makes runs fail; the rows are read and the encoder is loaded.
     After: the illnesses that the logged figures show, each with its evidence, what the document advises, and what helps.
+    RUN may be a language model's adapter or its training (iai expert adapt), too.
 
     Exit code 0: nothing was found; 1: something was; 2: there was nothing to look at.
     """
@@ -67,13 +68,16 @@ def _before(path: Path, fix: bool, file: Path | None, assignments: Sequence[str]
 
 def _after(folder: Path, fix: bool, file: Path | None, output: Output) -> bool:
     from interconnected_ai.doctor import diagnose
+    from interconnected_ai.training import adapter_run_folder
 
     diagnosis = diagnose(folder)
     _show_diagnosis(diagnosis, output)
     fixed = None
     if fix:
-        config = RunConfig.from_file(folder / "run.yaml")
-        place = file or folder / "run-fixed.yaml"
+        of_adapter = adapter_run_folder(folder)
+        run = of_adapter or folder
+        config = (RunConfig if of_adapter is None else AdapterRunConfig).from_file(run / "run.yaml")
+        place = file or run / "run-fixed.yaml"
         fixed = _fix(config, diagnosis.illnesses, place, _next_to(Path(config.output)), output)
     output.result(
         {
@@ -106,18 +110,27 @@ def _show_diagnosis(diagnosis: "Diagnosis", output: Output) -> None:
 
 
 def _fix(
-    config: RunConfig, found: "Sequence[Advice]", file: Path, run: str | None, output: Output
+    config: RunConfig | AdapterRunConfig, found: "Sequence[Advice]", file: Path, run: str | None, output: Output
 ) -> dict[str, Any] | None:
     """Write the changed config and say what changed; None where no setting helps."""
     from interconnected_ai.doctor import fixed_config, write_fixed
 
-    fixed, changes = fixed_config(config, found, output=run)
+    fixed: RunConfig | AdapterRunConfig
+    if isinstance(config, RunConfig):
+        fixed, changes = fixed_config(config, found, output=run)
+    else:
+        fixed, changes = fixed_config(config, found, output=run)
     if not changes:
         output.say("", "No setting to change; no file was written.")
         return None
     write_fixed(file, fixed, changes, overwrite=asked_to_replace())
-    output.say("", *(change.words for change in changes), f"Wrote {file}. Next: iai train {file}")
+    output.say("", *(change.words for change in changes), f"Wrote {file}. Next: {_verb(config)} {file}")
     return {"file": str(file), "changes": [asdict(change) for change in changes]}
+
+
+def _verb(config: RunConfig | AdapterRunConfig) -> str:
+    """The command that runs a config."""
+    return "iai train" if isinstance(config, RunConfig) else "iai expert adapt --config"
 
 
 def _next_to(folder: Path) -> str:

@@ -35,17 +35,19 @@ def command(
     output: Output,
 ) -> None:
     """One page of RUN: what the doctor finds, test results beside the baseline, the worst answers, classes, confusion,
-    refusals, calibration, curves, use of the experts, cost.
+    refusals, calibration, curves, use of the experts, cost. RUN may be a language model's adapter (iai expert adapt), too:
+    what it learnt from, its figures, curves.
 
     The page is one HTML file that needs nothing else; it holds test texts that were answered wrongly. A run that is not
     finished gets a page of what there is so far.
     """
-    from interconnected_ai.report import missing_sentences, write_report
+    from interconnected_ai.report import RunReport, missing_sentences, write_report
+    from interconnected_ai.training import adapter_run_folder
 
-    page = page or run / "report.html"
+    page = page or (adapter_run_folder(run) or run) / "report.html"
     report = write_report(run, page, picture=picture, language=language, usd_per_hour=usd_per_hour, texts=not no_texts)
     missing = missing_sentences(report)
-    if report.answers:
+    if isinstance(report, RunReport) and report.answers:
         output.table(
             "Test rows",
             ["branch", "rows", "accuracy %", "macro-F1 %", "ECE before %", "ECE after %"],

@@ -4,7 +4,13 @@ Unknown keys are errors that name the nearest known key. Nothing here imports to
 Records are frozen and functions keep no state: everything may be used from several threads at once.
 """
 
-from interconnected_ai.config.adapter import AdapterConfig, AdapterRunConfig, AdapterTrainingConfig, ChatsConfig
+from interconnected_ai.config.adapter import (
+    AdapterConfig,
+    AdapterRunConfig,
+    AdapterTrainingConfig,
+    ChatsConfig,
+    PreferencesConfig,
+)
 from interconnected_ai.config.card import BranchCard
 from interconnected_ai.config.data import BranchData, CorpusConfig, DataConfig, TableData
 from interconnected_ai.config.expert import ExpertConfig, NormPlace
@@ -50,6 +56,7 @@ __all__ = [
     "NormPlace",
     "Pooling",
     "Precision",
+    "PreferencesConfig",
     "Record",
     "RunConfig",
     "SystemConfig",

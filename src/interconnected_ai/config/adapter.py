@@ -36,6 +36,15 @@ class ChatsConfig(Record):
     too_long: Literal["truncate", "refuse"] = "truncate"
 
 
+class PreferencesConfig(ChatsConfig):
+    """Pairs of a better and a worse answer that an adapter learns from (DPO, Rafailov et al. 2023); the base is its reference.
+
+    beta: how dear it is to leave the base; higher stays nearer to it.
+    """
+
+    beta: Annotated[float, Field(gt=0.0, le=100.0)] = 0.1
+
+
 class AdapterTrainingConfig(LoopConfig):
     """How an adapter is trained: AdamW, linear warm-up, cosine down to zero.
 
@@ -67,13 +76,14 @@ class AdapterRunConfig(Record):
     """Everything `iai expert adapt` needs: the adapter's folder, its base, what it learns from, its shape and its training.
 
     base: smollm2, a folder, a GGUF file or a hub id. base_bits: 4 keeps the base's linear layers in four bits (NF4) while the
-    adapter learns. text or chats: one of the two.
+    adapter learns. text, chats or preferences: one of the three.
     """
 
     output: Place
     base: str
     text: CorpusConfig | None = None
     chats: ChatsConfig | None = None
+    preferences: PreferencesConfig | None = None
     adapter: AdapterConfig = AdapterConfig()
     base_bits: Literal[4] | None = None
     training: AdapterTrainingConfig = AdapterTrainingConfig()
@@ -87,6 +97,9 @@ class AdapterRunConfig(Record):
 
     @model_validator(mode="after")
     def _learns_from_one_kind(self) -> Self:
-        if (self.text is None) == (self.chats is None):
-            raise ValueError("give either text (documents to go on with) or chats (conversations to answer)")
+        if sum(part is not None for part in (self.text, self.chats, self.preferences)) != 1:
+            raise ValueError(
+                "give one of text (documents to go on with), chats (conversations to answer) and preferences (better and worse "
+                "answers)"
+            )
         return self

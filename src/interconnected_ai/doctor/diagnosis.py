@@ -7,10 +7,12 @@ them fewer tokens, and a higher clip lets larger steps through. They are told as
 from dataclasses import dataclass
 from pathlib import Path
 
-from interconnected_ai.doctor import answering, branches, learning, routing, stops
+from interconnected_ai.doctor import adapters, answering, branches, learning, routing, stops
 from interconnected_ai.doctor import thresholds as limit
 from interconnected_ai.doctor.history import History, read_history
 from interconnected_ai.doctor.illness import Illness
+from interconnected_ai.errors import DataError
+from interconnected_ai.training import adapter_run_folder, read_adapter_run
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,12 @@ class Diagnosis:
 
 
 def diagnose(folder: str | Path) -> Diagnosis:
-    """Look at a run that is finished, stopped or still learning.
+    """Look at a run that is finished, stopped or still learning: of a system, or of a language model's adapter.
 
     Raises `StorageError` when the folder is no run, `DataError` when there is nothing to look at yet.
     """
+    if adapter_run_folder(folder) is not None:
+        return _of_adapter(folder)
     history = read_history(folder)
     looks = [*stops.LOOKS, answering.reads_another_language, learning.rate_too_high]
     if len(history.curve("loss/task")) >= limit.LINES.value:
@@ -43,6 +47,15 @@ def diagnose(folder: str | Path) -> Diagnosis:
     if (weak := branches.weak_branch(history, found)) is not None:
         found.append(weak)
     return Diagnosis(Path(folder), history.state, tuple(found), tuple(_unjudged(history)))
+
+
+def _of_adapter(folder: str | Path) -> Diagnosis:
+    run = read_adapter_run(folder)
+    if not run.curves and run.failure is None:
+        raise DataError(
+            f"{run.folder} has no figures in metrics.jsonl yet; wait for the training's first step, and ask again"
+        )
+    return Diagnosis(run.folder, run.state, adapters.illnesses_of(run), adapters.unjudged_of(run))
 
 
 def _unjudged(history: History) -> list[str]:

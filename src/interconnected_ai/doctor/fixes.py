@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from interconnected_ai.config import RunConfig
+from interconnected_ai.config import AdapterRunConfig, RunConfig
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.storage import atomic_file, refuse_standing
+
+Config = TypeVar("Config", RunConfig, AdapterRunConfig)
 
 
 class Advice(Protocol):
@@ -37,9 +39,7 @@ class Change:
         return f"{self.setting}: {self.before} → {self.after} ({self.reason})"
 
 
-def fixed_config(
-    config: RunConfig, advice: Iterable[Advice], *, output: str | None = None
-) -> tuple[RunConfig, list[Change]]:
+def fixed_config(config: Config, advice: Iterable[Advice], *, output: str | None = None) -> tuple[Config, list[Change]]:
     """The config with the settings that all advice wants, and the changes. Where two want one setting, the first has its way.
 
     output: folder of the new run, so that it does not ask for the old one's. A setting that cannot stand beside an earlier
@@ -61,7 +61,9 @@ def fixed_config(
     return fixed, changes
 
 
-def write_fixed(path: Path, config: RunConfig, changes: Iterable[Change], *, overwrite: bool = False) -> None:
+def write_fixed(
+    path: Path, config: RunConfig | AdapterRunConfig, changes: Iterable[Change], *, overwrite: bool = False
+) -> None:
     """Write a changed config, the changes named above it. Raises `StorageError` when a file stands there already.
 
     overwrite: replace that file.

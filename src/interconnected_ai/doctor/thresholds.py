@@ -176,3 +176,31 @@ def calibration_noise(accuracy: float, num_rows: int, num_bins: int = 15) -> flo
 def is_starved(rows: float, batch_rows: float, num_branches: int) -> bool:
     """Whether a branch has far fewer rows in a batch than its fair share."""
     return num_branches > 1 and rows < STARVED.value * batch_rows / num_branches
+
+
+# Of adapters of language models
+
+NATS_FALL = Threshold(
+    0.02,
+    "fall of the training loss from the first quarter of the steps to the last, under it",
+    "batches differ by as much",
+)
+NATS_RISE = Threshold(
+    1.03, "last validation loss over its lowest, above it", "the held-out examples are the same ones each time"
+)
+NATS_GROWTH = Threshold(1.2, "last quarter's training loss over the first's, above it", "only a wrong way costs more")
+CUT_CHATS = Threshold(
+    0.05, "share of conversations longer than a block, above it", "more than one conversation in twenty loses turns"
+)
+COUNTED = Threshold(
+    0.02, "share of the tokens that are learnt, below it", "the rest of the work is reading, which teaches nothing"
+)
+LEAK = Threshold(
+    0.1, "share of held-out examples whose answers are learnt as well, above it", "short formulas may be said twice"
+)
+LEAK_TOKENS = Threshold(16, "tokens of an answer that count for it, from it on", "shorter ones are said by anybody")
+LESS_LIKELY = Threshold(
+    -1.0,
+    "mean reward of the better answers, below it",
+    "they have become e^(1/beta) times less likely than the base has them, though they are the better ones",
+)

@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Protocol
 
-from interconnected_ai.doctor import Illness
+from interconnected_ai.doctor import Diagnosis, Illness
 from interconnected_ai.report.answers import BranchAnswers, ClassResult
 from interconnected_ai.report.findings import finding_in
+from interconnected_ai.report.missing import Missing
 from interconnected_ai.report.pictures import (
     MOST_LABELLED,
     Grid,
@@ -46,11 +49,35 @@ class Verdict:
     unjudged: str = ""
 
 
+class Reported(Protocol):
+    """What every run's report says at its top, whatever the run is of."""
+
+    @property
+    def folder(self) -> Path:
+        """The run's."""
+
+    @property
+    def name(self) -> str:
+        """What the page is called after."""
+
+    @property
+    def verdict(self) -> str:
+        """good, look or unfinished."""
+
+    @property
+    def diagnosis(self) -> Diagnosis | None:
+        """What the doctor says; None where there is nothing to look at yet."""
+
+    @property
+    def missing(self) -> tuple[Missing, ...]:
+        """What cannot be shown."""
+
+
 _MOST_WRONG = 20  # of a branch
 _MOST_TEXT = 400  # characters of one
 
 
-def verdict_of(report: RunReport, words: Words) -> Verdict:
+def verdict_of(report: Reported, words: Words) -> Verdict:
     """The doctor's word on the run, in the page's language."""
     illnesses = () if report.diagnosis is None else report.diagnosis.illnesses
     unjudged = () if report.diagnosis is None else report.diagnosis.unjudged
@@ -64,7 +91,7 @@ def verdict_of(report: RunReport, words: Words) -> Verdict:
     )
 
 
-def _finding(illness: Illness, report: RunReport, words: Words) -> tuple[str, tuple[str, ...]]:
+def _finding(illness: Illness, report: Reported, words: Words) -> tuple[str, tuple[str, ...]]:
     russian = illness.evidence_ru if words.language == "ru" else None
     key = "evidence" if russian is None else "evidence_translated"
     evidence = words(key, evidence=shown(russian or illness.evidence, 1_200))
@@ -76,7 +103,7 @@ def _finding(illness: Illness, report: RunReport, words: Words) -> tuple[str, tu
     return name, tuple(lines)
 
 
-def missing_sentences(report: RunReport, language: str = "en") -> list[str]:
+def missing_sentences(report: Reported, language: str = "en") -> list[str]:
     """What the report cannot show, in sentences."""
     words = Words(language)
     return [words(missing.kind, detail=shown(missing.detail, 600)) for missing in report.missing]
@@ -214,7 +241,7 @@ def _curves(report: RunReport, words: Words) -> Iterator[Picture]:
     yield from _validation_loss(report, words)
     yield from _accuracy(report, words)
     if report.experts and "loss/balance" in curves:
-        yield _picture(
+        yield picture_of(
             words, "balance", [Line("balance", curves["loss/balance"], None)], span=(0.98, 1.05),
             caption=words("balance_means", weight=training.balance_loss_weight), mark_value=1.0,
         )  # fmt: skip
@@ -224,9 +251,9 @@ def _curves(report: RunReport, words: Words) -> Iterator[Picture]:
         if (key := f"routing/layer{use.layer}/entropy") in curves
     ]
     if entropies:
-        yield _picture(words, "entropy", entropies, span=(0.9, 1.01), mark_value=1.0)
+        yield picture_of(words, "entropy", entropies, span=(0.9, 1.01), mark_value=1.0)
     if "gradient_norm" in curves:
-        yield _picture(
+        yield picture_of(
             words, "gradient", [Line("norm", curves["gradient_norm"], None)], span=(0.0, None),
             caption=words("clip", clip=training.gradient_clip), mark_value=training.gradient_clip,
         )  # fmt: skip
@@ -235,9 +262,9 @@ def _curves(report: RunReport, words: Words) -> Iterator[Picture]:
         for number, (name, curve) in enumerate(report.curves_of("rate").items())
     ]
     if rates:
-        yield _picture(words, "rates", rates, scale=1000.0, span=(0.0, None), smooth=False)
+        yield picture_of(words, "rates", rates, scale=1000.0, span=(0.0, None), smooth=False)
     if "rows_per_second" in curves:
-        yield _picture(words, "speed", [Line("speed", curves["rows_per_second"], None)], span=(0.0, None))
+        yield picture_of(words, "speed", [Line("speed", curves["rows_per_second"], None)], span=(0.0, None))
 
 
 def _loss(report: RunReport, words: Words) -> Iterator[Picture]:
@@ -247,13 +274,13 @@ def _loss(report: RunReport, words: Words) -> Iterator[Picture]:
     if not lines:
         return
     weighted = words("total_means") if report.config.training.class_weights != "none" else ""
-    yield _picture(words, "loss", lines, rest=rest, span=(0.0, None), caption=f"{note} {weighted}")
+    yield picture_of(words, "loss", lines, rest=rest, span=(0.0, None), caption=f"{note} {weighted}")
 
 
 def _validation_loss(report: RunReport, words: Words) -> Iterator[Picture]:
     lines, rest, note = _branch_lines(report, "validation_loss", words, high_is_bad=True)
     if lines:
-        yield _picture(
+        yield picture_of(
             words, "validation_loss", lines, rest=rest, span=(0.0, None), smooth=False,
             caption=f"{words('every_epoch')} {note}",
         )  # fmt: skip
@@ -269,7 +296,7 @@ def _accuracy(report: RunReport, words: Words) -> Iterator[Picture]:
     epochs = report.curves.get("epoch", Curve())
     step = next((s for s, epoch in zip(epochs.steps, epochs.values, strict=True) if epoch == best), None)
     kept = words("every_epoch") if step is None else words("best_epoch", epoch=best)
-    yield _picture(
+    yield picture_of(
         words, "accuracy", lines, rest=rest, scale=100.0, span=(None, 100.0), smooth=False, mark_step=step,
         caption=f"{kept} {note}",
     )  # fmt: skip
@@ -288,11 +315,12 @@ def _branch_lines(
     return [Line(name, curves[name], number[name]) for name in names], rest, note
 
 
-def _picture(
+def picture_of(
     words: Words,
     kind: str,
     lines: Sequence[Line],
     *,
+    axis: str | None = None,
     caption: str = "",
     rest: Sequence[Curve] = (),
     scale: float = 1.0,
@@ -301,11 +329,11 @@ def _picture(
     mark_step: int | None = None,
     mark_value: float | None = None,
 ) -> Picture:
-    """Curves of one kind: a key of `wording`, whose axis is `KIND_axis`."""
+    """Curves of one kind: a key of `wording`, whose axis is `KIND_axis` unless another is named."""
     window = smoothing([line.curve for line in lines]) if smooth else 1
     noise = "" if not smooth else words("smoothed", window=window) if window > 1 else words("plain")
     draw = partial(
-        draw_lines, lines, x=words("step"), y=words(f"{kind}_axis"), words=words, rest=rest, scale=scale, window=window,
+        draw_lines, lines, x=words("step"), y=words(axis or f"{kind}_axis"), words=words, rest=rest, scale=scale, window=window,
         span=span, mark_step=mark_step, mark_value=mark_value,
     )  # fmt: skip
     return Picture(words(kind), " ".join(f"{noise} {caption}".split()), "half", draw)

@@ -9,6 +9,7 @@ import numpy as np
 
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.extras import require
+from interconnected_ai.report.adapters import AdapterReport, adapter_sections, gather_adapter_report
 from interconnected_ai.report.canvas import (
     as_pixels,
     in_rows,
@@ -17,12 +18,13 @@ from interconnected_ai.report.canvas import (
     table_pixels,
     text_pixels,
 )
-from interconnected_ai.report.contents import Section, Verdict, missing_sentences, sections_of, verdict_of
+from interconnected_ai.report.contents import Reported, Section, Verdict, missing_sentences, sections_of, verdict_of
 from interconnected_ai.report.gather import gather_report
 from interconnected_ai.report.pictures import COLOURS, WIDTHS, Grid, Picture, Table, as_svg, shown
 from interconnected_ai.report.records import RunReport
 from interconnected_ai.report.wording import Words
 from interconnected_ai.storage import atomic_file
+from interconnected_ai.training import adapter_run_folder
 
 _MARGIN, _GAP = 44, 24  # pixels of the PNG page
 
@@ -35,7 +37,7 @@ def write_report(
     language: str = "en",
     usd_per_hour: float | None = None,
     texts: bool = True,
-) -> RunReport:
+) -> RunReport | AdapterReport:
     """Gather a run's report and write it as an HTML `page`, and as a PNG `picture` where one is named.
 
     texts: false leaves out the texts of the run's data, for a page that others may see.
@@ -47,8 +49,7 @@ def write_report(
         _require_ending(picture, (".png",))
     words = Words(language)
     require("matplotlib", "training", "drawing a report")  # said now, not after the test rows were answered
-    report = gather_report(run, usd_per_hour=usd_per_hour)
-    sections = list(sections_of(report, words, texts=texts))
+    report, sections = _gathered(run, words, usd_per_hour, texts)
     html = to_html(report, sections, words)
     with atomic_file(page) as scratch:
         scratch.write_text(html, encoding="utf-8")
@@ -59,7 +60,18 @@ def write_report(
     return report
 
 
-def to_html(report: RunReport, sections: Sequence[Section], words: Words) -> str:
+def _gathered(
+    run: str | Path, words: Words, usd_per_hour: float | None, texts: bool
+) -> tuple[RunReport | AdapterReport, list[Section]]:
+    """A run's report and its page, of whichever kind the run is."""
+    if adapter_run_folder(run) is not None:
+        of_adapter = gather_adapter_report(run)
+        return of_adapter, list(adapter_sections(of_adapter, words))
+    report = gather_report(run, usd_per_hour=usd_per_hour)
+    return report, list(sections_of(report, words, texts=texts))
+
+
+def to_html(report: Reported, sections: Sequence[Section], words: Words) -> str:
     """The whole page as HTML: styles and drawings are inside it, and nothing in it can load or run anything."""
     title = escape(words("title", name=shown(report.name)))
     missing = missing_sentences(report, words.language)
@@ -84,7 +96,7 @@ def to_html(report: RunReport, sections: Sequence[Section], words: Words) -> str
     )
 
 
-def to_png(report: RunReport, sections: Sequence[Section], words: Words) -> bytes:
+def to_png(report: Reported, sections: Sequence[Section], words: Words) -> bytes:
     """The same page as a PNG file, on white."""
     whole = partial(text_pixels, inches=WIDTHS["whole"])
     strips = [whole(words("title", name=shown(report.name)), size=17, bold=True)]

@@ -7,7 +7,7 @@ import click
 
 from interconnected_ai.cli.alternatives import alternatives
 from interconnected_ai.cli.interruption import naming_what_goes_on
-from interconnected_ai.cli.output import Output, with_output
+from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import OutputPath, Source
 from interconnected_ai.cli.settings import OF_A_TRAINING, seed_option, set_option
 from interconnected_ai.config import AdapterRunConfig, settings_in, with_settings
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from interconnected_ai.training import AdapterRun
 
 DEFAULT_BASE = "smollm2"
+_KINDS = ("text", "chats", "preferences")  # of what is learnt from
+_RATE_OF_PREFERENCES = 1e-4  # unless one is named: DPO's gradient is that of whole answers
 
 # flag → key of the config
 _ADAPTER = {"rank": "rank", "alpha": "alpha", "dropout": "dropout"}
@@ -41,6 +43,11 @@ _TRAINING = {
     "--chat", "chats", type=Source(), multiple=True, metavar="FILE",
     help="Conversations to learn the answers of: OpenAI, ShareGPT or Alpaca.",
 )  # fmt: skip
+@click.option(
+    "--preferences", "preferences", type=Source(), multiple=True, metavar="FILE",
+    help="Pairs of a chosen and a rejected answer (DPO).",
+)  # fmt: skip
+@click.option("--beta", type=float, help="Of preferences: how dear it is to leave the base.  [default: 0.1]")
 @click.option("--column", help="Column or key of the text in tables.  [default: text]")
 @click.option("--unit", type=click.Choice(["file", "paragraph", "line"]), help="What one document of a text file is.")
 @click.option("--out", type=OutputPath(may_stand=True), help="The adapter's folder, such as experts/NAME.")
@@ -72,6 +79,8 @@ _TRAINING = {
 @click.option("--resume", is_flag=True, help="Go on with an interrupted training; --out alone is enough.")
 @click.option("--overwrite", is_flag=True, help="Drop what an earlier training left there.")
 @alternatives("text", "chats")
+@alternatives("text", "preferences")
+@alternatives("chats", "preferences")
 @with_output
 def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None:
     """Train a LoRA adapter on a pretrained base and write it to --out: an expert of some MB that shares its base with others.
@@ -79,6 +88,10 @@ def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None
     FILES are text files, tables (.jsonl, .csv, .tsv, .parquet), folders of these, hf:NAME (a dataset on the hub) or
     docs:LIBRARY (the docstrings of stdlib, numpy, torch or sklearn as they are installed). A part of the documents is held
     out: some to choose the best weights by, some to measure on in the end, with and without the adapter.
+
+    Conversations and preferences are JSON lines, JSON, Parquet or CSV, told apart by what stands in a row. Of conversations
+    the answers alone are learnt; from preferences an adapter learns to find the chosen answers likelier than the rejected
+    ones (DPO), with the base as its reference.
 
     Checkpoints and curves go to a folder beside the adapter, OUT-training. `accelerate launch -m interconnected_ai.cli expert
     adapt …` runs it on several processes.
@@ -93,13 +106,20 @@ def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None
 
 
 def _tell(run: "AdapterRun", output: Output) -> None:
+    from interconnected_ai.training import Foretold, Preferred
+
     if run.was_finished:
         output.say(f"{run.folder} was finished already; nothing was trained or written. --overwrite trains it anew.")
     rows = [
         (who, found.num_tokens, found.to_dict()["perplexity"], found.bits_per_byte)
-        for who, found in (("the base alone", run.base), ("adapted", run.test))
-        if found is not None
+        for who, found in (("the base alone", run.base), ("adapted", run.test or run.fit.validation))
+        if isinstance(found, Foretold)
     ]
+    if isinstance(told := run.fit.validation, Preferred):
+        output.say(
+            f"{percent(told.accuracy)} % of {told.num_pairs} held-out pairs the right way round, loss {told.loss:.3f} "
+            "(guessing: 50 %, 0.693)"
+        )
     if rows:
         output.table("Held out", ["", "tokens", "perplexity", "bits per byte"], rows)
     output.say(
@@ -155,9 +175,9 @@ def _config(given: dict[str, Any]) -> AdapterRunConfig:
 
 def _add_sources(settings: dict[str, Any], given: dict[str, Any]) -> None:
     """What is learnt from, by the flag of its kind; another kind in the config gives way."""
-    for kind in ("text", "chats"):
+    for kind in _KINDS:
         if paths := given[kind]:
-            for other in ("text", "chats"):
+            for other in _KINDS:
                 if other != kind:
                     settings.pop(other, None)
             settings[kind] = {**(settings.get(kind) or {}), "paths": [_absolute(path, Path()) for path in paths]}
@@ -169,13 +189,23 @@ def _add_sources(settings: dict[str, Any], given: dict[str, Any]) -> None:
                 "--column and --unit say something of text alone; give --text FILES, or leave them out"
             )
         settings["text"] |= of_text
-    if not (settings.get("text") or settings.get("chats")):
-        raise click.UsageError("give something to learn from: --text FILES, --chat FILE, or --config FILE")
+    if given["beta"] is not None:
+        if not isinstance(settings.get("preferences"), dict):
+            raise click.UsageError(
+                "--beta says something of preferences alone; give --preferences FILE, or leave it out"
+            )
+        settings["preferences"] |= {"beta": given["beta"]}
+    if given["preferences"]:
+        settings["training"] = {"lr": _RATE_OF_PREFERENCES, **settings["training"]}
+    if not any(settings.get(kind) for kind in _KINDS):
+        raise click.UsageError(
+            "give something to learn from: --text FILES, --chat FILE, --preferences FILE, or --config FILE"
+        )
 
 
 def _make_absolute(settings: dict[str, Any], folder: Path) -> None:
     """Paths in a config are relative to its folder."""
-    for kind in ("text", "chats"):
+    for kind in _KINDS:
         if isinstance(part := settings.get(kind), dict):
             for key in ("paths", "validation", "test"):
                 if isinstance(paths := part.get(key), list | tuple):

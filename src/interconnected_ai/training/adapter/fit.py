@@ -11,6 +11,7 @@ from interconnected_ai.config import AdapterTrainingConfig
 from interconnected_ai.training.adapter.examples import Examples
 from interconnected_ai.training.adapter.learner import AdapterLearner, Foretold, foretell
 from interconnected_ai.training.adapter.network import AdaptedNetwork
+from interconnected_ai.training.adapter.preferred import Preferred
 from interconnected_ai.training.computing import keep_computing
 from interconnected_ai.training.failures import noting_errors
 from interconnected_ai.training.processes import Processes
@@ -38,7 +39,7 @@ class AdapterFit:
     filled: float
     device: str
     precision: str
-    validation: Foretold | None
+    validation: Foretold | Preferred | None
 
     @property
     def tokens_per_second(self) -> float:

@@ -17,14 +17,24 @@ from interconnected_ai.config import AdapterRunConfig
 from interconnected_ai.data import Survey
 from interconnected_ai.experts import AdapterWeights, Base, ExpertCard, LowRank, find_base, save_adapter
 from interconnected_ai.storage import is_complete
+from interconnected_ai.text import PretrainedTokenizer
 from interconnected_ai.training.adapter.fit import AdapterFit, fit_adapter
 from interconnected_ai.training.adapter.learner import Foretold, foretell
-from interconnected_ai.training.adapter.material import Material, open_material, prepare_material
+from interconnected_ai.training.adapter.material import (
+    Material,
+    block_of,
+    open_material,
+    open_pairs,
+    prepare_material,
+)
 from interconnected_ai.training.adapter.network import AdaptedNetwork
 from interconnected_ai.training.adapter.opening import open_network, open_tokenizer
+from interconnected_ai.training.adapter.preferred import Preferred
 from interconnected_ai.training.computing import open_processes
 from interconnected_ai.training.interruption import going_on_later
 from interconnected_ai.training.outputs import beside, gone_if_refused, keep_config, refuse_taken
+from interconnected_ai.training.preference.fit import fit_preferences
+from interconnected_ai.training.preference.pairs import facts_of
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.run_folder import (
     as_record,
@@ -38,20 +48,20 @@ from interconnected_ai.training.run_folder import (
 
 _log = logging.getLogger(__name__)
 _RESULTS = "results.json"
-_BLOCK = 512
 
 
 @dataclass(frozen=True)
 class AdapterRun:
     """What a finished training leaves. base, test: the base alone and the adapted one on examples that nothing was chosen by,
-    if there are any. model: with the adapter's weights; None where the training had been finished before it was resumed.
+    if there are any. material: None where it learnt from preferences. model: with the adapter's weights; None where the
+    training had been finished before it was resumed.
     """
 
     folder: Path
     training_folder: Path
     fit: AdapterFit
     base: Foretold | None
-    test: Foretold | None
+    test: Foretold | Preferred | None
     num_params: int
     model: AdaptedNetwork | None = None
     material: Material | None = None
@@ -148,27 +158,48 @@ def _fitted(config: AdapterRunConfig, folder: Path, processes: Processes, resume
         generator=torch.Generator().manual_seed(training.seed),
     )
     words = open_tokenizer(base)
-    material = open_material(folder, config, words, block_of(config, model.max_seq_len))
-    fit = fit_adapter(
-        model, material.train, material.validation, training, material.seq_len, folder, processes, resume=resume
-    )
-    alone = adapted = None
-    if material.test is not None:
-        adapted = foretell(model, material.test, material.seq_len)
-        with model.without_adapter():
-            alone = foretell(model, material.test, material.seq_len)
-    run = AdapterRun(output, folder, fit, alone, adapted, model.num_learnt, model, material)
+    if config.preferences is None:
+        run, train_tokens = _from_material(config, folder, processes, resume, model, words)
+    else:
+        run, train_tokens = _from_pairs(config, config.preferences.beta, folder, processes, resume, model)
     if processes.is_main:
-        card = _card(run, config, base, words.sha256)
+        card = _card(run, config, base, words.sha256, train_tokens)
         weights = {name: LowRank(a.cpu(), b.cpu(), model.scale) for name, (a, b) in model.pairs().items()}
         save_adapter(AdapterWeights(weights), output, card, dropout=config.adapter.dropout)
         write_json_safely(folder / _RESULTS, run.to_dict())
     return run
 
 
-def block_of(config: AdapterRunConfig, window: int) -> int:
-    """Tokens of a block. window: what the base reads at once."""
-    return min(config.training.seq_len or _BLOCK, window)
+def _from_material(
+    config: AdapterRunConfig,
+    folder: Path,
+    processes: Processes,
+    resume: bool,
+    model: AdaptedNetwork,
+    words: PretrainedTokenizer,
+) -> tuple[AdapterRun, int]:
+    """Learn from documents or conversations; the run, and how many tokens there are to learn from."""
+    material = open_material(folder, config, words, block_of(config, model.max_seq_len))
+    fit = fit_adapter(
+        model, material.train, material.validation, config.training, material.seq_len, folder, processes, resume=resume
+    )
+    alone = adapted = None
+    if material.test is not None:
+        adapted = foretell(model, material.test, material.seq_len)
+        with model.without_adapter():
+            alone = foretell(model, material.test, material.seq_len)
+    run = AdapterRun(Path(config.output), folder, fit, alone, adapted, model.num_learnt, model, material)
+    return run, int(material.train.lengths.sum())
+
+
+def _from_pairs(
+    config: AdapterRunConfig, beta: float, folder: Path, processes: Processes, resume: bool, model: AdaptedNetwork
+) -> tuple[AdapterRun, int]:
+    """Learn from preferences; the run, and how many tokens there are to learn from."""
+    corpus = open_pairs(folder)
+    fit = fit_preferences(model, corpus, config.training, beta, folder, processes, resume=resume)
+    run = AdapterRun(Path(config.output), folder, fit, None, None, model.num_learnt, model)
+    return run, int(facts_of(corpus.train)["num_tokens"])
 
 
 def _kept_run(output: Path, folder: Path) -> AdapterRun:
@@ -182,18 +213,19 @@ def _kept_run(output: Path, folder: Path) -> AdapterRun:
 
 def _sources(config: AdapterRunConfig) -> list[str]:
     """Files and folders that a training reads."""
-    text, chats = config.text, config.chats
+    text, chats = config.text, config.chats or config.preferences
     of_text = [] if text is None else [*text.paths, *text.validation, *text.test]
     return [config.base, *of_text, *([] if chats is None else [*chats.paths, *chats.validation])]
 
 
-def _card(run: AdapterRun, config: AdapterRunConfig, base: Base, tokenizer_sha256: str) -> ExpertCard:
+def _card(
+    run: AdapterRun, config: AdapterRunConfig, base: Base, tokenizer_sha256: str, train_tokens: int
+) -> ExpertCard:
     """What the adapter's card says of its training."""
     found = run.test or run.fit.validation
     figures = {} if found is None else {key: found.to_dict().get(key) for key in ("bits_per_byte", "perplexity")}
     of_base = None if run.base is None else run.base.bits_per_byte
     assert run.model is not None, "it was trained here"
-    assert run.material is not None, "it was trained here"
     return ExpertCard(
         name=run.folder.name,
         tokenizer_sha256=tokenizer_sha256,
@@ -208,11 +240,11 @@ def _card(run: AdapterRun, config: AdapterRunConfig, base: Base, tokenizer_sha25
             **{key: value for key, value in figures.items() if value is not None},
             **({} if of_base is None else {"base_bits_per_byte": of_base}),
             "measured_on": "test" if run.test is not None else "validation",
-            "seq_len": run.material.seq_len,
+            "seq_len": block_of(config, run.model.max_seq_len),
             "steps": run.fit.steps,
             "best_step": run.fit.best_step,
             "epochs": run.fit.epochs,
-            "train_tokens": int(run.material.train.lengths.sum()),
+            "train_tokens": train_tokens,
             "precision": run.fit.precision,
             "base_bits": config.base_bits,
             "adapter": config.adapter.to_dict(),
@@ -222,4 +254,4 @@ def _card(run: AdapterRun, config: AdapterRunConfig, base: Base, tokenizer_sha25
 
 
 _FIT: TypeAdapter[Any] = TypeAdapter(AdapterFit)
-_TEST: TypeAdapter[Any] = TypeAdapter(Foretold | None)
+_TEST: TypeAdapter[Any] = TypeAdapter(Foretold | Preferred | None)

@@ -45,6 +45,7 @@ class _Corpus(Generic[Item]):
     test: tuple[Item, ...]
     record: RowRecord
     remarks: tuple[Remark, ...] = ()
+    share_cut: float = 0.0
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -59,6 +60,7 @@ class _Corpus(Generic[Item]):
                 }
                 for name, side in zip(_SIDES, (self.train, self.validation, self.test), strict=True)
             },
+            "share_cut": self.share_cut,
             "remarks": [[remark.name, remark.evidence, remark.remedy] for remark in self.remarks],
         }
 
@@ -111,6 +113,7 @@ class _Corpus(Generic[Item]):
             tuple(items[second:]),
             RowRecord.from_parts(record, facts["record"], source=place),
             tuple(Remark(*remark) for remark in facts["remarks"]),
+            facts["share_cut"],
         )
 
     @classmethod
@@ -126,6 +129,7 @@ class ChatCorpus(_Corpus[TokenizedChat]):
     """Conversations as token ids, by side. Threads may share it.
 
     record: which conversation stood on which side. remarks: what is odd about the files and what the length cost.
+    share_cut: of all conversations, those that lost turns or were left out for their length.
     """
 
     @classmethod
@@ -194,7 +198,7 @@ def chat_corpus(
     train, held, tested = map(tuple, sides)
     _require_some(train, max_tokens)
     told = (*remarks, *lengths.remarks(), *_ends_remark(train, template), *_few_remark(train))
-    return ChatCorpus(train, held, tested, dealt.record, told)
+    return ChatCorpus(train, held, tested, dealt.record, told, lengths.share_cut)
 
 
 @checked
@@ -232,9 +236,8 @@ def preference_corpus(
     train, held, tested = map(tuple, sides)
     _require_some(train, max_tokens)
     ends = _ends_remark([chat for pair in train for chat in chats_of(pair)], template)
-    return PreferenceCorpus(
-        train, held, tested, dealt.record, (*remarks, *lengths.remarks(), *ends, *_few_remark(train))
-    )
+    told = (*remarks, *lengths.remarks(), *ends, *_few_remark(train))
+    return PreferenceCorpus(train, held, tested, dealt.record, told, lengths.share_cut)
 
 
 def _by_group(
@@ -268,7 +271,13 @@ class _Lengths:
         self.num_dropped += found.dropped
         return found.chats
 
+    @property
+    def share_cut(self) -> float:
+        """Of all examples, those that lost turns or were left out."""
+        return (self.num_shortened + len(self.left_out)) / max(1, self.num_examples)
+
     def remarks(self) -> list[Remark]:
+        """One remark, where the limit cost something."""
         told = []
         if self.num_shortened:
             lost = f", {self.num_dropped} answers with them" if self.num_dropped else ""

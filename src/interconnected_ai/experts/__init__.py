@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
     from interconnected_ai.experts.adapters.lending import BorrowedBase
-    from interconnected_ai.experts.adapters.merge import merge_adapter
+    from interconnected_ai.experts.adapters.merge import merge_adapter, merge_into
     from interconnected_ai.experts.adapters.shared_base import SharedBase
     from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
     from interconnected_ai.experts.bases import Base, base_sha256, find_base
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 _FILES = {
     "BorrowedBase": "adapters.lending",
     "merge_adapter": "adapters.merge",
+    "merge_into": "adapters.merge",
     "GgufModel": "gguf_model",
     "open_llamacpp": "engines.llama_adapters",
     "write_adapter_gguf": "export.gguf_bases",
@@ -157,6 +158,7 @@ __all__ = [
     "load_tokenizer",
     "measure",
     "merge_adapter",
+    "merge_into",
     "open_engine",
     "open_expert",
     "open_llamacpp",

@@ -16,6 +16,7 @@ _FORMATS = {
     "onnx": "ONNX Runtime runs it",
     "ctranslate2": "CTranslate2 runs it",
     "safetensors": "transformers and vLLM open it",
+    "peft": "PEFT opens it",
 }
 
 
@@ -37,7 +38,7 @@ def command(expert: Path, to: str, out: Path, quantize: str | None, output: Outp
     """Write EXPERT in the format of another program.
 
     Of experts trained from nothing gpt2 and gguf hold pre-norm ones, onnx and ctranslate2 both kinds. Hugging Face models and
-    GGUF files are written as safetensors and gguf; of an adapter gguf is the base with it merged in, gguf-lora it alone.
+    GGUF files are written as safetensors and gguf. So is an adapter, merged into its base; peft and gguf-lora hold it alone.
     """
     from interconnected_ai.experts import export_expert
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter
 from interconnected_ai.experts.adapters.merge import merge_weights, named_base
 from interconnected_ai.experts.adapters.shared_base import require_same_base
@@ -33,7 +34,7 @@ def write_base_gguf(
     if change is not None:
         require_same_base(change, found.name, found.sha256)
     model = CausalLM.from_pretrained(found, dtype=torch.float32)
-    name = found.path.stem
+    name = _name_of(found)
     if change is not None:
         merge_weights(model.network, change.weights)
         name = change.card.name or change.folder.name
@@ -61,6 +62,32 @@ def write_adapter_gguf(
         read_gguf(found.path) if found.form == "gguf" else GgufShape.of_config(read_json(found.path / "config.json"))
     )
     write_gguf_lora(files.weights, shape, out, name=files.card.name or files.folder.name)
+
+
+# Exporters of the table of kinds: (the expert, where to write, the precision of the weights)
+
+
+def base_to_gguf(place: Path, out: Path, precision: str) -> None:
+    """A base as one file."""
+    write_base_gguf(place, out, precision=precision)
+
+
+def adapter_to_gguf(place: Path, out: Path, precision: str) -> None:
+    """An adapter merged into the base that it names, as one file."""
+    write_base_gguf(named_base(read_adapter(place)), out, precision=precision, adapter=place)
+
+
+def adapter_to_gguf_lora(place: Path, out: Path, precision: str) -> None:
+    """An adapter as a LoRA file. Raises `EngineError` for another precision than float32."""
+    if precision != "float32":
+        raise EngineError(f"gguf-lora is written in float32 alone, not {precision!r}; a merged gguf can be quantised")
+    write_adapter_gguf(place, out)
+
+
+def _name_of(base: Base) -> str:
+    """What a file says that its makers call it, or its own name."""
+    stated = read_gguf(base.path).metadata.get("general.name") if base.form == "gguf" else None
+    return stated if isinstance(stated, str) and stated else base.path.stem
 
 
 def _tokenizer_entries(base: Base, vocab_size: int) -> Mapping[str, Any]:

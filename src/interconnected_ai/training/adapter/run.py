@@ -1,7 +1,7 @@
 """A whole training of an adapter: from text or conversations to the adapter's folder, which `iai generate` opens.
 
-The adapter stands in `output`, its training in a folder beside it, OUTPUT-training: run.yaml, base.json, corpus/ or chats/ (what was
-read, tokenised), metrics.jsonl, logs/ (TensorBoard), checkpoints/, results.json.
+The adapter stands in `output`, its training in a folder beside it, OUTPUT-training: run.yaml, base.json, corpus/ or
+chats/ (what was read, tokenised), metrics.jsonl, logs/ (TensorBoard), checkpoints/, results.json.
 """
 
 import logging
@@ -167,7 +167,7 @@ def _keep_base(folder: Path, base: Base, *, resume: bool) -> None:
     if resume and kept.is_file():
         if (before := content_of(kept).get("sha256")) != base.sha256:
             raise ConfigError(
-                f"this training began on another base (SHA-256 {str(before)[:12]}…, {base.name} has {base.sha256[:12]}… now); "
+                f"this training began on another base (SHA-256 {str(before)[:12]}…; {base.name} has {base.sha256[:12]}…); "
                 "put that one back to resume, or train into another folder"
             )
         return

@@ -8,14 +8,14 @@ import torch
 import yaml
 from command_line import run_main
 from tokenizers import Tokenizer as WordTokenizer
-from tokenizers import models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen3MoeConfig, Qwen3MoeForCausalLM
+from tokenizers import decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from conftest import make_encoder, make_rows
 from interconnected_ai import surgery
 from interconnected_ai.data import write_rows
 from interconnected_ai.experts import Expert, ExpertModel
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import PretrainedTokenizer, Tokenizer
 
 WORDS = "sun rain cloud wind snow storm mist warm coin bank loan stock fund money price trade the of is was".split()
 
@@ -25,6 +25,7 @@ def make_artefacts(folder: Path) -> None:
     _run(folder)
     _texts(folder)
     _expert(folder)
+    make_base(folder / "base")
     _memory(folder)
     _mixture(folder)
     (folder / "empty.txt").touch()
@@ -65,6 +66,27 @@ def _expert(folder: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     model = ExpertModel(words.vocab_size, 16, 1, 2, max_seq_len=64, generator=generator)
     Expert(model, words).save_pretrained(folder / "experts" / "tiny")
+
+
+def make_base(folder: Path) -> None:
+    """A tiny Llama with random weights and a byte-level tokenizer, to adapt."""
+    torch.manual_seed(0)
+    fast = WordTokenizer(models.BPE())
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast.decoder = decoders.ByteLevel()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    fast.train_from_iterator(
+        WORDS,
+        trainers.BpeTrainer(vocab_size=280, special_tokens=special, initial_alphabet=alphabet, show_progress=False),
+    )
+    words = PretrainedTokenizer(fast, names={"eos_token": "<|im_end|>"})
+    config = LlamaConfig(
+        vocab_size=words.vocab_size, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=64, bos_token_id=None, eos_token_id=words.end_id, pad_token_id=None,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    words.save(folder)
 
 
 def _memory(folder: Path) -> None:
@@ -126,6 +148,10 @@ def calls(folder: Path) -> dict[str, list[str]]:
         "expert train": [
             "--text", corpus, "--unit", "paragraph", "--out", "trained", "--d-model", "16", "--layers", "1", "--heads", "2",
             "--vocab-size", "300", "--seq-len", "16", "--batch-size", "2", "--steps", "2", "--seed", "0",
+        ],
+        "expert adapt": [
+            "--base", at["base"], "--text", corpus, "--unit", "paragraph", "--out", "adapted", "--rank", "2", "--steps", "2",
+            "--seq-len", "16", "--batch-size", "2", "--seed", "0",
         ],
         "expert evaluate": [expert, "--text", corpus],
         "expert list": [at["experts"]],

@@ -17,10 +17,11 @@ pytest.importorskip("Stemmer", reason='needs the extra "memory"')
 
 
 OF_CHANCE = [
+    "expert adapt",
     "init", "train", "branch add", "compare", "quickstart", "generate", "expert train", "expert quickstart", "surgery role",
     "surgery quickstart",
 ]  # fmt: skip
-OF_A_CONFIG = ["init", "train", "doctor", "expert train", "plan system"]
+OF_A_CONFIG = ["expert adapt", "init", "train", "doctor", "expert train", "plan system"]
 
 
 @pytest.fixture(scope="module")

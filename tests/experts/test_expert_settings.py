@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ConfigError, InterconnectedAIError
-from interconnected_ai.experts import Engine, Expert, TorchEngine, save_expert
+from interconnected_ai.experts import Engine, Expert, TorchEngine, export_expert, save_expert
 from interconnected_ai.experts.engines import ENGINES, choose_engine, open_engine, runnable_engines
-from interconnected_ai.experts.export import export_expert
 from interconnected_ai.experts.quantization import quantize_matrix, quantize_model
 from interconnected_ai.experts.quantized import quantize_expert
 from properties import examples

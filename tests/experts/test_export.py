@@ -10,8 +10,7 @@ from expert_models import ids, made, tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from interconnected_ai.errors import EngineError, MissingExtraError, StorageError, TokenizerError, UnknownNameError
-from interconnected_ai.experts import ExpertModel, save_expert
-from interconnected_ai.experts.export import export_expert
+from interconnected_ai.experts import ExpertModel, export_expert, save_expert
 from interconnected_ai.experts.export.ctranslate2 import write_ctranslate2
 from interconnected_ai.experts.export.gguf import write_gguf
 from interconnected_ai.experts.export.gpt2 import write_gpt2

@@ -7,6 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from interconnected_ai.bench.adapter_quickstart import STEPS as ADAPTER_STEPS
+    from interconnected_ai.bench.adapter_quickstart import run_adapter_quickstart
+    from interconnected_ai.bench.adapter_training import bench_adapter_training
+    from interconnected_ai.bench.base_mixture import run_base_surgery_quickstart
     from interconnected_ai.bench.branches import bench_branches
     from interconnected_ai.bench.calibration import calibrate
     from interconnected_ai.bench.classify import SETS as CLASSIFY_SETS
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from interconnected_ai.bench.growth import ROOMS as GROWTH_ROOMS
     from interconnected_ai.bench.growth import bench_growth
     from interconnected_ai.bench.headline import bench_headline
+    from interconnected_ai.bench.lookup import bench_lookup
     from interconnected_ai.bench.memory import bench_memory, goal_rows
     from interconnected_ai.bench.moe import bench_moe
     from interconnected_ai.bench.norm import bench_norm
@@ -39,6 +44,10 @@ if TYPE_CHECKING:
 
 # name → its file, and its name there
 _FILES = {
+    "run_base_surgery_quickstart": ("base_mixture", "run_base_surgery_quickstart"),
+    "ADAPTER_STEPS": ("adapter_quickstart", "STEPS"),
+    "bench_adapter_training": ("adapter_training", "bench_adapter_training"),
+    "run_adapter_quickstart": ("adapter_quickstart", "run_adapter_quickstart"),
     "bench_branches": ("branches", "bench_branches"),
     "calibrate": ("calibration", "calibrate"),
     "CLASSIFY_SETS": ("classify", "SETS"),
@@ -46,6 +55,7 @@ _FILES = {
     "EXPERT_DOMAINS": ("expert_quickstart", "DOMAINS"),
     "run_expert_quickstart": ("expert_quickstart", "run_expert_quickstart"),
     "bench_generate": ("generate", "bench_generate"),
+    "bench_lookup": ("lookup", "bench_lookup"),
     "bench_gpu": ("gpu", "bench_gpu"),
     "bench_grow": ("grow", "bench_grow"),
     "GROWTH_ROOMS": ("growth", "ROOMS"),
@@ -73,6 +83,7 @@ _FILES = {
 }
 
 __all__ = [
+    "ADAPTER_STEPS",
     "CLASSIFY_SETS",
     "EXPERT_DOMAINS",
     "GROWTH_ROOMS",
@@ -84,6 +95,7 @@ __all__ = [
     "SURGERY_UNSEEN",
     "Quickstart",
     "Words",
+    "bench_adapter_training",
     "bench_branches",
     "bench_classify",
     "bench_generate",
@@ -91,6 +103,7 @@ __all__ = [
     "bench_grow",
     "bench_growth",
     "bench_headline",
+    "bench_lookup",
     "bench_memory",
     "bench_moe",
     "bench_norm",
@@ -101,6 +114,8 @@ __all__ = [
     "calibrate",
     "goal_rows",
     "own_texts",
+    "run_adapter_quickstart",
+    "run_base_surgery_quickstart",
     "run_expert_quickstart",
     "run_quickstart",
     "run_surgery_quickstart",

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from interconnected_ai.bench.timing import machine, take_turns
 from interconnected_ai.config import GenerationConfig
+from interconnected_ai.experts import CausalEngine, CausalLM, find_base
+from interconnected_ai.text import PretrainedTokenizer
 from interconnected_ai.types import Generate
 
 _TEXT = (
@@ -45,7 +48,21 @@ TASKS = {
 }
 
 
-def bench_lookup(
+def bench_lookup(base: str | Path = "smollm2", *, num_new: int = 96, repeats: int = 5) -> dict[str, Any]:
+    """Tokens per second of the engine torch with and without look-up, greedy, one row. Keys are those of `--json`.
+
+    lookup_quote, lookup_code, lookup_open: how many times as fast it is where the answer is the prompt's text, where it is
+    alike, and where it is new.
+    """
+    found = find_base(base)
+    read = PretrainedTokenizer.from_gguf if found.form == "gguf" else PretrainedTokenizer.from_folder
+    model, tokenizer = CausalLM.from_pretrained(found), read(found.path)
+    with CausalEngine(model.network, tokenizer, max_seq_len=model.config.max_seq_len) as engine:
+        compared = compare_lookup(engine, tokenizer.encode, num_new=num_new, repeats=repeats)
+    return {"base": found.name, "num_params": sum(p.numel() for p in model.parameters()), **compared}
+
+
+def compare_lookup(
     engine: Generate,
     encode: Callable[[str], Sequence[int]],
     *,
@@ -53,14 +70,10 @@ def bench_lookup(
     num_new: int = 96,
     repeats: int = 5,
 ) -> dict[str, Any]:
-    """Tokens per second with and without look-up, greedy, one row. Keys are those of `--json`.
-
-    encode: a text as the engine's model reads it. lookup_quote, lookup_code, lookup_open: how many times as fast it is where
-    the answer is the prompt's text, where it is alike, and where it is new.
-    """
+    """The same of any engine. encode: a text as the engine's model reads it."""
     plain = GenerationConfig(max_new_tokens=num_new, temperature=0.0)
     ahead = plain.with_changes(lookup_tokens=lookup_tokens)
-    found: dict[str, Any] = {"lookup_machine": machine(), "lookup_tokens": lookup_tokens, "lookup_rows": []}
+    found: dict[str, Any] = {"machine": machine(), "lookup_tokens": lookup_tokens, "lookup_rows": []}
     for task, text in TASKS.items():
         prompts = [list(encode(text))]
         runs = {"plain": partial(engine, prompts, plain), "ahead": partial(engine, prompts, ahead)}

@@ -60,7 +60,10 @@ def _flag(name: str) -> str:
 @click.argument("prompts", nargs=-1)
 @with_settings
 @click.option("--seed", type=int, help="The same seed gives the same answer.")
-@click.option("--engine", default="torch", show_default=True, help="What computes; `auto` takes the fastest installed.")
+@click.option(
+    "--engine",
+    help="What computes; `auto` takes the fastest installed.  [default: torch; llamacpp for a GGUF file]",
+)
 @click.option("--device", help="Where the torch engine computes, such as cuda.  [default: cpu]")
 @click.option(
     "--stream/--no-stream",
@@ -73,27 +76,27 @@ def command(
     expert: Path,
     prompts: tuple[str, ...],
     seed: int | None,
-    engine: str,
+    engine: str | None,
     device: str | None,
     stream: bool | None,
     output: Output,
     **settings: Any,
 ) -> None:
-    """Continue PROMPTS (or standard input, `-`, as one prompt) with the expert in the folder EXPERT."""
+    """Continue PROMPTS (or standard input, `-`, as one prompt) with EXPERT: a folder, a GGUF file, a hub id, or smollm2."""
     asked = [standard_input()] if means_standard_input(prompts) or not prompts else list(prompts)
     config = GenerationConfig.from_mapping(given_settings(settings, output), source="iai generate")
     if stream is None:
         stream = len(asked) == 1 and config.num_beams == 1 and not output.as_json and sys.stdout.isatty()
     elif stream and (len(asked) > 1 or output.as_json):
         raise click.UsageError("--stream prints one answer as it comes; give one prompt, and no --json")
-    from interconnected_ai.experts import Expert
+    from interconnected_ai.experts import open_expert
 
-    with Expert.from_pretrained(expert, engine=engine, device=device) as opened:
+    with open_expert(expert, engine=engine, device=device) as opened:
         if stream:
             _tell_of_cut([_printed_as_it_comes(opened.stream(asked[0], config, seed=seed))], config, output)
             return
         answers = opened.generate(asked, config, seed=seed)
-        used = getattr(opened.engine, "name", engine)
+        used = getattr(getattr(opened, "engine", None), "name", engine)
     for prompt, answer in zip(asked, answers, strict=True):
         # Not through the console, which would turn tabs into spaces.
         click.echo(f"{prompt[:100]} →\n{answer}" if len(asked) > 1 else str(answer), err=output.as_json)

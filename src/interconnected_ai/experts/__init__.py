@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
     from interconnected_ai.experts.adapters.lending import BorrowedBase
-    from interconnected_ai.experts.adapters.merge import merge_adapter
+    from interconnected_ai.experts.adapters.merge import merge_adapter, merge_into
     from interconnected_ai.experts.adapters.shared_base import SharedBase
     from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
     from interconnected_ai.experts.bases import Base, base_sha256, find_base
@@ -21,21 +21,33 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.engine import Engine
     from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
     from interconnected_ai.experts.engines.llamacpp import LlamaCppEngine, LlamaFile
-    from interconnected_ai.experts.expert import Expert
-    from interconnected_ai.experts.export import export_expert, write_gpt2
+    from interconnected_ai.experts.expert import Expert, open_expert
+    from interconnected_ai.experts.export import write_gpt2
+    from interconnected_ai.experts.exports import export_expert
     from interconnected_ai.experts.folder import save_expert
     from interconnected_ai.experts.generation import generate
     from interconnected_ai.experts.gguf_model import GgufModel
+    from interconnected_ai.experts.kinds import (
+        KINDS,
+        ExpertKind,
+        all_formats,
+        embedded_card,
+        expert_card,
+        experts_in,
+        kind_of,
+    )
     from interconnected_ai.experts.language_model import LanguageModel
     from interconnected_ai.experts.loading import load_card, load_expert, load_model, load_tokenizer
     from interconnected_ai.experts.model import ExpertModel
     from interconnected_ai.experts.quantized import QuantizedSize, quantize_expert
     from interconnected_ai.experts.scoring import HeldOut, Perplexity, measure
+    from interconnected_ai.experts.text_expert import TextExpert
     from interconnected_ai.experts.torch_engine import TorchEngine
 
 _FILES = {
     "BorrowedBase": "adapters.lending",
     "merge_adapter": "adapters.merge",
+    "merge_into": "adapters.merge",
     "GgufModel": "gguf_model",
     "LlamaCppEngine": "engines.llamacpp",
     "LlamaFile": "engines.llamacpp",
@@ -66,7 +78,16 @@ _FILES = {
     "open_engine": "engines",
     "runnable_engines": "engines",
     "Expert": "expert",
-    "export_expert": "export",
+    "export_expert": "exports",
+    "TextExpert": "text_expert",
+    "open_expert": "expert",
+    "ExpertKind": "kinds",
+    "expert_card": "kinds",
+    "experts_in": "kinds",
+    "kind_of": "kinds",
+    "KINDS": "kinds",
+    "all_formats": "kinds",
+    "embedded_card": "kinds",
     "write_gpt2": "export",
     "save_expert": "folder",
     "generate": "generation",
@@ -84,6 +105,7 @@ _FILES = {
 }
 
 __all__ = [
+    "KINDS",
     "AdapterFiles",
     "AdapterWeights",
     "Base",
@@ -98,6 +120,7 @@ __all__ = [
     "Engine",
     "Expert",
     "ExpertCard",
+    "ExpertKind",
     "ExpertModel",
     "GgufModel",
     "HeldOut",
@@ -112,19 +135,27 @@ __all__ = [
     "ResumableDecoder",
     "RowAdapters",
     "SharedBase",
+    "TextExpert",
     "TorchEngine",
+    "all_formats",
     "base_sha256",
     "choose_engine",
+    "embedded_card",
+    "expert_card",
+    "experts_in",
     "export_expert",
     "find_base",
     "generate",
+    "kind_of",
     "load_card",
     "load_expert",
     "load_model",
     "load_tokenizer",
     "measure",
     "merge_adapter",
+    "merge_into",
     "open_engine",
+    "open_expert",
     "quantize_expert",
     "read_adapter",
     "runnable_engines",

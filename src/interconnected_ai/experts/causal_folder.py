@@ -17,6 +17,8 @@ _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
 
 def is_causal_folder(folder: Path) -> bool:
     """Whether a folder holds the config of a model that continues text."""
+    if not (folder / CONFIG).is_file():
+        return False
     try:
         content = read_json(folder / CONFIG)
     except StorageError:

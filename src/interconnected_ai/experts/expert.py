@@ -6,20 +6,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
 
-from interconnected_ai.config import ExpertConfig, GenerationConfig
+from torch import nn
+
+from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ClosedError, ConfigError, EngineError, PromptError
 from interconnected_ai.experts.card import ExpertCard
+from interconnected_ai.experts.causal import CausalEngine
+from interconnected_ai.experts.causal_lm import CausalLM
 from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, Chatting, PromptCache, TooLong
 from interconnected_ai.experts.chat.speaker import Speaker
 from interconnected_ai.experts.engine import Engine
-from interconnected_ai.experts.engines import open_files
-from interconnected_ai.experts.folder import read_files, save_expert
+from interconnected_ai.experts.folder import save_expert
+from interconnected_ai.experts.kinds import kind_of
+from interconnected_ai.experts.language_model import LanguageModel, LanguageShape
 from interconnected_ai.experts.model import ExpertModel
+from interconnected_ai.experts.opened import Opened, Opening
 from interconnected_ai.experts.scoring import HeldOut, Perplexity, measure
 from interconnected_ai.experts.streaming import TextFeed
+from interconnected_ai.experts.text_expert import TextExpert
 from interconnected_ai.experts.torch_engine import TorchEngine
-from interconnected_ai.nn import device_of
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.text import PretrainedTokenizer, TextTokenizer, Tokenizer
 from interconnected_ai.types import ChatMessage, Generate, Generation, Stream
 
 
@@ -27,8 +33,9 @@ class Expert(Chatting):
     """A domain language model that reads and writes text.
 
     model: None where the engine alone is to compute; `model`, `config`, `score` and `save_pretrained` then raise `EngineError`.
-    engine: what computes; None is `TorchEngine` on this model. Any `Generate` of `interconnected_ai.types` will do.
-    template: of chats; None is the default of `ChatTemplate`. prompt_cache: what chats remember; None is one of its own.
+    engine: what computes; None is torch on this model, an `ExpertModel` or a `CausalLM`. Any `Generate` of
+    `interconnected_ai.types` will do. template: of chats; None is the default of `ChatTemplate`. prompt_cache: what chats
+    remember; None is one of its own.
 
     Threads: `generate`, `stream` and `score` may be called from any number of them at once, and each call has the answer that
     it would have alone; what is streamed may be closed from any thread. `close` as `Engine` has it.
@@ -36,8 +43,8 @@ class Expert(Chatting):
 
     def __init__(
         self,
-        model: ExpertModel | None,
-        tokenizer: Tokenizer,
+        model: LanguageModel | None,
+        tokenizer: TextTokenizer,
         *,
         engine: Generate | None = None,
         card: ExpertCard | None = None,
@@ -47,46 +54,60 @@ class Expert(Chatting):
         if engine is None:
             if model is None:
                 raise EngineError("an expert without its model needs an engine; give engine=, or the model")
-            engine = TorchEngine(model, tokenizer)
+            engine = _torch_engine(model, tokenizer)
         self.tokenizer, self.card = tokenizer, card or ExpertCard()
+        self.source: Path | None = None  # the folder or file that it was opened from
         self.engine: Generate = engine
         self._model, self._load = model, _unloadable
-        self._config = None if model is None else model.config
         self.prompt_cache = PromptCache() if prompt_cache is None else prompt_cache
         self._template = template
+        self._make_template = self._default_template
         self._loading = threading.Lock()
         self._closed = False
 
     @classmethod
-    def from_pretrained(
-        cls, folder_or_hub_id: str | Path, *, engine: str = "torch", device: str | None = None
-    ) -> "Expert":
-        """The expert in this folder or hub repository; checksums, shapes, version and tokenizer are checked.
+    def from_pretrained(cls, place: str | Path, *, engine: str | None = None, device: str | None = None) -> "Expert":
+        """The expert in a folder, a GGUF file or a hub repository, of any kind that has tokens; "smollm2" is the embedded base.
 
-        What the engine needs is loaded; on another engine than torch the model is not, until `model` is asked for.
-        engine: a name that `experts.engines.open_engine` knows. device: where the torch engine computes, such as "cuda".
+        What it holds is checked. What the engine needs is loaded; on another engine than torch the model is not, until `model`
+        is asked for. engine: "torch", "onnx", "ctranslate2", "llamacpp" or "auto"; None is the kind's own, torch, and llamacpp
+        for a GGUF file. device: where the torch engine computes, such as "cuda".
+        Raises `NotAModelError` for what is no expert, `EngineError` for an engine that its kind lacks, and for a remote expert,
+        which has no tokens (`open_expert` opens it).
         """
-        place = None if device is None else device_of(device)
-        if place is not None and engine != "torch":
-            raise ConfigError(f"device={device!r} is for the engine torch; the engine {engine} computes on the CPU")
-        files = read_files(folder_or_hub_id)
-        tokenizer = files.own_tokenizer()
-        if engine == "torch":
-            model = files.network(ExpertModel)
-            return cls(model if place is None else model.to(place), tokenizer, card=files.card)
-        opened = cls(None, tokenizer, engine=open_files(engine, files, tokenizer), card=files.card)
-        opened._config, opened._load = files.config, lambda: files.network(ExpertModel)
-        return opened
+        kind, there = kind_of(place)
+        opened = kind.open(there, Opening(engine, device))
+        if not isinstance(opened, Opened):
+            raise EngineError(f"{place} is {kind.title}, which has no tokens; open it with experts.open_expert")
+        return cls.of(opened)
+
+    @classmethod
+    def of(cls, opened: Opened) -> "Expert":
+        """The expert of what a kind's row has opened."""
+        expert = cls(opened.model, opened.tokenizer, engine=opened.engine, card=opened.card)
+        expert._load, expert.source = opened.load, opened.source
+        expert._make_template = opened.template or expert._default_template
+        return expert
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write model, tokenizer and card; `folder` is replaced whole or not at all."""
-        save_expert(self.model, folder, self.tokenizer, self.card)
+        model: object = self.model
+        if isinstance(model, CausalLM) and isinstance(self.tokenizer, PretrainedTokenizer):
+            card = self.card
+            model.save_pretrained(folder, self.tokenizer, licence=card.licence, languages=card.languages)
+        elif isinstance(model, ExpertModel) and isinstance(self.tokenizer, Tokenizer):
+            save_expert(model, folder, self.tokenizer, self.card)
+        else:
+            raise EngineError(
+                f"a {type(model).__name__} with a {type(self.tokenizer).__name__} is not written as an expert; save the model "
+                "by its own means"
+            )
 
     @property
-    def model(self) -> ExpertModel:
-        """The model on PyTorch, with the weights that the folder had when the expert was opened; loaded at the first call.
+    def model(self) -> LanguageModel:
+        """The model on PyTorch, with the weights that stood there when the expert was opened; loaded at the first call.
 
-        Raises `EngineError` for an expert that was made without it.
+        An `ExpertModel` or a `CausalLM`. Raises `EngineError` for an expert that was made without it.
         """
         self._require_open()
         with self._loading:
@@ -95,9 +116,9 @@ class Expert(Chatting):
             return self._model
 
     @property
-    def config(self) -> ExpertConfig:
+    def config(self) -> LanguageShape:
         """The model's shape."""
-        return self.model.config if self._config is None else self._config
+        return self.model.config
 
     # What it holds
 
@@ -106,8 +127,8 @@ class Expert(Chatting):
         """Bytes of memory: the engine's, what chats remember, and the model's where it was loaded beside another engine."""
         engine, model = self.engine, self._model
         held = (engine.num_bytes if isinstance(engine, Engine) else 0) + self.prompt_cache.num_bytes
-        is_engines = isinstance(engine, TorchEngine)
-        return held if model is None or is_engines else held + TorchEngine(model, layout="plain").num_bytes
+        is_engines = isinstance(engine, TorchEngine | CausalEngine)
+        return held if model is None or is_engines else held + _tensor_bytes(model)
 
     def close(self) -> None:
         """Close the engine and let the model go; what is asked afterwards raises `ClosedError`. Leaving a `with` closes too."""
@@ -180,8 +201,11 @@ class Expert(Chatting):
         """How it reads conversations."""
         with self._loading:
             if self._template is None:
-                self._template = ChatTemplate(None, self.tokenizer.fast, names=self.tokenizer.special_names)
+                self._template = self._make_template()
             return self._template
+
+    def _default_template(self) -> ChatTemplate:
+        return ChatTemplate(None, self.tokenizer.fast, names=self.tokenizer.special_names)
 
     def stream_chat(
         self,
@@ -219,7 +243,7 @@ class Expert(Chatting):
 
     def _token_ids(self, text: str) -> list[int]:
         _require_text("a prompt", text)
-        return self.tokenizer.encode(text) or [self.tokenizer.end_id]
+        return [*self.tokenizer.lead_ids, *self.tokenizer.encode(text)] or [self.tokenizer.start_id]
 
     def _require_open(self) -> None:
         if self._closed:
@@ -235,7 +259,31 @@ def _pieces(feed: TextFeed, tokens: Stream[Any, list[Generation]]) -> Generator[
     return answer
 
 
-def _unloadable() -> ExpertModel:
+def open_expert(place: str | Path, *, engine: str | None = None, device: str | None = None) -> TextExpert:
+    """The expert at this place, of whatever kind, remote ones among them; the arguments are those of `from_pretrained`."""
+    kind, there = kind_of(place)
+    opened = kind.open(there, Opening(engine, device))
+    return Expert.of(opened) if isinstance(opened, Opened) else opened
+
+
+def _torch_engine(model: LanguageModel, tokenizer: TextTokenizer) -> Engine:
+    known: object = model
+    if isinstance(known, CausalLM):
+        return CausalEngine(known.network, tokenizer, max_seq_len=known.config.max_seq_len)
+    if isinstance(known, ExpertModel):
+        return TorchEngine(known, tokenizer)
+    raise EngineError(f"torch has no engine for a {type(model).__name__}; give engine=")
+
+
+def _tensor_bytes(model: LanguageModel) -> int:
+    module: object = model
+    if not isinstance(module, nn.Module):
+        return 0
+    tensors = {tensor.data_ptr(): tensor for tensor in (*module.parameters(), *module.buffers())}
+    return sum(tensor.nbytes for tensor in tensors.values())
+
+
+def _unloadable() -> LanguageModel:
     raise EngineError("this expert was made without its model; open it with Expert.from_pretrained, or give the model")
 
 

@@ -1,5 +1,6 @@
 """The generation loop, over any `Decoder`: prompts of several lengths, endings, stop strings, a window that slides."""
 
+import math
 from collections.abc import Generator, Sequence
 
 import torch
@@ -155,7 +156,7 @@ class _Picker:
 
 def _require_chosen(logits: Tensor, token_ids: Tensor) -> None:
     """Raise `EngineError` where no token could be chosen: the logits are not numbers, or every token is forbidden."""
-    if not bool(logits.gather(1, token_ids[:, None]).isfinite().all()):
+    if not all(map(math.isfinite, logits.gather(1, token_ids[:, None])[:, 0].tolist())):
         if bool(logits.isnan().any()):
             raise EngineError("the model gave NaN instead of logits: its weights are broken; restore or retrain it")
         raise EngineError(NONE_LEFT)

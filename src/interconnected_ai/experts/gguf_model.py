@@ -29,6 +29,7 @@ _OTHERS = {  # architectures that llama.cpp opens and its server does not contin
 }
 _REPACKED = ("Q4_0", "Q4_K", "IQ4_NL")  # llama.cpp lays these matrices out anew beside the mapped file
 _HALF_BYTES, _FLOAT_BYTES = 2, 4
+_WORD_BYTES = 250  # of a token or a merge in llama.cpp's maps, measured on 49,152 tokens and 48,900 merges
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,11 @@ class GgufModel:
         return sum(
             t.num_bytes for t in self.tensors if t.type_name in _REPACKED and not t.name.startswith("token_embd")
         )
+
+    @property
+    def vocabulary_bytes(self) -> int:
+        """Of what llama.cpp makes of the file's tokens and merges."""
+        return _WORD_BYTES * (self.vocabulary.vocab_size + len(self.vocabulary.merges))
 
     def _number(self, name: str, otherwise: int = 0) -> int:
         """An entry of the architecture; the largest where every layer has its own."""

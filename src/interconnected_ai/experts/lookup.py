@@ -14,8 +14,9 @@ from interconnected_ai.experts.decoder import Decoder, ResumableDecoder, can_ext
 from interconnected_ai.experts.reader import Reader
 
 _LONGEST, _SHORTEST = 4, 2  # tokens that have to have stood there before
-_COST = 0.25  # of a guess, in steps: a pass over 8 tokens takes 1.05 to 1.25 times as long as one over one
-_MOST_CREDIT, _PER_TOKEN = 4.0, 0.02
+_FIRST_GUESS = 4  # tokens; twice as many after a guess that was right to its end
+_COST = 0.5  # of a guess, in steps: what it saves at least if half of all guesses are right in one token
+_FIRST_CREDIT, _MOST_CREDIT, _PER_TOKEN = 1.0, 2.0, 0.01
 
 
 def reader_of(decoder: Decoder, prompts: Sequence[Sequence[int]], config: GenerationConfig) -> "Reader | LookupReader":
@@ -29,7 +30,7 @@ class LookupReader:
     """A `Reader` of one row that reads up to `config.lookup_tokens` guessed tokens along with the chosen one.
 
     A guess costs some of a credit that every token guessed right, and slowly every token said, fills up again: where guesses
-    fail, a few steps' time is lost and then 2 % at most.
+    fail, two of them are lost, and then one in 50 tokens.
     """
 
     def __init__(self, decoder: ResumableDecoder, prompt: Sequence[int], config: GenerationConfig) -> None:
@@ -38,7 +39,8 @@ class LookupReader:
         self._to_come = config.max_new_tokens
         self._ahead: list[int] = []  # guessed tokens that the decoder has read and the loop has not chosen yet
         self._logits = torch.empty(0)  # (1, guesses + 1, vocab) of the last pass
-        self._credit = _MOST_CREDIT
+        self._length = _FIRST_GUESS
+        self._credit = _FIRST_CREDIT
 
     def start(self) -> Tensor:
         """(1, vocab) logits of what follows the prompt."""
@@ -53,11 +55,15 @@ class LookupReader:
         if self._ahead and self._ahead[0] == token:
             self._credit = min(_MOST_CREDIT, self._credit + 1.0)
             self._ahead = self._ahead[1:]
+            self._length = self._length if self._ahead else 2 * self._length
             return self._logits[:, -1 - len(self._ahead)]
-        self._decoder.rewind(len(self._ahead))
+        if self._ahead:
+            self._decoder.rewind(len(self._ahead))
+            self._length = _FIRST_GUESS
         self._credit = min(_MOST_CREDIT, self._credit + _PER_TOKEN)
         # The last token of an answer is chosen from the logits after the last but one.
-        self._ahead = self._said.guess(min(self._most, self._to_come - 1)) if self._credit >= _COST else []
+        most = min(self._length, self._most, self._to_come - 1)
+        self._ahead = self._said.guess(most) if self._credit >= _COST else []
         if not self._ahead:
             return self._decoder.step(token_ids)
         self._credit -= _COST

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from interconnected_ai.errors import ConfigError
+from interconnected_ai.errors import ConfigError, EngineError
 from interconnected_ai.experts.folder import FLOAT, read_files, save_expert
+from interconnected_ai.experts.kinds import kind_of
 from interconnected_ai.experts.names import chosen
 from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.quantization import QUANTIZED
@@ -37,9 +38,13 @@ def quantize_expert(expert: str | Path, out: str | Path, precision: str, *, over
 
     overwrite: replace an expert that stands at `out`, which is never the one that is read.
     Raises `ConfigError` for one that is quantised already, since its rounding would be rounded again, and where `out` is, lies
-    in or contains the expert; `StorageError` where something stands there and `overwrite` is not asked for.
+    in or contains the expert; `StorageError` where something stands there and `overwrite` is not asked for, `EngineError` for
+    an expert of another kind.
     """
     chosen("precision", precision, QUANTIZED)
+    kind, _ = kind_of(expert)
+    if kind.why_not_quantize:
+        raise EngineError(f"{expert} is {kind.title}: {kind.why_not_quantize}")
     refuse_same(out, expert, name="out")
     refuse_standing(out, overwrite=overwrite, name="out")
     files = read_files(expert)

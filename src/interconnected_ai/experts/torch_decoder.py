@@ -101,8 +101,10 @@ class TorchDecoder(CachedDecoder[KVCache]):
 
     def _step(self, token_ids: Tensor) -> Tensor:
         cache, place, room, attention = self._cache, self._cache.length, self._room, F.scaled_dot_product_attention
-        room.hidden_rows.copy_(self._embedded(token_ids[:, None], place)[:, 0])
-        hidden = room.hidden
+        pe, starts, hidden = self._model.positions.pe, cache.starts, room.hidden
+        positions = pe[place] if starts is None else pe.index_select(0, place - starts)
+        tokens = self._table.index_select(0, token_ids)
+        torch.add(positions, tokens, alpha=self._scale, out=room.hidden_rows)
         slots = cache.tensor.select(4, place).unbind()  # a layer's (key or value, batch, head, width), to be written
         kept = cache.tensor.narrow(4, 0, place + 1).flatten(0, 1).unbind()  # keys and values of each layer in turn
         mask = None if self._mask is None else self._mask[..., : place + 1]

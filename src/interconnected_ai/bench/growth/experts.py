@@ -9,7 +9,7 @@ import numpy as np
 from interconnected_ai.bench.growth.inputs import expert, texts, tokenizer
 from interconnected_ai.bench.growth.verb import Verb
 from interconnected_ai.config import ExpertTrainingConfig
-from interconnected_ai.experts import Expert
+from interconnected_ai.experts import Expert, ExpertModel
 from interconnected_ai.training import fit_expert
 
 Call = Callable[[], object]
@@ -50,6 +50,7 @@ def _score_one(num_texts: int) -> Call:
 
 def _fit(num_texts: int, folder: Path) -> Call:
     words, model = tokenizer(), expert(max_seq_len=64).model
+    assert isinstance(model, ExpertModel)
     tokens = np.concatenate(words.encode_batch(texts(num_texts, words=30), end=True)).astype(np.uint16)
     settings = {"epochs": 1, "batch_size": 8, "device": "cpu", "precision": "float32", "monitors": [], "patience": None}
     config = ExpertTrainingConfig.from_mapping(settings)

@@ -2,16 +2,26 @@
 
 import click
 
+from interconnected_ai.cli.alternatives import alternatives
 from interconnected_ai.cli.output import Output, percent, print_measured, with_output
+from interconnected_ai.cli.outputs import Source
 
 
 @click.command("generate")
 @click.option("--repeats", default=5, show_default=True, type=click.IntRange(min=1), help="Runs of each contestant.")
 @click.option("--engine", "engines", multiple=True, help="Measure this engine only; repeat for several.")
+@click.option(
+    "--lookup", type=Source(), metavar="BASE", help="Measure prompt look-up alone, on this base, such as smollm2."
+)
+@alternatives("engines", "lookup")
 @with_output
-def command(repeats: int, engines: tuple[str, ...], output: Output) -> None:
+def command(repeats: int, engines: tuple[str, ...], lookup: str | None, output: Output) -> None:
     """Every engine that is installed against transformers' generate, 29M parameters, 64 + 128 tokens."""
     from interconnected_ai.bench import bench_generate
+
+    if lookup is not None:
+        _print_lookup(lookup, repeats, output)
+        return
 
     found = bench_generate(repeats=repeats, only=engines)
     output.table(
@@ -33,3 +43,29 @@ def command(repeats: int, engines: tuple[str, ...], output: Output) -> None:
         ("  again, ms", "load_again_ms"),
     ]
     print_measured(output, found, [line for line in asked if line[1] in found])
+
+
+def _print_lookup(base: str, repeats: int, output: Output) -> None:
+    from interconnected_ai.bench import bench_lookup
+
+    found = bench_lookup(base, repeats=repeats)
+    output.table(
+        f"Tokens per second, {found['num_params']:,} parameters, greedy, one row, {found['lookup_tokens']} tokens ahead",
+        ["answer", "prompt", "plain", "look-up", "same tokens %"],
+        [
+            (
+                r["task"],
+                r["num_prompt"],
+                r["tokens_per_second"],
+                r["tokens_per_second_ahead"],
+                percent(r["same_tokens"]),
+            )
+            for r in found["lookup_rows"]
+        ],
+    )
+    asked = [
+        ("with look-up over without, the prompt's text", "lookup_quote"),
+        ("  alike", "lookup_code"),
+        ("  new", "lookup_open"),
+    ]
+    print_measured(output, found, asked)

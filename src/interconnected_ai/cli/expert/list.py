@@ -1,67 +1,66 @@
-"""`iai expert list [FOLDER]`. Reads configs alone, and no torch."""
+"""`iai expert list [FOLDER]`. Reads configs and headers alone, and no torch."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from interconnected_ai.cli.output import Output, with_output
-from interconnected_ai.config import ExpertConfig
-from interconnected_ai.errors import NotAModelError
-from interconnected_ai.storage import EXPERT, MANIFEST, read_json
-
-
-@dataclass(frozen=True)
-class _Row:
-    name: str
-    num_params: int
-    vocab_size: int
-    max_seq_len: int
-    bits_per_byte: float | None
+from interconnected_ai.cli.units import spoken_bytes
+from interconnected_ai.errors import InterconnectedAIError, NotAModelError
+from interconnected_ai.experts import ExpertCard, embedded_card, experts_in
 
 
 @click.command("list")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("experts"))
 @with_output
 def command(folder: Path, output: Output) -> None:
-    """The experts in FOLDER (default: experts), with their sizes and how well they do on their own held-out text."""
-    if not folder.is_dir():
+    """The experts in FOLDER (default: experts), of every kind: what they are, and how well they do on held-out text."""
+    if not folder.exists():
         raise NotAModelError(
             f"no folder at {folder}; train an expert: iai expert train --text FILES --out {folder}/NAME"
         )
-    rows = [_row(path.parent) for path in _manifests(folder) if _is_expert(path)]
-    if rows:
-        output.table(
-            str(folder),
-            ["expert", "parameters", "vocabulary", "window", "bits per byte"],
-            [(r.name, r.num_params, r.vocab_size, r.max_seq_len, _spoken(r.bits_per_byte)) for r in rows],
-        )
+    cards: list[tuple[str, ExpertCard]] = []
+    for kind, place in experts_in(folder):
+        try:
+            cards.append((place.name, kind.card(place)))
+        except InterconnectedAIError as error:
+            output.note(f"{place.name} cannot be read: {error}")
+    if cards:
+        output.table(str(folder), list(_COLUMNS), [_row(name, card) for name, card in cards])
     else:
         output.say(f"No experts in {folder}. Train one: iai expert train --text FILES --out {folder}/NAME")
-    output.result({"folder": str(folder), "experts": [asdict(row) for row in rows]})
+    base = embedded_card()
+    if base is not None:
+        size = "" if base.num_bytes is None else f", {spoken_bytes(base.num_bytes)}"
+        output.say(f"Embedded: smollm2 ({base.name}{size}, English only), wherever an EXPERT is asked for.")
+    output.result(
+        {
+            "folder": str(folder),
+            "experts": [_described(name, card) for name, card in cards],
+            "embedded": None if base is None else _described("smollm2", base),
+        }
+    )
 
 
-def _manifests(folder: Path) -> list[Path]:
-    """Those of the folders in it, or its own where it is an expert itself."""
-    own = folder / MANIFEST
-    return [own] if own.is_file() and _is_expert(own) else sorted(folder.glob(f"*/{MANIFEST}"))
+_COLUMNS = ("expert", "kind", "base", "size", "parameters", "window", "languages", "licence", "bits per byte")
 
 
-def _is_expert(manifest: Path) -> bool:
-    return read_json(manifest).get("kind") == EXPERT
+def _row(name: str, card: ExpertCard) -> tuple[Any, ...]:
+    size = None if card.num_bytes is None else spoken_bytes(card.num_bytes)
+    figures = (card.base, size, card.num_params, card.context, " ".join(card.languages) or None, card.licence)
+    measured = "?" if card.bits_per_byte is None else f"{card.bits_per_byte:.3f}"
+    return (name, card.kind, *("" if one is None else one for one in figures), measured)
 
 
-def _row(folder: Path) -> _Row:
-    from interconnected_ai.planner import expert_size
-
-    path = folder / "config.json"
-    content = read_json(path)
-    config = ExpertConfig.from_mapping(content.get("model", {}), source=str(path))
-    training = content.get("training")
-    found = training.get("bits_per_byte") if isinstance(training, dict) else None
-    known = found if isinstance(found, int | float) else None
-    return _Row(folder.name, expert_size(config).num_params, config.vocab_size, config.max_seq_len, known)
-
-
-def _spoken(bits_per_byte: float | None) -> str:
-    return "?" if bits_per_byte is None else f"{bits_per_byte:.3f}"
+def _described(name: str, card: ExpertCard) -> dict[str, Any]:
+    """The card, with the names that figures have elsewhere."""
+    content = {key: value for key, value in asdict(card).items() if key != "training"}
+    return {
+        **content,
+        "title": card.name,
+        "name": name,
+        "max_seq_len": card.context,
+        "bits_per_byte": card.bits_per_byte,
+    }

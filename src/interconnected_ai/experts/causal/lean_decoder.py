@@ -24,9 +24,11 @@ class LeanDecoder(CachedDecoder[KVCache]):
         super().__init__(shape.vocab_size, max_seq_len, table.device, table.dtype)
         self._parts, self._shape = parts, shape
         self._room: _Room
+        self._turns: Tensor  # (capacity, 2 · head width), a row for each position
 
     def _new_cache(self, batch: int, capacity: int, starts: Tensor | None) -> KVCache:
         shape = self._shape
+        self._turns = _turn_table(*self._parts.turns(torch.arange(capacity, device=self._device)))
         return KVCache(
             shape.n_layers, batch, shape.n_kv_heads, shape.head_width, capacity,
             device=self._device, dtype=self._dtype, starts=starts,
@@ -72,7 +74,9 @@ class LeanDecoder(CachedDecoder[KVCache]):
     def _step(self, token_ids: Tensor) -> Tensor:
         cache, place, room, attention = self._cache, self._cache.length, self._room, F.scaled_dot_product_attention
         torch.index_select(self._parts.table, 0, token_ids, out=room.hidden_rows)
-        hidden, turn = room.hidden, _turn(*self._parts.turns(self._places(place, 1)), room.batch)
+        hidden = room.hidden
+        starts = cache.starts
+        room.set_turn(self._turns[place] if starts is None else self._turns.index_select(0, place - starts))
         slots = (
             cache.tensor.select(4, place).flatten(0, 1).unbind()
         )  # keys, values of each layer in turn, to be written
@@ -80,7 +84,7 @@ class LeanDecoder(CachedDecoder[KVCache]):
         mask = None if self._mask is None else self._mask[..., : place + 1]
         for layer, block in enumerate(self._parts.blocks):
             qkv = self._attended(block, hidden, 1)
-            queries, keys_now = room.turned(block, qkv, turn)
+            queries, keys_now = room.turned(block, qkv)
             slots[2 * layer].copy_(keys_now)
             slots[2 * layer + 1].copy_(room.values(qkv))
             keys, values, seen = kept[2 * layer], kept[2 * layer + 1], mask
@@ -88,7 +92,7 @@ class LeanDecoder(CachedDecoder[KVCache]):
                 keys, values = keys[:, :, -block.window :], values[:, :, -block.window :]
                 seen = None if mask is None else mask[..., -block.window :]
             room.mixed_heads.copy_(attention(queries, keys, values, attn_mask=seen))
-            hidden = self._finished(block, room.mixed, hidden, 1)
+            hidden = self._finished(block, room.mixed, hidden, 1, room)
         return self._headed(hidden, 1)[: room.batch]
 
     # Both: rows are `seq` tokens of each row of the batch, and what fills them up
@@ -100,7 +104,9 @@ class LeanDecoder(CachedDecoder[KVCache]):
             self._adapt(block.attention_names, seq, block.read_attention(hidden), qkv, self._shape.widths)
         return qkv
 
-    def _finished(self, block: LlamaBlock, mixed: Tensor, hidden: Tensor, seq: int) -> Tensor:
+    def _finished(
+        self, block: LlamaBlock, mixed: Tensor, hidden: Tensor, seq: int, room: "_Room | None" = None
+    ) -> Tensor:
         """What attention gave and what went into the block → what comes out of it, (rows, d_model)."""
         inner, adapts = self._shape.inner, self._adapters is not None
         hidden = block.out(mixed, hidden)
@@ -109,7 +115,7 @@ class LeanDecoder(CachedDecoder[KVCache]):
         gate_up = block.gate_up(hidden)
         if adapts:
             self._adapt(block.gate_up_names, seq, block.read_mlp(hidden), gate_up, (inner, inner))
-        gated = F.silu(gate_up[:, :inner]).mul_(gate_up[:, inner:])
+        gated = F.silu(gate_up[:, :inner]).mul_(gate_up[:, inner:]) if room is None else room.gate(gate_up)
         hidden = block.down(gated, hidden)
         if adapts:
             self._adapt((block.down_name,), seq, gated, hidden)
@@ -161,14 +167,32 @@ class _Room:
         self._to_turn = (batch, shape.num_turned, width), (row, width, 1)
         self._values = (batch, shape.n_kv_heads, width), (row, width, 1), wide + shape.n_kv_heads * width
         self._n_heads = shape.n_heads
+        self._gated = like.new_zeros(rows, shape.inner)
+        self._gated_rows = self._gated[:batch]
+        # A head's pairs are its first and second half, so the matrix that turns it has three diagonals.
+        self._turn = like.new_zeros(batch, width, width)
+        self._diagonals = [self._turn.diagonal(offset, 1, 2) for offset in (0, width // 2, -(width // 2))]
 
-    def turned(self, block: LlamaBlock, qkv: Tensor, turn: Tensor) -> tuple[Tensor, Tensor]:
+    def set_turn(self, row: Tensor) -> None:
+        """The rows stand at these positions: (batch or nothing, 2 · width) of `_turn_table`."""
+        half = self._turn.shape[-1] // 2
+        for diagonal, values in zip(self._diagonals, row.split([2 * half, half, half], dim=-1), strict=True):
+            diagonal.copy_(values)
+
+    def gate(self, gate_up: Tensor) -> Tensor:
+        """silu(gate) ⊙ up of the rows that are used: (rows, 2 · inner) → (rows, inner)."""
+        inner = self._gated.shape[1]
+        used = gate_up[: self.batch]
+        torch.mul(F.silu(used[:, :inner]), used[:, inner:], out=self._gated_rows)
+        return self._gated
+
+    def turned(self, block: LlamaBlock, qkv: Tensor) -> tuple[Tensor, Tensor]:
         """Queries, (batch, key head, group, width), and keys, (batch, key head, width), turned by their position."""
         heads = qkv.as_strided(*self._to_turn)
         if block.query_norm is not None and block.key_norm is not None:
             queries, keys = heads[:, : self._n_heads], heads[:, self._n_heads :]
             heads = torch.cat([block.query_norm(queries), block.key_norm(keys)], dim=1)
-        torch.bmm(heads, turn, out=self._turned)
+        torch.bmm(heads, self._turn, out=self._turned)
         return self._queries, self._keys
 
     def values(self, qkv: Tensor) -> Tensor:
@@ -182,12 +206,9 @@ def _turned(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
-def _turn(cos: Tensor, sin: Tensor, batch: int) -> Tensor:
-    """(batch, width, width): the matrix that turns a row's heads, of cosines and sines of (batch or 1, width / 2).
+def _turn_table(cos: Tensor, sin: Tensor) -> Tensor:
+    """(positions, 2 · width) from (positions, width / 2): what stands on the diagonals of the matrix that turns a head.
 
-    One small product instead of the five calls of `_turned`.
+    One small product a layer instead of the five calls of `_turned`.
     """
-    cos, sin = cos.view(-1, cos.shape[-1]), sin.view(-1, sin.shape[-1])
-    diagonal, other = torch.diag_embed(cos), torch.diag_embed(sin)
-    matrix = torch.cat([torch.cat([diagonal, other], dim=-1), torch.cat([-other, diagonal], dim=-1)], dim=-2)
-    return matrix.expand(batch, -1, -1)
+    return torch.cat([cos, cos, sin, -sin], dim=-1)

@@ -36,8 +36,8 @@ class LlamaFile:
     """A GGUF file as the engine sees it.
 
     place_bytes: keys and values of one token. passing_bytes: of buffers, for every token that is read at once. copied_bytes:
-    of the matrices that llama.cpp lays out anew beside the mapped file. pieces: the bytes of every token of a file that has
-    their texts, None for one without.
+    of what llama.cpp has of it beside the mapped file, matrices laid out anew and the vocabulary. pieces: the bytes of every
+    token of a file that has their texts, None for one without.
     """
 
     path: Path
@@ -62,7 +62,7 @@ class LlamaFile:
         """A language model from anywhere."""
         return cls(
             model.path, model.vocab_size, model.context, model.size_bytes, model.place_bytes, model.passing_bytes,
-            model.copied_bytes, model.vocabulary.pieces,
+            model.copied_bytes + model.vocabulary_bytes, model.vocabulary.pieces,
         )  # fmt: skip
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 
-from interconnected_ai.errors import AdapterError
+from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter
+from interconnected_ai.experts.adapters.merge import merge_weights, named_base
+from interconnected_ai.experts.adapters.shared_base import require_same_base
 from interconnected_ai.experts.bases import Base, find_base
 from interconnected_ai.experts.causal_lm import CausalLM
 from interconnected_ai.experts.chat.sources import TemplateSource
@@ -28,11 +30,13 @@ def write_base_gguf(
     `find_base` and `read_adapter` raise.
     """
     found = base if isinstance(base, Base) else find_base(base)
-    change = None if adapter is None else _adapter_of(found, adapter)
+    change = None if adapter is None else read_adapter(adapter)
+    if change is not None:
+        require_same_base(change, found.name, found.sha256)
     model = CausalLM.from_pretrained(found, dtype=torch.float32)
     name = found.path.stem
     if change is not None:
-        merge_into(model, change)
+        merge_weights(model.network, change.weights)
         name = change.card.name or change.folder.name
     entries: dict[str, Any] = {"general.name": name, "general.type": "model"}
     if found.licence:
@@ -51,50 +55,33 @@ def write_adapter_gguf(
     base: None is the one that the adapter names. Raises `AdapterError` for one of another base, or one that names none.
     """
     files = adapter if isinstance(adapter, AdapterFiles) else read_adapter(adapter)
-    if base is None and files.card.base is None:
-        raise AdapterError(f"{files.folder} names no base, and GGUF's order of its rows follows from it; name the base")
-    wanted = files.card.base if base is None else base
-    assert wanted is not None
+    wanted = named_base(files) if base is None else base
     found = wanted if isinstance(wanted, Base) else find_base(wanted)
-    _require_base(files, found)
+    require_same_base(files, found.name, found.sha256)
     shape = (
         read_gguf(found.path) if found.form == "gguf" else GgufShape.of_config(read_json(found.path / "config.json"))
     )
     write_gguf_lora(files.weights, shape, out, name=files.card.name or files.folder.name)
 
 
-def merge_into(model: CausalLM, files: AdapterFiles) -> None:
-    """Add the adapter to the weights, in place; whoever calls has the model alone.
-
-    Raises `AdapterError` where it does not fit.
-    """
-    for name, part in files.weights.named():
-        try:
-            weight = model.network.get_submodule(name).weight
-        except AttributeError as error:
-            raise AdapterError(f"{files.folder} changes {name!r}, which the base does not have") from error
-        delta = part.delta().to(weight)
-        if delta.shape != weight.shape:
-            raise AdapterError(
-                f"{files.folder} changes {tuple(delta.shape)} weights of {name}, the base has {tuple(weight.shape)}"
-            )
-        with torch.no_grad():
-            weight += delta
+# Exporters of the table of kinds: (the expert, where to write, the precision of the weights)
 
 
-def _adapter_of(base: Base, adapter: str | Path) -> AdapterFiles:
-    files = read_adapter(adapter)
-    _require_base(files, base)
-    return files
+def base_to_gguf(place: Path, out: Path, precision: str) -> None:
+    """A base as one file."""
+    write_base_gguf(place, out, precision=precision)
 
 
-def _require_base(files: AdapterFiles, base: Base) -> None:
-    wanted = files.card.base_sha256
-    if wanted is not None and wanted != base.sha256:
-        raise AdapterError(
-            f"{files.folder} belongs to the base {files.card.base} (SHA-256 {wanted[:12]}…), this is {base.name} "
-            f"({base.sha256[:12]}…); name that base"
-        )
+def adapter_to_gguf(place: Path, out: Path, precision: str) -> None:
+    """An adapter merged into the base that it names, as one file."""
+    write_base_gguf(named_base(read_adapter(place)), out, precision=precision, adapter=place)
+
+
+def adapter_to_gguf_lora(place: Path, out: Path, precision: str) -> None:
+    """An adapter as a LoRA file. Raises `EngineError` for another precision than float32."""
+    if precision != "float32":
+        raise EngineError(f"gguf-lora is written in float32 alone, not {precision!r}; a merged gguf can be quantised")
+    write_adapter_gguf(place, out)
 
 
 def _tokenizer_entries(base: Base, vocab_size: int) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from interconnected_ai.training.adapter.fit import AdapterFit, fit_adapter
 from interconnected_ai.training.adapter.learner import AdapterLearner, Foretold, foretell
 from interconnected_ai.training.adapter.network import AdaptedNetwork
 from interconnected_ai.training.adapter.objective import AdapterObjective
+from interconnected_ai.training.adapter.opening import base_tokenizer
 from interconnected_ai.training.adapter.packing import PackedBatch, Packing
 from interconnected_ai.training.adapter.run import (
     AdapterRun,
@@ -27,6 +28,7 @@ __all__ = [
     "PackedBatch",
     "Packing",
     "adapter_training_folder",
+    "base_tokenizer",
     "fit_adapter",
     "foretell",
     "refuse_taken_adapter",

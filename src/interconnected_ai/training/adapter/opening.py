@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from interconnected_ai.experts import Base, CausalLM, ChatTemplate
+from interconnected_ai.experts import Base, CausalLM, ChatTemplate, find_base
 from interconnected_ai.storage import read_gguf, read_json
 from interconnected_ai.text import PretrainedTokenizer
 
@@ -13,13 +13,18 @@ _USUAL_WINDOW = 2_048
 
 def open_network(base: Base, dtype: torch.dtype) -> Any:
     """The transformers model of a base, its weights in this type. It may be changed in place."""
-    return CausalLM.from_pretrained(base.path, dtype=dtype).network
+    return CausalLM.from_pretrained(base, dtype=dtype).network
 
 
 def open_tokenizer(base: Base) -> PretrainedTokenizer:
     """The base's own tokenizer, out of its GGUF file or folder."""
-    read = PretrainedTokenizer.from_folder if base.path.is_dir() else PretrainedTokenizer.from_gguf
+    read = PretrainedTokenizer.from_folder if base.form == "folder" else PretrainedTokenizer.from_gguf
     return read(base.path)
+
+
+def base_tokenizer(name: str) -> PretrainedTokenizer:
+    """That of a base by its name; raises as `find_base` does."""
+    return open_tokenizer(find_base(name))
 
 
 def open_template(base: Base, words: PretrainedTokenizer) -> ChatTemplate:

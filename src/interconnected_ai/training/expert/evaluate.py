@@ -6,11 +6,15 @@ from pathlib import Path
 from interconnected_ai.arguments import checked
 from interconnected_ai.config import CorpusConfig
 from interconnected_ai.data import Texts
-from interconnected_ai.errors import DataError
-from interconnected_ai.experts import load_expert
-from interconnected_ai.text import Tokenizer
+from interconnected_ai.errors import DataError, EngineError
+from interconnected_ai.experts import Expert, kind_of
+from interconnected_ai.text import TextTokenizer
 from interconnected_ai.training.expert.perplexity import HeldOut, Perplexity, held_out, measure
 from interconnected_ai.training.expert.run import kept_corpus
+
+_WINDOW = (
+    1_024  # tokens, of a model that was trained elsewhere: most documents fit, and a longer window costs its square
+)
 
 
 @checked
@@ -26,16 +30,21 @@ def evaluate_expert(
     """Perplexity and bits per byte of an expert on the documents of `paths`; without any, on its own test documents.
 
     paths: as `CorpusConfig` has them. column: of the text in tables. seq_len, stride: as `measure` has them, but None for
-    the former is the window of the training. documents_of: another expert whose own test documents are read, such as the
-    one that this was quantised from.
-    Raises `DataError` when there are no documents.
+    the former is the window of the training, or 1,024 tokens of a model that was trained elsewhere. documents_of: another
+    expert whose own test documents are read, such as the one that this was quantised from.
+    Raises `DataError` when there are no documents, `EngineError` for an expert that is computed elsewhere.
     """
-    model, tokenizer, card = load_expert(expert)
-    held = _documents(paths, column, tokenizer) if paths else _own(Path(documents_of or expert))
-    return measure(model, held, seq_len=seq_len or card.seq_len, stride=stride)
+    kind, place = kind_of(expert)
+    if kind.why_not_evaluate:
+        raise EngineError(f"{expert} is {kind.title}: {kind.why_not_evaluate}")
+    with Expert.from_pretrained(place, engine="torch") as opened:
+        model = opened.model
+        held = _documents(paths, column, opened.tokenizer) if paths else _own(Path(documents_of or expert))
+        window = seq_len or opened.card.seq_len or min(_WINDOW, model.config.max_seq_len)
+        return measure(model, held, seq_len=window, stride=stride)
 
 
-def _documents(paths: Sequence[str], column: str, tokenizer: Tokenizer) -> HeldOut:
+def _documents(paths: Sequence[str], column: str, tokenizer: TextTokenizer) -> HeldOut:
     config = CorpusConfig(paths=tuple(paths), text=column, validation_fraction=0.0, test_fraction=0.0)
     return HeldOut.of((document.text for _, document in Texts.of_config(config).documents()), tokenizer)
 

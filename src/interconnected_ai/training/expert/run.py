@@ -16,7 +16,7 @@ from interconnected_ai.arguments import checked
 from interconnected_ai.config import ExpertConfig, ExpertRunConfig
 from interconnected_ai.data import Corpus, CorpusPlan, Survey, Texts, survey
 from interconnected_ai.errors import TokenizerError
-from interconnected_ai.experts import Expert, ExpertCard, ExpertModel, save_expert
+from interconnected_ai.experts import ExpertCard, ExpertModel, load_expert, save_expert
 from interconnected_ai.storage import is_complete, read_json
 from interconnected_ai.text import Tokenizer
 from interconnected_ai.training.computing import open_processes
@@ -177,14 +177,14 @@ def _is_finished(output: Path, folder: Path) -> bool:
 
 def _kept_run(output: Path, folder: Path, corpus: Corpus) -> ExpertRun:
     """A finished training as it stands on the disk."""
-    path, expert = folder / _RESULTS, Expert.from_pretrained(output)
+    path, (model, tokenizer, _) = folder / _RESULTS, load_expert(output)
     kept = content_of(path)
     fit, test = kept.get("fit"), kept.get("test")
     for measured in (test, fit.get("validation") if isinstance(fit, dict) else None):
         if isinstance(measured, dict) and {"loss", "num_tokens"} <= set(measured):
             measured.setdefault("nats", measured["loss"] * measured["num_tokens"])  # as older versions wrote it
     fit, test = as_record(path, fit, _FIT), as_record(path, test, _TEST)
-    return ExpertRun(output, folder, expert.model, expert.tokenizer, corpus, fit, test, was_finished=True)
+    return ExpertRun(output, folder, model, tokenizer, corpus, fit, test, was_finished=True)
 
 
 @checked

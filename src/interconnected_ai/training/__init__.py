@@ -19,7 +19,14 @@ from interconnected_ai.training.adapter import (
 )
 from interconnected_ai.training.adapter.preferred import Preferred
 from interconnected_ai.training.adapter.record import AdapterRecord, adapter_run_folder, read_adapter_run
-from interconnected_ai.training.chats import ChatCorpus, PreferenceCorpus, TokenizedChat, TokenizedPair
+from interconnected_ai.training.chats import (
+    ChatCorpus,
+    PreferenceCorpus,
+    TokenizedChat,
+    TokenizedPair,
+    chat_corpus,
+    preference_corpus,
+)
 from interconnected_ai.training.curves import Curve, read_curves
 from interconnected_ai.training.devices import bfloat16_speedup, choose
 from interconnected_ai.training.expert import (
@@ -90,6 +97,8 @@ from interconnected_ai.training.system import (
 )
 
 __all__ = [
+    "chat_corpus",
+    "preference_corpus",
     "BASELINE",
     "FOREIGN_TEXTS",
     "OUT_OF_MEMORY",

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
     from interconnected_ai.experts.engine import Engine
     from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
+    from interconnected_ai.experts.engines.llama_adapters import open_llamacpp
     from interconnected_ai.experts.engines.llamacpp import LlamaCppEngine, LlamaFile
     from interconnected_ai.experts.expert import Expert, open_expert
     from interconnected_ai.experts.export import write_gpt2
+    from interconnected_ai.experts.export.gguf_bases import write_adapter_gguf, write_base_gguf
     from interconnected_ai.experts.exports import export_expert
     from interconnected_ai.experts.folder import save_expert
     from interconnected_ai.experts.generation import generate
@@ -49,6 +51,9 @@ _FILES = {
     "merge_adapter": "adapters.merge",
     "merge_into": "adapters.merge",
     "GgufModel": "gguf_model",
+    "open_llamacpp": "engines.llama_adapters",
+    "write_adapter_gguf": "export.gguf_bases",
+    "write_base_gguf": "export.gguf_bases",
     "LlamaCppEngine": "engines.llamacpp",
     "LlamaFile": "engines.llamacpp",
     "SharedBase": "adapters.shared_base",
@@ -156,11 +161,14 @@ __all__ = [
     "merge_into",
     "open_engine",
     "open_expert",
+    "open_llamacpp",
     "quantize_expert",
     "read_adapter",
     "runnable_engines",
     "save_adapter",
     "save_expert",
+    "write_adapter_gguf",
+    "write_base_gguf",
     "write_gpt2",
 ]
 

@@ -34,7 +34,7 @@ def write_base_gguf(
     if change is not None:
         require_same_base(change, found.name, found.sha256)
     model = CausalLM.from_pretrained(found, dtype=torch.float32)
-    name = found.path.stem
+    name = _name_of(found)
     if change is not None:
         merge_weights(model.network, change.weights)
         name = change.card.name or change.folder.name
@@ -82,6 +82,12 @@ def adapter_to_gguf_lora(place: Path, out: Path, precision: str) -> None:
     if precision != "float32":
         raise EngineError(f"gguf-lora is written in float32 alone, not {precision!r}; a merged gguf can be quantised")
     write_adapter_gguf(place, out)
+
+
+def _name_of(base: Base) -> str:
+    """What a file says that its makers call it, or its own name."""
+    stated = read_gguf(base.path).metadata.get("general.name") if base.form == "gguf" else None
+    return stated if isinstance(stated, str) and stated else base.path.stem
 
 
 def _tokenizer_entries(base: Base, vocab_size: int) -> Mapping[str, Any]:

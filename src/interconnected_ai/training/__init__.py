@@ -97,8 +97,6 @@ from interconnected_ai.training.system import (
 )
 
 __all__ = [
-    "chat_corpus",
-    "preference_corpus",
     "BASELINE",
     "FOREIGN_TEXTS",
     "OUT_OF_MEMORY",
@@ -146,6 +144,7 @@ __all__ = [
     "bfloat16_speedup",
     "branch_metrics",
     "calibrate",
+    "chat_corpus",
     "choose",
     "compare_answers",
     "compare_systems",
@@ -168,6 +167,7 @@ __all__ = [
     "measure_baselines",
     "metrics_of",
     "owned",
+    "preference_corpus",
     "process_rank",
     "read_adapter_run",
     "read_curves",

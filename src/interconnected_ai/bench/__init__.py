@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from interconnected_ai.bench.adapter_quickstart import STEPS as ADAPTER_STEPS
     from interconnected_ai.bench.adapter_quickstart import run_adapter_quickstart
     from interconnected_ai.bench.adapter_training import bench_adapter_training
+    from interconnected_ai.bench.adapters import bench_adapters
+    from interconnected_ai.bench.adapters import goals_of as adapter_goals
     from interconnected_ai.bench.base_mixture import run_base_surgery_quickstart
     from interconnected_ai.bench.branches import bench_branches
     from interconnected_ai.bench.calibration import calibrate
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 
 # name → its file, and its name there
 _FILES = {
+    "adapter_goals": ("adapters", "goals_of"),
+    "bench_adapters": ("adapters", "bench_adapters"),
     "run_base_surgery_quickstart": ("base_mixture", "run_base_surgery_quickstart"),
     "ADAPTER_STEPS": ("adapter_quickstart", "STEPS"),
     "bench_adapter_training": ("adapter_training", "bench_adapter_training"),
@@ -95,7 +99,9 @@ __all__ = [
     "SURGERY_UNSEEN",
     "Quickstart",
     "Words",
+    "adapter_goals",
     "bench_adapter_training",
+    "bench_adapters",
     "bench_branches",
     "bench_classify",
     "bench_generate",

@@ -84,7 +84,7 @@ class LlamaCppEngine(SamplerEngine):
     adapters: name → GGUF LoRA file (`write_gguf_lora`); a call says which row wants which. Rows of one adapter are computed
     together, those of another take turns with them. adapter: of every row of a call that names none.
     keeps_prompts: every place keeps what it has read last, and a prompt that begins like it is read from there on, for the same
-    adapter alone. The rest of such a prompt is computed in another batch, so its logits equal those from scratch up to rounding.
+    adapter alone. The rest of such a prompt is computed in another batch: its logits equal those from scratch up to rounding.
     Raises `MissingExtraError` without the binding.
 
     Threads: as `Engine` says; up to 32 rows of all calls are computed together, others wait for a place. Adapters may be added

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         expert_card,
         experts_in,
         kind_of,
+        require_quantizable,
     )
     from interconnected_ai.experts.language_model import LanguageModel
     from interconnected_ai.experts.loading import load_card, load_expert, load_model, load_tokenizer
@@ -90,6 +91,7 @@ _FILES = {
     "expert_card": "kinds",
     "experts_in": "kinds",
     "kind_of": "kinds",
+    "require_quantizable": "kinds",
     "KINDS": "kinds",
     "all_formats": "kinds",
     "embedded_card": "kinds",
@@ -164,6 +166,7 @@ __all__ = [
     "open_llamacpp",
     "quantize_expert",
     "read_adapter",
+    "require_quantizable",
     "runnable_engines",
     "save_adapter",
     "save_expert",

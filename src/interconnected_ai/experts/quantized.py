@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from interconnected_ai.errors import ConfigError, EngineError
+from interconnected_ai.errors import ConfigError
 from interconnected_ai.experts.folder import FLOAT, read_files, save_expert
-from interconnected_ai.experts.kinds import kind_of
+from interconnected_ai.experts.kinds import require_quantizable
 from interconnected_ai.experts.names import chosen
 from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.quantization import QUANTIZED
@@ -42,9 +42,7 @@ def quantize_expert(expert: str | Path, out: str | Path, precision: str, *, over
     an expert of another kind.
     """
     chosen("precision", precision, QUANTIZED)
-    kind, _ = kind_of(expert)
-    if kind.why_not_quantize:
-        raise EngineError(f"{expert} is {kind.title}: {kind.why_not_quantize}")
+    require_quantizable(expert)
     refuse_same(out, expert, name="out")
     refuse_standing(out, overwrite=overwrite, name="out")
     files = read_files(expert)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from interconnected_ai.config import GenerationConfig
-from interconnected_ai.errors import AdapterError, EngineError
+from interconnected_ai.errors import AdapterError, ConfigError, EngineError, StorageError
+from interconnected_ai.experts import export_expert, open_expert
 from interconnected_ai.experts.adapters.folder import save_adapter
 from interconnected_ai.experts.bases import base_sha256, find_base
 from interconnected_ai.experts.card import ExpertCard
@@ -21,7 +22,10 @@ pytest.importorskip("gguf")
 from tests.experts import gguf_files as tiny
 
 from interconnected_ai.experts.engines.llama_adapters import adapter_file, open_llamacpp
-from interconnected_ai.experts.export.gguf_bases import write_adapter_gguf, write_base_gguf
+from interconnected_ai.experts.export.gguf_bases import (
+    write_adapter_gguf,
+    write_base_gguf,
+)
 from interconnected_ai.experts.gguf_model import GgufModel
 
 GREEDY = GenerationConfig(max_new_tokens=16, temperature=0.0)
@@ -145,3 +149,44 @@ def test_an_adapter_of_another_base_is_refused_by_hash(base: Path, folder: Path,
     with pytest.raises(AdapterError, match="loose names no base"):
         write_adapter_gguf(tmp_path / "loose", tmp_path / "out.gguf")
     assert not (tmp_path / "out.gguf").exists()
+
+
+def test_pretrained_models_are_exported_to_gguf_by_the_table_of_kinds(folder: Path, base: Path, tmp_path: Path) -> None:
+    done = export_expert(folder, "gguf", tmp_path / "exports", quantize="q8_0")
+    assert (done.path, done.precision) == (tmp_path / "exports" / "hf.gguf", "q8_0")
+    assert GgufModel.read(done.path).precision == "Q8_0"
+    again = export_expert(base, "gguf", tmp_path / "exports", quantize="float16")
+    assert (again.path.name, GgufModel.read(again.path).precision) == ("base.gguf", "F16")
+    with pytest.raises(StorageError, match="overwrite"):
+        export_expert(base, "gguf", tmp_path / "exports")
+    with pytest.raises(ConfigError):
+        export_expert(base, "gguf", base, overwrite=True)
+
+
+def test_an_adapter_is_exported_alone_or_merged(base: Path, model: Any, tmp_path: Path) -> None:
+    adapter = saved(model, base, tmp_path / "numpy")
+    export_expert(adapter, "gguf", tmp_path / "merged.gguf")
+    assert tiny.is_greedy(tiny.merged(model, tiny.adapter(model, 1)), tiny.PROMPT, answered(tmp_path / "merged.gguf"))
+    done = export_expert(adapter, "gguf-lora", tmp_path / "lora")
+    assert done.path == tmp_path / "lora" / "numpy.gguf"
+    with pytest.raises(EngineError, match="is a lora adapter for a llama and no model"):
+        GgufModel.read(done.path)
+    with pytest.raises(EngineError, match="float32 alone"):
+        export_expert(adapter, "gguf-lora", tmp_path / "other", quantize="q8_0")
+
+
+def test_an_adapters_folder_is_an_expert_on_llamacpp_too(base: Path, model: Any, tmp_path: Path) -> None:
+    adapter = saved(model, base, tmp_path / "numpy")
+    with open_expert(adapter, engine="llamacpp") as expert:
+        answer = expert.generate("the cat sat on the mat", GREEDY)
+    prompt = tiny.OWN.encode("the cat sat on the mat")
+    assert tiny.is_greedy(tiny.merged(model, tiny.adapter(model, 1)), prompt, list(answer.token_ids))
+    assert not tiny.is_greedy(model, prompt, list(answer.token_ids))
+
+
+def test_an_adapter_of_a_folder_runs_on_torch_alone_and_says_what_to_do(
+    folder: Path, model: Any, tmp_path: Path
+) -> None:
+    adapter = saved(model, folder, tmp_path / "numpy")
+    with pytest.raises(EngineError, match="is a folder; export it to gguf first"):
+        open_expert(adapter, engine="llamacpp")

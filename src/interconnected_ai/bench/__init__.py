@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from interconnected_ai.bench.adapter_quickstart import STEPS as ADAPTER_STEPS
     from interconnected_ai.bench.adapter_quickstart import run_adapter_quickstart
     from interconnected_ai.bench.adapter_training import bench_adapter_training
+    from interconnected_ai.bench.adapters import bench_adapters
+    from interconnected_ai.bench.adapters import goals_of as adapter_goals
+    from interconnected_ai.bench.base_mixture import run_base_surgery_quickstart
     from interconnected_ai.bench.branches import bench_branches
     from interconnected_ai.bench.calibration import calibrate
     from interconnected_ai.bench.classify import SETS as CLASSIFY_SETS
@@ -43,6 +46,9 @@ if TYPE_CHECKING:
 
 # name → its file, and its name there
 _FILES = {
+    "adapter_goals": ("adapters", "goals_of"),
+    "bench_adapters": ("adapters", "bench_adapters"),
+    "run_base_surgery_quickstart": ("base_mixture", "run_base_surgery_quickstart"),
     "ADAPTER_STEPS": ("adapter_quickstart", "STEPS"),
     "bench_adapter_training": ("adapter_training", "bench_adapter_training"),
     "run_adapter_quickstart": ("adapter_quickstart", "run_adapter_quickstart"),
@@ -93,7 +99,9 @@ __all__ = [
     "SURGERY_UNSEEN",
     "Quickstart",
     "Words",
+    "adapter_goals",
     "bench_adapter_training",
+    "bench_adapters",
     "bench_branches",
     "bench_classify",
     "bench_generate",
@@ -113,6 +121,7 @@ __all__ = [
     "goal_rows",
     "own_texts",
     "run_adapter_quickstart",
+    "run_base_surgery_quickstart",
     "run_expert_quickstart",
     "run_quickstart",
     "run_surgery_quickstart",

@@ -18,7 +18,7 @@ from interconnected_ai.bench.timing import machine
 from interconnected_ai.data import documentation
 from interconnected_ai.extras import require
 from interconnected_ai.storage import refuse_standing
-from interconnected_ai.surgery import MoE, Role, make_role, perplexity, tune
+from interconnected_ai.surgery import MoE, Role, TextModel, make_role, perplexity, tune
 from interconnected_ai.surgery import open as open_moe
 from interconnected_ai.text import END, Tokenizer
 from interconnected_ai.training import owned, write_json_safely
@@ -31,6 +31,22 @@ BALANCE_WEIGHT = 0.001
 ADAPTER_RATE = 1e-2  # an update that starts at zero wants a higher rate than the weights under it
 HELD_OUT, MOST_MEASURED, MOST_ASKED = 0.05, 40, 200
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Course:
+    """How much is trained in the story's parts. per_layer: experts of a layer that get adapters; insertion_rate: of the new
+    expert's whole matrices.
+    """
+
+    batch_size: int = BATCH
+    seq_tokens: int = SEQ_TOKENS
+    role_steps: int = ROLE_STEPS
+    expert_steps: int = EXPERT_STEPS
+    per_layer: int = 2
+    adapter_rate: float = ADAPTER_RATE
+    insertion_rate: float = 1e-3
+    most_measured: int | None = MOST_MEASURED
 
 
 @dataclass(frozen=True)
@@ -58,10 +74,15 @@ class Insertion:
 
 @dataclass(frozen=True)
 class SurgeryQuickstart:
-    """Everything `iai surgery quickstart` prints. entropy: domain → evenness of use, mean over layers."""
+    """Everything `iai surgery quickstart` prints. entropy: domain → evenness of use, mean over layers.
+
+    train_seconds, tokens_per_second, losses: of the model, or of the routers of a mixture of adapted bases. of_base: model →
+    library → perplexity, of the dense models beside such a mixture.
+    """
 
     folder: Path
     num_params: int
+    num_experts: int
     train_seconds: float
     tokens_per_second: float
     loss_first: float
@@ -76,6 +97,7 @@ class SurgeryQuickstart:
     insertion: Insertion
     heat_map: Path | None
     seconds: float
+    of_base: dict[str, dict[str, float]] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -153,31 +175,68 @@ def _run_quickstart(
     say("Reading the documentation of Python, NumPy, PyTorch and scikit-learn …")
     texts = library_texts(most=most_texts, seed=seed)
     moe = fresh_model(texts, folder / "tokenizer", seed=seed)
-    num_params = sum(parameter.numel() for parameter in moe.model.parameters())
     say(
-        f"Training a Qwen3-MoE of {num_params:,} parameters on {', '.join(SEEN)}: {steps} steps of "
+        f"Training a Qwen3-MoE of {num_params_of(moe):,} parameters on {', '.join(SEEN)}: {steps} steps of "
         f"{BATCH * SEQ_TOKENS:,} tokens …"
     )
     losses, train_seconds = _train(moe, texts, steps, seed)
+    trained = Trained(losses, train_seconds, steps * BATCH * SEQ_TOKENS / train_seconds)
+    course = Course(role_steps=role_steps, expert_steps=expert_steps)
+    return operate(folder, moe, texts, trained, course, started=started, seed=seed, say=say)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How the model that is operated on was trained: the loss of every step, seconds, speed."""
+
+    losses: Sequence[float]
+    seconds: float
+    tokens_per_second: float
+
+
+def num_params_of(moe: MoE) -> int:
+    """Parameters, tied ones counted once."""
+    return sum(parameter.numel() for parameter in moe.model.parameters())
+
+
+def operate(
+    folder: Path,
+    moe: MoE,
+    texts: Mapping[str, Texts],
+    trained: Trained,
+    course: Course,
+    *,
+    started: float,
+    seed: int,
+    say: Say,
+    of_base: dict[str, dict[str, float]] | None = None,
+) -> SurgeryQuickstart:
+    """The story on a mixture that knows the libraries `SEEN`; writes `base`, `role` and `grown` into the folder.
+
+    started: on `time.perf_counter`, what `seconds` counts from.
+    """
+    num_params, num_experts = num_params_of(moe), moe.layers[0].num_experts
     moe.save(folder / "base", verify=False)
-    measured = {library: perplexity(moe, some.held, max_tokens=SEQ_TOKENS) for library, some in texts.items()}
-    usage = moe.usage({library: some.held for library, some in texts.items()}, max_tokens=SEQ_TOKENS)
+    measured = _perplexities(moe, texts, course)
+    usage = moe.usage({library: some.held for library, some in texts.items()}, max_tokens=course.seq_tokens)
     picture = _picture(usage, folder / "use.png")
     suggested = moe.suggest(texts[ROLE].learnt[:MOST_ASKED], 0.25, score="gradient")
-    say(f"LoRA on the two experts of each layer that are most worth training for {ROLE} …")
-    pairs = {layer: experts[:2] for layer, experts in suggested.items()}
-    adapted = _adapter(folder / "base", texts, pairs, role_steps, seed)
+    del moe  # what follows opens it from the folder
+    pairs = {layer: experts[: course.per_layer] for layer, experts in suggested.items()}
+    say(f"LoRA on the experts of each layer that are most worth training for {ROLE} …")
+    adapted = _adapter(folder / "base", texts, pairs, course, seed)
     say(f"A role token that switches them on: <|role={ROLE}|> …")
-    role = _role(folder, texts, pairs, role_steps, seed)
-    say(f"A new expert, out of reach, then trained on {UNSEEN}, which the model never saw …")
-    insertion = _insert(folder, texts, measured, expert_steps, seed)
+    role = _role(folder, texts, pairs, course, seed)
+    say(f"A new expert, out of reach, then trained on {UNSEEN} …")
+    insertion = _insert(folder, texts, measured, course, seed)
     done = SurgeryQuickstart(
         folder=folder,
         num_params=num_params,
-        train_seconds=train_seconds,
-        tokens_per_second=steps * BATCH * SEQ_TOKENS / train_seconds,
-        loss_first=losses[0],
-        loss_last=sum(losses[-20:]) / len(losses[-20:]),
+        num_experts=num_experts,
+        train_seconds=trained.seconds,
+        tokens_per_second=trained.tokens_per_second,
+        loss_first=trained.losses[0],
+        loss_last=sum(trained.losses[-20:]) / len(trained.losses[-20:]),
         perplexity=measured,
         entropy={library: sum(usage.entropy(library)) / len(usage.layers) for library in texts},
         suggested=suggested,
@@ -188,9 +247,18 @@ def _run_quickstart(
         insertion=insertion,
         heat_map=picture,
         seconds=time.perf_counter() - started,
+        of_base=of_base,
     )
     write_json_safely(folder / "quickstart.json", done.to_dict())
     return done
+
+
+def _perplexities(moe: TextModel, texts: Mapping[str, Texts], course: Course) -> dict[str, float]:
+    """Library → perplexity of its held-out documents."""
+    return {
+        library: perplexity(moe, some.held[: course.most_measured], max_tokens=course.seq_tokens)
+        for library, some in texts.items()
+    }
 
 
 def _train(moe: MoE, texts: Mapping[str, Texts], steps: int, seed: int) -> tuple[list[float], float]:
@@ -204,24 +272,24 @@ def _train(moe: MoE, texts: Mapping[str, Texts], steps: int, seed: int) -> tuple
 
 
 def _adapter(
-    base: Path, texts: Mapping[str, Texts], experts: Mapping[int, Sequence[int]], steps: int, seed: int
+    base: Path, texts: Mapping[str, Texts], experts: Mapping[int, Sequence[int]], course: Course, seed: int
 ) -> dict[str, float]:
     """Perplexities with adapters on these experts that act on all texts."""
     moe = open_moe(base)
     adapter = moe.lora(experts, rank=16, seed=seed)
     with moe.verified_training():
         tune(
-            moe, texts[ROLE].learnt, adapter.parameters(), steps=steps, batch_size=BATCH, seq_tokens=SEQ_TOKENS,
-            learning_rate=ADAPTER_RATE, seed=seed,
+            moe, texts[ROLE].learnt, adapter.parameters(), steps=course.role_steps, batch_size=course.batch_size,
+            seq_tokens=course.seq_tokens, learning_rate=course.adapter_rate, seed=seed,
         )  # fmt: skip
-    return {library: perplexity(moe, some.held, max_tokens=SEQ_TOKENS) for library, some in texts.items()}
+    return _perplexities(moe, texts, course)
 
 
 def _role(
-    folder: Path, texts: Mapping[str, Texts], experts: Mapping[int, Sequence[int]], steps: int, seed: int
+    folder: Path, texts: Mapping[str, Texts], experts: Mapping[int, Sequence[int]], course: Course, seed: int
 ) -> Role:
     moe = open_moe(folder / "base")
-    others = [text for library in SEEN if library != ROLE for text in texts[library].held]
+    others = [text for library in SEEN if library != ROLE for text in texts[library].held[: course.most_measured]]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the tokenizer had no token", UserWarning)  # the story says it
         role = make_role(
@@ -230,10 +298,10 @@ def _role(
             texts[ROLE].learnt,
             others,
             experts=experts,
-            steps=steps,
-            batch_size=BATCH,
-            seq_tokens=SEQ_TOKENS,
-            learning_rate=ADAPTER_RATE,
+            steps=course.role_steps,
+            batch_size=course.batch_size,
+            seq_tokens=course.seq_tokens,
+            learning_rate=course.adapter_rate,
             seed=seed,
         )
     moe.save(folder / "role")
@@ -246,12 +314,14 @@ def _logits(model: Any, ids: torch.Tensor) -> torch.Tensor:
     return out
 
 
-def _insert(folder: Path, texts: Mapping[str, Texts], before: Mapping[str, float], steps: int, seed: int) -> Insertion:
+def _insert(
+    folder: Path, texts: Mapping[str, Texts], before: Mapping[str, float], course: Course, seed: int
+) -> Insertion:
     """A new expert in every layer: closed, then trained in its own copy, then let in and merged."""
     from transformers import AutoModelForCausalLM
 
     moe = open_moe(folder / "base")
-    ids = torch.tensor([moe.tokenizer(texts[UNSEEN].held[0])["input_ids"][:SEQ_TOKENS]])
+    ids = torch.tensor([moe.tokenizer(texts[UNSEEN].held[0])["input_ids"][: course.seq_tokens]])
     reference = _logits(moe.model, ids)
     busiest = moe.suggest(texts[UNSEEN].learnt[:40], 1.0)
     # a copy of the expert that this text uses most, and of its row: the same tokens will find it
@@ -262,11 +332,11 @@ def _insert(folder: Path, texts: Mapping[str, Texts], before: Mapping[str, float
     adapter = moe.train_experts({layer: [expert] for layer, expert in made.items()}, name="new")
     with moe.verified_training():
         tune(
-            moe, texts[UNSEEN].learnt, adapter.parameters(), steps=steps, batch_size=BATCH, seq_tokens=SEQ_TOKENS,
-            learning_rate=1e-3, seed=seed,
+            moe, texts[UNSEEN].learnt, adapter.parameters(), steps=course.expert_steps, batch_size=course.batch_size,
+            seq_tokens=course.seq_tokens, learning_rate=course.insertion_rate, seed=seed,
         )  # fmt: skip
     moe.merge_adapter("new")
-    after = {library: perplexity(moe, some.held, max_tokens=SEQ_TOKENS) for library, some in texts.items()}
+    after = _perplexities(moe, texts, course)
     moe.save(folder / "grown")
     vanilla = AutoModelForCausalLM.from_pretrained(folder / "grown")
     for parameter in vanilla.parameters():

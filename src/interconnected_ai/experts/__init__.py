@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter, save_adapter
     from interconnected_ai.experts.adapters.lending import BorrowedBase
-    from interconnected_ai.experts.adapters.merge import merge_adapter
+    from interconnected_ai.experts.adapters.merge import merge_adapter, merge_into
     from interconnected_ai.experts.adapters.shared_base import SharedBase
     from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
     from interconnected_ai.experts.bases import Base, base_sha256, find_base
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
     from interconnected_ai.experts.engine import Engine
     from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
+    from interconnected_ai.experts.engines.llama_adapters import open_llamacpp
     from interconnected_ai.experts.engines.llamacpp import LlamaCppEngine, LlamaFile
     from interconnected_ai.experts.expert import Expert, open_expert
     from interconnected_ai.experts.export import write_gpt2
+    from interconnected_ai.experts.export.gguf_bases import write_adapter_gguf, write_base_gguf
     from interconnected_ai.experts.exports import export_expert
     from interconnected_ai.experts.folder import save_expert
     from interconnected_ai.experts.generation import generate
@@ -48,7 +50,11 @@ if TYPE_CHECKING:
 _FILES = {
     "BorrowedBase": "adapters.lending",
     "merge_adapter": "adapters.merge",
+    "merge_into": "adapters.merge",
     "GgufModel": "gguf_model",
+    "open_llamacpp": "engines.llama_adapters",
+    "write_adapter_gguf": "export.gguf_bases",
+    "write_base_gguf": "export.gguf_bases",
     "LlamaCppEngine": "engines.llamacpp",
     "LlamaFile": "engines.llamacpp",
     "SharedBase": "adapters.shared_base",
@@ -160,14 +166,18 @@ __all__ = [
     "load_tokenizer",
     "measure",
     "merge_adapter",
+    "merge_into",
     "open_engine",
     "open_expert",
+    "open_llamacpp",
     "quantize_expert",
     "read_adapter",
     "require_quantizable",
     "runnable_engines",
     "save_adapter",
     "save_expert",
+    "write_adapter_gguf",
+    "write_base_gguf",
     "write_gpt2",
 ]
 

@@ -16,8 +16,9 @@ def export_expert(
     """Write an expert in another program's format.
 
     to: "gpt2" (transformers, vLLM), "gguf" (llama.cpp), "onnx" (ONNX Runtime) or "ctranslate2" for an `ExpertModel`;
-    "safetensors" (transformers, vLLM) and others for the kinds that have them. out: a folder; for gguf a file, or a folder that
-    gets NAME.gguf. quantize: "q8_0" or "q4_0" for gguf, "int8" or "int4" for onnx, "int8" for ctranslate2; None is float32.
+    "safetensors" (transformers, vLLM), "gguf" and, of an adapter, "gguf-lora" for the kinds that have them. out: a folder; for
+    gguf a file, or a folder that gets NAME.gguf. quantize: "q8_0" or "q4_0" for gguf (a pretrained model also "float16",
+    "q5_1", "q5_0", "q4_1"), "int8" or "int4" for onnx, "int8" for ctranslate2; None is float32.
     overwrite: replace what an earlier export left there, whole or not at all.
     Raises `ConfigError` where `out` is, lies in or contains the expert, `StorageError` where something stands there and
     `overwrite` is not asked for, `UnknownNameError` for another format, `EngineError` for an expert or precision that the
@@ -39,4 +40,5 @@ def export_expert(
 
 def _place(out: Path, to: str, expert: Path) -> Path:
     """What is written: `out`, or for gguf a file in that folder."""
-    return out / f"{expert.resolve().name}{GGUF_SUFFIX}" if to == "gguf" and out.suffix != GGUF_SUFFIX else out
+    name = expert.resolve().name.removesuffix(GGUF_SUFFIX)
+    return out / f"{name}{GGUF_SUFFIX}" if to.startswith("gguf") and out.suffix != GGUF_SUFFIX else out

@@ -2,7 +2,7 @@
 
 from interconnected_ai.surgery.adapters.stand_ins import Adapters, AdapterSpec
 from interconnected_ai.surgery.analysis.prompts import rows_for
-from interconnected_ai.surgery.analysis.texts import perplexity, tune
+from interconnected_ai.surgery.analysis.texts import TextModel, perplexity, tune
 from interconnected_ai.surgery.analysis.usage import Usage
 from interconnected_ai.surgery.anatomy.families import FAMILIES, Family
 from interconnected_ai.surgery.anatomy.ffn import FFN, ExpertWeights, average
@@ -44,6 +44,7 @@ __all__ = [
     "Saved",
     "Sizes",
     "Step",
+    "TextModel",
     "Usage",
     "Warmup",
     "average",

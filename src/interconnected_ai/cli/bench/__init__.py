@@ -14,6 +14,7 @@ VERBS = {
     "memory": "The memory: evidence within budgets, time, bytes, against peers and against its goals.",
     "generate": "Every engine that is installed against transformers' generate, 29M parameters, 64 + 128 tokens.",
     "train": "A training step of the 29M expert against transformers' GPT-2 of the same shape.",
+    "adapters": "A pretrained base and adapters over it: bytes, switching, mixed batches, generation, chat, training, quality.",
     "surgery": "Operations by family, adapters of single experts beside PEFT's, experts in 4 bits, rules in the router.",
     "norm": "Post-norm against pre-norm: the same text and steps, each at its best learning rate.",
     "growth": "How the work of every public verb grows with its input: an exponent each, none above 1.2.",

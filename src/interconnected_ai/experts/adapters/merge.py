@@ -37,6 +37,13 @@ def merge_adapter(
     return model
 
 
+def merge_into(network: Any, adapter: AdapterFiles | str | Path, base: Base) -> None:
+    """Add an adapter to the weights of a network of this base, in place. Raises `AdapterError` for another base's adapter."""
+    files = adapter if isinstance(adapter, AdapterFiles) else read_adapter(adapter)
+    require_same_base(files, base.name, base.sha256)
+    merge_weights(network, files.weights)
+
+
 def named_base(files: AdapterFiles) -> str:
     """The base that an adapter names. Raises `AdapterError` where it names none."""
     if not files.card.base:

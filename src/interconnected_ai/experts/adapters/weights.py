@@ -60,12 +60,15 @@ class AdapterWeights:
             yield name, self.modules[name]
 
     def prepared(self, device: torch.device, dtype: torch.dtype) -> "AdapterWeights":
-        """Ready to compute with: there, in this type, the scale in B, each matrix in memory of its own."""
+        """Ready to compute with: there, in this type, the scale in B, each matrix in memory of its own.
+
+        B stands transposed in memory, as products of many adapters read it.
+        """
         return AdapterWeights(
             {
                 name: LowRank(
                     part.a.to(device, dtype, copy=True).contiguous(),
-                    (part.b.to(device, torch.float32) * part.scale).to(dtype).contiguous(),
+                    (part.b.to(device, torch.float32) * part.scale).to(dtype).t().contiguous().t(),
                     1.0,
                 )
                 for name, part in self.modules.items()

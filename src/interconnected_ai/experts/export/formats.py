@@ -8,7 +8,7 @@ from interconnected_ai.errors import EngineError, TokenizerError
 from interconnected_ai.experts.folder import FLOAT, ExpertFiles
 from interconnected_ai.experts.network import ExpertNetwork
 
-PRECISIONS = (FLOAT, "int8", "int4", "q8_0", "q4_0")
+PRECISIONS = (FLOAT, "float16", "int8", "int4", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 
 
 @dataclass(frozen=True)

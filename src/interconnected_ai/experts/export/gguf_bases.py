@@ -33,7 +33,7 @@ def write_base_gguf(
     if change is not None:
         require_same_base(change, found.name, found.sha256)
     model = CausalLM.from_pretrained(found, dtype=torch.float32)
-    name = found.path.stem
+    name = _name_of(found)
     if change is not None:
         merge_weights(model.network, change.weights)
         name = change.card.name or change.folder.name
@@ -61,6 +61,12 @@ def write_adapter_gguf(
         read_gguf(found.path) if found.form == "gguf" else GgufShape.of_config(read_json(found.path / "config.json"))
     )
     write_gguf_lora(files.weights, shape, out, name=files.card.name or files.folder.name)
+
+
+def _name_of(base: Base) -> str:
+    """What a file says that its makers call it, or its own name."""
+    stated = read_gguf(base.path).metadata.get("general.name") if base.form == "gguf" else None
+    return stated if isinstance(stated, str) and stated else base.path.stem
 
 
 def _tokenizer_entries(base: Base, vocab_size: int) -> Mapping[str, Any]:

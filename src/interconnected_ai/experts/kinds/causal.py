@@ -56,6 +56,12 @@ def _safetensors(place: Path, out: Path, precision: str) -> None:
     model.save_pretrained(out, tokenizer, licence=licence, languages=languages)
 
 
+def _gguf(place: Path, out: Path, precision: str) -> None:
+    from interconnected_ai.experts.export.gguf_bases import write_base_gguf
+
+    write_base_gguf(place, out, precision=precision)
+
+
 CAUSAL_MODEL = ExpertKind(
     name="causal",
     title="a Hugging Face causal language model",
@@ -63,9 +69,9 @@ CAUSAL_MODEL = ExpertKind(
     card=_card,
     open=_open,
     engines=_ENGINES,
-    formats={"safetensors": _safetensors},
+    formats={"safetensors": _safetensors, "gguf": _gguf},
     why_not_quantize=(
-        "the weights of a Hugging Face model are not quantised in place; llama.cpp's convert_hf_to_gguf.py and llama-quantize "
-        "write it as a GGUF file of fewer bits, which is an expert too"
+        "the weights of a Hugging Face model are not quantised in place; iai expert export --to gguf --quantize q4_1 writes it "
+        "as a GGUF file of fewer bits, which is an expert too"
     ),
 )

@@ -63,6 +63,12 @@ def _safetensors(place: Path, out: Path, precision: str) -> None:
     model.save_pretrained(out, tokenizer, licence=card.licence, languages=card.languages)
 
 
+def _gguf(place: Path, out: Path, precision: str) -> None:
+    from interconnected_ai.experts.export.gguf_bases import write_base_gguf
+
+    write_base_gguf(place, out, precision=precision)
+
+
 GGUF = ExpertKind(
     name="gguf",
     title="a GGUF file",
@@ -70,9 +76,9 @@ GGUF = ExpertKind(
     card=_card,
     open=_open,
     engines=_ENGINES,
-    formats={"safetensors": _safetensors},
+    formats={"safetensors": _safetensors, "gguf": _gguf},
     why_not_quantize=(
-        "the weights of a GGUF file have the bits that it was written with; llama.cpp's llama-quantize writes it anew with "
-        "others, best from a file in float16"
+        "the weights of a GGUF file have the bits that it was written with; iai expert export --to gguf --quantize q4_1 writes "
+        "it anew with others, best from a file in float16"
     ),
 )

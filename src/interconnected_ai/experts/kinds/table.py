@@ -6,6 +6,7 @@ from pathlib import Path
 from interconnected_ai.errors import MissingExtraError, NotAModelError
 from interconnected_ai.experts.bases import SMOLLM2, embedded_base
 from interconnected_ai.experts.card import ExpertCard
+from interconnected_ai.experts.kinds.adapter import ADAPTER
 from interconnected_ai.experts.kinds.causal import CAUSAL_MODEL
 from interconnected_ai.experts.kinds.gguf import GGUF
 from interconnected_ai.experts.kinds.kind import ExpertKind
@@ -14,7 +15,7 @@ from interconnected_ai.experts.kinds.remote import REMOTE
 from interconnected_ai.hub import local_folder
 from interconnected_ai.storage import MANIFEST
 
-KINDS: tuple[ExpertKind, ...] = (OWN, REMOTE, GGUF, CAUSAL_MODEL)  # the first that recognises a place has it
+KINDS: tuple[ExpertKind, ...] = (OWN, ADAPTER, REMOTE, GGUF, CAUSAL_MODEL)  # the first that recognises a place has it
 
 
 def kind_of(place: str | Path) -> tuple[ExpertKind, Path]:

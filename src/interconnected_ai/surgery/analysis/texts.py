@@ -16,8 +16,8 @@ from interconnected_ai.surgery.routing.losses import RouterRecord
 from interconnected_ai.surgery.settings import need_count, need_number, need_texts
 
 
-class Reader(Protocol):
-    """What texts are given to: a `MoE` or its session."""
+class TextModel(Protocol):
+    """A causal language model of transformers that texts are given to, a mixture or not."""
 
     @property
     def model(self) -> Any:
@@ -26,6 +26,10 @@ class Reader(Protocol):
     @property
     def tokenizer(self) -> Any:
         """Its tokenizer, None without."""
+
+
+class Reader(TextModel, Protocol):
+    """What texts are given to: a `MoE` or its session."""
 
     def watch(self, *, keep_graph: bool = True) -> AbstractContextManager[RouterRecord]:
         """Record what its routers do."""
@@ -39,7 +43,7 @@ class Batch:
     mask: Tensor
 
 
-def token_rows(moe: Reader, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+def token_rows(moe: TextModel, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
     """The first tokens of every text; texts without any are left out."""
     need_texts(texts)
     need_count("max_tokens", max_tokens)
@@ -54,7 +58,7 @@ def token_rows(moe: Reader, texts: Sequence[str], max_tokens: int) -> list[list[
     return rows
 
 
-def batches(moe: Reader, rows: Sequence[Sequence[int]], batch_size: int, *, left: bool = False) -> Iterator[Batch]:
+def batches(moe: TextModel, rows: Sequence[Sequence[int]], batch_size: int, *, left: bool = False) -> Iterator[Batch]:
     """Rows of like length together, padded. left: on the left, as generation wants it."""
     need_count("batch_size", batch_size)
     device = next(moe.model.parameters()).device
@@ -71,9 +75,9 @@ def batches(moe: Reader, rows: Sequence[Sequence[int]], batch_size: int, *, left
 
 @torch.no_grad()
 def perplexity(
-    moe: Reader, texts: Sequence[str], *, max_tokens: int = 256, batch_size: int = 8, prefix: Sequence[int] = ()
+    moe: TextModel, texts: Sequence[str], *, max_tokens: int = 256, batch_size: int = 8, prefix: Sequence[int] = ()
 ) -> float:
-    """exp of the mean negative log likelihood of a token, over all texts.
+    """exp of the mean negative log likelihood of a token, over all texts. moe: a `MoE`, or any model with its tokenizer.
 
     prefix: ids before each text. Neither they nor a text's first token are counted, so that figures with and without compare.
     """

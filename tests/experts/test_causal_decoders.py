@@ -12,8 +12,9 @@ from expert_models import ids
 from torch import Tensor, nn
 from transformers import MambaConfig, MambaForCausalLM
 
+from interconnected_ai import GenerationConfig
 from interconnected_ai.errors import EngineError
-from interconnected_ai.experts.causal import GenericDecoder, LeanDecoder, LlamaParts, why_not_lean
+from interconnected_ai.experts.causal import CausalEngine, GenericDecoder, LeanDecoder, LlamaParts, why_not_lean
 from interconnected_ai.experts.causal.generic_decoder import AdapterHooks, require_cuttable
 from interconnected_ai.experts.torch_products import LAYOUTS, can_pack
 
@@ -169,6 +170,25 @@ def test_adapters_of_one_generation_are_not_those_of_the_next() -> None:
     plain = decoder.start(PROMPTS, 20)
     assert not torch.allclose(decoder.start(PROMPTS, 20, adapters=Deltas([adapter(model, 1)] * 4)), plain, atol=1e-2)
     close(decoder.start(PROMPTS, 20), plain)
+
+
+def test_of_a_prompt_the_last_logits_alone_are_computed() -> None:
+    model, seen = network("gpt2"), []
+    model.lm_head.register_forward_hook(lambda head, given, out: seen.append(out.shape))
+    decoder = generic(model)
+    decoder.start(PROMPTS, 20)
+    decoder.extend(ids(4, 3))
+    assert seen == [(4, 1, VOCABULARY), (4, 3, VOCABULARY)]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["llama", "mistral, window of 5", "qwen3", "gpt2"])
+def test_on_a_gpu_the_answers_are_the_same(name: str) -> None:
+    config = GenerationConfig(max_new_tokens=12, temperature=0.0)
+    on_cpu, on_gpu = CausalEngine(network(name)), CausalEngine(network(name).cuda())
+    wanted = [answer.token_ids for answer in on_cpu(PROMPTS, config)]
+    assert [answer.token_ids for answer in on_gpu(PROMPTS, config)] == wanted
 
 
 def test_a_model_with_a_running_state_is_refused() -> None:

@@ -9,7 +9,7 @@ import torch
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import AdapterError, ConfigError, EngineError, StorageError
-from interconnected_ai.experts import export_expert
+from interconnected_ai.experts import export_expert, open_expert
 from interconnected_ai.experts.adapters.folder import save_adapter
 from interconnected_ai.experts.bases import base_sha256, find_base
 from interconnected_ai.experts.card import ExpertCard
@@ -23,8 +23,6 @@ from tests.experts import gguf_files as tiny
 
 from interconnected_ai.experts.engines.llama_adapters import adapter_file, open_llamacpp
 from interconnected_ai.experts.export.gguf_bases import (
-    adapter_to_gguf,
-    adapter_to_gguf_lora,
     write_adapter_gguf,
     write_base_gguf,
 )
@@ -167,10 +165,28 @@ def test_pretrained_models_are_exported_to_gguf_by_the_table_of_kinds(folder: Pa
 
 def test_an_adapter_is_exported_alone_or_merged(base: Path, model: Any, tmp_path: Path) -> None:
     adapter = saved(model, base, tmp_path / "numpy")
-    adapter_to_gguf(adapter, tmp_path / "merged.gguf", "float32")
+    export_expert(adapter, "gguf", tmp_path / "merged.gguf")
     assert tiny.is_greedy(tiny.merged(model, tiny.adapter(model, 1)), tiny.PROMPT, answered(tmp_path / "merged.gguf"))
-    adapter_to_gguf_lora(adapter, tmp_path / "lora.gguf", "float32")
+    done = export_expert(adapter, "gguf-lora", tmp_path / "lora")
+    assert done.path == tmp_path / "lora" / "numpy.gguf"
     with pytest.raises(EngineError, match="is a lora adapter for a llama and no model"):
-        GgufModel.read(tmp_path / "lora.gguf")
+        GgufModel.read(done.path)
     with pytest.raises(EngineError, match="float32 alone"):
-        adapter_to_gguf_lora(adapter, tmp_path / "lora.gguf", "q8_0")
+        export_expert(adapter, "gguf-lora", tmp_path / "other", quantize="q8_0")
+
+
+def test_an_adapters_folder_is_an_expert_on_llamacpp_too(base: Path, model: Any, tmp_path: Path) -> None:
+    adapter = saved(model, base, tmp_path / "numpy")
+    with open_expert(adapter, engine="llamacpp") as expert:
+        answer = expert.generate("the cat sat on the mat", GREEDY)
+    prompt = tiny.OWN.encode("the cat sat on the mat")
+    assert tiny.is_greedy(tiny.merged(model, tiny.adapter(model, 1)), prompt, list(answer.token_ids))
+    assert not tiny.is_greedy(model, prompt, list(answer.token_ids))
+
+
+def test_an_adapter_of_a_folder_runs_on_torch_alone_and_says_what_to_do(
+    folder: Path, model: Any, tmp_path: Path
+) -> None:
+    adapter = saved(model, folder, tmp_path / "numpy")
+    with pytest.raises(EngineError, match="is a folder; export it to gguf first"):
+        open_expert(adapter, engine="llamacpp")

@@ -127,6 +127,13 @@ def test_what_is_no_vocabulary_is_refused_with_the_reason(changes: dict[str, Any
         byte_level(**{f"tokenizer.ggml.{name}": value for name, value in changes.items()})[1].tokenizer()
 
 
+def test_tokens_without_a_text_are_told_apart_by_their_numbers() -> None:
+    _, found = byte_level()
+    empty = GgufVocabulary.of({**found.metadata, "tokenizer.ggml.tokens": (*found.tokens[:-2], "", "")})
+    assert empty.tokens[-2:] == (f"[EMPTY_{empty.vocab_size - 2}]", f"[EMPTY_{empty.vocab_size - 1}]")
+    assert empty.tokenizer().get_vocab_size() == empty.vocab_size
+
+
 def test_ids_that_no_token_has_are_not_taken_for_ends() -> None:
     _, found = byte_level(**{"tokenizer.ggml.eot_token_id": 10**6, "tokenizer.ggml.eos_token_id": -1})
     assert (found.end_id, len(found.end_ids)) == (None, 1)  # <|end|> by its text

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -190,6 +191,29 @@ def test_other_text_or_settings_are_refused_on_resume_and_taken_folders_without_
     before = (run.folder / "adapter_model.safetensors").read_bytes()
     train_adapter(make_config(tmp_path), overwrite=True)
     assert (run.folder / "adapter_model.safetensors").read_bytes() == before
+
+
+def test_an_overwriting_training_that_is_refused_leaves_the_old_one_whole(tmp_path: Path) -> None:
+    train_adapter(make_config(tmp_path))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(DataError, match="nowhere"):
+        train_adapter(make_config(tmp_path, text={"paths": ["nowhere.txt"]}), overwrite=True)
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path: content for path, content in after.items() if path.suffix != ".lock"} == {
+        path: content for path, content in before.items() if path.suffix != ".lock"
+    }
+
+
+def test_a_training_does_not_go_on_with_another_base(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    run = train_adapter(config)
+    shutil.rmtree(run.folder)
+    network = tiny_llama(vocab_size=300, pad_token_id=None, bos_token_id=None)
+    with torch.no_grad():
+        network.lm_head.weight.add_(0.01)
+    network.save_pretrained(tmp_path / "base")
+    with pytest.raises(ConfigError, match="began on another base"):
+        train_adapter(config, resume=True)
 
 
 def test_what_cannot_be_learnt_from_leaves_nothing_behind(tmp_path: Path) -> None:

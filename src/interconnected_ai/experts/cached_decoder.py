@@ -83,8 +83,11 @@ class CachedDecoder(ABC, Generic[Cache]):
         """An empty cache."""
 
     @abstractmethod
-    def _read(self, token_ids: Tensor) -> Tensor:
-        """(batch, seq) tokens that follow what is cached → (batch, seq, d_model), what the head reads; caches them."""
+    def _read(self, token_ids: Tensor, *, last_only: bool = False) -> Tensor:
+        """(batch, seq) tokens that follow what is cached → (batch, seq, d_model), what the head reads; caches them.
+
+        last_only: the last token's is enough, (batch, 1, d_model).
+        """
 
     @abstractmethod
     def _step(self, token_ids: Tensor) -> Tensor:
@@ -126,7 +129,7 @@ class CachedDecoder(ABC, Generic[Cache]):
         self._token_ids = torch.tensor(rows, device=self._device)
         self._prepare(batch)
         known = 0 if states is None else self._take(prompts, states)
-        hidden = self._read(self._token_ids[:, known:longest])
+        hidden = self._read(self._token_ids[:, known:longest], last_only=True)
         self._cache.advance(longest - known)
         return self._logits(hidden[:, -1]).float()
 

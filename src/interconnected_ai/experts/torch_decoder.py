@@ -88,7 +88,7 @@ class TorchDecoder(CachedDecoder[KVCache]):
     def _prepare(self, batch: int) -> None:
         self._room = _Room(self._parts, batch)
 
-    def _read(self, token_ids: Tensor) -> Tensor:
+    def _read(self, token_ids: Tensor, *, last_only: bool = False) -> Tensor:
         batch, seq = token_ids.shape
         visible = self._visible(seq)
         hidden = self._embedded(token_ids, self._cache.length).view(batch * seq, -1)

@@ -90,6 +90,7 @@ class GgufVocabulary:
             raise TokenizerError(
                 "the GGUF file has no tokenizer in it; fetch one with its vocabulary, or convert it anew"
             )
+        tokens = tuple(text or f"[EMPTY_{number}]" for number, text in enumerate(tokens))  # as llama.cpp calls them
         kinds = metadata.get("tokenizer.ggml.token_type", (NORMAL,) * len(tokens))
         scores = metadata.get("tokenizer.ggml.scores", ())
         for name, values in (("token_type", kinds), ("scores", scores or kinds)):

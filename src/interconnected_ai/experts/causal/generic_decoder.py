@@ -33,8 +33,8 @@ class GenericDecoder(CachedDecoder["HuggingFaceCache"]):
     def _prepare(self, batch: int) -> None:
         """A model makes all of a step anew."""
 
-    def _read(self, token_ids: Tensor) -> Tensor:
-        return self._logits_of(token_ids)
+    def _read(self, token_ids: Tensor, *, last_only: bool = False) -> Tensor:
+        return self._logits_of(token_ids, num_kept=1 if last_only else 0)
 
     def _logits(self, hidden: Tensor) -> Tensor:
         return hidden  # the model's forward ends with its head
@@ -42,7 +42,8 @@ class GenericDecoder(CachedDecoder["HuggingFaceCache"]):
     def _step(self, token_ids: Tensor) -> Tensor:
         return self._logits_of(token_ids[:, None])[:, 0]
 
-    def _logits_of(self, token_ids: Tensor) -> Tensor:
+    def _logits_of(self, token_ids: Tensor, num_kept: int = 0) -> Tensor:
+        """Logits of the last `num_kept` tokens where the model can leave the others out, of all with 0."""
         place, seq = self._cache.length, token_ids.shape[1]
         positions = self._places(place, seq).expand(len(token_ids), -1)
         slots, starts = torch.arange(place + seq, device=self._device), self._cache.starts
@@ -51,7 +52,7 @@ class GenericDecoder(CachedDecoder["HuggingFaceCache"]):
             real = (slots >= starts[:, None]).long()
         asked = {
             "input_ids": token_ids, "attention_mask": real, "position_ids": positions,
-            "past_key_values": self._cache.layers, "use_cache": True,
+            "past_key_values": self._cache.layers, "use_cache": True, "logits_to_keep": num_kept,
         }  # fmt: skip
         with self._hooks.adding(self._adapters):
             found = self._network(**{name: value for name, value in asked.items() if name in self._accepts})

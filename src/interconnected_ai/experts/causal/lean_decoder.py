@@ -42,7 +42,7 @@ class LeanDecoder(CachedDecoder[KVCache]):
 
     # Several tokens of a row
 
-    def _read(self, token_ids: Tensor) -> Tensor:
+    def _read(self, token_ids: Tensor, *, last_only: bool = False) -> Tensor:
         batch, seq = token_ids.shape
         turns = self._parts.turns(self._places(self._cache.length, seq))
         cos, sin = (part.unsqueeze(-2) for part in turns)  # (batch or nothing, seq, 1, width / 2)

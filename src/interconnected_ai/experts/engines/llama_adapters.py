@@ -21,11 +21,13 @@ def open_llamacpp(
     cache: str | Path | None = None,
     end_ids: EndIds = None,
     threads: int | None = None,
+    adapter: str | None = None,
     keeps_prompts: bool = False,
 ) -> LlamaCppEngine:
     """The engine on a base's GGUF file, with these adapters' folders by name.
 
-    cache: where the adapters' GGUF files are kept; None is the hidden folder `.NAME.engines` beside each adapter.
+    adapter: the one of every row of a call that names none. cache: where the adapters' GGUF files are kept; None is the hidden
+    folder `.NAME.engines` beside each adapter.
     Raises `EngineError` for a base that is no GGUF file (`write_base_gguf` makes one), `AdapterError` for an adapter of another
     base.
     """
@@ -38,7 +40,7 @@ def open_llamacpp(
     tokenizer = PretrainedTokenizer.from_gguf(found.path)
     return LlamaCppEngine(
         LlamaFile.of_model(GgufModel.read(found.path)), tokenizer, end_ids=end_ids, threads=threads, adapters=files,
-        keeps_prompts=keeps_prompts,
+        adapter=adapter, keeps_prompts=keeps_prompts,
     )  # fmt: skip
 
 

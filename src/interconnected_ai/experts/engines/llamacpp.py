@@ -78,12 +78,14 @@ class LlamaCppEngine(SamplerEngine):
 
     Greedy, temperature, top_k, top_p, min_p, repetition penalty, stop strings, log probabilities (none for a token that ends
     within a character); what else `GenerationConfig` has is refused. Keys and values are kept in float16, as llama.cpp does.
+
     end_ids: where answers end, beside the tokens at which llama.cpp ends them itself; without any no token ends an answer, and
-    token 0 of a file without a tokenizer, which llama.cpp then takes for the end token, is never said. adapters: name → GGUF
-    LoRA file (`write_gguf_lora`); a call says which row wants which. Rows of one adapter are computed together, those of
-    another take turns with them, adapter by adapter. keeps_prompts: every place keeps what it has read last, and a prompt that
-    begins like it is read from there on, for the same adapter alone. The rest of such a prompt is computed in another batch, so
-    its logits equal those from scratch up to rounding. Raises `MissingExtraError` without the binding.
+    token 0 of a file without a tokenizer, which llama.cpp then takes for the end token, is never said.
+    adapters: name → GGUF LoRA file (`write_gguf_lora`); a call says which row wants which. Rows of one adapter are computed
+    together, those of another take turns with them. adapter: of every row of a call that names none.
+    keeps_prompts: every place keeps what it has read last, and a prompt that begins like it is read from there on, for the same
+    adapter alone. The rest of such a prompt is computed in another batch: its logits equal those from scratch up to rounding.
+    Raises `MissingExtraError` without the binding.
 
     Threads: as `Engine` says; up to 32 rows of all calls are computed together, others wait for a place. Adapters may be added
     and removed meanwhile; answers that are being made keep theirs.
@@ -108,6 +110,7 @@ class LlamaCppEngine(SamplerEngine):
         end_ids: EndIds = None,
         threads: int | None = None,
         adapters: Mapping[str, str | Path] | None = None,
+        adapter: str | None = None,
         keeps_prompts: bool = False,
     ) -> None:
         self._binding = require("xllamacpp", "llamacpp", "the engine llamacpp")
@@ -115,6 +118,7 @@ class LlamaCppEngine(SamplerEngine):
         self._file, self._keeps_prompts = file, keeps_prompts
         self._pieces = None if file.pieces is None else Pieces(file.pieces)
         self._adapters = {name: Path(path) for name, path in (adapters or {}).items()}
+        self._adapter = adapter
         # RLock: a stream that the garbage collector finds leaves in whatever thread it runs
         self._starting = threading.RLock()
         self._num_rows = 0  # of all calls that are being answered
@@ -243,7 +247,7 @@ class LlamaCppEngine(SamplerEngine):
         return [row.finished() for row in heard]
 
     def _begun(self, asked: Asked, row: Heard, wanted: Mapping[str, Any], server: LlamaServer) -> LlamaTokens:
-        name = asked.adapters[row.row] if isinstance(asked, _Adapted) else None
+        name = asked.adapters[row.row] if isinstance(asked, _Adapted) else self._adapter
         request = {**wanted, "prompt": asked.prompts[row.row], "stream": True, "lora": server.lora(name)}
         return server.tokens(request, row.row, asked.config.logprobs or 0)
 
@@ -306,7 +310,7 @@ class LlamaCppEngine(SamplerEngine):
             "seed": seed,
             "ignore_eos": not asked.end_ids,
             "n_probs": 0 if config.logprobs is None else max(1, config.logprobs),
-            "lora": server.lora(None),
+            "lora": server.lora(self._adapter),
             "return_tokens": True,
             "cache_prompt": self._keeps_prompts,
         }

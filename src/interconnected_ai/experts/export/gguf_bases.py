@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter
 from interconnected_ai.experts.adapters.merge import merge_weights, named_base
 from interconnected_ai.experts.adapters.shared_base import require_same_base
@@ -62,26 +61,6 @@ def write_adapter_gguf(
         read_gguf(found.path) if found.form == "gguf" else GgufShape.of_config(read_json(found.path / "config.json"))
     )
     write_gguf_lora(files.weights, shape, out, name=files.card.name or files.folder.name)
-
-
-# Exporters of the table of kinds: (the expert, where to write, the precision of the weights)
-
-
-def base_to_gguf(place: Path, out: Path, precision: str) -> None:
-    """A base as one file."""
-    write_base_gguf(place, out, precision=precision)
-
-
-def adapter_to_gguf(place: Path, out: Path, precision: str) -> None:
-    """An adapter merged into the base that it names, as one file."""
-    write_base_gguf(named_base(read_adapter(place)), out, precision=precision, adapter=place)
-
-
-def adapter_to_gguf_lora(place: Path, out: Path, precision: str) -> None:
-    """An adapter as a LoRA file. Raises `EngineError` for another precision than float32."""
-    if precision != "float32":
-        raise EngineError(f"gguf-lora is written in float32 alone, not {precision!r}; a merged gguf can be quantised")
-    write_adapter_gguf(place, out)
 
 
 def _name_of(base: Base) -> str:

@@ -1,7 +1,8 @@
-"""The kind "adapter": a LoRA adapter that shares its base with all others of the process; on the engine torch."""
+"""The kind "adapter": a LoRA adapter that shares its base with all others of the process; on torch, or on llama.cpp."""
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.adapters.card import is_adapter, read_card
@@ -9,7 +10,12 @@ from interconnected_ai.experts.card import ExpertCard
 from interconnected_ai.experts.kinds.kind import ExpertKind
 from interconnected_ai.experts.opened import Opened, Opening
 
-_ENGINES = ("torch",)
+if TYPE_CHECKING:
+    from interconnected_ai.experts.adapters.folder import AdapterFiles
+    from interconnected_ai.experts.bases import Base
+
+_NAME = "adapter"  # within a server of its own
+_ENGINES = ("torch", "llamacpp")
 
 
 def _card(place: Path) -> ExpertCard:
@@ -28,10 +34,12 @@ def _open(place: Path, opening: Opening) -> Opened:
     from interconnected_ai.experts.bases import find_base
     from interconnected_ai.experts.chat import ChatTemplate
 
-    opening.engine_of(_ENGINES, "an adapter's folder (exported as gguf it runs on llamacpp)")
+    engine_name = opening.engine_of(_ENGINES, "an adapter's folder")
     files = read_adapter(place)
     base = find_base(named_base(files))
     require_same_base(files, base.name, base.sha256)  # before the base is loaded
+    if engine_name == "llamacpp":
+        return _on_llamacpp(files, base)
     borrowed = BorrowedBase(base, device=opening.device)
     try:
         shared = borrowed.shared
@@ -49,6 +57,28 @@ def _open(place: Path, opening: Opening) -> Opened:
         engine, shared.tokenizer, card, None, lambda: shared.model_with(weights), base.path,
         lambda: ChatTemplate.of_place(base.path, shared.tokenizer),
     )  # fmt: skip
+
+
+def _on_llamacpp(files: "AdapterFiles", base: "Base") -> Opened:
+    """Over the base's GGUF file, which all servers of the machine map once."""
+    from interconnected_ai.experts.adapters.merge import merge_weights
+    from interconnected_ai.experts.causal_lm import CausalLM
+    from interconnected_ai.experts.chat import ChatTemplate
+    from interconnected_ai.experts.engines.llama_adapters import open_llamacpp
+    from interconnected_ai.text import PretrainedTokenizer
+
+    def merged() -> CausalLM:
+        model = CausalLM.from_pretrained(base)
+        merge_weights(model.network, files.weights)
+        return model
+
+    engine = open_llamacpp(base, {_NAME: files.folder}, adapter=_NAME, keeps_prompts=True)
+    tokenizer = PretrainedTokenizer.from_gguf(base.path)
+    card = replace(
+        files.card, name=files.card.name or files.folder.name, context=engine.max_seq_len, vocab_size=engine.vocab_size,
+        languages=files.card.languages or base.languages, licence=files.card.licence or base.licence,
+    )  # fmt: skip
+    return Opened(engine, tokenizer, card, None, merged, base.path, lambda: ChatTemplate.of_place(base.path, tokenizer))
 
 
 def _peft(place: Path, out: Path, precision: str) -> None:

@@ -64,9 +64,9 @@ def _safetensors(place: Path, out: Path, precision: str) -> None:
 
 
 def _gguf(place: Path, out: Path, precision: str) -> None:
-    from interconnected_ai.experts.export.gguf_bases import base_to_gguf
+    from interconnected_ai.experts.export.gguf_bases import write_base_gguf
 
-    base_to_gguf(place, out, precision)
+    write_base_gguf(place, out, precision=precision)
 
 
 GGUF = ExpertKind(

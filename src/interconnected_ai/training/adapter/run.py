@@ -1,7 +1,7 @@
 """A whole training of an adapter: from text or conversations to the adapter's folder, which `iai generate` opens.
 
-The adapter stands in `output`, its training in a folder beside it, OUTPUT-training: run.yaml, corpus/ or chats/ (what was
-read, tokenised), metrics.jsonl, logs/ (TensorBoard), checkpoints/, results.json.
+The adapter stands in `output`, its training in a folder beside it, OUTPUT-training: run.yaml, base.json, corpus/ or
+chats/ (what was read, tokenised), metrics.jsonl, logs/ (TensorBoard), checkpoints/, results.json.
 """
 
 import logging
@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from interconnected_ai.arguments import checked
 from interconnected_ai.config import AdapterRunConfig
 from interconnected_ai.data import Survey
+from interconnected_ai.errors import ConfigError
 from interconnected_ai.experts import AdapterWeights, Base, ExpertCard, LowRank, find_base, save_adapter
 from interconnected_ai.storage import is_complete
 from interconnected_ai.text import PretrainedTokenizer
@@ -47,7 +48,7 @@ from interconnected_ai.training.run_folder import (
 )
 
 _log = logging.getLogger(__name__)
-_RESULTS = "results.json"
+_RESULTS, _BASE = "results.json", "base.json"
 
 
 @dataclass(frozen=True)
@@ -131,13 +132,14 @@ def _train(
     base = find_base(config.base)
     if processes.is_main:
         refuse_taken_adapter(config, resume=resume, overwrite=overwrite)
-        if not resume and (folder / "run.yaml").is_file():
-            drop_folder(folder)
     with going_on_later(folder):
         words = open_tokenizer(base)
         if processes.is_main:
+            if not resume and (folder / "run.yaml").is_file():
+                _replace(folder, config, base, words, surveyed)
             with gone_if_refused(folder):
                 keep_config(folder, config, resume=resume)
+                _keep_base(folder, base, resume=resume)
                 prepare_material(folder, config, base, words, surveyed, resume=resume)
         processes.wait()
         if resume and is_complete(output) and (folder / _RESULTS).is_file():
@@ -145,6 +147,31 @@ def _train(
         if processes.is_main:
             (folder / _RESULTS).unlink(missing_ok=True)  # of an adapter that has gone since
         return _fitted(config, folder, processes, resume, base)
+
+
+def _replace(
+    folder: Path, config: AdapterRunConfig, base: Base, words: PretrainedTokenizer, surveyed: Survey | None
+) -> None:
+    """What this training learns from in place of an older training's folder, which stays whole where that is refused."""
+    fresh = folder.with_name(f".{folder.name}.fresh")
+    drop_folder(fresh)
+    with gone_if_refused(fresh):
+        prepare_material(fresh, config, base, words, surveyed, resume=False)
+    drop_folder(folder)
+    fresh.rename(folder)
+
+
+def _keep_base(folder: Path, base: Base, *, resume: bool) -> None:
+    """Keep the hash of the base; a resumed training must have the one it began with."""
+    kept = folder / _BASE
+    if resume and kept.is_file():
+        if (before := content_of(kept).get("sha256")) != base.sha256:
+            raise ConfigError(
+                f"this training began on another base (SHA-256 {str(before)[:12]}…; {base.name} has {base.sha256[:12]}…); "
+                "put that one back to resume, or train into another folder"
+            )
+        return
+    write_json_safely(kept, {"name": base.name, "sha256": base.sha256})
 
 
 def _fitted(config: AdapterRunConfig, folder: Path, processes: Processes, resume: bool, base: Base) -> AdapterRun:

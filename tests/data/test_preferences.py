@@ -76,6 +76,14 @@ def test_a_shared_beginning_ends_before_the_answers_that_differ(tmp_path: Path) 
     assert [message.content for message in pair.rejected] == [BAD, "no", "6"]
 
 
+def test_an_answer_that_goes_on_where_the_other_ends_is_no_part_of_the_prompt(tmp_path: Path) -> None:
+    longer = [user(Q), answer(GOOD), user("sure?"), answer("yes")]
+    (pair,) = read(tmp_path, {"chosen": longer[:2], "rejected": longer})
+    assert [message.content for message in pair.prompt] == [Q]
+    assert [message.content for message in pair.chosen] == [GOOD]
+    assert [message.content for message in pair.rejected] == [GOOD, "sure?", "yes"]
+
+
 def test_a_system_prompt_beside_the_pair_comes_first(tmp_path: Path) -> None:
     (pair,) = read(tmp_path, {"system": "Be right.", "question": Q, "chosen": GOOD, "rejected": BAD})
     assert pair.prompt == (ChatMessage("system", "Be right."), ChatMessage("user", Q))

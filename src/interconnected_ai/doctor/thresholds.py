@@ -186,7 +186,7 @@ NATS_FALL = Threshold(
     "batches differ by as much",
 )
 NATS_RISE = Threshold(
-    1.03, "last validation loss over its lowest, above it", "the held-out examples are the same ones each time"
+    1.02, "last validation loss over its lowest, above it", "the held-out examples are the same ones each time"
 )
 NATS_GROWTH = Threshold(1.2, "last quarter's training loss over the first's, above it", "only a wrong way costs more")
 CUT_CHATS = Threshold(

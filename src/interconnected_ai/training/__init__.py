@@ -19,7 +19,14 @@ from interconnected_ai.training.adapter import (
 )
 from interconnected_ai.training.adapter.preferred import Preferred
 from interconnected_ai.training.adapter.record import AdapterRecord, adapter_run_folder, read_adapter_run
-from interconnected_ai.training.chats import ChatCorpus, PreferenceCorpus, TokenizedChat, TokenizedPair
+from interconnected_ai.training.chats import (
+    ChatCorpus,
+    PreferenceCorpus,
+    TokenizedChat,
+    TokenizedPair,
+    chat_corpus,
+    preference_corpus,
+)
 from interconnected_ai.training.curves import Curve, read_curves
 from interconnected_ai.training.devices import bfloat16_speedup, choose
 from interconnected_ai.training.expert import (
@@ -137,6 +144,7 @@ __all__ = [
     "bfloat16_speedup",
     "branch_metrics",
     "calibrate",
+    "chat_corpus",
     "choose",
     "compare_answers",
     "compare_systems",
@@ -159,6 +167,7 @@ __all__ = [
     "measure_baselines",
     "metrics_of",
     "owned",
+    "preference_corpus",
     "process_rank",
     "read_adapter_run",
     "read_curves",

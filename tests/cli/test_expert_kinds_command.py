@@ -39,7 +39,7 @@ def test_the_list_names_every_kind_and_goes_on_after_one_that_is_broken(
     assert found["own"]["bits_per_byte"] == 1.5
     assert run_main("expert", "list", str(experts)) == 0
     told = capsys.readouterr()
-    assert "cut.gguf cannot be read" in told.err
+    assert "cut.gguf cannot be read" in told.out
     assert all(kind in told.out for kind in ("expert", "causal", "remote"))
 
 

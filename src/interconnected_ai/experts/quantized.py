@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from interconnected_ai.errors import ConfigError
+from interconnected_ai.errors import ConfigError, EngineError
 from interconnected_ai.experts.folder import FLOAT, read_files, save_expert
-from interconnected_ai.experts.kinds import require_quantizable
+from interconnected_ai.experts.kinds import kind_of
 from interconnected_ai.experts.names import chosen
 from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.quantization import QUANTIZED
@@ -31,6 +31,13 @@ class QuantizedSize:
     def total_bytes(self) -> int:
         """All of it."""
         return self.value_bytes + self.scale_bytes + self.kept_bytes
+
+
+def require_quantizable(expert: str | Path) -> None:
+    """Raise `EngineError` for an expert of a kind whose weights are not quantised, with a way around."""
+    kind, _ = kind_of(expert)
+    if kind.why_not_quantize:
+        raise EngineError(f"{expert} is {kind.title}: {kind.why_not_quantize}")
 
 
 def quantize_expert(expert: str | Path, out: str | Path, precision: str, *, overwrite: bool = False) -> QuantizedSize:

@@ -8,7 +8,6 @@ from interconnected_ai.experts.kinds.table import (
     expert_card,
     experts_in,
     kind_of,
-    require_quantizable,
 )
 
 __all__ = [
@@ -20,5 +19,4 @@ __all__ = [
     "expert_card",
     "experts_in",
     "kind_of",
-    "require_quantizable",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from interconnected_ai.errors import EngineError, MissingExtraError, NotAModelError
+from interconnected_ai.errors import MissingExtraError, NotAModelError
 from interconnected_ai.experts.bases import SMOLLM2, embedded_base
 from interconnected_ai.experts.card import ExpertCard
 from interconnected_ai.experts.kinds.adapter import ADAPTER
@@ -44,13 +44,6 @@ def expert_card(place: str | Path) -> ExpertCard:
     """What an expert says of itself, whatever kind it is; its weights are not read."""
     kind, folder = kind_of(place)
     return kind.card(folder)
-
-
-def require_quantizable(place: str | Path) -> None:
-    """Raise `EngineError` for an expert whose weights are not quantised in place, with the reason and a way around."""
-    kind, _ = kind_of(place)
-    if kind.why_not_quantize:
-        raise EngineError(f"{place} is {kind.title}: {kind.why_not_quantize}")
 
 
 def experts_in(folder: Path) -> Iterator[tuple[ExpertKind, Path]]:

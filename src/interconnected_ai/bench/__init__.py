@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from interconnected_ai.bench.surgery_quickstart import ROLE as SURGERY_ROLE
     from interconnected_ai.bench.surgery_quickstart import STEPS as SURGERY_STEPS
     from interconnected_ai.bench.surgery_quickstart import UNSEEN as SURGERY_UNSEEN
-    from interconnected_ai.bench.surgery_quickstart import run_surgery_quickstart
+    from interconnected_ai.bench.surgery_quickstart import SurgeryQuickstart, run_surgery_quickstart
     from interconnected_ai.bench.tokenizer import bench_tokenizer
     from interconnected_ai.bench.train import bench_train
 
@@ -81,6 +81,7 @@ _FILES = {
     "SURGERY_ROLE": ("surgery_quickstart", "ROLE"),
     "SURGERY_STEPS": ("surgery_quickstart", "STEPS"),
     "SURGERY_UNSEEN": ("surgery_quickstart", "UNSEEN"),
+    "SurgeryQuickstart": ("surgery_quickstart", "SurgeryQuickstart"),
     "run_surgery_quickstart": ("surgery_quickstart", "run_surgery_quickstart"),
     "bench_tokenizer": ("tokenizer", "bench_tokenizer"),
     "bench_train": ("train", "bench_train"),
@@ -98,6 +99,7 @@ __all__ = [
     "SURGERY_STEPS",
     "SURGERY_UNSEEN",
     "Quickstart",
+    "SurgeryQuickstart",
     "Words",
     "adapter_goals",
     "bench_adapter_training",

@@ -128,7 +128,7 @@ def test_an_answer_that_was_cut_short_is_told_on_stderr(
     assert run(str(folder), "the", "--regex", "[a-c]{30}", "--max-new-tokens", "3", way) == 0
     printed = capsys.readouterr()
     assert re.fullmatch("[a-c]{3}\n", printed.out)
-    assert "1 of 1 answers were cut short, so they are not what --regex asks for" in printed.err
+    assert "1 of 1 answers not as --regex asks: 1 cut short; give more --max-new-tokens" in printed.err
 
 
 @pytest.mark.parametrize(

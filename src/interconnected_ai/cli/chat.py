@@ -20,7 +20,7 @@ from interconnected_ai.cli.generate import given_settings, standard_input, with_
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import OutputPath, overwrite_option
 from interconnected_ai.config import GenerationConfig
-from interconnected_ai.errors import DataError, InterconnectedAIError
+from interconnected_ai.errors import DataError, EngineError, InterconnectedAIError
 
 if TYPE_CHECKING:
     from interconnected_ai.experts import ChatAnswer, Conversation
@@ -54,7 +54,10 @@ _COMMANDS = {
 )
 @click.option("--lines", is_flag=True, help="Every line of standard input is a turn, instead of all of it one.")
 @click.option("--save", type=OutputPath(), help="Write the chat to this file at its end, as JSON lines.")
-@click.option("--engine", default="torch", show_default=True, help="What computes; `auto` takes the fastest installed.")
+@click.option(
+    "--engine",
+    help="What computes; `auto` takes the fastest installed.  [default: torch; llamacpp for a GGUF file]",
+)
 @click.option("--device", help="Where the torch engine computes, such as cuda.  [default: cpu]")
 @overwrite_option
 @alternatives("lines", "messages")
@@ -68,7 +71,7 @@ def command(
     too_long: str,
     lines: bool,
     save: Path | None,
-    engine: str,
+    engine: str | None,
     device: str | None,
     output: Output,
     **settings: Any,
@@ -86,9 +89,11 @@ def command(
             "--json is for messages that are given, or come from standard input; leave it out to talk"
         )
     said = None if is_talk else _said(messages, lines=lines)
-    from interconnected_ai.experts import Conversation, Expert
+    from interconnected_ai.experts import Chatting, Conversation, open_expert
 
-    with Expert.from_pretrained(expert, engine=engine, device=device) as opened:
+    with open_expert(expert, engine=engine, device=device) as opened:
+        if not isinstance(opened, Chatting):
+            raise EngineError(f"{expert} cannot hold a conversation; ask it with iai generate")
         held = Conversation(opened, system=system, too_long="refuse" if too_long == "refuse" else "drop_oldest")
         chat = _Chat(held, given, seed, output)
         if said is None:
@@ -100,7 +105,7 @@ def command(
             _write(save, held.messages, overwrite=True)  # what stands there was looked at before
         output.result(
             {
-                "engine": getattr(opened.engine, "name", engine),
+                "engine": getattr(getattr(opened, "engine", None), "name", engine),
                 "messages": [asdict(message) for message in held.messages],
                 "turns": [_as_json(answer) for answer in chat.answers],
             }

@@ -93,14 +93,14 @@ def command(
 
     with open_expert(expert, engine=engine, device=device) as opened:
         if stream:
-            _tell_of_cut([_printed_as_it_comes(opened.stream(asked[0], config, seed=seed))], config, output)
+            _tell_of_others([_printed_as_it_comes(opened.stream(asked[0], config, seed=seed))], config, output)
             return
         answers = opened.generate(asked, config, seed=seed)
         used = getattr(getattr(opened, "engine", None), "name", engine)
     for prompt, answer in zip(asked, answers, strict=True):
         # Not through the console, which would turn tabs into spaces.
         click.echo(f"{prompt[:100]} →\n{answer}" if len(asked) > 1 else str(answer), err=output.as_json)
-    _tell_of_cut(answers, config, output)
+    _tell_of_others(answers, config, output)
     output.result(
         {
             "engine": used,
@@ -128,11 +128,12 @@ def _printed_as_it_comes(pieces: Stream[str, Generation]) -> Generation:
         return pieces.result()
 
 
-def _tell_of_cut(answers: Sequence[Generation], config: GenerationConfig, output: Output) -> None:
+def _tell_of_others(answers: Sequence[Generation], config: GenerationConfig, output: Output) -> None:
     """On stderr, so that what reads the answers has them alone."""
-    if config.form is not None and (cut := [answer for answer in answers if not answer.satisfied]):
-        flag = _flag(config.form)
-        output.step(f"{len(cut)} of {len(answers)} answers were cut short, so they are not what {flag} asks for")
+    if config.form is not None and (others := [answer for answer in answers if not answer.satisfied]):
+        cut = sum(answer.ended != "eos" for answer in others)
+        reason = f": {cut} cut short; give more --max-new-tokens" if cut else ""
+        output.step(f"{len(others)} of {len(answers)} answers not as {_flag(config.form)} asks{reason}")
 
 
 def _text_of(file: Path) -> str:

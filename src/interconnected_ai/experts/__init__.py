@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.card import ExpertCard
     from interconnected_ai.experts.causal import CausalEngine
     from interconnected_ai.experts.causal_lm import CausalLM, CausalShape
-    from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, Conversation, PromptCache
+    from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, Chatting, Conversation, PromptCache
     from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
     from interconnected_ai.experts.engine import Engine
     from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.language_model import LanguageModel
     from interconnected_ai.experts.loading import load_card, load_expert, load_model, load_tokenizer
     from interconnected_ai.experts.model import ExpertModel
-    from interconnected_ai.experts.quantized import QuantizedSize, quantize_expert
+    from interconnected_ai.experts.quantized import QuantizedSize, quantize_expert, require_quantizable
+    from interconnected_ai.experts.remote import RemoteExpert, RemoteServer
     from interconnected_ai.experts.scoring import HeldOut, Perplexity, measure
     from interconnected_ai.experts.text_expert import TextExpert
     from interconnected_ai.experts.torch_engine import TorchEngine
@@ -71,6 +72,7 @@ _FILES = {
     "ExpertCard": "card",
     "ChatAnswer": "chat",
     "ChatTemplate": "chat",
+    "Chatting": "chat",
     "Conversation": "chat",
     "PromptCache": "chat",
     "CausalEngine": "causal",
@@ -103,6 +105,9 @@ _FILES = {
     "ExpertModel": "model",
     "QuantizedSize": "quantized",
     "quantize_expert": "quantized",
+    "RemoteExpert": "remote",
+    "RemoteServer": "remote",
+    "require_quantizable": "quantized",
     "HeldOut": "scoring",
     "Perplexity": "scoring",
     "measure": "scoring",
@@ -120,6 +125,7 @@ __all__ = [
     "CausalShape",
     "ChatAnswer",
     "ChatTemplate",
+    "Chatting",
     "Conversation",
     "Decoder",
     "Engine",
@@ -137,6 +143,8 @@ __all__ = [
     "PrefixState",
     "PromptCache",
     "QuantizedSize",
+    "RemoteExpert",
+    "RemoteServer",
     "ResumableDecoder",
     "RowAdapters",
     "SharedBase",
@@ -164,6 +172,7 @@ __all__ = [
     "open_llamacpp",
     "quantize_expert",
     "read_adapter",
+    "require_quantizable",
     "runnable_engines",
     "save_adapter",
     "save_expert",

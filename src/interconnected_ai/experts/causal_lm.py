@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from interconnected_ai.errors import EngineError, IntegrityError, PromptError, nearest_first
 from interconnected_ai.experts.bases import Base, find_base
 from interconnected_ai.experts.causal_folder import CONFIG, require_loadable, window_of
+from interconnected_ai.experts.gguf_network import LEAN, llama_network, require_plain_positions
 from interconnected_ai.extras import require
 from interconnected_ai.nn import device_of, require_own_threads
 from interconnected_ai.storage import CAUSAL, atomic_folder, read_gguf, read_json
@@ -218,7 +219,11 @@ def _from_gguf(path: Path, dtype: Any) -> nn.Module:
     from transformers import AutoModelForCausalLM
     from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 
-    architecture = read_gguf(path).metadata.get("general.architecture")
+    head = read_gguf(path)
+    require_plain_positions(head)
+    architecture = head.metadata.get("general.architecture")
+    if architecture in LEAN:
+        return llama_network(head, dtype if isinstance(dtype, torch.dtype) else torch.float32)
     if architecture not in GGUF_SUPPORTED_ARCHITECTURES:
         near = ", ".join(nearest_first(str(architecture), GGUF_SUPPORTED_ARCHITECTURES)[:5])
         raise EngineError(

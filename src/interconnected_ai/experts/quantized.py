@@ -33,6 +33,13 @@ class QuantizedSize:
         return self.value_bytes + self.scale_bytes + self.kept_bytes
 
 
+def require_quantizable(expert: str | Path) -> None:
+    """Raise `EngineError` for an expert of a kind whose weights are not quantised, with a way around."""
+    kind, _ = kind_of(expert)
+    if kind.why_not_quantize:
+        raise EngineError(f"{expert} is {kind.title}: {kind.why_not_quantize}")
+
+
 def quantize_expert(expert: str | Path, out: str | Path, precision: str, *, overwrite: bool = False) -> QuantizedSize:
     """Write the expert of a folder with its matrices in "int8" or "int4"; everything else goes along.
 
@@ -42,9 +49,7 @@ def quantize_expert(expert: str | Path, out: str | Path, precision: str, *, over
     an expert of another kind.
     """
     chosen("precision", precision, QUANTIZED)
-    kind, _ = kind_of(expert)
-    if kind.why_not_quantize:
-        raise EngineError(f"{expert} is {kind.title}: {kind.why_not_quantize}")
+    require_quantizable(expert)
     refuse_same(out, expert, name="out")
     refuse_standing(out, overwrite=overwrite, name="out")
     files = read_files(expert)

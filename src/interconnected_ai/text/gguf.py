@@ -38,6 +38,13 @@ _DEEPSEEK3 = (
     rf"|{_REST}",
 )
 _DIGITS = r"\p{N}"
+_GPT2_WORDS = _GPT2.removesuffix(r"|\s+")
+_QWEN35 = (
+    rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?[\p{{L}}\p{{M}}]+|\p{{N}}| ?[^\s\p{{L}}\p{{M}}\p{{N}}]+[\r\n]*|{_REST}"
+)
+_BAILING = rf"'(?i:[sdmt]|ll|ve|re)|{_WORD}\p{{L}}+|\p{{N}}|{_MARKS}|\s*[\r\n]|\s+(?!\S)|\s+"
+_SEED = rf"{_CONTRACTIONS}|{_WORD}\p{{L}}+|\p{{N}}| ?[^\s\p{{L}}\p{{N}}\r\n]+|{_REST}"
+_BLOOM = r" ?[^(\s|.,!?…。，、।۔،)]+"
 _PRES: dict[tuple[str, ...], str] = {  # tokenizer.ggml.pre, by how they cut
     (_GPT2,): "gpt-2 phi-2 gigachat a.x-4.0 mellum exaone4 mpt olmo jais trillion",
     (_DIGITS, _GPT2): "smollm starcoder refact command-r codeshell exaone minerva-7b",
@@ -46,6 +53,14 @@ _PRES: dict[tuple[str, ...], str] = {  # tokenizer.ggml.pre, by how they cut
     (_GPT4O,): "gpt-4o llama4 kanana2 minimax-m2",
     _DEEPSEEK3: "deepseek-v3 hunyuan-dense joyai-llm",
     (_TEKKEN,): "tekken",
+    (r"[\p{P}\$\+<=>\^~\|]+", _GPT2_WORDS, r"\p{N}+", "[0-9][0-9][0-9]"): "default",
+    (r"[\p{P}\$\+<=>\^~\|`]+", _GPT2_WORDS, "[0-9][0-9][0-9]"): "falcon",
+    (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+", r"\p{N}"): "deepseek-coder",
+    (_QWEN35,): "qwen35",
+    (_BAILING,): "bailingmoe bailingmoe2 llada-moe",
+    (_SEED,): "seed-coder",
+    (_BLOOM,): "bloom poro-chat gpt3-finnish",
+    (_BLOOM, _DIGITS): "viking",
 }
 CUTS = {pre: cuts for cuts, pres in _PRES.items() for pre in pres.split()}
 WHOLE_WORDS_FIRST = frozenset(  # a word that is a token is that token, whatever the merges say

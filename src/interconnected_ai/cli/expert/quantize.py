@@ -33,8 +33,9 @@ _MEGABYTE = 2**20  # as the tables of sizes count
 @with_output
 def command(expert: Path, precision: str, out: Path, text: tuple[str, ...], output: Output) -> None:
     """Write EXPERT with its weights in 8 or 4 bits, and measure what that costs in perplexity."""
-    from interconnected_ai.experts import quantize_expert
+    from interconnected_ai.experts import quantize_expert, require_quantizable
 
+    require_quantizable(expert)  # before perplexity is measured for minutes
     before = _perplexity(expert, expert, text, output)
     size = quantize_expert(expert, out, precision, overwrite=asked_to_replace())
     output.table(f"{out}: {size.num_params:,} parameters in {precision}", ["weights", "MB (2²⁰ bytes)"], _rows(size))

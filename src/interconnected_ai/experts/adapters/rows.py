@@ -19,9 +19,9 @@ class GroupedAdapters:
     adapters: one a row, as `AdapterWeights.prepared` gives them; None leaves a row to the base.
 
     Several tokens a row: a group of rows of one adapter after the other, each with its own two products. One token a row:
-    the matrices of all adapters stand one below the other, so two products serve all rows, and what a row has from others is
-    set to zero between them: a step costs the same calls for eight adapters as for one. Those stacks are copies, made at the
-    first step and gone with the generation; where all rows have one adapter nothing is copied.
+    the matrices of all adapters stand in one tensor, so two batched products serve all rows and read every matrix once: a step
+    makes as many calls for eight adapters as for one. Those stacks are copies, made at the first step and gone with the
+    generation, smaller ranks filled up with zeros; where all rows have one adapter nothing is copied.
 
     Threads: one at a time; the weights may be shared by any number of them.
     """
@@ -33,7 +33,7 @@ class GroupedAdapters:
         self._group_of_row = [None if weights is None else places[id(weights)] for weights in adapters]
         self._is_uniform = len(self._groups) == 1 and None not in self._group_of_row
         self._stacked: dict[str, _Stack | None] = {}
-        self._masks: dict[tuple[tuple[int, int], ...], Tensor] = {}
+        self._places = _Places.of(self._group_of_row, len(self._groups))
 
     @classmethod
     def everywhere(cls, weights: AdapterWeights) -> "GroupedAdapters":
@@ -50,7 +50,7 @@ class GroupedAdapters:
         if self._is_uniform:
             part = self._groups[0].modules.get(name)
             return out if part is None else _added(hidden, out, part)
-        if hidden.ndim == 2 or hidden.shape[1] == 1:
+        if (hidden.ndim == 2 or hidden.shape[1] == 1) and not self._places.is_wasteful:
             return self._add_to_all(name, hidden, out)
         return self._add_by_group(name, hidden, out)
 
@@ -59,10 +59,10 @@ class GroupedAdapters:
         if self._is_uniform:
             return
         self._group_of_row = [self._group_of_row[row] for row in rows]
-        self._masks.clear()
         left = sorted({group for group in self._group_of_row if group is not None})
         if 2 * len(left) <= len(self._groups) or len(left) == 1:  # else dropping the others costs more than it saves
             self._keep(left)
+        self._places = _Places.of(self._group_of_row, len(self._groups))
 
     def _keep(self, groups: list[int]) -> None:
         places = {group: place for place, group in enumerate(groups)}
@@ -72,15 +72,12 @@ class GroupedAdapters:
         self._stacked.clear()
 
     def _add_to_all(self, name: str, hidden: Tensor, out: Tensor) -> Tensor:
-        """One token a row: (batch, d_in) through the matrices of all adapters, each row's own kept."""
+        """One token a row: (batch, d_in) through the matrices of all adapters, each row through its own."""
         if name not in self._stacked:
             self._stacked[name] = _Stack.of(name, self._groups)
         stack = self._stacked[name]
-        if stack is None:
-            return out
-        inner = torch.mm(_flat(hidden), stack.a_t)  # (batch, ranks of all)
-        inner.mul_(self._mask(stack, inner))
-        _flat(out).addmm_(inner, stack.b_t)
+        if stack is not None:
+            self._places.add(_flat(hidden), _flat(out), stack)
         return out
 
     def _add_by_group(self, name: str, hidden: Tensor, out: Tensor) -> Tensor:
@@ -97,37 +94,73 @@ class GroupedAdapters:
                 out.index_add_(0, index, F.linear(F.linear(hidden[index], part.a), part.b))
         return out
 
-    def _mask(self, stack: "_Stack", like: Tensor) -> Tensor:
-        """(batch, ranks of all): 1 where the column is of the row's own adapter."""
-        if (mask := self._masks.get(stack.layout)) is None:
-            owners = torch.tensor([group for group, rank in stack.layout for _ in range(rank)])
-            rows = torch.tensor([-1 if group is None else group for group in self._group_of_row])
-            mask = self._masks[stack.layout] = (rows[:, None] == owners).to(like.device, like.dtype)
-        return mask
-
 
 @dataclass(frozen=True)
 class _Stack:
-    """The matrices of one module, all adapters' one below the other. a_t: (d_in, ranks of all). b_t: (ranks of all, d_out).
+    """The matrices of one module, all adapters': a (adapters, d_in, rank), b (adapters, rank, d_out), rank the largest."""
 
-    layout: (adapter, rank) in the order of the columns.
-    """
-
-    a_t: Tensor
-    b_t: Tensor
-    layout: tuple[tuple[int, int], ...]
+    a: Tensor
+    b: Tensor
 
     @classmethod
     def of(cls, name: str, groups: Sequence[AdapterWeights]) -> "_Stack | None":
-        found = [(place, weights.modules[name]) for place, weights in enumerate(groups) if name in weights.modules]
-        if not found:
+        found = [weights.modules.get(name) for weights in groups]
+        known = [part for part in found if part is not None]
+        if not known:
             return None
-        parts = [part for _, part in found]
-        if len(parts) == 1:
-            a_t, b_t = parts[0].a.t(), parts[0].b.t()
-        else:
-            a_t, b_t = torch.cat([part.a for part in parts]).t(), torch.cat([part.b.t() for part in parts])
-        return cls(a_t, b_t, tuple((place, part.rank) for place, part in found))
+        rank, first = max(part.rank for part in known), known[0]
+        a = first.a.new_zeros(len(groups), first.a.shape[1], rank)
+        b = first.b.new_zeros(len(groups), rank, first.b.shape[0])
+        for place, part in enumerate(found):
+            if part is not None:
+                a[place, :, : part.rank] = part.a.t()
+                b[place, : part.rank] = part.b.t()
+        return cls(a, b)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where rows stand in the batched product, (adapters, rows of one, d): the adapters that have fewer rows are filled up.
+
+    index: None where rows stand in it as they are; else (adapters · rows of one,) the row that each place reads. places, rows:
+    the places that count, and the rows that they are for.
+    """
+
+    num_groups: int
+    index: Tensor | None
+    places: Tensor
+    rows: Tensor
+    is_wasteful: bool = False  # most places would be filled up: adapters are better taken one after the other
+
+    @classmethod
+    def of(cls, group_of_row: Sequence[int | None], num_groups: int) -> "_Places":
+        of_group: list[list[int]] = [[] for _ in range(num_groups)]
+        for row, group in enumerate(group_of_row):
+            if group is not None:
+                of_group[group].append(row)
+        most = max((len(rows) for rows in of_group), default=0)
+        listed = [row for rows in of_group for row in (rows + [0] * most)[:most]]
+        places = [group * most + n for group, rows in enumerate(of_group) for n in range(len(rows))]
+        is_plain = listed == list(range(len(group_of_row))) and len(places) == len(listed)
+        rows = [row for rows in of_group for row in rows]
+        return cls(
+            num_groups,
+            None if is_plain else torch.tensor(listed),
+            torch.tensor(places),
+            torch.tensor(rows),
+            len(listed) > 2 * len(group_of_row) + 8,
+        )
+
+    def add(self, hidden: Tensor, out: Tensor, stack: _Stack) -> None:
+        """hidden: (batch, d_in). out: (batch, d_out), changed in place."""
+        if self.index is None:
+            shape = (self.num_groups, -1)
+            inner = torch.bmm(hidden.unflatten(0, shape), stack.a)
+            out.unflatten(0, shape).baddbmm_(inner, stack.b)
+            return
+        read = hidden[self.index.to(hidden.device)].unflatten(0, (self.num_groups, -1))
+        given = torch.bmm(torch.bmm(read, stack.a), stack.b).flatten(0, 1)
+        out.index_add_(0, self.rows.to(out.device), given[self.places.to(out.device)])
 
 
 def _added(hidden: Tensor, out: Tensor, part: LowRank) -> Tensor:

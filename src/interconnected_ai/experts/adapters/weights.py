@@ -62,12 +62,12 @@ class AdapterWeights:
     def prepared(self, device: torch.device, dtype: torch.dtype) -> "AdapterWeights":
         """Ready to compute with: there, in this type, the scale in B, each matrix in memory of its own.
 
-        B stands transposed in memory, as products of many adapters read it.
+        Both stand transposed in memory, as the products of many adapters at once read them.
         """
         return AdapterWeights(
             {
                 name: LowRank(
-                    part.a.to(device, dtype, copy=True).contiguous(),
+                    part.a.to(device, dtype, copy=True).t().contiguous().t(),
                     (part.b.to(device, torch.float32) * part.scale).to(dtype).t().contiguous().t(),
                     1.0,
                 )

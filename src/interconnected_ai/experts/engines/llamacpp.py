@@ -20,6 +20,7 @@ from interconnected_ai.experts.engines.llama_server import LlamaServer, LlamaTok
 from interconnected_ai.experts.engines.sampler_engine import Heard, SamplerEngine
 from interconnected_ai.experts.engines.token_gaps import Pieces
 from interconnected_ai.experts.gguf_model import GgufModel
+from interconnected_ai.experts.heap import trim_heap
 from interconnected_ai.extras import require
 from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import Generation, Stream, TokenStep
@@ -264,6 +265,7 @@ class LlamaCppEngine(SamplerEngine):
             if places > server.num_rows or capacity > server.capacity:
                 longer = self._longer(capacity, server.capacity)
                 server = self._server = self._started(max(places, server.num_rows), longer)
+                trim_heap()  # of the one before, unless others still hold it
         try:
             yield server
         finally:

@@ -1,6 +1,6 @@
 """Llama-shaped language models in GGUF: which there are, how their tensors are called there, and in which order heads lie.
 
-A table and its way there; the way back is the readers' of GGUF. Writing is left to `gguf_causal` and `gguf_lora`.
+A table, its way there and back. Writing is left to `gguf_causal` and `gguf_lora`, reading to `gguf_network`.
 """
 
 import re
@@ -83,3 +83,12 @@ class GgufShape:
         heads = self.n_heads if place == "attn_q" else self.n_kv_heads
         halves = rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:])
         return halves.swapaxes(1, 2).reshape(rows.shape)
+
+    def returned(self, name: str, rows: Tensor) -> Tensor:
+        """Rows of the module of this GGUF name, from GGUF's order to Hugging Face's: what `turned` did is taken back."""
+        place = name.rpartition(".")[2]
+        if self.architecture != "llama" or place not in _TURNED:
+            return rows
+        heads = self.n_heads if place == "attn_q" else self.n_kv_heads
+        pairs = rows.reshape(heads, rows.shape[0] // heads // 2, 2, *rows.shape[1:])
+        return pairs.swapaxes(1, 2).reshape(rows.shape)

@@ -116,13 +116,9 @@ class RemoteExpert(Chatting):
     ) -> Stream[str, ChatAnswer]:
         """The answer to a conversation in pieces; see `Chatting`. The server has the template, the window and its own cache.
 
-        session: nothing is kept here. num_prompt_tokens is 0, since only the server can count. Raises `EngineError` for
-        too_long="drop_oldest", for the same reason.
+        session: nothing is kept here. Only the server can count, so num_prompt_tokens is 0, and whatever `too_long` says a
+        conversation that it finds too long is an `EngineError` with its words.
         """
-        if too_long != "refuse":
-            raise EngineError(
-                f"too_long={too_long!r}: only the server can count its window; drop messages, and ask again"
-            )
         wanted = GenerationConfig(max_new_tokens=_CHAT_TOKENS) if config is None else config
         return Stream(_chatting(self._stream(list(messages), wanted, seed, settings)))
 

@@ -169,8 +169,11 @@ def test_an_adapter_is_exported_alone_or_merged(base: Path, model: Any, tmp_path
     assert tiny.is_greedy(tiny.merged(model, tiny.adapter(model, 1)), tiny.PROMPT, answered(tmp_path / "merged.gguf"))
     done = export_expert(adapter, "gguf-lora", tmp_path / "lora")
     assert done.path == tmp_path / "lora" / "numpy.gguf"
+    for engine in ("llamacpp", "torch"):
+        with pytest.raises(EngineError, match="is a lora adapter for a llama and no model"):
+            open_expert(done.path, engine=engine)
     with pytest.raises(EngineError, match="is a lora adapter for a llama and no model"):
-        GgufModel.read(done.path)
+        find_base(done.path)  # nothing stands on it either
     with pytest.raises(EngineError, match="float32 alone"):
         export_expert(adapter, "gguf-lora", tmp_path / "other", quantize="q8_0")
 

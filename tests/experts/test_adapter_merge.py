@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from expert_models import TEXTS
 from tiny_llamas import saved_base, tiny_adapter, tiny_llama
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
@@ -19,12 +20,14 @@ from interconnected_ai.experts import (
     save_adapter,
 )
 from interconnected_ai.experts.adapters.merge import merge_weights
+from interconnected_ai.text import Tokenizer
 
 IDS = torch.tensor([[5, 9, 200, 17, 3, 42]])
 
 
 def test_transformers_opens_what_is_merged_and_computes_the_same(tmp_path: Path) -> None:
     base = saved_base(tmp_path / "base")
+    (tmp_path / "base" / "chat_template.jinja").write_text("{{ messages[0].content }}!")
     weights = tiny_adapter(tiny_llama(), 1)
     save_adapter(weights, tmp_path / "a", ExpertCard(base=str(tmp_path / "base"), base_sha256=base.sha256))
     merge_adapter(tmp_path / "a", tmp_path / "merged")
@@ -35,6 +38,7 @@ def test_transformers_opens_what_is_merged_and_computes_the_same(tmp_path: Path)
     with torch.no_grad():
         assert torch.allclose(opened(IDS).logits[:, -1], found, atol=1e-4)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
+    assert tokenizer.chat_template == "{{ messages[0].content }}!"
     assert tokenizer.decode(tokenizer.encode("The router")) == "The router"
     assert {path.name for path in (tmp_path / "merged").iterdir()} >= {"config.json", "model.safetensors"}
     assert find_base(tmp_path / "merged").sha256 != base.sha256
@@ -71,7 +75,16 @@ def test_the_base_may_stand_elsewhere_but_not_be_another_one(tmp_path: Path) -> 
 
 def test_transposed_matrices_are_merged_and_adapted_alike() -> None:
     torch.manual_seed(0)
-    config = GPT2Config(vocab_size=50, n_embd=16, n_layer=2, n_head=2, n_positions=32, initializer_range=0.3)
+    config = GPT2Config(
+        vocab_size=300,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        n_positions=32,
+        initializer_range=0.3,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
     network = GPT2LMHeadModel(config).eval()
     generator = torch.Generator().manual_seed(1)
     modules = {
@@ -81,15 +94,9 @@ def test_transposed_matrices_are_merged_and_adapted_alike() -> None:
         for name, d_in, d_out in (("attn.c_attn", 16, 48), ("mlp.c_fc", 16, 64), ("mlp.c_proj", 64, 16))
     }
     weights = AdapterWeights(modules)
-    with SharedBase(CausalLM(network), _NoText(), name="gpt2") as shared:
+    with SharedBase(CausalLM(network), Tokenizer.train(TEXTS, 300), name="gpt2") as shared:
         shared.add("a", weights)
         found = shared.engine_with("a").decoder().start([[3, 4, 5]], 8)
     merge_weights(network, weights)
     with torch.no_grad():
         assert torch.allclose(network(torch.tensor([[3, 4, 5]])).logits[:, -1], found, atol=1e-4)
-
-
-class _NoText:
-    """A tokenizer of a model that is given token ids alone."""
-
-    end_ids = ()

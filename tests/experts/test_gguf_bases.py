@@ -11,6 +11,7 @@ from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import AdapterError, ConfigError, EngineError, StorageError
 from interconnected_ai.experts import export_expert, open_expert
 from interconnected_ai.experts.adapters.folder import save_adapter
+from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
 from interconnected_ai.experts.bases import base_sha256, find_base
 from interconnected_ai.experts.card import ExpertCard
 from interconnected_ai.experts.causal_lm import CausalLM
@@ -26,6 +27,7 @@ from interconnected_ai.experts.export.gguf_bases import (
     write_adapter_gguf,
     write_base_gguf,
 )
+from interconnected_ai.experts.export.gguf_causal import write_causal_gguf
 from interconnected_ai.experts.gguf_model import GgufModel
 
 GREEDY = GenerationConfig(max_new_tokens=16, temperature=0.0)
@@ -96,6 +98,33 @@ def test_what_was_merged_is_read_back_by_transformers(base: Path, model: Any, tm
     again, wanted = CausalLM.from_pretrained(out).network, tiny.merged(model, tiny.adapter(model, 1))
     for (name, ours), theirs in zip(wanted.named_parameters(), again.parameters(), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5), name
+
+
+def test_an_adapter_of_a_head_that_is_the_embedding_is_merged_into_a_head_of_its_own(tmp_path: Path) -> None:
+    model = tiny.network(tie_word_embeddings=True)
+    base = tiny.write(model, tmp_path / "base.gguf")
+    drawn = torch.Generator().manual_seed(5)
+    part = LowRank(torch.randn(4, 32, generator=drawn), torch.randn(tiny.OWN.vocab_size, 4, generator=drawn), 1.0)
+    card = ExpertCard(name="head", base=str(base), base_sha256=base_sha256(base))
+    save_adapter(AdapterWeights({"lm_head": part}), tmp_path / "head", card)
+    out = tmp_path / "merged.gguf"
+    write_base_gguf(base, out, adapter=tmp_path / "head")
+    untied = tiny.network(tie_word_embeddings=False)
+    untied.load_state_dict({**model.state_dict(), "lm_head.weight": model.lm_head.weight + part.delta()})
+    assert tiny.is_greedy(untied, tiny.PROMPT, answered(out))
+    assert "output.weight" in {tensor.name for tensor in GgufModel.read(out).tensors}
+    with pytest.raises(EngineError, match="a head that is its embedding"):
+        open_llamacpp(base, {"head": tmp_path / "head"})
+
+
+def test_a_file_with_more_tokens_than_rows_is_refused_before_llamacpp_refuses_it(model: Any, tmp_path: Path) -> None:
+    entries, place = tiny.entries(), tmp_path / "long.gguf"
+    more = ("<|one|>", "<|two|>")
+    entries["tokenizer.ggml.tokens"] += more
+    entries["tokenizer.ggml.token_type"] += (4, 4)
+    write_causal_gguf(model, entries, place)
+    with pytest.raises(EngineError, match=r"names 319 tokens and has 317 rows"):
+        open_llamacpp(place)
 
 
 def test_one_server_has_the_adapters_of_many_folders(base: Path, model: Any, tmp_path: Path) -> None:

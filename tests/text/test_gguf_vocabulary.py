@@ -176,6 +176,8 @@ def test_a_tokenizer_that_llamacpp_has_not_is_refused() -> None:
     )
     with pytest.raises(TokenizerError, match=r"llama\.cpp has no name for"):
         gguf_entries(PretrainedTokenizer(fast, end_ids=[own.end_id]), own.vocab_size)
+    with pytest.raises(TokenizerError, match=r"has \d+ tokens, the model 100 rows"):
+        gguf_entries(PretrainedTokenizer(found.tokenizer(), end_ids=[own.end_id]), 100)
     words = PretrainedTokenizer(FastTokenizer(models.WordLevel({"a": 0, "b": 1}, "a")), end_ids=[1], pieces=[b"a", b""])
     with pytest.raises(TokenizerError, match="holds BPE tokenizers, this one is WordLevel"):
         gguf_entries(words, 2)

@@ -66,15 +66,24 @@ class CausalLM(nn.Module):
         model.require_exact_head()
         return model
 
-    def save_pretrained(self, folder: str | Path, tokenizer: PretrainedTokenizer | None = None, **card: Any) -> None:
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        tokenizer: PretrainedTokenizer | None = None,
+        *,
+        template: str | None = None,
+        **card: Any,
+    ) -> None:
         """Write a folder that transformers and vLLM open too; it is replaced whole or not at all.
 
-        card: `licence` and `languages` for the README.
+        template: of chats, in Jinja. card: `licence` and `languages` for the README.
         """
         with atomic_folder(folder, kind=CAUSAL) as scratch:
             self.network.save_pretrained(scratch)
             if tokenizer is not None:
                 tokenizer.save(scratch)
+            if template is not None:
+                (scratch / "chat_template.jinja").write_text(template, encoding="utf-8")
             (scratch / "README.md").write_text(_card_text(Path(folder).name, self, **card), encoding="utf-8")
 
     # What it is

@@ -41,6 +41,11 @@ def gguf_entries(tokenizer: TextTokenizer, vocab_size: int, *, template: str | N
             f"a GGUF file holds BPE tokenizers, this one is {content['model'].get('type')}; convert the model with "
             "llama.cpp's convert_hf_to_gguf.py"
         )
+    if tokenizer.vocab_size > vocab_size:
+        raise TokenizerError(
+            f"the tokenizer has {tokenizer.vocab_size} tokens, the model {vocab_size} rows for them; resize its embedding, or "
+            "take out the tokens that were added"
+        )
     is_sentence_piece = bool(content["model"].get("byte_fallback"))
     kinds = _kinds(tokenizer, content, vocab_size, is_sentence_piece)
     named: dict[str, Any] = {

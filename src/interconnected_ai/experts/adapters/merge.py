@@ -12,6 +12,8 @@ from interconnected_ai.experts.adapters.shared_base import require_same_base
 from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
 from interconnected_ai.experts.bases import Base, find_base
 from interconnected_ai.experts.causal_lm import CausalLM
+from interconnected_ai.experts.chat.sources import TemplateSource
+from interconnected_ai.storage import read_gguf
 from interconnected_ai.text import PretrainedTokenizer
 
 
@@ -28,12 +30,18 @@ def merge_adapter(
     require_same_base(files, found.name, found.sha256)
     model = CausalLM.from_pretrained(found)
     merge_weights(model.network, files.weights)
-    is_gguf = found.form == "gguf"
-    tokenizer = PretrainedTokenizer.from_gguf(found.path) if is_gguf else PretrainedTokenizer.from_folder(found.path)
+    if found.form == "gguf":
+        tokenizer, chats = (
+            PretrainedTokenizer.from_gguf(found.path),
+            TemplateSource.in_gguf(read_gguf(found.path).metadata),
+        )
+    else:
+        tokenizer, chats = PretrainedTokenizer.from_folder(found.path), TemplateSource.in_folder(found.path)
     card = files.card
     model.save_pretrained(
-        folder, tokenizer, licence=card.licence or found.licence, languages=card.languages or found.languages
-    )
+        folder, tokenizer, template=chats.template, licence=card.licence or found.licence,
+        languages=card.languages or found.languages,
+    )  # fmt: skip
     return model
 
 

@@ -51,6 +51,7 @@ class LlamaServer:
         settings.n_gpu_layers = settings.verbosity = settings.cache_ram_mib = 0
         settings.warmup = settings.fit_params = settings.ctx_shift = False
         settings.cache_prompt = keeps_prompts
+        # Scale 0 alone leaves the base as it is: lora_init_without_apply does not (ggml-org/llama.cpp#28674).
         settings.lora_adapters = [binding.CommonAdapterLoraInfo(str(path), 0.0) for path in self._adapters.values()]
         try:
             self._server = binding.Server(settings)
@@ -64,7 +65,10 @@ class LlamaServer:
         self.complete({"prompt": [0], "n_predict": 1, "cache_prompt": False})
 
     def lora(self, name: str | None) -> list[dict[str, Any]]:
-        """The request's field for one adapter, or for the base alone; raises `UnknownNameError` for one that is not served."""
+        """The request's field for one adapter, or for the base alone; raises `UnknownNameError` for one that is not served.
+
+        All are named: one that is left out has the scale that it was loaded with.
+        """
         if name is not None and name not in self._adapters:
             raise UnknownNameError("adapter", name, self._adapters)
         return [{"id": number, "scale": float(other == name)} for number, other in enumerate(self._adapters)]

@@ -60,7 +60,13 @@ class LlamaFile:
 
     @classmethod
     def of_model(cls, model: GgufModel) -> Self:
-        """A language model from anywhere."""
+        """A language model from anywhere; raises `EngineError` where tokens and rows of the embedding are not as many."""
+        named, rows = model.vocabulary.vocab_size, model.vocab_size
+        if named != rows:
+            raise EngineError(
+                f"{model.path} names {named} tokens and has {rows} rows for them, which llama.cpp refuses; convert it anew, "
+                'or open it with engine="torch"'
+            )
         return cls(
             model.path, model.vocab_size, model.context, model.size_bytes, model.place_bytes, model.passing_bytes,
             model.copied_bytes + model.vocabulary_bytes, model.vocabulary.pieces,

@@ -47,13 +47,15 @@ def _open(place: Path, opening: Opening) -> Opened:
 
 def _safetensors(place: Path, out: Path, precision: str) -> None:
     from interconnected_ai.experts.causal_lm import CausalLM
+    from interconnected_ai.experts.chat.sources import TemplateSource
     from interconnected_ai.text import PretrainedTokenizer
 
     if precision != "float32":
         raise EngineError(f"safetensors are exported in float32 alone, not {precision!r}; gguf can be quantised")
     licence, languages = folders.said_by_readme(place)
     model, tokenizer = CausalLM.from_pretrained(place), PretrainedTokenizer.from_folder(place)
-    model.save_pretrained(out, tokenizer, licence=licence, languages=languages)
+    template = TemplateSource.in_folder(place).template
+    model.save_pretrained(out, tokenizer, template=template, licence=licence, languages=languages)
 
 
 def _gguf(place: Path, out: Path, precision: str) -> None:

@@ -55,13 +55,16 @@ def _open(place: Path, opening: Opening) -> Opened:
 
 def _safetensors(place: Path, out: Path, precision: str) -> None:
     from interconnected_ai.experts.causal_lm import CausalLM
+    from interconnected_ai.experts.chat.sources import TemplateSource
+    from interconnected_ai.storage import read_gguf
     from interconnected_ai.text import PretrainedTokenizer
 
     if precision != "float32":
         raise EngineError(f"safetensors are exported in float32 alone, not {precision!r}; the file itself is quantised")
     card = _card(place)
     model, tokenizer = CausalLM.from_pretrained(place), PretrainedTokenizer.from_gguf(place)
-    model.save_pretrained(out, tokenizer, licence=card.licence, languages=card.languages)
+    template = TemplateSource.in_gguf(read_gguf(place).metadata).template
+    model.save_pretrained(out, tokenizer, template=template, licence=card.licence, languages=card.languages)
 
 
 def _gguf(place: Path, out: Path, precision: str) -> None:

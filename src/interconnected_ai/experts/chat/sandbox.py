@@ -59,7 +59,7 @@ class Allowance:
 
 @dataclass
 class Rendering:
-    """A rendering that is going on: its allowance, the pieces so far, and `generation` blocks: where each began, and its text."""
+    """A rendering that is going on: what it may do, the pieces so far, and `generation` blocks (where each began, its text)."""
 
     allowance: Allowance
     pieces: list[str] = field(default_factory=list)

@@ -144,3 +144,73 @@ def test_a_fork_inside_a_transaction_leaves_it_to_the_parent(location: str) -> N
         "this process was forked inside a transaction of its parent, which is not for it to use",
         "['parent']",
     ]
+
+
+IMPORTING = """
+    import os, signal, sys, threading, warnings
+    warnings.simplefilter("ignore")
+    from pathlib import Path
+    from interconnected_ai.memory import ThreeLevelMemory, forks
+    forks.FORK_SECONDS = 60
+    Path("slow_to_import.py").write_text("import sys, time; sys.begun.set(); time.sleep(0.5)")
+    sys.path.insert(0, os.getcwd())
+    sys.begun = threading.Event()
+
+    def count(text):
+        import slow_to_import  # as stemmers, dictionaries and NumPy are when they are first needed
+        return len(text.split())
+
+    memory = ThreeLevelMemory(sys.argv[1], count_tokens=count, background=False)
+    adding = threading.Thread(target=memory.add, args=("user", "from a thread"))
+    adding.start()
+    sys.begun.wait(60)
+    child = os.fork()
+    if not child:
+        signal.alarm(30)  # a child that waits for the lock of a half-imported module dies of this
+        memory.add("user", "from the child")
+        memory.close()
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    adding.join()
+    print(sorted(m.content for m in memory.messages()))
+    memory.close()
+"""
+
+
+def test_a_fork_waits_for_what_a_call_of_another_thread_is_importing(location: str, tmp_path: Path) -> None:
+    done = python(IMPORTING, location, cwd=tmp_path)
+    said, errors = done.communicate(timeout=120)
+    assert (done.returncode, said) == (0, "['from a thread', 'from the child']\n"), errors
+
+
+CALLABLE = """
+    import os, signal, sys, threading, warnings
+    warnings.simplefilter("ignore")
+    from interconnected_ai.memory import ThreeLevelMemory
+    codes = []
+
+    def extract(text):
+        child = os.fork()
+        if not child:
+            signal.alarm(30)
+            return []  # the child goes on as if it were the worker, and comes to its end
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        return []
+
+    parent = os.getpid()
+    memory = ThreeLevelMemory(sys.argv[1], extract=extract, background=False)
+    memory.add("user", "hello")
+    try:
+        memory.catch_up()
+    finally:
+        if os.getpid() != parent:
+            os._exit(7)
+    print(codes)
+    memory.close()
+"""
+
+
+def test_a_callable_that_forks_inside_a_job_leaves_a_child_that_ends(location: str) -> None:
+    done = python(CALLABLE, location)
+    said, errors = done.communicate(timeout=120)
+    assert (done.returncode, said) == (0, "[7]\n"), errors

@@ -1,13 +1,12 @@
 """Which calls a memory is serving: background work keeps out of their way, and a closed memory serves none."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from interconnected_ai.errors import ClosedError
-from interconnected_ai.memory.forks import Forkable, survive_forks
+from interconnected_ai.memory.forks import Forkable, Gate, Rank, survive_forks
 
 # Background work begins when nobody has been served for this long …
 QUIET_SECONDS = 0.02
@@ -19,8 +18,7 @@ TURN_SECONDS = 0.1
 class _Count:
     """The calls of one process."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    num_served: int = 0
+    gate: Gate = field(default_factory=Gate)
     last_served: float = float("-inf")
 
 
@@ -28,8 +26,11 @@ class Calls(Forkable):
     """Counts the calls that are being served.
 
     Python runs one thread at a time: a busy worker would make every call wait for it. So work gives way between its small
-    pieces. clock, sleep: of `give_way`, for tests. All of it may be called from many threads at once.
+    pieces. A fork waits for the calls that are served, and those that come meanwhile wait for it: what they import, say, is
+    whole in the child. clock, sleep: of `give_way`, for tests. All of it may be called from many threads at once.
     """
+
+    fork_rank = Rank.CALLS
 
     def __init__(
         self,
@@ -51,15 +52,11 @@ class Calls(Forkable):
         """Serve a call. Raises `ClosedError` after `close`."""
         self.require_open()
         count = self._count
-        with count.lock:
-            count.num_served += 1
-        try:
-            yield
-        finally:
-            if count is self._count:  # else this is a child, and the count its parent's
-                with count.lock:
-                    count.num_served -= 1
-                    count.last_served = self._clock()
+        with count.gate.passed():
+            try:
+                yield
+            finally:
+                count.last_served = self._clock()
 
     def require_open(self) -> None:
         """Raise `ClosedError` after `close`."""
@@ -82,10 +79,12 @@ class Calls(Forkable):
             self._sleep(QUIET_SECONDS / 4)
 
     def before_fork(self, deadline: float) -> None:
-        """See `Forkable`. Nothing to do: the child counts anew."""
+        """See `Forkable`."""
+        self._count.gate.shut(deadline)
 
     def after_fork_in_parent(self) -> None:
         """See `Forkable`."""
+        self._count.gate.open()
 
     def after_fork_in_child(self) -> None:
         """See `Forkable`."""
@@ -93,5 +92,4 @@ class Calls(Forkable):
 
     def _is_quiet(self) -> bool:
         count = self._count
-        with count.lock:
-            return not count.num_served and self._clock() - count.last_served > QUIET_SECONDS
+        return count.gate.is_empty() and self._clock() - count.last_served > QUIET_SECONDS

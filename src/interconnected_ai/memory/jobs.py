@@ -9,13 +9,13 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from interconnected_ai.errors import ClosedError, InterconnectedAIError
 from interconnected_ai.memory.calls import Calls
-from interconnected_ai.memory.forks import Forkable, survive_forks
+from interconnected_ai.memory.forks import Forkable, Gate, Rank, survive_forks
 from interconnected_ai.memory.store import Rows, Store
 
 LEASE_SECONDS = 120.0
@@ -131,30 +131,11 @@ class JobStoppedError(Exception):
 class _Hand:
     """What a worker is in one process: its name among those who hold jobs, its thread, and which threads are at a job."""
 
-    changed: threading.Condition = field(default_factory=threading.Condition)
+    lock: threading.Lock = field(default_factory=threading.Lock)
     owner: str = field(default_factory=lambda: f"{os.getpid()}-{uuid.uuid4().hex[:8]}")
     wake: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
-    working: set[int] = field(default_factory=set)
-
-    @contextmanager
-    def work(self) -> Iterator[None]:
-        """This thread is at a job."""
-        me = threading.get_ident()
-        with self.changed:
-            self.working.add(me)
-        try:
-            yield
-        finally:
-            with self.changed:
-                self.working.discard(me)
-                self.changed.notify_all()
-
-    def rest(self, timeout_seconds: float) -> None:
-        """Wait until no other thread is at a job."""
-        me = threading.get_ident()
-        with self.changed:
-            self.changed.wait_for(lambda: not self.working - {me}, timeout_seconds)
+    working: Gate = field(default_factory=Gate)
 
 
 class Worker(Forkable):
@@ -162,6 +143,8 @@ class Worker(Forkable):
 
     All of it may be called from many threads at once.
     """
+
+    fork_rank = Rank.WORK
 
     def __init__(self, store: Store, calls: Calls, work: dict[str, Callable[[Job], None]]) -> None:
         self._store, self._calls, self._work = store, calls, work
@@ -172,7 +155,7 @@ class Worker(Forkable):
     def wake(self) -> None:
         """Start the thread if it does not run yet, and tell it that there is work."""
         hand = self._hand
-        with hand.changed:
+        with hand.lock:
             if hand.thread is None and not self._is_stopped:
                 hand.thread = threading.Thread(target=self._run, args=(hand,), name="memory-worker", daemon=True)
                 hand.thread.start()
@@ -181,6 +164,7 @@ class Worker(Forkable):
     def breathe(self) -> None:
         """Let calls be served, between small pieces of work. Raises `JobStoppedError` after `stop`."""
         self._calls.give_way(self.is_stopped)
+        self._hand.working.pause()
         if self._is_stopped:
             raise JobStoppedError
 
@@ -191,7 +175,7 @@ class Worker(Forkable):
     def do_next(self, *, now: float | None = None) -> bool:
         """Do one job in this thread; False when none is due. Raises `JobStoppedError` after `stop`."""
         moment = time.time() if now is None else now
-        with self._hand.work():
+        with self._hand.working.passed():
             if self._is_stopped:
                 raise JobStoppedError
             job = take(self._store, self._hand.owner, tuple(self._work), moment)
@@ -231,18 +215,20 @@ class Worker(Forkable):
         self._is_stopped = True
         hand = self._hand
         hand.wake.set()
-        hand.rest(_STOP_SECONDS)
+        hand.working.wait_for_others(_STOP_SECONDS)
         if hand.thread is not None and hand.thread is not threading.current_thread():
             hand.thread.join(_STOP_SECONDS)
 
     def before_fork(self, deadline: float) -> None:
-        """See `Forkable`. Nothing to do: the child has a thread of its own as soon as it has work."""
+        """See `Forkable`."""
+        self._hand.working.shut(deadline)
 
     def after_fork_in_parent(self) -> None:
         """See `Forkable`."""
+        self._hand.working.open()
 
     def after_fork_in_child(self) -> None:
-        """See `Forkable`."""
+        """See `Forkable`. The child has a thread of its own as soon as it has work."""
         self._hand = _Hand()
 
     def _do(self, job: Job, moment: float) -> None:
@@ -266,7 +252,8 @@ class Worker(Forkable):
             hand_back(self._store, job)
 
     def _run(self, hand: _Hand) -> None:
-        while not self._is_stopped:
+        # a child that a callable forked comes here too, with its parent's hand, whose locks it must not touch
+        while not self._is_stopped and hand is self._hand:
             hand.wake.wait(_POLL_SECONDS)
             hand.wake.clear()
             try:

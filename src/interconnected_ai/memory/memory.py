@@ -79,8 +79,8 @@ class ThreeLevelMemory:
     Everything may be called from many threads at once, and one store be used by many processes: writers wait for each other,
     each reading call sees the store as it was at one moment, and what a call has returned from is on disk. `close` may come
     from any thread: calls that run then finish or raise `ClosedError`, as all later ones do. After a fork parent and child
-    both go on, with connections of their own; a fork waits up to 2 seconds for other threads' transactions, and a child that
-    was forked inside one gets a `StorageError`. The callables that are given must themselves stand being called from the
+    both go on, with connections of their own; a fork waits up to 2 seconds for other threads' calls, and a child that was
+    forked inside a transaction gets a `StorageError`. The callables that are given must themselves stand being called from the
     threads that call this, and from the background's.
     """
 

@@ -289,3 +289,25 @@ def test_a_write_ahead_log_that_grew_beside_a_reader_is_cut_afterwards(
         memory.add("user", "beta")
         memory.add("user", "gamma")
         assert log.stat().st_size <= 2**20
+
+
+def test_connections_that_a_server_cut_while_they_were_idle_are_made_anew(postgres_server: str) -> None:
+    import psycopg
+
+    with (
+        ThreeLevelMemory(own_schema(postgres_server), background=False) as memory,
+        psycopg.connect(postgres_server, autocommit=True) as other,
+    ):
+        uses = (
+            lambda: memory.add("user", "mango", id="first"),
+            lambda: memory.search("mango"),
+            lambda: memory.forget("first"),
+        )
+        for use in uses:
+            with memory.store.read() as one, memory.store.read() as another:
+                cut = [rows.all("SELECT pg_backend_pid()")[0][0] for rows in (one, another)]
+            assert len(set(cut)) == 2
+            for process in cut:
+                other.execute("SELECT pg_terminate_backend(%s, 10000)", (process,))  # and waits until it is gone
+            use()
+        assert memory.stats().num_messages == 0

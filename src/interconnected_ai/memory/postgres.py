@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from interconnected_ai.errors import ConfigError, FormatVersionError, StorageError
@@ -27,6 +27,9 @@ _OURS = ("messages", "search", "summaries", "facts", "vectors", "jobs", "pins", 
 _LOCK_NUMBER = 0x49414D31  # of the advisory lock under which tables are made
 _ERASE_WAIT = "2s"  # as long as that, everybody else waits too
 _CONNECT_SECONDS = 10
+# What a transaction begins with.
+_READING = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_WRITING = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 # PostgreSQL's text has no NUL. A private-use character stands for it, and for itself.
 _ESCAPE, _NUL, _SELF = "\ue000", "\ue0000", "\ue0001"
 
@@ -94,14 +97,13 @@ class PostgresStore(Store):
     @contextmanager
     def write(self) -> Iterator[Rows]:
         """See `Store`. Writers of one session wait for each other, others do not."""
-        with self._refusals(), self._transaction() as rows:
+        with self._refusals(), self._transaction(_WRITING) as rows:
             yield rows
 
     @contextmanager
     def read(self) -> Iterator[Rows]:
         """See `Store`."""
-        with self._refusals(), self._transaction() as rows:
-            rows.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        with self._refusals(), self._transaction(_READING) as rows:
             yield rows
 
     def lock(self, rows: Rows, session: int) -> None:
@@ -163,7 +165,9 @@ class PostgresStore(Store):
 
     def erase(self) -> bool:
         """Write our tables anew without their dead rows. The server's own write-ahead log is recycled in its own time."""
-        with self._refusals(), self._connections.lend() as connection:
+        with self._refusals(), ExitStack() as loans:
+            connection = self._begun(loans, _READING)
+            connection.rollback()
             connection.autocommit = True
             try:
                 connection.execute(f"SET lock_timeout = '{_ERASE_WAIT}'")
@@ -227,9 +231,10 @@ class PostgresStore(Store):
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
 
     @contextmanager
-    def _transaction(self) -> Iterator[_Rows]:
+    def _transaction(self, beginning: str) -> Iterator[_Rows]:
         """Committed when the block ends well, else rolled back; a child leaves its parent's alone."""
-        with self._connections.lend() as connection:
+        with ExitStack() as loans:
+            connection = self._begun(loans, beginning)
             rows = _Rows(connection)
             try:
                 yield rows
@@ -238,6 +243,21 @@ class PostgresStore(Store):
                     connection.rollback()
                 raise
             rows.commit()
+
+    def _begun(self, loans: ExitStack, beginning: str) -> Any:
+        """A connection in a transaction. One that was cut while it was idle goes, with all idle ones, and is tried once more:
+        nothing was said on it yet.
+        """
+        connection = loans.enter_context(self._connections.lend())
+        try:
+            connection.execute(beginning)
+        except self._psycopg.OperationalError:
+            if not connection.closed:
+                raise
+            loans.close()
+            connection = loans.enter_context(self._connections.lend())
+            connection.execute(beginning)
+        return connection
 
     def _connect(self) -> Any:
         return self._psycopg.connect(self._address, autocommit=False, connect_timeout=_CONNECT_SECONDS)

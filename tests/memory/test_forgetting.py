@@ -7,7 +7,7 @@ import pytest
 
 from interconnected_ai.errors import ConfigError, DataError, StorageError, UnknownNameError
 from interconnected_ai.memory import Capacities, Message, ThreeLevelMemory, transfer
-from memory_stores import WORDS, MakeMemory, message_of
+from memory_stores import WORDS, MakeMemory, bytes_of, message_of
 
 
 def test_what_is_forgotten_is_gone_from_everywhere(make: MakeMemory) -> None:
@@ -45,13 +45,13 @@ def test_forgetting_takes_what_is_named_and_only_that(make: MakeMemory) -> None:
         memory.forget()
     assert memory.forget(user="ann", before=150).num_messages == 2
     assert memory.forget(user="bob", containing="S1 NEW").num_messages == 1
-    assert memory.forget(user="bob", session="s2").num_messages == 2
+    assert memory.forget(user="bob", session="s2", everything=True).num_messages == 2
     assert [(s.user, s.session, s.num_messages) for s in memory.sessions(everyone=True)] == [
         ("bob", "s1", 1),
         ("ann", "s1", 1),
         ("ann", "s2", 1),
     ]
-    memory.forget(user="ann")
+    memory.forget(user="ann", everything=True)
     assert [(s.user, s.session) for s in memory.sessions(everyone=True)] == [("bob", "s1")]
     assert memory.pins(user="ann") == []
 
@@ -77,13 +77,14 @@ def test_what_is_not_there_is_an_error_that_names_the_nearest_and_nothing_is_for
             memory.add("user", "alpha", id=f"{session}-1", user=user, session=session)
     number = memory.pin("pinned", user="ann").number
     for ids, named, words in (
-        ((), {"user": "anna"}, "unknown user 'anna'; known, nearest first: 'ann', 'bob'"),
-        ((), {"user": "ann", "session": "trips"}, "unknown session of user 'ann' 'trips'; known, nearest first: 'trip'"),
+        ((), {"user": "anna", "everything": True}, "unknown user 'anna'; known, nearest first: 'ann', 'bob'"),
+        ((), {"user": "ann", "session": "trips", "everything": True},
+         "unknown session of user 'ann' 'trips'; known, nearest first: 'trip'"),
         (("trip-1", "trip-2"), {"user": "ann"}, "unknown message id of user 'ann' 'trip-2'; known, nearest first: 'trip-1'"),
         (("work-1",), {"user": "ann", "session": "trip"}, "unknown message id of user 'ann' 'work-1'"),
         ((), {"user": "ann", "pin": number + 1}, f"unknown pin of user 'ann' '{number + 1}'; known, nearest first: '{number}'"),
         ((), {"user": "bob", "pin": number}, "unknown pin of user 'bob'"),
-        ((), {"session": "trip"}, "unknown user 'default'"),
+        ((), {"session": "trip", "everything": True}, "unknown user 'default'"),
     ):  # fmt: skip
         for call in (memory.forget, memory.forgettable):
             with pytest.raises(UnknownNameError) as refused:
@@ -105,8 +106,8 @@ def test_it_is_said_beforehand_how_much_will_be_forgotten(make: MakeMemory) -> N
         ((), {"containing": "nowhere"}, (0, 0, 0)),
         ((), {"before": 150, "session": "trip"}, (1, 1, 0)),
         ((), {"pin": everywhere}, (0, 0, 1)),
-        ((), {"session": "trip"}, (2, 1, 1)),
-        ((), {"user": "default"}, (4, 2, 2)),  # what the lines above have left
+        ((), {"session": "trip", "everything": True}, (2, 1, 1)),
+        ((), {"user": "default", "everything": True}, (4, 2, 2)),  # what the lines above have left
     ):
         told = memory.forgettable(*ids, **named)
         assert (told.num_messages, told.num_sessions, told.num_pins) == found
@@ -273,3 +274,49 @@ def test_the_counts_of_a_session_are_those_of_its_log_after_forgetting(make: Mak
         counts = rows.one("SELECT num_messages, current_tokens, stale_tokens, long_tokens FROM sessions")
         assert counts == (57, *tokens)
         assert rows.one("SELECT num_words FROM sessions") == rows.one("SELECT sum(num_words) FROM messages")
+
+
+def test_a_whole_session_or_user_goes_only_by_the_word_for_it(make: MakeMemory) -> None:
+    memory = make()
+    memory.add("user", "alpha", session="trip", id="a")
+    for named in ({"session": "trip"}, {"user": "default"}, {"user": "default", "session": "trip"}):
+        for call in (memory.forget, memory.forgettable):
+            with pytest.raises(ConfigError, match="everything=True"):
+                call(**named)
+    for ids, named in (((), {}), (("a",), {}), ((), {"containing": "alpha"}), ((), {"pin": 1})):
+        with pytest.raises(ConfigError, match="everything|say what"):
+            memory.forget(*ids, everything=True, **named)
+    assert memory.stats().num_messages == 1
+
+
+def test_words_are_forgotten_wherever_they_stand(make: MakeMemory) -> None:
+    memory = make(extract=lambda text: [{"relation": "went to", "value": "Zanzibar"}] if "island" in text else [])
+    memory.add("user", "We saw Zanzibar.", session="zanzibar trip", id="said")
+    memory.add("user", "We swam.", session="zanzibar trip", id="other")
+    memory.add("user", "That island again.", session="learnt", id="learnt")
+    memory.add("user", "Nothing of it.", session="learnt", id="kept")
+    memory.pin("Remember ZANZIBAR", user="default")
+    memory.pin("zanzibar here", session="learnt")
+    memory.pin("another word")
+    memory.pin("zanzibar of another user", user="ann")
+    memory.catch_up()
+    told = memory.forgettable(containing="Zanzibar")
+    gone = memory.forget(containing="Zanzibar")
+    assert (told.num_messages, told.num_sessions, told.num_pins) == (2, 2, 2)
+    assert (gone.num_messages, gone.num_facts, gone.num_pins, gone.num_sessions) == (2, 1, 2, 1)
+    left = [s.session for s in memory.sessions()]
+    assert len(left) == 2
+    assert "learnt" in left
+    assert [m.id for name in left for m in memory.messages(session=name) if name != "learnt"] == ["other"]
+    assert [m.id for m in memory.messages(session="learnt")] == ["kept"]
+    assert [pin.text for pin in memory.pins()] == ["another word"]
+    assert len(memory.pins(user="ann")) == 1
+
+
+def test_the_name_of_an_empty_session_is_words_too(tmp_path: Path) -> None:
+    with ThreeLevelMemory(tmp_path / "memory.db", background=False) as memory:
+        memory.add("user", "alpha", session="zanzibar", id="a")
+        memory.forget("a", session="zanzibar")
+        gone = memory.forget(containing="zanzibar")
+        assert (gone.num_messages, gone.num_sessions, gone.bytes_erased) == (0, 1, True)
+    assert b"zanzibar" not in bytes_of(tmp_path)

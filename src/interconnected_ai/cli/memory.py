@@ -229,11 +229,12 @@ def facts(
 @command.command("forget", cls=StoreCommand)
 @store_argument
 @click.argument("ids", nargs=-1)
-@click.option("--user", help="Whose; alone: everything of this user.")
-@click.option("--session", help="Which session; alone: all of it.")
+@click.option("--user", help="Whose; default: `default`.")
+@click.option("--session", help="Of this session only.")
 @click.option("--before", metavar="TIME", help="Messages from before this ISO 8601 time.")
 @click.option("--containing", metavar="WORDS", help="Messages that have these words, case and ё/е apart.")
 @click.option("--pin", type=int, help="The pin of this number.")
+@click.option("--everything", is_flag=True, help="All of the --session or --user that is named.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_output
 def forget(
@@ -244,26 +245,28 @@ def forget(
     before: str | None,
     containing: str | None,
     pin: int | None,
+    everything: bool,
     yes: bool,
     output: Output,
 ) -> None:
     """Remove messages (by IDS or a condition) with all that was made of them, from the bytes of the files too."""
     if not ids and all(named is None for named in (user, session, before, containing, pin)):
         raise click.UsageError("say what to forget: IDS, --session, --user, --before, --containing or --pin")
+    named: dict[str, Any] = {"user": user, "session": session, "before": before, "containing": containing, "pin": pin}
     with open_memory(store) as memory:
-        found = memory.forgettable(*ids, user=user, session=session, before=before, containing=containing, pin=pin)
+        found = memory.forgettable(*ids, everything=everything, **named)
         if found.is_any:
             confirm(f"Forget {_amount(found)} in {store} for good?", yes=yes)
-        gone = memory.forget(*ids, user=user, session=session, before=before, containing=containing, pin=pin)
+        gone = memory.forget(*ids, everything=everything, **named)
         memory.catch_up()
-    if not found.is_any:
+    if not gone.is_any:
         output.say(f"Nothing in {store} fits; nothing was forgotten.")
     else:
         output.say(
             f"Forgot {gone.num_messages:,} messages, {gone.num_facts:,} facts, {gone.num_vectors:,} vectors, "
-            f"{gone.num_pins:,} pins; {gone.num_summaries:,} summaries were made anew or removed."
+            f"{gone.num_pins:,} pins, {gone.num_sessions:,} names of sessions; {gone.num_summaries:,} summaries were made "
+            "anew or removed."
         )
-    if gone.num_messages or gone.num_pins:
         output.say(
             "Their bytes are gone from the files." if gone.bytes_erased else
             "Somebody is reading the files: their bytes go when `iai memory forget` or the next writer finds nobody there."

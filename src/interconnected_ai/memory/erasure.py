@@ -1,5 +1,6 @@
 """Forgetting: messages and everything made from them go in one transaction, then their bytes."""
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from interconnected_ai.memory.jobs import want
 from interconnected_ai.memory.levels import drop_summary_terms, summaries_over
 from interconnected_ai.memory.log import message_entry
 from interconnected_ai.memory.numbering import number_of, place_of
+from interconnected_ai.memory.pins import pins_of
 from interconnected_ai.memory.records import Forgettable
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.text import normalize
@@ -23,16 +25,21 @@ class Removed:
     num_summaries: int = 0
     num_vectors: int = 0
     num_pins: int = 0
+    num_sessions: int = 0  # removed or renamed: a name is words, too
 
     @property
     def is_any(self) -> bool:
         """Whether anything was."""
-        return any((self.num_messages, self.num_facts, self.num_summaries, self.num_vectors, self.num_pins))
+        counts = (self.num_messages, self.num_facts, self.num_summaries, self.num_vectors)
+        return any((*counts, self.num_pins, self.num_sessions))
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Which messages of a session are to go: those that all given conditions fit. before: in seconds since 1970."""
+    """Which messages of a session are to go: those that all given conditions fit. before: in seconds since 1970.
+
+    containing: words, wherever they stand: in a message, in a fact that was learnt from it, in a pin, in a session's name.
+    """
 
     ids: frozenset[str] = frozenset()
     before: float | None = None
@@ -46,14 +53,44 @@ class Condition:
     def chosen(self, rows: Rows, session: int) -> list[int]:
         """The numbers of the messages that it fits."""
         found = rows.all("SELECT number, id, time, content FROM messages WHERE session = ? ORDER BY number", session)
-        words = normalize(self.containing) if self.containing is not None else ""
+        learnt = self._sources(rows, session)
         return [
             number
             for number, id, time, content in found
             if (not self.ids or id in self.ids)
             and (self.before is None or time < self.before)
-            and (self.containing is None or words in normalize(content))
+            and (number in learnt or self.fits(content))
         ]
+
+    def pins(self, rows: Rows, user: str, session: str | None) -> list[int]:
+        """The numbers of the pins that have the words: of one session, or all of the user's."""
+        if self.containing is None or self.ids:
+            return []
+        return [
+            pin.number
+            for pin in pins_of(rows, user)
+            if (session is None or pin.session == session)
+            and (self.before is None or pin.time < self.before)
+            and self.fits(pin.text)
+        ]
+
+    def is_in_name(self, rows: Rows, session: int) -> bool:
+        """Whether the words stand in the session's name."""
+        if self.containing is None or self.ids or self.before is not None:
+            return False
+        found = rows.one("SELECT name FROM sessions WHERE number = ?", session)
+        return found is not None and self.fits(found[0])
+
+    def fits(self, text: str) -> bool:
+        """Whether the text has the words, or none are given."""
+        return self.containing is None or normalize(self.containing) in normalize(text)
+
+    def _sources(self, rows: Rows, session: int) -> set[int]:
+        """The messages whose facts have the words: a fact would come back from them."""
+        if self.containing is None:
+            return set()
+        facts = rows.all("SELECT source, value FROM facts WHERE session = ?", session)
+        return {source for source, value in facts if self.fits(value)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +128,15 @@ def count(store: Store, choice: Choice) -> Forgettable:
     num_messages = num_sessions = 0
     with store.read() as rows:
         sessions = choice.sessions(rows)
-        num_pins = 0 if choice.pin is None else 1
+        pins = set() if choice.pin is None else {choice.pin}
+        if choice.sessions_meant:
+            pins.update(choice.condition.pins(rows, choice.user, choice.session))
+        num_pins = len(pins)
         for number in sessions:
             fitting = len(choice.condition.chosen(rows, number))
             num_messages += fitting
-            num_sessions += bool(fitting) or not choice.condition.is_any
+            is_named = choice.condition.is_in_name(rows, number)
+            num_sessions += bool(fitting) or is_named or not choice.condition.is_any
             if not choice.condition.is_any and not choice.is_whole_user:
                 num_pins += _one_count(rows, "SELECT count(*) FROM pins WHERE session = ?", number)
         if choice.is_whole_user:
@@ -115,10 +156,15 @@ def forget(store: Store, choice: Choice) -> Removed:
         sessions = choice.sessions(rows)
         if choice.pin is not None:
             removed.num_pins += rows.run("DELETE FROM pins WHERE number = ? AND user_name = ?", choice.pin, choice.user)
+        if choice.sessions_meant:
+            for pin in condition.pins(rows, choice.user, choice.session):
+                removed.num_pins += rows.run("DELETE FROM pins WHERE number = ?", pin)
         for number in sessions:
             store.lock(rows, number)
             if condition.is_any:
                 remove_messages(store, rows, number, condition.chosen(rows, number), removed)
+                if condition.is_in_name(rows, number):
+                    _drop_name(store, rows, number, removed)
             else:
                 remove_session(store, rows, number, removed)
         if choice.is_whole_user:
@@ -173,7 +219,17 @@ def remove_session(store: Store, rows: Rows, session: int, removed: Removed) -> 
     remove_messages(store, rows, session, numbers, removed)
     removed.num_pins += rows.run("DELETE FROM pins WHERE session = ?", session)
     rows.run("DELETE FROM jobs WHERE session = ?", session)
-    rows.run("DELETE FROM sessions WHERE number = ?", session)
+    removed.num_sessions += rows.run("DELETE FROM sessions WHERE number = ?", session)
+
+
+def _drop_name(store: Store, rows: Rows, session: int, removed: Removed) -> None:
+    """Give a session another name, or remove one that holds nothing any more."""
+    held = "SELECT 1 FROM messages WHERE session = ? UNION ALL SELECT 1 FROM pins WHERE session = ? LIMIT 1"
+    if rows.one(held, session, session) is None:
+        remove_session(store, rows, session, removed)
+        return
+    name = f"session-{uuid.uuid4().hex[:12]}"
+    removed.num_sessions += rows.run("UPDATE sessions SET name = ? WHERE number = ?", name, session)
 
 
 def count_levels(rows: Rows, session: int) -> None:

@@ -167,15 +167,18 @@ class ThreeLevelMemory:
         before: float | str | datetime | None = None,
         containing: str | None = None,
         pin: int | None = None,
+        everything: bool = False,
     ) -> Forgotten:
         """Remove messages and all that was made of them, so that their words stand nowhere in the files any more.
 
         Given ids, `before` (a time) or `containing` (words): those messages of the session, or of all of the user's sessions.
-        With session or user alone: all of it. pin: the pin of that number. Raises `ConfigError` when nothing is named or what
-        is named is blank, `UnknownNameError` for a user, session, id or pin that is not there; nothing is removed then.
+        Words are looked for in facts, pins and names of sessions too; a session that keeps other messages is renamed.
+        everything: the whole session, or user, that is named. pin: the pin of that number. Raises `ConfigError` when nothing
+        is named, a whole session or user without `everything`, or something blank, `UnknownNameError` for a user, session, id
+        or pin that is not there; nothing is removed then.
         """
         with self._calls.serve():
-            choice = _choice(ids, session, user, before, containing, pin)
+            choice = _choice(ids, session, user, before, containing, pin, everything=everything)
             removed = erasure.forget(self.store, choice)
             erased = erasure.erase_now(self.store) if removed.is_any else not erasure.is_erasing_due(self.store)
         self._wake()
@@ -186,6 +189,7 @@ class ThreeLevelMemory:
             removed.num_vectors,
             removed.num_pins,
             erased,
+            removed.num_sessions,
         )
 
     def forgettable(
@@ -196,10 +200,12 @@ class ThreeLevelMemory:
         before: float | str | datetime | None = None,
         containing: str | None = None,
         pin: int | None = None,
+        everything: bool = False,
     ) -> Forgettable:
         """How much `forget` would remove with the same arguments; it raises the same errors, and removes nothing."""
         with self._calls.serve():
-            return erasure.count(self.store, _choice(ids, session, user, before, containing, pin))
+            choice = _choice(ids, session, user, before, containing, pin, everything=everything)
+            return erasure.count(self.store, choice)
 
     def rebuild(self) -> int:
         """Make everything derived anew from the log: index, levels, summaries, facts, vectors. Returns the messages read."""
@@ -462,12 +468,23 @@ def _choice(
     before: float | str | datetime | None,
     containing: str | None,
     pin: int | None,
+    *,
+    everything: bool,
 ) -> erasure.Choice:
     """What is to be forgotten, from the arguments of `forget`. Raises `ConfigError` where they name nothing."""
     named = {"session": session, "user": user, "before": before, "containing": containing}
     if not ids and pin is None and all(value is None for value in named.values()):
-        raise ConfigError("forget: say what, with ids, session, user, before, containing or pin")
+        raise ConfigError("forget: say what, with ids, before, containing or pin, or of whom everything, with session or user")
     refuse_blank("forget", {**named, **{f"ids[{number}]": id for number, id in enumerate(ids)}})
+    is_whole = not ids and before is None and containing is None and pin is None
+    if is_whole and not everything:
+        what = f"session {session!r}" if session is not None else f"user {user!r}"
+        raise ConfigError(
+            f"forget: {what} alone means all of it; say everything=True (--everything) for that, or which messages, with ids, "
+            "before or containing"
+        )
+    if everything and not is_whole:
+        raise ConfigError("forget: everything goes with session or user alone; leave it out to forget what the rest names")
     limit = None if before is None else as_seconds(before, clock.time())
     condition = erasure.Condition(frozenset(ids), limit, containing)
     return erasure.Choice(DEFAULT_USER if user is None else user, session, condition, pin)

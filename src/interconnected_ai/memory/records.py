@@ -236,7 +236,7 @@ class Forgettable:
 @dataclass(frozen=True, slots=True)
 class Forgotten:
     """What `forget` removed. bytes_erased: no bytes of it, or of what was forgotten before, are left in the files (a reader
-    elsewhere may delay that).
+    elsewhere may delay that). num_sessions: sessions that were removed, or renamed since the words stood in their names.
     """
 
     num_messages: int
@@ -245,6 +245,13 @@ class Forgotten:
     num_vectors: int
     num_pins: int
     bytes_erased: bool
+    num_sessions: int = 0
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anything was."""
+        counts = (self.num_messages, self.num_facts, self.num_summaries, self.num_vectors)
+        return any((*counts, self.num_pins, self.num_sessions))
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def _import(count: int, folder: Path) -> Call:
 
 def _forget(count: int, folder: Path) -> Call:
     memory = _filled(count, folder)
-    return lambda: memory.forget(session="s0", user="default")
+    return lambda: memory.forget(session="s0", user="default", everything=True)
 
 
 def _forget_some(count: int, folder: Path) -> Call:

@@ -175,14 +175,20 @@ def calls(folder: Path) -> dict[str, list[str]]:
             "--output", "edited",
         ],
         "surgery apply": [at["recipe.yaml"], mixture, "--output", "edited"],
+        "memory backup": [store, "copy.db"],
+        "memory check": [store],
         "memory context": [store, "where"],
         "memory export": [store, "out.jsonl"],
         "memory facts": [store],
         "memory forget": [store, "m2", "--yes"],
         "memory import": [at["chat.jsonl"], "--store", "new.db"],
+        "memory pin": [store, "Answer briefly."],
         "memory rebuild": [store],
+        "memory restore": [store, "--store", "restored.db"],
         "memory search": [store, "where"],
+        "memory show": [store],
         "memory stats": [store],
+        "memory users": [store],
     }  # fmt: skip
 
 

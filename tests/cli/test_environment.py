@@ -148,6 +148,12 @@ MEMORY_CALLS = {
     "facts": [],
     "export": ["out.jsonl"],
     "rebuild": [],
+    "pin": ["Answer briefly."],
+    "show": [],
+    "users": [],
+    "check": [],
+    "backup": ["copy.db"],
+    "restore": ["copy.db", "--overwrite"],
     "forget": ["m2", "--yes"],
 }
 

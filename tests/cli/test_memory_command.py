@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,12 @@ def test_every_verb_takes_the_store_from_the_environment_where_none_is_named(
         "facts": [(), ("Казань",), ("--superseded",)],
         "export": [("out.jsonl",), ("out.jsonl", "--overwrite")],
         "rebuild": [()],
+        "pin": [("Answer briefly.",)],
+        "show": [(), ("--last", "2")],
+        "users": [()],
+        "check": [()],
+        "backup": [("copy.db",), ("copy.db", "--overwrite")],
+        "restore": [("copy.db", "--overwrite")],
         "forget": [("m1", "--yes"), ("m2", "m3", "--yes"), ("--containing", "volcanoes", "--yes")],
     }
     assert set(calls) == set(memory_command.commands)
@@ -319,3 +326,54 @@ def test_ctrl_c_in_the_middle_ends_with_130_and_leaves_whole_what_is_there(
     assert result(capsys, "stats", store)["num_messages"] == 204  # the first batch, and nothing of the second
     assert result(capsys, "import", "many.jsonl", "--store", store)["num_present"] == 200
     assert result(capsys, "stats", store)["num_messages"] == 504
+
+
+# Keeping
+
+
+def test_a_copy_is_made_checked_and_put_back(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert result(capsys, "check", store)["is_whole"] is True
+    assert result(capsys, "backup", store, "copy.db")["num_bytes"] == Path("copy.db").stat().st_size
+    assert "--overwrite" in refused(capsys, "backup", store, "copy.db")
+    assert result(capsys, "forget", store, "m1", "m4", "--yes")["num_messages"] == 2
+    assert "--overwrite" in refused(capsys, "restore", "copy.db")
+    assert result(capsys, "restore", "copy.db", "--overwrite") == {
+        "store": "memory.db", "num_messages": 4, "num_sessions": 1,
+    }  # fmt: skip
+    assert result(capsys, "search", store, "volcano")["found"][0]["id"] == "m4"
+
+
+def test_a_check_that_finds_something_says_how_to_go_on(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    database = sqlite3.connect(store)
+    database.execute("UPDATE sessions SET num_messages = 9")
+    database.commit()
+    database.close()
+    code, out, _ = run(capsys, "check", store)
+    assert code == 1
+    assert "Unexplained: session 'default'" in out
+    assert "iai memory rebuild memory.db" in out
+
+
+def test_pins_users_and_messages_are_shown(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert result(capsys, "pin", store, "Answer briefly.")["is_new"] is True
+    assert result(capsys, "pin", store, "Answer briefly.")["is_new"] is False
+    shown = result(capsys, "show", store, "--last", "2")
+    assert [message["id"] for message in shown["messages"]] == ["m3", "m4"]
+    assert [pin["text"] for pin in shown["pins"]] == ["Answer briefly."]
+    out = run(capsys, "show", store)[1]
+    assert "Pinned, no. 1: Answer briefly." in out
+    assert "m4 user: My sister studies volcanoes." in out
+    Path("evil.jsonl").write_text(json.dumps({"role": "user", "content": "a\u001b[2Jb", "user": "ann", "id": "e1"}))
+    run(capsys, "import", "evil.jsonl", "--store", store)
+    out = run(capsys, "show", store, "--user", "ann")[1]
+    assert "\u001b" not in out
+    assert {(row["user"], row["num_messages"]) for row in result(capsys, "users", store)["users"]} == {
+        ("default", 4), ("ann", 1),
+    }  # fmt: skip
+    assert result(capsys, "forget", store, "--pin", "1", "--yes")["num_pins"] == 1
+
+
+def test_a_whole_session_needs_the_word_for_it(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--everything" in refused(capsys, "forget", store, "--session", "default", "--yes")
+    gone = result(capsys, "forget", store, "--session", "default", "--everything", "--yes")
+    assert (gone["num_messages"], gone["num_sessions"]) == (4, 1)

@@ -25,6 +25,8 @@ CALLS: dict[str, Callable[[ThreeLevelMemory, Path], Any]] = {
     "summaries": lambda memory, folder: memory.summaries(),
     "sessions": lambda memory, folder: memory.sessions(),
     "stats": lambda memory, folder: memory.stats(),
+    "check": lambda memory, folder: memory.check(),
+    "backup": lambda memory, folder: memory.backup(folder / "copy.db"),
     "export_jsonl": lambda memory, folder: memory.export_jsonl(folder / "out.jsonl"),
     "import_jsonl": lambda memory, folder: memory.import_jsonl(folder / "in.jsonl"),
     "catch_up": lambda memory, folder: memory.catch_up(),

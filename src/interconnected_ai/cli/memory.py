@@ -1,6 +1,7 @@
-"""`iai memory import|search|context|stats|facts|forget|export|rebuild`."""
+"""`iai memory import|search|context|show|users|stats|facts|pin|forget|export|backup|restore|check|rebuild`."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from interconnected_ai.cli.confirmation import confirm
+from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import Source
 from interconnected_ai.cli.stores import (
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from interconnected_ai.memory import Forgettable, ThreeLevelMemory
 
 F = TypeVar("F", bound=Callable[..., Any])
+_ACTED_ON = frozenset(map(chr, (*range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A))))
 _LONGEST_SHOWN = 100  # characters of a message in a table
 
 
@@ -306,6 +309,131 @@ def rebuild(store: str, vectors: str | None, output: Output) -> None:
     output.result({"num_messages": num_messages, "num_jobs": left})
 
 
+@command.command("backup", cls=StoreCommand)
+@store_argument
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--overwrite", is_flag=True, help="Replace FILE, an older copy, where it stands already.")
+@with_output
+def backup(store: str, file: Path, overwrite: bool, output: Output) -> None:
+    """Copy the whole memory to FILE, as it stands at one moment; others may use it meanwhile."""
+    with open_memory(store) as memory:
+        num_bytes = memory.backup(file, overwrite=overwrite)
+    output.say(f"Copied {store} to {file}, {num_bytes / 1e6:.1f} MB.")
+    output.result({"file": str(file), "num_bytes": num_bytes})
+
+
+@command.command("restore")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--store", default="memory.db", show_default=True, type=Source(), envvar=STORE_VARIABLE,
+    help="Where to; made when absent.",
+)  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace the memory where it stands already.")
+@with_output
+def restore(file: Path, store: str, overwrite: bool, output: Output) -> None:
+    """Put FILE, which `backup` wrote, in the place of the memory."""
+    from interconnected_ai.memory import restore as put_back
+
+    put_back(file, store, overwrite=overwrite)
+    with open_memory(store) as memory:
+        found = memory.stats(everyone=True)
+    output.say(f"Restored {store} from {file}: {found.num_messages:,} messages in {found.num_sessions:,} sessions.")
+    output.result({"store": store, "num_messages": found.num_messages, "num_sessions": found.num_sessions})
+
+
+@command.command("check", cls=StoreCommand)
+@store_argument
+@with_output
+def check(store: str, output: Output) -> None:
+    """Whether the file is sound, and everything derived explained by the log; exit code 1 when it is not."""
+    with open_memory(store) as memory:
+        found = memory.check()
+    for fault in found.damage:
+        output.say(f"Damaged: {fault}")
+    for fault in found.unexplained:
+        output.say(f"Unexplained: {fault}")
+    if found.is_whole:
+        output.say(f"{store} is whole: {found.num_messages:,} messages, and all that was made of them.")
+    elif found.damage:
+        output.say(f"Restore a copy: iai memory restore COPY --store {store} --overwrite")
+    else:
+        output.say(f"The log is whole; make the rest anew: iai memory rebuild {store}")
+    output.result({"is_whole": found.is_whole, **asdict(found)})
+    if not found.is_whole:
+        raise click.exceptions.Exit(FOUND)
+
+
+@command.command("users", cls=StoreCommand)
+@store_argument
+@with_output
+def users(store: str, output: Output) -> None:
+    """Who has a memory here, the one with the newest message last."""
+    with open_memory(store) as memory:
+        found = memory.sessions(everyone=True)
+    mine = {name: [info for info in found if info.user == name] for name in dict.fromkeys(info.user for info in found)}
+    rows: list[dict[str, Any]] = [
+        {
+            "user": name,
+            "num_sessions": len(sessions),
+            "num_messages": sum(info.num_messages for info in sessions),
+            "num_tokens": sum(info.num_tokens for info in sessions),
+            "last_time": max((info.last_time for info in sessions if info.last_time is not None), default=None),
+        }
+        for name, sessions in mine.items()
+    ]
+    rows.sort(key=lambda row: row["last_time"] or 0.0)
+    output.table(
+        f"{len(rows)} users",
+        ["user", "sessions", "messages", "tokens", "last message"],
+        [(r["user"], r["num_sessions"], r["num_messages"], r["num_tokens"], _when(r["last_time"])) for r in rows],
+    )
+    output.result({"users": rows})
+
+
+@command.command("show", cls=StoreCommand)
+@store_argument
+@click.option("--last", default=20, show_default=True, type=click.IntRange(min=1), help="How many messages, the newest.")
+@scope_options("the one with the newest message")
+@with_output
+def show(store: str, last: int, user: str | None, session: str | None, output: Output) -> None:
+    """The messages of a session, word for word, with what is pinned for it."""
+    with open_memory(store) as memory:
+        user = user_of(memory, user, session)
+        session = session or newest_session(memory, user)
+        found = list(deque(memory.messages(user=user, session=session), last)) if session is not None else []
+        pins = memory.pins(user=user, session=session)
+    for pin in pins:
+        output.say(f"Pinned, no. {pin.number}: {_safe(pin.text)}")
+    for message in found:
+        heading = f"[{_when(message.time)}] #{message.place} {message.id} {message.role}"
+        output.say(f"{_short(_safe(heading))}: {_safe(message.content)}")
+    if not found and not pins:
+        output.say(f"Nothing is remembered of user {user!r}.")
+    output.result(
+        {
+            "user": user,
+            "session": session,
+            "messages": [_message(message) for message in found],
+            "pins": [asdict(pin) for pin in pins],
+        }
+    )
+
+
+@command.command("pin", cls=StoreCommand)
+@store_argument
+@click.argument("text")
+@scope_options("all of the user's sessions")
+@with_output
+def pin(store: str, text: str, user: str | None, session: str | None, output: Output) -> None:
+    """Have TEXT come along with every context; once, however often it is pinned. `forget --pin` takes it out."""
+    with open_memory(store) as memory:
+        user = user_of(memory, user, session)
+        stood = [one for one in memory.pins(user=user) if (one.text, one.session) == (text, session)]
+        made = stood[0] if stood else memory.pin(text, user=user, session=session)
+    output.say(f"{'Stood there already' if stood else 'Pinned'}, no. {made.number}: {_safe(made.text)}")
+    output.result({**asdict(made), "is_new": not stood})
+
+
 @contextmanager
 def _gone_if_refused(store: str) -> Iterator[None]:
     """A file that `import` made goes again when what it was made for is refused before the first message."""
@@ -339,6 +467,11 @@ def _when(time: float | None) -> str:
     from datetime import UTC, datetime
 
     return "–" if time is None else datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _safe(text: str) -> str:
+    """A text without what a terminal would act on rather than show; line breaks and tabs stay."""
+    return "".join(" " if ord(one) < 32 and one not in "\n\t" or one in _ACTED_ON else one for one in text)
 
 
 def _short(text: str) -> str:

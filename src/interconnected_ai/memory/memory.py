@@ -10,6 +10,7 @@ from interconnected_ai.errors import ConfigError, FormatVersionError
 from interconnected_ai.memory import erasure
 from interconnected_ai.memory.addressing import check_reader, reader_of, refuse_blank
 from interconnected_ai.memory.calls import Calls
+from interconnected_ai.memory.checking import Check, check
 from interconnected_ai.memory.context import Order, fit, gather, ids_of
 from interconnected_ai.memory.facts import read_facts
 from interconnected_ai.memory.jobs import Worker
@@ -336,7 +337,26 @@ class ThreeLevelMemory:
         with self._calls.serve(), self.store.read() as rows:
             return stats_of(self.store, rows, session_numbers(rows, whose, session), self.capacities)
 
+    def check(self) -> Check:
+        """Whether the database is sound, and every derived row explained by the log; changes nothing.
+
+        A summary or fact that waits to be made is no fault. `rebuild` mends what is unexplained, a restored copy what is damaged.
+        """
+        with self._calls.serve(), self.store.read() as rows:
+            return check(self.store, rows)
+
     # In and out
+
+    def backup(self, path: str | Path, *, overwrite: bool = False) -> int:
+        """Copy the whole memory into a file, as it stands at one moment, while others use it; returns the copy's bytes.
+
+        The copy is a memory itself, for its owner alone; `restore` puts it back. SQLite only. Raises `ConfigError` for
+        PostgreSQL (pg_dump keeps that), `StorageError` where a file stands and `overwrite` is not asked for, or a memory in use.
+        """
+        from interconnected_ai.memory import copies  # here: OpenSSL, see below
+
+        with self._calls.serve():
+            return copies.back_up(self.store, Path(path), overwrite=overwrite)
 
     def export_jsonl(
         self, path: str | Path, *, session: str | None = None, user: str | None = None, overwrite: bool = False

@@ -163,6 +163,14 @@ class PostgresStore(Store):
         )  # fmt: skip
         return [(number, float(score)) for number, score in found]
 
+    def entries(self, rows: Rows) -> Iterator[int]:
+        """See `Store`."""
+        return (entry for (entry,) in rows.all("SELECT entry FROM search"))
+
+    def faults(self, rows: Rows) -> list[str]:
+        """See `Store`. The server checks its pages itself (data checksums, pg_amcheck)."""
+        return []
+
     def erase(self) -> bool:
         """Write our tables anew without their dead rows. The server's own write-ahead log is recycled in its own time."""
         with self._refusals(), ExitStack() as loans:

@@ -103,7 +103,7 @@ class SQLiteStore(Store):
             left_open=self._leave,
         )
         try:
-            with _refusals(self.location):
+            with refusals(self.location):
                 self._prepare()
         except BaseException:
             self.close()
@@ -112,7 +112,7 @@ class SQLiteStore(Store):
     @contextmanager
     def write(self) -> Iterator[_Rows]:
         """See `Store`."""
-        with _refusals(self.location):
+        with refusals(self.location):
             self._require_writable()
             with self._writers.lend() as connection:
                 rows = _Rows(connection)
@@ -127,7 +127,7 @@ class SQLiteStore(Store):
     @contextmanager
     def read(self) -> Iterator[_Rows]:
         """See `Store`."""
-        with _refusals(self.location), self._readers.lend() as connection:
+        with refusals(self.location), self._readers.lend() as connection:
             rows = _Rows(connection)
             try:
                 rows.run("BEGIN")
@@ -185,10 +185,24 @@ class SQLiteStore(Store):
             self._vectors = VectorCache(self._vector_bytes)
         return self._vectors.nearest(rows, session, query, limit)
 
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that reads and is in no transaction, for what SQLite itself does with a whole file."""
+        with refusals(self.location), self._readers.lend() as connection:
+            yield connection
+
+    def faults(self, rows: Any) -> list[str]:
+        """See `Store`."""
+        return [found for (found,) in rows.all("PRAGMA integrity_check(20)") if found != "ok"]
+
+    def entries(self, rows: Any) -> Iterator[int]:
+        """See `Store`."""
+        return (entry for (entry,) in rows.all("SELECT rowid FROM search"))
+
     def erase(self) -> bool:
         """Copy what is alive into fresh pages, zero the rest, and cut the write-ahead log to nothing."""
         self._require_writable()
-        with _refusals(self.location), self._writers.lend() as connection:
+        with refusals(self.location), self._writers.lend() as connection:
             connection.execute("INSERT INTO search (search) VALUES ('optimize')")  # drops terms of deleted entries
             connection.execute("VACUUM")
             connection.execute(f"PRAGMA busy_timeout = {int(1000 * self.erase_seconds)}")
@@ -224,23 +238,14 @@ class SQLiteStore(Store):
         fresh = not path.exists() or path.stat().st_size == 0
         self._read_only = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
         if not fresh:
-            self._check_header(path)
+            require_ours(path)
             self._check_owner()
         if self._read_only:
             return
         if fresh:
-            _make_private(path)
+            make_private(path)
         with self.write() as rows:
             self._make_tables(rows)
-
-    def _check_header(self, path: Path) -> None:
-        """Bytes 68 to 72 of an SQLite file are its application's mark: a foreign file is refused before it is opened."""
-        with path.open("rb") as file:
-            header = file.read(72)
-        if not header.startswith(b"SQLite format 3\0"):
-            raise NotAMemoryError(f"{path} is no memory: it is not an SQLite file; choose another name")
-        if int.from_bytes(header[68:72], "big") not in (0, _APPLICATION_ID):
-            raise NotAMemoryError(f"{path} is the SQLite file of another program; choose another name")
 
     def _make_tables(self, rows: _Rows) -> None:
         if rows.one("PRAGMA application_id") != (_APPLICATION_ID,):
@@ -258,16 +263,7 @@ class SQLiteStore(Store):
     def _check_owner(self) -> None:
         """Look before anything is written: only a file of ours, or one without tables, becomes a memory."""
         with self._readers.lend() as connection:
-            (mark,) = connection.execute("PRAGMA application_id").fetchone()
-            (num_tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if mark != _APPLICATION_ID and num_tables:
-            raise NotAMemoryError(f"{self.location} is the SQLite file of another program; choose another name")
-        if version > SCHEMA_VERSION:
-            raise FormatVersionError(
-                f"{self.location} has schema version {version}, this package reads up to {SCHEMA_VERSION}; "
-                "upgrade interconnected-ai"
-            )
+            check_version(connection, self.location)
 
     def _require_writable(self) -> None:
         if self._read_only:
@@ -330,7 +326,30 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _make_private(path: Path) -> None:
+def require_ours(path: Path) -> None:
+    """Bytes 68 to 72 of an SQLite file are its application's mark: a foreign file is refused before it is opened."""
+    with path.open("rb") as file:
+        header = file.read(72)
+    if not header.startswith(b"SQLite format 3\0"):
+        raise NotAMemoryError(f"{path} is no memory: it is not an SQLite file; choose another name")
+    if int.from_bytes(header[68:72], "big") not in (0, _APPLICATION_ID):
+        raise NotAMemoryError(f"{path} is the SQLite file of another program; choose another name")
+
+
+def check_version(connection: sqlite3.Connection, location: str) -> None:
+    """Refuse a database of another program (`NotAMemoryError`), and one of a newer version (`FormatVersionError`)."""
+    (mark,) = connection.execute("PRAGMA application_id").fetchone()
+    (num_tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if mark != _APPLICATION_ID and num_tables:
+        raise NotAMemoryError(f"{location} is the SQLite file of another program; choose another name")
+    if version > SCHEMA_VERSION:
+        raise FormatVersionError(
+            f"{location} has schema version {version}, this package reads up to {SCHEMA_VERSION}; upgrade interconnected-ai"
+        )
+
+
+def make_private(path: Path) -> None:
     """An empty file that only its owner may read, before SQLite, whose logs take its mode, makes one that all may."""
     with suppress(OSError):  # what stands in the way, SQLite meets as well
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
@@ -378,7 +397,7 @@ _REMEDIES = {
 
 
 @contextmanager
-def _refusals(location: str) -> Iterator[None]:
+def refusals(location: str) -> Iterator[None]:
     """SQLite's refusals in words that say what to do."""
     try:
         yield

@@ -79,6 +79,14 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def entries(self, rows: Rows) -> Iterator[int]:
+        """All entries of the index (see `numbering`)."""
+
+    @abstractmethod
+    def faults(self, rows: Rows) -> list[str]:
+        """What the database itself finds damaged, in its own words; none where it looks after that elsewhere."""
+
+    @abstractmethod
     def erase(self) -> bool:
         """Make sure that nothing deleted is left in the bytes of the files; False when that must wait for a reader."""
 

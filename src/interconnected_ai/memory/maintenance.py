@@ -16,6 +16,7 @@ from interconnected_ai.memory.compression import (
     fault_of,
     target_tokens,
 )
+from interconnected_ai.memory.fact_reading import without_quotations
 from interconnected_ai.memory.facts import statement_of, write_facts
 from interconnected_ai.memory.jobs import Job, finish, renew, want
 from interconnected_ai.memory.levels import drop_summary_terms, read_summaries, read_summary
@@ -233,7 +234,7 @@ class Maintenance:
         subject = message.role
         if self.extract is None:
             return list(fact_rules.statements(message.content, subject))
-        return [statement_of(given, subject) for given in self.extract(fact_rules.without_quotations(message.content))]
+        return [statement_of(given, subject) for given in self.extract(without_quotations(message.content))]
 
     def _still_there(self, rows: Rows, numbers: set[int]) -> set[int]:
         there: set[int] = set()

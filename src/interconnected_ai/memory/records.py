@@ -83,8 +83,9 @@ class Found:
 class Fact:
     """What somebody said of themselves: subject, relation, value, when, and the message it stands in.
 
-    kind is `fact`, `preference` or `instruction`. superseded_by is the number of the newer fact that replaced this one;
-    contradicts holds the numbers of older facts that say otherwise, which are kept.
+    kind is `fact`, `preference` or `instruction`; `end` (or `end of all`, of any value) where somebody said that it holds no
+    more, which is its own `superseded_by`. superseded_by is the number of the newer fact that replaced this one; contradicts
+    holds the numbers of older facts that say otherwise, which are kept.
     """
 
     number: int

@@ -150,7 +150,7 @@ def calls(folder: Path) -> dict[str, list[str]]:
             "--vocab-size", "300", "--seq-len", "16", "--batch-size", "2", "--steps", "2", "--seed", "0",
         ],
         "expert adapt": [
-            "--base", at["base"], "--text", corpus, "--unit", "paragraph", "--out", "adapted", "--rank", "2", "--steps", "2",
+            "--base", at["base"], "--text", corpus, "--unit", "paragraph", "--out", "adapted", "--rank", "2", "--steps", "1",
             "--seq-len", "16", "--batch-size", "2", "--seed", "0",
         ],
         "expert evaluate": [expert, "--text", corpus],

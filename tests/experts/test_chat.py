@@ -44,9 +44,9 @@ def read_tokens(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     original = TorchDecoder._read
 
-    def counted(self, token_ids):
+    def counted(self, token_ids, **how):
         seen.append(token_ids.shape[1])
-        return original(self, token_ids)
+        return original(self, token_ids, **how)
 
     monkeypatch.setattr(TorchDecoder, "_read", counted)
     return seen

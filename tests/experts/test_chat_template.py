@@ -393,3 +393,22 @@ class TestSources:
         assert ChatTemplate.from_gguf({}, VOCABULARIES["byte level"]).source == CHATML
         with pytest.raises(ConfigError, match="is a int"):
             ChatTemplate.from_gguf({"tokenizer.chat_template": 3}, VOCABULARIES["byte level"])
+
+
+class TestTime:
+    def test_a_clock_that_goes_on_is_stopped_while_renderings_are_compared(self):
+        times = iter(datetime(2026, 3, 1, 12, minute) for minute in range(60))
+        source = "{{ strftime_now('%H:%M') }} " + shapes.SMOLLM
+        chat = template(source, now=lambda: next(times))
+        assert answers_of(chat, TALK) == [one.content + "<|im_end|>" for one in TALK if one.role == "assistant"]
+        assert chat.text(TALK) != chat.text(TALK)
+
+
+def test_half_a_character_is_refused():
+    with pytest.raises(PromptError, match=r"message 0 holds half a character, U\+DC80"):
+        template(shapes.SMOLLM).render([ChatMessage("user", "a\udc80")])
+
+
+def test_blocks_that_the_template_moves_are_not_believed():
+    moved = shapes.WITH_BLOCKS.replace("{% for message", "{% set all %}{% for message", 1) + "{% endset %}{{ all }}"
+    assert answers_of(template(moved), TALK) == [one.content + "<|im_end|>" for one in TALK if one.role == "assistant"]

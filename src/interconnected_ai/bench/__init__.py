@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from interconnected_ai.bench.surgery_quickstart import ROLE as SURGERY_ROLE
     from interconnected_ai.bench.surgery_quickstart import STEPS as SURGERY_STEPS
     from interconnected_ai.bench.surgery_quickstart import UNSEEN as SURGERY_UNSEEN
-    from interconnected_ai.bench.surgery_quickstart import run_surgery_quickstart
+    from interconnected_ai.bench.surgery_quickstart import SurgeryQuickstart, run_surgery_quickstart
     from interconnected_ai.bench.tokenizer import bench_tokenizer
     from interconnected_ai.bench.train import bench_train
 
@@ -82,6 +82,7 @@ _FILES = {
     "SURGERY_ROLE": ("surgery_quickstart", "ROLE"),
     "SURGERY_STEPS": ("surgery_quickstart", "STEPS"),
     "SURGERY_UNSEEN": ("surgery_quickstart", "UNSEEN"),
+    "SurgeryQuickstart": ("surgery_quickstart", "SurgeryQuickstart"),
     "run_surgery_quickstart": ("surgery_quickstart", "run_surgery_quickstart"),
     "bench_facts": ("facts", "bench_facts"),
     "bench_tokenizer": ("tokenizer", "bench_tokenizer"),
@@ -100,6 +101,7 @@ __all__ = [
     "SURGERY_STEPS",
     "SURGERY_UNSEEN",
     "Quickstart",
+    "SurgeryQuickstart",
     "Words",
     "adapter_goals",
     "bench_adapter_training",

@@ -10,7 +10,7 @@ from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import OutputPath, asked_to_replace, overwrite_option
 
 if TYPE_CHECKING:
-    from interconnected_ai.bench.surgery_quickstart import SurgeryQuickstart
+    from interconnected_ai.bench import SurgeryQuickstart
 
 
 @click.command("quickstart")

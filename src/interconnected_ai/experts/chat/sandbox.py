@@ -59,14 +59,15 @@ class Allowance:
 
 @dataclass
 class Rendering:
-    """A rendering that is going on: its allowance, the pieces so far, and where `generation` blocks stood in them."""
+    """A rendering that is going on: what it may do, the pieces so far, and `generation` blocks (where each began, its text)."""
 
     allowance: Allowance
     pieces: list[str] = field(default_factory=list)
-    spans: list[tuple[int, int]] = field(default_factory=list)
+    blocks: list[tuple[int, str]] = field(default_factory=list)
 
 
 _RENDERING: ContextVar[Rendering] = ContextVar("rendering")
+_MOMENT: ContextVar[datetime | None] = ContextVar("moment", default=None)
 
 
 @contextmanager
@@ -80,6 +81,16 @@ def rendering(allowance: Allowance) -> Iterator[Rendering]:
         _RENDERING.reset(token)
 
 
+@contextmanager
+def at_one_moment(now: Callable[[], datetime]) -> Iterator[None]:
+    """What this thread renders inside has one time of day, that of the outermost: renderings are compared with one another."""
+    token = _MOMENT.set(_MOMENT.get() or now())
+    try:
+        yield
+    finally:
+        _MOMENT.reset(token)
+
+
 def _spend(steps: int, chars: int) -> None:
     _RENDERING.get().allowance.spend(steps, chars)
 
@@ -87,14 +98,14 @@ def _spend(steps: int, chars: int) -> None:
 class ChatEnvironment(ImmutableSandboxedEnvironment):
     """Jinja as chat templates expect it (the names and options of transformers' `apply_chat_template`), sandboxed and counted.
 
-    now: what `strftime_now` tells. There is no loader: nothing is included or imported.
+    `strftime_now` tells the time of `at_one_moment`. There is no loader: nothing is included or imported.
 
     Threads: any number may compile and render at once.
     """
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
+    def __init__(self) -> None:
         super().__init__(
             trim_blocks=True,
             lstrip_blocks=True,
@@ -112,7 +123,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
             "cycler": self.globals["cycler"],
             "joiner": self.globals["joiner"],
             "raise_exception": _raise_exception,
-            "strftime_now": lambda form: now().strftime(form),
+            "strftime_now": _strftime_now,
         }
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -165,8 +176,7 @@ class _GenerationBlocks(Extension):
     def _note(caller: Macro) -> str:
         text = str(caller())
         going = _RENDERING.get()
-        begin = sum(map(len, going.pieces))
-        going.spans.append((begin, begin + len(text)))
+        going.blocks.append((sum(map(len, going.pieces)), text))
         return text
 
 
@@ -286,6 +296,12 @@ def _weight(value: Any) -> int:
 
 
 # Names that templates use
+
+
+def _strftime_now(form: str) -> str:
+    moment = _MOMENT.get()
+    assert moment is not None, "a template runs at one moment"
+    return moment.strftime(form)
 
 
 def _raise_exception(message: str) -> None:

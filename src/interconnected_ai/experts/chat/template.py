@@ -14,7 +14,7 @@ from tokenizers import Tokenizer as FastTokenizer
 
 from interconnected_ai.errors import ConfigError, PromptError, UnknownNameError
 from interconnected_ai.experts.chat.protection import ControlTokens, Marked, free_mark
-from interconnected_ai.experts.chat.sandbox import Allowance, AllowanceError, ChatEnvironment, rendering
+from interconnected_ai.experts.chat.sandbox import Allowance, AllowanceError, ChatEnvironment, at_one_moment, rendering
 from interconnected_ai.experts.chat.sources import TemplateSource
 from interconnected_ai.experts.chat.words import ChatWords, Tokens
 from interconnected_ai.storage import read_gguf
@@ -96,9 +96,10 @@ class ChatTemplate:
         self._controls = ControlTokens(frozenset({*self._words.controls, *self._spelled}))
         self._special = ControlTokens(frozenset({*self._words.special, *self._spelled}))
         self._own_ends = tuple(end_ids)
+        self._now = now
         try:
             with rendering(_allowance([])):
-                self._template = ChatEnvironment(now).from_string(self.source)
+                self._template = ChatEnvironment().from_string(self.source)
         except TemplateSyntaxError as error:
             raise ConfigError(
                 f"the chat template is no Jinja (line {error.lineno}: {error.message}); repair it"
@@ -140,7 +141,8 @@ class ChatTemplate:
 
     def text(self, messages: Sequence[ChatMessage], *, add_generation_prompt: bool = True) -> str:
         """The conversation as the template writes it: what transformers' `apply_chat_template` gives."""
-        return self._rendered(self._folded(messages), add_generation_prompt).text
+        with at_one_moment(self._now):
+            return self._rendered(self._folded(messages), add_generation_prompt).text
 
     def render(self, messages: Sequence[ChatMessage], *, add_generation_prompt: bool = True) -> tuple[int, ...]:
         """The token ids of a conversation. add_generation_prompt: end with the beginning of the model's answer.
@@ -148,7 +150,8 @@ class ChatTemplate:
         Raises `PromptError` for messages that the template refuses, with its words, and for a template that fails or has no
         end; `UnknownNameError` for a role that is none.
         """
-        rendered = self._rendered(self._folded(messages), add_generation_prompt)
+        with at_one_moment(self._now):
+            rendered = self._rendered(self._folded(messages), add_generation_prompt)
         return self._words.read(self._readable(rendered)).ids
 
     def count(self, messages: Sequence[ChatMessage], *, add_generation_prompt: bool = True) -> int:
@@ -165,6 +168,15 @@ class ChatTemplate:
         and end is what the template's `generation` blocks say; without them, what it writes before an answer is compared
         with what it writes for the whole. Raises `PromptError` as `render` does, and where neither shows it.
         """
+        with at_one_moment(self._now):
+            whole, spans = self._spans(messages, answers)
+        tokens = self._words.read(self._readable(whole))
+        return CountedTokens(tokens.ids, _within(spans, tokens))
+
+    def _spans(
+        self, messages: Sequence[ChatMessage], answers: Collection[int] | None
+    ) -> tuple[_Rendered, list[tuple[int, int]]]:
+        """The whole conversation, and where the answers that count stand in it."""
         listed = _checked(messages)
         prepared = self._prepared(list(zip(listed, _counting(listed, answers), strict=True)))
         folded, counting = [message for message, _ in prepared], [counts for _, counts in prepared]
@@ -178,8 +190,7 @@ class ChatTemplate:
             )
         if answers is not None:
             spans = [span for span, number in zip(spans, numbers, strict=True) if counting[number]]
-        tokens = self._words.read(self._readable(whole))
-        return CountedTokens(tokens.ids, _within(spans, tokens))
+        return whole, spans
 
     # What the template is like
 
@@ -253,7 +264,7 @@ class ChatTemplate:
         shown = [{"role": one.role, "content": self._kept_as_text(one, mark)} for one in messages]
         wanted = {"messages": shown, "add_generation_prompt": add_generation_prompt, "tools": None, "documents": None}
         try:
-            with rendering(_allowance(messages)) as going:
+            with rendering(_allowance(messages)) as going, at_one_moment(self._now):
                 for piece in self._template.generate(**wanted, **self._names):
                     going.pieces.append(piece)
         except AllowanceError as error:
@@ -271,8 +282,11 @@ class ChatTemplate:
                 f"the chat template fails: {type(error).__name__}: {error}; give another template"
             ) from error
         rendered = "".join(going.pieces)
-        blocks = tuple((b - rendered.count(mark, 0, b), e - rendered.count(mark, 0, e)) for b, e in going.spans)
-        return _Rendered(self._controls.read(rendered, mark), blocks)
+        blocks = tuple((begin, begin + len(text)) for begin, text in going.blocks)
+        if any(rendered[begin:end] != text for (begin, end), (_, text) in zip(blocks, going.blocks, strict=True)):
+            blocks = ()  # the template moved what it wrote; where it went is for others to find
+        unmarked = tuple((b - rendered.count(mark, 0, b), e - rendered.count(mark, 0, e)) for b, e in blocks)
+        return _Rendered(self._controls.read(rendered, mark), unmarked)
 
     def _kept_as_text(self, message: ChatMessage, mark: str) -> str:
         """A message's words with what must stay text marked: in an answer, a model's own `<think>` is a token."""
@@ -365,6 +379,10 @@ def _checked(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
             raise PromptError(f"message {number} is {type(message).__name__}; needed is ChatMessage(role, content)")
         if message.role not in ROLES:
             raise UnknownNameError(f"role of message {number}", message.role, ROLES)
+        if half := next((letter for letter in message.content if "\ud800" <= letter <= "\udfff"), None):
+            raise PromptError(
+                f"message {number} holds half a character, U+{ord(half):04X}, as bytes that are not UTF-8 become; repair it"
+            )
     return listed
 
 

@@ -46,13 +46,13 @@ def test_forgetting_takes_what_is_named_and_only_that(make: MakeMemory) -> None:
     assert memory.forget(user="ann", before=150).num_messages == 2
     assert memory.forget(user="bob", containing="S1 NEW").num_messages == 1
     assert memory.forget(user="bob", session="s2").num_messages == 2
-    assert [(s.user, s.session, s.num_messages) for s in memory.sessions()] == [
+    assert [(s.user, s.session, s.num_messages) for s in memory.sessions(everyone=True)] == [
         ("bob", "s1", 1),
         ("ann", "s1", 1),
         ("ann", "s2", 1),
     ]
     memory.forget(user="ann")
-    assert [(s.user, s.session) for s in memory.sessions()] == [("bob", "s1")]
+    assert [(s.user, s.session) for s in memory.sessions(everyone=True)] == [("bob", "s1")]
     assert memory.pins(user="ann") == []
 
 
@@ -89,7 +89,7 @@ def test_what_is_not_there_is_an_error_that_names_the_nearest_and_nothing_is_for
             with pytest.raises(UnknownNameError) as refused:
                 call(*ids, **named)
             assert str(refused.value).startswith(words)
-    assert (memory.stats().num_messages, len(memory.pins(user="ann"))) == (4, 1)
+    assert (memory.stats(everyone=True).num_messages, len(memory.pins(user="ann"))) == (4, 1)
 
 
 def test_it_is_said_beforehand_how_much_will_be_forgotten(make: MakeMemory) -> None:
@@ -114,7 +114,7 @@ def test_it_is_said_beforehand_how_much_will_be_forgotten(make: MakeMemory) -> N
             continue  # only the last three are carried out, so that their counts do not hang together
         gone = memory.forget(*ids, **named)
         assert (gone.num_messages, gone.num_pins) == (told.num_messages, told.num_pins)
-    assert memory.sessions() == []
+    assert memory.sessions(everyone=True) == []
 
 
 def test_an_export_of_whom_nobody_knows_writes_nothing_and_a_file_is_replaced_only_when_asked(

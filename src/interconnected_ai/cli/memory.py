@@ -190,8 +190,8 @@ def context(
 def stats(store: str, user: str | None, session: str | None, output: Output) -> None:
     """Pieces, tokens and share of capacity of each level, and the sessions."""
     with open_memory(store) as memory:
-        sessions = known_sessions(memory.sessions(), user, session)
-        found = memory.stats(user=user, session=session)
+        sessions = known_sessions(memory.sessions(everyone=True), user, session)
+        found = memory.stats(user=user, session=session, everyone=user is None)
     output.table(
         "Levels",
         ["level", "pieces", "messages", "tokens", "used %", "stored tokens"],
@@ -329,7 +329,7 @@ def _gone_if_refused(store: str) -> Iterator[None]:
     except InterconnectedAIError:
         if not stood and os.path.exists(store):
             with open_memory(store) as memory:
-                is_empty = not memory.stats().num_messages
+                is_empty = not memory.stats(everyone=True).num_messages
             if is_empty:
                 for suffix in ("", "-wal", "-shm"):  # SQLite's two beside the file, where a process died
                     Path(f"{store}{suffix}").unlink(missing_ok=True)

@@ -221,7 +221,9 @@ def _measured(ours: _Ours, theirs: _Peft, repeats: int) -> dict[str, Any]:
 
 def _same(rows: list[list[int]], others: list[list[int]]) -> float:
     """The share of tokens that are the same; where one of two answers ended earlier, they differ from there."""
-    pairs = [pair for row, other in zip(rows, others, strict=True) for pair in zip_longest(row, other)]
+    pairs: list[tuple[int | None, int | None]] = [
+        pair for row, other in zip(rows, others, strict=True) for pair in zip_longest(row, other)
+    ]
     return sum(a == b for a, b in pairs) / len(pairs)
 
 

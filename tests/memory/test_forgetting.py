@@ -161,8 +161,8 @@ def test_a_bad_row_is_named_by_its_line_of_the_file_and_no_other(make: MakeMemor
     memory, file = make(), tmp_path / "chat.jsonl"
     good = '{"role": "user", "content": "one\u2028two"}'
     for bad, words in (
-        (b'{"role": "user", "content":', "line 4 is not JSON: Expecting value, at character 28 of it"),
-        ("привет".encode("cp1251"), "line 4 is not UTF-8"),
+        (b'{"role": "user", "content":', "line 4: not JSON: Expecting value, at character 28 of it"),
+        ("привет".encode("cp1251"), "line 4: not UTF-8"),
         (b'{"role": 3}', "line 4: role is 3"),
     ):
         file.write_bytes(f"{good}{end}{end}{good}{end}".encode() + bad + end.encode() + good.encode())
@@ -238,9 +238,9 @@ def test_plain_chat_files_are_imported_and_a_bad_line_is_named(make: MakeMemory,
     assert memory.import_jsonl(file).num_messages == 0
     assert [m.content for m in memory.messages(session="s2")] == ["one", "two"]
     for line, words in {
-        "nonsense": "line 2 is not JSON",
+        "nonsense": "line 2: not JSON",
         "[1]": "needed is an object",
-        '{"role": "user"}': "content is None",
+        '{"role": "user"}': "content is missing",
         '{"messages": 3}': "must be a list",
     }.items():
         file.write_text('{"role": "user", "content": "fine"}\n' + line)
@@ -250,16 +250,19 @@ def test_plain_chat_files_are_imported_and_a_bad_line_is_named(make: MakeMemory,
         memory.import_jsonl(tmp_path / "absent.jsonl")
 
 
-def test_what_stands_before_a_bad_line_has_been_added(make: MakeMemory, tmp_path: Path) -> None:
+def test_a_bad_line_stops_an_import_before_anything_is_written(make: MakeMemory, tmp_path: Path) -> None:
     memory, file = make(), tmp_path / "chat.jsonl"
     good = [json.dumps({"role": "user", "content": f"message {number}"}) for number in range(3)]
     file.write_text("\n".join([*good, "nonsense"]))
-    with pytest.raises(DataError, match="line 4 is not JSON"):
+    with pytest.raises(DataError, match="line 4: not JSON"):
         memory.import_jsonl(file)
-    assert [m.content for m in memory.messages()] == ["message 0", "message 1", "message 2"]
+    assert not memory.sessions()
+    skipped = memory.import_jsonl(file, skip_bad=True)
+    assert (skipped.num_messages, skipped.num_bad) == (3, 1)
     file.write_text("\n".join([*good, json.dumps({"role": "user", "content": "mended"})]))
     moved = memory.import_jsonl(file)
     assert (moved.num_messages, moved.num_present) == (1, 3)
+    assert [m.content for m in memory.messages()] == ["message 0", "message 1", "message 2", "mended"]
 
 
 def test_the_counts_of_a_session_are_those_of_its_log_after_forgetting(make: MakeMemory) -> None:

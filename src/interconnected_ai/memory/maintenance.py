@@ -16,6 +16,7 @@ from interconnected_ai.memory.compression import (
     fault_of,
     target_tokens,
 )
+from interconnected_ai.memory.fact_reading import without_quotations
 from interconnected_ai.memory.facts import statement_of, write_facts
 from interconnected_ai.memory.jobs import Job, finish, renew, want
 from interconnected_ai.memory.levels import drop_summary_terms, read_summaries, read_summary
@@ -235,7 +236,7 @@ class Maintenance:
         if self.extract is None:
             found = list(fact_rules.statements(message.content, subject))
         else:
-            given = self.extract(fact_rules.without_quotations(message.content))
+            given = self.extract(without_quotations(message.content))
             found = [statement_of(one, subject) for one in given]
         if is_named(message.role):  # a guest gives the user's model no standing orders; that it was said is a fact
             return [replace(one, kind="fact") if one.kind == "instruction" else one for one in found]

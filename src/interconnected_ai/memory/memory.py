@@ -373,30 +373,32 @@ class ThreeLevelMemory:
             refuse_blank("export_jsonl", {"session": session, "user": user})
             return transfer.export(self.store, Path(path), session=session, user=user, overwrite=overwrite)
 
-    def import_jsonl(
+    def import_file(
         self,
         path: str | Path,
         *,
         session: str | None = None,
         user: str | None = None,
+        skip_bad: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Transfer:
-        """Add the messages and pins of a JSONL file; rows that stand there already are left alone.
+        """Add the messages of a chat's export (see `importing.FORMATS`), or a memory's own; what is there is left alone.
 
-        progress: is told of the file's lines that are done, and how many there are.
-        session, user: for rows that name none. A row has `role` and `content`, and may have `user`, `session`, `id`, `time`.
-        Raises `DataError` naming the line; what came before it has been added, and importing again goes on from there.
+        session, user: for rows that name none. skip_bad: leave out rows that cannot be read, and count them. progress: is told
+        how many rows are done, and how many there are. Raises `DataError` naming the first bad row, before anything is added.
         """
         from interconnected_ai.memory import transfer
 
-        reader = transfer.Reader(
-            self._new, self._append_all, self._pin_once, user or DEFAULT_USER, session or DEFAULT_SESSION
+        importer = transfer.Importer(
+            self._new, self._append_all, self._pin_once, user or DEFAULT_USER, session or DEFAULT_SESSION, skip_bad
         )
         with self._calls.serve():
             self._require_index()
-            moved = reader.read(Path(path), progress)
+            moved = importer.read(Path(path), progress)
         self._wake()
         return moved
+
+    import_jsonl = import_file
 
     # Life
 

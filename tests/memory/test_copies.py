@@ -166,10 +166,13 @@ def test_a_memory_of_all_kinds_of_rows_is_whole(make: MakeMemory) -> None:
 )
 def test_what_the_log_does_not_explain_is_named_and_made_anew(make: MakeMemory, spoil: str, words: str) -> None:
     memory = make(capacities=SMALL)
-    for number in range(90):
-        memory.add("user", f"{message_of(number)}. I like n{number}x.")
+    for number in range(180):
+        memory.add("user", message_of(number))
+    memory.add("user", "I like tea.")
+    memory.add("user", "I live in Berlin.")
     memory.catch_up()
     assert memory.summaries()
+    assert memory.facts()
     with memory.store.write() as rows:
         rows.run(spoil)
     found = memory.check()

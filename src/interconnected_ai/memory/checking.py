@@ -13,7 +13,7 @@ _MOST_TOLD = 20  # of one kind
 @dataclass(frozen=True, slots=True)
 class Check:
     """What a check found. damage: of the file; restore a copy. unexplained: derived rows that the log does not account for;
-    `rebuild` makes them anew. num_messages: in how many messages.
+    `rebuild` makes them anew. num_messages: in how many messages, 0 where the database itself is damaged.
     """
 
     damage: tuple[str, ...]
@@ -28,7 +28,9 @@ class Check:
 
 def check(store: Store, rows: Rows) -> Check:
     """Look through a store as it stands in this transaction."""
-    damage = [*store.faults(rows), *_strays(rows)]
+    if faults := store.faults(rows):
+        return Check(tuple(faults), (), 0)
+    damage = list(_strays(rows))
     unexplained = [*_counts(rows), *_derived(rows), *_index(store, rows)]
     total = rows.one("SELECT count(*) FROM messages")
     assert total is not None, "a count is always one row"

@@ -42,10 +42,10 @@ def restore(source: str | Path, target: str | Path, *, overwrite: bool = False) 
     Raises `NotAMemoryError` for a source or a standing target that is no memory, or a damaged source, `FormatVersionError` for
     a source of a newer version, `StorageError` where a memory stands and `overwrite` is not asked for.
     """
+    for place in (source, target):
+        if "://" in str(place):
+            raise ConfigError(f"{place} is no file: a PostgreSQL database is restored with pg_restore")
     source, target = Path(source), Path(target)
-    for path in (source, target):
-        if "://" in str(path):
-            raise ConfigError(f"{path} is no file: a PostgreSQL database is restored with pg_restore")
     if not source.is_file():
         raise NotAMemoryError(f"no copy at {source}; make one with: iai memory backup memory.db {source}")
     if not target.parent.is_dir():
@@ -71,7 +71,6 @@ def _write_over(copy: sqlite3.Connection, target: Path) -> None:
     make_private(target)
     with closing(_connect(target)) as made:
         copy.backup(made, progress=_patience(target))
-        made.execute("PRAGMA secure_delete = ON")
         # every process that holds vectors of what stood there reads them anew
         made.execute(
             "INSERT INTO meta (name, value) VALUES ('vector_removals', ?) "

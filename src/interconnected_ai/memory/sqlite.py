@@ -193,7 +193,9 @@ class SQLiteStore(Store):
 
     def faults(self, rows: Any) -> list[str]:
         """See `Store`."""
-        return [found for (found,) in rows.all("PRAGMA integrity_check(20)") if found != "ok"]
+        found = [words for (words,) in rows.all("PRAGMA integrity_check(20)") if words != "ok"]
+        # some versions write to look through FTS5's index, which a reader may not
+        return [words for words in found if "readonly database" not in words]
 
     def entries(self, rows: Any) -> Iterator[int]:
         """See `Store`."""
@@ -328,8 +330,11 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 def require_ours(path: Path) -> None:
     """Bytes 68 to 72 of an SQLite file are its application's mark: a foreign file is refused before it is opened."""
-    with path.open("rb") as file:
-        header = file.read(72)
+    try:
+        with path.open("rb") as file:
+            header = file.read(72)
+    except OSError as error:
+        raise StorageError(f"cannot look into {path}: {error.strerror or error}; check its permissions") from error
     if not header.startswith(b"SQLite format 3\0"):
         raise NotAMemoryError(f"{path} is no memory: it is not an SQLite file; choose another name")
     if int.from_bytes(header[68:72], "big") not in (0, _APPLICATION_ID):

@@ -144,6 +144,14 @@ class Terminal:
     def interrupt(self) -> None:
         self._process.send_signal(signal.SIGINT)
 
+    def interrupt_at_prompt(self) -> None:
+        """Until a new prompt comes: readline waits on, where a signal reaches it just before it begins to wait."""
+        for _ in range(240):
+            self.interrupt()
+            if select.select([self._ours], [], [], 1)[0]:
+                break
+        self.wait_for("> ")
+
     def end(self) -> int:
         try:
             return self._process.wait(120)
@@ -198,8 +206,7 @@ class TestTalk:
         terminal.wait_for(r"the sun\r?\n.")
         terminal.interrupt()
         terminal.wait_for(r"> ")
-        terminal.interrupt()
-        terminal.wait_for(r"> ")
+        terminal.interrupt_at_prompt()
         terminal.say("/exit")
         assert terminal.end() == 0
         assert [one["role"] for one in json.loads(file.read_text(encoding="utf-8"))["messages"]] == [

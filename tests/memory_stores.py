@@ -136,7 +136,7 @@ def python(program: str, *arguments: str, **settings: Any) -> subprocess.Popen[s
 
 def explained(memory: ThreeLevelMemory, user: str | None = None) -> None:
     """Every derived row comes from messages that are in the log, and the counts are those of the log."""
-    for info in memory.sessions(user=user):
+    for info in memory.sessions(user=user, everyone=user is None):
         scope = {"user": info.user, "session": info.session}
         log = {m.id: m for m in memory.messages(**scope)}
         places = sorted(m.place for m in log.values())

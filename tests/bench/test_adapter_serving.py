@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from interconnected_ai.bench.adapter_serving import bench_adapter_serving, random_adapter
+from interconnected_ai.bench.adapter_serving import _same, bench_adapter_serving, random_adapter
 from interconnected_ai.experts import CausalLM, find_base
 from interconnected_ai.text import Tokenizer
 
@@ -49,3 +49,7 @@ def test_random_adapters_are_on_all_linear_layers_but_the_head(base: Path) -> No
     assert len(weights.modules) == 14
     assert "lm_head" not in weights.modules
     assert weights.rank == 4
+
+
+def test_an_answer_that_ended_earlier_than_the_others_counts_as_different_from_there() -> None:
+    assert _same([[1, 2, 3], [4]], [[1, 2], [4]]) == 0.75

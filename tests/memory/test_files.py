@@ -1,6 +1,8 @@
 """Foreign files, newer ones, full disks, read-only files, forgotten bytes."""
 
+import os
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -258,3 +260,32 @@ def test_a_file_says_in_its_header_whose_it_is_and_of_which_version(tmp_path: Pa
     assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert database.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() == (str(SCHEMA_VERSION),)
     database.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
+def test_new_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with ThreeLevelMemory(tmp_path / "memory.db", background=False) as memory:
+            memory.add("user", "alpha")
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("memory.db", "memory.db-wal", "memory.db-shm"), 0o600)
+
+
+def test_a_write_ahead_log_that_grew_beside_a_reader_is_cut_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interconnected_ai.memory.sqlite._MOST_WAL_BYTES", 2**20)
+    log = tmp_path / "memory.db-wal"
+    with ThreeLevelMemory(SQLiteStore(tmp_path / "memory.db", synchronous="OFF"), background=False) as memory:
+        memory.add("user", "alpha")
+        with memory.store.read() as rows:
+            rows.one("SELECT count(*) FROM messages")
+            for number in range(40):
+                memory.add("user", f"{number} {'word ' * 40_000}")
+        assert log.stat().st_size > 2**22
+        memory.add("user", "beta")
+        memory.add("user", "gamma")
+        assert log.stat().st_size <= 2**20

@@ -46,13 +46,13 @@ def test_forgetting_takes_what_is_named_and_only_that(make: MakeMemory) -> None:
     assert memory.forget(user="ann", before=150).num_messages == 2
     assert memory.forget(user="bob", containing="S1 NEW").num_messages == 1
     assert memory.forget(user="bob", session="s2").num_messages == 2
-    assert [(s.user, s.session, s.num_messages) for s in memory.sessions()] == [
+    assert [(s.user, s.session, s.num_messages) for s in memory.sessions(everyone=True)] == [
         ("bob", "s1", 1),
         ("ann", "s1", 1),
         ("ann", "s2", 1),
     ]
     memory.forget(user="ann")
-    assert [(s.user, s.session) for s in memory.sessions()] == [("bob", "s1")]
+    assert [(s.user, s.session) for s in memory.sessions(everyone=True)] == [("bob", "s1")]
     assert memory.pins(user="ann") == []
 
 
@@ -89,7 +89,7 @@ def test_what_is_not_there_is_an_error_that_names_the_nearest_and_nothing_is_for
             with pytest.raises(UnknownNameError) as refused:
                 call(*ids, **named)
             assert str(refused.value).startswith(words)
-    assert (memory.stats().num_messages, len(memory.pins(user="ann"))) == (4, 1)
+    assert (memory.stats(everyone=True).num_messages, len(memory.pins(user="ann"))) == (4, 1)
 
 
 def test_it_is_said_beforehand_how_much_will_be_forgotten(make: MakeMemory) -> None:
@@ -114,7 +114,7 @@ def test_it_is_said_beforehand_how_much_will_be_forgotten(make: MakeMemory) -> N
             continue  # only the last three are carried out, so that their counts do not hang together
         gone = memory.forget(*ids, **named)
         assert (gone.num_messages, gone.num_pins) == (told.num_messages, told.num_pins)
-    assert memory.sessions() == []
+    assert memory.sessions(everyone=True) == []
 
 
 def test_an_export_of_whom_nobody_knows_writes_nothing_and_a_file_is_replaced_only_when_asked(
@@ -160,8 +160,8 @@ def test_a_bad_row_is_named_by_its_line_of_the_file_and_no_other(make: MakeMemor
     memory, file = make(), tmp_path / "chat.jsonl"
     good = '{"role": "user", "content": "one\u2028two"}'
     for bad, words in (
-        (b'{"role": "user", "content":', "line 4 is not JSON: Expecting value, at character 28 of it"),
-        ("привет".encode("cp1251"), "line 4 is not UTF-8"),
+        (b'{"role": "user", "content":', "line 4: not JSON: Expecting value, at character 28 of it"),
+        ("привет".encode("cp1251"), "line 4: not UTF-8"),
         (b'{"role": 3}', "line 4: role is 3"),
     ):
         file.write_bytes(f"{good}{end}{end}{good}{end}".encode() + bad + end.encode() + good.encode())
@@ -237,9 +237,9 @@ def test_plain_chat_files_are_imported_and_a_bad_line_is_named(make: MakeMemory,
     assert memory.import_jsonl(file).num_messages == 0
     assert [m.content for m in memory.messages(session="s2")] == ["one", "two"]
     for line, words in {
-        "nonsense": "line 2 is not JSON",
+        "nonsense": "line 2: not JSON",
         "[1]": "needed is an object",
-        '{"role": "user"}': "content is None",
+        '{"role": "user"}': "content is missing",
         '{"messages": 3}': "must be a list",
     }.items():
         file.write_text('{"role": "user", "content": "fine"}\n' + line)
@@ -249,16 +249,19 @@ def test_plain_chat_files_are_imported_and_a_bad_line_is_named(make: MakeMemory,
         memory.import_jsonl(tmp_path / "absent.jsonl")
 
 
-def test_what_stands_before_a_bad_line_has_been_added(make: MakeMemory, tmp_path: Path) -> None:
+def test_a_bad_line_stops_an_import_before_anything_is_written(make: MakeMemory, tmp_path: Path) -> None:
     memory, file = make(), tmp_path / "chat.jsonl"
     good = [json.dumps({"role": "user", "content": f"message {number}"}) for number in range(3)]
     file.write_text("\n".join([*good, "nonsense"]))
-    with pytest.raises(DataError, match="line 4 is not JSON"):
+    with pytest.raises(DataError, match="line 4: not JSON"):
         memory.import_jsonl(file)
-    assert [m.content for m in memory.messages()] == ["message 0", "message 1", "message 2"]
+    assert not memory.sessions()
+    skipped = memory.import_jsonl(file, skip_bad=True)
+    assert (skipped.num_messages, skipped.num_bad) == (3, 1)
     file.write_text("\n".join([*good, json.dumps({"role": "user", "content": "mended"})]))
     moved = memory.import_jsonl(file)
     assert (moved.num_messages, moved.num_present) == (1, 3)
+    assert [m.content for m in memory.messages()] == ["message 0", "message 1", "message 2", "mended"]
 
 
 def test_the_counts_of_a_session_are_those_of_its_log_after_forgetting(make: MakeMemory) -> None:

@@ -32,8 +32,8 @@ SAID = {
     "Please call me Bob": [("name", "Bob")],
     "I live in New York and I love jazz.": [("lives in", "New York"), ("likes", "jazz")],
     "I've just moved to Berlin": [("lives in", "Berlin")],
-    "I'm from Georgia originally.": [("comes from", "Georgia originally")],
-    "I work at Siemens as usual": [("works at", "Siemens as usual")],
+    "I'm from Georgia originally.": [("comes from", "Georgia")],
+    "I work at Siemens as usual": [("works at", "Siemens")],
     "I work as a nurse.": [("works as", "nurse")],
     "I'm 34 years old.": [("age", "34")],
     "My birthday is on May 5.": [("birthday", "May 5")],
@@ -51,7 +51,7 @@ SAID = {
     "The deadline is March 15": [("deadline", "March 15")],
     "I have two cats.": [("has", "cats")],
     "Меня зовут Иван Петров.": [("name", "Иван Петров")],
-    "Я живу в Москве, а работаю в Химках.": [("lives in", "Москве")],
+    "Я живу в Москве, а работаю в Химках.": [("lives in", "Москве"), ("works at", "Химках")],
     "Я недавно переехала в Тбилиси.": [("lives in", "Тбилиси")],
     "Я из Омска.": [("comes from", "Омска")],
     "Я работаю в больнице.": [("works at", "больнице")],
@@ -65,7 +65,7 @@ SAID = {
     "Я предпочитаю чай.": [("prefers", "чай")],
     "У меня аллергия на арахис.": [("allergic to", "арахис")],
     "Мой любимый фильм — Сталкер.": [("favourite фильм", "Сталкер")],
-    "Мою собаку зовут Рекс.": [("собаку is called", "Рекс")],
+    "Мою собаку зовут Рекс.": [("собака is called", "Рекс")],
     "Всегда отвечай по-русски.": [("instruction", "Всегда отвечай по-русски")],
     "Запомни, что код от двери 4512.": [("instruction", "Запомни, что код от двери 4512")],
     "Мы решили отложить запуск.": [("decided", "отложить запуск")],
@@ -95,6 +95,28 @@ def test_tastes_are_preferences_and_a_subject_has_one_home_one_name_one_favourit
         is_taste = found.relation in TASTES or found.relation.startswith("favourite")
         kind = "instruction" if found.relation == "instruction" else "preference" if is_taste else "fact"
         assert (found.kind, found.is_single) == (kind, found.relation not in MANY_VALUED)
+
+
+NO_FACTS = (
+    "She said I live in a bubble.",
+    'He told me "I live in Berlin and I love techno".',
+    "Translate into French: I am a doctor and I live in Lyon.",
+    "Dear Mr Smith, I work at Acme and I would like to apply. Best regards, Joan",
+    "If I lived in Madrid, I'd walk everywhere.",
+    "Never mind, I found it.",
+    "Always a pleasure.",
+    "Call me Monday.",
+    "We practically live in the office.",
+    "Если бы я жил в Париже, ел бы круассаны.",
+    "Начальник думает, что я мало работаю.",
+    "Переведи: Я врач и живу в Туле.",
+    "Никогда не говори никогда.",
+)
+
+
+@pytest.mark.parametrize("said", NO_FACTS)
+def test_quotations_reports_conditions_idioms_and_jokes_are_no_facts(said: str) -> None:
+    assert list(statements(said, "user")) == []
 
 
 def test_who_speaks_is_the_subject_and_twice_the_same_is_once() -> None:

@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import cycle
+from itertools import cycle, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +220,10 @@ def _measured(ours: _Ours, theirs: _Peft, repeats: int) -> dict[str, Any]:
 
 
 def _same(rows: list[list[int]], others: list[list[int]]) -> float:
-    pairs = [(a, b) for row, other in zip(rows, others, strict=True) for a, b in zip(row, other, strict=True)]
+    """The share of tokens that are the same; where one of two answers ended earlier, they differ from there."""
+    pairs: list[tuple[int | None, int | None]] = [
+        pair for row, other in zip(rows, others, strict=True) for pair in zip_longest(row, other)
+    ]
     return sum(a == b for a, b in pairs) / len(pairs)
 
 

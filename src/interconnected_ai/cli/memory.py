@@ -67,22 +67,39 @@ vectors_option = click.option(
 @click.option(
     "--wait/--no-wait", default=True, show_default=True, help="Do the compression now, or leave it for later."
 )
+@click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be read, and count them.")
 @vectors_option
 @with_output
 def import_(
-    file: Path, store: str, user: str | None, session: str | None, wait: bool, vectors: str | None, output: Output
+    file: Path,
+    store: str,
+    user: str | None,
+    session: str | None,
+    wait: bool,
+    skip_bad: bool,
+    vectors: str | None,
+    output: Output,
 ) -> None:
-    """Add the messages of FILE, a JSONL with role and content (user, session, id, time where known), once each."""
+    """Add the messages of FILE once each: an export of a chat, told by what stands in it, or rows of role and content."""
     with _gone_if_refused(store), open_memory(store, vectors, new=True) as memory:
-        with Progress(1, 0, "lines read") as reading:
-            done = memory.import_jsonl(
-                file, user=user, session=session, progress=lambda line, total: reading.advance(line, total=total)
+        with Progress(1, 0, "messages added") as reading:
+            done = memory.import_file(
+                file,
+                user=user,
+                session=session,
+                skip_bad=skip_bad,
+                progress=lambda row, total: reading.advance(row, total=total),
             )
         left = _catch_up(memory) if wait else memory.stats().num_jobs
     output.say(
         f"Added {done.num_messages:,} messages and {done.num_pins:,} pins to {store}; "
         f"{done.num_present:,} messages stood there already. Work left for later: {left:,}."
     )
+    if done.num_bad:
+        output.say(f"Left out {done.num_bad:,} rows that cannot be read.")
+    if done.not_understood:
+        kinds = ", ".join(f"{what} ({number:,})" for what, number in done.not_understood.items())
+        output.say(f"Not understood, and not added: {kinds}.")
     output.result({**asdict(done), "num_jobs": left})
 
 
@@ -173,8 +190,8 @@ def context(
 def stats(store: str, user: str | None, session: str | None, output: Output) -> None:
     """Pieces, tokens and share of capacity of each level, and the sessions."""
     with open_memory(store) as memory:
-        sessions = known_sessions(memory.sessions(), user, session)
-        found = memory.stats(user=user, session=session)
+        sessions = known_sessions(memory.sessions(everyone=True), user, session)
+        found = memory.stats(user=user, session=session, everyone=user is None)
     output.table(
         "Levels",
         ["level", "pieces", "messages", "tokens", "used %", "stored tokens"],
@@ -312,7 +329,7 @@ def _gone_if_refused(store: str) -> Iterator[None]:
     except InterconnectedAIError:
         if not stood and os.path.exists(store):
             with open_memory(store) as memory:
-                is_empty = not memory.stats().num_messages
+                is_empty = not memory.stats(everyone=True).num_messages
             if is_empty:
                 for suffix in ("", "-wal", "-shm"):  # SQLite's two beside the file, where a process died
                     Path(f"{store}{suffix}").unlink(missing_ok=True)

@@ -72,7 +72,7 @@ def user_of(memory: "ThreeLevelMemory", user: str | None, session: str | None) -
 
     Raises `UnknownNameError` for a user or session that the memory does not know.
     """
-    found = memory.sessions()
+    found = memory.sessions(everyone=True)
     users = list(dict.fromkeys(info.user for info in found))
     if user is None:
         user = users[0] if len(users) == 1 else DEFAULT_USER

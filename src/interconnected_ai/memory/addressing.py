@@ -5,6 +5,7 @@ from typing import Any
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.memory.log import check_name, session_numbers
+from interconnected_ai.memory.records import DEFAULT_USER
 from interconnected_ai.memory.store import Rows
 
 _IDS_AT_ONCE = 500
@@ -19,6 +20,23 @@ def refuse_blank(call: str, named: dict[str, Any]) -> None:
                 f"{call}: {name}={value!r} is blank, which names nothing (a variable that is not set?); give a value or "
                 "leave it out"
             )
+
+
+def check_reader(user: Any, session: Any = None) -> None:
+    """Raise `DataError` unless a read names its user, and a session only by a name: nothing blank stands for everybody."""
+    check_name("user", user)
+    if session is not None:
+        check_name("session", session)
+
+
+def reader_of(user: Any, session: Any, *, everyone: bool) -> str | None:
+    """Whose sessions are told of: the user's, or (None) everybody's, which takes the word `everyone`."""
+    check_reader(DEFAULT_USER if user is None and everyone else user, session)
+    if not everyone:
+        return str(user)
+    if user is not None and user != DEFAULT_USER:
+        raise ConfigError(f"user={user!r} and everyone=True contradict each other; give one of them")
+    return None
 
 
 def known_sessions(rows: Rows, user: str | None, session: str | None) -> list[int]:

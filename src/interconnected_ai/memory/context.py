@@ -12,6 +12,7 @@ from interconnected_ai.memory.ranking import best_first
 from interconnected_ai.memory.records import Fact, Message, Pin, Portions, Summary
 from interconnected_ai.memory.rendering import Words, day_of, fact_line, message_lines, quoted, summary_line, words_for
 from interconnected_ai.memory.search import Candidate, Hits, SearchWeights, find_evidence, word_hits
+from interconnected_ai.memory.speakers import part_of
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.text import language_of, sentences, terms
 from interconnected_ai.types import CountTokens
@@ -321,7 +322,7 @@ def _excerpt(message: Message, order: Order, most: int, words: Words) -> str:
 
 
 def _as_turn(message: Message, shown: str) -> dict[str, str]:
-    role = message.role.lower()
-    if role in ("user", "assistant"):
-        return {"role": role, "content": shown}
+    part = part_of(message.role)
+    if part in ("user", "assistant"):
+        return {"role": part, "content": shown}
     return {"role": "user", "content": quoted(shown, f"{message.role}: ")}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
@@ -12,6 +13,8 @@ from interconnected_ai.memory.records import Fact
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.text import normalize, terms
 
+# Kinds of rows that say that something ended: one value, or whatever the relation held. They are never current.
+END, END_OF_ALL = "end", "end of all"
 _COLUMNS = "f.number, s.user_name, s.name, f.subject, f.relation, f.value, f.kind, f.time, m.id, f.superseded_by, f.contradicts"
 _FROM = "FROM facts f JOIN sessions s ON s.number = f.session JOIN messages m ON m.number = f.source"
 
@@ -84,9 +87,14 @@ def _write(store: Store, rows: Rows, session: int, source: int, time: float, sta
 
     What a fact supersedes stands in its `contradicts`, and nothing else does.
     """
+    if statement.ends:
+        return _write_end(store, rows, session, source, time, statement)
     about = _held_about(rows, session, statement)
     value = normalize(statement.value)
-    if any(relation == statement.relation and normalize(old) == value for _, relation, old, _ in about):
+    if any(
+        relation == statement.relation and (normalize(old) == value or _alike(old, value))
+        for _, relation, old, _ in about
+    ):
         return 0
     against = [
         (number, when)
@@ -96,6 +104,7 @@ def _write(store: Store, rows: Rows, session: int, source: int, time: float, sta
     ]
     older = [number for number, when in against if when <= time]
     newer = [number for number, when in against if when > time]  # told late: it is the old that was told now
+    newer = newer or _ended_later(rows, session, statement, time)
     number = _insert(store, rows, session, source, time, statement, older, newer)
     for old in older:
         rows.run("UPDATE facts SET superseded_by = ? WHERE number = ?", number, old)
@@ -104,6 +113,45 @@ def _write(store: Store, rows: Rows, session: int, source: int, time: float, sta
         links = [*json.loads(found[0] if found else "[]"), number]
         rows.run("UPDATE facts SET contradicts = ? WHERE number = ?", json.dumps(links), successor)
     return 1
+
+
+def _write_end(store: Store, rows: Rows, session: int, source: int, time: float, statement: Statement) -> int:
+    """Write that something holds no more: a row that is never current itself, and closes what was said of it before."""
+    held = rows.all(
+        "SELECT number, value FROM facts WHERE session = ? AND subject = ? AND relation = ? AND superseded_by IS NULL "
+        "AND time <= ? AND source <> ? ORDER BY number",
+        session, statement.subject, statement.relation, time, source,
+    )  # fmt: skip
+    closed = [number for number, value in held if statement.ends == "relation" or _overlaps(value, statement.value)]
+    known = _ends(rows, session, statement)
+    if not closed and any(_alike(value, statement.value) for _, value, _, _ in known):
+        return 0
+    kind = END_OF_ALL if statement.ends == "relation" else END
+    number = _insert(store, rows, session, source, time, replace(statement, kind=kind), closed, [])
+    for old in (*closed, number):
+        rows.run("UPDATE facts SET superseded_by = ? WHERE number = ?", number, old)
+    return 1
+
+
+def _ended_later(rows: Rows, session: int, statement: Statement, time: float) -> list[int]:
+    """What says that a fact which is told late ended after its time."""
+    return [
+        number
+        for number, value, kind, when in _ends(rows, session, statement)
+        if when > time and (kind == END_OF_ALL or _overlaps(statement.value, value))
+    ][:1]
+
+
+def _ends(rows: Rows, session: int, statement: Statement) -> list[tuple[int, str, str, float]]:
+    """(number, value, kind, time) of what says of this subject and relation that it ended, the earliest first."""
+    return [
+        (int(number), value, kind, time)
+        for number, value, kind, time in rows.all(
+            "SELECT number, value, kind, time FROM facts WHERE session = ? AND subject = ? AND relation = ? "
+            "AND kind IN (?, ?) ORDER BY time, number",
+            session, statement.subject, statement.relation, END, END_OF_ALL,
+        )
+    ]  # fmt: skip
 
 
 def _held_about(rows: Rows, session: int, statement: Statement) -> list[tuple[int, str, str, float]]:
@@ -154,6 +202,12 @@ def _alike(old: str, value: str) -> bool:
     """Whether two values are of one thing: the same words but for their endings."""
     ours, theirs = set(terms(value).terms), set(terms(old).terms)
     return bool(ours) and ours == theirs
+
+
+def _overlaps(old: str, value: str) -> bool:
+    """Whether one of two values names what the other does: "my Toyota" and "a red Toyota Corolla"."""
+    ours, theirs = set(terms(value).terms), set(terms(old).terms)
+    return bool(ours) and bool(theirs) and (ours <= theirs or theirs <= ours)
 
 
 def _drop_links(rows: Rows, number: int, gone: set[int]) -> None:

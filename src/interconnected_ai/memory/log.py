@@ -13,11 +13,10 @@ from interconnected_ai.memory.levels import BOUNDARY_COLUMNS, Boundaries, settle
 from interconnected_ai.memory.numbering import MAX_PLACE, Kind, entry_of, number_of, place_of
 from interconnected_ai.memory.records import Capacities, Message, SessionInfo
 from interconnected_ai.memory.search import session_range
+from interconnected_ai.memory.speakers import is_named, is_reply, one_line
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.text import Terms, terms
 
-# Who answers or works for the user. Any other role is somebody who speaks: `user`, or a speaker's name.
-REPLY_ROLES = frozenset({"assistant", "system", "tool", "developer", "function"})
 _LONGEST_NAME = 200
 _ROWS_AT_ONCE = 200
 _INDEXED_CHARS = 200_000  # of one message; what is beyond stands in the log and is not searched
@@ -37,12 +36,16 @@ class NewMessage:
     @property
     def is_reply(self) -> bool:
         """Whether an assistant, a tool or the system said it."""
-        return self.role.lower() in REPLY_ROLES
+        return is_reply(self.role)
 
 
 def new_message(role: str, content: str, *, time: float, id: str | None, num_tokens: int) -> NewMessage:
     """Check and analyse a message before any lock is held; `DataError` says what cannot be remembered."""
     check_name("role", role)
+    if not one_line(role):
+        raise DataError(
+            f"role={role!r} has nothing that can be seen; give `user`, `assistant`, or the name of who speaks"
+        )
     if id is not None:
         check_name("id", id)
     if not isinstance(content, str):
@@ -56,7 +59,7 @@ def new_message(role: str, content: str, *, time: float, id: str | None, num_tok
 
 def as_spoken(role: str, content: str) -> str:
     """A message with the speaker's name, where a role is one: "what did Caroline say" must find her words."""
-    return content if role.lower() in REPLY_ROLES or role.lower() == "user" else f"{role}: {content}"
+    return f"{one_line(role)}: {content}" if is_named(role) else content
 
 
 def append(

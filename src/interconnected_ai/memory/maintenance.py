@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from interconnected_ai.errors import StorageError
@@ -16,6 +16,7 @@ from interconnected_ai.memory.compression import (
     fault_of,
     target_tokens,
 )
+from interconnected_ai.memory.fact_reading import without_quotations
 from interconnected_ai.memory.facts import statement_of, write_facts
 from interconnected_ai.memory.jobs import Job, finish, renew, want
 from interconnected_ai.memory.levels import drop_summary_terms, read_summaries, read_summary
@@ -24,6 +25,7 @@ from interconnected_ai.memory.numbering import Kind, entry_of, number_of
 from interconnected_ai.memory.provenance import remember_dimension, vector_dimension
 from interconnected_ai.memory.records import Capacities, Message, Summary
 from interconnected_ai.memory.search import session_range
+from interconnected_ai.memory.speakers import is_named, is_reply, speaker_of
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.memory.timeline import merged
 from interconnected_ai.memory.vectors import VectorModel, parts_of, unit_rows
@@ -227,13 +229,18 @@ class Maintenance:
             upto = fresh[-1].place
 
     def _statements(self, message: Message) -> list[fact_rules.Statement]:
-        if message.is_reply:  # what an assistant says of the user it has from the user, or from us
+        if is_reply(message.role):  # what an assistant says of the user it has from the user, or from us
             return []
         self.breathe()
-        subject = message.role
+        subject = speaker_of(message.role)
         if self.extract is None:
-            return list(fact_rules.statements(message.content, subject))
-        return [statement_of(given, subject) for given in self.extract(fact_rules.without_quotations(message.content))]
+            found = list(fact_rules.statements(message.content, subject))
+        else:
+            given = self.extract(without_quotations(message.content))
+            found = [statement_of(one, subject) for one in given]
+        if is_named(message.role):  # a guest gives the user's model no standing orders; that it was said is a fact
+            return [replace(one, kind="fact") if one.kind == "instruction" else one for one in found]
+        return found
 
     def _still_there(self, rows: Rows, numbers: set[int]) -> set[int]:
         there: set[int] = set()

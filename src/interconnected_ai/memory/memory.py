@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from interconnected_ai.errors import ConfigError, FormatVersionError
 from interconnected_ai.memory import erasure
-from interconnected_ai.memory.addressing import refuse_blank
+from interconnected_ai.memory.addressing import check_reader, reader_of, refuse_blank
 from interconnected_ai.memory.calls import Calls
 from interconnected_ai.memory.context import Order, fit, gather, ids_of
 from interconnected_ai.memory.facts import read_facts
@@ -73,6 +73,9 @@ class ThreeLevelMemory:
     does the compression; without it, `catch_up` does it. longest_wait_seconds: after which that work has its turn though calls
     are being served without a pause.
 
+    Every read names its user, `default` where none is given, and hands out nobody else's words. A user is a name, compared
+    exactly; None and blanks are refused. Only `sessions` and `stats` speak of all, when told `everyone=True`.
+
     Everything may be called from many threads at once, and one store be used by many processes: writers wait for each other,
     each reading call sees the store as it was at one moment, and what a call has returned from is on disk. `close` may come
     from any thread: calls that run then finish or raise `ClosedError`, as all later ones do. After a fork parent and child
@@ -134,7 +137,8 @@ class ThreeLevelMemory:
     ) -> str:
         """Remember one message; when this returns, it is on disk. Returns its id.
 
-        role: `user`, `assistant`, `system`, `tool`, or the name of a speaker. id: names the message in its session; the same
+        role: `user`, `assistant`, `system`, `tool`, their names in other dialects (`human`, `ai`, `model`, `bot`, `gpt`,
+        `developer` …), or the name of a speaker. id: names the message in its session; the same
         message under the same id again changes nothing. Raises `DataError` for what is no message.
         """
         with self._calls.serve():
@@ -225,6 +229,8 @@ class ThreeLevelMemory:
         """
         if not isinstance(budget_tokens, int) or budget_tokens < 1:
             raise ConfigError(f"budget_tokens={budget_tokens!r}: needed is a number of tokens from 1")
+        check_name("session", session)
+        check_reader(user)
         with self._calls.serve():
             question = self._question(query, now)
             started = clock.perf_counter()
@@ -251,6 +257,7 @@ class ThreeLevelMemory:
 
         neighbours: rank as for a context, where a message also counts for what stands beside it.
         """
+        check_reader(user, session)
         with self._calls.serve():
             question = self._question(query, now)
             with self.store.read() as rows:
@@ -270,6 +277,7 @@ class ThreeLevelMemory:
 
         superseded: also those that a newer fact replaced, marked with `superseded_by`.
         """
+        check_reader(user, session)
         if query is not None:
             self._require_index()
         with self._calls.serve(), self.store.read() as rows:
@@ -283,6 +291,7 @@ class ThreeLevelMemory:
 
     def pins(self, *, session: str | None = None, user: str = DEFAULT_USER) -> list[Pin]:
         """What is pinned for a session (the user's own pins included), or (session None) all of the user's pins."""
+        check_reader(user, session)
         with self._calls.serve(), self.store.read() as rows:
             return pins_for(rows, user, session) if session is not None else pins_of(rows, user)
 
@@ -291,24 +300,35 @@ class ThreeLevelMemory:
 
         No transaction is open between messages: what is added meanwhile comes along.
         """
+        check_name("session", session)
+        check_reader(user)
         with self._calls.serve(), self.store.read() as rows:
             number = session_number(rows, user, session)
         return messages_of(self.store, number)
 
     def summaries(self, *, session: str = DEFAULT_SESSION, user: str = DEFAULT_USER) -> list[Summary]:
         """The summaries of a session's stale and long levels, in the order of its messages."""
+        check_name("session", session)
+        check_reader(user)
         with self._calls.serve(), self.store.read() as rows:
             return [one for number in session_numbers(rows, user, session) for one in read_summaries(rows, number)]
 
-    def sessions(self, *, user: str | None = None) -> list[SessionInfo]:
-        """All sessions, or those of one user."""
+    def sessions(self, *, user: str | None = DEFAULT_USER, everyone: bool = False) -> list[SessionInfo]:
+        """The sessions of a user, or (everyone) of all, the one with the newest message last."""
+        whose = reader_of(user, None, everyone=everyone)
         with self._calls.serve(), self.store.read() as rows:
-            return read_sessions(rows, user)
+            return read_sessions(rows, whose)
 
-    def stats(self, *, session: str | None = None, user: str | None = None) -> MemoryStats:
-        """Pieces, tokens and share of capacity of each level, of one session or of all together."""
+    def stats(
+        self, *, session: str | None = None, user: str | None = DEFAULT_USER, everyone: bool = False
+    ) -> MemoryStats:
+        """Pieces, tokens and share of capacity of each level, of a user's sessions or one of them, or (everyone) of all.
+
+        Jobs and bytes are those of the whole store.
+        """
+        whose = reader_of(user, session, everyone=everyone)
         with self._calls.serve(), self.store.read() as rows:
-            return stats_of(self.store, rows, session_numbers(rows, user, session), self.capacities)
+            return stats_of(self.store, rows, session_numbers(rows, whose, session), self.capacities)
 
     # In and out
 
@@ -327,30 +347,32 @@ class ThreeLevelMemory:
             refuse_blank("export_jsonl", {"session": session, "user": user})
             return transfer.export(self.store, Path(path), session=session, user=user, overwrite=overwrite)
 
-    def import_jsonl(
+    def import_file(
         self,
         path: str | Path,
         *,
         session: str | None = None,
         user: str | None = None,
+        skip_bad: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Transfer:
-        """Add the messages and pins of a JSONL file; rows that stand there already are left alone.
+        """Add the messages of a chat's export (see `importing.FORMATS`), or a memory's own; what is there is left alone.
 
-        progress: is told of the file's lines that are done, and how many there are.
-        session, user: for rows that name none. A row has `role` and `content`, and may have `user`, `session`, `id`, `time`.
-        Raises `DataError` naming the line; what came before it has been added, and importing again goes on from there.
+        session, user: for rows that name none. skip_bad: leave out rows that cannot be read, and count them. progress: is told
+        how many rows are done, and how many there are. Raises `DataError` naming the first bad row, before anything is added.
         """
         from interconnected_ai.memory import transfer
 
-        reader = transfer.Reader(
-            self._new, self._append_all, self._pin_once, user or DEFAULT_USER, session or DEFAULT_SESSION
+        importer = transfer.Importer(
+            self._new, self._append_all, self._pin_once, user or DEFAULT_USER, session or DEFAULT_SESSION, skip_bad
         )
         with self._calls.serve():
             self._require_index()
-            moved = reader.read(Path(path), progress)
+            moved = importer.read(Path(path), progress)
         self._wake()
         return moved
+
+    import_jsonl = import_file
 
     # Life
 

@@ -1,7 +1,7 @@
 """What the memory hands out and is set up with: small frozen records."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from interconnected_ai.errors import ConfigError
@@ -83,8 +83,9 @@ class Found:
 class Fact:
     """What somebody said of themselves: subject, relation, value, when, and the message it stands in.
 
-    kind is `fact`, `preference` or `instruction`. superseded_by is the number of the newer fact that replaced this one;
-    contradicts holds the numbers of older facts that say otherwise, which are kept.
+    kind is `fact`, `preference` or `instruction`; `end` (or `end of all`, of any value) where somebody said that it holds no
+    more, which is its own `superseded_by`. superseded_by is the number of the newer fact that replaced this one; contradicts
+    holds the numbers of older facts that say otherwise, which are kept.
     """
 
     number: int
@@ -249,18 +250,23 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What an import or export moved: rows added, and those that stood there already."""
+    """What an import or export moved: rows added, and those that stood there already.
+
+    num_bad: rows that could not be read and were left out. not_understood: what else was passed over, by kind, and how often.
+    """
 
     num_messages: int
     num_pins: int
     num_present: int = 0
+    num_bad: int = 0
+    not_understood: Mapping[str, int] = field(default_factory=dict)
 
 
 def _require_positive(record: Any) -> None:
-    for field in fields(record):
-        value = getattr(record, field.name)
+    for one in fields(record):
+        value = getattr(record, one.name)
         if not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{field.name}={value!r}: a level needs room for at least one token")
+            raise ConfigError(f"{one.name}={value!r}: a level needs room for at least one token")
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from interconnected_ai.memory.numbering import Kind, number_of, place_of
 from interconnected_ai.memory.questions import Question
 from interconnected_ai.memory.ranking import K1, B, best_first, bm25, fuse, lend_to_neighbours
+from interconnected_ai.memory.speakers import is_named
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.memory.time_expressions import Window
 from interconnected_ai.text import terms, words
@@ -82,7 +83,6 @@ _LONGEST_QUERY_TERMS = 64
 _LEAST_LIKENESS = 0.3  # of two words' trigrams, below which they have nothing to do with each other
 _MOST_LIKE = 4  # words of the vocabulary that stand in for one of the question
 _NUM_REFINED = 30
-_NO_NAMES = frozenset({"user", "assistant", "system", "tool"})
 _WINDOW_MESSAGES = 60
 
 
@@ -265,11 +265,11 @@ def _favour_the_named(
     scores: Mapping[int, float], known: Mapping[int, tuple[Any, ...]], query: str, extra: float
 ) -> dict[int, float]:
     """ "What did Caroline say": what Caroline said counts more. Only for roles that are names of speakers."""
-    roles = {row[4] for row in known.values()}
-    if not extra or roles <= _NO_NAMES:
+    speakers = {row[4] for row in known.values() if is_named(row[4])}
+    if not extra or not speakers:
         return dict(scores)
     asked = set(words(query))
-    named = {role for role in roles - _NO_NAMES if asked & set(words(role))}
+    named = {role for role in speakers if asked & set(words(role))}
     return {
         number: score * (1 + extra) if number in known and known[number][4] in named else score
         for number, score in scores.items()

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 60.0
 _APPLICATION_ID = 0x49414D31  # "IAM1" in the file's header: `file` and we know it again
 _PAGE_CACHE_KIB = 2048
+# A write-ahead log that grew while somebody read, or by a large import, is cut to this when it begins anew.
+_MOST_WAL_BYTES = 16 * 2**20
 _SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 # Terms carry their session in front, so a session's entries lie together and nothing of another one is read or counted.
@@ -226,6 +228,8 @@ class SQLiteStore(Store):
             self._check_owner()
         if self._read_only:
             return
+        if fresh:
+            _make_private(path)
         with self.write() as rows:
             self._make_tables(rows)
 
@@ -276,6 +280,7 @@ class SQLiteStore(Store):
         _switch_to_wal(connection)
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         connection.execute("PRAGMA secure_delete = ON")
+        connection.execute(f"PRAGMA journal_size_limit = {_MOST_WAL_BYTES}")
         return connection
 
     def _connect_reader(self) -> sqlite3.Connection:
@@ -323,6 +328,12 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _make_private(path: Path) -> None:
+    """An empty file that only its owner may read, before SQLite, whose logs take its mode, makes one that all may."""
+    with suppress(OSError):  # what stands in the way, SQLite meets as well
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
 
 
 def _is_idle(connection: sqlite3.Connection) -> bool:

@@ -1,17 +1,16 @@
-"""Memory as JSONL, out and in: a line a message or pin. Levels, facts and vectors are not written; they are made again."""
+"""A memory out, as JSONL, and chats in. Levels, facts and vectors are not written; they are made again."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from interconnected_ai.errors import ConfigError, DataError, StorageError
+from interconnected_ai.errors import DataError, StorageError
 from interconnected_ai.memory.addressing import known_sessions
-from interconnected_ai.memory.log import NewMessage, check_name, messages_in, read_sessions, session_number
+from interconnected_ai.memory.importing import BadRow, Identities, Item, PinRow, Row, Unread, items_of
+from interconnected_ai.memory.log import NewMessage, check_name, check_text, messages_in, read_sessions, session_number
 from interconnected_ai.memory.pins import pins_of
 from interconnected_ai.memory.records import DEFAULT_SESSION, DEFAULT_USER, Message, Pin, Transfer
 from interconnected_ai.memory.store import Store
@@ -89,11 +88,12 @@ class Addressed:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class Importer:
     """What an import does with what it reads.
 
     new: (role, content, time, id) to a checked message. append: writes a batch, returns how many were not there yet. pin:
-    (text, session, user, time) pins it, false when it is there. user, session: of rows that name none.
+    (text, session, user, time) pins it, false when it is there. user, session: of rows that name none. skip_bad: whether rows
+    that cannot be read are counted and left out, rather than being the end of it.
     """
 
     new: Callable[[str, str, Any, str], NewMessage]
@@ -101,55 +101,93 @@ class Reader:
     pin: Callable[[str, str | None, str, Any], bool]
     user: str = DEFAULT_USER
     session: str = DEFAULT_SESSION
+    skip_bad: bool = False
 
     def read(self, path: Path, progress: Callable[[int, int], None] | None = None) -> Transfer:
-        """Add every row of a file, the messages some hundreds at once. progress: is told of lines done, and of all.
+        """Add every row of an export, the messages some hundreds at once. progress: is told of rows done, and of all.
 
-        Raises `DataError` naming file and line, after what came before it has been added.
+        All of it is read before the first message is written, and then once more, so that no more than a batch is in memory.
+        Raises `DataError` naming file and place of the first bad row; nothing has been added then.
         """
-        num_pins = 0
-        batch = _Batch(self.append)
-        last_time: dict[tuple[str, str], float] = {}
-        num_lines = _num_lines(path) if progress is not None else 0
-        try:
-            for number, row in rows_of(path):
-                if progress is not None:
-                    progress(number, num_lines)
-                with _named(path, number):
-                    user, session = row.get("user") or self.user, row.get("session") or self.session
-                    check_name("user", user)
-                    check_name("session", session)
-                    if "pin" in row:
-                        num_pins += self.pin(row["pin"], row.get("session") or None, user, row.get("time"))
-                        continue
-                    # rows without a time keep their order: each comes with or after the one before
-                    moment = row.get("time", last_time.get((user, session)))
-                    message = self.new(row["role"], row["content"], moment, str(row["id"]))
-                last_time[user, session] = message.time
-                batch.add(Addressed(user, session, message))
-        except DataError:
-            batch.flush()
-            raise
+        found = self._look_through(path)
+        if found.bad and not self.skip_bad:
+            more = f" ({found.num_bad - 1:,} more rows cannot be read)" if found.num_bad > 1 else ""
+            raise DataError(
+                f"{found.bad.where}: {found.bad.why}{more}; to leave bad rows out: --skip-bad, skip_bad=True"
+            )
+        batch, num_pins, identities = _Batch(self.append), 0, Identities()
+        moments = dict(found.first_time)
+        for number, row in enumerate(self._good_rows(path), start=1):
+            if progress is not None:
+                progress(number, found.num_rows)
+            user, session = self._owner(row)
+            if isinstance(row, PinRow):
+                num_pins += self.pin(row.text, row.session, user, row.time)
+                continue
+            # rows without a time keep their order: each comes with the one before, or with the first that has one
+            moment = moments.get((user, session)) if row.time is None else row.time
+            message = self.new(row.role, row.content, moment, identities.id_of(row, user, session))
+            moments[user, session] = message.time
+            batch.add(Addressed(user, session, message))
         batch.flush()
-        return Transfer(batch.num_new, num_pins, batch.num_present)
+        return Transfer(batch.num_new, num_pins, batch.num_present, found.num_bad, found.unread)
+
+    def _look_through(self, path: Path) -> "_Findings":
+        findings = _Findings()
+        for item in items_of(path):
+            why = self._fault(item) if isinstance(item, Row | PinRow) else None
+            findings.note(item if why is None else why, None if why else self._owner(item))
+        return findings
+
+    def _good_rows(self, path: Path) -> Iterator[Row | PinRow]:
+        for item in items_of(path):
+            if isinstance(item, Row | PinRow) and self._fault(item) is None:
+                yield item
+
+    def _owner(self, item: Item) -> tuple[str, str]:
+        if not isinstance(item, Row | PinRow):
+            return self.user, self.session
+        return item.user or self.user, item.session or self.session
+
+    def _fault(self, row: Row | PinRow) -> BadRow | None:
+        """What a row has that no memory can hold."""
+        try:
+            user, session = self._owner(row)
+            check_name("user", user)
+            check_name("session", session)
+            if isinstance(row, Row):
+                check_name("role", row.role)
+                check_text("content", row.content)
+                if row.id is not None:
+                    check_name("id", row.id)
+            else:
+                check_text("pin", row.text)
+                if not row.text.strip():
+                    return BadRow(row.where, "an empty text cannot be pinned")
+        except DataError as error:
+            return BadRow(row.where, str(error))
+        return None
 
 
-def _num_lines(path: Path) -> int:
-    """Of a file that can be read; what is wrong with another one, `rows_of` says."""
-    try:
-        with path.open("rb") as lines:
-            return sum(1 for _ in lines)
-    except OSError:
-        return 0
+class _Findings:
+    """What the first reading of an export finds."""
 
+    def __init__(self) -> None:
+        self.num_rows = self.num_bad = 0
+        self.bad: BadRow | None = None
+        self.unread: dict[str, int] = {}
+        self.first_time: dict[tuple[str, str], float] = {}
 
-@contextmanager
-def _named(path: Path, number: int) -> Iterator[None]:
-    """Say of what cannot be remembered in which line it stands."""
-    try:
-        yield
-    except (ConfigError, DataError) as error:
-        raise DataError(f"{path}, line {number}: {error}") from error
+    def note(self, item: Item, owner: tuple[str, str] | None) -> None:
+        if isinstance(item, BadRow):
+            self.num_bad += 1
+            self.bad = self.bad or item
+        elif isinstance(item, Unread):
+            self.unread[item.what] = self.unread.get(item.what, 0) + 1
+        else:
+            self.num_rows += 1
+            if isinstance(item, Row) and item.time is not None and owner is not None:
+                self.first_time.setdefault(owner, item.time)
 
 
 class _Batch:
@@ -172,67 +210,6 @@ class _Batch:
         self.num_new += added
         self.num_present += len(self._waiting) - added
         self._waiting.clear()
-
-
-def rows_of(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, row) of every message and pin in a file; a line with `messages` is a whole dialogue.
-
-    Raises `DataError` naming file and line.
-    """
-    try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield from _rows_in(path, number, _text_of(path, number, line))
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _text_of(path: Path, number: int, line: bytes) -> str:
-    try:
-        return line.rstrip(b"\r\n").decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}, line {number} is not UTF-8 (its byte {error.start + 1}); convert the file first"
-        ) from error
-
-
-def row_id(line_number: int, part: int, role: str, content: str) -> str:
-    """An id for a row without one, the same each time the file is imported, so that a second import adds nothing."""
-    digest = hashlib.sha256(f"{line_number}\0{part}\0{role}\0{content}".encode("utf-8", "surrogatepass"))
-    return f"row-{digest.hexdigest()[:20]}"
-
-
-def _rows_in(path: Path, number: int, line: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    where = f"{path}, line {number}"
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{where} is not JSON: {error.msg}, at character {error.pos + 1} of it") from error
-    except (RecursionError, ValueError) as error:  # brackets a thousand deep, numbers of thousands of digits
-        raise DataError(f"{where} cannot be read as JSON: {str(error)[:200]}") from error
-    if not isinstance(row, dict):
-        raise DataError(f"{where} holds a JSON {type(row).__name__}, needed is an object with role and content")
-    rows = row.get("messages", [row])
-    if not isinstance(rows, list) or not all(isinstance(one, dict) for one in rows):
-        raise DataError(f"{where}: messages must be a list of objects with role and content")
-    shared = {key: row[key] for key in ("user", "session", "time") if key in row}
-    for part, one in enumerate(rows):
-        one = {**shared, **one}
-        if "pin" not in one:
-            _require_text(where, one, "role")
-            _require_text(where, one, "content")
-            one.setdefault("id", row_id(number, part, one["role"], one["content"]))
-            if not isinstance(one["id"], str | int):
-                raise DataError(f"{where}: id is {one['id']!r}, needed is text or a whole number")
-        else:
-            _require_text(where, one, "pin")
-        yield number, one
-
-
-def _require_text(where: str, row: dict[str, Any], key: str) -> None:
-    if not isinstance(row.get(key), str):
-        raise DataError(f"{where}: {key} is {row.get(key)!r}, needed is text")
 
 
 def _message_row(message: Message) -> dict[str, str]:

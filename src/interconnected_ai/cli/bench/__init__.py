@@ -12,6 +12,7 @@ VERBS = {
     "classify": "Public data sets learnt by the defaults of `iai train`, against TF-IDF and logistic regression.",
     "plan": "The planner against this machine: step time and peak memory, predicted and measured.",
     "memory": "The memory: evidence within budgets, time, bytes, against peers and against its goals.",
+    "facts": "The facts that rules find in labelled sentences, English and Russian: precision, recall, and what they make up.",
     "generate": "Every engine that is installed against transformers' generate, 29M parameters, 64 + 128 tokens.",
     "train": "A training step of the 29M expert against transformers' GPT-2 of the same shape.",
     "adapters": "A pretrained base and adapters over it: bytes, switching, mixed batches, generation, chat, training, quality.",

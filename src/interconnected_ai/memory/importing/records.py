@@ -1,0 +1,53 @@
+"""What an export is read into: messages, pins, rows that cannot be read, and what was not understood."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A message as an export has it. where: file and line or place, for people.
+
+    time: seconds since 1970, or None where the export has none. id: the export's own, or None. session, user: None where the
+    export names none.
+    """
+
+    where: str
+    role: str
+    content: str
+    session: str | None = None
+    user: str | None = None
+    time: float | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PinRow:
+    """A pin of a memory's own export."""
+
+    where: str
+    text: str
+    session: str | None
+    user: str | None
+    time: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """What should be a message and cannot be read as one."""
+
+    where: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Something that is passed over, by its kind: a field, a type of content, a file."""
+
+    what: str
+
+
+Item = Row | PinRow | BadRow | Unread

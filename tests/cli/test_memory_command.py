@@ -337,9 +337,7 @@ def test_a_copy_is_made_checked_and_put_back(store: str, capsys: pytest.CaptureF
     assert "--overwrite" in refused(capsys, "backup", store, "copy.db")
     assert result(capsys, "forget", store, "m1", "m4", "--yes")["num_messages"] == 2
     assert "--overwrite" in refused(capsys, "restore", "copy.db")
-    assert result(capsys, "restore", "copy.db", "--overwrite") == {
-        "store": "memory.db", "num_messages": 4, "num_sessions": 1,
-    }  # fmt: skip
+    assert result(capsys, "restore", "copy.db", "--overwrite") == {"num_messages": 4, "num_sessions": 1}
     assert result(capsys, "search", store, "volcano")["found"][0]["id"] == "m4"
 
 

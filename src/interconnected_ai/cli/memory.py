@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from interconnected_ai.memory import Forgettable, ThreeLevelMemory
 
 F = TypeVar("F", bound=Callable[..., Any])
-_ACTED_ON = frozenset(map(chr, (*range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A))))
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_ACTED_ON = frozenset(map(chr, _CONTROLS)) - {"\n", "\t"}
 _LONGEST_SHOWN = 100  # characters of a message in a table
 
 
@@ -336,7 +337,7 @@ def backup(store: str, file: Path, overwrite: bool, output: Output) -> None:
     with open_memory(store) as memory:
         num_bytes = memory.backup(file, overwrite=overwrite)
     output.say(f"Copied {store} to {file}, {num_bytes / 1e6:.1f} MB.")
-    output.result({"file": str(file), "num_bytes": num_bytes})
+    output.result({"num_bytes": num_bytes})
 
 
 @command.command("restore")
@@ -355,7 +356,7 @@ def restore(file: Path, store: str, overwrite: bool, output: Output) -> None:
     with open_memory(store) as memory:
         found = memory.stats(everyone=True)
     output.say(f"Restored {store} from {file}: {found.num_messages:,} messages in {found.num_sessions:,} sessions.")
-    output.result({"store": store, "num_messages": found.num_messages, "num_sessions": found.num_sessions})
+    output.result({"num_messages": found.num_messages, "num_sessions": found.num_sessions})
 
 
 @command.command("check", cls=StoreCommand)
@@ -409,7 +410,7 @@ def users(store: str, output: Output) -> None:
 
 @command.command("show", cls=StoreCommand)
 @store_argument
-@click.option("--last", default=20, show_default=True, type=click.IntRange(min=1), help="How many messages, the newest.")
+@click.option("--last", default=20, show_default=True, type=click.IntRange(1, 1_000_000), help="How many messages, the newest.")
 @scope_options("the one with the newest message")
 @with_output
 def show(store: str, last: int, user: str | None, session: str | None, output: Output) -> None:
@@ -423,7 +424,8 @@ def show(store: str, last: int, user: str | None, session: str | None, output: O
         output.say(f"Pinned, no. {pin.number}: {_safe(pin.text)}")
     for message in found:
         heading = f"[{_when(message.time)}] #{message.place} {message.id} {message.role}"
-        output.say(f"{_short(_safe(heading))}: {_safe(message.content)}")
+        said = _safe(message.content).replace("\n", "\n    ")  # no line of it passes for a heading
+        output.say(f"{_short(_safe(heading))}: {said}")
     if not found and not pins:
         output.say(f"Nothing is remembered of user {user!r}.")
     output.result(
@@ -488,7 +490,7 @@ def _when(time: float | None) -> str:
 
 def _safe(text: str) -> str:
     """A text without what a terminal would act on rather than show; line breaks and tabs stay."""
-    return "".join(" " if ord(one) < 32 and one not in "\n\t" or one in _ACTED_ON else one for one in text)
+    return "".join(" " if one in _ACTED_ON else one for one in text)
 
 
 def _short(text: str) -> str:

@@ -128,7 +128,7 @@ def count(store: Store, choice: Choice) -> Forgettable:
     num_messages = num_sessions = 0
     with store.read() as rows:
         sessions = choice.sessions(rows)
-        pins = set() if choice.pin is None else {choice.pin}
+        pins: set[int] = set() if choice.pin is None else {choice.pin}
         if choice.sessions_meant:
             pins.update(choice.condition.pins(rows, choice.user, choice.session))
         num_pins = len(pins)

@@ -141,7 +141,8 @@ def test_a_mistyped_user_or_session_is_an_error_that_names_the_nearest(
 ) -> None:
     Path("backup.jsonl").write_text("whole")
     for arguments in (
-        ("search", store, "x"), ("context", store, "x"), ("stats", store), ("facts", store), ("forget", store, "--yes"),
+        ("search", store, "x"), ("context", store, "x"), ("stats", store), ("facts", store),
+            ("forget", store, "--yes", "--everything"),
         ("export", store, "backup.jsonl", "--overwrite"), ("export", store, "new.jsonl"),
     ):  # fmt: skip
         for scope in (("--session", "defalt"), ("--user", "defalt"), ("--user", "default", "--session", "defalt")):

@@ -141,7 +141,7 @@ def test_forgotten_words_stand_nowhere_in_the_files_bytes(tmp_path: Path) -> Non
     assert all(secret.encode() in held for secret in secrets)
     gone = memory.forget(containing="zanzibar")
     assert (gone.num_messages, gone.bytes_erased, gone.num_vectors) == (5, True, 5)
-    memory.forget(pin=memory.pins()[0].number)
+    assert (gone.num_pins, memory.pins()) == (1, [])
     memory.catch_up()
     held = bytes_of(tmp_path).lower()
     for trace in ("zanzibar", "мурманск", "мурман", "4111-1111", "4111_1111"):

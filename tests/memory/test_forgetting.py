@@ -287,7 +287,7 @@ def test_a_whole_session_or_user_goes_only_by_the_word_for_it(make: MakeMemory) 
             with pytest.raises(ConfigError, match="everything=True"):
                 call(**named)
     for ids, named in (((), {}), (("a",), {}), ((), {"containing": "alpha"}), ((), {"pin": 1})):
-        with pytest.raises(ConfigError, match="everything|say what"):
+        with pytest.raises(ConfigError, match=r"everything|say what"):
             memory.forget(*ids, everything=True, **named)
     assert memory.stats().num_messages == 1
 

@@ -410,7 +410,9 @@ def users(store: str, output: Output) -> None:
 
 @command.command("show", cls=StoreCommand)
 @store_argument
-@click.option("--last", default=20, show_default=True, type=click.IntRange(1, 1_000_000), help="How many messages, the newest.")
+@click.option(
+    "--last", default=20, show_default=True, type=click.IntRange(1, 1_000_000), help="How many messages, the newest."
+)
 @scope_options("the one with the newest message")
 @with_output
 def show(store: str, last: int, user: str | None, session: str | None, output: Output) -> None:

@@ -8,7 +8,14 @@ from contextlib import closing
 from pathlib import Path
 
 from interconnected_ai.errors import ConfigError, NotAMemoryError, StorageError
-from interconnected_ai.memory.sqlite import BUSY_SECONDS, SQLiteStore, check_version, make_private, refusals, require_ours
+from interconnected_ai.memory.sqlite import (
+    BUSY_SECONDS,
+    SQLiteStore,
+    check_version,
+    make_private,
+    refusals,
+    require_ours,
+)
 from interconnected_ai.memory.store import Store
 from interconnected_ai.storage import atomic_file
 

@@ -340,7 +340,8 @@ class ThreeLevelMemory:
     def check(self) -> Check:
         """Whether the database is sound, and every derived row explained by the log; changes nothing.
 
-        A summary or fact that waits to be made is no fault. `rebuild` mends what is unexplained, a restored copy what is damaged.
+        A summary or fact that waits to be made is no fault. `rebuild` mends what is unexplained, a restored copy what is
+        damaged.
         """
         with self._calls.serve(), self.store.read() as rows:
             return check(self.store, rows)
@@ -351,7 +352,8 @@ class ThreeLevelMemory:
         """Copy the whole memory into a file, as it stands at one moment, while others use it; returns the copy's bytes.
 
         The copy is a memory itself, for its owner alone; `restore` puts it back. SQLite only. Raises `ConfigError` for
-        PostgreSQL (pg_dump keeps that), `StorageError` where a file stands and `overwrite` is not asked for, or a memory in use.
+        PostgreSQL (pg_dump keeps that), `StorageError` where a file stands and `overwrite` is not asked for, or a memory that
+        is in use.
         """
         from interconnected_ai.memory import copies  # here: OpenSSL, see below
 
@@ -496,7 +498,9 @@ def _choice(
     """What is to be forgotten, from the arguments of `forget`. Raises `ConfigError` where they name nothing."""
     named = {"session": session, "user": user, "before": before, "containing": containing}
     if not ids and pin is None and all(value is None for value in named.values()):
-        raise ConfigError("forget: say what, with ids, before, containing or pin, or of whom everything, with session or user")
+        raise ConfigError(
+            "forget: say what, with ids, before, containing or pin, or of whom everything, with session or user"
+        )
     refuse_blank("forget", {**named, **{f"ids[{number}]": id for number, id in enumerate(ids)}})
     is_whole = not ids and before is None and containing is None and pin is None
     if is_whole and not everything:
@@ -506,7 +510,9 @@ def _choice(
             "before or containing"
         )
     if everything and not is_whole:
-        raise ConfigError("forget: everything goes with session or user alone; leave it out to forget what the rest names")
+        raise ConfigError(
+            "forget: everything goes with session or user alone; leave it out to forget what the rest names"
+        )
     limit = None if before is None else as_seconds(before, clock.time())
     condition = erasure.Condition(frozenset(ids), limit, containing)
     return erasure.Choice(DEFAULT_USER if user is None else user, session, condition, pin)

@@ -193,7 +193,12 @@ class SQLiteStore(Store):
 
     def faults(self, rows: Any) -> list[str]:
         """See `Store`."""
-        found = [words for (words,) in rows.all("PRAGMA integrity_check(20)") if words != "ok"]
+        try:
+            found = [words for (words,) in rows.all("PRAGMA integrity_check(20)") if words != "ok"]
+        except sqlite3.DatabaseError as error:
+            if _code(error) not in _DAMAGED:
+                raise
+            return [str(error)]  # so damaged that looking ends there
         # some versions write to look through FTS5's index, which a reader may not
         return [words for words in found if "readonly database" not in words]
 

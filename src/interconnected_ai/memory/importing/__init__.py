@@ -2,6 +2,6 @@
 
 from interconnected_ai.memory.importing.formats import FORMATS, Format, items_of
 from interconnected_ai.memory.importing.identity import Identities
-from interconnected_ai.memory.importing.records import BadRow, Item, PinRow, Row, Unread
+from interconnected_ai.memory.importing.records import BadRow, Item, PinRow, Reading, Row, Unread
 
-__all__ = ["FORMATS", "BadRow", "Format", "Identities", "Item", "PinRow", "Row", "Unread", "items_of"]
+__all__ = ["FORMATS", "BadRow", "Format", "Identities", "Item", "PinRow", "Reading", "Row", "Unread", "items_of"]

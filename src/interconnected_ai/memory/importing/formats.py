@@ -3,63 +3,119 @@
 import json
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from interconnected_ai.errors import DataError
-from interconnected_ai.memory.importing import chatgpt, claude, plain
+from interconnected_ai.memory.importing import chatgpt, claude, discord, gemini, plain, slack, telegram, whatsapp
 from interconnected_ai.memory.importing.json_files import elements_of, lines_of
-from interconnected_ai.memory.importing.records import BadRow, Item
+from interconnected_ai.memory.importing.records import BadRow, Item, Reading, Row, Unread
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One kind of JSON export. recognises: whether a value is of it; read: the items of a value that stands at a place."""
+    """One kind of JSON export. recognises: whether a value is of it; read: the items of a value that stands at a place.
+
+    newest_first: whether a file's values come in that order.
+    """
 
     name: str
     title: str
     recognises: Callable[[Any], bool]
     read: Callable[[str, Any], Iterator[Item]]
+    newest_first: bool = False
 
 
 # The first that recognises a value reads it; rows of role and content, which the other kinds resemble, come last.
 FORMATS = (
     Format("chatgpt", "ChatGPT, conversations.json", chatgpt.recognises, chatgpt.read),
     Format("claude", "Claude, conversations.json", claude.recognises, claude.read),
+    Format("discord", "Discord, a channel from DiscordChatExporter", discord.recognises, discord.read),
+    Format("telegram", "Telegram, result.json", telegram.recognises, telegram.read),
+    Format("gemini", "Gemini, MyActivity.json of Takeout", gemini.recognises, gemini.read, newest_first=True),
     Format("plain", "rows of role and content: JSON, JSONL, OpenAI, ShareGPT, LangChain", plain.recognises, plain.read),
 )
 
 
-def items_of(path: Path) -> Iterator[Item]:
-    """Everything that stands in a file, in its order.
+def items_of(path: Path, reading: Reading | None = None) -> Iterator[Item]:
+    """Everything that stands in a file or folder, in its order.
 
     Raises `DataError` for what is no known kind of chat, and for a file that cannot be read to its end.
     """
+    reading = reading or Reading()
     try:
-        for piece in _values(path):
-            if isinstance(piece, BadRow):
-                yield piece
-            else:
-                yield from _format_of(piece[1]).read(*piece)
+        for item in _folder(path) if path.is_dir() else _file(path):
+            yield _told(item, reading) if isinstance(item, Row) else item
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
+        raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
+
+
+def _told(row: Row, reading: Reading) -> Row:
+    """A row with what only the reader knows."""
+    if row.role in reading.me:
+        row = replace(row, role="user")
+    if isinstance(row.time, datetime):
+        moment = row.time if reading.zone is None else row.time.replace(tzinfo=reading.zone)
+        row = replace(row, time=moment.timestamp())
+    return row
+
+
+def _folder(folder: Path) -> Iterator[Item]:
+    """A Slack export, or all files of a folder that are of a known kind."""
+    if slack.recognises(folder):
+        yield from slack.read(folder)
+        return
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and not file.name.startswith("."):
+            yield from _file(file) if _is_known(file) else [Unread(f"file {file.relative_to(folder)}")]
+
+
+def _is_known(file: Path) -> bool:
+    if whatsapp.recognises(file):
+        return True
+    try:
+        first = next(_pieces(file), None)
+    except DataError:
+        return False
+    return first is not None and not isinstance(first, BadRow) and any(one.recognises(first[1]) for one in FORMATS)
+
+
+def _file(file: Path) -> Iterator[Item]:
+    if whatsapp.recognises(file):
+        yield from whatsapp.read(file)
+        return
+    pieces = _pieces(file)
+    first = next(pieces, None)
+    if first is None:
+        return
+    pieces = chain([first], pieces)
+    if not isinstance(first, BadRow) and _format_of(first[1]).newest_first:
+        pieces = reversed(list(pieces))
+    for piece in pieces:
+        if isinstance(piece, BadRow):
+            yield piece
+        else:
+            yield from _format_of(piece[1]).read(*piece)
 
 
 def _format_of(value: Any) -> Format:
     return next((one for one in FORMATS if one.recognises(value)), FORMATS[-1])
 
 
-def _values(path: Path) -> Iterator[tuple[str, Any] | BadRow]:
-    if zipfile.is_zipfile(path):
-        raise DataError(f"{path} is a ZIP archive; unpack it and import the file or folder inside")
-    return lines_of(path) if _is_jsonl(path) else elements_of(path)
+def _pieces(file: Path) -> Iterator[tuple[str, Any] | BadRow]:
+    """The values of a JSON file."""
+    if zipfile.is_zipfile(file):
+        raise DataError(f"{file} is a ZIP archive; unpack it and import the file or folder inside")
+    return lines_of(file) if _is_jsonl(file) else elements_of(file)
 
 
-def _is_jsonl(path: Path) -> bool:
+def _is_jsonl(file: Path) -> bool:
     """Whether every line stands for itself: not an array's file, nor an object's that goes over lines."""
-    with path.open("rb") as file:
-        start = next((line for line in file if line.strip()), b"").decode("utf-8-sig", "replace").strip()
+    with file.open("rb") as lines:
+        start = next((line for line in lines if line.strip()), b"").decode("utf-8-sig", "replace").strip()
     if start.startswith("["):
         return False
     try:

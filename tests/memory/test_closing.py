@@ -27,6 +27,8 @@ CALLS: dict[str, Callable[[ThreeLevelMemory, Path], Any]] = {
     "stats": lambda memory, folder: memory.stats(),
     "export_jsonl": lambda memory, folder: memory.export_jsonl(folder / "out.jsonl"),
     "import_jsonl": lambda memory, folder: memory.import_jsonl(folder / "in.jsonl"),
+    "export_markdown": lambda memory, folder: memory.export_markdown(folder / "out.md"),
+    "history": lambda memory, folder: memory.history("m0"),
     "import_file": lambda memory, folder: memory.import_file(folder / "in.jsonl"),
     "catch_up": lambda memory, folder: memory.catch_up(),
     "__enter__": lambda memory, folder: memory.__enter__(),

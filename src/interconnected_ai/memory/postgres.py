@@ -9,7 +9,14 @@ from interconnected_ai.errors import ConfigError, FormatVersionError, StorageErr
 from interconnected_ai.extras import require
 from interconnected_ai.memory.connections import Connections
 from interconnected_ai.memory.numbering import entry_of, number_of
-from interconnected_ai.memory.schema import LATER_COLUMNS, LATER_INDEXES, POSTGRES_TYPES, SCHEMA_VERSION, TABLES
+from interconnected_ai.memory.schema import (
+    LATER_COLUMNS,
+    LATER_INDEXES,
+    LATER_TABLES,
+    POSTGRES_TYPES,
+    SCHEMA_VERSION,
+    TABLES,
+)
 from interconnected_ai.memory.store import Rows, Store
 
 # Our terms are lexemes as they stand, which is what the text search configuration `simple` does to words; a tsvector made of
@@ -197,7 +204,7 @@ class PostgresStore(Store):
             for statement in TABLES:
                 connection.execute(statement.format(**POSTGRES_TYPES))
             self._add_columns(connection)
-            for statement in (*_INDEX, *LATER_INDEXES):
+            for statement in (*_INDEX, *LATER_TABLES, *LATER_INDEXES):
                 connection.execute(statement)
             connection.execute(
                 "INSERT INTO meta (name, value) VALUES ('schema_version', %s) ON CONFLICT (name) DO NOTHING",

@@ -249,10 +249,20 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """What a message said before it was edited. time: when the memory learnt of the later words."""
+
+    role: str
+    content: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
 class Transfer:
     """What an import or export moved: rows added, and those that stood there already.
 
     num_bad: rows that could not be read and were left out. not_understood: what else was passed over, by kind, and how often.
+    num_edited: of those that stood there already, whose words were others.
     """
 
     num_messages: int
@@ -260,6 +270,7 @@ class Transfer:
     num_present: int = 0
     num_bad: int = 0
     not_understood: Mapping[str, int] = field(default_factory=dict)
+    num_edited: int = 0
 
 
 def _require_positive(record: Any) -> None:

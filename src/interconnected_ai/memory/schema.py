@@ -2,7 +2,7 @@
 
 SCHEMA_VERSION = 1
 
-# The log is `messages`, `sessions` (names) and `pins`; everything else is derived from it.
+# The log is `messages`, `edits`, `sessions` (names) and `pins`; everything else is derived from it.
 # In `sessions`: places up to long_upto stand in the long level, those up to stale_upto in the stale one, the rest in current.
 TABLES = (
     """CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)""",
@@ -36,9 +36,15 @@ TABLES = (
         owner TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '', UNIQUE (kind, session, target))""",
 )
 
-# What stores of this version may lack, since it came later: (table, column, type), and indexes that need such columns.
+# What stores of this version may lack, since it came later: (table, column, type), tables, and indexes that need such columns.
 # Those columns may be NULL, so that earlier packages can write into a store that has them.
 LATER_COLUMNS = (("facts", "value_hash", "{int}"),)
+# What messages said before they were edited is of the log, too; its types are words that both databases know.
+LATER_TABLES = (
+    """CREATE TABLE IF NOT EXISTS edits (
+        message BIGINT NOT NULL, version BIGINT NOT NULL, role TEXT NOT NULL, content TEXT NOT NULL,
+        time DOUBLE PRECISION NOT NULL, UNIQUE (message, version))""",
+)
 LATER_INDEXES = (
     """CREATE INDEX IF NOT EXISTS facts_that_hold ON facts (session, subject, relation, value_hash)
         WHERE superseded_by IS NULL""",

@@ -11,6 +11,7 @@ from typing import Any
 
 from interconnected_ai.errors import DataError
 from interconnected_ai.memory.importing import chatgpt, claude, discord, gemini, plain, slack, telegram, whatsapp
+from interconnected_ai.memory.importing.identity import Identities
 from interconnected_ai.memory.importing.json_files import elements_of, lines_of
 from interconnected_ai.memory.importing.records import BadRow, Item, Reading, Row, Unread
 
@@ -41,39 +42,42 @@ FORMATS = (
 
 
 def items_of(path: Path, reading: Reading | None = None) -> Iterator[Item]:
-    """Everything that stands in a file or folder, in its order.
+    """Everything that stands in a file or folder, in its order; every row has an id and, where it has a time, seconds.
 
     Raises `DataError` for what is no known kind of chat, and for a file that cannot be read to its end.
     """
-    reading = reading or Reading()
+    reading, identities = reading or Reading(), Identities()
     try:
         for item in _folder(path) if path.is_dir() else _file(path):
-            yield _told(item, reading) if isinstance(item, Row) else item
+            yield _told(item, identities.id_of(item), reading) if isinstance(item, Row) else item
     except OSError as error:
         raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
 
 
-def _told(row: Row, reading: Reading) -> Row:
-    """A row with what only the reader knows."""
-    if row.role in reading.me:
-        row = replace(row, role="user")
-    if isinstance(row.time, datetime):
-        moment = row.time if reading.zone is None else row.time.replace(tzinfo=reading.zone)
-        row = replace(row, time=moment.timestamp())
-    return row
+def _told(row: Row, id: str, reading: Reading) -> Row:
+    """A row with its id and what only the reader knows. The id is of what the export says: it must not change with those."""
+    time = row.time
+    if isinstance(time, datetime):
+        time = (time if reading.zone is None else time.replace(tzinfo=reading.zone)).timestamp()
+    return replace(row, id=id, role="user" if row.role in reading.me else row.role, time=time)
 
 
 def _folder(folder: Path) -> Iterator[Item]:
-    """A Slack export, or all files of a folder that are of a known kind."""
+    """A Slack export, or the files of a known kind that lie in a folder (not below: it may be somebody's whole disk)."""
     if slack.recognises(folder):
         yield from slack.read(folder)
         return
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and not file.name.startswith("."):
-            yield from _file(file) if _is_known(file) else [Unread(f"file {file.relative_to(folder)}")]
+    for file in files_in(folder):
+        yield from _file(file) if is_known(file) else [Unread(f"file {file.name}")]
 
 
-def _is_known(file: Path) -> bool:
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder that are not hidden, in the order of their names."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def is_known(file: Path) -> bool:
+    """Whether a file begins as an export of a known kind does. Raises `OSError` for one that cannot be read."""
     if whatsapp.recognises(file):
         return True
     try:

@@ -10,6 +10,7 @@ from interconnected_ai.memory.importing.records import BadRow, Item, Json, Row, 
 from interconnected_ai.memory.importing.times import seconds_of
 
 _MEDIA = ("photo", "file")
+_READ = ("about", "personal_information", "chats", "left_chats")
 
 
 def recognises(value: Any) -> bool:
@@ -24,7 +25,7 @@ def read(where: str, value: Any) -> Iterator[Item]:
         return
     about = value.get("personal_information")
     me = f"user{about['user_id']}" if isinstance(about, dict) and "user_id" in about else None
-    yield from (Unread(f"Telegram's {key}") for key in value if key not in ("about", "chats", "left_chats"))
+    yield from (Unread(f"Telegram's {key}") for key in value if key not in _READ)
     for chat in _chats_in(value):
         yield from _chat(where, chat, me)
 

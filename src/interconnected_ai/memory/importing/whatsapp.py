@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import chain, islice, pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ from interconnected_ai.memory.importing.contents import placeholder
 from interconnected_ai.memory.importing.records import BadRow, Item, Row, Unread
 
 Order = Literal["dmy", "mdy", "ymd"]
+_LOOKED_AT = 10_000  # bytes at the beginning that say whether it is such a chat
 
 _HEAD = re.compile(
     r"^\[?(?P<date>(?P<a>\d{1,4})(?P<mark>[./-])\s?(?P<b>\d{1,2})[./-]\s?(?P<c>\d{2,4}))\.?"
@@ -34,16 +35,16 @@ _ATTACHED = re.compile(
     r"^(?:<(?:attached|прикреплено|Anhang|adjunto|pièce jointe)\s?: (?P<phone>[^>]+)>"
     r"|(?P<name>\S.*\.\w{2,5}) \((?:file attached|файл добавлен|Datei angehängt|archivo adjunto|fichier joint)\))"
 )
-_NAME_OF_FILE = re.compile(r"^(?:WhatsApp Chat (?:with|-|mit)|Чат WhatsApp с(?: контактом)?|WhatsApp-Chat mit|Chat de WhatsApp con)\s+")
+_NAME_OF_FILE = re.compile(
+    r"^(?:WhatsApp Chat (?:with|-|mit)|WhatsApp-Chat mit|Chat de WhatsApp con|Чат WhatsApp с(?: контактом)?)\s+"
+)
 
 
 def recognises(path: Path) -> bool:
     """Whether one of a file's first lines begins as WhatsApp's messages do."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            return any(_head(line) for line in islice((line[:500] for line in file), 20))
-    except UnicodeDecodeError:
-        return False
+    with path.open("rb") as file:
+        start = file.read(_LOOKED_AT).decode("utf-8-sig", "replace")
+    return any(_head(line.rstrip("\r")) for line in start.split("\n")[:20])
 
 
 def read(path: Path) -> Iterator[Item]:

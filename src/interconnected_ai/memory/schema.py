@@ -36,15 +36,16 @@ TABLES = (
         owner TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '', UNIQUE (kind, session, target))""",
 )
 
-# What stores of this version may lack, since it came later: (table, column, type), tables, and indexes that need such columns.
-# Those columns may be NULL, so that earlier packages can write into a store that has them.
-LATER_COLUMNS = (("facts", "value_hash", "{int}"),)
-# What messages said before they were edited is of the log, too; its types are words that both databases know.
+# Of the log, too: what messages said before they were edited.
 LATER_TABLES = (
     """CREATE TABLE IF NOT EXISTS edits (
-        message BIGINT NOT NULL, version BIGINT NOT NULL, role TEXT NOT NULL, content TEXT NOT NULL,
-        time DOUBLE PRECISION NOT NULL, UNIQUE (message, version))""",
+        message {int} NOT NULL, version {int} NOT NULL, role TEXT NOT NULL, content TEXT NOT NULL, time {real} NOT NULL,
+        UNIQUE (message, version))""",
 )
+
+# What stores of this version may lack, since it came later: (table, column, type), and indexes that need such columns.
+# Those columns may be NULL, so that earlier packages can write into a store that has them.
+LATER_COLUMNS = (("facts", "value_hash", "{int}"),)
 LATER_INDEXES = (
     """CREATE INDEX IF NOT EXISTS facts_that_hold ON facts (session, subject, relation, value_hash)
         WHERE superseded_by IS NULL""",

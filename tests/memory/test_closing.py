@@ -27,6 +27,7 @@ CALLS: dict[str, Callable[[ThreeLevelMemory, Path], Any]] = {
     "stats": lambda memory, folder: memory.stats(),
     "export_jsonl": lambda memory, folder: memory.export_jsonl(folder / "out.jsonl"),
     "import_jsonl": lambda memory, folder: memory.import_jsonl(folder / "in.jsonl"),
+    "add_messages": lambda memory, folder: memory.add_messages([{"role": "user", "content": "alpha"}]),
     "export_markdown": lambda memory, folder: memory.export_markdown(folder / "out.md"),
     "history": lambda memory, folder: memory.history("m0"),
     "import_file": lambda memory, folder: memory.import_file(folder / "in.jsonl"),

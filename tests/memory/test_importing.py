@@ -4,6 +4,7 @@ import json
 import os
 import threading
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -472,3 +473,31 @@ def test_a_folder_s_exports_are_read_and_other_files_are_listed(memory: ThreeLev
     done = memory.import_file(tmp_path)
     assert done.num_messages == 3
     assert {"file cat.png", "file user.json"} <= set(done.not_understood)
+
+
+# Messages of a chat API
+
+
+def test_messages_of_a_chat_api_are_remembered_all_or_none(memory: ThreeLevelMemory) -> None:
+    asked = {"role": "user", "content": [{"type": "text", "text": "Rain?"}]}
+    ids = memory.add_messages([asked, {"role": "assistant", "content": None, "tool_calls": TOOLS}], session="s")
+    assert said(memory, "s") == [("user", "Rain?"), ("assistant", '[call of weather] {"city": "Riga"}')]
+    assert ids == [message.id for message in memory.messages(session="s")]
+    memory.add_messages([asked], session="s")
+    assert len(said(memory, "s")) == 3, "what is said again is said again"
+    with pytest.raises(DataError, match="message 2: role is None"):
+        memory.add_messages([{"role": "user", "content": "fine"}, {"content": "whose?"}], session="s")
+    assert len(said(memory, "s")) == 3
+
+
+def test_turns_alternate_and_the_user_begins(memory: ThreeLevelMemory) -> None:
+    for role, words in (("assistant", "Welcome"), ("user", "Hi"), ("Bob", "Hello"), ("assistant", "Yes?")):
+        memory.add(role, words)
+    context = memory.context("Welcome")
+    for question in ("", "What now?"):
+        turns = context.turns(question)
+        assert turns[0]["role"] == "user"
+        assert all(one["role"] != after["role"] for one, after in pairwise(turns))
+        words = "\n".join(turn["content"] for turn in turns)
+        assert all(part in words for part in ("Welcome", "Hi", "Hello", "Yes?", question))
+    assert memory.context("x", session="none").turns("Hi") == ({"role": "user", "content": "Hi"},)

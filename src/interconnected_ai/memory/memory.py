@@ -1,7 +1,7 @@
 """The memory of a conversation: three levels over a verbatim log, and of all of it what a model needs now."""
 
 import time as clock
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -152,6 +152,30 @@ class ThreeLevelMemory:
                 append(self.store, rows, user, session, message, self.capacities, self._kinds())
         self._wake()
         return message.id
+
+    def add_messages(
+        self, messages: Sequence[Mapping[str, Any]], *, session: str = DEFAULT_SESSION, user: str = DEFAULT_USER
+    ) -> list[str]:
+        """Remember messages as OpenAI's and like servers take and give them; all of them or none. Returns their ids.
+
+        A message has `role` and `content` (text or parts), and may have `name`, `tool_calls`, `id` and a time. One without an
+        id is a new one, whatever was said before: give those that are new since the last call. Raises `DataError` for what is
+        no message.
+        """
+        from interconnected_ai.memory import transfer
+
+        with self._calls.serve():
+            self._require_index()
+            added = []
+            for row in transfer.rows_in(messages):
+                check_name("user", row.user or user)
+                check_name("session", row.session or session)
+                message = self._new(row.role, row.content, row.time, row.id)
+                added.append(transfer.Addressed(row.user or user, row.session or session, message))
+            if added:
+                self._append_all(added)
+        self._wake()
+        return [one.message.id for one in added]
 
     def pin(self, text: str, *, session: str | None = None, user: str = DEFAULT_USER) -> Pin:
         """Have a text come along with every context of a session, or (session None) of all of the user's sessions.

@@ -5,7 +5,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from typing import Any
 
 from interconnected_ai.errors import DataError, StorageError
 from interconnected_ai.memory.addressing import known_sessions
-from interconnected_ai.memory.importing import BadRow, Item, PinRow, Reading, Row, Unread, items_of
+from interconnected_ai.memory.importing import BadRow, Item, PinRow, Reading, Row, Unread, items_of, read_messages
 from interconnected_ai.memory.log import NewMessage, check_name, check_text, messages_in, read_sessions, session_number
 from interconnected_ai.memory.pins import pins_of
 from interconnected_ai.memory.records import DEFAULT_SESSION, DEFAULT_USER, Message, Pin, Transfer
@@ -144,6 +144,17 @@ class Addressed:
     user: str
     session: str
     message: NewMessage
+
+
+def rows_in(messages: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Messages of a chat API as rows. Raises `DataError` for the first that is none; those without words are left out."""
+    rows = []
+    for item in read_messages("messages", list(messages)):
+        if isinstance(item, BadRow):
+            raise DataError(f"{item.where}: {item.why}")
+        if isinstance(item, Row):
+            rows.append(item)
+    return rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,6 +237,13 @@ def test_an_array_that_was_cut_is_refused_before_anything_is_written(memory: Thr
     assert not memory.sessions()
 
 
+def test_what_is_no_chat_is_refused_with_the_kinds_that_are_read(memory: ThreeLevelMemory, tmp_path: Path) -> None:
+    file = tmp_path / "letter.txt"
+    file.write_text("Dear Anna,\nhow are you?\n")
+    with pytest.raises(DataError, match=r"line 1: not JSON.*no chat of a known kind.*ChatGPT.*WhatsApp"):
+        memory.import_file(file, skip_bad=True)
+
+
 def test_messages_without_a_time_stand_with_the_first_that_has_one(memory: ThreeLevelMemory, tmp_path: Path) -> None:
     rows = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi", "time": 1700000000}]
     memory.import_file(written(tmp_path, rows))
@@ -331,6 +338,8 @@ def test_slack_folders_give_names_threads_and_readable_links(memory: ThreeLevelM
     assert said(memory, "slack:general") == [("Anna", greeting), ("bob", f"> Anna: {greeting}\nSeen\n[file: a.pdf]")]
     assert done.not_understood == {"Slack message of subtype channel_join": 1}
     assert memory.import_file(export / "general").num_messages == 0
+    with pytest.raises(DataError, match="a message of Slack; import the folder of its channel"):
+        memory.import_file(export / "general" / "2026-01-05.json")
 
 
 def test_gemini_s_activity_is_read_from_its_end(memory: ThreeLevelMemory, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ from interconnected_ai.text import analyzer_signature, estimate_tokens
 from interconnected_ai.types import CountTokens, Encode, Extract, Summarize
 
 if TYPE_CHECKING:
-    from interconnected_ai.memory.transfer import Added, Addressed
+    from interconnected_ai.memory.transfer import Addressed
 
 
 class ThreeLevelMemory:
@@ -481,10 +481,8 @@ class ThreeLevelMemory:
         hits = word_hits(self.store, rows, sessions, question.text, self.weights)
         return find_evidence(self.store, rows, sessions, question, hits, self.weights, limit)
 
-    def _append_all(self, batch: Sequence["Addressed"]) -> "Added":
-        """Write what is new of these messages, and what is said in other words."""
-        from interconnected_ai.memory.transfer import Added
-
+    def _append_all(self, batch: Sequence["Addressed"]) -> tuple[int, int]:
+        """Write these messages; how many were not there yet, and how many have other words now."""
         num_added = num_edited = 0
         numbers: dict[tuple[str, str], int] = {}
         with self.store.write() as rows:
@@ -504,7 +502,7 @@ class ThreeLevelMemory:
                     append(self.store, rows, one.user, one.session, one.message, self.capacities, self._kinds())
                 num_added += edited is None
                 num_edited += bool(edited)
-        return Added(num_added, num_edited)
+        return num_added, num_edited
 
     def _pin(self, text: str, session: str | None, user: str, time: Any) -> Pin:
         moment = as_seconds(time, clock.time())

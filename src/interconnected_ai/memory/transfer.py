@@ -15,7 +15,7 @@ from typing import Any
 
 from interconnected_ai.errors import DataError, StorageError
 from interconnected_ai.memory.addressing import known_sessions
-from interconnected_ai.memory.importing import BadRow, Item, PinRow, Reading, Row, Unread, items_of, read_messages
+from interconnected_ai.memory.importing import KINDS, BadRow, Item, PinRow, Reading, Row, Unread, items_of, read_messages
 from interconnected_ai.memory.log import NewMessage, check_name, check_text, messages_in, read_sessions, session_number
 from interconnected_ai.memory.pins import pins_of
 from interconnected_ai.memory.records import DEFAULT_SESSION, DEFAULT_USER, Message, Pin, Transfer
@@ -158,24 +158,16 @@ def rows_in(messages: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
-    """What became of a batch: messages that are new, and messages whose words are."""
-
-    num_new: int
-    num_edited: int
-
-
-@dataclass(frozen=True, slots=True)
 class Importer:
     """What an import does with what it reads.
 
-    new: (role, content, time, id) to a checked message. append: writes a batch. pin: (text, session, user, time) pins it, false
-    when it is there. user, session: of rows that name none. skip_bad: whether rows that cannot be read are counted and left
-    out, rather than being the end of it.
+    new: (role, content, time, id) to a checked message. append: writes a batch; returns how many were not there yet, and how
+    many have other words now. pin: (text, session, user, time) pins it, false when it is there. user, session: of rows that
+    name none. skip_bad: whether rows that cannot be read are counted and left out, rather than being the end of it.
     """
 
     new: Callable[[str, str, Any, str | None], NewMessage]
-    append: Callable[[Sequence[Addressed]], Added]
+    append: Callable[[Sequence[Addressed]], tuple[int, int]]
     pin: Callable[[str, str | None, str, Any], bool]
     user: str = DEFAULT_USER
     session: str = DEFAULT_SESSION
@@ -193,6 +185,10 @@ class Importer:
 
     def _read(self, path: Path, progress: Callable[[int, int], None] | None) -> Transfer:
         found = self._look_through(path)
+        if found.bad and not found.num_rows:
+            raise DataError(
+                f"{found.bad.where}: {found.bad.why}; there is no chat of a known kind in it; read are: {KINDS}"
+            )
         if found.bad and not self.skip_bad:
             more = f" ({found.num_bad - 1:,} more rows cannot be read)" if found.num_bad > 1 else ""
             raise DataError(
@@ -294,7 +290,7 @@ class _Findings:
 class _Batch:
     """Messages that wait to be written together."""
 
-    def __init__(self, append: Callable[[Sequence[Addressed]], Added]) -> None:
+    def __init__(self, append: Callable[[Sequence[Addressed]], tuple[int, int]]) -> None:
         self._append = append
         self._waiting: list[Addressed] = []
         self.num_new = self.num_present = self.num_edited = 0
@@ -307,10 +303,10 @@ class _Batch:
     def flush(self) -> None:
         if not self._waiting:
             return
-        added = self._append(self._waiting)
-        self.num_new += added.num_new
-        self.num_edited += added.num_edited
-        self.num_present += len(self._waiting) - added.num_new
+        num_new, num_edited = self._append(self._waiting)
+        self.num_new += num_new
+        self.num_edited += num_edited
+        self.num_present += len(self._waiting) - num_new
         self._waiting.clear()
 
 

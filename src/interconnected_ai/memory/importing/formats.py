@@ -37,7 +37,12 @@ FORMATS = (
     Format("discord", "Discord, a channel from DiscordChatExporter", discord.recognises, discord.read),
     Format("telegram", "Telegram, result.json", telegram.recognises, telegram.read),
     Format("gemini", "Gemini, MyActivity.json of Takeout", gemini.recognises, gemini.read, newest_first=True),
+    Format("slack", "a message of Slack", slack.is_message, slack.refuse),
     Format("plain", "rows of role and content: JSON, JSONL, OpenAI, ShareGPT, LangChain", plain.recognises, plain.read),
+)
+
+KINDS = "; ".join(
+    [one.title for one in FORMATS if one.read is not slack.refuse] + ["WhatsApp, text", "Slack, the folder of an export"]
 )
 
 

@@ -32,6 +32,16 @@ def read(folder: Path) -> Iterator[Item]:
         yield from _channel(channel, names)
 
 
+def is_message(value: Any) -> bool:
+    """Whether a value is a message of a channel."""
+    return isinstance(value, dict) and value.get("type") == "message" and "ts" in value and "role" not in value
+
+
+def refuse(where: str, _: Any) -> Iterator[Item]:
+    """A day's file alone says neither its channel nor its speakers."""
+    yield BadRow(where, "a message of Slack; import the folder of its channel, or of the whole export")
+
+
 def _folders_in(folder: Path) -> list[Path]:
     return sorted(inner for inner in folder.iterdir() if inner.is_dir())
 

@@ -244,6 +244,17 @@ def test_what_is_no_chat_is_refused_with_the_kinds_that_are_read(memory: ThreeLe
         memory.import_file(file, skip_bad=True)
 
 
+def test_lists_a_line_are_dialogues_and_nothing_behind_an_array_is_lost(memory: ThreeLevelMemory, tmp_path: Path) -> None:
+    one = json.dumps([{"role": "user", "content": "one"}])
+    file = tmp_path / "lists.jsonl"
+    file.write_text(f"{one}\n{one.replace('one', 'two')}\n")
+    memory.import_file(file)
+    assert said(memory, "default") == [("user", "one"), ("user", "two")]
+    file.write_text(f"[\n{one[1:-1]}\n]\n{one}\n")
+    with pytest.raises(DataError, match="line 4 is not JSON: something stands behind"):
+        memory.import_file(file)
+
+
 def test_messages_without_a_time_stand_with_the_first_that_has_one(memory: ThreeLevelMemory, tmp_path: Path) -> None:
     rows = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi", "time": 1700000000}]
     memory.import_file(written(tmp_path, rows))

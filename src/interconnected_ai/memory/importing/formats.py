@@ -124,13 +124,15 @@ def _pieces(file: Path) -> Iterator[tuple[str, Any] | BadRow]:
 def _is_jsonl(file: Path) -> bool:
     """Whether every line stands for itself: not an array's file, nor an object's that goes over lines."""
     with file.open("rb") as lines:
-        start = next((line for line in lines if line.strip()), b"").decode("utf-8-sig", "replace").strip()
-    if start.startswith("["):
+        filled = (line for line in lines if line.strip())
+        start = next(filled, b"").decode("utf-8-sig", "replace").strip()
+        is_only = next(filled, None) is None
+    if start.startswith("[") and is_only:
         return False
     try:
         json.loads(start)
     except json.JSONDecodeError as error:
-        return not (start.startswith("{") and error.pos >= len(start))
+        return not (start.startswith(("{", "[")) and error.pos >= len(start))
     except (RecursionError, ValueError):
-        pass
+        return True
     return True

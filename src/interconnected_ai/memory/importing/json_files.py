@@ -63,6 +63,9 @@ def elements_of(path: Path) -> Iterator[tuple[str, Any]]:
                     continue
                 where = f"{path}, line {window.line}"
                 yield where, window.value()
+            window.step()
+            if not window.is_at_end():
+                raise DataError(f"{path}, line {window.line} is not JSON: something stands behind the array's end")
         except UnicodeDecodeError as error:
             raise DataError(f"{path} is not UTF-8 ({error.reason}); convert the file first") from error
 
@@ -76,14 +79,20 @@ class _Window:
 
     def character(self) -> str:
         """The next character that is no space; the text's end is an error."""
+        if self.is_at_end():
+            raise DataError(f"{self._path}, line {self.line} is not JSON: the file ends inside of it; was it cut?")
+        return self._text[self._at]
+
+    def is_at_end(self) -> bool:
+        """Whether nothing but space is left; passes over it."""
         while True:
             space = _SPACE.match(self._text, self._at)
             assert space is not None, "no space at all fits, too"
             self._move(space.end())
             if self._at < len(self._text):
-                return self._text[self._at]
+                return False
             if not self._more(_CHARS_AT_ONCE):
-                raise DataError(f"{self._path}, line {self.line} is not JSON: the file ends inside of it; was it cut?")
+                return True
 
     def step(self) -> None:
         """Pass over one character."""

@@ -27,9 +27,10 @@ _DELETED = re.compile(
     r"(?:This message was deleted|You deleted this message|(?:Данное с|С)ообщение удалено|Вы удалили данное сообщение)\.?"
 )
 _LEFT_OUT = re.compile(
-    r"<(?:Media omitted|Без медиафайлов|Медиафайл пропущен|Medien ausgeschlossen|Multimedia omitido|Médias omis)>"
+    r"^(?:<(?:Media omitted|Без медиафайлов|Медиафайл пропущен|Medien ausgeschlossen|Multimedia omitido|Médias omis)>"
     r"|(?P<kind>image|video|audio|sticker|GIF|document|Contact card) omitted"
-    r"|(?:изображение|видео|аудиофайл|стикер|документ) (?:отсутствует|не включ[её]н[оа]?|пропущен[оа]?)"
+    r"|(?:изображение|видео|аудиофайл|стикер|документ) (?:отсутствует|не включ[её]н[оа]?|пропущен[оа]?))$",
+    re.MULTILINE,
 )
 _ATTACHED = re.compile(
     r"^(?:<(?:attached|прикреплено|Anhang|adjunto|pièce jointe)\s?: (?P<phone>[^>]+)>"

@@ -244,7 +244,9 @@ def test_what_is_no_chat_is_refused_with_the_kinds_that_are_read(memory: ThreeLe
         memory.import_file(file, skip_bad=True)
 
 
-def test_lists_a_line_are_dialogues_and_nothing_behind_an_array_is_lost(memory: ThreeLevelMemory, tmp_path: Path) -> None:
+def test_lists_a_line_are_dialogues_and_nothing_behind_an_array_is_lost(
+    memory: ThreeLevelMemory, tmp_path: Path
+) -> None:
     one = json.dumps([{"role": "user", "content": "one"}])
     file = tmp_path / "lists.jsonl"
     file.write_text(f"{one}\n{one.replace('one', 'two')}\n")
@@ -397,7 +399,9 @@ def test_whatsapp_s_date_dialects_are_read(memory: ThreeLevelMemory, tmp_path: P
     assert memory.import_file(file, time_zone="UTC").num_messages == 0
 
 
-def test_where_no_day_is_above_twelve_a_whatsapp_chat_goes_forward_in_time(memory: ThreeLevelMemory, tmp_path: Path) -> None:
+def test_where_no_day_is_above_twelve_a_whatsapp_chat_goes_forward_in_time(
+    memory: ThreeLevelMemory, tmp_path: Path
+) -> None:
     file = tmp_path / "_chat.txt"
     file.write_text("".join(f"{date}, 10:00 - Anna: on {date}\n" for date in ("5/2/2026", "6/2/2026", "5/3/2026")))
     memory.import_file(file, time_zone="UTC")

@@ -134,7 +134,9 @@ def _say_what_else(done: "Transfer", output: Output) -> None:
 )  # fmt: skip
 @click.option("--user", help="For rows that name no user; default: default.")
 @click.option("--session", help="For rows that name no session; default: default.")
-@click.option("--every", default=5.0, show_default=True, type=click.FloatRange(0.1, 86_400), help="Seconds between two looks.")
+@click.option(
+    "--every", default=5.0, show_default=True, type=click.FloatRange(0.1, 86_400), help="Seconds between two looks."
+)
 @click.option("--once", is_flag=True, help="Look once and end, as a timer wants it.")
 @chat_options
 @vectors_option

@@ -23,7 +23,9 @@ def edit(store: Store, rows: Rows, session: int, message: NewMessage, now: float
     Its index entry is changed at once; facts, summaries and vectors are made anew by the worker.
     """
     found = rows.one(
-        "SELECT number, role, content, is_reply, num_words FROM messages WHERE session = ? AND id = ?", session, message.id
+        "SELECT number, role, content, is_reply, num_words FROM messages WHERE session = ? AND id = ?",
+        session,
+        message.id,
     )
     if found is None:
         return None

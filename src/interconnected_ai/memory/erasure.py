@@ -61,7 +61,8 @@ class Condition:
         if self.containing is None:
             return frozenset()
         found = rows.all(
-            "SELECT e.message, e.content FROM edits e JOIN messages m ON m.number = e.message WHERE m.session = ?", session
+            "SELECT e.message, e.content FROM edits e JOIN messages m ON m.number = e.message WHERE m.session = ?",
+            session,
         )
         return frozenset(number for number, content in found if words in normalize(content))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from interconnected_ai.errors import ConfigError, FormatVersionError
 from interconnected_ai.memory import erasure
-from interconnected_ai.memory.addressing import check_reader, reader_of, refuse_blank
+from interconnected_ai.memory.addressing import check_reader, reader_of, refuse_blank, require_ids
 from interconnected_ai.memory.calls import Calls
 from interconnected_ai.memory.context import Order, fit, gather, ids_of
 from interconnected_ai.memory.editing import edit, history_of

@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,17 @@ from typing import Any
 
 from interconnected_ai.errors import DataError, StorageError
 from interconnected_ai.memory.addressing import known_sessions
-from interconnected_ai.memory.importing import KINDS, BadRow, Item, PinRow, Reading, Row, Unread, items_of, read_messages
+from interconnected_ai.memory.importing import (
+    KINDS,
+    BadRow,
+    Item,
+    PinRow,
+    Reading,
+    Row,
+    Unread,
+    items_of,
+    read_messages,
+)
 from interconnected_ai.memory.log import NewMessage, check_name, check_text, messages_in, read_sessions, session_number
 from interconnected_ai.memory.pins import pins_of
 from interconnected_ai.memory.records import DEFAULT_SESSION, DEFAULT_USER, Message, Pin, Transfer
@@ -172,7 +182,7 @@ class Importer:
     user: str = DEFAULT_USER
     session: str = DEFAULT_SESSION
     skip_bad: bool = False
-    reading: Reading = Reading()
+    reading: Reading = field(default_factory=Reading)
 
     def read(self, path: Path, progress: Callable[[int, int], None] | None = None) -> Transfer:
         """Add every row of an export, the messages some hundreds at once. progress: is told of rows done, and of all.

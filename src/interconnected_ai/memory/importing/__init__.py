@@ -6,4 +6,18 @@ from interconnected_ai.memory.importing.records import BadRow, Item, PinRow, Rea
 from interconnected_ai.memory.importing.times import zone_of
 from interconnected_ai.memory.importing.watching import Watch
 
-__all__ = ["FORMATS", "KINDS", "BadRow", "Format", "Item", "PinRow", "Reading", "Row", "Unread", "Watch", "items_of", "read_messages", "zone_of"]
+__all__ = [
+    "FORMATS",
+    "KINDS",
+    "BadRow",
+    "Format",
+    "Item",
+    "PinRow",
+    "Reading",
+    "Row",
+    "Unread",
+    "Watch",
+    "items_of",
+    "read_messages",
+    "zone_of",
+]

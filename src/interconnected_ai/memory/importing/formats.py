@@ -42,7 +42,8 @@ FORMATS = (
 )
 
 KINDS = "; ".join(
-    [one.title for one in FORMATS if one.read is not slack.refuse] + ["WhatsApp, text", "Slack, the folder of an export"]
+    [one.title for one in FORMATS if one.read is not slack.refuse]
+    + ["WhatsApp, text", "Slack, the folder of an export"]
 )
 
 

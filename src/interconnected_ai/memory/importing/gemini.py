@@ -21,7 +21,9 @@ def recognises(value: Any) -> bool:
     if not isinstance(value, dict) or "title" not in value or "time" not in value:
         return False
     products = value.get("products")
-    return any(_PRODUCT.search(str(one)) for one in (value.get("header"), *(products if isinstance(products, list) else ())))
+    return any(
+        _PRODUCT.search(str(one)) for one in (value.get("header"), *(products if isinstance(products, list) else ()))
+    )
 
 
 def read(where: str, activity: Any) -> Iterator[Item]:

@@ -93,7 +93,9 @@ def _media(message: Json) -> Iterator[str]:
             # "(File not included. …)" stands where the export left it out
             path = str(message[key])
             name = message.get("file_name") or (None if path.startswith("(") else path.rsplit("/", 1)[-1])
-            yield placeholder(str(message.get("media_type") or key).replace("_", " "), message.get("sticker_emoji") or name)
+            yield placeholder(
+                str(message.get("media_type") or key).replace("_", " "), message.get("sticker_emoji") or name
+            )
     poll, contact, place = (message.get(key) for key in ("poll", "contact_information", "location_information"))
     if isinstance(poll, dict):
         answers = [str(one.get("text")) for one in poll.get("answers") or () if isinstance(one, dict)]
@@ -108,6 +110,8 @@ def _time(message: Json) -> float | datetime | None:
     if message.get("date_unixtime") is not None:
         return seconds_of(message["date_unixtime"])
     try:
-        return datetime.fromisoformat(message["date"])  # exports from before 2022: the clock on the wall, without a zone
+        return datetime.fromisoformat(
+            message["date"]
+        )  # exports from before 2022: the clock on the wall, without a zone
     except (ValueError, TypeError) as error:
         raise DataError(f"date is {message['date']!r}, needed is ISO 8601 text ({error})") from error

@@ -21,7 +21,9 @@ _HEAD = re.compile(
     r"(?:\s?(?P<half>[AaPp]\.?\s?[Mm]\.?|[ДдПп][Пп]))?"
     r"(?:\]\s|\s[-–]\s)(?P<rest>.*)$"
 )
-_MARKS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")  # directions of writing, all over iPhones' exports
+_MARKS = re.compile(
+    "[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+)  # directions of writing, all over iPhones' exports
 _EDITED = re.compile(r"\s*<(?:This message was edited|Сообщение изменено)\.?>\s*$")
 _DELETED = re.compile(
     r"(?:This message was deleted|You deleted this message|(?:Данное с|С)ообщение удалено|Вы удалили данное сообщение)\.?"

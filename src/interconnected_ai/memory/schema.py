@@ -2,7 +2,7 @@
 
 SCHEMA_VERSION = 1
 
-# The log is `messages`, `sessions` (names) and `pins`; everything else is derived from it.
+# The log is `messages`, `edits`, `sessions` (names) and `pins`; everything else is derived from it.
 # In `sessions`: places up to long_upto stand in the long level, those up to stale_upto in the stale one, the rest in current.
 TABLES = (
     """CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)""",
@@ -34,6 +34,13 @@ TABLES = (
         number {serial}, kind TEXT NOT NULL, session {int} NOT NULL, target {int} NOT NULL, wanted {int} NOT NULL DEFAULT 1,
         attempts {int} NOT NULL DEFAULT 0, not_before {real} NOT NULL DEFAULT 0, leased_until {real} NOT NULL DEFAULT 0,
         owner TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '', UNIQUE (kind, session, target))""",
+)
+
+# Of the log, too: what messages said before they were edited.
+LATER_TABLES = (
+    """CREATE TABLE IF NOT EXISTS edits (
+        message {int} NOT NULL, version {int} NOT NULL, role TEXT NOT NULL, content TEXT NOT NULL, time {real} NOT NULL,
+        UNIQUE (message, version))""",
 )
 
 # What stores of this version may lack, since it came later: (table, column, type), and indexes that need such columns.

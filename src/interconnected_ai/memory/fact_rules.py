@@ -52,6 +52,7 @@ class _Rule:
     kind: str = "fact"
     is_single: bool = False
     ends: Ends = ""
+    is_russian: bool = False
 
 
 # Where a value ends: a mark, or a word that begins another thought.
@@ -62,7 +63,6 @@ _END = (
     r"котором|когда|хотя|где|пока|зато)\b|$))"
 )
 _VALUE = r"(?P<value>[^.,;:!?…()\n]{2,80}?)" + _END
-_LISTED = r"(?P<value>[^.;:!?…()\n]{2,80}?)" + _END.replace(".,;", ".,;")
 _PLACE = (
     r"(?P<value>[^.,;:!?…()\n]{2,60}?)"
     r"(?=\s*(?:[.,;:!?…()\n]|\s[-–—]\s|$|\b(?:and|but|because|so|which|who|since|when|while|although|though|after|before|until|with|for|as|"
@@ -75,15 +75,17 @@ _PLACE = (
     r"на (?=прошлой|этой|пятом|окраине)|в (?=прошлом|этом|\d|январе|феврале|марте|апреле|мае|июне|июле|августе|сентябре|октябре|ноябре|декабре)|"
     r"менеджером|инженером|врачом|учителем|удалённо|удаленно|неполный|полный|по|ради|около|почти|всю|всегда|тоже)\b|\s\d))"
 )
+_STUDY = _PLACE.replace("with|for|as|", "with|for|as|at|")  # "philosophy" of "philosophy at Leiden"
 _SENTENCE = r"(?P<value>[^!?…\n]{3,200})"
 _NAME = r"(?P<value>[^\W\d_][\w'-]*(?:\s+[A-ZА-ЯЁ][\w'-]*){0,2})"
 _PROPER = r"(?P<value>[A-ZА-ЯЁ][\w&'-]*(?:\s+(?:of\s+)?[A-ZА-ЯЁ\d][\w&'-]*){0,3})"
 
+# Each word once: one that could be read in two ways would be tried in all of them, 2 ** n for n of them in a row.
 _ADVERBS = (
     r"(?:(?:now|currently|still|also|just|really|actually|usually|mostly|both|originally|recently|only|already|finally|absolutely|quite|"
-    r"very|so|personally|generally|do|totally|truly|deeply|simply|mainly|even|kinda|kind of|always|secretly|both|all|officially|"
+    r"very|so|personally|generally|do|totally|truly|deeply|simply|mainly|even|kinda|kind of|always|secretly|all|officially|"
     r"presently|either|proudly|happily|honestly|definitely|certainly|temporarily|severely|badly|mildly|highly|deathly|"
-    r"here|btw|fyi|a bit|a|bit|quite|pretty|near|half|almost)\s+)*?"
+    r"here|btw|fyi|a bit|pretty|half|almost)\s+)*?"
 )
 _I = rf"(?:\b(?:I|we)\s+{_ADVERBS}|^{_ADVERBS}|\b(?:I|I'm|I've|we)\b[^.;!?]*?\s(?:and|but)\s+{_ADVERBS})"
 _IM = rf"(?:\bI'm\s+{_ADVERBS}|\bwe(?:'re| are)\s+{_ADVERBS})"
@@ -125,12 +127,19 @@ _LANGUAGE_RU = (
 
 
 def _rule(relation: str, pattern: str, *, kind: str = "fact", single: bool = False, ends: Ends = "") -> _Rule:
-    return _Rule(relation, re.compile(pattern, re.IGNORECASE), kind, single, ends)
+    return _Rule(relation, re.compile(pattern, re.IGNORECASE), kind, single, ends, _is_russian(pattern))
 
 
 def _named(relation: str, pattern: str, value: str = _NAME, *, single: bool = True, ends: Ends = "") -> _Rule:
     """A value that is a name ends with its capital letters, so only the words before it are compared without case."""
-    return _Rule(relation, re.compile(f"(?i:{pattern}){value}"), "fact", single, ends)
+    return _Rule(relation, re.compile(f"(?i:{pattern}){value}"), "fact", single, ends, _is_russian(pattern))
+
+
+def _is_russian(pattern: str) -> bool:
+    """Whether only Russian sentences can match: apart from what may be the value, a pattern is of one language."""
+    for value in (_VALUE, _STUDY, _PLACE, _END):
+        pattern = pattern.replace(value, "")
+    return re.search("[а-яё]", pattern) is not None
 
 
 _LIVE_IN = r"(?:in|at|near|on|outside|outside of|close to)\s+(?:the (?:city|town|village) of\s+)?"
@@ -237,7 +246,7 @@ _RULES = (
     _rule("diet", rf"(?:{_W}я|^)\s*[-–—]?\s*{_ADVERBS_RU}(?:строгий |строгая )?(?P<value>веган(?:ка)?|вегетариан(?:ец|ка)|пескетариан(?:ец|ка)|на диете|сыроед)(?!\w)"),
     _rule("does not eat", rf"(?<![\w-])(?<!они )не (?:ем|пью|употребляю) {_PLACE}"),
     _rule("diet", rf"{_W}у меня (?P<value>непереносимость (?:лактозы|глютена))"),
-    _rule("allergic to", rf"{_IM_OR_BARE}allergic to {_LISTED}"),
+    _rule("allergic to", rf"{_IM_OR_BARE}allergic to {_VALUE}"),
     _rule("allergic to", r"\bI have (?:an? )?(?:\w+ )?(?P<value>[\w-]+(?: [\w-]+)?) allergy\b"),
     _rule("allergic to", rf"\bI have an? (?:\w+ )?allergy to {_VALUE}"),
     _rule("allergic to", rf"\bmy allerg(?:y|ies)(?: is| are) (?:to )?{_VALUE}"),
@@ -263,8 +272,8 @@ _RULES = (
     _rule("studies at", rf"{_IM_OR_BARE}(?:an? )?(?:(?:first|second|third|final|phd|master's|medical|law|graduate|exchange|fourth)[ -]?(?:year)? ?)?(?:student|undergrad|freshman|sophomore|junior|senior|studying(?: [\w ]{{2,30}}?)?|enrolled) (?:at|in the university of) (?:the )?{_PLACE}", single=True),
     _rule("studies at", rf"{_I}(?:study|go to (?:school|college|university))(?: [\w ]{{2,30}}?)? at (?:the )?{_PLACE}", single=True),
     _named("studies at", rf"{_I}(?:attend|go to)\s+(?:the )?(?=[\w ]*(?:university|college|school|institute|academy)|MIT|UCLA|ETH|NYU)", _PROPER),
-    _rule("studies", rf"{_I}(?:study|major in) (?!for\b|hard\b|at\b|every\b){_PLACE.replace('with|for|as|', 'with|for|as|at|')}", single=True),
-    _rule("studies", rf"{_IM_OR_BARE}(?:studying|majoring in|doing (?:a|my) (?:phd|master's|masters|degree|ba|bachelor's) in) (?!for\b|hard\b|at\b){_PLACE.replace('with|for|as|', 'with|for|as|at|')}", single=True),
+    _rule("studies", rf"{_I}(?:study|major in) (?!for\b|hard\b|at\b|every\b){_STUDY}", single=True),
+    _rule("studies", rf"{_IM_OR_BARE}(?:studying|majoring in|doing (?:a|my) (?:phd|master's|masters|degree|ba|bachelor's) in) (?!for\b|hard\b|at\b){_STUDY}", single=True),
     _rule("studies at", rf"{_YA}учусь (?:сейчас |заочно |на (?:\w+) курсе )?(?:в|во) (?!школ\w+ жизни)(?!\w+ класс){_PLACE}", single=True),
     _rule("studies at", rf"(?:{_W}я|^)\s*[-–—]?\s*студент(?:ка)? (?P<value>[А-ЯЁ]{{2,}}|[\w-]+ (?:университета|института|академии|вуза|колледжа))", single=True),
     _rule("studies at", rf"{_PAST_YA}(?:поступил|поступила) (?:в|на) {_PLACE}", single=True),
@@ -297,7 +306,7 @@ _RULES = (
     _rule("deadline", rf"\b(?:my|our|the) (?:[\w-]+ )?deadline(?:'s| is)(?: on| by)? (?P<value>[^.,;:!?…()\n]*(?:\d|monday|tuesday|wednesday|thursday|friday|saturday|sunday|tomorrow|january|february|march|april|may|june|july|august|september|october|november|december|week|month)[^.,;:!?…()\n]*?){_END}", single=True),
     _rule("deadline", rf"(?<![\w-])(?:мой |наш )?(?:срок(?: сдачи)?|дедлайн)(?: [а-яё]+ [а-яё]+| [а-яё]+)?\s*[-–—:]?\s*(?:до )?(?P<value>\d[^.,;:!?…()\n]{{1,30}}?|завтра|послезавтра|(?:в |следующ\w+ )*(?:понедельник|вторник|сред[ау]|четверг|пятниц[ау]|суббот[ау]|воскресенье)){_END}", single=True),
     # possessions
-    _rule("has", rf"(?:\b(?:I|we) {_ADVERBS}(?:have|own|have got|adopted|bought|drive|ride)|\b(?:I've|we've) (?:got|bought|adopted|just bought|just adopted|had)|\bI (?:just |recently |finally |also )?got|\band have|\band own|^(?:have|got|own)) {_COUNT} {_LISTED}"),
+    _rule("has", rf"(?:\b(?:I|we) {_ADVERBS}(?:have|own|have got|adopted|bought|drive|ride)|\b(?:I've|we've) (?:got|bought|adopted|just bought|just adopted|had)|\bI (?:just |recently |finally |also )?got|\band have|\band own|^(?:have|got|own)) {_COUNT} {_VALUE}"),
     _rule("has", rf"{_W}(?:у меня|у нас) (?:тоже |теперь |дома |сейчас |уже )*(?:есть|живёт|живет|живут) {_VALUE}"),
     _rule("has", rf"{_W}(?:у меня|у нас) (?P<value>(?:(?:двое|трое|два|две|три|четыре|один|одна|четверо|маленький|маленькая|старый|старая|большая|большой|рыжий|рыжая|чёрный|чёрная|новая|новый|старенькая) )*(?:дет[ие]\w*|сын\w*|дочер\w*|доч\w*|дочк\w*|кот\w*|кошк\w*|собак\w*|пёс|щен\w+|машин\w+|дач\w+|квартир\w+|дом|брат\w*|сестр\w*|мотоцикл|велосипед|гитара|пианино|аквариум|попуга\w+|хомяк\w*|лошад\w*|внук\w*|внучк\w*|toyota|bmw|lada|лада\w*|тойота\w*|пасека|огород|бизнес|кафе|магазин)(?: [а-яё-]+)?)(?=\s*(?:[.,;!]|$|[-–—]|\b(?:и|а|но|по|с)\b))"),
     _rule("has", rf"{_PAST_YA}(?:купил|купила|купили|завёл|завел|завела|завели|приобрёл|приобрела) (?:себе |нам |сегодня |вчера |наконец )*(?P<value>[^.,;!?\n]{{2,40}}?)(?=\s*(?:[.,;!?]|$)| (?:и|за|в|на|после|вчера|для|у)\b)"),
@@ -339,7 +348,7 @@ _OTHERS = (
     ("likes", re.compile(rf"{_MY_RU}{_AND_NAME} (?:очень )?(?:(?<!не )любит|обожает|увлекается) {_VALUE}", re.IGNORECASE), False),
     ("dislikes", re.compile(rf"{_MY_RU}{_AND_NAME} (?:очень )?(?:не любит|ненавидит|терпеть не может) {_VALUE}", re.IGNORECASE), False),
     ("studies at", re.compile(rf"{_MY}{_AND_NAME} (?:studies|goes to (?:school|college|university))(?: [\w ]{{2,25}}?)? at (?:the )?{_PLACE}", re.IGNORECASE), True),
-    ("studies", re.compile(rf"{_MY}{_AND_NAME} (?:studies|is studying) (?!at\b){_PLACE.replace('with|for|as|', 'with|for|as|at|')}", re.IGNORECASE), True),
+    ("studies", re.compile(rf"{_MY}{_AND_NAME} (?:studies|is studying) (?!at\b){_STUDY}", re.IGNORECASE), True),
     ("studies at", re.compile(rf"{_MY_RU}{_AND_NAME} учится (?:в|на) {_PLACE}", re.IGNORECASE), True),
 )  # fmt: skip
 _LAST_WORDS = re.compile(
@@ -352,6 +361,20 @@ _LAST_WORDS = re.compile(
 )
 _FIRST_WORDS = re.compile(
     r"^(?:(?:the city of|my|our|to(?= \w)|when it comes to|это|мой|моя|мою|моё|свой|свою|своего)\s+)", re.IGNORECASE
+)
+_RUSSIAN_OTHERS = frozenset(pattern for _, pattern, _ in _OTHERS if _is_russian(pattern.pattern))
+_CYRILLIC, _LATIN = re.compile("[а-яё]", re.IGNORECASE), re.compile("[a-z]", re.IGNORECASE)
+# What every English statement has: somebody who speaks of themselves, an order, or a beginning without a pronoun. Most
+# sentences have none of it, and need not be tried against every rule.
+_MAY_STATE = re.compile(
+    r"\b(?:i|i'm|i've|we|we've|we're|my|our|call|calls|always|never|from now|in future|in the future|remember|don't|keep in mind|"
+    r"make sure|deadline)\b|^(?:[a-z'-]+\s+){0,3}?(?:live|living|residing|based|located|settled|moved|relocated|resettled|"
+    r"from|born|work|working|employed|joined|started|found|got|landed|lost|quit|left|resigned|retired|fired|laid|became|love|like|"
+    r"hate|enjoy|adore|prefer|dislike|detest|loathe|despise|fond|into|crazy|keen|passionate|obsessed|allergic|fluent|native|"
+    r"bilingual|proficient|learning|studying|majoring|enrolled|student|graduated|planning|going|hoping|plan|intend|have|own|sold|"
+    r"gave|broke|split|married|engaged|single|divorced|widowed|vegan|vegetarian|pescatarian|lactose|gluten|speak|know|study|attend|"
+    r"\d{1,2})\b",
+    re.IGNORECASE,
 )
 _PLACE_RELATIONS = frozenset({"lives in", "works at", "comes from", "studies at"})
 _OPPOSITES = {"likes": "dislikes", "dislikes": "likes"}
@@ -378,6 +401,12 @@ def opposite_of(relation: str) -> str | None:
     return _OPPOSITES.get(relation)
 
 
+def has_one_value(relation: str) -> bool:
+    """Whether somebody has one value of a relation at a time, as far as the rules know it; of others they have one."""
+    of_others = any(relation.endswith(f" {about}") and not is_single for about, _, is_single in _OTHERS)
+    return not of_others and not any(rule.relation == relation and not rule.is_single for rule in _RULES)
+
+
 def _in_sentence(sentence: str, subject: str) -> Iterator[Statement]:
     taken: list[tuple[int, int]] = []
     for match, statement in _found(sentence, subject):
@@ -390,7 +419,13 @@ def _in_sentence(sentence: str, subject: str) -> Iterator[Statement]:
 
 
 def _found(sentence: str, subject: str) -> Iterator[tuple[re.Match[str], Statement]]:
+    is_russian = _CYRILLIC.search(sentence) is not None
+    if not is_russian and not _MAY_STATE.search(sentence):
+        return
+    is_latin = _LATIN.search(sentence) is not None
     for about, pattern, is_single in _OTHERS:
+        if not (is_russian if pattern in _RUSSIAN_OTHERS else is_latin):
+            continue
         for match in pattern.finditer(sentence):
             who = normalize(match["who"])
             relation = f"{KIN_RU.get(who, who)} {about}"
@@ -401,6 +436,8 @@ def _found(sentence: str, subject: str) -> Iterator[tuple[re.Match[str], Stateme
             relation = f"favourite {normalize(match['what']).strip()}"
             yield match, Statement(subject, relation, _value(match, ""), "preference", True)
     for rule in _RULES:
+        if not (is_russian if rule.is_russian else is_latin):
+            continue
         for match in rule.pattern.finditer(sentence):
             value = _value(match, rule.relation)
             yield match, Statement(subject, rule.relation, value, rule.kind, rule.is_single, rule.ends)

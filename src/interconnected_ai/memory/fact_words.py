@@ -86,7 +86,7 @@ EMPTY_VALUES = frozenset(
 # Beginnings of values that are about the talk, or a clause: "I like how …", "I love your idea".
 EMPTY_BEGINNINGS = frozenset(
     "your you it this that these those them him her how what when where why who if whether being everything anything nothing one "
-    "as such seeing hearing "
+    "as such seeing hearing and or but in at on of "
     "твой твоя твоё твою твои ваш ваша вашу ваше ваши это этот эта эту эти то как когда что где тебя вас его её ее их если всё все "
     "так такой такая такую такие чтобы".split()
 )

@@ -1,4 +1,4 @@
-"""`iai memory import|search|context|stats|facts|forget|export|rebuild`."""
+"""`iai memory import|search|context|stats|facts|forget|export|rebuild`; `fact` is in `memory_fact`."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from interconnected_ai.cli.confirmation import confirm
+from interconnected_ai.cli.memory_fact import fact
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import Source
 from interconnected_ai.cli.stores import (
@@ -38,6 +39,9 @@ def command() -> None:
 
     STORE is a file such as memory.db, or postgresql://USER@HOST/DATABASE. Where IAI_MEMORY names it, it may be left out.
     """
+
+
+command.add_command(fact)
 
 
 def scope_options(meaning: str) -> Callable[[F], F]:

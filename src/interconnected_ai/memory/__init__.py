@@ -3,6 +3,7 @@
 Imports no torch, and NumPy only where vectors are used.
 """
 
+from interconnected_ai.memory.extractors import ChatExtractor, PromptExtractor
 from interconnected_ai.memory.memory import ThreeLevelMemory
 from interconnected_ai.memory.opening import open_store
 from interconnected_ai.memory.records import (
@@ -35,6 +36,7 @@ __all__ = [
     "EVIDENCE_ONLY",
     "LEVELS",
     "Capacities",
+    "ChatExtractor",
     "ChatSummarizer",
     "Context",
     "Fact",
@@ -47,6 +49,7 @@ __all__ = [
     "Message",
     "Pin",
     "Portions",
+    "PromptExtractor",
     "SQLiteStore",
     "SearchWeights",
     "SessionInfo",

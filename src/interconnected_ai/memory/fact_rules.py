@@ -18,8 +18,12 @@ from interconnected_ai.memory.fact_words import (
     KIN,
     KIN_RU,
     LANGUAGES,
+    IDLE_ACTIONS,
+    IDLE_OBJECTS,
+    NO_ALLERGENS,
     NO_POSSESSIONS,
-    NO_POSSESSIONS_RU,
+    NOT_FOOD,
+    PLACE_WORDS,
     NOT_NAMES,
     NOT_PLACES,
     PROFESSIONS,
@@ -142,7 +146,7 @@ def _is_russian(pattern: str) -> bool:
     return re.search("[а-яё]", pattern) is not None
 
 
-_LIVE_IN = r"(?:in|at|near|on|outside|outside of|close to)\s+(?:the (?:city|town|village) of\s+)?"
+_LIVE_IN = r"(?:in|at|near|outside|outside of|close to)\s+(?:the (?:city|town|village) of\s+)?"
 _NO_MORE = r"\s+(?:anymore|any more|any longer|no more)\b"
 _RULES = (
     # ends: they come first, since "no longer live in" must not be "live in" as well
@@ -162,7 +166,7 @@ _RULES = (
     _rule("works at", rf"{_DID}(?:quit|left|lost|resigned from|gave up) (?:my|the) (?:old |current |day |previous )?(?:job|position|post|role) (?:at|with|in|for) {_PLACE}", single=True, ends="value"),
     _named("works at", rf"{_DID}(?:quit|resigned from|(?:was|got|been) (?:fired|laid off|let go) (?:from|by)|retired from)\s+", _PROPER, ends="value"),
     _rule("works at", rf"{_DID}(?:(?:quit|lost|left|gave up) (?:my|the) (?P<value>(?:old |current |day |previous )?job)(?! (?:at|with|in|for)\b)|(?P<whole>(?:was|got|been) (?:fired|laid off)|resigned|retired)(?=\s*(?:[.,;!]|$| last| this| in| yesterday| and)))", single=True, ends="relation"),
-    _rule("works as", rf"\bI (?:no longer|used to) work as (?!usual|well|before|always|of|soon|long|hard|if|such){_A}{_PLACE}", single=True, ends="value"),
+    _rule("works as", rf"\bI (?:no longer|used to) work as (?!(?:usual|well|before|always|of|soon|long|hard|if|such)\b){_A}{_PLACE}", single=True, ends="value"),
     _rule("works as", rf"\bI(?:'m no longer| used to be) (?:an? )(?P<value>(?:[\w-]+ ){{0,2}}{_PROFESSION})\b", single=True, ends="value"),
     _rule("works at", rf"{_W}(?:больше|уже) не работаю (?:в|во|на) {_PLACE}", single=True, ends="value"),
     _rule("works at", rf"{_W}раньше (?:я )?(?:работал|работала) (?:в|во|на) {_PLACE}", single=True, ends="value"),
@@ -192,6 +196,8 @@ _RULES = (
     _named("name", rf"{_W}(?:меня зовут|меня звать|зовут меня)\s+"),
     _named("name", rf"{_W}(?:зови(?:те)?|называй(?:те)?) меня\s+"),
     _named("name", rf"{_W}(?:мо[её] имя|моя фамилия)\s*[-–—:]?\s*"),
+    _named("name", r"\b(?:hi|hello|hey|hiya|greetings)(?: there| all| everyone)?[,!. ]+I'm\s+", r"(?P<value>[A-Z][a-z]+(?: [A-Z][a-z]+)?)(?=\s*(?:[.,!]|$|\b(?:and|from|a|an|the)\b))"),
+    _named("name", rf"{_W}(?:привет|здравствуйте|здравствуй|добрый день|всем привет)[,!. ]+(?:это |меня зовут |я )\s*", r"(?P<value>[А-ЯЁ][а-яё]+(?: [А-ЯЁ][а-яё]+)?)(?=\s*(?:[.,!]|$|\b(?:из|и)\b))"),
     # homes, work, age
     _rule("lives in", rf"{_I}(?:live|reside) {_LIVE_IN}{_PLACE}", single=True),
     _rule("lives in", rf"{_IM_OR_BARE}(?:living|residing|based|located|settled) {_LIVE_IN}{_PLACE}", single=True),
@@ -206,8 +212,8 @@ _RULES = (
     _rule("comes from", rf"(?<![\w-])я\s+{_ADVERBS_RU}(?:родом |приехал |приехала )?из {_PLACE}", single=True),
     _rule("comes from", rf"^(?:сам |сама )?родом (?:я )?из {_PLACE}", single=True),
     _rule("comes from", rf"{_PAST_YA}(?:вырос|выросла) (?:в|на) {_PLACE}", single=True),
-    _rule("works as", rf"{_I}work(?:ing)?(?: (?:full-time|part-time|remotely|freelance|there|here))?(?: (?:at|for|in) [^.,;!?\n]{{2,40}}?)? as (?!usual|well|before|always|of|soon|long|hard|if|such){_A}{_PLACE}", single=True),
-    _rule("works as", rf"\bI've been working(?: (?:at|for|in) [^.,;!?\n]{{2,40}}?)? as (?!usual|well|before|always|of|soon|long|hard|if|such){_A}{_PLACE}", single=True),
+    _rule("works as", rf"{_I}work(?:ing)?(?: (?:full-time|part-time|remotely|freelance|there|here))?(?: (?:at|for|in) [^.,;!?\n]{{2,40}}?)? as (?!(?:usual|well|before|always|of|soon|long|hard|if|such)\b){_A}{_PLACE}", single=True),
+    _rule("works as", rf"\bI've been working(?: (?:at|for|in) [^.,;!?\n]{{2,40}}?)? as (?!(?:usual|well|before|always|of|soon|long|hard|if|such)\b){_A}{_PLACE}", single=True),
     _rule("works as", rf"{_IM_OR_BARE}(?:working|employed)(?: (?:at|for|in|by) [^.,;!?\n]{{2,40}}?)? as (?!usual|well|before|always|of|soon|long|hard|if|such){_A}{_PLACE}", single=True),
     _rule("works as", rf"(?:\bI'm|\bI've been|^)\s*{_ADVERBS}(?:an? |the )(?P<value>(?:(?!(?:big|huge|bad|terrible|good|great|better|lousy|natural|born|fan|patient)\b)[\w'-]+ ){{0,3}}{_PROFESSION})(?=\s*(?:[.,;:!]|$|\b(?:at|for|in|by|and|from|with|but|who|working|specializing|specialising|on|since|of|here|now)\b))", single=True),
     _rule("works as", rf"\bmy (?:job|profession|occupation) is (?:being |an? )*{_PLACE}", single=True),
@@ -224,9 +230,9 @@ _RULES = (
     _rule("works at", rf"{_YA}работаю (?:сейчас |теперь |удалённо |удаленно |[а-яё-]+(?:ом|ем|ём|ой|ей) )?(?:в|во|на) {_PLACE}", single=True),
     _rule("works at", rf"{_PAST_YA}(?:устроился|устроилась|вышел|вышла)(?: [а-яё]+(?:ом|ем|ой))?(?: на работу)? (?:в|во) {_PLACE}", single=True),
     _rule("works at", rf"{_PAST_YA}(?:перешёл|перешел|перешла)(?: работать)?(?: из [^.,;!?\n]{{2,30}}?)? в {_PLACE}", single=True),
-    _rule("age", rf"(?:\bI'm|^|\bI just turned|\bI turned|\bI've just turned|\bI've turned)\s+{_ADVERBS}(?P<value>\d{{1,2}}|1[01]\d|{_NUMBER})(?: years? (?:old|of age)| y\.?o\.?\b|(?=\s*(?:[,;!]|\.(?!\d)|$| (?:and|now|last|this|in|today|yesterday|but)\b)))", single=True),
+    _rule("age", rf"(?:\bI'm|^|\bI just turned|\bI turned|\bI've just turned|\bI've turned)\s+{_ADVERBS}(?P<value>[1-9]\d|1[01]\d|{_NUMBER})(?: years? (?:old|of age)| y\.?o\.?\b|(?=\s*(?:[,;!]|\.(?!\d)|$| (?:and|now|last|this|in|today|yesterday|but)\b)))", single=True),
     _rule("age", rf"{_W}мне {_ADVERBS_RU}(?:недавно |вчера |скоро )?(?:исполнилось |стукнуло )?(?P<value>\d{{1,3}}|{_NUMBER_RU}) ?(?:лет|год|года)(?!\w)(?! назад)", single=True),
-    _rule("age", rf"{_W}мне {_ADVERBS_RU}(?P<value>\d{{2}}|{_NUMBER_RU})(?=\s*(?:[,;!]|\.(?!\d)|$| (?:и|а|но)\b))", single=True),
+    _rule("age", rf"{_W}(?<!дай )(?<!дайте )(?<!нужно )(?<!осталось )мне {_ADVERBS_RU}(?P<value>\d{{2}}|{_NUMBER_RU})(?=\s*(?:[,;!]|\.(?!\d)|$| (?:и|а|но)\b))", single=True),
     _rule("birthday", rf"\bmy (?:birthday|bday|b-day|date of birth)(?:'s| is)(?: on)? (?P<value>[^.,;:!?…()\n]*\d[^.;:!?…()\n]{{0,20}}?|(?:the )?(?:\w+ of )?(?:january|february|march|april|may|june|july|august|september|october|november|december)[^.,;!?\n]{{0,12}}?){_END}", single=True),
     _rule("birthday", rf"\b(?:I was |^)born (?:on|in) (?P<value>[^.,;:!?…()\n]*\d[^.;:!?…()\n]{{0,12}}?){_END}", single=True),
     _rule("comes from", rf"\bI was born in (?P<value>[A-Z][\w-]*(?: [A-Z][\w-]*)*){_END}", single=True),
@@ -234,10 +240,10 @@ _RULES = (
     _rule("birthday", rf"{_PAST_YA}родил(?:ся|ась) (?:я )?(?:в )?(?P<value>\d[^.,;:!?…()\n]{{1,25}}?){_END}", single=True),
     _rule("comes from", rf"{_PAST_YA}родил(?:ся|ась) (?:и вырос |и выросла )?(?:в|на|под) (?P<value>[а-яё][^.,;:!?\n\d]{{2,30}}?){_END}", single=True),
     # relationships
-    _rule("relationship", rf"{_IM_OR_BARE}(?:happily )?(?P<value>married|engaged|single|divorced|widowed)(?=\s*(?:[.,;!]|$|\b(?:to|with|and|for|now|since|again)\b))", single=True),
+    _rule("relationship", rf"{_IM_OR_BARE}(?:happily )?(?P<value>married|engaged|single|divorced|widowed)(?! to (?:my|the) (?:job|work|game))(?=\s*(?:[.,;!]|$|\b(?:to|with|and|for|now|since|again)\b))", single=True),
     _rule("relationship", rf"{_DID}got (?P<value>married|engaged)\b", single=True),
     _rule("relationship", r"\bI'm (?P<value>dating (?:[A-Z]\w+))", single=True),
-    _rule("relationship", rf"{_W}я (?:уже |сейчас |счастливо |не )?(?P<value>женат|замужем|холост|не замужем|помолвлен|помолвлена)(?!\w)", single=True),
+    _rule("relationship", rf"{_W}я (?:уже |сейчас |счастливо )?(?P<value>(?:не )?женат|(?:не )?замужем|холост|помолвлен|помолвлена)(?!\w)", single=True),
     _rule("relationship", rf"{_PAST_YA}(?:не так давно |в прошлом году )?(?P<value>женился|вышла замуж|обручился|обручилась)(?!\w)", single=True),
     # what is eaten, what ails, what is spoken and studied
     _rule("diet", rf"(?:\bI'm|\bI've been|\bI've gone|\bI went|^)\s*{_ADVERBS}(?:an? )?(?:strict |lifelong |ethical )?(?P<value>vegan|vegetarian|pescatarian|lactose[ -]intolerant|gluten[ -]free|gluten intolerant|flexitarian|on a [\w-]+ diet|on keto|keto|teetotal|a teetotaler)(?=\s*(?:[.,;!]|$|\b(?:and|now|since|for|but|so)\b))"),
@@ -257,9 +263,9 @@ _RULES = (
     _rule("illness", rf"\bI(?:'m|'ve been| was| got)(?: recently| just)? diagnosed with (?:an? )?{_PLACE}"),
     _rule("illness", r"\bI'm (?:an? )?(?:type (?:1|2) )?(?P<value>diabetic|asthmatic|epileptic|color-?blind|colour-?blind|deaf|dyslexic|autistic|anemic)\b"),
     _rule("illness", rf"{_W}у меня {_ADVERBS_RU}(?:есть )?(?:хроническ\w+ |сильн\w+ |част\w+ |бронхиальная )*(?P<value>(?:сахарный )?(?:{_alternatives(ILLNESSES_RU)})(?: (?:первого|второго|1|2) типа)?)(?!\w)"),
-    _rule("illness", rf"{_YA}(?:страдаю|мучаюсь) (?:от )?(?P<value>[а-яё]+(?:ом|ей|ой|ью|ями|ией|ы|и)){_END}"),
+    _rule("illness", rf"{_YA}(?:страдаю|мучаюсь) (?:от )?(?!ерунд|фигн|херн|дур|чушь|чуш)(?P<value>[а-яё]+(?:ом|ей|ой|ью|ями|ией|ы|и)){_END}"),
     _rule("illness", rf"{_YA}болею (?P<value>[а-яё]+(?:ом|ей|ой|ью|ией)){_END}"),
-    _rule("illness", rf"{_W}мне (?:недавно )?(?:поставили|диагностировали) (?:диагноз )?{_VALUE}"),
+    _rule("illness", rf"{_W}мне (?:недавно )?(?:поставили диагноз|диагностировали) {_VALUE}"),
     _rule("native language", rf"\bmy (?:native language|mother tongue|first language|native tongue) is (?P<value>{_LANGUAGE})\b", single=True),
     _rule("native language", rf"{_W}мой родной(?: язык)?\s*[-–—:]?\s*(?P<value>{_LANGUAGE_RU})", single=True),
     _rule("speaks", rf"{_I}(?:can )?(?:speak|know) (?:\w+ )?(?:fluent |some |good |a little |basic |a bit of |native |both )?(?P<value>{_LANGUAGE}(?:(?:,? and |, )(?:\w+ )?{_LANGUAGE})*)\b"),
@@ -267,7 +273,8 @@ _RULES = (
     _rule("speaks", rf"{_YA}(?:свободно |хорошо |немного |бегло |неплохо |прилично |чуть-чуть )*(?:говорю|владею|знаю|понимаю)(?: свободно| хорошо| немного| бегло| неплохо)? (?:на |по-)?(?P<value>{_LANGUAGE_RU}(?: и (?:по-|на )?{_LANGUAGE_RU})?)"),
     _rule("learning", rf"{_IM_OR_BARE}(?:learning|studying)(?: how)? (?:to (?:play |speak )?(?:the )?)?(?P<value>{_LANGUAGE}|(?:the )?(?:guitar|piano|violin|drums|ukulele|cello|python|rust|javascript|sql|code|drive|swim|knit|cook|paint|sew|dance)(?: \w+)?)(?=\s*(?:[.,;!]|$|\b(?:and|on|for|with|at|now|since|in|from|because|but)\b))"),
     _rule("learning", rf"{_DID}(?:started|began) (?:learning|studying|taking) (?:an? |the )?(?P<value>(?:\w+ )?(?:{_LANGUAGE}|guitar|piano|violin|drums|ukulele|python|rust)(?: lessons| classes)?)\b"),
-    _rule("learning", rf"{_YA}(?:учу|изучаю|осваиваю|начал учить|начала учить|начал изучать) {_PLACE}"),
+    _rule("learning", rf"{_YA}(?:учу|начал учить|начала учить|начал изучать) (?P<value>{_LANGUAGE_RU}(?: язык)?|python|питон|ноты|анатомию|программирование)(?!\w)"),
+    _rule("learning", rf"{_YA}(?:изучаю|осваиваю) {_PLACE}"),
     _rule("learning", rf"{_YA}учусь (?P<value>(?:играть на |кататься на |водить|рисовать|плавать|готовить|шить|вязать|программировать|танцевать)[^.,;!?\n]{{0,25}}?){_END}"),
     _rule("studies at", rf"{_IM_OR_BARE}(?:an? )?(?:(?:first|second|third|final|phd|master's|medical|law|graduate|exchange|fourth)[ -]?(?:year)? ?)?(?:student|undergrad|freshman|sophomore|junior|senior|studying(?: [\w ]{{2,30}}?)?|enrolled) (?:at|in the university of) (?:the )?{_PLACE}", single=True),
     _rule("studies at", rf"{_I}(?:study|go to (?:school|college|university))(?: [\w ]{{2,30}}?)? at (?:the )?{_PLACE}", single=True),
@@ -295,21 +302,22 @@ _RULES = (
     _rule("prefers", rf"{_I}prefer {_VALUE}", kind="preference"),
     _rule("prefers", rf"{_YA}предпочитаю {_VALUE}", kind="preference"),
     # instructions
-    _rule("instruction", rf"(?:^|[.!?,]\s*)(?P<whole>(?:please,? |and )?(?:(?:always|never|from now on,? (?:please |always |only |never )?|in (?:the )?future,? (?:please )?)\s*(?:please )?(?:answer|reply|respond|use|write|speak|call|address|show|give|send|tell|ask|include|add|put|start|end|begin|keep|remember|explain|translate|format|cite|check|remind|suggest|recommend|mention|avoid|make|do|be|treat|assume|provide|quote|sign|summari[sz]e|list|convert|greet|apologi[sz]e|offer|talk|sugarcoat|interrupt|share|spell|round|skip|reveal|don't)\b(?! me (?:laugh|smile))|remember (?:that (?!time|day|one|night|song|movie|film)|to )|don't (?:ever )?(?:forget (?:that|to)|use|call me|answer|reply|mention|show|suggest|recommend)|keep in mind|make sure (?:to|that|you)){_SENTENCE})", kind="instruction"),
+    _rule("instruction", rf"(?:^|[.!?,]\s*)(?P<whole>(?:please,? |and )?(?:(?:always|never|from now on,? (?:please |always |only |never )?|in (?:the )?future,? (?:please )?)\s*(?:please )?(?:answer|reply|respond|use|write|speak|call|address|show|give|send|tell|ask|include|add|put|start|end|begin|keep|remember|explain|translate|format|cite|check|remind|suggest|recommend|mention|avoid|make|do|be|treat|assume|provide|quote|sign|summari[sz]e|list|convert|greet|apologi[sz]e|offer|talk|sugarcoat|interrupt|share|spell|round|skip|reveal|don't)\b(?! me (?:laugh|smile))(?! up\b| yourself\b| afraid\b)|remember (?:that (?!time|day|one|night|song|movie|film)|to )|don't (?:ever )?(?:forget (?:that|to)|use|call me|answer|reply|mention|show|suggest|recommend)|keep in mind|make sure (?:to|that|you)){_SENTENCE})", kind="instruction"),
     _rule("instruction", rf"(?:^|[.!?,]\s*)(?P<whole>(?:пожалуйста,? )?(?:(?:всегда|никогда(?: мне)?(?: больше)? не|впредь(?: не)?|отныне(?: не)?|с этого момента(?: не)?|больше никогда не)(?: мне)? (?!говори никогда)(?:[а-яё]+(?:[ай]й|[ауыо]й|яй|уй|ей|йте)|[а-яё]+(?<!л)(?<!люд)(?:и|ите)|ответь(?:те)?|ставь(?:те)?|будь(?:те)?)(?![\w-])|запомни(?:те)?(?![\w-])(?!,? (?:когда|как мы)):?|не забудь(?:те)?(?![\w-])|не забывай(?:те)?(?![\w-])|имей(?:те)? в виду|учти(?:те)?(?![\w-])|учитывай(?:те)?(?![\w-])){_SENTENCE})", kind="instruction"),
     # plans and decisions
     _rule("decided", rf"\b(?:I|we)(?:'ve| have)? (?:finally |just )?(?:decided|chosen|agreed) (?:to |on |that )(?!that\b){_VALUE}"),
     _rule("decided", rf"(?<![\w-])(?:я|мы)(?: всё-таки| все-таки| наконец| твёрдо)? (?:решил|решила|решили|договорились)(?:,? что)? {_VALUE}"),
-    _rule("plans", rf"{_IM_OR_BARE}(?:going to|planning to|hoping to|planning (?=a |an |on )(?:an? |on )) ?(?!say\b|be honest\b|ask\b|need\b|assume\b|go with\b){_VALUE}"),
+    _rule("plans", rf"{_IM_OR_BARE}(?:going to (?=(?:visit|travel|move|buy|sell|start|learn|study|marry|propose|retire|renovate|paint|adopt|build|open|launch|apply|fly|spend|climb|attend|join|host|quit|switch|become|publish|teach|celebrate|run a|take part)\b)|planning to |hoping to |planning (?=an? |on )(?:an? |on ))(?!say\b|be honest\b|ask\b|need\b|assume\b){_VALUE}"),
     _rule("plans", rf"{_I}(?:plan|intend) to {_VALUE}"),
     _rule("plans", rf"{_YA}(?:собираюсь|планирую|намерен|намерена) {_VALUE}"),
     _rule("deadline", rf"\b(?:my|our|the) (?:[\w-]+ )?deadline(?:'s| is)(?: on| by)? (?P<value>[^.,;:!?…()\n]*(?:\d|monday|tuesday|wednesday|thursday|friday|saturday|sunday|tomorrow|january|february|march|april|may|june|july|august|september|october|november|december|week|month)[^.,;:!?…()\n]*?){_END}", single=True),
     _rule("deadline", rf"(?<![\w-])(?:мой |наш )?(?:срок(?: сдачи)?|дедлайн)(?: [а-яё]+ [а-яё]+| [а-яё]+)?\s*[-–—:]?\s*(?:до )?(?P<value>\d[^.,;:!?…()\n]{{1,30}}?|завтра|послезавтра|(?:в |следующ\w+ )*(?:понедельник|вторник|сред[ау]|четверг|пятниц[ау]|суббот[ау]|воскресенье)){_END}", single=True),
     # possessions
-    _rule("has", rf"(?:\b(?:I|we) {_ADVERBS}(?:have|own|have got|adopted|bought|drive|ride)|\b(?:I've|we've) (?:got|bought|adopted|just bought|just adopted|had)|\bI (?:just |recently |finally |also )?got|\band have|\band own|^(?:have|got|own)) {_COUNT} {_VALUE}"),
+    _rule("has", rf"(?:\b(?:I|we) {_ADVERBS}(?:have|own|have got|adopted|drive|ride)|\b(?:I've|we've) (?:got|adopted|just adopted|had)|\band have|\band own|^(?:have|own)) {_COUNT} {_VALUE}"),
+    _rule("has", rf"{_DID}(?:bought|got|purchased) (?:me |us |myself |ourselves )?{_COUNT} (?P<value>(?:[\w'-]+ ){{0,3}}(?:car|house|flat|apartment|condo|dog|puppy|cat|kitten|kittens|cats|dogs|bike|bicycle|motorcycle|motorbike|boat|guitar|piano|violin|laptop|macbook|iphone|phone|camera|truck|van|farm|cottage|telescope|horse|rabbit|hamster|parrot|cabin|tesla|toyota|honda)(?: by the \w+| in \w+| near \w+)?)(?=\s*(?:[.,;!]|$|\b(?:last|this|and|for|from|yesterday|today|in|on|named|called|with)\b))"),
     _rule("has", rf"{_W}(?:у меня|у нас) (?:тоже |теперь |дома |сейчас |уже )*(?:есть|живёт|живет|живут) {_VALUE}"),
-    _rule("has", rf"{_W}(?:у меня|у нас) (?P<value>(?:(?:двое|трое|два|две|три|четыре|один|одна|четверо|маленький|маленькая|старый|старая|большая|большой|рыжий|рыжая|чёрный|чёрная|новая|новый|старенькая) )*(?:дет[ие]\w*|сын\w*|дочер\w*|доч\w*|дочк\w*|кот\w*|кошк\w*|собак\w*|пёс|щен\w+|машин\w+|дач\w+|квартир\w+|дом|брат\w*|сестр\w*|мотоцикл|велосипед|гитара|пианино|аквариум|попуга\w+|хомяк\w*|лошад\w*|внук\w*|внучк\w*|toyota|bmw|lada|лада\w*|тойота\w*|пасека|огород|бизнес|кафе|магазин)(?: [а-яё-]+)?)(?=\s*(?:[.,;!]|$|[-–—]|\b(?:и|а|но|по|с)\b))"),
-    _rule("has", rf"{_PAST_YA}(?:купил|купила|купили|завёл|завел|завела|завели|приобрёл|приобрела) (?:себе |нам |сегодня |вчера |наконец )*(?P<value>[^.,;!?\n]{{2,40}}?)(?=\s*(?:[.,;!?]|$)| (?:и|за|в|на|после|вчера|для|у)\b)"),
+    _rule("has", rf"{_W}(?:у меня|у нас) (?P<value>(?:(?:двое|трое|два|две|три|четыре|один|одна|четверо|маленький|маленькая|старый|старая|большая|большой|рыжий|рыжая|чёрный|чёрная|новая|новый|старенькая) )*(?:дет[ие]\w*|сын\w*|дочер\w*|доч\w*|дочк\w*|кот\w*|кошк\w*|собак\w*|пёс|щен\w+|машин\w+|дач\w+|квартир\w+|дом|брат\w*|сестр\w*|мотоцикл|велосипед|гитара|пианино|аквариум|попуга\w+|хомяк\w*|лошад\w*|внук\w*|внучк\w*|toyota|bmw|lada|лада\w*|тойота\w*|пасека|огород|бизнес|кафе|магазин))(?=\s*(?:[.,;!]|$|[-–—]|\b(?:и|а|но|по|с)\b))"),
+    _rule("has", rf"{_PAST_YA}(?:купил|купила|купили|завёл|завел|завела|завели|приобрёл|приобрела) (?:себе |нам |сегодня |вчера |наконец )*(?P<value>(?:[а-яё-]+ ){{0,2}}(?:машин|автомобил|квартир|дом|дач|велосипед|мотоцикл|собак|кошк|щен|кот|гитар|пианино|ноутбук|телефон|айфон|участок|гараж|лодк|самокат|планшет|компьютер|приставк|макбук|рыбок|попуга|хомяк|лошад|коз|кур|тойот|бмв|ладу|кроликов|кролика)[а-яё]*)(?=\s*(?:[.,;!?]|$)| (?:и|за|в|на|после|вчера|для|у)\b)"),
 )  # fmt: skip
 # "my favourite film is …", "my dog is called …": the relation holds what it is about.
 _FAVOURITE = re.compile(
@@ -376,6 +384,7 @@ _MAY_STATE = re.compile(
     r"\d{1,2})\b",
     re.IGNORECASE,
 )
+_TASTES = frozenset({"likes", "dislikes", "prefers"})
 _PLACE_RELATIONS = frozenset({"lives in", "works at", "comes from", "studies at"})
 _OPPOSITES = {"likes": "dislikes", "dislikes": "likes"}
 _PARTNERS = ("girlfriend", "boyfriend", "partner", "wife", "husband", "девушка", "парень", "жена", "муж")
@@ -469,11 +478,40 @@ def _value(match: re.Match[str], relation: str) -> str:
         return ""
     if relation in ("name", "is called") and (words[0] in NOT_NAMES or len(words[0]) < 2):
         return ""
-    if relation == "has" and not (NO_POSSESSIONS | NO_POSSESSIONS_RU).isdisjoint(words[:4]):
+    if relation == "has" and (" to " in value or not NO_POSSESSIONS.isdisjoint(words[:4])):
+        return ""
+    if relation in _TASTES and _is_idle(words):
+        return ""
+    if relation == "does not eat" and words[0] in NOT_FOOD:
+        return ""
+    if relation == "allergic to" and words[0] in NO_ALLERGENS:
+        return ""
+    if relation in ("lives in", "comes from") and not _is_place(value, words):
+        return ""
+    if relation == "comes from" and not _is_named(value, words, match.string):
         return ""
     if relation in ("name", "is called") and value == value.lower():
         value = value.title()
     return value
+
+
+def _is_place(value: str, words: list[str]) -> bool:
+    """Whether what somebody lives in or comes from is a place: "the countryside" is, "the marketing team" is not."""
+    if words[0] not in ("the", "a", "an") or not PLACE_WORDS.isdisjoint(words):
+        return True
+    return value.split()[1:2] != [] and value.split()[1][0].isupper()
+
+
+def _is_named(value: str, words: list[str], sentence: str) -> bool:
+    """Whether a Russian place has its capital, where the author writes them: "Я из Омска", not "Я из бухгалтерии"."""
+    is_written_so = value != value.lower() or not _CYRILLIC.search(value)
+    return is_written_so or sentence == sentence.lower() or not PLACE_WORDS.isdisjoint(words)
+
+
+def _is_idle(words: list[str]) -> bool:
+    """Whether a taste is of the talk itself: "the idea", "to say this"."""
+    about = words[1] if words[0] == "the" and len(words) > 1 else words[0] if len(words) == 1 else ""
+    return words[0] in IDLE_ACTIONS or about in IDLE_OBJECTS
 
 
 def _clean(value: str) -> str:

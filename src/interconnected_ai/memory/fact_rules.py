@@ -80,6 +80,7 @@ _PLACE = (
     r"менеджером|инженером|врачом|учителем|удалённо|удаленно|неполный|полный|по|ради|около|почти|всю|всегда|тоже)\b|\s\d))"
 )
 _STUDY = _PLACE.replace("with|for|as|", "with|for|as|at|")  # "philosophy" of "philosophy at Leiden"
+_NO_SUBJECT = r"(?:for|hard|at|every|the|this|these|your|how|with|all|late|in|on|abroad|alone|together|online|a lot|my)\b"
 _SENTENCE = r"(?P<value>[^!?…\n]{3,200})"
 _NAME = r"(?P<value>[^\W\d_][\w'-]*(?:\s+[A-ZА-ЯЁ][\w'-]*){0,2})"
 _PROPER = r"(?P<value>[A-ZА-ЯЁ][\w&'-]*(?:\s+(?:of\s+)?[A-ZА-ЯЁ\d][\w&'-]*){0,3})"
@@ -233,8 +234,8 @@ _RULES = (
     _rule("age", rf"(?:\bI'm|^|\bI just turned|\bI turned|\bI've just turned|\bI've turned)\s+{_ADVERBS}(?P<value>[1-9]\d|1[01]\d|{_NUMBER})(?: years? (?:old|of age)| y\.?o\.?\b|(?=\s*(?:[,;!]|\.(?!\d)|$| (?:and|now|last|this|in|today|yesterday|but)\b)))", single=True),
     _rule("age", rf"{_W}мне {_ADVERBS_RU}(?:недавно |вчера |скоро )?(?:исполнилось |стукнуло )?(?P<value>\d{{1,3}}|{_NUMBER_RU}) ?(?:лет|год|года)(?!\w)(?! назад)", single=True),
     _rule("age", rf"{_W}(?<!дай )(?<!дайте )(?<!нужно )(?<!осталось )мне {_ADVERBS_RU}(?P<value>\d{{2}}|{_NUMBER_RU})(?=\s*(?:[,;!]|\.(?!\d)|$| (?:и|а|но)\b))", single=True),
-    _rule("birthday", rf"\bmy (?:birthday|bday|b-day|date of birth)(?:'s| is)(?: on)? (?P<value>[^.,;:!?…()\n]*\d[^.;:!?…()\n]{{0,20}}?|(?:the )?(?:\w+ of )?(?:january|february|march|april|may|june|july|august|september|october|november|december)[^.,;!?\n]{{0,12}}?){_END}", single=True),
-    _rule("birthday", rf"\b(?:I was |^)born (?:on|in) (?P<value>[^.,;:!?…()\n]*\d[^.;:!?…()\n]{{0,12}}?){_END}", single=True),
+    _rule("birthday", rf"\bmy (?:birthday|bday|b-day|date of birth)(?:'s| is)(?: on)? (?P<value>(?:the )?\d[^.,;:!?…()\n]{{0,20}}?|(?:the )?(?:\w+ of )?(?:january|february|march|april|may|june|july|august|september|october|november|december)[^.,;!?\n]{{0,12}}?){_END}", single=True),
+    _rule("birthday", rf"\b(?:I was |^)born (?:on|in) (?P<value>(?:the )?(?:[a-z]+ )?\d[^.,;:!?…()\n]{{0,16}}?){_END}", single=True),
     _rule("comes from", rf"\bI was born in (?P<value>[A-Z][\w-]*(?: [A-Z][\w-]*)*){_END}", single=True),
     _rule("birthday", rf"{_W}(?:мой день рождения|день рождения у меня|мой др|др у меня)\s*[-–—]?\s*(?P<value>\d[^.,;:!?…()\n]{{1,25}}?|[а-яё]+ (?:января|февраля|марта|апреля|мая|июня|июля|августа|сентября|октября|ноября|декабря)){_END}", single=True),
     _rule("birthday", rf"{_PAST_YA}родил(?:ся|ась) (?:я )?(?:в )?(?P<value>\d[^.,;:!?…()\n]{{1,25}}?){_END}", single=True),
@@ -279,8 +280,8 @@ _RULES = (
     _rule("studies at", rf"{_IM_OR_BARE}(?:an? )?(?:(?:first|second|third|final|phd|master's|medical|law|graduate|exchange|fourth)[ -]?(?:year)? ?)?(?:student|undergrad|freshman|sophomore|junior|senior|studying(?: [\w ]{{2,30}}?)?|enrolled) (?:at|in the university of) (?:the )?{_PLACE}", single=True),
     _rule("studies at", rf"{_I}(?:study|go to (?:school|college|university))(?: [\w ]{{2,30}}?)? at (?:the )?{_PLACE}", single=True),
     _named("studies at", rf"{_I}(?:attend|go to)\s+(?:the )?(?=[\w ]*(?:university|college|school|institute|academy)|MIT|UCLA|ETH|NYU)", _PROPER),
-    _rule("studies", rf"{_I}(?:study|major in) (?!for\b|hard\b|at\b|every\b){_STUDY}", single=True),
-    _rule("studies", rf"{_IM_OR_BARE}(?:studying|majoring in|doing (?:a|my) (?:phd|master's|masters|degree|ba|bachelor's) in) (?!for\b|hard\b|at\b){_STUDY}", single=True),
+    _rule("studies", rf"{_I}(?:study|major in) (?!{_NO_SUBJECT}){_STUDY}", single=True),
+    _rule("studies", rf"{_IM_OR_BARE}(?:studying|majoring in|doing (?:a|my) (?:phd|master's|masters|degree|ba|bachelor's) in) (?!{_NO_SUBJECT}){_STUDY}", single=True),
     _rule("studies at", rf"{_YA}учусь (?:сейчас |заочно |на (?:\w+) курсе )?(?:в|во) (?!школ\w+ жизни)(?!\w+ класс){_PLACE}", single=True),
     _rule("studies at", rf"(?:{_W}я|^)\s*[-–—]?\s*студент(?:ка)? (?P<value>[А-ЯЁ]{{2,}}|[\w-]+ (?:университета|института|академии|вуза|колледжа))", single=True),
     _rule("studies at", rf"{_PAST_YA}(?:поступил|поступила) (?:в|на) {_PLACE}", single=True),
@@ -293,7 +294,7 @@ _RULES = (
     _rule("dislikes", rf"\bI'm (?:really )?not (?:really )?(?:a (?:big |huge )?fan of|fond of|into|keen on|crazy about) {_VALUE}", kind="preference"),
     _rule("dislikes", rf"{_YA}(?:больше |совсем |очень |вообще )*(?:не (?:люблю|перевариваю|выношу|переношу)|ненавижу|терпеть не могу|на дух не переношу) {_VALUE}", kind="preference"),
     _rule("dislikes", rf"(?<![\w-])мне (?:больше |совсем |очень |вообще )*не нрав[ия]тся {_VALUE}", kind="preference"),
-    _rule("likes", rf"{_I}(?:like|love|enjoy|adore) {_VALUE}", kind="preference"),
+    _rule("likes", rf"(?!^{_ADVERBS}like\b){_I}(?:like|love|enjoy|adore) {_VALUE}", kind="preference"),
     _rule("likes", rf"{_IM_OR_BARE}(?:fond of|an? (?:big |huge |massive )?fan of|into|crazy about|keen on|passionate about|obsessed with|big on) {_VALUE}", kind="preference"),
     _rule("likes", r"\bI'm an? (?:big |huge |massive )?(?P<value>[\w -]{2,25}) (?:fan|lover|enthusiast|buff)\b", kind="preference"),
     _rule("likes", rf"{_YA}(?:(?<!не )люблю|обожаю|фанатею от|увлекаюсь|увлечён|увлечена) {_VALUE}", kind="preference"),
@@ -480,7 +481,7 @@ def _value(match: re.Match[str], relation: str) -> str:
         return ""
     if relation == "has" and (" to " in value or not NO_POSSESSIONS.isdisjoint(words[:4])):
         return ""
-    if relation in _TASTES and _is_idle(words):
+    if relation in _TASTES and (_is_idle(words) or not {"is", "are", "was", "were"}.isdisjoint(words)):
         return ""
     if relation == "does not eat" and words[0] in NOT_FOOD:
         return ""

@@ -208,7 +208,7 @@ _RULES = (
     _rule("lives in", rf"{_YA}(?:живу|живём|живем|проживаю|обитаю) (?:теперь |сейчас |с \w+ |уже \w+ (?:год|лет|года) )?(?:в|во|на|под) (?:городе |городке |посёлке |деревне )?{_PLACE}", single=True),
     _rule("lives in", rf"{_PAST_YA}(?:переехал|переехала|переехали|перебрался|перебралась|перебрались)(?: жить)?(?: \w+ назад| недавно| вчера)?(?: (?:из|с) [^.,;!?\n]{{2,40}}?)? (?:в|во|на|под) (?:город |посёлок )?{_PLACE}", single=True),
     _rule("comes from", rf"(?:\bI'm|\bI come|\bI hail)\s+{_ADVERBS}from {_PLACE}", single=True),
-    _rule("comes from", r"^(?:originally )?from (?P<value>[A-Z][\w -]{2,30}?)(?= originally|, originally|[.!]|$)", single=True),
+    _rule("comes from", rf"^originally from {_PLACE}", single=True),
     _rule("comes from", rf"\bI (?:was born and raised|grew up|was raised) in {_PLACE}", single=True),
     _rule("comes from", rf"(?<![\w-])я\s+{_ADVERBS_RU}(?:родом |приехал |приехала )?из {_PLACE}", single=True),
     _rule("comes from", rf"^(?:сам |сама )?родом (?:я )?из {_PLACE}", single=True),

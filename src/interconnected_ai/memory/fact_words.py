@@ -89,12 +89,14 @@ EMPTY_VALUES = frozenset(
 # Beginnings of values that are about the talk, or a clause: "I like how …", "I love your idea".
 EMPTY_BEGINNINGS = frozenset(
     "your you it this that these those them him her how what when where why who if whether everything anything nothing one "
-    "as such hearing and or but in at on of "
+    "as such hearing and or but in at on of with i we he she they "
     "твой твоя твоё твою твои ваш ваша вашу ваше ваши это этот эта эту эти то как когда что где тебя вас его её ее их если всё все "
     "так такой такая такую такие чтобы".split()
 )
 NOT_PLACES = frozenset(
     "fear hope peace denial moment past present future dream bubble world harmony sin luxury poverty night home work least most "
+    "python rust java javascript typescript kubernetes aws azure gcp jira linear slack linux windows macos github gitlab postgres "
+    "mysql excel docker notion teams production staging "
     "evening evenings morning mornings afternoon afternoons background silence bursts batches teams pairs "
     "all ease times weekends weekend day once constant total interesting shadow middle "
     "страхе мире мечтах прошлом настоящем удовольствие долг кредит бедности роскоши ожидании кайф удаленке удалёнке выходных "

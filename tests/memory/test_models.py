@@ -109,7 +109,9 @@ def test_a_chat_server_makes_the_summaries(tmp_path: Path, address: str) -> None
 def test_a_chat_server_or_a_local_model_finds_the_facts_and_what_it_makes_up_is_left_out(
     tmp_path: Path, address: str
 ) -> None:
-    Server.says = '```json\n[{"relation": "lives in", "value": "Riga"}, {"relation": "works at", "value": "Nokia"}, 7]\n```'
+    Server.says = (
+        '```json\n[{"relation": "lives in", "value": "Riga"}, {"relation": "works at", "value": "Nokia"}, 7]\n```'
+    )
     local = PromptExtractor(lambda prompt: str(Server.says) if "in Riga these" in prompt else "I found none.")
     for number, extract in enumerate((ChatExtractor(address, "small"), local)):
         with ThreeLevelMemory(tmp_path / f"{number}.db", extract=extract, background=False) as memory:

@@ -39,7 +39,8 @@ class PromptExtractor:
 class ChatExtractor:
     """An `Extract` that asks POST {base_url}/chat/completions; base_url is such as http://127.0.0.1:8000/v1.
 
-    Raises `DataError` for an answer that is no chat completion, `OSError` when nobody answers. Many threads may call it at once.
+    Raises `DataError` for an answer that is no chat completion, `OSError` when nobody answers. Many threads may call it at
+    once.
     """
 
     def __init__(self, base_url: str, model: str, *, api_key: str | None = None, timeout_seconds: float = 60.0) -> None:

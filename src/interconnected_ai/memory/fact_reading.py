@@ -7,7 +7,11 @@ from interconnected_ai.text import sentences
 
 _LONGEST_READ = 20_000  # characters: who pastes a book into a chat says nothing of themselves in its middle
 _LONGEST_SENTENCE = 600
-_PLACES = (re.compile(r"^[ \t]*>.*$", re.MULTILINE), re.compile(r"```.*?(?:```|\Z)", re.DOTALL), re.compile(r"`[^`\n]*`"))
+_PLACES = (
+    re.compile(r"^[ \t]*>.*$", re.MULTILINE),
+    re.compile(r"```.*?(?:```|\Z)", re.DOTALL),
+    re.compile(r"`[^`\n]*`"),
+)
 # A quotation of three words and more is somebody's sentence; a shorter one is a name.
 _QUOTED = re.compile(r"«[^»\n]*»|“[^”\n]*”|„[^“”\n]*[“”]|\"[^\"\n]*\"|(?<!\w)'(?=[^'\n]* [^'\n]* )[^'\n]*'(?!\w)")
 _PASTED = re.compile(

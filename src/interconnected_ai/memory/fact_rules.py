@@ -13,19 +13,19 @@ from interconnected_ai.memory.fact_reading import own_sentences
 from interconnected_ai.memory.fact_words import (
     EMPTY_BEGINNINGS,
     EMPTY_VALUES,
+    IDLE_ACTIONS,
+    IDLE_OBJECTS,
     ILLNESSES,
     ILLNESSES_RU,
     KIN,
     KIN_RU,
     LANGUAGES,
-    IDLE_ACTIONS,
-    IDLE_OBJECTS,
     NO_ALLERGENS,
     NO_POSSESSIONS,
     NOT_FOOD,
-    PLACE_WORDS,
     NOT_NAMES,
     NOT_PLACES,
+    PLACE_WORDS,
     PROFESSIONS,
     PROFESSIONS_RU,
 )
@@ -80,7 +80,9 @@ _PLACE = (
     r"менеджером|инженером|врачом|учителем|удалённо|удаленно|неполный|полный|по|ради|около|почти|всю|всегда|тоже)\b|\s\d))"
 )
 _STUDY = _PLACE.replace("with|for|as|", "with|for|as|at|")  # "philosophy" of "philosophy at Leiden"
-_NO_SUBJECT = r"(?:for|hard|at|every|the|this|these|your|how|with|all|late|in|on|abroad|alone|together|online|a lot|my)\b"
+_NO_SUBJECT = (
+    r"(?:for|hard|at|every|the|this|these|your|how|with|all|late|in|on|abroad|alone|together|online|a lot|my)\b"
+)
 _SENTENCE = r"(?P<value>[^!?…\n]{3,200})"
 _NAME = r"(?P<value>[^\W\d_][\w'-]*(?:\s+[A-ZА-ЯЁ][\w'-]*){0,2})"
 _PROPER = r"(?P<value>[A-ZА-ЯЁ][\w&'-]*(?:\s+(?:of\s+)?[A-ZА-ЯЁ\d][\w&'-]*){0,3})"

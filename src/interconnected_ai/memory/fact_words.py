@@ -117,7 +117,9 @@ IDLE_OBJECTS = frozenset(
     "draft output result response vibe tone style concept direction "
     "идея идею вариант план ответ подход текст предложение".split()
 )
-NO_ALLERGENS = frozenset("nonsense mornings work mondays stupidity drama bullshit meetings работу глупость понедельники".split())
+NO_ALLERGENS = frozenset(
+    "nonsense mornings work mondays stupidity drama bullshit meetings работу глупость понедельники".split()
+)
 NOT_FOOD = frozenset(
     "much enough well here lunch breakfast dinner out anything at after before a many после до утром вечером дома на с уже совсем "
     "много мало весь целый почти больше вообще".split()

@@ -158,7 +158,9 @@ def _write(
     if statement.ends:
         return _write_end(store, rows, session, source, time, statement)
     about = _held_about(rows, session, statement)
-    known = [number for number, relation, old, _ in about if relation == statement.relation and _same(old, statement.value)]
+    known = [
+        number for number, relation, old, _ in about if relation == statement.relation and _same(old, statement.value)
+    ]
     if known:
         if valid_until is not None:  # said again, it holds longer; what is by hand holds as it was set
             rows.run(

@@ -51,9 +51,7 @@ def write_again(store: Store, rows: Rows, session: int) -> None:
         write_by_hand(store, rows, session, int(number), time, statement, valid_until)
 
 
-def _note(
-    store: Store, rows: Rows, session: int, statement: Statement, time: float, valid_until: float | None
-) -> int:
+def _note(store: Store, rows: Rows, session: int, statement: Statement, time: float, valid_until: float | None) -> int:
     """Write a statement into the log and what follows from it; returns the number of its fact."""
     made = rows.all(
         "INSERT INTO hand_facts (session, subject, relation, value, kind, is_single, ends, time, valid_until) "

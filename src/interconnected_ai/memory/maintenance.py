@@ -219,7 +219,9 @@ class Maintenance:
                 )  # fmt: skip
                 there = self._still_there(rows, {number for number, _, _ in found})
                 if moved:
-                    write_facts(self.store, rows, job.session, [one for one in found if one[0] in there], self.lifetimes)
+                    write_facts(
+                        self.store, rows, job.session, [one for one in found if one[0] in there], self.lifetimes
+                    )
                 else:
                     want(rows, job.kind, job.session)
                 # what was read is read for good; messages that came meanwhile ask for the job anew
@@ -241,7 +243,9 @@ class Maintenance:
             given = [statement_of(one, subject) for one in self.extract(text)]
             found = [one for one in given if stands_in(one.value, text)]
             if len(found) < len(given):
-                log.info("memory: %d facts of extract left out: their values are not in the message", len(given) - len(found))
+                log.info(
+                    "memory: %d facts of extract left out: their values are not in the message", len(given) - len(found)
+                )
         if is_named(message.role):  # a guest gives the user's model no standing orders; that it was said is a fact
             return [replace(one, kind="fact") if one.kind == "instruction" else one for one in found]
         return found

@@ -72,7 +72,8 @@ class ThreeLevelMemory:
     summaries, checked, in the background; extract: makes the facts; each has a rule-based default or may be absent.
     count_tokens: of the model that will read the context; the default estimates. background: whether a thread of this process
     does the compression; without it, `catch_up` does it. fact_days: for how many days facts of a relation hold after they were
-    last said (`{"plans": 90}`); others hold until something newer is said. longest_wait_seconds: after which that work has its turn though calls
+    last said (`{"plans": 90}`); others hold until something newer is said.
+    longest_wait_seconds: after which that work has its turn though calls
     are being served without a pause.
 
     Every read names its user, `default` where none is given, and hands out nobody else's words. A user is a name, compared

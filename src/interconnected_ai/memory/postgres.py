@@ -9,7 +9,14 @@ from interconnected_ai.errors import ConfigError, FormatVersionError, StorageErr
 from interconnected_ai.extras import require
 from interconnected_ai.memory.connections import Connections
 from interconnected_ai.memory.numbering import entry_of, number_of
-from interconnected_ai.memory.schema import LATER_COLUMNS, LATER_INDEXES, LATER_TABLES, POSTGRES_TYPES, SCHEMA_VERSION, TABLES
+from interconnected_ai.memory.schema import (
+    LATER_COLUMNS,
+    LATER_INDEXES,
+    LATER_TABLES,
+    POSTGRES_TYPES,
+    SCHEMA_VERSION,
+    TABLES,
+)
 from interconnected_ai.memory.store import Rows, Store
 
 # Our terms are lexemes as they stand, which is what the text search configuration `simple` does to words; a tsvector made of

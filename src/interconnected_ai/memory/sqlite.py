@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from interconnected_ai.errors import ConfigError, FormatVersionError, NotAMemoryError, StorageError
 from interconnected_ai.memory.connections import Connections
-from interconnected_ai.memory.schema import LATER_COLUMNS, LATER_INDEXES, LATER_TABLES, SCHEMA_VERSION, SQLITE_TYPES, TABLES
+from interconnected_ai.memory.schema import (
+    LATER_COLUMNS,
+    LATER_INDEXES,
+    LATER_TABLES,
+    SCHEMA_VERSION,
+    SQLITE_TYPES,
+    TABLES,
+)
 from interconnected_ai.memory.store import Store
 
 if TYPE_CHECKING:

@@ -80,6 +80,8 @@ def _fits(value: object, hint: Any) -> bool:
     origin = get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in get_args(hint))
+    if isinstance(hint, typing.TypeVar):
+        return any(_fits(value, part) for part in hint.__constraints__ or (hint.__bound__ or Any,))
     if origin is Literal:
         return any(type(value) is type(known) and value == known for known in get_args(hint))
     kind = origin or hint

@@ -1,5 +1,6 @@
 """`iai chat`: in a pipe, with messages, as JSON, and turn by turn on a terminal."""
 
+import codecs
 import io
 import json
 import os
@@ -120,6 +121,7 @@ class Terminal:
             env={**os.environ, "TERM": "dumb", "OMP_NUM_THREADS": "1"},
         )
         os.close(theirs)
+        self._read = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two readings
         self.shown = ""
 
     def wait_for(self, pattern: str, seconds: float = 240) -> str:
@@ -129,7 +131,7 @@ class Terminal:
             assert time.monotonic() < until, f"{pattern!r} did not come; shown: {self.shown!r}"
             if select.select([self._ours], [], [], 1)[0]:
                 try:
-                    self.shown += os.read(self._ours, 4096).decode("utf-8", "replace")
+                    self.shown += self._read.decode(os.read(self._ours, 4096))
                 except OSError:  # the other side is closed
                     assert re.search(pattern, self.shown), self.shown
         before, self.shown = self.shown[: found.end()], self.shown[found.end() :]
@@ -144,11 +146,20 @@ class Terminal:
     def interrupt(self) -> None:
         self._process.send_signal(signal.SIGINT)
 
+    def interrupt_at_prompt(self) -> None:
+        """Until a new prompt comes: readline waits on, where a signal reaches it just before it begins to wait."""
+        for _ in range(240):
+            self.interrupt()
+            if select.select([self._ours], [], [], 1)[0]:
+                break
+        self.wait_for("> ")
+
     def end(self) -> int:
         try:
             return self._process.wait(120)
         finally:
             self._process.kill()
+            self._process.wait()
             os.close(self._ours)
 
 
@@ -198,8 +209,7 @@ class TestTalk:
         terminal.wait_for(r"the sun\r?\n.")
         terminal.interrupt()
         terminal.wait_for(r"> ")
-        terminal.interrupt()
-        terminal.wait_for(r"> ")
+        terminal.interrupt_at_prompt()
         terminal.say("/exit")
         assert terminal.end() == 0
         assert [one["role"] for one in json.loads(file.read_text(encoding="utf-8"))["messages"]] == [

@@ -55,6 +55,7 @@ INSTEAD = {
     "iai expert train --text docs/ --out experts/docs": (
         f"iai expert train --text docs/ --out experts/docs {SMALL}", "an hour at the default size",
     ),
+    "iai chat experts/docs": ("iai chat experts/docs hello --max-new-tokens 2", "no terminal to talk at"),
     "iai bench moe": ("iai bench moe --help", "minutes of measuring"),
     "iai expert quickstart": (
         f"iai expert train --text docs/plan.md --out experts/numpy {SMALL}", "three and a half minutes",

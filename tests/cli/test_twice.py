@@ -64,6 +64,7 @@ def test_a_second_run_refuses_or_comes_to_the_same(verb: str, world: Path) -> No
 def writing_call(verb: str, world: Path) -> list[str]:
     """Arguments with which the verb writes a file: of some what they find goes to the screen unless they are told where to."""
     told = {
+        "chat": [*calls(world)["chat"], "--save", "talk.jsonl"],
         "doctor": [str(world / "config.yaml"), "--fix", "--output", "fixed.yaml"],
         "plan fit": [*calls(world)["plan fit"], "--write", "planned.yaml"],
         "plan system": [*calls(world)["plan system"], "--write", "planned.yaml"],

@@ -59,6 +59,7 @@ class Expert(Chatting):
         self.source: Path | None = None  # the folder or file that it was opened from
         self.engine: Generate = engine
         self._model, self._load = model, _unloadable
+        self._config: LanguageShape | None = None  # where the model is not needed to tell
         self.prompt_cache = PromptCache() if prompt_cache is None else prompt_cache
         self._template = template
         self._make_template = self._default_template
@@ -87,6 +88,7 @@ class Expert(Chatting):
         expert = cls(opened.model, opened.tokenizer, engine=opened.engine, card=opened.card)
         expert._load, expert.source = opened.load, opened.source
         expert._make_template = opened.template or expert._default_template
+        expert._config = opened.config
         return expert
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -118,7 +120,7 @@ class Expert(Chatting):
     @property
     def config(self) -> LanguageShape:
         """The model's shape."""
-        return self.model.config
+        return self.model.config if self._config is None else self._config
 
     # What it holds
 

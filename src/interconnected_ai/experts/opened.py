@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from interconnected_ai.arguments import shown
 from interconnected_ai.errors import ConfigError, EngineError, UnknownNameError
 from interconnected_ai.experts.card import ExpertCard
 
 if TYPE_CHECKING:
     from interconnected_ai.experts.chat import ChatTemplate
-    from interconnected_ai.experts.language_model import LanguageModel
+    from interconnected_ai.experts.language_model import LanguageModel, LanguageShape
     from interconnected_ai.text import TextTokenizer
     from interconnected_ai.types import Generate
 
@@ -23,6 +24,11 @@ class Opening:
 
     engine: str | None = None
     device: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("engine", "device"):
+            if not isinstance(value := getattr(self, name), str | None):
+                raise ConfigError(f"{name}={shown(value)}: needed is a name, or None")
 
     def engine_of(self, engines: tuple[str, ...], what: str) -> str:
         """The engine of a kind that has these, its own first.
@@ -44,7 +50,7 @@ class Opening:
 class Opened:
     """What an `Expert` is made of. model: None where the engine alone computes. load: the model, when it is asked for.
 
-    template: of chats, made when one begins; None is the default.
+    template: of chats, made when one begins; None is the default. config: the model's shape, None where the model tells it.
     """
 
     engine: "Generate"
@@ -54,3 +60,4 @@ class Opened:
     load: "Callable[[], LanguageModel]"
     source: Path
     template: "Callable[[], ChatTemplate] | None" = None
+    config: "LanguageShape | None" = None

@@ -53,7 +53,9 @@ def _open(place: Path, opening: Opening) -> Opened:
     tokenizer = files.own_tokenizer()
     if engine != "torch":
         opened = open_files(engine, files, tokenizer)
-        return Opened(opened, tokenizer, files.card, None, lambda: files.network(ExpertModel), place)
+        return Opened(
+            opened, tokenizer, files.card, None, lambda: files.network(ExpertModel), place, config=files.config
+        )
     model = files.network(ExpertModel)
     model = model if where is None else model.to(where)
     return Opened(TorchEngine(model, tokenizer), tokenizer, files.card, model, lambda: model, place)

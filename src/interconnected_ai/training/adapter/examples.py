@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +22,7 @@ class Example:
     counted: np.ndarray
 
 
+@runtime_checkable
 class Examples(Protocol):
     """A sequence of examples of at most a block's length. num_bytes: of the text that counts, None where that says nothing."""
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from interconnected_ai.arguments import checked, whole_number
 from interconnected_ai.config import AdapterTrainingConfig
 from interconnected_ai.errors import ConfigError, DataError
 from interconnected_ai.nn import in_evaluation
@@ -175,11 +176,13 @@ class AdapterLearner:
             )
 
 
+@checked
 def foretell(model: AdaptedNetwork, examples: Examples, seq_len: int) -> Foretold:
     """What foretelling these examples costs the model as it is now, computed in evaluation mode.
 
     seq_len: of the blocks they are packed into, no shorter than the longest of them.
     """
+    whole_number(seq_len, "seq_len", least=1)
     objective, nats, num_tokens = AdapterObjective(in_evaluation(model)), 0.0, 0
     with torch.inference_mode():
         for packed in in_order(examples, seq_len, _EVALUATED_AT_ONCE):

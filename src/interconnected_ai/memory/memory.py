@@ -1,16 +1,17 @@
 """The memory of a conversation: three levels over a verbatim log, and of all of it what a model needs now."""
 
 import time as clock
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from interconnected_ai.errors import ConfigError, FormatVersionError
 from interconnected_ai.memory import erasure, hand_facts
-from interconnected_ai.memory.addressing import check_reader, reader_of, refuse_blank
+from interconnected_ai.memory.addressing import check_reader, reader_of, refuse_blank, require_ids
 from interconnected_ai.memory.calls import Calls
 from interconnected_ai.memory.context import Order, fit, gather, ids_of
+from interconnected_ai.memory.editing import edit, history_of
 from interconnected_ai.memory.fact_rules import Statement, has_one_value
 from interconnected_ai.memory.facts import read_facts
 from interconnected_ai.memory.jobs import Worker
@@ -39,6 +40,7 @@ from interconnected_ai.memory.records import (
     DEFAULT_USER,
     Capacities,
     Context,
+    Edit,
     Fact,
     Forgettable,
     Forgotten,
@@ -155,6 +157,30 @@ class ThreeLevelMemory:
                 append(self.store, rows, user, session, message, self.capacities, self._kinds())
         self._wake()
         return message.id
+
+    def add_messages(
+        self, messages: Sequence[Mapping[str, Any]], *, session: str = DEFAULT_SESSION, user: str = DEFAULT_USER
+    ) -> list[str]:
+        """Remember messages as OpenAI's and like servers take and give them; all of them or none. Returns their ids.
+
+        A message has `role` and `content` (text or parts), and may have `name`, `tool_calls`, `id` and a time. One without an
+        id is a new one, whatever was said before: give those that are new since the last call. Raises `DataError` for what is
+        no message.
+        """
+        from interconnected_ai.memory import transfer
+
+        with self._calls.serve():
+            self._require_index()
+            added = []
+            for row in transfer.rows_in(messages):
+                check_name("user", row.user or user)
+                check_name("session", row.session or session)
+                message = self._new(row.role, row.content, row.time, row.id)
+                added.append(transfer.Addressed(row.user or user, row.session or session, message))
+            if added:
+                self._append_all(added)
+        self._wake()
+        return [one.message.id for one in added]
 
     def pin(self, text: str, *, session: str | None = None, user: str = DEFAULT_USER) -> Pin:
         """Have a text come along with every context of a session, or (session None) of all of the user's sessions.
@@ -378,6 +404,17 @@ class ThreeLevelMemory:
             number = session_number(rows, user, session)
         return messages_of(self.store, number)
 
+    def history(self, id: str, *, session: str = DEFAULT_SESSION, user: str = DEFAULT_USER) -> list[Edit]:
+        """What a message said before an import brought later words of it, the first words first.
+
+        Raises `UnknownNameError` for a session or an id that is not there.
+        """
+        with self._calls.serve(), self.store.read() as rows:
+            number = session_number(rows, user, session)
+            require_ids(rows, user, [number], frozenset({id}))
+            found = rows.one("SELECT number FROM messages WHERE session = ? AND id = ?", number, id)
+            return history_of(rows, int(found[0])) if found else []
+
     def summaries(self, *, session: str = DEFAULT_SESSION, user: str = DEFAULT_USER) -> list[Summary]:
         """The summaries of a session's stale and long levels, in the order of its messages."""
         check_name("session", session)
@@ -419,24 +456,48 @@ class ThreeLevelMemory:
             refuse_blank("export_jsonl", {"session": session, "user": user})
             return transfer.export(self.store, Path(path), session=session, user=user, overwrite=overwrite)
 
+    def export_markdown(
+        self, path: str | Path, *, session: str | None = None, user: str | None = None, overwrite: bool = False
+    ) -> Transfer:
+        """Write the log and the pins as Markdown, for people; like `export_jsonl`, but it cannot be imported again."""
+        from interconnected_ai.memory import transfer
+
+        with self._calls.serve():
+            refuse_blank("export_markdown", {"session": session, "user": user})
+            return transfer.export(
+                self.store, Path(path), session=session, user=user, overwrite=overwrite, lines=transfer.markdown_lines
+            )
+
     def import_file(
         self,
         path: str | Path,
         *,
         session: str | None = None,
         user: str | None = None,
+        me: Collection[str] = (),
+        time_zone: str | tzinfo | None = None,
         skip_bad: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Transfer:
-        """Add the messages of a chat's export (see `importing.FORMATS`), or a memory's own; what is there is left alone.
+        """Add the messages of a chat's export, a file or folder (see `importing.FORMATS`), or of a memory's own.
 
-        session, user: for rows that name none. skip_bad: leave out rows that cannot be read, and count them. progress: is told
-        how many rows are done, and how many there are. Raises `DataError` naming the first bad row, before anything is added.
+        What is there already is left alone, but where a message of that id has other words now: they take the old ones'
+        place, which `history` keeps. session, user: for rows that name none. me: names that the user goes by in the chat.
+        time_zone: where the clock hung, for exports that do not say it; default: where this machine stands. skip_bad: leave
+        out rows that cannot be read, and count them. progress: is told how many rows are done, and how many there are.
+        Raises `DataError` naming the first bad row, before anything is added.
         """
         from interconnected_ai.memory import transfer
+        from interconnected_ai.memory.importing import Reading, zone_of
 
         importer = transfer.Importer(
-            self._new, self._append_all, self._pin_once, user or DEFAULT_USER, session or DEFAULT_SESSION, skip_bad
+            self._new,
+            self._append_all,
+            self._pin_once,
+            DEFAULT_USER if user is None else user,
+            DEFAULT_SESSION if session is None else session,
+            skip_bad,
+            Reading(frozenset(me), zone_of(time_zone)),
         )
         with self._calls.serve():
             self._require_index()
@@ -492,16 +553,28 @@ class ThreeLevelMemory:
         hits = word_hits(self.store, rows, sessions, question.text, self.weights)
         return find_evidence(self.store, rows, sessions, question, hits, self.weights, limit)
 
-    def _append_all(self, batch: Sequence["Addressed"]) -> int:
-        """How many of these messages were not there yet; they are now."""
-        num_added = 0
+    def _append_all(self, batch: Sequence["Addressed"]) -> tuple[int, int]:
+        """Write these messages; how many were not there yet, and how many have other words now."""
+        num_added = num_edited = 0
+        numbers: dict[tuple[str, str], int] = {}
         with self.store.write() as rows:
             for user, session in sorted({(one.user, one.session) for one in batch}):
-                self.store.lock(rows, session_number(rows, user, session, create=True))
+                numbers[user, session] = session_number(rows, user, session, create=True)
+                self.store.lock(rows, numbers[user, session])
             for one in batch:
-                _, added = append(self.store, rows, one.user, one.session, one.message, self.capacities, self._kinds())
-                num_added += added
-        return num_added
+                edited = edit(
+                    self.store,
+                    rows,
+                    numbers[one.user, one.session],
+                    one.message,
+                    clock.time(),
+                    embeds=self.model is not None,
+                )
+                if edited is None:
+                    append(self.store, rows, one.user, one.session, one.message, self.capacities, self._kinds())
+                num_added += edited is None
+                num_edited += bool(edited)
+        return num_added, num_edited
 
     def _pin(self, text: str, session: str | None, user: str, time: Any) -> Pin:
         moment = as_seconds(time, clock.time())

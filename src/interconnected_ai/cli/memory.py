@@ -1,4 +1,4 @@
-"""`iai memory import|watch|search|context|show|users|stats|facts|pin|forget|export|backup|restore|check|rebuild`."""
+"""`iai memory import|watch|search|context|show|users|stats|facts|pin|forget|…`; `fact` is in `memory_fact`."""
 
 import os
 from collections import deque
@@ -12,6 +12,7 @@ import click
 
 from interconnected_ai.cli.confirmation import confirm
 from interconnected_ai.cli.failures import FOUND
+from interconnected_ai.cli.memory_fact import fact
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import Source
 from interconnected_ai.cli.stores import (
@@ -42,6 +43,9 @@ def command() -> None:
 
     STORE is a file such as memory.db, or postgresql://USER@HOST/DATABASE. Where IAI_MEMORY names it, it may be left out.
     """
+
+
+command.add_command(fact)
 
 
 def scope_options(meaning: str) -> Callable[[F], F]:

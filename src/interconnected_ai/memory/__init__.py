@@ -6,6 +6,8 @@ Imports no torch, and NumPy only where vectors are used.
 from typing import TYPE_CHECKING, Any
 
 from interconnected_ai.memory.checking import Check
+from interconnected_ai.memory.extractors import ChatExtractor, PromptExtractor
+from interconnected_ai.memory.fact_rules import Statement, statements
 from interconnected_ai.memory.memory import ThreeLevelMemory
 from interconnected_ai.memory.opening import open_store, restore
 from interconnected_ai.memory.records import (
@@ -42,6 +44,7 @@ __all__ = [
     "EVIDENCE_ONLY",
     "LEVELS",
     "Capacities",
+    "ChatExtractor",
     "ChatSummarizer",
     "Check",
     "Context",
@@ -56,9 +59,11 @@ __all__ = [
     "Message",
     "Pin",
     "Portions",
+    "PromptExtractor",
     "SQLiteStore",
     "SearchWeights",
     "SessionInfo",
+    "Statement",
     "Store",
     "Summary",
     "ThreeLevelMemory",
@@ -70,6 +75,7 @@ __all__ = [
     "open_store",
     "restore",
     "sentence_transformer",
+    "statements",
     "time_window",
 ]
 

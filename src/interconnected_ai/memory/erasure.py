@@ -230,6 +230,9 @@ def remove_session(store: Store, rows: Rows, session: int, removed: Removed) -> 
     numbers = [n for (n,) in rows.all("SELECT number FROM messages WHERE session = ?", session)]
     remove_messages(store, rows, session, numbers, removed)
     removed.num_pins += rows.run("DELETE FROM pins WHERE session = ?", session)
+    by_hand = [-number for (number,) in rows.all("SELECT number FROM hand_facts WHERE session = ?", session)]
+    removed.num_facts += remove_facts_of(store, rows, session, by_hand)
+    rows.run("DELETE FROM hand_facts WHERE session = ?", session)
     rows.run("DELETE FROM jobs WHERE session = ?", session)
     removed.num_sessions += rows.run("DELETE FROM sessions WHERE number = ?", session)
 

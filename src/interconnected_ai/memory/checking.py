@@ -69,7 +69,9 @@ def _counts(rows: Rows) -> Iterator[str]:
 
 
 _DERIVED = {
-    "fact {} has no message that it came from": "SELECT number FROM facts WHERE source NOT IN (SELECT number FROM messages)",
+    "fact {} has no message that it came from": (  # one by hand has a negative source
+        "SELECT number FROM facts WHERE source >= 0 AND source NOT IN (SELECT number FROM messages)"
+    ),
     "fact {} is superseded by one that is not there": (
         "SELECT number FROM facts WHERE superseded_by IS NOT NULL AND superseded_by NOT IN (SELECT number FROM facts)"
     ),

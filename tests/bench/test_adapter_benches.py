@@ -9,6 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from interconnected_ai.bench import bench_adapter_training, run_adapter_quickstart
 from interconnected_ai.bench.adapter_training import Batch
 from interconnected_ai.bench.expert_quickstart import DOMAINS
+from interconnected_ai.errors import NotAModelError
 from interconnected_ai.experts import read_adapter
 from interconnected_ai.text import Tokenizer
 
@@ -40,6 +41,14 @@ def test_adapter_training_is_measured_beside_peft_on_the_same_batch(tiny_base: P
     assert found["train_over_peft"] == speeds["ours"] / speeds["peft"]
     assert found["train_memory_over_peft"] == peaks["ours"] / peaks["peft"]
     assert min(peaks.values()) > 10_000_000
+
+
+def test_a_base_that_is_not_there_is_told_before_anything_is_read_or_written(tmp_path: Path) -> None:
+    told: list[str] = []
+    with pytest.raises(NotAModelError, match="is no base to stand on"):
+        run_adapter_quickstart(tmp_path / "experts", str(tmp_path / "nothing"), say=told.append)
+    assert not told
+    assert not (tmp_path / "experts").exists()
 
 
 @pytest.mark.slow

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from interconnected_ai.bench.adapter_serving import _same, bench_adapter_serving, random_adapter
-from interconnected_ai.experts import CausalLM, find_base
+from interconnected_ai.bench.adapter_serving import NUM_ROWS, _Ours, _Work, bench_adapter_serving, random_adapter
+from interconnected_ai.experts import CausalLM, SharedBase, find_base
 from interconnected_ai.text import Tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT asks by the old name
@@ -51,5 +51,18 @@ def test_random_adapters_are_on_all_linear_layers_but_the_head(base: Path) -> No
     assert weights.rank == 4
 
 
-def test_an_answer_that_ended_earlier_than_the_others_counts_as_different_from_there() -> None:
-    assert _same([[1, 2, 3], [4]], [[1, 2], [4]]) == 0.75
+def test_no_token_ends_a_measured_answer(base: Path, tmp_path: Path) -> None:
+    """As PEFT is asked for so many tokens, whatever they are."""
+    model = AutoModelForCausalLM.from_pretrained(base)
+    torch.nn.init.zeros_(model.lm_head.weight)  # the first token is always the likeliest
+    model.save_pretrained(tmp_path / "ending")
+    words = PreTrainedTokenizerFast.from_pretrained(base)
+    words.eos_token = words.convert_ids_to_tokens(0)
+    words.save_pretrained(tmp_path / "ending")
+    linears = random_adapter(CausalLM.from_pretrained(find_base(tmp_path / "ending")), 0, 4)
+    with SharedBase.open(tmp_path / "ending") as shared:
+        assert 0 in shared.engine.end_ids
+        shared.add("a", linears)
+        ours = _Ours(shared, [[5, 6]] * NUM_ROWS, _Work(2, 7), [Path("a")] * NUM_ROWS)
+        for rows in (ours.mixed(), ours.single(), ours.alone()):
+            assert rows == [[0] * 7] * NUM_ROWS

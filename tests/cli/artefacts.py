@@ -95,6 +95,8 @@ def _memory(folder: Path) -> None:
         {"role": "assistant", "content": "Nice to meet you, Ivan!", "id": "m2"},
     ]  # fmt: skip
     (folder / "chat.jsonl").write_text("\n".join(json.dumps(row) for row in chat), encoding="utf-8")
+    (folder / "chats").mkdir()
+    (folder / "chats" / "chat.jsonl").write_text((folder / "chat.jsonl").read_text(encoding="utf-8"), encoding="utf-8")
     assert run_main("memory", "import", str(folder / "chat.jsonl"), "--store", str(folder / "memory.db")) == 0
 
 
@@ -177,12 +179,16 @@ def calls(folder: Path) -> dict[str, list[str]]:
         "surgery apply": [at["recipe.yaml"], mixture, "--output", "edited"],
         "memory context": [store, "where"],
         "memory export": [store, "out.jsonl"],
+        "memory fact correct": [store, "1", "Пётр"],
+        "memory fact retract": [store, "1"],
+        "memory fact set": [store, "lives in", "Riga"],
         "memory facts": [store],
         "memory forget": [store, "m2", "--yes"],
         "memory import": [at["chat.jsonl"], "--store", "new.db"],
         "memory rebuild": [store],
         "memory search": [store, "where"],
         "memory stats": [store],
+        "memory watch": [at["chats"], "--store", "new.db", "--once"],
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import command_line
 import pytest
 import torch
@@ -105,6 +106,21 @@ class TestGiven:
         assert "shut each other out" in run_json(capsys, str(folder), "a", "--lines", code=2)["error"]["message"]
         assert "temperature" in run_json(capsys, str(folder), "a", "--temperature", "-1", code=2)["error"]["message"]
 
+    def test_an_interrupt_ends_a_chat_that_nobody_sits_at(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = click.echo
+
+        def interrupted(*words: Any, **settings: Any) -> None:
+            monkeypatch.setattr(click, "echo", real)
+            signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(click, "echo", interrupted)  # while the first answer is shown
+        file = tmp_path / "chat.jsonl"
+        found = run_json(capsys, str(folder), "the", "sun", *SHORT, "--save", str(file), code=130)
+        assert found["error"]
+        assert not file.exists()
+
 
 class Terminal:
     """`iai chat` on a terminal of its own."""
@@ -184,6 +200,9 @@ class TestTalk:
             (f"/save {file} --overwrite", r""),
             ("/reset", r""),
             ("/save", r"needs a file"),
+            ("/save two words.jsonl", r"a name with spaces in quotes"),
+            ("/save it's.jsonl", r"No closing quotation; put the whole name in quotes"),
+            (f"/save '{tmp_path / 'two words.jsonl'}'", r"the chat is in "),
         ]:
             terminal.say(command)
             terminal.wait_for(answer)
@@ -192,6 +211,8 @@ class TestTalk:
         terminal.press("\x04")
         assert terminal.end() == 0
         messages = json.loads(file.read_text(encoding="utf-8"))["messages"]
+        assert (tmp_path / "two words.jsonl").exists()
+        assert not Path("words.jsonl").exists()
         assert [one["content"] for one in messages if one["role"] != "assistant"] == [
             "the sun",
             "warm?",

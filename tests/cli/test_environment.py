@@ -142,6 +142,7 @@ def test_plans_find_this_machines_calibration_in_the_folder(variable: str, place
 # Verb → what it is given besides the store.
 MEMORY_CALLS = {
     "import": ["chat.jsonl"],
+    "watch": [".", "--once"],
     "context": ["where"],
     "search": ["where"],
     "stats": [],

@@ -86,3 +86,11 @@ def test_wrong_words_get_one_clear_message_and_exit_code_2(world: Path, capsys: 
     (world / "bad.txt").write_bytes("кошка".encode("cp1251"))
     pets = str(world / "experts" / "pets")
     assert "not UTF-8" in error_of(capsys, "expert", "evaluate", pets, "--text", str(world / "bad.txt"))
+
+
+def test_the_command_to_try_can_be_typed_as_it_stands(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = world / "мои эксперты" / "the pets"
+    texts = ("--text", str(world / "one.txt"), "--unit", "line")
+    assert run_main("expert", "train", *texts, "--out", str(out), *SMALL) == 0
+    told = " ".join(capsys.readouterr().out.split())  # as wide as the terminal
+    assert f"Try: iai generate '{out}'" in told

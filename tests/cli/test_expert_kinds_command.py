@@ -29,7 +29,8 @@ def experts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_list_names_every_kind_and_goes_on_after_one_that_is_broken(
     experts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = {row["name"]: row for row in run_json(capsys, "expert", "list", str(experts))["experts"]}
+    listed = run_json(capsys, "expert", "list", str(experts))
+    found = {row["name"]: row for row in listed["experts"]}
     assert {name: row["kind"] for name, row in found.items()} == {
         "own": "expert",
         "llama": "causal",
@@ -37,6 +38,9 @@ def test_the_list_names_every_kind_and_goes_on_after_one_that_is_broken(
     }
     assert (found["llama"]["licence"], found["llama"]["languages"]) == ("mit", ["en"])
     assert found["own"]["bits_per_byte"] == 1.5
+    (broken,) = listed["unreadable"]
+    assert broken["name"] == "cut.gguf"
+    assert "cut off" in broken["error"]
     assert run_main("expert", "list", str(experts)) == 0
     told = capsys.readouterr()
     assert "cut.gguf cannot be read" in told.out

@@ -65,6 +65,7 @@ def test_what_was_imported_is_found_and_given_to_a_model(store: str, capsys: pyt
         ("name", "Иван"),
         ("lives in", "Москве"),
         ("lives in", "Казань"),
+        ("sister studies", "volcanoes"),
     }
 
 
@@ -93,7 +94,7 @@ def test_forgetting_asks_first_and_needs_something_named(
     )
     assert result(capsys, "stats", store)["num_messages"] == 4
     assert result(capsys, "forget", store, "--containing", "казань", "--yes")["num_messages"] == 1
-    assert [f["value"] for f in result(capsys, "facts", store)["facts"]] == ["Иван", "Москве"]
+    assert [f["value"] for f in result(capsys, "facts", store)["facts"]] == ["Иван", "Москве", "volcanoes"]
     assert "Казань".encode() not in Path(store).read_bytes()
 
 
@@ -174,10 +175,12 @@ def test_every_verb_takes_the_store_from_the_environment_where_none_is_named(
 ) -> None:
     calls: dict[str, list[tuple[str, ...]]] = {
         "import": [("chat.jsonl",)],
+        "watch": [(".", "--once")],
         "search": [("volcano",), ("--limit", "3", "volcano")],
         "context": [("Казань",), ("Казань", "--session", "default")],
         "stats": [()],
         "facts": [(), ("Казань",), ("--superseded",)],
+        "fact": [("set", "likes", "чай"), ("correct", "1", "Пётр"), ("retract", "1")],
         "export": [("out.jsonl",), ("out.jsonl", "--overwrite")],
         "rebuild": [()],
         "forget": [("m1", "--yes"), ("m2", "m3", "--yes"), ("--containing", "volcanoes", "--yes")],

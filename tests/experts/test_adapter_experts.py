@@ -125,3 +125,22 @@ def test_a_base_that_changed_or_is_gone_is_told_before_it_is_loaded(experts: Pat
     with pytest.raises(EngineError, match="onnx"):
         Expert.from_pretrained(experts / "numpy", engine="onnx")
     assert lent_num_bytes() == 0
+
+
+def test_adapters_and_their_base_are_opened_where_both_were_moved_to(experts: Path, tmp_path: Path) -> None:
+    base = saved_base(tmp_path / "first" / "base")
+    save_adapter(
+        tiny_adapter(tiny_llama(), 0),
+        tmp_path / "first" / "a",
+        ExpertCard(base=str(base.path), base_sha256=base.sha256),
+    )
+    (tmp_path / "first").rename(tmp_path / "new place")
+    moved = tmp_path / "new place"
+    with Expert.from_pretrained(moved / "a") as expert, Expert.from_pretrained(experts / "numpy") as same:
+        assert expert.generate("The router", **GREEDY).token_ids == same.generate("The router", **GREEDY).token_ids
+    export_expert(moved / "a", "safetensors", tmp_path / "merged")
+    (moved / "base").rename(tmp_path / "away")
+    saved_base(moved / "base", seed=1)  # another one of its name
+    with pytest.raises(NotAModelError, match=r"nothing is there; .* put it beside the adapter: .*new place.base"):
+        Expert.from_pretrained(moved / "a")
+    assert lent_num_bytes() == 0

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from interconnected_ai.errors import ConfigError, DataError
+from interconnected_ai.errors import ConfigError, DataError, UnknownNameError
 from interconnected_ai.memory import SQLiteStore
 from interconnected_ai.memory.fact_rules import Statement
 from interconnected_ai.memory.facts import statement_of
@@ -54,7 +54,7 @@ def test_an_extract_callable_makes_the_facts_and_its_nonsense_is_refused(
 ) -> None:
     memory = make(
         extract=lambda content: (
-            [{"relation": "length", "value": str(len(content)), "is_single": True}]
+            [{"relation": "said", "value": content, "is_single": True}, {"relation": "age", "value": "made up"}]
             if content != "bad"
             else [{"relation": ""}]
         )
@@ -62,7 +62,7 @@ def test_an_extract_callable_makes_the_facts_and_its_nonsense_is_refused(
     memory.add("user", "four")
     memory.add("user", "seventh")
     memory.catch_up()
-    assert [(f.subject, f.relation, f.value) for f in memory.facts()] == [("user", "length", "7")]
+    assert [(f.subject, f.relation, f.value) for f in memory.facts()] == [("user", "said", "seventh")]
     memory.add("user", "bad")
     assert memory.catch_up() == 1
     assert "needed are mappings or records with relation and value" in caplog.text
@@ -101,6 +101,8 @@ def test_a_store_of_before_values_had_hashes_knows_its_facts_again(make: MakeMem
     with older.write() as rows:
         rows.run("DROP INDEX facts_that_hold")
         rows.run("ALTER TABLE facts DROP COLUMN value_hash")
+        rows.run("ALTER TABLE facts DROP COLUMN valid_until")
+        rows.run("DROP TABLE hand_facts")
     older.close()
     again = make()
     for said in ("I like OPERA.", "I no longer like the sea.", "I live in Oslo."):
@@ -193,3 +195,71 @@ def test_a_value_in_another_case_or_with_trailing_words_is_the_same_value(make: 
         memory.add("user", text)
     memory.catch_up()
     assert len(memory.facts(superseded=True)) == 2
+
+
+def test_a_fact_by_hand_is_not_overwritten_by_what_is_said_nor_lost_in_a_rebuild(make: MakeMemory) -> None:
+    memory = make()
+    memory.add("user", "I live in Oslo. I like opera.")
+    memory.catch_up()
+    made = memory.set_fact("lives in", "Riga")
+    assert (made.by_hand, made.source_id, made.value) == (True, "by hand", "Riga")
+    memory.add("user", "I moved to Paris. I moved out of Riga.")
+    for _ in range(2):
+        memory.catch_up()
+        assert [(f.relation, f.value) for f in memory.facts() if f.relation == "lives in"] == [("lives in", "Riga")]
+        memory.rebuild()
+    memory.catch_up()
+    assert "lives in: Riga" in memory.context("where do I live", budget_tokens=500).text
+
+
+def test_what_is_retracted_or_corrected_is_not_learnt_again(make: MakeMemory) -> None:
+    memory = make()
+    memory.add("user", "I like opera. I like the sea. I live in Oslo.")
+    memory.catch_up()
+    opera, sea, oslo = memory.facts()
+    memory.retract(opera)
+    assert memory.correct(sea.number, "the mountains").by_hand
+    memory.correct(oslo, "Bergen")
+    memory.add("user", "I like opera. I like the sea. I live in Oslo.")
+    for _ in range(2):
+        memory.catch_up()
+        assert sorted(f.value for f in memory.facts()) == ["Bergen", "the mountains"]
+        memory.rebuild()
+    memory.catch_up()
+    memory.set_fact("likes", "opera")
+    assert sorted(f.value for f in memory.facts()) == ["Bergen", "opera", "the mountains"]
+
+
+def test_only_the_user_of_a_fact_corrects_it_and_only_a_later_end_is_one(make: MakeMemory) -> None:
+    memory = make()
+    fact = memory.set_fact("lives in", "Riga")
+    for user, number in (("eve", fact.number), ("default", fact.number + 1)):
+        with pytest.raises(UnknownNameError, match="fact of user"):
+            memory.retract(number, user=user)
+    with pytest.raises(ConfigError, match="not after"):
+        memory.set_fact("lives in", "Oslo", valid_until="2001-01-01")
+    with pytest.raises(ConfigError, match="blank"):
+        memory.correct(fact, " ")
+    assert memory.facts() == [fact]
+
+
+def test_facts_hold_until_their_time_is_over(make: MakeMemory) -> None:
+    memory = make(fact_days={"plans": 30})
+    memory.add("user", "I plan to visit Iceland. I live in Riga.", time="2026-01-01")
+    memory.catch_up()
+    memory.set_fact("works at", "Nokia", valid_until="2999-01-01")
+    assert [f.value for f in memory.facts(now="2026-01-15")] == ["visit Iceland", "Riga", "Nokia"]
+    assert [f.value for f in memory.facts(now="2026-02-15")] == ["Riga", "Nokia"]
+    assert [f.value for f in memory.facts(now="3000-01-01")] == ["Riga"]
+    memory.add("user", "I plan to visit Iceland.", time="2026-02-10")
+    memory.catch_up()
+    assert [f.value for f in memory.facts(now="2026-02-15")] == ["visit Iceland", "Riga", "Nokia"]
+
+
+def test_facts_by_hand_go_with_their_session(make: MakeMemory) -> None:
+    memory = make()
+    memory.set_fact("lives in", "Riga", session="one")
+    memory.set_fact("lives in", "Oslo", session="two")
+    memory.forget(session="one")
+    memory.rebuild()
+    assert [f.value for f in memory.facts(superseded=True)] == ["Oslo"]

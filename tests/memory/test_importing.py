@@ -1,13 +1,20 @@
 """Chats of other programs come in whole, once, and what is not understood is said."""
 
 import json
+import os
+import threading
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from interconnected_ai.errors import DataError
 from interconnected_ai.memory import ThreeLevelMemory
+from interconnected_ai.memory.importing import Watch
+from memory_stores import MakeMemory
 
 
 @pytest.fixture
@@ -230,7 +237,291 @@ def test_an_array_that_was_cut_is_refused_before_anything_is_written(memory: Thr
     assert not memory.sessions()
 
 
+def test_what_is_no_chat_is_refused_with_the_kinds_that_are_read(memory: ThreeLevelMemory, tmp_path: Path) -> None:
+    file = tmp_path / "letter.txt"
+    file.write_text("Dear Anna,\nhow are you?\n")
+    with pytest.raises(DataError, match=r"line 1: not JSON.*no chat of a known kind.*ChatGPT.*WhatsApp"):
+        memory.import_file(file, skip_bad=True)
+
+
+def test_lists_a_line_are_dialogues_and_nothing_behind_an_array_is_lost(
+    memory: ThreeLevelMemory, tmp_path: Path
+) -> None:
+    one = json.dumps([{"role": "user", "content": "one"}])
+    file = tmp_path / "lists.jsonl"
+    file.write_text(f"{one}\n{one.replace('one', 'two')}\n")
+    memory.import_file(file)
+    assert said(memory, "default") == [("user", "one"), ("user", "two")]
+    file.write_text(f"[\n{one[1:-1]}\n]\n{one}\n")
+    with pytest.raises(DataError, match="line 4 is not JSON: something stands behind"):
+        memory.import_file(file)
+
+
 def test_messages_without_a_time_stand_with_the_first_that_has_one(memory: ThreeLevelMemory, tmp_path: Path) -> None:
     rows = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi", "time": 1700000000}]
     memory.import_file(written(tmp_path, rows))
     assert [message.time for message in memory.messages()] == [1700000000.0, 1700000000.0]
+
+
+# Other programs
+
+
+def test_telegram_chats_keep_replies_files_and_whose_account_it_is(memory: ThreeLevelMemory, tmp_path: Path) -> None:
+    anna = {"type": "message", "from": "Anna", "from_id": "user2"}
+    me = {"type": "message", "from": "Ivan", "from_id": "user1"}
+    chat = {
+        "name": "Anna", "type": "personal_chat", "id": 4321,
+        "messages": [
+            {"id": 1, "type": "service", "date": "2026-01-05T10:00:00", "date_unixtime": "1767607200", "actor": "Anna",
+             "action": "joined_telegram", "text": ""},
+            {"id": 2, **me, "date": "2026-01-05T10:00:00", "date_unixtime": "1767607200",
+             "text": ["Look: ", {"type": "link", "text": "https://example.org"}, "!"]},
+            {"id": 3, **anna, "date": "2026-01-05T10:01:00", "date_unixtime": "1767607260", "reply_to_message_id": 2,
+             "edited": "2026-01-05T10:02:00", "edited_unixtime": "1767607320", "text": "Nice"},
+            {"id": 4, **anna, "date": "2026-01-05T10:03:00", "date_unixtime": "1767607380", "text": "", "photo":
+             "(File not included. Change data exporting settings to download.)", "width": 1, "height": 1},
+            {"id": 5, **anna, "date": "2026-01-05T10:04:00", "date_unixtime": "1767607440", "text": "I sold it.",
+             "forwarded_from": "Petr"},
+        ],
+    }  # fmt: skip
+    expected = [
+        ("Ivan", "Look: https://example.org!"),
+        ("Anna", "> Ivan: Look: https://example.org!\nNice"),
+        ("Anna", "[photo]"),
+        ("Anna", "[forwarded from Petr]\n> I sold it."),
+    ]
+    done = memory.import_file(written(tmp_path, chat, "result.json"))
+    assert said(memory, "telegram:4321") == expected
+    assert done.not_understood == {"Telegram service joined_telegram": 1}
+    account = {"personal_information": {"user_id": 1}, "contacts": {"list": []}, "chats": {"list": [chat]}}
+    moved = memory.import_file(written(tmp_path, account, "all.json"), user="other")
+    assert moved.num_messages == 4
+    roles = [message.role for message in memory.messages(session="telegram:4321", user="other")]
+    assert roles == ["user", "Anna", "Anna", "Anna"]
+
+
+def test_discord_channels_keep_nicknames_replies_and_attachments(memory: ThreeLevelMemory, tmp_path: Path) -> None:
+    def message(id: str, name: str, content: str, **more: object) -> dict[str, object]:
+        author = {"id": "9", "name": name.lower(), "nickname": name, "isBot": name == "Helper"}
+        return {"id": id, "type": "Default", "timestamp": "2026-01-05T10:00:00+00:00", "timestampEdited": None,
+                "content": content, "author": author, "attachments": [], "embeds": [], **more}  # fmt: skip
+
+    channel = {
+        "guild": {"id": "1", "name": "Club"}, "channel": {"id": "77", "type": "GuildTextChat", "name": "general"},
+        "dateRange": {"after": None, "before": None}, "exportedAt": "2026-01-06T00:00:00+00:00",
+        "messages": [
+            message("1", "Anna", "Who comes?", attachments=[{"id": "5", "fileName": "map.png", "url": "https://x"}]),
+            message("2", "Bob", "Me", type="Reply", reference={"messageId": "1", "channelId": "77", "guildId": "1"}),
+            message("3", "Helper", "Noted"),
+            message("4", "Eve", "", type="GuildMemberJoin"),
+        ],
+        "messageCount": 4,
+    }  # fmt: skip
+    done = memory.import_file(written(tmp_path, channel, "general.json"))
+    assert said(memory, "discord:77") == [
+        ("Anna", "Who comes?\n[file: map.png]"),
+        ("Bob", "> Anna: Who comes? [file: map.png]\nMe"),
+        ("tool", "[Helper] Noted"),
+    ]
+    assert done.not_understood == {"Discord message of type GuildMemberJoin": 1}
+
+
+def test_slack_folders_give_names_threads_and_readable_links(memory: ThreeLevelMemory, tmp_path: Path) -> None:
+    export = tmp_path / "export"
+    (export / "general").mkdir(parents=True)
+    people = [{"id": "U1", "name": "anna", "profile": {"display_name": "Anna"}}, {"id": "U2", "name": "bob"}]
+    written(export, people, "users.json")
+    written(export, [{"id": "C1", "name": "general"}], "channels.json")
+    said_by = {"type": "message", "client_msg_id": "x"}
+    days = {
+        "2026-01-05.json": [
+            {**said_by, "user": "U1", "ts": "1767607200.000100", "thread_ts": "1767607200.000100",
+             "text": "Hi <@U2>, see <https://example.org|the page> &amp; <#C1|general>"},
+            {"type": "message", "subtype": "channel_join", "user": "U2", "ts": "1767607201.000000", "text": "joined"},
+        ],
+        "2026-01-06.json": [
+            {**said_by, "user": "U2", "ts": "1767693600.000200", "thread_ts": "1767607200.000100", "text": "Seen",
+             "files": [{"id": "F1", "name": "a.pdf"}]},
+        ],
+    }  # fmt: skip
+    for name, messages in days.items():
+        written(export / "general", messages, name)
+    done = memory.import_file(export)
+    greeting = "Hi @bob, see the page (https://example.org) & #general"
+    assert said(memory, "slack:general") == [("Anna", greeting), ("bob", f"> Anna: {greeting}\nSeen\n[file: a.pdf]")]
+    assert done.not_understood == {"Slack message of subtype channel_join": 1}
+    assert memory.import_file(export / "general").num_messages == 0
+    with pytest.raises(DataError, match="a message of Slack; import the folder of its channel"):
+        memory.import_file(export / "general" / "2026-01-05.json")
+
+
+def test_gemini_s_activity_is_read_from_its_end(memory: ThreeLevelMemory, tmp_path: Path) -> None:
+    def activity(title: str, time: str, html: str) -> dict[str, object]:
+        return {"header": "Gemini Apps", "title": title, "time": time, "products": ["Gemini Apps"],
+                "activityControls": ["Gemini Apps Activity"], "safeHtmlItem": [{"html": html}]}  # fmt: skip
+
+    later = activity("Prompted And cats?", "2026-01-05T11:00:00.000Z", "<p>Cats &amp; more.</p><ul><li>one</li></ul>")
+    first = activity("Prompted What are dogs?", "2026-01-05T10:00:00.000Z", "<p>Animals.</p>")
+    memory.import_file(written(tmp_path, [later, first], "MyActivity.json"))
+    assert said(memory, "gemini") == [
+        ("user", "What are dogs?"), ("assistant", "Animals."), ("user", "And cats?"), ("assistant", "Cats & more.\n\n- one"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("head", "moment"),
+    [
+        ("14/03/2026, 21:05 - ", "2026-03-14 21:05:00"),
+        ("14.03.26, 21:05 - ", "2026-03-14 21:05:00"),
+        ("3/14/26, 9:05\u202fPM - ", "2026-03-14 21:05:00"),
+        ("3/14/26, 12:05 AM - ", "2026-03-14 00:05:00"),
+        ("2026-03-14, 21:05 - ", "2026-03-14 21:05:00"),
+        ("\u200e[14/03/2026, 21:05:07] ", "2026-03-14 21:05:07"),
+        ("[3/14/26, 9:05:07\u202fPM] ", "2026-03-14 21:05:07"),
+        ("[14.03.26, 21:05:07] ", "2026-03-14 21:05:07"),
+        ("[14.3.2026 klo 21.05.07] ", "2026-03-14 21:05:07"),
+        ("14/3/26, 9:05 p. m. - ", "2026-03-14 21:05:00"),
+        ("14/03/2026 à 21:05 - ", "2026-03-14 21:05:00"),
+    ],
+)  # fmt: skip
+def test_whatsapp_s_date_dialects_are_read(memory: ThreeLevelMemory, tmp_path: Path, head: str, moment: str) -> None:
+    file = tmp_path / "WhatsApp Chat with Anna (2).txt"
+    file.write_text(
+        f"{head}Messages and calls are end-to-end encrypted.\n{head}Anna: Hello: you\nsecond line\n\n"
+        f"{head}Иван: <Media omitted>\n",
+        encoding="utf-8",
+    )
+    done = memory.import_file(file, me=["Иван"], time_zone="Europe/Riga")
+    assert said(memory, "whatsapp:Anna") == [("Anna", "Hello: you\nsecond line"), ("user", "[media]")]
+    wall = datetime.fromisoformat(moment).replace(tzinfo=ZoneInfo("Europe/Riga"))
+    assert {message.time for message in memory.messages(session="whatsapp:Anna")} == {wall.timestamp()}
+    assert done.not_understood == {"WhatsApp notice": 1}
+    assert memory.import_file(file, time_zone="UTC").num_messages == 0
+
+
+def test_where_no_day_is_above_twelve_a_whatsapp_chat_goes_forward_in_time(
+    memory: ThreeLevelMemory, tmp_path: Path
+) -> None:
+    file = tmp_path / "_chat.txt"
+    file.write_text("".join(f"{date}, 10:00 - Anna: on {date}\n" for date in ("5/2/2026", "6/2/2026", "5/3/2026")))
+    memory.import_file(file, time_zone="UTC")
+    times = [message.time for message in memory.messages(session=f"whatsapp:{tmp_path.name}")]
+    days = [datetime.fromtimestamp(time, UTC).date().isoformat() for time in times]
+    assert days == ["2026-02-05", "2026-02-06", "2026-03-05"]
+
+
+# Later words, and the way out
+
+
+def test_later_words_take_the_old_ones_place_and_leave_a_history(make: MakeMemory, tmp_path: Path) -> None:
+    memory = make()
+    rows = [
+        {"role": "user", "content": "I live in Riga.", "id": "a", "time": 100},
+        {"role": "user", "content": "The weather is fine.", "id": "b", "time": 200},
+    ]
+    before = written(tmp_path, rows, "before.json")
+    rows[0] = {**rows[0], "content": "I live in Oslo."}
+    after = written(tmp_path, rows, "after.json")
+    memory.import_file(before)
+    memory.catch_up()
+    done = memory.import_file(after)
+    assert (done.num_messages, done.num_present, done.num_edited) == (0, 2, 1)
+    memory.catch_up()
+    assert [message.content[-5:] for message in memory.messages()] == ["Oslo.", "fine."]
+    assert [edit.content for edit in memory.history("a")] == ["I live in Riga."]
+    assert not memory.search("Riga")
+    assert [found.message.id for found in memory.search("Oslo")] == ["a"]
+    assert not any("Riga" in fact.value for fact in memory.facts(superseded=True))
+    assert any("Oslo" in fact.value for fact in memory.facts())
+    facts = [(fact.relation, fact.value) for fact in memory.facts()]
+    memory.rebuild()
+    memory.catch_up()
+    assert [(fact.relation, fact.value) for fact in memory.facts()] == facts
+    assert memory.import_file(before).num_edited == 0, "an older export that comes later brings no old words back"
+    assert memory.forget(containing="Riga").num_messages == 1
+    with memory.store.read() as rows_left:
+        assert rows_left.all("SELECT * FROM edits") == []
+
+
+def test_a_store_from_before_edits_opens_and_can_be_edited(tmp_path: Path) -> None:
+    file = tmp_path / "old.db"
+    with ThreeLevelMemory(file, background=False) as memory, memory.store.write() as rows:
+        rows.run("DROP TABLE edits")
+    with ThreeLevelMemory(file, background=False) as memory:
+        memory.add("user", "one", id="a")
+        memory.import_file(written(tmp_path, [{"role": "user", "content": "two", "id": "a"}]))
+        assert [edit.content for edit in memory.history("a")] == ["one"]
+
+
+def test_markdown_is_for_people_and_no_words_pass_for_a_heading(memory: ThreeLevelMemory, tmp_path: Path) -> None:
+    memory.add("Bob\n# Owner", "# Not a heading\nhello", session="trip", time=1767607200)
+    memory.add("assistant", "Hi", session="trip", time=1767693600)
+    memory.pin("be kind")
+    done = memory.export_markdown(tmp_path / "out.md")
+    assert (done.num_messages, done.num_pins) == (2, 1)
+    text = (tmp_path / "out.md").read_text()
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert headings == ["# trip", "## 2026-01-05", "## 2026-01-06", "# Pinned"]
+    assert "**Bob \\# Owner**, 10:00\n\n> # Not a heading\n> hello\n" in text
+    assert "> be kind" in text
+
+
+def test_what_comes_through_a_pipe_is_read_once_and_imported(memory: ThreeLevelMemory, tmp_path: Path) -> None:
+    pipe = tmp_path / "chat.jsonl"
+    os.mkfifo(pipe)
+    words = '{"role": "user", "content": "through a pipe"}\n'
+    writer = threading.Thread(target=lambda: pipe.write_text(words))
+    writer.start()
+    assert memory.import_file(pipe).num_messages == 1
+    writer.join()
+
+
+def test_a_watch_sees_what_came_and_what_grew(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    assert watch.changed() == []
+    chat, picture = tmp_path / "chat.jsonl", tmp_path / "cat.png"
+    chat.write_text('{"role": "user", "content": "one"}\n')
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    assert watch.changed() == [chat]
+    assert watch.changed() == []
+    chat.write_text(chat.read_text() + '{"role": "user", "content": "two"}\n')
+    assert watch.changed() == [chat]
+    with pytest.raises(DataError, match="is no folder"):
+        Watch(chat)
+
+
+def test_a_folder_s_exports_are_read_and_other_files_are_listed(memory: ThreeLevelMemory, tmp_path: Path) -> None:
+    written(tmp_path, chatgpt_export())
+    written(tmp_path, {"email": "a@example.org"}, "user.json")
+    (tmp_path / "cat.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    done = memory.import_file(tmp_path)
+    assert done.num_messages == 3
+    assert {"file cat.png", "file user.json"} <= set(done.not_understood)
+
+
+# Messages of a chat API
+
+
+def test_messages_of_a_chat_api_are_remembered_all_or_none(memory: ThreeLevelMemory) -> None:
+    asked = {"role": "user", "content": [{"type": "text", "text": "Rain?"}]}
+    ids = memory.add_messages([asked, {"role": "assistant", "content": None, "tool_calls": TOOLS}], session="s")
+    assert said(memory, "s") == [("user", "Rain?"), ("assistant", '[call of weather] {"city": "Riga"}')]
+    assert ids == [message.id for message in memory.messages(session="s")]
+    memory.add_messages([asked], session="s")
+    assert len(said(memory, "s")) == 3, "what is said again is said again"
+    with pytest.raises(DataError, match="message 2: role is None"):
+        memory.add_messages([{"role": "user", "content": "fine"}, {"content": "whose?"}], session="s")
+    assert len(said(memory, "s")) == 3
+
+
+def test_turns_alternate_and_the_user_begins(memory: ThreeLevelMemory) -> None:
+    for role, words in (("assistant", "Welcome"), ("user", "Hi"), ("Bob", "Hello"), ("assistant", "Yes?")):
+        memory.add(role, words)
+    context = memory.context("Welcome")
+    for question in ("", "What now?"):
+        turns = context.turns(question)
+        assert turns[0]["role"] == "user"
+        assert all(one["role"] != after["role"] for one, after in pairwise(turns))
+        words = "\n".join(turn["content"] for turn in turns)
+        assert all(part in words for part in ("Welcome", "Hi", "Hello", "Yes?", question))
+    assert memory.context("x", session="none").turns("Hi") == ({"role": "user", "content": "Hi"},)

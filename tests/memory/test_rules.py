@@ -119,6 +119,16 @@ def test_quotations_reports_conditions_idioms_and_jokes_are_no_facts(said: str) 
     assert list(statements(said, "user")) == []
 
 
+REPEATED = ("both ", "a bit ", "очень ", "I ", "I am ", "hi \n", "\n", "fix ", "и я ", "my ", "I live in and ", "'a b ")
+
+
+@pytest.mark.parametrize("piece", REPEATED, ids=ascii)
+def test_a_word_that_is_said_again_and_again_is_read_to_its_end(piece: str) -> None:
+    """With two ways to read each of them this would not come back."""
+    assert len(list(statements(piece * (20_000 // len(piece)), "user"))) <= 5
+    assert len(list(statements(f"I {piece * (500 // len(piece))}.", "user"))) <= 5
+
+
 def test_who_speaks_is_the_subject_and_twice_the_same_is_once() -> None:
     assert {s.subject for s in statements("I live in Paris. I live in Paris.", "Caroline")} == {"Caroline"}
     assert len(list(statements("I live in Paris. I live in Paris.", "Caroline"))) == 1

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from interconnected_ai.bench.classify import bench_classify
     from interconnected_ai.bench.expert_quickstart import DOMAINS as EXPERT_DOMAINS
     from interconnected_ai.bench.expert_quickstart import run_expert_quickstart
-    from interconnected_ai.bench.facts import bench_facts
+    from interconnected_ai.bench.facts import bench_facts, fact_goal_rows
     from interconnected_ai.bench.generate import bench_generate
     from interconnected_ai.bench.gpu import bench_gpu
     from interconnected_ai.bench.grow import bench_grow
@@ -85,6 +85,7 @@ _FILES = {
     "SurgeryQuickstart": ("surgery_quickstart", "SurgeryQuickstart"),
     "run_surgery_quickstart": ("surgery_quickstart", "run_surgery_quickstart"),
     "bench_facts": ("facts", "bench_facts"),
+    "fact_goal_rows": ("facts", "fact_goal_rows"),
     "bench_tokenizer": ("tokenizer", "bench_tokenizer"),
     "bench_train": ("train", "bench_train"),
 }
@@ -123,6 +124,7 @@ __all__ = [
     "bench_tokenizer",
     "bench_train",
     "calibrate",
+    "fact_goal_rows",
     "goal_rows",
     "own_texts",
     "run_adapter_quickstart",

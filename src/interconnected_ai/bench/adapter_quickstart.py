@@ -15,7 +15,7 @@ from interconnected_ai.bench.expert_quickstart import DOMAINS, quickstart_config
 from interconnected_ai.bench.timing import machine
 from interconnected_ai.config import AdapterRunConfig, ExpertRunConfig, GenerationConfig
 from interconnected_ai.data import TEST, Survey, Texts, TokenSide, survey
-from interconnected_ai.experts import HeldOut, SharedBase, measure
+from interconnected_ai.experts import HeldOut, SharedBase, find_base, measure
 from interconnected_ai.text import TextTokenizer
 from interconnected_ai.training import (
     AdaptedNetwork,
@@ -136,8 +136,10 @@ def run_adapter_quickstart(
     """Read, train three adapters, and as long three experts from nothing; measure each, and ask each adapter something.
 
     The adapters stand in `folder`, the experts from nothing in its folder from-nothing. steps: of each adapter. scratch:
-    whether there are experts from nothing. Raises as `run_expert_quickstart` does.
+    whether there are experts from nothing. Raises as `run_expert_quickstart` does, and before anything is read or written what
+    `find_base` raises.
     """
+    find_base(base)
     with owned(folder):
         return _run(folder, base, overwrite, seed, steps, scratch, say)
 

@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import cycle, zip_longest
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from interconnected_ai.experts import (
     find_base,
     save_adapter,
 )
+from interconnected_ai.types import Generate
 
 NUM_ROWS = 8
 _RESIDENT = """
@@ -139,25 +140,28 @@ class _Ours:
     def alone(self) -> list[list[int]]:
         config = self._whole
         return [
-            list(self._shared.engine_with([name])([prompt], config)[0].token_ids)
+            list(self._engine([name])([prompt], config)[0].token_ids)
             for name, prompt in zip(self._names, self._prompts, strict=True)
         ]
 
     def same(self) -> object:
-        return self._shared.engine_with(self._names[0])(self._prompts[:1], self._one)
+        return self._engine(self._names[0])(self._prompts[:1], self._one)
 
     def switched(self) -> object:
-        return self._shared.engine_with(next(self._next))(self._prompts[:1], self._one)
+        return self._engine(next(self._next))(self._prompts[:1], self._one)
 
     def reloaded(self) -> object:
         self._shared.add("reloaded", self._folders[0])
         try:
-            return self._shared.engine_with("reloaded")(self._prompts[:1], self._one)
+            return self._engine("reloaded")(self._prompts[:1], self._one)
         finally:
             self._shared.remove("reloaded")
 
+    def _engine(self, names: str | list[str]) -> Generate:
+        return self._shared.engine_with(names, end_ids=())
+
     def _answers(self, names: list[str]) -> list[list[int]]:
-        return [list(one.token_ids) for one in self._shared.engine_with(names)(self._prompts, self._whole)]
+        return [list(one.token_ids) for one in self._engine(names)(self._prompts, self._whole)]
 
 
 class _Peft:
@@ -220,10 +224,7 @@ def _measured(ours: _Ours, theirs: _Peft, repeats: int) -> dict[str, Any]:
 
 
 def _same(rows: list[list[int]], others: list[list[int]]) -> float:
-    """The share of tokens that are the same; where one of two answers ended earlier, they differ from there."""
-    pairs: list[tuple[int | None, int | None]] = [
-        pair for row, other in zip(rows, others, strict=True) for pair in zip_longest(row, other)
-    ]
+    pairs = [(a, b) for row, other in zip(rows, others, strict=True) for a, b in zip(row, other, strict=True)]
     return sum(a == b for a, b in pairs) / len(pairs)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from interconnected_ai.memory.fact_rules import Statement, statements
+from interconnected_ai.memory import Statement, statements
 from interconnected_ai.text import normalize, terms
 
 LANGUAGES = ("en", "ru")
@@ -47,6 +47,15 @@ def bench_facts(*, tuning: bool = False) -> dict[str, Any]:
         found |= {f"{key}_{language}": value for key, value in rates.items()}
         wrong += [{"language": language, **row} for row in missed]
     return {**found, "wrong": wrong}
+
+
+def fact_goal_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rates of `bench_facts` against the goals: what, language, value, goal, and whether the goal is a ceiling."""
+    return [
+        {"what": what, "language": language, "value": found[f"{key}_{language}"], "goal": goal, "at_most": at_most}
+        for key, what, goal, at_most in GOALS
+        for language in LANGUAGES
+    ]
 
 
 def rates_of(sentences: Sequence[Labelled]) -> tuple[dict[str, float], list[dict[str, Any]]]:

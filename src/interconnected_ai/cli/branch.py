@@ -1,5 +1,6 @@
 """`iai branch add|list|verify|remove|export|import`."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -211,7 +212,9 @@ def export(run: Path, name: str, out: Path, output: Output) -> None:
     system = _open(run)
     name = system.branch_name(name)
     export_branch(system, name, out, overwrite=asked_to_replace())
-    output.say(f"Written: {out}. Bring it into another copy of this system with: iai branch import RUN {out}")
+    output.say(
+        f"Written: {out}. Bring it into another copy of this system with: iai branch import RUN {shlex.quote(str(out))}"
+    )
     output.result({"branch": name, "out": str(out), "bytes": out.stat().st_size, "card": system.cards[name].to_dict()})
 
 

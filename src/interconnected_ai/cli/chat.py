@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -95,7 +95,7 @@ def command(
         if not isinstance(opened, Chatting):
             raise EngineError(f"{expert} cannot hold a conversation; ask it with iai generate")
         held = Conversation(opened, system=system, too_long="refuse" if too_long == "refuse" else "drop_oldest")
-        chat = _Chat(held, given, seed, output)
+        chat = _Chat(held, given, seed, output, is_talk=is_talk)
         if said is None:
             _talk(chat)
         else:
@@ -115,15 +115,18 @@ def command(
 class _Chat:
     """A conversation that is shown while it is held."""
 
-    def __init__(self, held: "Conversation", settings: Mapping[str, Any], seed: int | None, output: Output) -> None:
+    def __init__(
+        self, held: "Conversation", settings: Mapping[str, Any], seed: int | None, output: Output, *, is_talk: bool
+    ) -> None:
         self.held, self.seed, self.output = held, seed, output
         self.answers: list[ChatAnswer] = []
-        self._settings = settings
+        self._settings, self._is_talk = settings, is_talk
 
     def say(self, text: str) -> None:
-        """Show the answer as it comes; Ctrl-C ends it where it is."""
+        """Show the answer as it comes; Ctrl-C ends it where it is in a talk, and the program elsewhere."""
         answering = self.held.say(text, seed=self.seed, **self._settings)
-        with answering, _stopped_by_interrupt(answering.close) as was_stopped:
+        interrupts = _stopped_by_interrupt(answering.close) if self._is_talk else nullcontext(lambda: False)
+        with answering, interrupts as was_stopped:
             for piece in answering:
                 click.echo(piece, nl=False, err=self.output.as_json)
         click.echo(err=self.output.as_json)
@@ -173,15 +176,27 @@ def _obey(line: str, chat: _Chat) -> bool:
     elif name == "/reset":
         chat.held.reset()
     elif name == "/save":
-        *paths, last = shlex.split(rest) or [""]
-        path = paths[0] if last == "--overwrite" and paths else last
-        if not path:
-            raise DataError("/save needs a file to write; give its name behind it")
-        _write(Path(path).expanduser(), chat.held.messages, overwrite=last == "--overwrite")
+        path, overwrite = _file_of(rest)
+        _write(path, chat.held.messages, overwrite=overwrite)
+        chat.output.note(f"the chat is in {path}")
     else:
         known = ", ".join(what.split()[0] for what in _COMMANDS if what.startswith("/") and not what.startswith("//"))
         raise DataError(f"no command {name!r}; known: {known}. To say it to the expert write /{line}")
     return True
+
+
+def _file_of(text: str) -> tuple[Path, bool]:
+    """The file that /save names, and whether it may be replaced. Raises `DataError` for none, several, or an open quote."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise DataError(f"/save {text}: {error}; put the whole name in quotes") from error
+    paths = [word for word in words if word != "--overwrite"]
+    if not any(paths):
+        raise DataError("/save needs a file to write; give its name behind it")
+    if len(paths) > 1:
+        raise DataError(f"/save writes one file, named were {len(paths)}; put a name with spaces in quotes")
+    return Path(paths[0]).expanduser(), len(words) > len(paths)
 
 
 def _seed(text: str) -> int | None:

@@ -1,4 +1,4 @@
-"""`iai memory import|search|context|stats|facts|forget|export|rebuild`."""
+"""`iai memory import|watch|search|context|stats|facts|forget|export|rebuild`; `fact` is in `memory_fact`."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from interconnected_ai.cli.confirmation import confirm
+from interconnected_ai.cli.memory_fact import fact
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import Source
 from interconnected_ai.cli.stores import (
@@ -22,11 +23,11 @@ from interconnected_ai.cli.stores import (
     user_of,
     vector_model,
 )
-from interconnected_ai.errors import InterconnectedAIError
+from interconnected_ai.errors import DataError, InterconnectedAIError
 from interconnected_ai.progress import Progress
 
 if TYPE_CHECKING:
-    from interconnected_ai.memory import Forgettable, ThreeLevelMemory
+    from interconnected_ai.memory import Forgettable, ThreeLevelMemory, Transfer
 
 F = TypeVar("F", bound=Callable[..., Any])
 _LONGEST_SHOWN = 100  # characters of a message in a table
@@ -38,6 +39,9 @@ def command() -> None:
 
     STORE is a file such as memory.db, or postgresql://USER@HOST/DATABASE. Where IAI_MEMORY names it, it may be left out.
     """
+
+
+command.add_command(fact)
 
 
 def scope_options(meaning: str) -> Callable[[F], F]:
@@ -56,6 +60,14 @@ vectors_option = click.option(
 )
 
 
+def chat_options(function: F) -> F:
+    """What a chat's export does not say itself, and what to do with rows that cannot be read."""
+    me = click.option("--me", multiple=True, metavar="NAME", help="A name the user goes by in the chat; repeatable.")
+    zone = click.option("--time-zone", metavar="ZONE", help="Where the chat's clock hung (Europe/Riga); default: here.")
+    skip = click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be read, and count them.")
+    return me(zone(skip(function)))
+
+
 @command.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
@@ -67,7 +79,7 @@ vectors_option = click.option(
 @click.option(
     "--wait/--no-wait", default=True, show_default=True, help="Do the compression now, or leave it for later."
 )
-@click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be read, and count them.")
+@chat_options
 @vectors_option
 @with_output
 def import_(
@@ -76,31 +88,102 @@ def import_(
     user: str | None,
     session: str | None,
     wait: bool,
+    me: tuple[str, ...],
+    time_zone: str | None,
     skip_bad: bool,
     vectors: str | None,
     output: Output,
 ) -> None:
-    """Add the messages of FILE once each: an export of a chat, told by what stands in it, or rows of role and content."""
+    """Add the messages of FILE once each: an export of a chat, told by what stands in it, or rows of role and content.
+
+    Read are exports of ChatGPT, Claude, Gemini (Takeout), Telegram, WhatsApp, Slack (a folder) and Discord
+    (DiscordChatExporter), dialogues as OpenAI, ShareGPT and LangChain write them, JSON, JSONL, and a folder of such files.
+    """
     with _gone_if_refused(store), open_memory(store, vectors, new=True) as memory:
         with Progress(1, 0, "messages added") as reading:
             done = memory.import_file(
                 file,
                 user=user,
                 session=session,
+                me=me,
+                time_zone=time_zone,
                 skip_bad=skip_bad,
                 progress=lambda row, total: reading.advance(row, total=total),
             )
-        left = _catch_up(memory) if wait else memory.stats().num_jobs
+        left = _catch_up(memory) if wait else memory.stats(everyone=True).num_jobs
     output.say(
         f"Added {done.num_messages:,} messages and {done.num_pins:,} pins to {store}; "
         f"{done.num_present:,} messages stood there already. Work left for later: {left:,}."
     )
+    _say_what_else(done, output)
+    output.result({**asdict(done), "num_jobs": left})
+
+
+def _say_what_else(done: "Transfer", output: Output) -> None:
+    """What an import did beside adding."""
+    if done.num_edited:
+        output.say(f"Of those, {done.num_edited:,} have other words now; the old ones are kept as their history.")
     if done.num_bad:
         output.say(f"Left out {done.num_bad:,} rows that cannot be read.")
     if done.not_understood:
         kinds = ", ".join(f"{what} ({number:,})" for what, number in done.not_understood.items())
         output.say(f"Not understood, and not added: {kinds}.")
-    output.result({**asdict(done), "num_jobs": left})
+
+
+@command.command("watch")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--store", default="memory.db", show_default=True, type=Source(), envvar=STORE_VARIABLE,
+    help="Where to; made when absent.",
+)  # fmt: skip
+@click.option("--user", help="For rows that name no user; default: default.")
+@click.option("--session", help="For rows that name no session; default: default.")
+@click.option(
+    "--every", default=5.0, show_default=True, type=click.FloatRange(0.1, 86_400), help="Seconds between two looks."
+)
+@click.option("--once", is_flag=True, help="Look once and end, as a timer wants it.")
+@chat_options
+@vectors_option
+@with_output
+def watch(
+    folder: Path,
+    store: str,
+    user: str | None,
+    session: str | None,
+    every: float,
+    once: bool,
+    me: tuple[str, ...],
+    time_zone: str | None,
+    skip_bad: bool,
+    vectors: str | None,
+    output: Output,
+) -> None:
+    """Follow the exports in FOLDER: import each that is new or has grown, until Ctrl-C. What was forgotten comes again."""
+    import time
+
+    from interconnected_ai.memory import Watch
+
+    looks = Watch(folder)
+    num_messages = num_refused = 0
+    with open_memory(store, vectors, new=True) as memory:
+        while True:
+            for path in looks.changed():
+                try:
+                    done = memory.import_file(
+                        path, user=user, session=session, me=me, time_zone=time_zone, skip_bad=skip_bad
+                    )
+                except DataError as error:  # half written, perhaps: it is tried again when it has changed
+                    num_refused += 1
+                    output.say(f"Not added: {error}")
+                    continue
+                num_messages += done.num_messages
+                output.say(f"{path}: {done.num_messages:,} new messages.")
+                _say_what_else(done, output)
+            memory.catch_up()
+            if once:
+                break
+            time.sleep(every)
+    output.result({"num_messages": num_messages, "num_refused": num_refused})
 
 
 def _catch_up(memory: "ThreeLevelMemory") -> int:
@@ -294,11 +377,23 @@ def forget(
 @click.option("--user", help="Of this user only.")
 @click.option("--session", help="Of this session only.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE where it stands already.")
+@click.option(
+    "--markdown", is_flag=True, help="Write Markdown, for people; a FILE that ends in .md is written so, too."
+)
 @with_output
-def export(store: str, file: Path, user: str | None, session: str | None, overwrite: bool, output: Output) -> None:
-    """Write messages and pins to FILE as JSONL, which `import` reads."""
+def export(
+    store: str,
+    file: Path,
+    user: str | None,
+    session: str | None,
+    overwrite: bool,
+    markdown: bool,
+    output: Output,
+) -> None:
+    """Write messages and pins to FILE: as JSONL, which `import` reads, or as Markdown."""
     with open_memory(store) as memory:
-        done = memory.export_jsonl(file, user=user, session=session, overwrite=overwrite)
+        write = memory.export_markdown if markdown or file.suffix.lower() == ".md" else memory.export_jsonl
+        done = write(file, user=user, session=session, overwrite=overwrite)
     output.say(f"Wrote {done.num_messages:,} messages and {done.num_pins:,} pins to {file}.")
     output.result(asdict(done))
 

@@ -1,5 +1,6 @@
 """`iai quickstart`."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,5 +96,5 @@ def _tell(done: "Quickstart", words: "Words", output: Output, *, example: str) -
     )
     output.say(
         words.time.format(share=100 * growth.added_over_joint_time, difference=growth.old_outputs_max_abs_diff),
-        words.next.format(model=done.folder / "model", run=done.folder, example=example),
+        words.next.format(model=done.folder / "model", run=shlex.quote(str(done.folder)), example=example),
     )

@@ -1,5 +1,6 @@
 """Labelled rows on the command line: `--data NAME=FILE`, or the test rows of the run itself."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -79,7 +80,8 @@ def model_folder(run: Path) -> Path:
         return inside
     if (run / "run.yaml").is_file():
         raise StorageError(
-            f"{run} is an unfinished run without a model; finish it with: iai train {run}/run.yaml --resume"
+            f"{run} is an unfinished run without a model; finish it with: iai train "
+            f"{shlex.quote(str(run / 'run.yaml'))} --resume"
         )
     return run
 

@@ -1,5 +1,6 @@
 """`iai train CONFIG`, `iai train TABLE…`."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,7 @@ def command(
     output.say(
         f"{result.fit.steps} steps in {result.fit.train_seconds:.1f} s on {result.fit.device} in {result.fit.precision}, "
         f"best epoch {result.fit.best_epoch}",
-        f'Model: {result.folder / "model"}. Try: iai predict {result.folder} "a text"',
+        f'Model: {result.folder / "model"}. Try: iai predict {shlex.quote(str(result.folder))} "a text"',
     )
     output.result(
         {
@@ -152,7 +153,9 @@ def _show_test(result: "RunResult", output: Output) -> None:
     output.say(f"Baseline: {kind} (scikit-learn) on the same rows, {seconds:.1f} s")
     below = [name for name, found in result.baseline.items() if result.test[name].accuracy < found.accuracy]
     if below:
-        output.say(f"Below the baseline's accuracy: {', '.join(below)}. What ails them: iai doctor {result.folder}")
+        output.say(
+            f"Below the baseline's accuracy: {', '.join(below)}. What ails them: iai doctor {shlex.quote(str(result.folder))}"
+        )
 
 
 def _checked(

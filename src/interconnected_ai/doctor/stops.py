@@ -1,5 +1,7 @@
 """What ended a run before its time: no memory, or another error."""
 
+import shlex
+
 from interconnected_ai.doctor.history import History
 from interconnected_ai.doctor.illness import Illness, Look
 from interconnected_ai.doctor.memory import shape_of, smaller_parts, training_demand
@@ -37,7 +39,8 @@ def _ended_by_error(history: History) -> Illness | None:
         "ended by an error",
         f"step {failure.step + 1}: {failure.kind}: {failure.message}",
         None,
-        f"put right what the message names, then go on with: iai train {history.run.folder / 'run.yaml'} --resume",
+        f"put right what the message names, then go on with: iai train "
+        f"{shlex.quote(str(history.run.folder / 'run.yaml'))} --resume",
     )
 
 

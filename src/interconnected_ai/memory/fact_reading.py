@@ -7,28 +7,37 @@ from interconnected_ai.text import sentences
 
 _LONGEST_READ = 20_000  # characters: who pastes a book into a chat says nothing of themselves in its middle
 _LONGEST_SENTENCE = 600
-_PLACES = (re.compile(r"^\s*>.*$", re.MULTILINE), re.compile(r"```.*?(?:```|\Z)", re.DOTALL), re.compile(r"`[^`\n]*`"))
+_PLACES = (
+    re.compile(r"^[ \t]*>.*$", re.MULTILINE),
+    re.compile(r"```.*?(?:```|\Z)", re.DOTALL),
+    re.compile(r"`[^`\n]*`"),
+)
 # A quotation of three words and more is somebody's sentence; a shorter one is a name.
 _QUOTED = re.compile(r"«[^»\n]*»|“[^”\n]*”|„[^“”\n]*[“”]|\"[^\"\n]*\"|(?<!\w)'(?=[^'\n]* [^'\n]* )[^'\n]*'(?!\w)")
 _PASTED = re.compile(
-    r"^\s*(?:from|to|cc|subject|sent|date|dear|hi|hello|от|кому|тема|дата)\s*:?\s[^\n]*(?:@|\n)[\s\S]*"
-    r"(?:regards|sincerely|best wishes|yours|cheers|с уважением|искренне)"
-    r"|^\s*(?:subject|тема|from|от кого)\s*:|\b(?:best|kind|warm) regards\b|\byours (?:sincerely|truly|faithfully)\b"
+    r"^[ \t]*(?:subject|тема|from|от кого)[ \t]*:|\b(?:best|kind|warm) regards\b|\byours (?:sincerely|truly|faithfully)\b"
     r"|\bdear (?:sir|madam|mr|mrs|ms|hiring|customer|team)\b|\bс уважением\b|\bуважаем(?:ый|ая|ые)\b|\bto whom it may concern\b",
     re.IGNORECASE | re.MULTILINE,
+)
+# A letter that is shown: a salutation or a head, and a close.
+_HEADED = re.compile(
+    r"^[ \t]*(?:to|cc|sent|date|dear|hi|hello|кому|дата|здравствуйте|добрый день)\b", re.IGNORECASE | re.MULTILINE
+)
+_SIGNED = re.compile(
+    r"^[ \t]*(?:regards|sincerely|best wishes|yours|cheers|искренне|всего доброго)\b", re.IGNORECASE | re.MULTILINE
 )
 # What follows such a request is material to work on, to the end of the message.
 _MATERIAL = re.compile(
     r"(?:\b(?:translate|proofread|rewrite|rephrase|paraphrase|summari[sz]e|correct|fix|improve|edit|check|analy[sz]e|convert|classify|"
     r"переведи(?:те)?|перепиши(?:те)?|исправь(?:те)?|проверь(?:те)?|перефразируй(?:те)?|сократи(?:те)?|отредактируй(?:те)?|"
-    r"проанализируй(?:те)?|улучши(?:те)?|разбери(?:те)?)\b[^:\n.!?]*[:\n]"
+    r"проанализируй(?:те)?|улучши(?:те)?|разбери(?:те)?)\b[^:\n.!?]{0,200}[:\n]"
     r"|\b(?:how (?:do|would|can|to) (?:you |i |we )?(?:say|translate)|как (?:будет|сказать|перевести))\b"
     r"|\b(?:example|lyrics|quote|text|email|letter|message|sentence|headline|пример|цитата|текст|письмо|предложение|фраза|стих\w*|песн\w+)"
     r"\s*(?:reads?|says?|goes)?\s*:)[\s\S]*",
     re.IGNORECASE,
 )
 _SPOKEN = re.compile(
-    r"^\s*(?:\[[^\]\n]*\]\s*)?(?!(?:PS|P\.S|About me|Note|FYI|Btw|Info|Update|Reminder|Me|О себе|Справка|Факт|Кстати)\b)[A-ZА-ЯЁ][\w .-]{0,20}:\s.*$",
+    r"^[ \t]*(?:\[[^\]\n]{0,60}\][ \t]*)?(?!(?:PS|P\.S|About me|Note|FYI|Btw|Info|Update|Reminder|Me|О себе|Справка|Факт|Кстати)\b)[A-ZА-ЯЁ][\w .-]{0,20}:\s.*$",
     re.MULTILINE,
 )  # "Anna: I live …"
 _CODE = re.compile(
@@ -83,7 +92,7 @@ def own_sentences(content: str) -> Iterator[str]:
     A sentence with a condition is given as far as the condition. When in doubt a sentence is left out: the log still has it.
     """
     content = content[:_LONGEST_READ].replace("’", "'")
-    if _PASTED.search(content):
+    if _PASTED.search(content) or (_HEADED.search(content) and _SIGNED.search(content)):
         return
     content = _MATERIAL.sub(" ", without_quotations(content))
     content = _SPOKEN.sub(" ", content)

@@ -13,15 +13,19 @@ from interconnected_ai.memory.fact_reading import own_sentences
 from interconnected_ai.memory.fact_words import (
     EMPTY_BEGINNINGS,
     EMPTY_VALUES,
+    IDLE_ACTIONS,
+    IDLE_OBJECTS,
     ILLNESSES,
     ILLNESSES_RU,
     KIN,
     KIN_RU,
     LANGUAGES,
+    NO_ALLERGENS,
     NO_POSSESSIONS,
-    NO_POSSESSIONS_RU,
+    NOT_FOOD,
     NOT_NAMES,
     NOT_PLACES,
+    PLACE_WORDS,
     PROFESSIONS,
     PROFESSIONS_RU,
 )
@@ -52,6 +56,7 @@ class _Rule:
     kind: str = "fact"
     is_single: bool = False
     ends: Ends = ""
+    is_russian: bool = False
 
 
 # Where a value ends: a mark, or a word that begins another thought.
@@ -62,7 +67,6 @@ _END = (
     r"котором|когда|хотя|где|пока|зато)\b|$))"
 )
 _VALUE = r"(?P<value>[^.,;:!?…()\n]{2,80}?)" + _END
-_LISTED = r"(?P<value>[^.;:!?…()\n]{2,80}?)" + _END.replace(".,;", ".,;")
 _PLACE = (
     r"(?P<value>[^.,;:!?…()\n]{2,60}?)"
     r"(?=\s*(?:[.,;:!?…()\n]|\s[-–—]\s|$|\b(?:and|but|because|so|which|who|since|when|while|although|though|after|before|until|with|for|as|"
@@ -75,15 +79,20 @@ _PLACE = (
     r"на (?=прошлой|этой|пятом|окраине)|в (?=прошлом|этом|\d|январе|феврале|марте|апреле|мае|июне|июле|августе|сентябре|октябре|ноябре|декабре)|"
     r"менеджером|инженером|врачом|учителем|удалённо|удаленно|неполный|полный|по|ради|около|почти|всю|всегда|тоже)\b|\s\d))"
 )
+_STUDY = _PLACE.replace("with|for|as|", "with|for|as|at|")  # "philosophy" of "philosophy at Leiden"
+_NO_SUBJECT = (
+    r"(?:for|hard|at|every|the|this|these|your|how|with|all|late|in|on|abroad|alone|together|online|a lot|my)\b"
+)
 _SENTENCE = r"(?P<value>[^!?…\n]{3,200})"
 _NAME = r"(?P<value>[^\W\d_][\w'-]*(?:\s+[A-ZА-ЯЁ][\w'-]*){0,2})"
 _PROPER = r"(?P<value>[A-ZА-ЯЁ][\w&'-]*(?:\s+(?:of\s+)?[A-ZА-ЯЁ\d][\w&'-]*){0,3})"
 
+# Each word once: one that could be read in two ways would be tried in all of them, 2 ** n for n of them in a row.
 _ADVERBS = (
     r"(?:(?:now|currently|still|also|just|really|actually|usually|mostly|both|originally|recently|only|already|finally|absolutely|quite|"
-    r"very|so|personally|generally|do|totally|truly|deeply|simply|mainly|even|kinda|kind of|always|secretly|both|all|officially|"
+    r"very|so|personally|generally|do|totally|truly|deeply|simply|mainly|even|kinda|kind of|always|secretly|all|officially|"
     r"presently|either|proudly|happily|honestly|definitely|certainly|temporarily|severely|badly|mildly|highly|deathly|"
-    r"here|btw|fyi|a bit|a|bit|quite|pretty|near|half|almost)\s+)*?"
+    r"here|btw|fyi|a bit|pretty|half|almost)\s+)*?"
 )
 _I = rf"(?:\b(?:I|we)\s+{_ADVERBS}|^{_ADVERBS}|\b(?:I|I'm|I've|we)\b[^.;!?]*?\s(?:and|but)\s+{_ADVERBS})"
 _IM = rf"(?:\bI'm\s+{_ADVERBS}|\bwe(?:'re| are)\s+{_ADVERBS})"
@@ -125,15 +134,22 @@ _LANGUAGE_RU = (
 
 
 def _rule(relation: str, pattern: str, *, kind: str = "fact", single: bool = False, ends: Ends = "") -> _Rule:
-    return _Rule(relation, re.compile(pattern, re.IGNORECASE), kind, single, ends)
+    return _Rule(relation, re.compile(pattern, re.IGNORECASE), kind, single, ends, _is_russian(pattern))
 
 
 def _named(relation: str, pattern: str, value: str = _NAME, *, single: bool = True, ends: Ends = "") -> _Rule:
     """A value that is a name ends with its capital letters, so only the words before it are compared without case."""
-    return _Rule(relation, re.compile(f"(?i:{pattern}){value}"), "fact", single, ends)
+    return _Rule(relation, re.compile(f"(?i:{pattern}){value}"), "fact", single, ends, _is_russian(pattern))
 
 
-_LIVE_IN = r"(?:in|at|near|on|outside|outside of|close to)\s+(?:the (?:city|town|village) of\s+)?"
+def _is_russian(pattern: str) -> bool:
+    """Whether only Russian sentences can match: apart from what may be the value, a pattern is of one language."""
+    for value in (_VALUE, _STUDY, _PLACE, _END):
+        pattern = pattern.replace(value, "")
+    return re.search("[а-яё]", pattern) is not None
+
+
+_LIVE_IN = r"(?:in|at|near|outside|outside of|close to)\s+(?:the (?:city|town|village) of\s+)?"
 _NO_MORE = r"\s+(?:anymore|any more|any longer|no more)\b"
 _RULES = (
     # ends: they come first, since "no longer live in" must not be "live in" as well
@@ -153,7 +169,7 @@ _RULES = (
     _rule("works at", rf"{_DID}(?:quit|left|lost|resigned from|gave up) (?:my|the) (?:old |current |day |previous )?(?:job|position|post|role) (?:at|with|in|for) {_PLACE}", single=True, ends="value"),
     _named("works at", rf"{_DID}(?:quit|resigned from|(?:was|got|been) (?:fired|laid off|let go) (?:from|by)|retired from)\s+", _PROPER, ends="value"),
     _rule("works at", rf"{_DID}(?:(?:quit|lost|left|gave up) (?:my|the) (?P<value>(?:old |current |day |previous )?job)(?! (?:at|with|in|for)\b)|(?P<whole>(?:was|got|been) (?:fired|laid off)|resigned|retired)(?=\s*(?:[.,;!]|$| last| this| in| yesterday| and)))", single=True, ends="relation"),
-    _rule("works as", rf"\bI (?:no longer|used to) work as (?!usual|well|before|always|of|soon|long|hard|if|such){_A}{_PLACE}", single=True, ends="value"),
+    _rule("works as", rf"\bI (?:no longer|used to) work as (?!(?:usual|well|before|always|of|soon|long|hard|if|such)\b){_A}{_PLACE}", single=True, ends="value"),
     _rule("works as", rf"\bI(?:'m no longer| used to be) (?:an? )(?P<value>(?:[\w-]+ ){{0,2}}{_PROFESSION})\b", single=True, ends="value"),
     _rule("works at", rf"{_W}(?:больше|уже) не работаю (?:в|во|на) {_PLACE}", single=True, ends="value"),
     _rule("works at", rf"{_W}раньше (?:я )?(?:работал|работала) (?:в|во|на) {_PLACE}", single=True, ends="value"),
@@ -183,6 +199,8 @@ _RULES = (
     _named("name", rf"{_W}(?:меня зовут|меня звать|зовут меня)\s+"),
     _named("name", rf"{_W}(?:зови(?:те)?|называй(?:те)?) меня\s+"),
     _named("name", rf"{_W}(?:мо[её] имя|моя фамилия)\s*[-–—:]?\s*"),
+    _named("name", r"\b(?:hi|hello|hey|hiya|greetings)(?: there| all| everyone)?[,!. ]+I'm\s+", r"(?P<value>[A-Z][a-z]+(?: [A-Z][a-z]+)?)(?=\s*(?:[.,!]|$|\b(?:and|from|a|an|the)\b))"),
+    _named("name", rf"{_W}(?:привет|здравствуйте|здравствуй|добрый день|всем привет)[,!. ]+(?:это |меня зовут |я )\s*", r"(?P<value>[А-ЯЁ][а-яё]+(?: [А-ЯЁ][а-яё]+)?)(?=\s*(?:[.,!]|$|\b(?:из|и)\b))"),
     # homes, work, age
     _rule("lives in", rf"{_I}(?:live|reside) {_LIVE_IN}{_PLACE}", single=True),
     _rule("lives in", rf"{_IM_OR_BARE}(?:living|residing|based|located|settled) {_LIVE_IN}{_PLACE}", single=True),
@@ -192,13 +210,13 @@ _RULES = (
     _rule("lives in", rf"{_YA}(?:живу|живём|живем|проживаю|обитаю) (?:теперь |сейчас |с \w+ |уже \w+ (?:год|лет|года) )?(?:в|во|на|под) (?:городе |городке |посёлке |деревне )?{_PLACE}", single=True),
     _rule("lives in", rf"{_PAST_YA}(?:переехал|переехала|переехали|перебрался|перебралась|перебрались)(?: жить)?(?: \w+ назад| недавно| вчера)?(?: (?:из|с) [^.,;!?\n]{{2,40}}?)? (?:в|во|на|под) (?:город |посёлок )?{_PLACE}", single=True),
     _rule("comes from", rf"(?:\bI'm|\bI come|\bI hail)\s+{_ADVERBS}from {_PLACE}", single=True),
-    _rule("comes from", r"^(?:originally )?from (?P<value>[A-Z][\w -]{2,30}?)(?= originally|, originally|[.!]|$)", single=True),
+    _rule("comes from", rf"^originally from {_PLACE}", single=True),
     _rule("comes from", rf"\bI (?:was born and raised|grew up|was raised) in {_PLACE}", single=True),
     _rule("comes from", rf"(?<![\w-])я\s+{_ADVERBS_RU}(?:родом |приехал |приехала )?из {_PLACE}", single=True),
     _rule("comes from", rf"^(?:сам |сама )?родом (?:я )?из {_PLACE}", single=True),
     _rule("comes from", rf"{_PAST_YA}(?:вырос|выросла) (?:в|на) {_PLACE}", single=True),
-    _rule("works as", rf"{_I}work(?:ing)?(?: (?:full-time|part-time|remotely|freelance|there|here))?(?: (?:at|for|in) [^.,;!?\n]{{2,40}}?)? as (?!usual|well|before|always|of|soon|long|hard|if|such){_A}{_PLACE}", single=True),
-    _rule("works as", rf"\bI've been working(?: (?:at|for|in) [^.,;!?\n]{{2,40}}?)? as (?!usual|well|before|always|of|soon|long|hard|if|such){_A}{_PLACE}", single=True),
+    _rule("works as", rf"{_I}work(?:ing)?(?: (?:full-time|part-time|remotely|freelance|there|here))?(?: (?:at|for|in) [^.,;!?\n]{{2,40}}?)? as (?!(?:usual|well|before|always|of|soon|long|hard|if|such)\b){_A}{_PLACE}", single=True),
+    _rule("works as", rf"\bI've been working(?: (?:at|for|in) [^.,;!?\n]{{2,40}}?)? as (?!(?:usual|well|before|always|of|soon|long|hard|if|such)\b){_A}{_PLACE}", single=True),
     _rule("works as", rf"{_IM_OR_BARE}(?:working|employed)(?: (?:at|for|in|by) [^.,;!?\n]{{2,40}}?)? as (?!usual|well|before|always|of|soon|long|hard|if|such){_A}{_PLACE}", single=True),
     _rule("works as", rf"(?:\bI'm|\bI've been|^)\s*{_ADVERBS}(?:an? |the )(?P<value>(?:(?!(?:big|huge|bad|terrible|good|great|better|lousy|natural|born|fan|patient)\b)[\w'-]+ ){{0,3}}{_PROFESSION})(?=\s*(?:[.,;:!]|$|\b(?:at|for|in|by|and|from|with|but|who|working|specializing|specialising|on|since|of|here|now)\b))", single=True),
     _rule("works as", rf"\bmy (?:job|profession|occupation) is (?:being |an? )*{_PLACE}", single=True),
@@ -215,20 +233,20 @@ _RULES = (
     _rule("works at", rf"{_YA}работаю (?:сейчас |теперь |удалённо |удаленно |[а-яё-]+(?:ом|ем|ём|ой|ей) )?(?:в|во|на) {_PLACE}", single=True),
     _rule("works at", rf"{_PAST_YA}(?:устроился|устроилась|вышел|вышла)(?: [а-яё]+(?:ом|ем|ой))?(?: на работу)? (?:в|во) {_PLACE}", single=True),
     _rule("works at", rf"{_PAST_YA}(?:перешёл|перешел|перешла)(?: работать)?(?: из [^.,;!?\n]{{2,30}}?)? в {_PLACE}", single=True),
-    _rule("age", rf"(?:\bI'm|^|\bI just turned|\bI turned|\bI've just turned|\bI've turned)\s+{_ADVERBS}(?P<value>\d{{1,2}}|1[01]\d|{_NUMBER})(?: years? (?:old|of age)| y\.?o\.?\b|(?=\s*(?:[,;!]|\.(?!\d)|$| (?:and|now|last|this|in|today|yesterday|but)\b)))", single=True),
+    _rule("age", rf"(?:\bI'm|^|\bI just turned|\bI turned|\bI've just turned|\bI've turned)\s+{_ADVERBS}(?P<value>[1-9]\d|1[01]\d|{_NUMBER})(?: years? (?:old|of age)| y\.?o\.?\b|(?=\s*(?:[,;!]|\.(?!\d)|$| (?:and|now|last|this|in|today|yesterday|but)\b)))", single=True),
     _rule("age", rf"{_W}мне {_ADVERBS_RU}(?:недавно |вчера |скоро )?(?:исполнилось |стукнуло )?(?P<value>\d{{1,3}}|{_NUMBER_RU}) ?(?:лет|год|года)(?!\w)(?! назад)", single=True),
-    _rule("age", rf"{_W}мне {_ADVERBS_RU}(?P<value>\d{{2}}|{_NUMBER_RU})(?=\s*(?:[,;!]|\.(?!\d)|$| (?:и|а|но)\b))", single=True),
-    _rule("birthday", rf"\bmy (?:birthday|bday|b-day|date of birth)(?:'s| is)(?: on)? (?P<value>[^.,;:!?…()\n]*\d[^.;:!?…()\n]{{0,20}}?|(?:the )?(?:\w+ of )?(?:january|february|march|april|may|june|july|august|september|october|november|december)[^.,;!?\n]{{0,12}}?){_END}", single=True),
-    _rule("birthday", rf"\b(?:I was |^)born (?:on|in) (?P<value>[^.,;:!?…()\n]*\d[^.;:!?…()\n]{{0,12}}?){_END}", single=True),
+    _rule("age", rf"{_W}(?<!дай )(?<!дайте )(?<!нужно )(?<!осталось )мне {_ADVERBS_RU}(?P<value>\d{{2}}|{_NUMBER_RU})(?=\s*(?:[,;!]|\.(?!\d)|$| (?:и|а|но)\b))", single=True),
+    _rule("birthday", rf"\bmy (?:birthday|bday|b-day|date of birth)(?:'s| is)(?: on)? (?P<value>(?:the )?\d[^.,;:!?…()\n]{{0,20}}?|(?:the )?(?:\w+ of )?(?:january|february|march|april|may|june|july|august|september|october|november|december)[^.,;!?\n]{{0,12}}?){_END}", single=True),
+    _rule("birthday", rf"\b(?:I was |^)born (?:on|in) (?P<value>(?:the )?(?:[a-z]+ )?\d[^.,;:!?…()\n]{{0,16}}?){_END}", single=True),
     _rule("comes from", rf"\bI was born in (?P<value>[A-Z][\w-]*(?: [A-Z][\w-]*)*){_END}", single=True),
     _rule("birthday", rf"{_W}(?:мой день рождения|день рождения у меня|мой др|др у меня)\s*[-–—]?\s*(?P<value>\d[^.,;:!?…()\n]{{1,25}}?|[а-яё]+ (?:января|февраля|марта|апреля|мая|июня|июля|августа|сентября|октября|ноября|декабря)){_END}", single=True),
     _rule("birthday", rf"{_PAST_YA}родил(?:ся|ась) (?:я )?(?:в )?(?P<value>\d[^.,;:!?…()\n]{{1,25}}?){_END}", single=True),
     _rule("comes from", rf"{_PAST_YA}родил(?:ся|ась) (?:и вырос |и выросла )?(?:в|на|под) (?P<value>[а-яё][^.,;:!?\n\d]{{2,30}}?){_END}", single=True),
     # relationships
-    _rule("relationship", rf"{_IM_OR_BARE}(?:happily )?(?P<value>married|engaged|single|divorced|widowed)(?=\s*(?:[.,;!]|$|\b(?:to|with|and|for|now|since|again)\b))", single=True),
+    _rule("relationship", rf"{_IM_OR_BARE}(?:happily )?(?P<value>married|engaged|single|divorced|widowed)(?! to (?:my|the) (?:job|work|game))(?=\s*(?:[.,;!]|$|\b(?:to|with|and|for|now|since|again)\b))", single=True),
     _rule("relationship", rf"{_DID}got (?P<value>married|engaged)\b", single=True),
     _rule("relationship", r"\bI'm (?P<value>dating (?:[A-Z]\w+))", single=True),
-    _rule("relationship", rf"{_W}я (?:уже |сейчас |счастливо |не )?(?P<value>женат|замужем|холост|не замужем|помолвлен|помолвлена)(?!\w)", single=True),
+    _rule("relationship", rf"{_W}я (?:уже |сейчас |счастливо )?(?P<value>(?:не )?женат|(?:не )?замужем|холост|помолвлен|помолвлена)(?!\w)", single=True),
     _rule("relationship", rf"{_PAST_YA}(?:не так давно |в прошлом году )?(?P<value>женился|вышла замуж|обручился|обручилась)(?!\w)", single=True),
     # what is eaten, what ails, what is spoken and studied
     _rule("diet", rf"(?:\bI'm|\bI've been|\bI've gone|\bI went|^)\s*{_ADVERBS}(?:an? )?(?:strict |lifelong |ethical )?(?P<value>vegan|vegetarian|pescatarian|lactose[ -]intolerant|gluten[ -]free|gluten intolerant|flexitarian|on a [\w-]+ diet|on keto|keto|teetotal|a teetotaler)(?=\s*(?:[.,;!]|$|\b(?:and|now|since|for|but|so)\b))"),
@@ -237,7 +255,7 @@ _RULES = (
     _rule("diet", rf"(?:{_W}я|^)\s*[-–—]?\s*{_ADVERBS_RU}(?:строгий |строгая )?(?P<value>веган(?:ка)?|вегетариан(?:ец|ка)|пескетариан(?:ец|ка)|на диете|сыроед)(?!\w)"),
     _rule("does not eat", rf"(?<![\w-])(?<!они )не (?:ем|пью|употребляю) {_PLACE}"),
     _rule("diet", rf"{_W}у меня (?P<value>непереносимость (?:лактозы|глютена))"),
-    _rule("allergic to", rf"{_IM_OR_BARE}allergic to {_LISTED}"),
+    _rule("allergic to", rf"{_IM_OR_BARE}allergic to {_VALUE}"),
     _rule("allergic to", r"\bI have (?:an? )?(?:\w+ )?(?P<value>[\w-]+(?: [\w-]+)?) allergy\b"),
     _rule("allergic to", rf"\bI have an? (?:\w+ )?allergy to {_VALUE}"),
     _rule("allergic to", rf"\bmy allerg(?:y|ies)(?: is| are) (?:to )?{_VALUE}"),
@@ -248,9 +266,9 @@ _RULES = (
     _rule("illness", rf"\bI(?:'m|'ve been| was| got)(?: recently| just)? diagnosed with (?:an? )?{_PLACE}"),
     _rule("illness", r"\bI'm (?:an? )?(?:type (?:1|2) )?(?P<value>diabetic|asthmatic|epileptic|color-?blind|colour-?blind|deaf|dyslexic|autistic|anemic)\b"),
     _rule("illness", rf"{_W}у меня {_ADVERBS_RU}(?:есть )?(?:хроническ\w+ |сильн\w+ |част\w+ |бронхиальная )*(?P<value>(?:сахарный )?(?:{_alternatives(ILLNESSES_RU)})(?: (?:первого|второго|1|2) типа)?)(?!\w)"),
-    _rule("illness", rf"{_YA}(?:страдаю|мучаюсь) (?:от )?(?P<value>[а-яё]+(?:ом|ей|ой|ью|ями|ией|ы|и)){_END}"),
+    _rule("illness", rf"{_YA}(?:страдаю|мучаюсь) (?:от )?(?!ерунд|фигн|херн|дур|чушь|чуш)(?P<value>[а-яё]+(?:ом|ей|ой|ью|ями|ией|ы|и)){_END}"),
     _rule("illness", rf"{_YA}болею (?P<value>[а-яё]+(?:ом|ей|ой|ью|ией)){_END}"),
-    _rule("illness", rf"{_W}мне (?:недавно )?(?:поставили|диагностировали) (?:диагноз )?{_VALUE}"),
+    _rule("illness", rf"{_W}мне (?:недавно )?(?:поставили диагноз|диагностировали) {_VALUE}"),
     _rule("native language", rf"\bmy (?:native language|mother tongue|first language|native tongue) is (?P<value>{_LANGUAGE})\b", single=True),
     _rule("native language", rf"{_W}мой родной(?: язык)?\s*[-–—:]?\s*(?P<value>{_LANGUAGE_RU})", single=True),
     _rule("speaks", rf"{_I}(?:can )?(?:speak|know) (?:\w+ )?(?:fluent |some |good |a little |basic |a bit of |native |both )?(?P<value>{_LANGUAGE}(?:(?:,? and |, )(?:\w+ )?{_LANGUAGE})*)\b"),
@@ -258,13 +276,14 @@ _RULES = (
     _rule("speaks", rf"{_YA}(?:свободно |хорошо |немного |бегло |неплохо |прилично |чуть-чуть )*(?:говорю|владею|знаю|понимаю)(?: свободно| хорошо| немного| бегло| неплохо)? (?:на |по-)?(?P<value>{_LANGUAGE_RU}(?: и (?:по-|на )?{_LANGUAGE_RU})?)"),
     _rule("learning", rf"{_IM_OR_BARE}(?:learning|studying)(?: how)? (?:to (?:play |speak )?(?:the )?)?(?P<value>{_LANGUAGE}|(?:the )?(?:guitar|piano|violin|drums|ukulele|cello|python|rust|javascript|sql|code|drive|swim|knit|cook|paint|sew|dance)(?: \w+)?)(?=\s*(?:[.,;!]|$|\b(?:and|on|for|with|at|now|since|in|from|because|but)\b))"),
     _rule("learning", rf"{_DID}(?:started|began) (?:learning|studying|taking) (?:an? |the )?(?P<value>(?:\w+ )?(?:{_LANGUAGE}|guitar|piano|violin|drums|ukulele|python|rust)(?: lessons| classes)?)\b"),
-    _rule("learning", rf"{_YA}(?:учу|изучаю|осваиваю|начал учить|начала учить|начал изучать) {_PLACE}"),
+    _rule("learning", rf"{_YA}(?:учу|начал учить|начала учить|начал изучать) (?P<value>{_LANGUAGE_RU}(?: язык)?|python|питон|ноты|анатомию|программирование)(?!\w)"),
+    _rule("learning", rf"{_YA}(?:изучаю|осваиваю) {_PLACE}"),
     _rule("learning", rf"{_YA}учусь (?P<value>(?:играть на |кататься на |водить|рисовать|плавать|готовить|шить|вязать|программировать|танцевать)[^.,;!?\n]{{0,25}}?){_END}"),
     _rule("studies at", rf"{_IM_OR_BARE}(?:an? )?(?:(?:first|second|third|final|phd|master's|medical|law|graduate|exchange|fourth)[ -]?(?:year)? ?)?(?:student|undergrad|freshman|sophomore|junior|senior|studying(?: [\w ]{{2,30}}?)?|enrolled) (?:at|in the university of) (?:the )?{_PLACE}", single=True),
     _rule("studies at", rf"{_I}(?:study|go to (?:school|college|university))(?: [\w ]{{2,30}}?)? at (?:the )?{_PLACE}", single=True),
     _named("studies at", rf"{_I}(?:attend|go to)\s+(?:the )?(?=[\w ]*(?:university|college|school|institute|academy)|MIT|UCLA|ETH|NYU)", _PROPER),
-    _rule("studies", rf"{_I}(?:study|major in) (?!for\b|hard\b|at\b|every\b){_PLACE.replace('with|for|as|', 'with|for|as|at|')}", single=True),
-    _rule("studies", rf"{_IM_OR_BARE}(?:studying|majoring in|doing (?:a|my) (?:phd|master's|masters|degree|ba|bachelor's) in) (?!for\b|hard\b|at\b){_PLACE.replace('with|for|as|', 'with|for|as|at|')}", single=True),
+    _rule("studies", rf"{_I}(?:study|major in) (?!{_NO_SUBJECT}){_STUDY}", single=True),
+    _rule("studies", rf"{_IM_OR_BARE}(?:studying|majoring in|doing (?:a|my) (?:phd|master's|masters|degree|ba|bachelor's) in) (?!{_NO_SUBJECT}){_STUDY}", single=True),
     _rule("studies at", rf"{_YA}учусь (?:сейчас |заочно |на (?:\w+) курсе )?(?:в|во) (?!школ\w+ жизни)(?!\w+ класс){_PLACE}", single=True),
     _rule("studies at", rf"(?:{_W}я|^)\s*[-–—]?\s*студент(?:ка)? (?P<value>[А-ЯЁ]{{2,}}|[\w-]+ (?:университета|института|академии|вуза|колледжа))", single=True),
     _rule("studies at", rf"{_PAST_YA}(?:поступил|поступила) (?:в|на) {_PLACE}", single=True),
@@ -277,7 +296,7 @@ _RULES = (
     _rule("dislikes", rf"\bI'm (?:really )?not (?:really )?(?:a (?:big |huge )?fan of|fond of|into|keen on|crazy about) {_VALUE}", kind="preference"),
     _rule("dislikes", rf"{_YA}(?:больше |совсем |очень |вообще )*(?:не (?:люблю|перевариваю|выношу|переношу)|ненавижу|терпеть не могу|на дух не переношу) {_VALUE}", kind="preference"),
     _rule("dislikes", rf"(?<![\w-])мне (?:больше |совсем |очень |вообще )*не нрав[ия]тся {_VALUE}", kind="preference"),
-    _rule("likes", rf"{_I}(?:like|love|enjoy|adore) {_VALUE}", kind="preference"),
+    _rule("likes", rf"(?!^{_ADVERBS}like\b){_I}(?:like|love|enjoy|adore) {_VALUE}", kind="preference"),
     _rule("likes", rf"{_IM_OR_BARE}(?:fond of|an? (?:big |huge |massive )?fan of|into|crazy about|keen on|passionate about|obsessed with|big on) {_VALUE}", kind="preference"),
     _rule("likes", r"\bI'm an? (?:big |huge |massive )?(?P<value>[\w -]{2,25}) (?:fan|lover|enthusiast|buff)\b", kind="preference"),
     _rule("likes", rf"{_YA}(?:(?<!не )люблю|обожаю|фанатею от|увлекаюсь|увлечён|увлечена) {_VALUE}", kind="preference"),
@@ -286,21 +305,22 @@ _RULES = (
     _rule("prefers", rf"{_I}prefer {_VALUE}", kind="preference"),
     _rule("prefers", rf"{_YA}предпочитаю {_VALUE}", kind="preference"),
     # instructions
-    _rule("instruction", rf"(?:^|[.!?,]\s*)(?P<whole>(?:please,? |and )?(?:(?:always|never|from now on,? (?:please |always |only |never )?|in (?:the )?future,? (?:please )?)\s*(?:please )?(?:answer|reply|respond|use|write|speak|call|address|show|give|send|tell|ask|include|add|put|start|end|begin|keep|remember|explain|translate|format|cite|check|remind|suggest|recommend|mention|avoid|make|do|be|treat|assume|provide|quote|sign|summari[sz]e|list|convert|greet|apologi[sz]e|offer|talk|sugarcoat|interrupt|share|spell|round|skip|reveal|don't)\b(?! me (?:laugh|smile))|remember (?:that (?!time|day|one|night|song|movie|film)|to )|don't (?:ever )?(?:forget (?:that|to)|use|call me|answer|reply|mention|show|suggest|recommend)|keep in mind|make sure (?:to|that|you)){_SENTENCE})", kind="instruction"),
+    _rule("instruction", rf"(?:^|[.!?,]\s*)(?P<whole>(?:please,? |and )?(?:(?:always|never|from now on,? (?:please |always |only |never )?|in (?:the )?future,? (?:please )?)\s*(?:please )?(?:answer|reply|respond|use|write|speak|call|address|show|give|send|tell|ask|include|add|put|start|end|begin|keep|remember|explain|translate|format|cite|check|remind|suggest|recommend|mention|avoid|make|do|be|treat|assume|provide|quote|sign|summari[sz]e|list|convert|greet|apologi[sz]e|offer|talk|sugarcoat|interrupt|share|spell|round|skip|reveal|don't)\b(?! me (?:laugh|smile))(?! up\b| yourself\b| afraid\b)|remember (?:that (?!time|day|one|night|song|movie|film)|to )|don't (?:ever )?(?:forget (?:that|to)|use|call me|answer|reply|mention|show|suggest|recommend)|keep in mind|make sure (?:to|that|you)){_SENTENCE})", kind="instruction"),
     _rule("instruction", rf"(?:^|[.!?,]\s*)(?P<whole>(?:пожалуйста,? )?(?:(?:всегда|никогда(?: мне)?(?: больше)? не|впредь(?: не)?|отныне(?: не)?|с этого момента(?: не)?|больше никогда не)(?: мне)? (?!говори никогда)(?:[а-яё]+(?:[ай]й|[ауыо]й|яй|уй|ей|йте)|[а-яё]+(?<!л)(?<!люд)(?:и|ите)|ответь(?:те)?|ставь(?:те)?|будь(?:те)?)(?![\w-])|запомни(?:те)?(?![\w-])(?!,? (?:когда|как мы)):?|не забудь(?:те)?(?![\w-])|не забывай(?:те)?(?![\w-])|имей(?:те)? в виду|учти(?:те)?(?![\w-])|учитывай(?:те)?(?![\w-])){_SENTENCE})", kind="instruction"),
     # plans and decisions
     _rule("decided", rf"\b(?:I|we)(?:'ve| have)? (?:finally |just )?(?:decided|chosen|agreed) (?:to |on |that )(?!that\b){_VALUE}"),
     _rule("decided", rf"(?<![\w-])(?:я|мы)(?: всё-таки| все-таки| наконец| твёрдо)? (?:решил|решила|решили|договорились)(?:,? что)? {_VALUE}"),
-    _rule("plans", rf"{_IM_OR_BARE}(?:going to|planning to|hoping to|planning (?=a |an |on )(?:an? |on )) ?(?!say\b|be honest\b|ask\b|need\b|assume\b|go with\b){_VALUE}"),
+    _rule("plans", rf"{_IM_OR_BARE}(?:going to (?=(?:visit|travel|move|buy|sell|start|learn|study|marry|propose|retire|renovate|paint|adopt|build|open|launch|apply|fly|spend|climb|attend|join|host|quit|switch|become|publish|teach|celebrate|run a|take part)\b)|planning to |hoping to |planning (?=an? |on )(?:an? |on ))(?!say\b|be honest\b|ask\b|need\b|assume\b){_VALUE}"),
     _rule("plans", rf"{_I}(?:plan|intend) to {_VALUE}"),
     _rule("plans", rf"{_YA}(?:собираюсь|планирую|намерен|намерена) {_VALUE}"),
     _rule("deadline", rf"\b(?:my|our|the) (?:[\w-]+ )?deadline(?:'s| is)(?: on| by)? (?P<value>[^.,;:!?…()\n]*(?:\d|monday|tuesday|wednesday|thursday|friday|saturday|sunday|tomorrow|january|february|march|april|may|june|july|august|september|october|november|december|week|month)[^.,;:!?…()\n]*?){_END}", single=True),
     _rule("deadline", rf"(?<![\w-])(?:мой |наш )?(?:срок(?: сдачи)?|дедлайн)(?: [а-яё]+ [а-яё]+| [а-яё]+)?\s*[-–—:]?\s*(?:до )?(?P<value>\d[^.,;:!?…()\n]{{1,30}}?|завтра|послезавтра|(?:в |следующ\w+ )*(?:понедельник|вторник|сред[ау]|четверг|пятниц[ау]|суббот[ау]|воскресенье)){_END}", single=True),
     # possessions
-    _rule("has", rf"(?:\b(?:I|we) {_ADVERBS}(?:have|own|have got|adopted|bought|drive|ride)|\b(?:I've|we've) (?:got|bought|adopted|just bought|just adopted|had)|\bI (?:just |recently |finally |also )?got|\band have|\band own|^(?:have|got|own)) {_COUNT} {_LISTED}"),
+    _rule("has", rf"(?:\b(?:I|we) {_ADVERBS}(?:have|own|have got|adopted|drive|ride)|\b(?:I've|we've) (?:got|adopted|just adopted|had)|\band have|\band own|^(?:have|own)) {_COUNT} {_VALUE}"),
+    _rule("has", rf"{_DID}(?:bought|got|purchased) (?:me |us |myself |ourselves )?{_COUNT} (?P<value>(?:[\w'-]+ ){{0,3}}(?:car|house|flat|apartment|condo|dog|puppy|cat|kitten|kittens|cats|dogs|bike|bicycle|motorcycle|motorbike|boat|guitar|piano|violin|laptop|macbook|iphone|phone|camera|truck|van|farm|cottage|telescope|horse|rabbit|hamster|parrot|cabin|tesla|toyota|honda)(?: by the \w+| in \w+| near \w+)?)(?=\s*(?:[.,;!]|$|\b(?:last|this|and|for|from|yesterday|today|in|on|named|called|with)\b))"),
     _rule("has", rf"{_W}(?:у меня|у нас) (?:тоже |теперь |дома |сейчас |уже )*(?:есть|живёт|живет|живут) {_VALUE}"),
-    _rule("has", rf"{_W}(?:у меня|у нас) (?P<value>(?:(?:двое|трое|два|две|три|четыре|один|одна|четверо|маленький|маленькая|старый|старая|большая|большой|рыжий|рыжая|чёрный|чёрная|новая|новый|старенькая) )*(?:дет[ие]\w*|сын\w*|дочер\w*|доч\w*|дочк\w*|кот\w*|кошк\w*|собак\w*|пёс|щен\w+|машин\w+|дач\w+|квартир\w+|дом|брат\w*|сестр\w*|мотоцикл|велосипед|гитара|пианино|аквариум|попуга\w+|хомяк\w*|лошад\w*|внук\w*|внучк\w*|toyota|bmw|lada|лада\w*|тойота\w*|пасека|огород|бизнес|кафе|магазин)(?: [а-яё-]+)?)(?=\s*(?:[.,;!]|$|[-–—]|\b(?:и|а|но|по|с)\b))"),
-    _rule("has", rf"{_PAST_YA}(?:купил|купила|купили|завёл|завел|завела|завели|приобрёл|приобрела) (?:себе |нам |сегодня |вчера |наконец )*(?P<value>[^.,;!?\n]{{2,40}}?)(?=\s*(?:[.,;!?]|$)| (?:и|за|в|на|после|вчера|для|у)\b)"),
+    _rule("has", rf"{_W}(?:у меня|у нас) (?P<value>(?:(?:двое|трое|два|две|три|четыре|один|одна|четверо|маленький|маленькая|старый|старая|большая|большой|рыжий|рыжая|чёрный|чёрная|новая|новый|старенькая) )*(?:дет[ие]\w*|сын\w*|дочер\w*|доч\w*|дочк\w*|кот\w*|кошк\w*|собак\w*|пёс|щен\w+|машин\w+|дач\w+|квартир\w+|дом|брат\w*|сестр\w*|мотоцикл|велосипед|гитара|пианино|аквариум|попуга\w+|хомяк\w*|лошад\w*|внук\w*|внучк\w*|toyota|bmw|lada|лада\w*|тойота\w*|пасека|огород|бизнес|кафе|магазин))(?=\s*(?:[.,;!]|$|[-–—]|\b(?:и|а|но|по|с)\b))"),
+    _rule("has", rf"{_PAST_YA}(?:купил|купила|купили|завёл|завел|завела|завели|приобрёл|приобрела) (?:себе |нам |сегодня |вчера |наконец )*(?P<value>(?:[а-яё-]+ ){{0,2}}(?:машин|автомобил|квартир|дом|дач|велосипед|мотоцикл|собак|кошк|щен|кот|гитар|пианино|ноутбук|телефон|айфон|участок|гараж|лодк|самокат|планшет|компьютер|приставк|макбук|рыбок|попуга|хомяк|лошад|коз|кур|тойот|бмв|ладу|кроликов|кролика)[а-яё]*)(?=\s*(?:[.,;!?]|$)| (?:и|за|в|на|после|вчера|для|у)\b)"),
 )  # fmt: skip
 # "my favourite film is …", "my dog is called …": the relation holds what it is about.
 _FAVOURITE = re.compile(
@@ -339,7 +359,7 @@ _OTHERS = (
     ("likes", re.compile(rf"{_MY_RU}{_AND_NAME} (?:очень )?(?:(?<!не )любит|обожает|увлекается) {_VALUE}", re.IGNORECASE), False),
     ("dislikes", re.compile(rf"{_MY_RU}{_AND_NAME} (?:очень )?(?:не любит|ненавидит|терпеть не может) {_VALUE}", re.IGNORECASE), False),
     ("studies at", re.compile(rf"{_MY}{_AND_NAME} (?:studies|goes to (?:school|college|university))(?: [\w ]{{2,25}}?)? at (?:the )?{_PLACE}", re.IGNORECASE), True),
-    ("studies", re.compile(rf"{_MY}{_AND_NAME} (?:studies|is studying) (?!at\b){_PLACE.replace('with|for|as|', 'with|for|as|at|')}", re.IGNORECASE), True),
+    ("studies", re.compile(rf"{_MY}{_AND_NAME} (?:studies|is studying) (?!at\b){_STUDY}", re.IGNORECASE), True),
     ("studies at", re.compile(rf"{_MY_RU}{_AND_NAME} учится (?:в|на) {_PLACE}", re.IGNORECASE), True),
 )  # fmt: skip
 _LAST_WORDS = re.compile(
@@ -353,6 +373,21 @@ _LAST_WORDS = re.compile(
 _FIRST_WORDS = re.compile(
     r"^(?:(?:the city of|my|our|to(?= \w)|when it comes to|это|мой|моя|мою|моё|свой|свою|своего)\s+)", re.IGNORECASE
 )
+_RUSSIAN_OTHERS = frozenset(pattern for _, pattern, _ in _OTHERS if _is_russian(pattern.pattern))
+_CYRILLIC, _LATIN = re.compile("[а-яё]", re.IGNORECASE), re.compile("[a-z]", re.IGNORECASE)
+# What every English statement has: somebody who speaks of themselves, an order, or a beginning without a pronoun. Most
+# sentences have none of it, and need not be tried against every rule.
+_MAY_STATE = re.compile(
+    r"\b(?:i|i'm|i've|we|we've|we're|my|our|call|calls|always|never|from now|in future|in the future|remember|don't|keep in mind|"
+    r"make sure|deadline)\b|^(?:[a-z'-]+\s+){0,3}?(?:live|living|residing|based|located|settled|moved|relocated|resettled|"
+    r"from|born|work|working|employed|joined|started|found|got|landed|lost|quit|left|resigned|retired|fired|laid|became|love|like|"
+    r"hate|enjoy|adore|prefer|dislike|detest|loathe|despise|fond|into|crazy|keen|passionate|obsessed|allergic|fluent|native|"
+    r"bilingual|proficient|learning|studying|majoring|enrolled|student|graduated|planning|going|hoping|plan|intend|have|own|sold|"
+    r"gave|broke|split|married|engaged|single|divorced|widowed|vegan|vegetarian|pescatarian|lactose|gluten|speak|know|study|attend|"
+    r"\d{1,2})\b",
+    re.IGNORECASE,
+)
+_TASTES = frozenset({"likes", "dislikes", "prefers"})
 _PLACE_RELATIONS = frozenset({"lives in", "works at", "comes from", "studies at"})
 _OPPOSITES = {"likes": "dislikes", "dislikes": "likes"}
 _PARTNERS = ("girlfriend", "boyfriend", "partner", "wife", "husband", "девушка", "парень", "жена", "муж")
@@ -378,6 +413,12 @@ def opposite_of(relation: str) -> str | None:
     return _OPPOSITES.get(relation)
 
 
+def has_one_value(relation: str) -> bool:
+    """Whether somebody has one value of a relation at a time, as far as the rules know it; of others they have one."""
+    of_others = any(relation.endswith(f" {about}") and not is_single for about, _, is_single in _OTHERS)
+    return not of_others and not any(rule.relation == relation and not rule.is_single for rule in _RULES)
+
+
 def _in_sentence(sentence: str, subject: str) -> Iterator[Statement]:
     taken: list[tuple[int, int]] = []
     for match, statement in _found(sentence, subject):
@@ -390,7 +431,13 @@ def _in_sentence(sentence: str, subject: str) -> Iterator[Statement]:
 
 
 def _found(sentence: str, subject: str) -> Iterator[tuple[re.Match[str], Statement]]:
+    is_russian = _CYRILLIC.search(sentence) is not None
+    if not is_russian and not _MAY_STATE.search(sentence):
+        return
+    is_latin = _LATIN.search(sentence) is not None
     for about, pattern, is_single in _OTHERS:
+        if not (is_russian if pattern in _RUSSIAN_OTHERS else is_latin):
+            continue
         for match in pattern.finditer(sentence):
             who = normalize(match["who"])
             relation = f"{KIN_RU.get(who, who)} {about}"
@@ -401,6 +448,8 @@ def _found(sentence: str, subject: str) -> Iterator[tuple[re.Match[str], Stateme
             relation = f"favourite {normalize(match['what']).strip()}"
             yield match, Statement(subject, relation, _value(match, ""), "preference", True)
     for rule in _RULES:
+        if not (is_russian if rule.is_russian else is_latin):
+            continue
         for match in rule.pattern.finditer(sentence):
             value = _value(match, rule.relation)
             yield match, Statement(subject, rule.relation, value, rule.kind, rule.is_single, rule.ends)
@@ -432,11 +481,40 @@ def _value(match: re.Match[str], relation: str) -> str:
         return ""
     if relation in ("name", "is called") and (words[0] in NOT_NAMES or len(words[0]) < 2):
         return ""
-    if relation == "has" and not (NO_POSSESSIONS | NO_POSSESSIONS_RU).isdisjoint(words[:4]):
+    if relation == "has" and (" to " in value or not NO_POSSESSIONS.isdisjoint(words[:4])):
+        return ""
+    if relation in _TASTES and (_is_idle(words) or not {"is", "are", "was", "were"}.isdisjoint(words)):
+        return ""
+    if relation == "does not eat" and words[0] in NOT_FOOD:
+        return ""
+    if relation == "allergic to" and words[0] in NO_ALLERGENS:
+        return ""
+    if relation in ("lives in", "comes from") and not _is_place(value, words):
+        return ""
+    if relation == "comes from" and not _is_named(value, words, match.string):
         return ""
     if relation in ("name", "is called") and value == value.lower():
         value = value.title()
     return value
+
+
+def _is_place(value: str, words: list[str]) -> bool:
+    """Whether what somebody lives in or comes from is a place: "the countryside" is, "the marketing team" is not."""
+    if words[0] not in ("the", "a", "an") or not PLACE_WORDS.isdisjoint(words):
+        return True
+    return value.split()[1:2] != [] and value.split()[1][0].isupper()
+
+
+def _is_named(value: str, words: list[str], sentence: str) -> bool:
+    """Whether a Russian place has its capital, where the author writes them: "Я из Омска", not "Я из бухгалтерии"."""
+    is_written_so = value != value.lower() or not _CYRILLIC.search(value)
+    return is_written_so or sentence == sentence.lower() or not PLACE_WORDS.isdisjoint(words)
+
+
+def _is_idle(words: list[str]) -> bool:
+    """Whether a taste is of the talk itself: "the idea", "to say this"."""
+    about = words[1] if words[0] == "the" and len(words) > 1 else words[0] if len(words) == 1 else ""
+    return words[0] in IDLE_ACTIONS or about in IDLE_OBJECTS
 
 
 def _clean(value: str) -> str:

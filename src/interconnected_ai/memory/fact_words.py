@@ -70,36 +70,64 @@ _NO_POSSESSIONS = (
     "interview exam test right hard task bug error lead dream secret story theory concern complaint problem mind clue habit preference "
     "hangover trip flight conference presentation class lesson blast crush deal hope goal list day days week weeks weekend hour hours "
     "minute minutes month months year years thing things word text file table function variable string query code document paragraph "
-    "sentence email message draft option options"
+    "sentence email message draft option options sense taste spot fear love passion desire weakness urge knack talent opinion view "
+    "rule policy gut friend friends colleague colleagues client clients customer customers user users boss bus train plane taxi "
+    "throat ache pain flu injury promotion raise refund ticket tickets haircut letter reply answer response warning chat say"
 )
-NO_POSSESSIONS = frozenset(_NO_POSSESSIONS.split())
-NO_POSSESSIONS_RU = frozenset(
+_NO_POSSESSIONS_RU = (
     "вопрос вопросы проблема проблемы идея идеи время минута минутка план планы просьба предложение сомнения сомнение задача "
     "ощущение мысль мысли подозрение шанс выбор возможность желание надежда текст файл код ошибка таблица функция мечта ты тут "
-    "встреча дела дело день неделя час пара несколько право причина повод доступ тайна секрет мнение история".split()
+    "встреча дела дело день неделя час пара несколько право причина повод доступ тайна секрет мнение история друг друзья знакомый "
+    "знакомая знакомые коллега клиент клиенты чувство страх"
 )
+NO_POSSESSIONS = frozenset(f"{_NO_POSSESSIONS} {_NO_POSSESSIONS_RU}".split())
 # Values that point at something said elsewhere, or at nothing.
 EMPTY_VALUES = frozenset(
     "it that this them him her you to do so one not all there here these those everything nothing something anything both me us "
-    "это его её ее их тебя вас так всё все тут там здесь ничего что-то нечто вам тебе этого этому тех этих которых".split()
+    "это меня мне нас нам себя его её ее их тебя вас так всё все тут там здесь ничего что-то нечто вам тебе этого этому тех этих которых".split()
 )
 # Beginnings of values that are about the talk, or a clause: "I like how …", "I love your idea".
 EMPTY_BEGINNINGS = frozenset(
-    "your you it this that these those them him her how what when where why who if whether being everything anything nothing one "
-    "as such seeing hearing "
+    "your you it this that these those them him her how what when where why who if whether everything anything nothing one "
+    "as such hearing and or but in at on of with i we he she they "
     "твой твоя твоё твою твои ваш ваша вашу ваше ваши это этот эта эту эти то как когда что где тебя вас его её ее их если всё все "
     "так такой такая такую такие чтобы".split()
 )
 NOT_PLACES = frozenset(
     "fear hope peace denial moment past present future dream bubble world harmony sin luxury poverty night home work least most "
+    "python rust java javascript typescript kubernetes aws azure gcp jira linear slack linux windows macos github gitlab postgres "
+    "mysql excel docker notion teams production staging "
+    "evening evenings morning mornings afternoon afternoons background silence bursts batches teams pairs "
     "all ease times weekends weekend day once constant total interesting shadow middle "
     "страхе мире мечтах прошлом настоящем удовольствие долг кредит бедности роскоши ожидании кайф удаленке удалёнке выходных "
-    "выходные праздники ночам износ пределе режиме паре команде совесть себя результат пользу".split()
+    "двух минуте шаге рубашке офис свободное две смену смены ночь ночную выходные праздники ночам износ пределе режиме паре команде совесть себя результат пользу".split()
 )
 NOT_NAMES = frozenset(
     "monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october "
     "november december crazy back later tomorrow today tonight when if after before maybe on in at a an the not old cynical whatever "
-    "anytime any now again asap names biased naive paranoid by for and or so well also often hard mud spelled misspelled missing "
+    "out up over through right next first soon during between once only immediately directly american canadian british australian german french italian spanish russian irish scottish dutch polish indian chinese japanese "
+    "korean jewish catholic muslim christian buddhist vegan anytime any now again asap names biased naive paranoid by for and or so well also often hard mud spelled misspelled missing "
     "written pronounced too please never always stupid lazy picky weird selfish skeptical sceptical sure fine sorry glad happy "
     "в на не и а но за по к с все всё друзья обедать есть гулять работать домой туда сюда замуж начальник учиться иногда часто".split()
+)
+# Tastes of the talk itself: "I hate to say this", "I like the idea".
+IDLE_ACTIONS = frozenset("say bother ask admit interrupt break disappoint think be complain hear point".split())
+IDLE_OBJECTS = frozenset(
+    "idea ideas plan approach sound way look thought fact part bit answer answers suggestion suggestions version option second "
+    "draft output result response vibe tone style concept direction "
+    "идея идею вариант план ответ подход текст предложение".split()
+)
+NO_ALLERGENS = frozenset(
+    "nonsense mornings work mondays stupidity drama bullshit meetings работу глупость понедельники".split()
+)
+NOT_FOOD = frozenset(
+    "much enough well here lunch breakfast dinner out anything at after before a many после до утром вечером дома на с уже совсем "
+    "много мало весь целый почти больше вообще".split()
+)
+# Places without a name of their own.
+PLACE_WORDS = frozenset(
+    "town village farm city suburb suburbs countryside coast mountains island region capital outskirts center centre north south "
+    "east west us usa uk netherlands philippines states emirates bay midwest caribbean balkans hague bahamas bronx "
+    "деревни деревня деревне поселка села селе города городка городе городке глубинки провинции столицы столице пригорода пригороде "
+    "области края".split()
 )

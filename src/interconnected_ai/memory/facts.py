@@ -1,7 +1,8 @@
 """The book of facts: what is stated is written down with its source, newer supersedes older, contradictions stay visible."""
 
 import json
-from collections.abc import Iterable, Sequence
+import time as clock
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from zlib import crc32
@@ -15,28 +16,81 @@ from interconnected_ai.text import normalize, terms
 
 # Kinds of rows that say that something ended: one value, or whatever the relation held. They are never current.
 END, END_OF_ALL = "end", "end of all"
-_COLUMNS = "f.number, s.user_name, s.name, f.subject, f.relation, f.value, f.kind, f.time, m.id, f.superseded_by, f.contradicts"
-_FROM = "FROM facts f JOIN sessions s ON s.number = f.session JOIN messages m ON m.number = f.source"
+# A fact by hand has for its source minus the number that it has in the log, and this for its source's id.
+BY_HAND = "by hand"
+_COLUMNS = (
+    f"f.number, s.user_name, s.name, f.subject, f.relation, f.value, f.kind, f.time, coalesce(m.id, '{BY_HAND}'), "
+    "f.superseded_by, f.contradicts, f.valid_until, CASE WHEN f.source < 0 THEN 1 ELSE 0 END"
+)
+_FROM = "FROM facts f JOIN sessions s ON s.number = f.session LEFT JOIN messages m ON m.number = f.source"
+_NO_LIFETIMES: Mapping[str, float] = {}
 
 
-def write_facts(store: Store, rows: Rows, session: int, found: Iterable[tuple[int, float, Statement]]) -> int:
+def write_facts(
+    store: Store,
+    rows: Rows,
+    session: int,
+    found: Iterable[tuple[int, float, Statement]],
+    lifetimes: Mapping[str, float] = _NO_LIFETIMES,
+) -> int:
     """Write statements of messages, (message number, time, statement), oldest first; how many were new.
+
+    lifetimes: for how many seconds a fact of a relation holds after it was last said; of others it holds for good.
 
     The same said again changes nothing. A single-valued relation with another value supersedes the older one; so does the
     contrary of the same value ("no longer likes"), and both are linked by `contradicts`.
     """
     num_new = 0
     for source, time, statement in found:
-        num_new += _write(store, rows, session, source, time, statement)
+        lifetime = lifetimes.get(statement.relation)
+        valid_until = None if lifetime is None else time + lifetime
+        num_new += _write(store, rows, session, source, time, statement, valid_until)
     return num_new
 
 
+def write_by_hand(
+    store: Store,
+    rows: Rows,
+    session: int,
+    hand: int,
+    time: float,
+    statement: Statement,
+    valid_until: float | None = None,
+) -> int:
+    """Write what a person set, or with `ends` retracted; hand: its number in the log. Returns the fact's number.
+
+    It supersedes what stands against it, whenever that was said.
+    """
+    about = _held_about(rows, session, statement)
+    closed = [number for number, relation, old, _ in about if _stands_against(statement, relation, old, repeats=True)]
+    kept = replace(statement, kind=END) if statement.ends else statement
+    number = _insert(store, rows, session, -hand, time, kept, closed, [], valid_until)
+    for old in (*closed, number) if statement.ends else closed:
+        rows.run("UPDATE facts SET superseded_by = ? WHERE number = ?", number, old)
+    return number
+
+
+def fact_of(rows: Rows, number: int) -> Fact:
+    """The fact of a number that there is."""
+    found = rows.one(f"SELECT {_COLUMNS} {_FROM} WHERE f.number = ?", number)
+    assert found is not None, "a fact that has a number has a row"
+    return _fact(found)
+
+
 def read_facts(
-    rows: Rows, session: int, *, superseded: bool = False, numbers: Sequence[int] | None = None
+    rows: Rows,
+    session: int,
+    *,
+    superseded: bool = False,
+    numbers: Sequence[int] | None = None,
+    now: float | None = None,
 ) -> list[Fact]:
-    """The facts of a session, oldest first; only those that still hold, unless `superseded`."""
-    where = "WHERE f.session = ?" + ("" if superseded else " AND f.superseded_by IS NULL")
+    """The facts of a session, oldest first; only those that hold now (the moment, in seconds), unless `superseded`."""
+    where = "WHERE f.session = ?"
     values: list[Any] = [session]
+    if not superseded:
+        where += " AND f.superseded_by IS NULL AND (f.valid_until IS NULL OR f.valid_until > ?)"
+        values.append(clock.time() if now is None else now)
     if numbers is not None:
         where += f" AND f.number IN ({', '.join('?' * len(numbers))})"
         values += numbers
@@ -75,6 +129,12 @@ def statement_of(given: Any, subject: str) -> Statement:
     return Statement(read("subject") or subject, relation.strip(), value.strip(), str(kind), bool(read("is_single")))
 
 
+def stands_in(value: str, text: str) -> bool:
+    """Whether a message says a value: every word of it, but for endings. What a model adds of its own does not."""
+    wanted = set(terms(value).terms)
+    return wanted <= set(terms(text).terms) if wanted else normalize(value) in normalize(text)
+
+
 def sentence_of(fact: Fact) -> str:
     """A fact in words, for the index and for people."""
     if fact.kind == "instruction":
@@ -82,7 +142,15 @@ def sentence_of(fact: Fact) -> str:
     return f"{fact.subject} {fact.relation} {fact.value}"
 
 
-def _write(store: Store, rows: Rows, session: int, source: int, time: float, statement: Statement) -> int:
+def _write(
+    store: Store,
+    rows: Rows,
+    session: int,
+    source: int,
+    time: float,
+    statement: Statement,
+    valid_until: float | None,
+) -> int:
     """Write one statement; 0 when it is known.
 
     What a fact supersedes stands in its `contradicts`, and nothing else does.
@@ -90,22 +158,24 @@ def _write(store: Store, rows: Rows, session: int, source: int, time: float, sta
     if statement.ends:
         return _write_end(store, rows, session, source, time, statement)
     about = _held_about(rows, session, statement)
-    value = normalize(statement.value)
-    if any(
-        relation == statement.relation and (normalize(old) == value or _alike(old, value))
-        for _, relation, old, _ in about
-    ):
-        return 0
-    against = [
-        (number, when)
-        for number, relation, old, when in about
-        if (statement.is_single and relation == statement.relation)
-        or (relation != statement.relation and _alike(old, value))
+    known = [
+        number for number, relation, old, _ in about if relation == statement.relation and _same(old, statement.value)
     ]
+    if known:
+        if valid_until is not None:  # said again, it holds longer; what is by hand holds as it was set
+            rows.run(
+                "UPDATE facts SET valid_until = ? WHERE number = ? AND source > 0 AND valid_until < ?",
+                valid_until, known[0], valid_until,
+            )  # fmt: skip
+        return 0
+    against = [(number, when) for number, relation, old, when in about if _stands_against(statement, relation, old)]
     older = [number for number, when in against if when <= time]
     newer = [number for number, when in against if when > time]  # told late: it is the old that was told now
     newer = newer or _ended_later(rows, session, statement, time)
-    number = _insert(store, rows, session, source, time, statement, older, newer)
+    by_hand = _by_hand_against(rows, session, statement)
+    if by_hand:
+        older, newer = [], by_hand
+    number = _insert(store, rows, session, source, time, statement, older, newer, valid_until)
     for old in older:
         rows.run("UPDATE facts SET superseded_by = ? WHERE number = ?", number, old)
     for successor in newer[-1:]:
@@ -119,7 +189,7 @@ def _write_end(store: Store, rows: Rows, session: int, source: int, time: float,
     """Write that something holds no more: a row that is never current itself, and closes what was said of it before."""
     held = rows.all(
         "SELECT number, value FROM facts WHERE session = ? AND subject = ? AND relation = ? AND superseded_by IS NULL "
-        "AND time <= ? AND source <> ? ORDER BY number",
+        "AND time <= ? AND source > 0 AND source <> ? ORDER BY number",
         session, statement.subject, statement.relation, time, source,
     )  # fmt: skip
     closed = [number for number, value in held if statement.ends == "relation" or _overlaps(value, statement.value)]
@@ -127,7 +197,7 @@ def _write_end(store: Store, rows: Rows, session: int, source: int, time: float,
     if not closed and any(_alike(value, statement.value) for _, value, _, _ in known):
         return 0
     kind = END_OF_ALL if statement.ends == "relation" else END
-    number = _insert(store, rows, session, source, time, replace(statement, kind=kind), closed, [])
+    number = _insert(store, rows, session, source, time, replace(statement, kind=kind), closed, [], None)
     for old in (*closed, number):
         rows.run("UPDATE facts SET superseded_by = ? WHERE number = ?", number, old)
     return 1
@@ -148,10 +218,33 @@ def _ends(rows: Rows, session: int, statement: Statement) -> list[tuple[int, str
         (int(number), value, kind, time)
         for number, value, kind, time in rows.all(
             "SELECT number, value, kind, time FROM facts WHERE session = ? AND subject = ? AND relation = ? "
-            "AND kind IN (?, ?) ORDER BY time, number",
-            session, statement.subject, statement.relation, END, END_OF_ALL,
+            f"AND kind IN ('{END}', '{END_OF_ALL}') ORDER BY time, number",
+            session, statement.subject, statement.relation,
         )
     ]  # fmt: skip
+
+
+def _by_hand_against(rows: Rows, session: int, statement: Statement) -> list[int]:
+    """What a person set or retracted that a rule's statement must not overwrite; none or one."""
+    found = rows.all(
+        "SELECT number, relation, value, kind, superseded_by FROM facts WHERE session = ? AND subject = ? "
+        "AND relation IN (?, ?) AND source < 0 ORDER BY number DESC",
+        session, statement.subject, statement.relation, opposite_of(statement.relation) or statement.relation,
+    )  # fmt: skip
+    for number, relation, value, kind, superseded_by in found:
+        if kind == END:
+            if relation == statement.relation and _same(value, statement.value):
+                return [int(number)]
+        elif superseded_by is None and _stands_against(statement, relation, value):
+            return [int(number)]
+    return []
+
+
+def _stands_against(statement: Statement, relation: str, value: str, *, repeats: bool = False) -> bool:
+    """Whether a fact that holds about the same subject cannot hold beside a statement. repeats: the same counts, too."""
+    if relation != statement.relation:
+        return not statement.ends and _same(value, statement.value)
+    return (statement.is_single and not statement.ends) or (repeats and _same(value, statement.value))
 
 
 def _held_about(rows: Rows, session: int, statement: Statement) -> list[tuple[int, str, str, float]]:
@@ -185,13 +278,15 @@ def _insert(
     statement: Statement,
     older: list[int],
     newer: list[int],
+    valid_until: float | None,
 ) -> int:
     words = terms(f"{statement.subject} {statement.relation} {statement.value}")
     inserted = rows.all(
         "INSERT INTO facts (session, subject, relation, value, kind, time, source, num_words, superseded_by, contradicts, "
-        "value_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+        "value_hash, valid_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
         session, statement.subject, statement.relation, statement.value, statement.kind, time, source, words.num_words,
         newer[-1] if newer else None, json.dumps(older), _hash_of(statement.value),
+        valid_until,
     )  # fmt: skip
     number = int(inserted[0][0])
     store.add_terms(rows, [(entry_of(number_of(session, place_of(number)), Kind.FACT, words.num_words), words.terms)])
@@ -202,6 +297,11 @@ def _alike(old: str, value: str) -> bool:
     """Whether two values are of one thing: the same words but for their endings."""
     ours, theirs = set(terms(value).terms), set(terms(old).terms)
     return bool(ours) and ours == theirs
+
+
+def _same(old: str, value: str) -> bool:
+    """Whether two values are one: spelled alike, or of the same words."""
+    return normalize(old) == normalize(value) or _alike(old, value)
 
 
 def _overlaps(old: str, value: str) -> bool:
@@ -218,4 +318,4 @@ def _drop_links(rows: Rows, number: int, gone: set[int]) -> None:
 
 
 def _fact(row: tuple[Any, ...]) -> Fact:
-    return Fact(*(*row[:-1], tuple(json.loads(row[-1]))))
+    return Fact(*(*row[:-3], tuple(json.loads(row[-3])), row[-2], bool(row[-1])))

@@ -3,8 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from interconnected_ai.errors import StorageError
@@ -17,10 +17,10 @@ from interconnected_ai.memory.compression import (
     target_tokens,
 )
 from interconnected_ai.memory.fact_reading import without_quotations
-from interconnected_ai.memory.facts import statement_of, write_facts
+from interconnected_ai.memory.facts import remove_facts_of, stands_in, statement_of, write_facts
 from interconnected_ai.memory.jobs import Job, finish, renew, want
 from interconnected_ai.memory.levels import drop_summary_terms, read_summaries, read_summary
-from interconnected_ai.memory.log import as_spoken, messages_after, messages_between
+from interconnected_ai.memory.log import as_spoken, messages_after, messages_between, read_messages
 from interconnected_ai.memory.numbering import Kind, entry_of, number_of
 from interconnected_ai.memory.provenance import remember_dimension, vector_dimension
 from interconnected_ai.memory.records import Capacities, Message, Summary
@@ -55,6 +55,7 @@ class Maintenance:
     extract: Extract | None = None
     model: VectorModel | None = None
     timeout_seconds: float = 60.0
+    lifetimes: Mapping[str, float] = field(default_factory=dict)
     _hanging: threading.Thread | None = None
 
     def work(self) -> dict[str, Callable[[Job], None]]:
@@ -195,7 +196,13 @@ class Maintenance:
     # Facts
 
     def learn_facts(self, job: Job) -> None:
-        """Read the messages that were not read yet, and write down what their speakers say of themselves."""
+        """Read the messages that were not read yet, and write down what their speakers say of themselves.
+
+        A job with a target is of that one message, whose words have changed.
+        """
+        if job.target:
+            self._learn_again(job)
+            return
         with self.store.read() as rows:
             (upto,) = rows.one("SELECT facts_upto FROM sessions WHERE number = ?", job.session) or (0,)
         while True:
@@ -216,9 +223,14 @@ class Maintenance:
                     "UPDATE sessions SET facts_upto = ? WHERE number = ? AND facts_upto = ?",
                     fresh[-1].place if fresh else upto, job.session, upto,
                 )  # fmt: skip
-                there = self._still_there(rows, {number for number, _, _ in found})
+                there = self._unchanged(rows, {message.number: message.content for message in fresh})
                 if moved:
-                    write_facts(self.store, rows, job.session, [one for one in found if one[0] in there])
+                    for message in fresh:
+                        if message.number not in there:  # edited meanwhile
+                            want(rows, job.kind, job.session, message.number)
+                    write_facts(
+                        self.store, rows, job.session, [one for one in found if one[0] in there], self.lifetimes
+                    )
                 else:
                     want(rows, job.kind, job.session)
                 # what was read is read for good; messages that came meanwhile ask for the job anew
@@ -228,6 +240,19 @@ class Maintenance:
                 return
             upto = fresh[-1].place
 
+    def _learn_again(self, job: Job) -> None:
+        with self.store.read() as rows:
+            (upto,) = rows.one("SELECT facts_upto FROM sessions WHERE number = ?", job.session) or (0,)
+            message = read_messages(rows, [job.target]).get(job.target)
+        # a message beyond that place is read in its turn
+        known = message is not None and message.place <= upto
+        found = [(job.target, message.time, one) for one in self._statements(message)] if message and known else []
+        with self.store.write() as rows:
+            self.store.lock(rows, job.session)
+            if finish(rows, job) and message is not None and self._unchanged(rows, {job.target: message.content}):
+                remove_facts_of(self.store, rows, job.session, [job.target])
+                write_facts(self.store, rows, job.session, found)
+
     def _statements(self, message: Message) -> list[fact_rules.Statement]:
         if is_reply(message.role):  # what an assistant says of the user it has from the user, or from us
             return []
@@ -236,17 +261,21 @@ class Maintenance:
         if self.extract is None:
             found = list(fact_rules.statements(message.content, subject))
         else:
-            given = self.extract(without_quotations(message.content))
-            found = [statement_of(one, subject) for one in given]
+            text = without_quotations(message.content)
+            given = [statement_of(one, subject) for one in self.extract(text)]
+            found = [one for one in given if stands_in(one.value, text)]
+            if len(found) < len(given):
+                log.info(
+                    "memory: %d facts of extract left out: their values are not in the message", len(given) - len(found)
+                )
         if is_named(message.role):  # a guest gives the user's model no standing orders; that it was said is a fact
             return [replace(one, kind="fact") if one.kind == "instruction" else one for one in found]
         return found
 
-    def _still_there(self, rows: Rows, numbers: set[int]) -> set[int]:
-        there: set[int] = set()
-        for number in numbers:
-            there.update(n for (n,) in rows.all("SELECT number FROM messages WHERE number = ?", number))
-        return there
+    def _unchanged(self, rows: Rows, read: Mapping[int, str]) -> set[int]:
+        """Of messages that were read, by number, those that were neither forgotten nor edited since."""
+        found = read_messages(rows, list(read))
+        return {number for number, content in read.items() if number in found and found[number].content == content}
 
     # Bytes
 
@@ -290,6 +319,6 @@ class Maintenance:
                 if not renew(rows, job, time.time()):
                     return
                 remember_dimension(rows, vectors.shape[1])
-                there = self._still_there(rows, {number for number, _, _ in parts})
+                there = self._unchanged(rows, {number: content for number, _, content in waiting})
                 made = zip(parts, vectors, strict=True)
                 self.store.put_vectors(rows, job.session, [(n, part, v) for (n, part, _), v in made if n in there])

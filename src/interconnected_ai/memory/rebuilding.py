@@ -1,6 +1,7 @@
 """Making everything derived anew from the log: index, levels, summaries, facts, vectors."""
 
 from interconnected_ai.memory.erasure import note_vector_removal
+from interconnected_ai.memory.hand_facts import write_again
 from interconnected_ai.memory.jobs import want
 from interconnected_ai.memory.levels import Boundaries, settle
 from interconnected_ai.memory.log import message_entry, messages_after, new_message
@@ -30,6 +31,7 @@ def rebuild(store: Store, rows: Rows, capacities: Capacities, count_tokens: Coun
     for session in sessions:
         num_messages += _index_again(store, rows, session, count_tokens)
         _levels_again(rows, session, capacities)
+        write_again(store, rows, session)
         for kind in ("facts", "embed") if embeds else ("facts",):
             want(rows, kind, session)
     remember(rows, "analyzer", analyzer_signature())

@@ -85,7 +85,8 @@ class Fact:
 
     kind is `fact`, `preference` or `instruction`; `end` (or `end of all`, of any value) where somebody said that it holds no
     more, which is its own `superseded_by`. superseded_by is the number of the newer fact that replaced this one; contradicts
-    holds the numbers of older facts that say otherwise, which are kept.
+    holds the numbers of older facts that say otherwise, which are kept. valid_until: in seconds since 1970, after which it
+    holds no more. by_hand: a person set it, rules never overwrite it; its source_id is `by hand`.
     """
 
     number: int
@@ -99,6 +100,8 @@ class Fact:
     source_id: str
     superseded_by: int | None
     contradicts: tuple[int, ...]
+    valid_until: float | None = None
+    by_hand: bool = False
 
     @property
     def is_current(self) -> bool:
@@ -154,7 +157,24 @@ class Context:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
+
+    def turns(self, question: str = "") -> tuple[dict[str, str], ...]:
+        """`messages` for servers that demand turns: user and assistant alternate, and the user begins.
+
+        Neighbours of one role are joined by a blank line; an answer that would begin is a quotation of the user's. question:
+        what the user says now, which comes last. The joining takes at most a token or two a message beside `num_tokens`.
+        """
+        turns: list[dict[str, str]] = []
+        for message in (*self.messages, *([{"role": "user", "content": question}] if question else [])):
+            role, content = message["role"], message["content"]
+            if not turns and role != "user":
+                role, content = "user", "\n".join(f"> {line}" for line in content.split("\n"))
+            if turns and turns[-1]["role"] == role:
+                turns[-1]["content"] += f"\n\n{content}"
+            else:
+                turns.append({"role": role, "content": content})
+        return tuple(turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,10 +269,20 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """What a message said before it was edited. time: when the memory learnt of the later words."""
+
+    role: str
+    content: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
 class Transfer:
     """What an import or export moved: rows added, and those that stood there already.
 
     num_bad: rows that could not be read and were left out. not_understood: what else was passed over, by kind, and how often.
+    num_edited: of those that stood there already, whose words were others.
     """
 
     num_messages: int
@@ -260,6 +290,7 @@ class Transfer:
     num_present: int = 0
     num_bad: int = 0
     not_understood: Mapping[str, int] = field(default_factory=dict)
+    num_edited: int = 0
 
 
 def _require_positive(record: Any) -> None:

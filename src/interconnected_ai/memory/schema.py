@@ -2,7 +2,7 @@
 
 SCHEMA_VERSION = 1
 
-# The log is `messages`, `sessions` (names) and `pins`; everything else is derived from it.
+# The log is `messages`, `edits`, `sessions` (names), `pins` and `hand_facts`; everything else is derived from it.
 # In `sessions`: places up to long_upto stand in the long level, those up to stale_upto in the stale one, the rest in current.
 TABLES = (
     """CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)""",
@@ -36,12 +36,25 @@ TABLES = (
         owner TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '', UNIQUE (kind, session, target))""",
 )
 
+# Of the log, too: what messages said before they were edited; what people set and retract by hand (`ends`: a retraction).
+LATER_TABLES = (
+    """CREATE TABLE IF NOT EXISTS edits (
+        message {int} NOT NULL, version {int} NOT NULL, role TEXT NOT NULL, content TEXT NOT NULL, time {real} NOT NULL,
+        UNIQUE (message, version))""",
+    """CREATE TABLE IF NOT EXISTS hand_facts (
+        number {serial}, session {int} NOT NULL, subject TEXT NOT NULL, relation TEXT NOT NULL, value TEXT NOT NULL,
+        kind TEXT NOT NULL, is_single {int} NOT NULL, ends {int} NOT NULL, time {real} NOT NULL, valid_until {real})""",
+)
+
 # What stores of this version may lack, since it came later: (table, column, type), and indexes that need such columns.
 # Those columns may be NULL, so that earlier packages can write into a store that has them.
-LATER_COLUMNS = (("facts", "value_hash", "{int}"),)
+LATER_COLUMNS = (("facts", "value_hash", "{int}"), ("facts", "valid_until", "{real}"))
 LATER_INDEXES = (
     """CREATE INDEX IF NOT EXISTS facts_that_hold ON facts (session, subject, relation, value_hash)
         WHERE superseded_by IS NULL""",
+    """CREATE INDEX IF NOT EXISTS facts_that_end ON facts (session, subject, relation) WHERE kind IN ('end', 'end of all')""",
+    # source: of what is by hand, minus its number in hand_facts
+    """CREATE INDEX IF NOT EXISTS facts_by_hand ON facts (session, subject, relation) WHERE source < 0""",
 )
 
 SQLITE_TYPES = {"serial": "INTEGER PRIMARY KEY AUTOINCREMENT", "int": "INTEGER", "real": "REAL"}

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from interconnected_ai.errors import ConfigError, FormatVersionError, NotAMemoryError, StorageError
 from interconnected_ai.memory.connections import Connections
-from interconnected_ai.memory.schema import LATER_COLUMNS, LATER_INDEXES, SCHEMA_VERSION, SQLITE_TYPES, TABLES
+from interconnected_ai.memory.schema import (
+    LATER_COLUMNS,
+    LATER_INDEXES,
+    LATER_TABLES,
+    SCHEMA_VERSION,
+    SQLITE_TYPES,
+    TABLES,
+)
 from interconnected_ai.memory.store import Store
 
 if TYPE_CHECKING:
@@ -249,6 +256,8 @@ class SQLiteStore(Store):
                 rows.run(statement.format(**SQLITE_TYPES) if "{" in statement else statement)
             rows.run(f"PRAGMA user_version = {SCHEMA_VERSION}")
             rows.run("INSERT INTO meta (name, value) VALUES ('schema_version', ?)", str(SCHEMA_VERSION))
+        for statement in LATER_TABLES:
+            rows.run(statement.format(**SQLITE_TYPES))
         for table, column, kind in LATER_COLUMNS:
             if rows.one("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", table, column) is None:
                 rows.run(f"ALTER TABLE {table} ADD COLUMN {column} {kind.format(**SQLITE_TYPES)}")

@@ -1,26 +1,45 @@
-"""A memory out, as JSONL, and chats in. Levels, facts and vectors are not written; they are made again."""
+"""A memory out, as JSONL or Markdown, and chats in. Levels, facts and vectors are not written; they are made again."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import re
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from interconnected_ai.errors import DataError, StorageError
 from interconnected_ai.memory.addressing import known_sessions
-from interconnected_ai.memory.importing import BadRow, Identities, Item, PinRow, Row, Unread, items_of
+from interconnected_ai.memory.importing import (
+    KINDS,
+    BadRow,
+    Item,
+    PinRow,
+    Reading,
+    Row,
+    Unread,
+    items_of,
+    read_messages,
+)
 from interconnected_ai.memory.log import NewMessage, check_name, check_text, messages_in, read_sessions, session_number
 from interconnected_ai.memory.pins import pins_of
 from interconnected_ai.memory.records import DEFAULT_SESSION, DEFAULT_USER, Message, Pin, Transfer
+from interconnected_ai.memory.speakers import one_line
 from interconnected_ai.memory.store import Store
 from interconnected_ai.storage import atomic_file
 
 _ROWS_AT_ONCE = 200
 
 
-def export(store: Store, path: Path, *, session: str | None, user: str | None, overwrite: bool) -> Transfer:
-    """Write log and pins of one session, one user, or everybody, as they stand at one moment.
+def export(
+    store: Store, path: Path, *, session: str | None, user: str | None, overwrite: bool, lines: "Lines | None" = None
+) -> Transfer:
+    """Write log and pins of one session, one user, or everybody, as they stand at one moment. lines: how; default: as JSONL.
 
     Raises `UnknownNameError` for a user or session that is not there; see `write_lines` for the rest.
     """
@@ -32,26 +51,76 @@ def export(store: Store, path: Path, *, session: str | None, user: str | None, o
         pins = [pin for pin in pins if session is None or pin.session in (None, session)]
         numbers = (session_number(rows, owner, name) for owner, name in chosen)
         messages = (message for number in numbers for message in messages_in(rows, number))
-        return write_lines(path, messages, pins, overwrite=overwrite)
+        return write_lines(path, messages, pins, overwrite=overwrite, lines=lines or json_lines)
 
 
-def write_lines(path: Path, messages: Iterable[Message], pins: Iterable[Pin], *, overwrite: bool = False) -> Transfer:
+Lines = Callable[[Iterable[Message | Pin]], Iterator[str]]
+
+
+def write_lines(
+    path: Path,
+    messages: Iterable[Message],
+    pins: Iterable[Pin],
+    *,
+    overwrite: bool = False,
+    lines: "Lines | None" = None,
+) -> Transfer:
     """Write an export, whole or not at all: messages in order, then pins.
 
     Raises `StorageError` where a file stands and `overwrite` is not asked for, and always where it would replace a database.
     """
     _require_free(path, overwrite)
-    num_messages = num_pins = 0
+    counts: Counter[type] = Counter()
+    rows: Iterable[Message | Pin] = chain(messages, pins)
+
+    def counted() -> Iterator[Message | Pin]:
+        for one in rows:
+            counts[type(one)] += 1
+            yield one
+
     with atomic_file(path) as scratch, scratch.open("w", encoding="utf-8") as file:
-        for message in messages:
-            file.write(json.dumps(_message_row(message), ensure_ascii=False) + "\n")
-            num_messages += 1
-        for pin in pins:
-            row = {"user": pin.user, "session": pin.session, "time": _iso(pin.time), "pin": pin.text}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            num_pins += 1
+        for line in (lines or json_lines)(counted()):
+            file.write(line + "\n")
         _require_free(path, overwrite)  # somebody may have written there meanwhile
-    return Transfer(num_messages, num_pins)
+    return Transfer(counts[Message], counts[Pin])
+
+
+def json_lines(rows: Iterable[Message | Pin]) -> Iterator[str]:
+    """Each message and pin as a JSON object."""
+    for one in rows:
+        row = _message_row(one) if isinstance(one, Message) else _pin_row(one)
+        yield json.dumps(row, ensure_ascii=False)
+
+
+def markdown_lines(rows: Iterable[Message | Pin]) -> Iterator[str]:
+    """Sessions under headings, days under those, messages as quotations: what is said cannot pass for a heading."""
+    session: tuple[str, str] | None = None
+    day = ""
+    for one in rows:
+        moment = datetime.fromtimestamp(one.time, UTC)
+        if isinstance(one, Pin):
+            if day != "pins":
+                yield from ("# Pinned", "")
+            day = "pins"
+            where = f"session {_in_line(one.session)}" if one.session is not None else "all sessions"
+            yield from (f"**{_in_line(one.user)}**, {where}", "", *_quotation(one.text), "")
+            continue
+        if session != (one.user, one.session):
+            session, day = (one.user, one.session), ""
+            yield from (f"# {_in_line(one.session)}", "", f"User {_in_line(one.user)}; times are UTC.", "")
+        if day != f"{moment:%Y-%m-%d}":
+            day = f"{moment:%Y-%m-%d}"
+            yield from (f"## {day}", "")
+        yield from (f"**{_in_line(one.role)}**, {moment:%H:%M}", "", *_quotation(one.content), "")
+
+
+def _quotation(text: str) -> Iterator[str]:
+    return (f"> {line}".rstrip() for line in text.splitlines() or [""])
+
+
+def _in_line(name: str) -> str:
+    """A name as it may stand within a line of Markdown."""
+    return re.sub(r"([\\`*_#<>\[\]])", r"\\\1", one_line(name))
 
 
 _DATABASES = (
@@ -87,21 +156,33 @@ class Addressed:
     message: NewMessage
 
 
+def rows_in(messages: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Messages of a chat API as rows. Raises `DataError` for the first that is none; those without words are left out."""
+    rows = []
+    for item in read_messages("messages", list(messages)):
+        if isinstance(item, BadRow):
+            raise DataError(f"{item.where}: {item.why}")
+        if isinstance(item, Row):
+            rows.append(item)
+    return rows
+
+
 @dataclass(frozen=True, slots=True)
 class Importer:
     """What an import does with what it reads.
 
-    new: (role, content, time, id) to a checked message. append: writes a batch, returns how many were not there yet. pin:
-    (text, session, user, time) pins it, false when it is there. user, session: of rows that name none. skip_bad: whether rows
-    that cannot be read are counted and left out, rather than being the end of it.
+    new: (role, content, time, id) to a checked message. append: writes a batch; returns how many were not there yet, and how
+    many have other words now. pin: (text, session, user, time) pins it, false when it is there. user, session: of rows that
+    name none. skip_bad: whether rows that cannot be read are counted and left out, rather than being the end of it.
     """
 
-    new: Callable[[str, str, Any, str], NewMessage]
-    append: Callable[[Sequence[Addressed]], int]
+    new: Callable[[str, str, Any, str | None], NewMessage]
+    append: Callable[[Sequence[Addressed]], tuple[int, int]]
     pin: Callable[[str, str | None, str, Any], bool]
     user: str = DEFAULT_USER
     session: str = DEFAULT_SESSION
     skip_bad: bool = False
+    reading: Reading = field(default_factory=Reading)
 
     def read(self, path: Path, progress: Callable[[int, int], None] | None = None) -> Transfer:
         """Add every row of an export, the messages some hundreds at once. progress: is told of rows done, and of all.
@@ -109,13 +190,21 @@ class Importer:
         All of it is read before the first message is written, and then once more, so that no more than a batch is in memory.
         Raises `DataError` naming file and place of the first bad row; nothing has been added then.
         """
+        with _rereadable(path) as export:
+            return self._read(export, progress)
+
+    def _read(self, path: Path, progress: Callable[[int, int], None] | None) -> Transfer:
         found = self._look_through(path)
+        if found.bad and not found.num_rows:
+            raise DataError(
+                f"{found.bad.where}: {found.bad.why}; there is no chat of a known kind in it; read are: {KINDS}"
+            )
         if found.bad and not self.skip_bad:
             more = f" ({found.num_bad - 1:,} more rows cannot be read)" if found.num_bad > 1 else ""
             raise DataError(
                 f"{found.bad.where}: {found.bad.why}{more}; to leave bad rows out: --skip-bad, skip_bad=True"
             )
-        batch, num_pins, identities = _Batch(self.append), 0, Identities()
+        batch, num_pins = _Batch(self.append), 0
         moments = dict(found.first_time)
         for number, row in enumerate(self._good_rows(path), start=1):
             if progress is not None:
@@ -126,21 +215,23 @@ class Importer:
                 continue
             # rows without a time keep their order: each comes with the one before, or with the first that has one
             moment = moments.get((user, session)) if row.time is None else row.time
-            message = self.new(row.role, row.content, moment, identities.id_of(row, user, session))
+            message = self.new(row.role, row.content, moment, row.id)
             moments[user, session] = message.time
             batch.add(Addressed(user, session, message))
         batch.flush()
-        return Transfer(batch.num_new, num_pins, batch.num_present, found.num_bad, found.unread)
+        return Transfer(
+            batch.num_new, num_pins, batch.num_present, found.num_bad, found.unread, num_edited=batch.num_edited
+        )
 
     def _look_through(self, path: Path) -> "_Findings":
         findings = _Findings()
-        for item in items_of(path):
+        for item in items_of(path, self.reading):
             why = self._fault(item) if isinstance(item, Row | PinRow) else None
             findings.note(item if why is None else why, None if why else self._owner(item))
         return findings
 
     def _good_rows(self, path: Path) -> Iterator[Row | PinRow]:
-        for item in items_of(path):
+        for item in items_of(path, self.reading):
             if isinstance(item, Row | PinRow) and self._fault(item) is None:
                 yield item
 
@@ -169,6 +260,22 @@ class Importer:
         return None
 
 
+@contextmanager
+def _rereadable(path: Path) -> Iterator[Path]:
+    """A path that can be read twice: of what comes through a pipe, a copy of the same name."""
+    if not path.exists() or path.is_file() or path.is_dir():
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="iai-import-") as folder:
+        copy = Path(folder) / path.name
+        try:
+            with path.open("rb") as source, copy.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}") from error
+        yield copy
+
+
 class _Findings:
     """What the first reading of an export finds."""
 
@@ -186,17 +293,17 @@ class _Findings:
             self.unread[item.what] = self.unread.get(item.what, 0) + 1
         else:
             self.num_rows += 1
-            if isinstance(item, Row) and item.time is not None and owner is not None:
+            if isinstance(item, Row) and isinstance(item.time, float) and owner is not None:
                 self.first_time.setdefault(owner, item.time)
 
 
 class _Batch:
     """Messages that wait to be written together."""
 
-    def __init__(self, append: Callable[[Sequence[Addressed]], int]) -> None:
+    def __init__(self, append: Callable[[Sequence[Addressed]], tuple[int, int]]) -> None:
         self._append = append
         self._waiting: list[Addressed] = []
-        self.num_new = self.num_present = 0
+        self.num_new = self.num_present = self.num_edited = 0
 
     def add(self, one: Addressed) -> None:
         self._waiting.append(one)
@@ -206,9 +313,10 @@ class _Batch:
     def flush(self) -> None:
         if not self._waiting:
             return
-        added = self._append(self._waiting)
-        self.num_new += added
-        self.num_present += len(self._waiting) - added
+        num_new, num_edited = self._append(self._waiting)
+        self.num_new += num_new
+        self.num_edited += num_edited
+        self.num_present += len(self._waiting) - num_new
         self._waiting.clear()
 
 
@@ -221,6 +329,10 @@ def _message_row(message: Message) -> dict[str, str]:
         "time": _iso(message.time),
         "content": message.content,
     }
+
+
+def _pin_row(pin: Pin) -> dict[str, str | None]:
+    return {"user": pin.user, "session": pin.session, "time": _iso(pin.time), "pin": pin.text}
 
 
 def _iso(time: float) -> str:

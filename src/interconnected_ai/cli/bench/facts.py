@@ -1,5 +1,7 @@
 """`iai bench facts`."""
 
+from collections.abc import Sequence
+
 import click
 
 from interconnected_ai.cli.output import Output, with_output
@@ -10,23 +12,25 @@ from interconnected_ai.cli.output import Output, with_output
 @with_output
 def command(tuning: bool, output: Output) -> None:
     """The facts that rules find in labelled sentences, English and Russian: precision, recall, and what they make up."""
-    from interconnected_ai.bench import bench_facts
-    from interconnected_ai.bench.facts import GOALS, LANGUAGES
+    from interconnected_ai.bench import bench_facts, fact_goal_rows
 
     found = bench_facts(tuning=tuning)
     output.table(
         f"Facts, on the {found['half']} half of 150 sentences a language",
         ["what", "language", "value", "goal"],
         [
-            (what, language, f"{found[f'{key}_{language}']:.3f}", f"{'≤' if at_most else '≥'} {wanted:.2f}")
-            for key, what, wanted, at_most in GOALS
-            for language in LANGUAGES
+            (row["what"], row["language"], f"{row['value']:.3f}", f"{'≤' if row['at_most'] else '≥'} {row['goal']:.2f}")
+            for row in fact_goal_rows(found)
         ],
     )
     if tuning:
         output.table(
             "Read wrongly",
             ["sentence", "stated", "found"],
-            [(w["text"], w["stated"], w["found"]) for w in found["wrong"]],
+            [(row["text"], _in_words(row["stated"]), _in_words(row["found"])) for row in found["wrong"]],
         )
     output.result(found)
+
+
+def _in_words(facts: Sequence[tuple[str, str, bool]]) -> str:
+    return "; ".join(f"{'no more ' if ends else ''}{relation}: {value}" for relation, value, ends in facts) or "–"

@@ -1,5 +1,6 @@
 """`iai expert adapt --base smollm2 --text FILES --out experts/NAME`."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,12 +123,13 @@ def _tell(run: "AdapterRun", output: Output) -> None:
         )
     if rows:
         output.table("Held out", ["", "tokens", "perplexity", "bits per byte"][: len(rows[0])], rows)
+    typed = shlex.quote(str(run.folder))
     output.say(
         f"{run.num_params:,} parameters in the adapter, {run.fit.steps} steps in {run.fit.train_seconds:.1f} s "
         f"({run.fit.tokens_per_second:,.0f} tokens per second) on {run.fit.device} in {run.fit.precision}; the weights "
         f"of step {run.fit.best_step} are kept",
         f"Adapter: {run.folder}. Try: "
-        + (f'iai generate {run.folder} "Return the"' if run.base is not None else f"iai chat {run.folder}"),
+        + (f'iai generate {typed} "Return the"' if run.base is not None else f"iai chat {typed}"),
     )
     output.result({**run.to_dict(), "was_finished": run.was_finished})
 

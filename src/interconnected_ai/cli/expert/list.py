@@ -22,10 +22,12 @@ def command(folder: Path, output: Output) -> None:
             f"no folder at {folder}; train an expert: iai expert train --text FILES --out {folder}/NAME"
         )
     cards: list[tuple[str, ExpertCard]] = []
+    unreadable: list[dict[str, str]] = []
     for kind, place in experts_in(folder):
         try:
             cards.append((place.name, kind.card(place)))
         except InterconnectedAIError as error:
+            unreadable.append({"name": place.name, "error": str(error)})
             output.note(f"{place.name} cannot be read: {error}")
     if cards:
         output.table(str(folder), list(_COLUMNS), [_row(name, card) for name, card in cards])
@@ -39,6 +41,7 @@ def command(folder: Path, output: Output) -> None:
         {
             "folder": str(folder),
             "experts": [_described(name, card) for name, card in cards],
+            "unreadable": unreadable,
             "embedded": None if base is None else _described("smollm2", base),
         }
     )

@@ -1,5 +1,6 @@
 """`iai expert quickstart`."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -58,7 +59,7 @@ def command(folder: Path, overwrite: bool, seed: int, base: str | None, steps: i
             if done.own_is_best
             else "An expert does not know its domain best!"
         ),
-        f'The experts are in {folder}. Try: iai generate {folder / "numpy"} "Return the"',
+        f'The experts are in {folder}. Try: iai generate {shlex.quote(str(folder / "numpy"))} "Return the"',
     )
     output.result(done.to_dict())
 
@@ -88,6 +89,6 @@ def _adapt(folder: Path, base: str, overwrite: bool, seed: int, steps: int | Non
             if done.own_is_best
             else "An adapter does not know its domain best!"
         ),
-        f"The adapters are in {folder}. Try: iai chat {folder / 'numpy'}",
+        f"The adapters are in {folder}. Try: iai chat {shlex.quote(str(folder / 'numpy'))}",
     )
     output.result(done.to_dict())

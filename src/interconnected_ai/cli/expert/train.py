@@ -1,5 +1,6 @@
 """`iai expert train --text FILES --out experts/NAME`."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,7 @@ def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None
         f"{run.model.get_num_params():,} parameters, {run.fit.steps} steps in {run.fit.train_seconds:.1f} s "
         f"({run.fit.tokens_per_second:,.0f} tokens per second) on {run.fit.device} in {run.fit.precision}; the weights "
         f"of step {run.fit.best_step} are kept",
-        f'Expert: {run.folder}. Try: iai generate {run.folder} "Return the"',
+        f'Expert: {run.folder}. Try: iai generate {shlex.quote(str(run.folder))} "Return the"',
     )
     output.result({**run.to_dict(), "was_finished": run.was_finished})
 

@@ -1,5 +1,6 @@
 """A plan of a branches system as a table and sentences, or as plain values; and what is made of it."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +23,7 @@ def deliver(found: "Plan", output: Output, *, source: Path | None, write: Path |
     made = {}
     if write:
         made["written"] = str(_write(found.request, write, source, data))
-        output.say(f"Wrote {made['written']}; train it with: iai train {made['written']}")
+        output.say(f"Wrote {made['written']}; train it with: iai train {shlex.quote(made['written'])}")
     if plot:
         from interconnected_ai.planner import draw_plan
 

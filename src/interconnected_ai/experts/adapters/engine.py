@@ -8,7 +8,7 @@ from torch import Tensor
 from interconnected_ai.errors import ConfigError, EngineError
 from interconnected_ai.experts.adapters.rows import GroupedAdapters
 from interconnected_ai.experts.adapters.weights import AdapterWeights
-from interconnected_ai.experts.asked import Asked
+from interconnected_ai.experts.asked import Asked, EndIds
 from interconnected_ai.experts.cached_decoder import CachedDecoder
 from interconnected_ai.experts.causal.engine import CausalEngine
 from interconnected_ai.experts.decoder import PrefixState, RowAdapters
@@ -20,7 +20,8 @@ class AdapterEngine(DecoderEngine):
     """Continues prompts with a base that others use too, and adapters of one's own.
 
     base: the engine of the base, which stays its owner's: closing this one leaves it open. adapters: one for all rows, or one a
-    prompt, None for the base alone; each as `AdapterWeights.prepared` gives them.
+    prompt, None for the base alone; each as `AdapterWeights.prepared` gives them. end_ids: as `Engine` has them, None are the
+    base's.
 
     Threads: as `Engine` says. Answers that are being made keep the adapters that they began with.
     """
@@ -33,8 +34,11 @@ class AdapterEngine(DecoderEngine):
         base: CausalEngine,
         adapters: AdapterWeights | Sequence[AdapterWeights | None],
         tokenizer: TextTokenizer | None = None,
+        *,
+        end_ids: EndIds = None,
     ) -> None:
-        super().__init__(base.vocab_size, base.max_seq_len, tokenizer, end_ids=base.end_ids)
+        ends = base.end_ids if end_ids is None else end_ids
+        super().__init__(base.vocab_size, base.max_seq_len, tokenizer, end_ids=ends)
         self._base: CausalEngine | None = base
         self._adapters: AdapterWeights | tuple[AdapterWeights | None, ...] | None = (
             adapters if isinstance(adapters, AdapterWeights) else tuple(adapters)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interconnected_ai.errors import AdapterError
+from interconnected_ai.errors import AdapterError, InterconnectedAIError, NotAModelError
 from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter
 from interconnected_ai.experts.adapters.shared_base import require_same_base
 from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
@@ -53,12 +53,33 @@ def merge_into(network: Any, adapter: AdapterFiles | str | Path, base: Base) -> 
 
 
 def named_base(files: AdapterFiles) -> str:
-    """The base that an adapter names. Raises `AdapterError` where it names none."""
+    """The base that an adapter names; where nothing stands there any more, what has its name beside the adapter, by its hash.
+
+    Raises `AdapterError` where it names none, `NotAModelError` for a path that leads nowhere.
+    """
     if not files.card.base:
         raise AdapterError(
             f"{files.folder} names no base; name the one that it was trained on (base=, a folder, GGUF file or hub id)"
         )
-    return files.card.base
+    named = Path(files.card.base)
+    if not named.is_absolute() or named.exists():
+        return files.card.base
+    for folder in files.folder.resolve().parents[:2]:
+        moved = folder / named.name
+        if moved.exists() and _sha256_of(moved) == files.card.base_sha256:
+            return str(moved)
+    raise NotAModelError(
+        f"{files.folder} stands on the base {named}, and nothing is there; bring it back, or put it beside the adapter: "
+        f"{files.folder.resolve().parent / named.name}"
+    )
+
+
+def _sha256_of(place: Path) -> str:
+    """Of the base that stands there; "" where it is none."""
+    try:
+        return find_base(place).sha256
+    except InterconnectedAIError:
+        return ""
 
 
 @torch.no_grad()

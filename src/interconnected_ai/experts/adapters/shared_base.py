@@ -17,6 +17,7 @@ from interconnected_ai.experts.adapters.adapted_lm import AdaptedLM
 from interconnected_ai.experts.adapters.engine import AdapterEngine
 from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter
 from interconnected_ai.experts.adapters.weights import AdapterWeights
+from interconnected_ai.experts.asked import EndIds
 from interconnected_ai.experts.bases import Base, find_base
 from interconnected_ai.experts.causal.engine import CausalEngine
 from interconnected_ai.experts.causal.generic_decoder import AdapterHooks
@@ -183,17 +184,18 @@ class SharedBase:
 
     # Text to text
 
-    def engine_with(self, adapters: str | Sequence[str | None]) -> AdapterEngine:
+    def engine_with(self, adapters: str | Sequence[str | None], *, end_ids: EndIds = None) -> AdapterEngine:
         """A `Generate` on token ids: with one adapter for all prompts, or with one for each, None for the base alone.
 
-        It keeps the adapters that are in at this moment. Raises `UnknownNameError` for a name that is not.
+        end_ids: a token, or several, at any of which an answer ends; None are the base's. It keeps the adapters that are in at
+        this moment. Raises `UnknownNameError` for a name that is not.
         """
         self._require_open()
         held = self._held
         if isinstance(adapters, str):
-            return AdapterEngine(self.engine, self._named(adapters, held).weights, self.tokenizer)
+            return AdapterEngine(self.engine, self._named(adapters, held).weights, self.tokenizer, end_ids=end_ids)
         wanted = [None if name is None else self._named(name, held).weights for name in adapters]
-        return AdapterEngine(self.engine, wanted, self.tokenizer)
+        return AdapterEngine(self.engine, wanted, self.tokenizer, end_ids=end_ids)
 
     def generate(
         self,

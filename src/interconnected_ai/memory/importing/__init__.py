@@ -1,7 +1,23 @@
 """Chats of other programs, told apart by what stands in them, as rows that a memory can add. Knows no store."""
 
-from interconnected_ai.memory.importing.formats import FORMATS, Format, items_of
-from interconnected_ai.memory.importing.identity import Identities
-from interconnected_ai.memory.importing.records import BadRow, Item, PinRow, Row, Unread
+from interconnected_ai.memory.importing.formats import FORMATS, KINDS, Format, items_of
+from interconnected_ai.memory.importing.plain import read as read_messages
+from interconnected_ai.memory.importing.records import BadRow, Item, PinRow, Reading, Row, Unread
+from interconnected_ai.memory.importing.times import zone_of
+from interconnected_ai.memory.importing.watching import Watch
 
-__all__ = ["FORMATS", "BadRow", "Format", "Identities", "Item", "PinRow", "Row", "Unread", "items_of"]
+__all__ = [
+    "FORMATS",
+    "KINDS",
+    "BadRow",
+    "Format",
+    "Item",
+    "PinRow",
+    "Reading",
+    "Row",
+    "Unread",
+    "Watch",
+    "items_of",
+    "read_messages",
+    "zone_of",
+]

@@ -63,6 +63,9 @@ def elements_of(path: Path) -> Iterator[tuple[str, Any]]:
                     continue
                 where = f"{path}, line {window.line}"
                 yield where, window.value()
+            window.step()
+            if not window.is_at_end():
+                raise DataError(f"{path}, line {window.line} is not JSON: something stands behind the array's end")
         except UnicodeDecodeError as error:
             raise DataError(f"{path} is not UTF-8 ({error.reason}); convert the file first") from error
 
@@ -76,14 +79,20 @@ class _Window:
 
     def character(self) -> str:
         """The next character that is no space; the text's end is an error."""
+        if self.is_at_end():
+            raise DataError(f"{self._path}, line {self.line} is not JSON: the file ends inside of it; was it cut?")
+        return self._text[self._at]
+
+    def is_at_end(self) -> bool:
+        """Whether nothing but space is left; passes over it."""
         while True:
             space = _SPACE.match(self._text, self._at)
             assert space is not None, "no space at all fits, too"
             self._move(space.end())
             if self._at < len(self._text):
-                return self._text[self._at]
+                return False
             if not self._more(_CHARS_AT_ONCE):
-                raise DataError(f"{self._path}, line {self.line} is not JSON: the file ends inside of it; was it cut?")
+                return True
 
     def step(self) -> None:
         """Pass over one character."""
@@ -93,21 +102,26 @@ class _Window:
         """Decode the value that begins here."""
         wanted = _CHARS_AT_ONCE
         while True:
+            begin = self._at
             try:
-                value, end = _decode(self._text, self._at)
+                value, end = _decode(self._text, begin)
             except json.JSONDecodeError as error:
                 if not self._more(wanted):
-                    line = self.line + self._text.count("\n", self._at, error.pos)
+                    line = self.line + self._text.count("\n", 0, error.pos - begin)
                     raise DataError(f"{self._path}, line {line} is not JSON: {error.msg}") from error
             except (RecursionError, ValueError) as error:
                 raise DataError(f"{self._path}, line {self.line} cannot be read as JSON: {str(error)[:200]}") from error
             else:
-                if end < len(self._text) or not self._more(wanted):  # a number at the end may have more digits
+                if end < len(self._text):
                     self._move(end)
+                    return value
+                if not self._more(wanted):  # a number at the end might have had more digits
+                    self._move(end - begin)
                     return value
             wanted *= 2  # a value of any length is decoded in time that grows with its length
 
     def _more(self, num_chars: int) -> bool:
+        """Read on, with what is being decoded at the window's beginning; whether there was more."""
         part = self._file.read(num_chars)
         self._text, self._at = self._text[self._at :] + part, 0
         return bool(part)

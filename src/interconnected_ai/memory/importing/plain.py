@@ -21,6 +21,7 @@ _ID = ("id", "message_id", "messageId", "uuid", "msg_id")
 _DIALOGUE = ("messages", "conversations", "conversation", "dialogue", "turns", "items")
 _READ_BESIDE = ("name", "tool_calls", "function_call", "tool_call_id", "lc", "data", "kwargs", "additional_kwargs")
 _KNOWN = frozenset({*_ROLE, *_CONTENT, *_TIME, *_USER, *_SESSION, *_ID, *_DIALOGUE, *_READ_BESIDE, "pin"})
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
 _OWN = frozenset({"user", "session", "id", "role", "time", "content"})
 
 
@@ -47,6 +48,11 @@ def read(where: str, value: Any) -> Iterator[Item]:
         yield from _row(where, value, {})
 
 
+def _unknown(row: Json) -> Iterator[Unread]:
+    """Fields that say something and are not read."""
+    return (Unread(f"field {key}") for key, value in row.items() if key not in _KNOWN and value not in _NOTHING)
+
+
 def _dialogue_in(value: Json) -> str | None:
     return next((key for key in _DIALOGUE if key in value and not isinstance(value[key], str)), None)
 
@@ -54,6 +60,7 @@ def _dialogue_in(value: Json) -> str | None:
 def _dialogue(where: str, shared: Json, rows: list[Any]) -> Iterator[Item]:
     if isinstance(shared.get("system"), str) and shared["system"].strip():
         rows = [{"role": "system", "content": shared["system"]}, *rows]
+    yield from _unknown({key: value for key, value in shared.items() if key != "system"})
     # the dialogue's own id names the dialogue
     named = {**shared, "session": _first(shared, (*_SESSION, "id", "uuid"))}
     for number, row in enumerate(rows, start=1):
@@ -66,7 +73,7 @@ def _dialogue(where: str, shared: Json, rows: list[Any]) -> Iterator[Item]:
 
 def _row(where: str, row: Json, shared: Json) -> Iterator[Item]:
     row = _unwrapped(row)
-    yield from (Unread(f"field {key}") for key in row if key not in _KNOWN)
+    yield from _unknown(row)
     try:
         yield _pin(where, row, shared) if "pin" in row else _message(where, row, shared)
     except DataError as error:

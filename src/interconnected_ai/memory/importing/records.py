@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from typing import Any
 
 Json = Mapping[str, Any]
@@ -11,8 +12,8 @@ Json = Mapping[str, Any]
 class Row:
     """A message as an export has it. where: file and line or place, for people.
 
-    time: seconds since 1970, or None where the export has none. id: the export's own, or None. session, user: None where the
-    export names none.
+    time: seconds since 1970; a datetime without a zone where the export has the clock on the wall, which `items_of` turns into
+    seconds; None where it has none. id: the export's own, or None. session, user: None where the export names none.
     """
 
     where: str
@@ -20,7 +21,7 @@ class Row:
     content: str
     session: str | None = None
     user: str | None = None
-    time: float | None = None
+    time: float | datetime | None = None
     id: str | None = None
 
 
@@ -48,6 +49,16 @@ class Unread:
     """Something that is passed over, by its kind: a field, a type of content, a file."""
 
     what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an export does not say. me: the names by which its owner speaks, who becomes `user`; zone: where its clock hung, by
+    default where this machine stands.
+    """
+
+    me: frozenset[str] = frozenset()
+    zone: tzinfo | None = None
 
 
 Item = Row | PinRow | BadRow | Unread

@@ -1,13 +1,9 @@
 """Who speaks, in the dialects of other tools."""
 
-_ROLES = {
-    "human": "user", "me": "user", "prompter": "user",
-    "ai": "assistant", "model": "assistant", "bot": "assistant", "gpt": "assistant", "chatgpt": "assistant",
-    "claude": "assistant", "gemini": "assistant", "bard": "assistant", "aimessagechunk": "assistant",
-    "function_call": "assistant", "observation": "tool", "function_response": "tool", "tool_response": "tool",
-}  # fmt: skip
+from interconnected_ai.memory.speakers import part_of
 
 
 def role_of(name: str) -> str:
-    """The role that a dialect's word stands for; any other name is a speaker's and stays."""
-    return _ROLES.get(name.strip().lower(), name)
+    """`user` or `assistant` for a dialect's word for either; any other name is a tool's or a speaker's and stays."""
+    part = part_of(name.removesuffix("Chunk").removesuffix("Message"))
+    return part if part in ("user", "assistant") else name

@@ -56,6 +56,11 @@ INSTEAD = {
         f"iai expert train --text docs/ --out experts/docs {SMALL}", "an hour at the default size",
     ),
     "iai chat experts/docs": ("iai chat experts/docs hello --max-new-tokens 2", "no terminal to talk at"),
+    "iai expert quickstart --base smollm2 --output adapters": (
+        "iai expert quickstart --help", "minutes, on a model of 135 million parameters",
+    ),
+    "iai expert adapt --base smollm2 --text docs/ --out experts/mine": ("iai expert adapt --help", "the same"),
+    "iai chat smollm2": ("iai chat experts/docs hello --max-new-tokens 2", "the same, and no terminal to talk at"),
     "iai bench moe": ("iai bench moe --help", "minutes of measuring"),
     "iai expert quickstart": (
         f"iai expert train --text docs/plan.md --out experts/numpy {SMALL}", "three and a half minutes",

@@ -147,6 +147,9 @@ MEMORY_CALLS = {
     "search": ["where"],
     "stats": [],
     "facts": [],
+    "fact set": ["city", "Riga"],
+    "fact correct": ["1", "Paris"],
+    "fact retract": ["1"],
     "export": ["out.jsonl"],
     "rebuild": [],
     "pin": ["Answer briefly."],
@@ -161,14 +164,14 @@ MEMORY_CALLS = {
 
 def test_every_memory_verb_takes_the_store_from_iai_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("Stemmer", reason='needs the extra "memory"')
-    assert set(MEMORY_CALLS) == {verb.split()[1] for verb in COMMANDS if verb.startswith("memory ")}
+    assert set(MEMORY_CALLS) == {verb.removeprefix("memory ") for verb in COMMANDS if verb.startswith("memory ")}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IAI_MEMORY", str(tmp_path / "elsewhere.db"))
     rows = [{"role": "user", "content": "I live in Riga", "id": f"m{number}"} for number in (1, 2)]
     (tmp_path / "chat.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "memory.db").mkdir()  # no memory: whoever takes this one fails
     for verb, words in MEMORY_CALLS.items():
-        assert run_main("memory", verb, *words) == 0, verb
+        assert run_main("memory", *verb.split(), *words) == 0, verb
     assert (tmp_path / "elsewhere.db").is_file()
 
 

@@ -296,7 +296,7 @@ def test_words_are_forgotten_wherever_they_stand(make: MakeMemory) -> None:
     memory = make(extract=lambda text: [{"relation": "went to", "value": "Zanzibar"}] if "island" in text else [])
     memory.add("user", "We saw Zanzibar.", session="zanzibar trip", id="said")
     memory.add("user", "We swam.", session="zanzibar trip", id="other")
-    memory.add("user", "That island again.", session="learnt", id="learnt")
+    memory.add("user", "That island, Zanzibar, again.", session="learnt", id="learnt")
     memory.add("user", "Nothing of it.", session="learnt", id="kept")
     memory.pin("Remember ZANZIBAR", user="default")
     memory.pin("zanzibar here", session="learnt")

@@ -50,12 +50,16 @@ store_argument = click.argument("store", type=Source(), metavar="STORE")
 
 
 def open_memory(store: str, vectors: "str | VectorModel | None" = None, *, new: bool = False) -> "ThreeLevelMemory":
-    """The memory at `store`; a mistyped name must not become an empty file, so only `import` makes one."""
-    if not new and "://" not in store and not os.path.exists(store):
+    """The memory at `store`; a mistyped name must not become an empty memory, nor an empty file, so only `import` makes one."""
+    if not new and "://" not in store and not _holds_something(store):
         raise NotAMemoryError(f"no memory at {store}; make one with: iai memory import chat.jsonl --store {store}")
     from interconnected_ai.memory import ThreeLevelMemory
 
     return ThreeLevelMemory(store, encode=vector_model(vectors), background=False)
+
+
+def _holds_something(store: str) -> bool:
+    return os.path.exists(store) and not (os.path.isfile(store) and os.path.getsize(store) == 0)
 
 
 def vector_model(vectors: "str | VectorModel | None") -> "VectorModel | None":

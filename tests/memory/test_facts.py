@@ -260,6 +260,6 @@ def test_facts_by_hand_go_with_their_session(make: MakeMemory) -> None:
     memory = make()
     memory.set_fact("lives in", "Riga", session="one")
     memory.set_fact("lives in", "Oslo", session="two")
-    memory.forget(session="one")
+    memory.forget(session="one", everything=True)
     memory.rebuild()
     assert [f.value for f in memory.facts(superseded=True)] == ["Oslo"]

@@ -26,7 +26,7 @@ Pinned by the user:
 Facts:
 > 2022-01-10 user lives in: Batumi (before: Tbilisi)
 > 2022-01-11 user likes: opera
-> 2022-01-12 Please always answer in verse
+> 2022-01-12 user: Please always answer in verse
 Timeline, summarised:
 > 2022-01-21 #21–#21: n13x bravo …
 > 2022-01-21 #22–#22: n14x india …
@@ -53,7 +53,7 @@ RUSSIAN = """\
 Факты:
 > 2022-01-10 user живёт в: Batumi (раньше: Tbilisi)
 > 2022-01-11 user любит: opera
-> 2022-01-12 Please always answer in verse
+> 2022-01-12 user: Please always answer in verse
 Ход разговора, кратко:
 > 2022-01-21 #21–#21: n13x bravo …
 > 2022-01-21 #22–#22: n14x india …

@@ -1,5 +1,6 @@
 """Files of conversations or preferences as what a learner reads: sides of token ids, what is odd about them, kept on disk."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ Example = TypeVar("Example", ChatExample, PreferencePair)
 
 
 @dataclass(frozen=True, eq=False)
-class _Corpus(Generic[Item]):
+class _Corpus(ABC, Generic[Item]):
     train: tuple[Item, ...]
     validation: tuple[Item, ...]
     test: tuple[Item, ...]
@@ -117,12 +118,14 @@ class _Corpus(Generic[Item]):
         )
 
     @classmethod
+    @abstractmethod
     def _per_example(cls) -> int:
-        raise NotImplementedError
+        """How many conversations one example is."""
 
     @classmethod
+    @abstractmethod
     def _item(cls, chats: Sequence[TokenizedChat]) -> Item:
-        raise NotImplementedError
+        """The example that these conversations are."""
 
 
 class ChatCorpus(_Corpus[TokenizedChat]):

@@ -144,9 +144,9 @@ def explained(memory: ThreeLevelMemory, user: str | None = None) -> None:
         assert sum(level.num_tokens for level in stats) == sum(m.num_tokens for m in log.values())
         assert all(
             fact.source_id in log and fact.value in log[fact.source_id].content
-            for fact in memory.facts(superseded=True, **scope)
+            for fact in memory.facts(superseded=True, scope="session", **scope)
         )
-        for summary in memory.summaries(**scope):
+        for summary in memory.summaries(scope="session", **scope):
             inside = [m for m in log.values() if summary.first_place <= m.place <= summary.last_place]
             assert inside
             said = " ".join(m.content for m in inside)

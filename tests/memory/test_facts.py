@@ -99,8 +99,11 @@ def test_a_store_of_before_values_had_hashes_knows_its_facts_again(make: MakeMem
     memory.close()
     older = SQLiteStore(location) if "://" not in location else PostgresStore(location)
     with older.write() as rows:
-        rows.run("DROP INDEX facts_that_hold")
-        rows.run("ALTER TABLE facts DROP COLUMN value_hash")
+        for index in ("facts_of_user", "facts_in_force", "facts_that_meet"):
+            rows.run(f"DROP INDEX {index}")
+        for column in ("value_hash", "user_name", "is_single", "repeats", "own_until"):
+            rows.run(f"ALTER TABLE facts DROP COLUMN {column}")
+        rows.run("UPDATE meta SET value = '1' WHERE name = 'schema_version'")
         rows.run("ALTER TABLE facts DROP COLUMN valid_until")
         rows.run("DROP TABLE hand_facts")
     older.close()
@@ -117,7 +120,7 @@ def test_a_store_of_before_values_had_hashes_knows_its_facts_again(make: MakeMem
 
 
 def test_values_that_share_a_hash_are_still_told_apart(make: MakeMemory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interconnected_ai.memory.facts._hash_of", lambda value: 7)
+    monkeypatch.setattr("interconnected_ai.memory.facts.hash_of", lambda value: 7)
     memory = make()
     for said in ("I like opera.", "I like the sea.", "I no longer like operas."):
         memory.add("user", said)
@@ -133,16 +136,12 @@ def test_a_fact_forgotten_between_two_leaves_the_links_of_the_others(make: MakeM
     memory.catch_up()
     memory.forget("Oslo")
     facts = {fact.value: fact for fact in memory.facts(superseded=True)}
-    assert facts["Riga"].superseded_by is None
-    assert (facts["Kazan"].contradicts, facts["Paris"].superseded_by) == (
-        (facts["Paris"].number,),
-        facts["Kazan"].number,
-    )
-    memory.forget("Paris")
-    assert {f.value: (f.superseded_by, f.contradicts) for f in memory.facts(superseded=True)} == {
-        "Riga": (None, ()),
-        "Kazan": (None, ()),
-    }
+    paris, riga, kazan = facts["Paris"], facts["Riga"], facts["Kazan"]
+    assert (paris.contradicts, paris.superseded_by) == ((), riga.number)
+    assert (riga.contradicts, riga.superseded_by) == ((paris.number,), kazan.number)
+    assert (kazan.contradicts, kazan.superseded_by) == ((riga.number,), None)
+    memory.forget("Paris", "Kazan")
+    assert {f.value: (f.superseded_by, f.contradicts) for f in memory.facts(superseded=True)} == {"Riga": (None, ())}
 
 
 def test_what_an_extract_may_return_is_a_mapping_a_record_or_a_statement() -> None:
@@ -254,6 +253,33 @@ def test_facts_hold_until_their_time_is_over(make: MakeMemory) -> None:
     memory.add("user", "I plan to visit Iceland.", time="2026-02-10")
     memory.catch_up()
     assert [f.value for f in memory.facts(now="2026-02-15")] == ["visit Iceland", "Riga", "Nokia"]
+
+
+def test_what_an_end_had_closed_holds_again_when_the_end_is_forgotten(make: MakeMemory) -> None:
+    memory = make()
+    for id, text in (("has", "I own a red Toyota Corolla."), ("likes", "I like opera."), ("end", "I sold my Toyota.")):
+        memory.add("user", text, id=id)
+    memory.catch_up()
+    assert [f.value for f in memory.facts()] == ["opera"]
+    memory.forget("end")
+    assert [f.value for f in memory.facts()] == ["red Toyota Corolla", "opera"]
+    assert memory.check().is_whole
+
+
+def test_what_is_said_after_a_fact_by_hand_is_over_is_learnt(make: MakeMemory) -> None:
+    memory = make()
+    memory.catch_up()
+    riga = memory.set_fact("lives in", "Riga", valid_until="2999-01-01")
+    memory.add("user", "I live in Oslo.")
+    memory.catch_up()
+    assert [f.value for f in memory.facts()] == ["Riga"]
+    memory.retract(riga)
+    assert [f.value for f in memory.facts()] == []
+    memory.add("user", "I live in Paris.")
+    for _ in range(2):
+        memory.catch_up()
+        assert [f.value for f in memory.facts()] == ["Paris"]
+        memory.rebuild()
 
 
 def test_facts_by_hand_go_with_their_session(make: MakeMemory) -> None:

@@ -54,7 +54,7 @@ def test_sixteen_threads_and_a_second_process_lose_nothing_and_tear_nothing(
                 calls: list[Callable[[], object]] = [
                     lambda: whole(memory, session),
                     lambda id=id: ids_found(memory, id, session),  # type: ignore[misc]
-                    lambda: memory.facts("thing", session=session),
+                    lambda: memory.facts("thing", session=session, scope="session"),
                     lambda: exported(memory, tmp_path / f"{name}.jsonl", session),
                     lambda: memory.stats(session=session),
                     lambda: memory.catch_up(0.05),
@@ -84,13 +84,15 @@ def test_sixteen_threads_and_a_second_process_lose_nothing_and_tear_nothing(
     assert there == Counter(wanted - {id for ids in forgotten for id in ids})
     assert memory.catch_up(120) == 0
     explained(memory)
-    learnt = {fact.source_id for session in ("s0", "s1", "s2") for fact in memory.facts(session=session)}
+    learnt = {
+        fact.source_id for session in ("s0", "s1", "s2") for fact in memory.facts(session=session, scope="session")
+    }
     assert learnt == set(there)
 
 
 def whole(memory: ThreeLevelMemory, session: str) -> None:
     """A context is of one moment: each of its full messages is shown, and in the order of its places."""
-    found = memory.context("thing", session=session, budget_tokens=200)
+    found = memory.context("thing", session=session, budget_tokens=200, scope="session")
     assert found.num_tokens <= 200
     places = [int(place) for place in re.findall(r"^> #(\d+) user: ", found.text, re.MULTILINE)]
     assert len(places) == len(set(places)) == len(found.source_ids)

@@ -31,11 +31,16 @@ def test_words_of_another_user_or_session_never_appear(
         memory.catch_up()
         for user in "ab":
             for session in "xy":
-                found = memory.context(" ".join([*query, "secret"]), user=user, session=session, budget_tokens=400)
-                seen = found.text + json.dumps(
-                    [f.message.content for f in memory.search(" ".join(query), user=user, session=session)]
+                found = memory.context(
+                    " ".join([*query, "secret"]), user=user, session=session, budget_tokens=400, scope="session"
                 )
-                seen += json.dumps([f.value for f in memory.facts(user=user, session=session)])
+                seen = found.text + json.dumps(
+                    [
+                        f.message.content
+                        for f in memory.search(" ".join(query), user=user, session=session, scope="session")
+                    ]
+                )
+                seen += json.dumps([f.value for f in memory.facts(user=user, session=session, scope="session")])
                 assert {m[:2] for m in re.findall(r"(?:secret|pin)(..)", seen)} <= {user + session}
     file.unlink()
 

@@ -109,7 +109,7 @@ def test_vectors_in_memory_stay_within_their_bytes_and_the_search_finds_the_same
             held = []
             found[budget] = []
             for query, session in queries:
-                hits = memory.search(query, session=session)
+                hits = memory.search(query, session=session, scope="session")
                 assert "vectors" in hits[0].legs
                 found[budget].append([(f.message.id, round(f.score, 9), f.legs) for f in hits])
                 held.append(memory.stats().cached_vector_bytes)
@@ -134,7 +134,7 @@ def test_the_session_that_was_not_asked_for_longest_leaves_first(tmp_path: Path)
     query = hashed().queries(["thing1"])[0]
     with store.read() as rows:
         for session in (1, 2, 1, 3):
-            assert cache.nearest(rows, session, query, 3)
+            assert cache.nearest(rows, [session], query, 3)
     assert list(cache._sessions) == [1, 3]
     store.close()
 
@@ -144,23 +144,23 @@ def test_a_reader_sees_the_vectors_of_its_own_moment_whoever_read_further(tmp_pa
     filled_with_vectors(file, [20])
     store, cache, query = SQLiteStore(file), VectorCache(2**20), hashed().queries(["thing1"])[0]
     with store.read() as old:
-        before = cache.nearest(old, 1, query, 50)
+        before = cache.nearest(old, [1], query, 50)
         filled_with_vectors(file, [30])
         with store.read() as new:
-            after = cache.nearest(new, 1, query, 50)
+            after = cache.nearest(new, [1], query, 50)
         assert after != before
-        assert cache.nearest(old, 1, query, 50) == before
+        assert cache.nearest(old, [1], query, 50) == before
         with store.read() as new:
-            assert cache.nearest(new, 1, query, 50) == after
+            assert cache.nearest(new, [1], query, 50) == after
     with ThreeLevelMemory(file, encode=hashed(), background=False) as memory:
         with store.read() as old:
             old.one("SELECT count(*) FROM vectors")
             memory.forget("0-1", session="s0")
             with store.read() as new:
-                left = cache.nearest(new, 1, query, 50)
-            assert cache.nearest(old, 1, query, 50) == after
+                left = cache.nearest(new, [1], query, 50)
+            assert cache.nearest(old, [1], query, 50) == after
         with store.read() as new:
-            assert cache.nearest(new, 1, query, 50) == left
+            assert cache.nearest(new, [1], query, 50) == left
     assert len(left) < len(after)
     store.close()
 
@@ -174,9 +174,9 @@ def test_blocks_hold_the_newest_rows_and_no_row_is_read_twice(monkeypatch: pytes
         filled_with_vectors(file, [size])
         store = store or SQLiteStore(file)
         with store.read() as rows:
-            found = cache.nearest(rows, 1, query, 100)
+            found = cache.nearest(rows, [1], query, 100)
             for other in (VectorCache(0), VectorCache(2**20)):
-                assert dict(other.nearest(rows, 1, query, 100)) == pytest.approx(dict(found), abs=2e-4)
+                assert dict(other.nearest(rows, [1], query, 100)) == pytest.approx(dict(found), abs=2e-4)
             serials = [serial for block in cache._sessions[1].blocks for serial in block.serials.tolist()]
             newest = rows.all("SELECT serial FROM vectors ORDER BY serial DESC LIMIT 40")
             assert serials == [serial for (serial,) in reversed(newest)]
@@ -190,13 +190,13 @@ def test_threads_share_the_vectors_of_many_sessions(tmp_path: Path) -> None:
     filled_with_vectors(file, [30] * 8)
     store = SQLiteStore(file, vector_bytes=100 * (64 * 4 + 16))
     memory = ThreeLevelMemory(store, encode=hashed(), background=False)
-    alone = {n: [f.message.id for f in memory.search("thing7", session=f"s{n}")] for n in range(8)}
+    alone = {n: [f.message.id for f in memory.search("thing7", session=f"s{n}", scope="session")] for n in range(8)}
     failures: list[object] = []
 
     def use(name: int) -> None:
         for number in range(20):
             session = (name + number) % 8
-            found = [f.message.id for f in memory.search("thing7", session=f"s{session}")]
+            found = [f.message.id for f in memory.search("thing7", session=f"s{session}", scope="session")]
             if found != alone[session] or store.cached_vector_bytes() > store._vector_bytes:
                 failures.append((session, found))
 

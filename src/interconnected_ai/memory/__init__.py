@@ -30,6 +30,7 @@ from interconnected_ai.memory.records import (
     Summary,
     Transfer,
 )
+from interconnected_ai.memory.scope import Span
 from interconnected_ai.memory.search import SearchWeights
 from interconnected_ai.memory.sqlite import SQLiteStore
 from interconnected_ai.memory.store import Store
@@ -63,6 +64,7 @@ __all__ = [
     "SQLiteStore",
     "SearchWeights",
     "SessionInfo",
+    "Span",
     "Statement",
     "Store",
     "Summary",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from interconnected_ai.memory.log import message_entry
 from interconnected_ai.memory.numbering import Kind, entry_of, number_of, session_of
@@ -13,12 +14,14 @@ _MOST_TOLD = 20  # of one kind
 @dataclass(frozen=True, slots=True)
 class Check:
     """What a check found. damage: of the file; restore a copy. unexplained: derived rows that the log does not account for;
-    `rebuild` makes them anew. num_messages: in how many messages, 0 where the database itself is damaged.
+    `rebuild` makes them anew. remarks: what is odd in the log and no fault. num_messages: in how many messages, 0 where the
+    database itself is damaged.
     """
 
     damage: tuple[str, ...]
     unexplained: tuple[str, ...]
     num_messages: int
+    remarks: tuple[str, ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -34,7 +37,19 @@ def check(store: Store, rows: Rows) -> Check:
     unexplained = [*_counts(rows), *_derived(rows), *_index(store, rows)]
     total = rows.one("SELECT count(*) FROM messages")
     assert total is not None, "a count is always one row"
-    return Check(tuple(damage), tuple(unexplained), int(total[0]))
+    return Check(tuple(damage), tuple(unexplained), int(total[0]), tuple(_remarks(rows)))
+
+
+def _remarks(rows: Rows) -> Iterator[str]:
+    """Messages that are dated beyond the day after they came."""
+    found = rows.all(
+        "SELECT m.id, s.name, s.user_name, m.time FROM messages m JOIN sessions s ON s.number = m.session WHERE m.ahead = 1 "
+        "ORDER BY m.number LIMIT ?",
+        _MOST_TOLD,
+    )
+    for id, session, user, time in found:
+        when = datetime.fromtimestamp(time, UTC).date().isoformat()
+        yield f"message {id!r} in session {session!r} of user {user!r} is dated ahead, {when}: it supersedes nothing"
 
 
 def _strays(rows: Rows) -> Iterator[str]:
@@ -102,7 +117,7 @@ def _index(store: Store, rows: Rows) -> Iterator[str]:
         for number, is_reply, num_words in rows.all("SELECT number, is_reply, num_words FROM messages")
     }
     for kind, table in ((Kind.FACT, "facts"), (Kind.SUMMARY, "summaries")):
-        made = "" if kind is Kind.FACT else "WHERE method <> 'pending'"
+        made = "WHERE repeats IS NULL" if kind is Kind.FACT else "WHERE method <> 'pending'"
         for number, session, num_words in rows.all(f"SELECT number, session, num_words FROM {table} {made}"):
             wanted[entry_of(number_of(session, number), kind, num_words)] = f"{kind.name.lower()} {number}"
     found = set(store.entries(rows))

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from interconnected_ai.memory.compression import cut_to
-from interconnected_ai.memory.facts import read_facts
+from interconnected_ai.memory.facts import newest_facts, read_facts
+from interconnected_ai.memory.levels import summaries_of
 from interconnected_ai.memory.log import last_messages, read_messages
 from interconnected_ai.memory.numbering import number_of
 from interconnected_ai.memory.questions import Question
 from interconnected_ai.memory.ranking import best_first
 from interconnected_ai.memory.records import Fact, Message, Pin, Portions, Summary
 from interconnected_ai.memory.rendering import Words, day_of, fact_line, message_lines, quoted, summary_line, words_for
+from interconnected_ai.memory.scope import Scope
 from interconnected_ai.memory.search import Candidate, Hits, SearchWeights, find_evidence, word_hits
 from interconnected_ai.memory.speakers import part_of
 from interconnected_ai.memory.store import Rows, Store
@@ -27,9 +29,13 @@ _SPARE = 0.02  # of the budget: what the estimates of single lines may be wrong 
 
 @dataclass(slots=True)
 class Parts:
-    """What a context will hold. Lists are in the order in which they are shown; evidence and timeline also have a rank."""
+    """What a context will hold. Lists are in the order in which they are shown; evidence and timeline also have a rank.
+
+    session: the one that is being spoken in; what comes from others says so.
+    """
 
     words: Words
+    session: str | None = None
     pins: list[str] = field(default_factory=list)
     facts: list[str] = field(default_factory=list)
     timeline: list[tuple[int, Summary]] = field(default_factory=list)
@@ -40,13 +46,14 @@ class Parts:
     def block(self) -> str:
         """Everything but the last messages."""
         lines = [*self._section(self.words.pinned, self.pins), *self._section(self.words.facts, self.facts)]
-        lines += self._section(self.words.timeline, [summary_line(summary) for _, summary in self.timeline])
-        lines += self._section(self.words.evidence, list(message_lines([(m, shown) for _, m, shown in self.evidence])))
+        lines += self._section(self.words.timeline, self._timeline())
+        evidence = message_lines([(m, shown) for _, m, shown in self.evidence], self.words, self.session)
+        lines += self._section(self.words.evidence, list(evidence))
         return "\n".join(lines)
 
     def text(self, block: str) -> str:
         """The block and the last messages, all as quotations."""
-        last = self._section(self.words.last, list(message_lines(self.last)))
+        last = self._section(self.words.last, list(message_lines(self.last, self.words, self.session)))
         return self._framed("\n".join(part for part in (block, *last) if part))
 
     def messages(self, block: str) -> tuple[dict[str, str], ...]:
@@ -70,6 +77,9 @@ class Parts:
             return True
         return False
 
+    def _timeline(self) -> list[str]:
+        return [summary_line(summary, self.words, self.session) for _, summary in self.timeline]
+
     def _framed(self, text: str) -> str:
         return f"{self.words.preface}\n{text}" if text and self.has_frame else text
 
@@ -86,28 +96,29 @@ class Order:
     portions: Portions
     weights: SearchWeights
     count_tokens: CountTokens
+    now: float | None = None  # at which facts are to hold; default: this moment
 
 
-def gather(store: Store, rows: Rows, session: int | None, pins: Sequence[Pin], order: Order) -> Parts:
-    """Choose what comes along. A session that is not there yet has nothing but the user's pins."""
-    recent = last_messages(rows, session, order.portions.num_last) if session is not None else []
+def gather(store: Store, rows: Rows, scope: Scope, pins: Sequence[Pin], order: Order) -> Parts:
+    """Choose what comes along: the last messages of the present session, all else from what is in scope."""
+    recent = last_messages(rows, scope.present, order.portions.num_last) if scope.present is not None else []
     language = language_of(order.question.text)
     if language == "none" and recent:
         language = language_of(recent[-1].content)
-    parts = Parts(words_for(language))
+    parts = Parts(words_for(language), scope.session)
     room = _Room(order.budget_tokens - int(_SPARE * order.budget_tokens), order.count_tokens)
     room.take(order.count_tokens(parts.words.preface) + order.count_tokens(parts.words.evidence) + 4)
     _add_pins(parts, room, pins)
     _add_last(parts, room, recent, order)
-    if session is None:
+    if not scope.sessions:
         return parts
-    hits = word_hits(store, rows, [session], order.question.text, order.weights)
-    _add_facts(parts, room, rows, session, hits, order)
-    _add_timeline(parts, room, rows, session, hits, order)
+    hits = word_hits(store, rows, scope, order.question.text, order.weights)
+    _add_facts(parts, room, rows, scope, hits, order)
+    _add_timeline(parts, room, rows, scope, hits, order)
     shown = {message.number for message, _ in parts.last}
     if room.left > _LEAST_MESSAGE_TOKENS:
-        limit = _num_candidates(rows, session, room.left)
-        found = find_evidence(store, rows, [session], order.question, hits, order.weights, limit)
+        limit = _num_candidates(rows, scope, room.left)
+        found = find_evidence(store, rows, scope, order.question, hits, order.weights, limit)
         _add_evidence(parts, room, rows, [c for c in found if c.number not in shown], order)
     return parts
 
@@ -128,13 +139,13 @@ def fit(parts: Parts, budget_tokens: int, count_tokens: CountTokens) -> tuple[st
                 return "", (), 0
 
 
-def ids_of(parts: Parts, rows: Rows, session: int | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def ids_of(parts: Parts, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(ids of messages that stand there in full, ids of those that stand there only cut or summarised)."""
     shown = [*((m, said) for _, m, said in parts.evidence), *parts.last]
     full = dict.fromkeys(message.id for message, said in shown if said == message.content)
     partly = dict.fromkeys(message.id for message, said in shown if said != message.content)
     for _, summary in parts.timeline:
-        assert session is not None, "a summary is of a session"
+        (session,) = rows.one("SELECT session FROM summaries WHERE number = ?", summary.number) or (0,)
         partly.update(
             dict.fromkeys(
                 id
@@ -147,10 +158,13 @@ def ids_of(parts: Parts, rows: Rows, session: int | None) -> tuple[tuple[str, ..
     return tuple(full), tuple(id for id in partly if id not in full)
 
 
-def _num_candidates(rows: Rows, session: int, room_tokens: int) -> int:
+def _num_candidates(rows: Rows, scope: Scope, room_tokens: int) -> int:
     """How many messages to rank: several times what fits, since many of them are longer than those that are wanted."""
+    where, whose = scope.where("number")
     found = rows.one(
-        "SELECT current_tokens + stale_tokens + long_tokens, num_messages FROM sessions WHERE number = ?", session
+        "SELECT coalesce(sum(current_tokens + stale_tokens + long_tokens), 0), coalesce(sum(num_messages), 0) FROM sessions "
+        f"WHERE {where}",
+        whose,
     )
     num_tokens, num_messages = (int(value) for value in found or (0, 0))
     mean_tokens = max(1, num_tokens // max(1, num_messages))
@@ -208,21 +222,19 @@ def _capped(message: Message, longest: int, words: Words, count_tokens: CountTok
     return cut_to(message.content[: longest * 24], longest, count_tokens, mark)
 
 
-def _add_facts(parts: Parts, room: _Room, rows: Rows, session: int, hits: Hits, order: Order) -> None:
+def _add_facts(parts: Parts, room: _Room, rows: Rows, scope: Scope, hits: Hits, order: Order) -> None:
     most = min(order.portions.facts_tokens, order.budget_tokens // 10)
     if most <= 0:
         return
     found = best_first(hits.facts, _NUM_FOUND_FACTS)
-    held = "SELECT number FROM facts WHERE session = ? AND superseded_by IS NULL"
-    newest = "ORDER BY number DESC LIMIT ?"
-    standing = [n for (n,) in rows.all(f"{held} AND kind = 'instruction' {newest}", session, _NUM_RECENT_FACTS)]
-    recent = [n for (n,) in rows.all(f"{held} {newest}", session, _NUM_RECENT_FACTS)]
+    standing = newest_facts(rows, scope, _NUM_RECENT_FACTS, now=order.now, kind="instruction")
+    recent = newest_facts(rows, scope, _NUM_RECENT_FACTS, now=order.now)
     wanted = list(dict.fromkeys([*standing[: _NUM_RECENT_FACTS // 2], *found, *recent, *standing]))
     if not wanted:
         return
-    facts = {fact.number: fact for fact in read_facts(rows, session, numbers=wanted)}
+    facts = {fact.number: fact for fact in read_facts(rows, scope, numbers=wanted, now=order.now)}
     chosen = [facts[number] for number in wanted if number in facts]
-    old = _values_of(rows, session, chosen)
+    old = _values_of(rows, scope, chosen)
     lines = {
         fact.number: fact_line(fact, ", ".join(old[n] for n in fact.contradicts if n in old), parts.words)
         for fact in chosen
@@ -231,21 +243,22 @@ def _add_facts(parts: Parts, room: _Room, rows: Rows, session: int, hits: Hits, 
     parts.facts = [lines[f.number] for f in sorted(chosen, key=lambda f: (f.time, f.number)) if lines[f.number] in kept]
 
 
-def _values_of(rows: Rows, session: int, facts: Sequence[Fact]) -> dict[int, str]:
+def _values_of(rows: Rows, scope: Scope, facts: Sequence[Fact]) -> dict[int, str]:
     """What the superseded facts said: a contradiction is shown, not hidden."""
     old = sorted({number for fact in facts for number in fact.contradicts})
-    return {fact.number: fact.value for fact in read_facts(rows, session, superseded=True, numbers=old)} if old else {}
+    return {fact.number: fact.value for fact in read_facts(rows, scope, superseded=True, numbers=old)} if old else {}
 
 
-def _add_timeline(parts: Parts, room: _Room, rows: Rows, session: int, hits: Hits, order: Order) -> None:
+def _add_timeline(parts: Parts, room: _Room, rows: Rows, scope: Scope, hits: Hits, order: Order) -> None:
     """The summaries that were hit, the best first, then the newest, in the order of time."""
     most = min(order.portions.timeline_tokens, order.budget_tokens // 6, room.left)
     if most <= 0:
         return
+    where, whose = scope.where()
     made = rows.all(
-        "SELECT number, num_tokens FROM summaries WHERE session = ? AND method <> 'pending' AND num_tokens > 0 "
-        "ORDER BY first_place DESC",
-        session,
+        f"SELECT number, num_tokens FROM summaries WHERE {where} AND method <> 'pending' AND num_tokens > 0 "
+        "ORDER BY last_time DESC, number DESC",
+        whose,
     )
     if not made:
         return
@@ -264,13 +277,8 @@ def _add_timeline(parts: Parts, room: _Room, rows: Rows, session: int, hits: Hit
             break
     if not chosen:
         return
-    found = rows.all(
-        "SELECT number, level, first_place, last_place, first_time, last_time, source_tokens, text, num_tokens, method "
-        f"FROM summaries WHERE number IN ({', '.join('?' * len(chosen))}) ORDER BY first_place",
-        *chosen,
-    )
     rank = {number: place for place, number in enumerate(chosen)}
-    parts.timeline = [(rank[row[0]], Summary(*row)) for row in found]
+    parts.timeline = [(rank[summary.number], summary) for summary in summaries_of(rows, chosen)]
 
 
 def _add_evidence(parts: Parts, room: _Room, rows: Rows, found: Sequence[Candidate], order: Order) -> None:

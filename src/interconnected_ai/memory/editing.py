@@ -6,6 +6,7 @@ from interconnected_ai.memory.jobs import want
 from interconnected_ai.memory.log import NewMessage, message_entry
 from interconnected_ai.memory.numbering import place_of
 from interconnected_ai.memory.records import Edit
+from interconnected_ai.memory.scope import owner_of
 from interconnected_ai.memory.store import Rows, Store
 
 
@@ -44,14 +45,18 @@ def edit(store: Store, rows: Rows, session: int, message: NewMessage, now: float
         "UPDATE messages SET role = ?, content = ?, is_reply = ?, num_tokens = ?, num_words = ? WHERE number = ?",
         message.role, message.content, int(message.is_reply), message.num_tokens, message.terms.num_words, number,
     )  # fmt: skip
-    store.add_terms(rows, [(message_entry(number, message.is_reply, message.terms.num_words), message.terms.terms)])
+    store.add_terms(
+        rows,
+        owner_of(rows, session),
+        [(message_entry(number, message.is_reply, message.terms.num_words), message.terms.terms)],
+    )
     _made_anew(store, rows, session, number, embeds=embeds)
     return True
 
 
 def _made_anew(store: Store, rows: Rows, session: int, number: int, *, embeds: bool) -> None:
     """Remove what was derived from the old words, and ask for it from the new ones."""
-    remove_facts_of(store, rows, session, [number])
+    remove_facts_of(store, rows, [number])
     if rows.run("DELETE FROM vectors WHERE number = ?", number):
         note_vector_removal(rows)
     if embeds:

@@ -164,6 +164,7 @@ def forget(store: Store, choice: Choice) -> Removed:
     removed = Removed()
     condition = choice.condition
     with store.write() as rows:
+        store.lock_user(rows, choice.user)
         sessions = choice.sessions(rows)
         if choice.pin is not None:
             removed.num_pins += rows.run("DELETE FROM pins WHERE number = ? AND user_name = ?", choice.pin, choice.user)
@@ -215,7 +216,7 @@ def remove_messages(store: Store, rows: Rows, session: int, numbers: Sequence[in
     for number in numbers:
         gone += rows.all("SELECT number, is_reply, num_words, num_tokens FROM messages WHERE number = ?", number)
     store.remove_terms(rows, [message_entry(number, bool(is_reply), words) for number, is_reply, words, _ in gone])
-    removed.num_facts += remove_facts_of(store, rows, session, [number for number, *_ in gone])
+    removed.num_facts += remove_facts_of(store, rows, [number for number, *_ in gone])
     for number, *_ in gone:
         removed.num_vectors += rows.run("DELETE FROM vectors WHERE number = ?", number)
         removed.num_messages += rows.run("DELETE FROM messages WHERE number = ?", number)
@@ -231,7 +232,7 @@ def remove_session(store: Store, rows: Rows, session: int, removed: Removed) -> 
     remove_messages(store, rows, session, numbers, removed)
     removed.num_pins += rows.run("DELETE FROM pins WHERE session = ?", session)
     by_hand = [-number for (number,) in rows.all("SELECT number FROM hand_facts WHERE session = ?", session)]
-    removed.num_facts += remove_facts_of(store, rows, session, by_hand)
+    removed.num_facts += remove_facts_of(store, rows, by_hand)
     rows.run("DELETE FROM hand_facts WHERE session = ?", session)
     rows.run("DELETE FROM jobs WHERE session = ?", session)
     removed.num_sessions += rows.run("DELETE FROM sessions WHERE number = ?", session)

@@ -419,6 +419,12 @@ def has_one_value(relation: str) -> bool:
     return not of_others and not any(rule.relation == relation and not rule.is_single for rule in _RULES)
 
 
+def is_of_the_rules(relation: str) -> bool:
+    """Whether the rules make facts of a relation, of the user or of kin."""
+    of_others = any(relation.endswith(f" {about}") for about, _, _ in _OTHERS)
+    return of_others or relation.startswith("favourite ") or any(rule.relation == relation for rule in _RULES)
+
+
 def _in_sentence(sentence: str, subject: str) -> Iterator[Statement]:
     taken: list[tuple[int, int]] = []
     for match, statement in _found(sentence, subject):

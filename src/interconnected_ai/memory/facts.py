@@ -1,4 +1,8 @@
-"""The book of facts: what is stated is written down with its source, newer supersedes older, contradictions stay visible."""
+"""The book of facts: what is stated is written down with its source, newer supersedes older, contradictions stay visible.
+
+Facts belong to a user, whatever session they were said in. Everything that was said is a row; which of the rows hold is a fold
+over all that was said of the same thing (see `fact_folding`), made anew for what a change touches.
+"""
 
 import json
 import time as clock
@@ -8,14 +12,14 @@ from typing import Any
 from zlib import crc32
 
 from interconnected_ai.errors import DataError
+from interconnected_ai.memory.fact_folding import END, END_OF_ALL, Said, Standing, fold
 from interconnected_ai.memory.fact_rules import Statement, opposite_of
 from interconnected_ai.memory.numbering import Kind, entry_of, number_of, place_of
 from interconnected_ai.memory.records import Fact
+from interconnected_ai.memory.scope import Scope
 from interconnected_ai.memory.store import Rows, Store
-from interconnected_ai.text import normalize, terms
+from interconnected_ai.text import Terms, normalize, terms
 
-# Kinds of rows that say that something ended: one value, or whatever the relation held. They are never current.
-END, END_OF_ALL = "end", "end of all"
 # A fact by hand has for its source minus the number that it has in the log, and this for its source's id.
 BY_HAND = "by hand"
 _COLUMNS = (
@@ -23,6 +27,9 @@ _COLUMNS = (
     "f.superseded_by, f.contradicts, f.valid_until, CASE WHEN f.source < 0 THEN 1 ELSE 0 END"
 )
 _FROM = "FROM facts f JOIN sessions s ON s.number = f.session LEFT JOIN messages m ON m.number = f.source"
+_SAID = "f.number, f.relation, f.value, f.value_hash, f.kind, f.is_single, f.time, f.source, coalesce(m.ahead, 0), f.own_until"
+_FROM_SAID = "FROM facts f LEFT JOIN messages m ON m.number = f.source"
+_NOT_SETTLED = 0  # `repeats` of a row that was just written
 _NO_LIFETIMES: Mapping[str, float] = {}
 
 
@@ -32,20 +39,19 @@ def write_facts(
     session: int,
     found: Iterable[tuple[int, float, Statement]],
     lifetimes: Mapping[str, float] = _NO_LIFETIMES,
-) -> int:
-    """Write statements of messages, (message number, time, statement), oldest first; how many were new.
+) -> None:
+    """Write statements of messages, (message number, time, statement), in any order.
 
     lifetimes: for how many seconds a fact of a relation holds after it was last said; of others it holds for good.
 
-    The same said again changes nothing. A single-valued relation with another value supersedes the older one; so does the
-    contrary of the same value ("no longer likes"), and both are linked by `contradicts`.
+    The same said again is no other fact. A single-valued relation with another value supersedes the older one; so does the
+    contrary of the same value ("no longer likes"), and both are linked by `contradicts`. The user is locked (`lock_user`).
     """
-    num_new = 0
+    book = _Changes(store, rows)
     for source, time, statement in found:
         lifetime = lifetimes.get(statement.relation)
-        valid_until = None if lifetime is None else time + lifetime
-        num_new += _write(store, rows, session, source, time, statement, valid_until)
-    return num_new
+        book.insert(session, source, time, _kept(statement), None if lifetime is None else time + lifetime)
+    book.settle()
 
 
 def write_by_hand(
@@ -61,12 +67,9 @@ def write_by_hand(
 
     It supersedes what stands against it, whenever that was said.
     """
-    about = _held_about(rows, session, statement)
-    closed = [number for number, relation, old, _ in about if _stands_against(statement, relation, old, repeats=True)]
-    kept = replace(statement, kind=END) if statement.ends else statement
-    number = _insert(store, rows, session, -hand, time, kept, closed, [], valid_until)
-    for old in (*closed, number) if statement.ends else closed:
-        rows.run("UPDATE facts SET superseded_by = ? WHERE number = ?", number, old)
+    book = _Changes(store, rows)
+    number = book.insert(session, -hand, time, _kept(statement), valid_until)
+    book.settle()
     return number
 
 
@@ -79,40 +82,67 @@ def fact_of(rows: Rows, number: int) -> Fact:
 
 def read_facts(
     rows: Rows,
-    session: int,
+    scope: Scope,
     *,
     superseded: bool = False,
     numbers: Sequence[int] | None = None,
     now: float | None = None,
 ) -> list[Fact]:
-    """The facts of a session, oldest first; only those that hold now (the moment, in seconds), unless `superseded`."""
-    where = "WHERE f.session = ?"
-    values: list[Any] = [session]
+    """The facts in scope, oldest first; only those that hold, unless `superseded`.
+
+    now: the moment at which they hold, in seconds. Of a moment that is past, those are given that held then, as far as they
+    had been said; what is by hand holds at all times up to its end. Default: this moment.
+    """
+    if scope.is_alone and _is_touched(rows, scope):
+        return _read_alone(rows, scope, superseded=superseded, numbers=numbers, now=now)
+    where, values = _whose(scope)
     if not superseded:
-        where += " AND f.superseded_by IS NULL AND (f.valid_until IS NULL OR f.valid_until > ?)"
-        values.append(clock.time() if now is None else now)
+        holding, moments = _holding(now)
+        where, values = f"{where} AND {holding}", [*values, *moments]
     if numbers is not None:
-        where += f" AND f.number IN ({', '.join('?' * len(numbers))})"
-        values += numbers
-    return [_fact(row) for row in rows.all(f"SELECT {_COLUMNS} {_FROM} {where} ORDER BY f.time, f.number", *values)]
-
-
-def remove_facts_of(store: Store, rows: Rows, session: int, sources: Sequence[int]) -> int:
-    """Remove the facts that came from these messages; what they had superseded holds again."""
-    gone = [
-        row
-        for source in sources
-        for row in rows.all("SELECT number, num_words, superseded_by, contradicts FROM facts WHERE source = ?", source)
+        where, values = f"{where} AND f.number IN ({', '.join('?' * len(numbers))})", [*values, *numbers]
+    return [
+        _fact(row) for row in rows.all(f"SELECT {_COLUMNS} {_FROM} WHERE {where} ORDER BY f.time, f.number", *values)
     ]
-    for number, num_words, _, links in gone:
-        for superseded in json.loads(links):  # all that it superseded, see `_write`
-            rows.run("UPDATE facts SET superseded_by = NULL WHERE number = ?", superseded)
-        rows.run("DELETE FROM facts WHERE number = ?", number)
-        store.remove_terms(rows, [entry_of(number_of(session, number), Kind.FACT, num_words)])
-    numbers = {number for number, *_ in gone}
-    for successor in {successor for _, _, successor, _ in gone if successor is not None} - numbers:
-        _drop_links(rows, successor, numbers)
-    return len(gone)
+
+
+def newest_facts(
+    rows: Rows, scope: Scope, limit: int, *, now: float | None = None, kind: str | None = None
+) -> list[int]:
+    """The numbers of the facts that hold (see `read_facts`) and were said last, the latest first. kind: of that kind alone."""
+    if scope.is_alone and _is_touched(rows, scope):
+        held = _read_alone(rows, scope, superseded=False, numbers=None, now=now)
+        return [fact.number for fact in reversed(held) if kind in (None, fact.kind)][:limit]
+    where, values = _whose(scope)
+    holding, moments = _holding(now)
+    if kind is not None:
+        where, values = f"{where} AND f.kind = ?", [*values, kind]
+    return [
+        int(number)
+        for (number,) in rows.all(
+            f"SELECT f.number FROM facts f WHERE {where} AND {holding} ORDER BY f.time DESC, f.number DESC LIMIT ?",
+            *values, *moments, limit,
+        )
+    ]  # fmt: skip
+
+
+def remove_facts_of(store: Store, rows: Rows, sources: Sequence[int]) -> int:
+    """Remove what came from these messages; what it had superseded or said first holds again. Returns how many facts went.
+
+    The user is locked (`lock_user`).
+    """
+    book = _Changes(store, rows)
+    num_removed = sum(book.remove(source) for source in sources)
+    book.settle()
+    return num_removed
+
+
+def fold_again(store: Store, rows: Rows, user: str) -> None:
+    """Find out anew which of a user's facts hold, from everything that was said."""
+    book = _Changes(store, rows)
+    for subject, relation in rows.all("SELECT DISTINCT subject, relation FROM facts WHERE user_name = ?", user):
+        book.touch(user, subject, relation, None)
+    book.settle()
 
 
 def statement_of(given: Any, subject: str) -> Statement:
@@ -142,180 +172,206 @@ def sentence_of(fact: Fact) -> str:
     return f"{fact.subject} {fact.relation} {fact.value}"
 
 
-def _write(
-    store: Store,
-    rows: Rows,
-    session: int,
-    source: int,
-    time: float,
-    statement: Statement,
-    valid_until: float | None,
-) -> int:
-    """Write one statement; 0 when it is known.
-
-    What a fact supersedes stands in its `contradicts`, and nothing else does.
-    """
-    if statement.ends:
-        return _write_end(store, rows, session, source, time, statement)
-    about = _held_about(rows, session, statement)
-    known = [
-        number for number, relation, old, _ in about if relation == statement.relation and _same(old, statement.value)
-    ]
-    if known:
-        if valid_until is not None:  # said again, it holds longer; what is by hand holds as it was set
-            rows.run(
-                "UPDATE facts SET valid_until = ? WHERE number = ? AND source > 0 AND valid_until < ?",
-                valid_until, known[0], valid_until,
-            )  # fmt: skip
-        return 0
-    against = [(number, when) for number, relation, old, when in about if _stands_against(statement, relation, old)]
-    older = [number for number, when in against if when <= time]
-    newer = [number for number, when in against if when > time]  # told late: it is the old that was told now
-    newer = newer or _ended_later(rows, session, statement, time)
-    by_hand = _by_hand_against(rows, session, statement)
-    if by_hand:
-        older, newer = [], by_hand
-    number = _insert(store, rows, session, source, time, statement, older, newer, valid_until)
-    for old in older:
-        rows.run("UPDATE facts SET superseded_by = ? WHERE number = ?", number, old)
-    for successor in newer[-1:]:
-        found = rows.one("SELECT contradicts FROM facts WHERE number = ?", successor)
-        links = [*json.loads(found[0] if found else "[]"), number]
-        rows.run("UPDATE facts SET contradicts = ? WHERE number = ?", json.dumps(links), successor)
-    return 1
-
-
-def _write_end(store: Store, rows: Rows, session: int, source: int, time: float, statement: Statement) -> int:
-    """Write that something holds no more: a row that is never current itself, and closes what was said of it before."""
-    held = rows.all(
-        "SELECT number, value FROM facts WHERE session = ? AND subject = ? AND relation = ? AND superseded_by IS NULL "
-        "AND time <= ? AND source > 0 AND source <> ? ORDER BY number",
-        session, statement.subject, statement.relation, time, source,
-    )  # fmt: skip
-    closed = [number for number, value in held if statement.ends == "relation" or _overlaps(value, statement.value)]
-    known = _ends(rows, session, statement)
-    if not closed and any(_alike(value, statement.value) for _, value, _, _ in known):
-        return 0
-    kind = END_OF_ALL if statement.ends == "relation" else END
-    number = _insert(store, rows, session, source, time, replace(statement, kind=kind), closed, [], None)
-    for old in (*closed, number):
-        rows.run("UPDATE facts SET superseded_by = ? WHERE number = ?", number, old)
-    return 1
-
-
-def _ended_later(rows: Rows, session: int, statement: Statement, time: float) -> list[int]:
-    """What says that a fact which is told late ended after its time."""
-    return [
-        number
-        for number, value, kind, when in _ends(rows, session, statement)
-        if when > time and (kind == END_OF_ALL or _overlaps(statement.value, value))
-    ][:1]
-
-
-def _ends(rows: Rows, session: int, statement: Statement) -> list[tuple[int, str, str, float]]:
-    """(number, value, kind, time) of what says of this subject and relation that it ended, the earliest first."""
-    return [
-        (int(number), value, kind, time)
-        for number, value, kind, time in rows.all(
-            "SELECT number, value, kind, time FROM facts WHERE session = ? AND subject = ? AND relation = ? "
-            f"AND kind IN ('{END}', '{END_OF_ALL}') ORDER BY time, number",
-            session, statement.subject, statement.relation,
-        )
-    ]  # fmt: skip
-
-
-def _by_hand_against(rows: Rows, session: int, statement: Statement) -> list[int]:
-    """What a person set or retracted that a rule's statement must not overwrite; none or one."""
-    found = rows.all(
-        "SELECT number, relation, value, kind, superseded_by FROM facts WHERE session = ? AND subject = ? "
-        "AND relation IN (?, ?) AND source < 0 ORDER BY number DESC",
-        session, statement.subject, statement.relation, opposite_of(statement.relation) or statement.relation,
-    )  # fmt: skip
-    for number, relation, value, kind, superseded_by in found:
-        if kind == END:
-            if relation == statement.relation and _same(value, statement.value):
-                return [int(number)]
-        elif superseded_by is None and _stands_against(statement, relation, value):
-            return [int(number)]
-    return []
-
-
-def _stands_against(statement: Statement, relation: str, value: str, *, repeats: bool = False) -> bool:
-    """Whether a fact that holds about the same subject cannot hold beside a statement. repeats: the same counts, too."""
-    if relation != statement.relation:
-        return not statement.ends and _same(value, statement.value)
-    return (statement.is_single and not statement.ends) or (repeats and _same(value, statement.value))
-
-
-def _held_about(rows: Rows, session: int, statement: Statement) -> list[tuple[int, str, str, float]]:
-    """(number, relation, value, time) of the facts that hold and that a statement may repeat, contradict or supersede.
-
-    Of a relation with many values only those that are alike, found by their hash: a subject may like thousands of things.
-    """
-    held = "FROM facts WHERE session = ? AND subject = ? AND relation IN (?, ?) AND superseded_by IS NULL"
-    opposite = opposite_of(statement.relation) or statement.relation
-    whose = (session, statement.subject, statement.relation, opposite)
-    for number, value in rows.all(f"SELECT number, value {held} AND value_hash IS NULL", *whose):
-        rows.run("UPDATE facts SET value_hash = ? WHERE number = ?", _hash_of(value), number)
-    columns = "SELECT number, relation, value, time"
-    found = rows.all(f"{columns} {held} AND value_hash = ?", *whose, _hash_of(statement.value))
-    if statement.is_single:
-        found += rows.all(f"{columns} {held}", *whose[:3], statement.relation)
-    return sorted(set(found), key=lambda row: (row[1], row[0]))
-
-
-def _hash_of(value: str) -> int:
+def hash_of(value: str) -> int:
     """A number that values which are alike share. Others may share it too: they are compared when they meet."""
     return crc32(" ".join(sorted(set(terms(value).terms))).encode())
 
 
-def _insert(
-    store: Store,
-    rows: Rows,
-    session: int,
-    source: int,
-    time: float,
-    statement: Statement,
-    older: list[int],
-    newer: list[int],
-    valid_until: float | None,
-) -> int:
-    words = terms(f"{statement.subject} {statement.relation} {statement.value}")
-    inserted = rows.all(
-        "INSERT INTO facts (session, subject, relation, value, kind, time, source, num_words, superseded_by, contradicts, "
-        "value_hash, valid_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
-        session, statement.subject, statement.relation, statement.value, statement.kind, time, source, words.num_words,
-        newer[-1] if newer else None, json.dumps(older), _hash_of(statement.value),
-        valid_until,
-    )  # fmt: skip
-    number = int(inserted[0][0])
-    store.add_terms(rows, [(entry_of(number_of(session, place_of(number)), Kind.FACT, words.num_words), words.terms)])
-    return number
+class _Changes:
+    """Rows that are written and removed in one transaction, and then what becomes of all that speaks of the same things."""
+
+    def __init__(self, store: Store, rows: Rows) -> None:
+        self._store, self._rows = store, rows
+        # (user, subject, relations) → the keys of values that were touched; None among them where all were
+        self._touched: dict[tuple[str, str, tuple[str, str]], set[int | None]] = {}
+        self._sessions: dict[int, tuple[str, int]] = {}
+
+    def insert(self, session: int, source: int, time: float, statement: Statement, valid_until: float | None) -> int:
+        """Write a row, whose standing `settle` finds; returns its number."""
+        user, _ = self._session(session)
+        key = hash_of(statement.value)
+        num_words = _terms_of(statement.subject, statement.relation, statement.value).num_words
+        made = self._rows.all(
+            "INSERT INTO facts (user_name, session, subject, relation, value, kind, time, source, num_words, value_hash, "
+            "is_single, own_until, valid_until, repeats) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+            user, session, statement.subject, statement.relation, statement.value, statement.kind, time, source, num_words,
+            key, int(statement.is_single), valid_until, valid_until, _NOT_SETTLED,
+        )  # fmt: skip
+        self.touch(user, statement.subject, statement.relation, key)
+        return int(made[0][0])
+
+    def remove(self, source: int) -> int:
+        """Remove the rows of a message; how many of them were facts and no repetitions."""
+        found = self._rows.all(
+            "SELECT number, user_name, session, subject, relation, value_hash, num_words, is_single, kind, repeats FROM facts "
+            "WHERE source = ?",
+            source,
+        )
+        for number, user, session, subject, relation, key, num_words, is_single, kind, repeats in found:
+            self._rows.run("DELETE FROM facts WHERE number = ?", number)
+            if repeats is None:
+                self._store.remove_terms(self._rows, [_entry(session, number, num_words)])
+            meets_others = is_single or kind in (END, END_OF_ALL)
+            self.touch(user, subject, relation, None if meets_others else key)
+        return sum(row[-1] is None for row in found)
+
+    def touch(self, user: str, subject: str, relation: str, key: int | None) -> None:
+        """Note that what is said of a value (None: of any) is another than it was."""
+        self._touched.setdefault((user, subject, _together(relation)), set()).add(key)
+
+    def settle(self) -> None:
+        """Find the standing of everything that was touched, and write down what differs."""
+        for (user, subject, relations), keys in self._touched.items():
+            self._settle(user, subject, relations, keys)
+        self._touched.clear()
+
+    def _settle(self, user: str, subject: str, relations: tuple[str, str], keys: set[int | None]) -> None:
+        whose: list[Any] = [user, subject, *relations]
+        where = "f.user_name = ? AND f.subject = ? AND f.relation IN (?, ?)"
+        meeting = (
+            f"SELECT 1 FROM facts f WHERE {where} AND (f.is_single = 1 OR f.kind IN ('{END}', '{END_OF_ALL}')) LIMIT 1"
+        )
+        if None not in keys and self._rows.one(meeting, *whose) is None:  # only values that are alike meet
+            where += f" AND f.value_hash IN ({', '.join('?' * len(keys))})"
+            whose += sorted(key for key in keys if key is not None)
+        columns = f"{_SAID}, f.superseded_by, f.contradicts, f.repeats, f.valid_until, f.session, f.num_words"
+        found = self._rows.all(f"SELECT {columns} {_FROM_SAID} WHERE {where}", *whose)
+        standings = fold(map(_said, found))
+        for row in found:
+            number, relation, value = row[:3]
+            *before, session, num_words = row[-6:]
+            standing = standings[number]
+            after = [standing.superseded_by, json.dumps(standing.contradicts), standing.repeats, standing.valid_until]
+            if before == after:
+                continue
+            self._rows.run(
+                "UPDATE facts SET superseded_by = ?, contradicts = ?, repeats = ?, valid_until = ? WHERE number = ?",
+                *after, number,
+            )  # fmt: skip
+            was_fact, is_fact = before[2] is None, standing.repeats is None
+            if is_fact and not was_fact:
+                _, owner = self._session(session)
+                words = _terms_of(subject, relation, value).terms
+                self._store.add_terms(self._rows, owner, [(_entry(session, number, num_words), words)])
+            elif was_fact and not is_fact:
+                self._store.remove_terms(self._rows, [_entry(session, number, num_words)])
+
+    def _session(self, session: int) -> tuple[str, int]:
+        """The user and the owner of a session."""
+        if session not in self._sessions:
+            found = self._rows.one("SELECT user_name, coalesce(owner, number) FROM sessions WHERE number = ?", session)
+            assert found is not None, "a session that has a number has a row"
+            self._sessions[session] = (found[0], int(found[1]))
+        return self._sessions[session]
 
 
-def _alike(old: str, value: str) -> bool:
-    """Whether two values are of one thing: the same words but for their endings."""
-    ours, theirs = set(terms(value).terms), set(terms(old).terms)
-    return bool(ours) and ours == theirs
+def _kept(statement: Statement) -> Statement:
+    """A statement as its row says it."""
+    if not statement.ends:
+        return statement
+    return replace(statement, kind=END_OF_ALL if statement.ends == "relation" else END)
 
 
-def _same(old: str, value: str) -> bool:
-    """Whether two values are one: spelled alike, or of the same words."""
-    return normalize(old) == normalize(value) or _alike(old, value)
+def _together(relation: str) -> tuple[str, str]:
+    """A relation and its contrary, or twice itself: what is said of them is one book."""
+    first, second = sorted((relation, opposite_of(relation) or relation))
+    return first, second
 
 
-def _overlaps(old: str, value: str) -> bool:
-    """Whether one of two values names what the other does: "my Toyota" and "a red Toyota Corolla"."""
-    ours, theirs = set(terms(value).terms), set(terms(old).terms)
-    return bool(ours) and bool(theirs) and (ours <= theirs or theirs <= ours)
+def _said(row: Sequence[Any]) -> Said:
+    number, relation, value, key, kind, is_single, time, source, ahead, valid_until = row[:10]
+    return Said(number, relation, value, key, kind, bool(is_single), time, source, bool(ahead), valid_until)
 
 
-def _drop_links(rows: Rows, number: int, gone: set[int]) -> None:
-    """Take facts that are gone out of those that this one superseded."""
-    for (links,) in rows.all("SELECT contradicts FROM facts WHERE number = ?", number):
-        left = [link for link in json.loads(links) if link not in gone]
-        rows.run("UPDATE facts SET contradicts = ? WHERE number = ?", json.dumps(left), number)
+def _terms_of(subject: str, relation: str, value: str) -> Terms:
+    return terms(f"{subject} {relation} {value}")
 
 
-def _fact(row: tuple[Any, ...]) -> Fact:
+def _entry(session: int, number: int, num_words: int) -> int:
+    return entry_of(number_of(session, place_of(number)), Kind.FACT, num_words)
+
+
+# Reading
+
+
+def _whose(scope: Scope) -> tuple[str, list[Any]]:
+    if not scope.is_alone:
+        return "f.user_name = ? AND f.repeats IS NULL", [scope.user]
+    return "f.session = ? AND f.repeats IS NULL", [scope.sessions[0] if scope.sessions else None]
+
+
+def _holding(now: float | None) -> tuple[str, list[float]]:
+    """The condition on rows that hold at a moment, and its values."""
+    moment = clock.time()
+    if now is None or now >= moment:
+        return "f.superseded_by IS NULL AND (f.valid_until IS NULL OR f.valid_until > ?)", [
+            moment if now is None else now
+        ]
+    later = "SELECT 1 FROM facts n WHERE n.number = f.superseded_by AND n.number <> f.number AND n.source > 0 AND n.time > ?"
+    return (
+        "(f.source < 0 OR f.time <= ?) AND (f.valid_until IS NULL OR f.valid_until > ?) "
+        f"AND (f.superseded_by IS NULL OR EXISTS ({later}))",
+        [now] * 3,
+    )
+
+
+def _is_touched(rows: Rows, scope: Scope) -> bool:
+    """Whether what was said elsewhere has changed what holds of the only session in scope."""
+    if not scope.sessions:
+        return False
+    return (
+        rows.one(
+            "SELECT 1 FROM facts f JOIN facts n ON n.number = f.superseded_by WHERE f.session = ? AND n.session <> f.session "
+            "LIMIT 1",
+            scope.sessions[0],
+        )
+        is not None
+    )
+
+
+def _read_alone(
+    rows: Rows, scope: Scope, *, superseded: bool, numbers: Sequence[int] | None, now: float | None
+) -> list[Fact]:
+    """The facts of one session as if there were no other: folded anew from what was said there."""
+    found = rows.all(
+        f"SELECT {_SAID}, f.subject, {_COLUMNS} {_FROM} WHERE f.session = ? ORDER BY f.time, f.number",
+        scope.sessions[0],
+    )
+    books: dict[tuple[str, tuple[str, str]], list[Said]] = {}
+    for row in found:
+        books.setdefault((row[10], _together(row[1])), []).append(_said(row))
+    standings: dict[int, Standing] = {}
+    for said in books.values():
+        standings |= fold(said)
+    facts = {}
+    for row in found:
+        standing = standings[row[0]]
+        if standing.repeats is None:
+            facts[int(row[0])] = replace(
+                _fact(row[11:]),
+                superseded_by=standing.superseded_by,
+                contradicts=tuple(standing.contradicts),
+                valid_until=standing.valid_until,
+            )
+    moment = clock.time()
+    return [
+        fact
+        for fact in facts.values()
+        if (superseded or _holds(fact, facts, moment if now is None else now, is_past=now is not None and now < moment))
+        and (numbers is None or fact.number in numbers)
+    ]
+
+
+def _holds(fact: Fact, facts: Mapping[int, Fact], now: float, *, is_past: bool) -> bool:
+    """What `_holding` says, of facts that were read."""
+    if fact.valid_until is not None and fact.valid_until <= now:
+        return False
+    if fact.superseded_by is None:
+        return fact.by_hand or not is_past or fact.time <= now
+    successor = facts[fact.superseded_by]
+    is_later = successor is not fact and not successor.by_hand and successor.time > now
+    return is_past and is_later and (fact.by_hand or fact.time <= now)
+
+
+def _fact(row: Sequence[Any]) -> Fact:
     return Fact(*(*row[:-3], tuple(json.loads(row[-3])), row[-2], bool(row[-1])))

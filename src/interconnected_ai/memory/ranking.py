@@ -2,8 +2,9 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import nlargest
+from typing import Any
 
 from interconnected_ai.memory.numbering import LENGTHS
 
@@ -58,11 +59,16 @@ def lend_to_neighbours(scores: Mapping[int, float], share: float, reach: int = 1
     return lent
 
 
-def best_first(scores: Mapping[int, float], limit: int | None = None) -> list[int]:
-    """Keys by score, the best first; of equals the later one, since newer words are more often meant."""
+def best_first(
+    scores: Mapping[int, float], limit: int | None = None, *, among_equals: Callable[[int], Any] | None = None
+) -> list[int]:
+    """Keys by score, the best first. among_equals: of equals the one with the larger value first; default: the larger key."""
+    ranked: Iterable[tuple[Any, ...]] = zip(scores.values(), scores, strict=True)
+    if among_equals is not None:
+        ranked = ((score, among_equals(key), key) for score, key in ranked)
     if limit is not None and limit < len(scores):
-        return [key for _, key in nlargest(limit, zip(scores.values(), scores, strict=True))]
-    return [key for _, key in sorted(zip(scores.values(), scores, strict=True), reverse=True)]
+        return [row[-1] for row in nlargest(limit, ranked)]
+    return [row[-1] for row in sorted(ranked, reverse=True)]
 
 
 def fuse(legs: Iterable[tuple[float, Sequence[int]]], k: int = RRF_K) -> dict[int, float]:

@@ -5,8 +5,10 @@ from interconnected_ai.memory.hand_facts import write_again
 from interconnected_ai.memory.jobs import want
 from interconnected_ai.memory.levels import Boundaries, settle
 from interconnected_ai.memory.log import message_entry, messages_after, new_message
+from interconnected_ai.memory.ordering import renumber
 from interconnected_ai.memory.provenance import remember
 from interconnected_ai.memory.records import Capacities
+from interconnected_ai.memory.scope import owner_of
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.text import analyzer_signature
 from interconnected_ai.types import CountTokens
@@ -20,6 +22,8 @@ def rebuild(store: Store, rows: Rows, capacities: Capacities, count_tokens: Coun
     Returns how many messages were read.
     """
     sessions = [number for (number,) in rows.all("SELECT number FROM sessions ORDER BY number")]
+    for (user,) in rows.all("SELECT DISTINCT user_name FROM sessions ORDER BY user_name"):
+        store.lock_user(rows, user)
     for session in sessions:
         store.lock(rows, session)
     for table in ("summaries", "facts", "jobs", "vectors"):
@@ -29,6 +33,7 @@ def rebuild(store: Store, rows: Rows, capacities: Capacities, count_tokens: Coun
     store.clear_terms(rows)
     num_messages = 0
     for session in sessions:
+        renumber(store, rows, session)
         num_messages += _index_again(store, rows, session, count_tokens)
         _levels_again(rows, session, capacities)
         write_again(store, rows, session)
@@ -39,7 +44,7 @@ def rebuild(store: Store, rows: Rows, capacities: Capacities, count_tokens: Coun
 
 
 def _index_again(store: Store, rows: Rows, session: int, count_tokens: CountTokens) -> int:
-    place, num_messages = 0, 0
+    place, num_messages, owner = 0, 0, owner_of(rows, session)
     while True:
         messages = messages_after(rows, session, place, _AT_ONCE)
         entries = []
@@ -56,7 +61,7 @@ def _index_again(store: Store, rows: Rows, session: int, count_tokens: CountToke
                 new.num_tokens, new.terms.num_words, int(new.is_reply), message.number,
             )  # fmt: skip
             entries.append((message_entry(message.number, new.is_reply, new.terms.num_words), new.terms.terms))
-        store.add_terms(rows, entries)
+        store.add_terms(rows, owner, entries)
         num_messages += len(messages)
         if len(messages) < _AT_ONCE:
             return num_messages

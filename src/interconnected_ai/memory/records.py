@@ -55,7 +55,10 @@ EVIDENCE_ONLY = Portions(num_last=0, facts_tokens=0, timeline_tokens=0)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of the log, as it was given. place counts from 1 within the session; level is where it stands now."""
+    """One message of the log, as it was given. place counts from 1 within the session; level is where it stands now.
+
+    is_ahead: it was dated beyond tomorrow when it came. It is kept and found, supersedes nothing, and is no newest message.
+    """
 
     id: str
     user: str
@@ -68,6 +71,7 @@ class Message:
     level: Level
     number: int
     is_reply: bool
+    is_ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,11 @@ class Fact:
         """Whether nothing newer replaced it."""
         return self.superseded_by is None
 
+    @property
+    def valid_from(self) -> float:
+        """When it was said, in seconds since 1970."""
+        return self.time
+
 
 @dataclass(frozen=True, slots=True)
 class Pin:
@@ -137,6 +146,7 @@ class Summary:
     text: str
     num_tokens: int
     method: str
+    session: str = DEFAULT_SESSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +211,8 @@ class LevelStats:
 class MemoryStats:
     """Levels, and what else there is, of one session or of many together.
 
-    file_bytes, of the whole store; cached_vector_bytes, of the vectors that this process holds in memory.
+    num_ahead: of the messages, those dated beyond tomorrow when they came. file_bytes, of the whole store; cached_vector_bytes,
+    of the vectors that this process holds in memory.
     """
 
     levels: tuple[LevelStats, ...]
@@ -216,6 +227,7 @@ class MemoryStats:
     num_failed_jobs: int
     file_bytes: int
     cached_vector_bytes: int
+    num_ahead: int = 0
 
     def __getitem__(self, level: Level) -> LevelStats:
         return next(stats for stats in self.levels if stats.level == level)

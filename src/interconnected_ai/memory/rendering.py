@@ -26,6 +26,8 @@ class Words:
     last: str
     earlier: str
     cut: str
+    elsewhere: str
+    ahead: str
     relations: Mapping[str, str]  # the rules' own; others are shown as they are
 
 
@@ -38,6 +40,8 @@ ENGLISH = Words(
     last="Last messages:",
     earlier="before",
     cut="[cut here: {num_tokens} tokens in all]",
+    elsewhere="another conversation",
+    ahead="dated ahead",
     relations={"instruction": "asked"},
 )
 RUSSIAN = Words(
@@ -49,6 +53,8 @@ RUSSIAN = Words(
     last="Последние сообщения:",
     earlier="раньше",
     cut="[обрезано: всего {num_tokens} токенов]",
+    elsewhere="другой разговор",
+    ahead="дата из будущего",
     relations={
         "instruction": "просит",
         "name": "имя",
@@ -85,14 +91,22 @@ def quoted(text: str, first: str = "") -> str:
     return "\n".join(f"> {first if number == 0 else ''}{line}".rstrip() for number, line in enumerate(lines))
 
 
-def message_lines(messages: Sequence[tuple[Message, str]]) -> Iterator[str]:
-    """Messages in order, (message, words to show), under the day they are of: `> #12 user: …`."""
-    day = ""
+def message_lines(messages: Sequence[tuple[Message, str]], words: Words, session: str | None) -> Iterator[str]:
+    """Messages in order, (message, words to show), under the day they are of: `> #12 user: …`.
+
+    session: the one that is being spoken in. Days of others say so, and their messages have no numbers, which count within a
+    session. A message that is dated ahead says so itself.
+    """
+    heading = ""
     for message, shown in messages:
-        if day_of(message.time) != day:
-            day = day_of(message.time)
-            yield f"[{day}]"
-        yield quoted(shown, f"#{message.place} {message.role}: ")
+        elsewhere = f", {words.elsewhere}" if message.session != session else ""
+        under = f"[{day_of(message.time)}{elsewhere}]"
+        if under != heading:
+            heading = under
+            yield heading
+        ahead = f" ({words.ahead})" if message.is_ahead else ""
+        number = "" if elsewhere else f"#{message.place} "
+        yield quoted(shown, f"{number}{message.role}{ahead}: ")
 
 
 def fact_line(fact: Fact, replaced: str, words: Words) -> str:
@@ -103,11 +117,12 @@ def fact_line(fact: Fact, replaced: str, words: Words) -> str:
     return quoted(f"{said}{before}", f"{day_of(fact.time)} ")
 
 
-def summary_line(summary: Summary) -> str:
-    """`> 2024-03-01 – 2024-03-04 #1–#57: …`"""
+def summary_line(summary: Summary, words: Words, session: str | None) -> str:
+    """`> 2024-03-01 – 2024-03-04 #1–#57: …`; session: the one that is being spoken in."""
     first, last = day_of(summary.first_time), day_of(summary.last_time)
     days = first if first == last else f"{first} – {last}"
-    return quoted(summary.text, f"{days} #{summary.first_place}–#{summary.last_place}: ")
+    where = f"#{summary.first_place}–#{summary.last_place}" if summary.session == session else f"({words.elsewhere})"
+    return quoted(summary.text, f"{days} {where}: ")
 
 
 def day_of(time: float) -> str:

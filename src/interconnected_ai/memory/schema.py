@@ -1,6 +1,6 @@
 """Tables of a memory, in words that SQLite and PostgreSQL both understand, and the version they are of."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # The log is `messages`, `edits`, `sessions` (names), `pins` and `hand_facts`; everything else is derived from it.
 # In `sessions`: places up to long_upto stand in the long level, those up to stale_upto in the stale one, the rest in current.
@@ -46,16 +46,28 @@ LATER_TABLES = (
         kind TEXT NOT NULL, is_single {int} NOT NULL, ends {int} NOT NULL, time {real} NOT NULL, valid_until {real})""",
 )
 
-# What stores of this version may lack, since it came later: (table, column, type), and indexes that need such columns.
-# Those columns may be NULL, so that earlier packages can write into a store that has them.
-LATER_COLUMNS = (("facts", "value_hash", "{int}"), ("facts", "valid_until", "{real}"))
-LATER_INDEXES = (
-    """CREATE INDEX IF NOT EXISTS facts_that_hold ON facts (session, subject, relation, value_hash)
-        WHERE superseded_by IS NULL""",
-    """CREATE INDEX IF NOT EXISTS facts_that_end ON facts (session, subject, relation) WHERE kind IN ('end', 'end of all')""",
-    # source: of what is by hand, minus its number in hand_facts
-    """CREATE INDEX IF NOT EXISTS facts_by_hand ON facts (session, subject, relation) WHERE source < 0""",
+# What stores may lack, since it came later: (table, column, type), and indexes that need such columns. `migration` fills them.
+# sessions.owner: under which the session's terms stand in the index, the same for all of a user's (see `scope`).
+# messages.ahead: 1 where it was dated beyond tomorrow when it came.
+# facts.repeats: the fact that the row only says again; own_until: how long it holds by itself, valid_until with its repeats.
+LATER_COLUMNS = (
+    ("facts", "value_hash", "{int}"),
+    ("facts", "valid_until", "{real}"),
+    ("facts", "user_name", "TEXT"),
+    ("facts", "is_single", "{int}"),
+    ("facts", "repeats", "{int}"),
+    ("facts", "own_until", "{real}"),
+    ("sessions", "owner", "{int}"),
+    ("messages", "ahead", "{int}"),
 )
+LATER_INDEXES = (
+    """CREATE INDEX IF NOT EXISTS facts_of_user ON facts (user_name, subject, relation, value_hash)""",
+    """CREATE INDEX IF NOT EXISTS facts_in_force ON facts (user_name, time, number) WHERE superseded_by IS NULL""",
+    """CREATE INDEX IF NOT EXISTS facts_that_meet ON facts (user_name, subject, relation)
+        WHERE is_single = 1 OR kind IN ('end', 'end of all')""",
+    """CREATE INDEX IF NOT EXISTS messages_ahead ON messages (session, number) WHERE ahead = 1""",
+)
+FORMER_INDEXES = ("facts_that_hold", "facts_that_end", "facts_by_hand")
 
 SQLITE_TYPES = {"serial": "INTEGER PRIMARY KEY AUTOINCREMENT", "int": "INTEGER", "real": "REAL"}
 POSTGRES_TYPES = {

@@ -4,11 +4,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
-from interconnected_ai.memory.numbering import Kind, number_of, place_of
+from interconnected_ai.memory.numbering import Kind, number_of, place_of, session_of
 from interconnected_ai.memory.questions import Question
 from interconnected_ai.memory.ranking import K1, B, best_first, bm25, fuse, lend_to_neighbours
+from interconnected_ai.memory.scope import Scope
 from interconnected_ai.memory.speakers import is_named
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.memory.time_expressions import Window
@@ -86,61 +88,70 @@ _NUM_REFINED = 30
 _WINDOW_MESSAGES = 60
 
 
-def word_hits(store: Store, rows: Rows, sessions: Sequence[int], text: str, weights: SearchWeights) -> Hits:
-    """BM25 of everything in the sessions that shares a word with the text, or, when nothing does, a word like one of it."""
+def word_hits(store: Store, rows: Rows, scope: Scope, text: str, weights: SearchWeights) -> Hits:
+    """BM25 of everything in scope that shares a word with the text, or, when nothing does, a word like one of it."""
     asked = [term for term, _ in Counter(terms(text).terms).most_common(_LONGEST_QUERY_TERMS)]
     hits = Hits()
-    term_weights = {term: weights.stem if _is_russian_stem(term) else 1.0 for term in asked}
-    for session in sessions:
-        hits.add(_session_scores(store, rows, session, term_weights, weights))
+    hits.add(_scores(store, rows, scope, {t: weights.stem if _is_russian_stem(t) else 1.0 for t in asked}, weights))
     if asked and hits.are_none:
-        for session in sessions:
-            like = _like_words(store, rows, session, asked)
-            hits.add(_session_scores(store, rows, session, like, weights))
+        hits.add(_scores(store, rows, scope, _like_words(store, rows, scope, asked), weights))
     return hits
 
 
 def find_evidence(
-    store: Store,
-    rows: Rows,
-    sessions: Sequence[int],
-    question: Question,
-    hits: Hits,
-    weights: SearchWeights,
-    limit: int,
+    store: Store, rows: Rows, scope: Scope, question: Question, hits: Hits, weights: SearchWeights, limit: int
 ) -> list[Candidate]:
     """The best messages for a context, neighbours included, the best first."""
     lent = lend_to_neighbours(hits.messages, weights.neighbour, weights.reach)
-    dense = _vector_hits(store, rows, sessions, question, limit)
-    fact_sources, in_time = _fact_sources(rows, hits.facts), _in_window(rows, sessions, question.window)
+    dense = _vector_hits(store, rows, scope, question, limit)
+    fact_sources, in_time = _fact_sources(rows, hits.facts), _in_window(rows, scope, question.window)
     known = _look_up(rows, [*best_first(lent, limit), *dense, *fact_sources, *in_time])
     scores = _favour_the_named(_blend(lent, dense, weights.vectors), known, question.text, weights.speaker)
-    return _fused(scores, dense, fact_sources, in_time, known, weights, limit)
+    return _fused(scores, dense, fact_sources, in_time, known, weights, limit, scope.present)
 
 
 def find_messages(
-    store: Store, rows: Rows, sessions: Sequence[int], question: Question, weights: SearchWeights, limit: int
+    store: Store, rows: Rows, scope: Scope, question: Question, weights: SearchWeights, limit: int
 ) -> list[Candidate]:
     """The messages that say themselves what was asked for, the best first: a result list for people, no neighbours."""
-    scores = word_hits(store, rows, sessions, question.text, weights).messages
+    scores = word_hits(store, rows, scope, question.text, weights).messages
     refined = max(limit, _NUM_REFINED)
     scores = _refine(rows, scores, question.text, weights.closeness, refined)
-    dense = _vector_hits(store, rows, sessions, question, refined)
-    in_time = _in_window(rows, sessions, question.window)
+    dense = _vector_hits(store, rows, scope, question, refined)
+    in_time = _in_window(rows, scope, question.window)
     known = _look_up(rows, [*best_first(scores, refined), *dense, *in_time])
-    return _fused(_blend(scores, dense, weights.vectors), dense, [], in_time, known, weights, limit)
+    return _fused(_blend(scores, dense, weights.vectors), dense, [], in_time, known, weights, limit, scope.present)
 
 
-def _session_scores(
-    store: Store, rows: Rows, session: int, term_weights: Mapping[str, float], weights: SearchWeights
+def _scores(
+    store: Store, rows: Rows, scope: Scope, term_weights: Mapping[str, float], weights: SearchWeights
 ) -> dict[int, float]:
-    counts = rows.one("SELECT num_messages, num_words FROM sessions WHERE number = ?", session)
+    where, whose = scope.where("number")
+    counts = rows.one(
+        f"SELECT coalesce(sum(num_messages), 0), coalesce(sum(num_words), 0) FROM sessions WHERE {where}", whose
+    )
     if not term_weights or counts is None or not counts[0]:
         return {}
-    postings = _affordable(store.postings(rows, session, list(term_weights)))
+    num_messages, num_words = int(counts[0]), int(counts[1])
+    postings = _affordable(_postings(store, rows, scope, list(term_weights)))
     return bm25(
-        postings, term_weights, num_entries=counts[0], mean_length=counts[1] / counts[0], k1=weights.k1, b=weights.b
+        postings,
+        term_weights,
+        num_entries=num_messages,
+        mean_length=num_words / num_messages,
+        k1=weights.k1,
+        b=weights.b,
     )
+
+
+def _postings(store: Store, rows: Rows, scope: Scope, asked: Sequence[str]) -> dict[str, Sequence[int]]:
+    """For each term that stands in scope: the entries that have it."""
+    found: dict[str, Sequence[int]] = {}
+    for owner in scope.owners:
+        for term, entries in store.postings(rows, owner, asked).items():
+            if inside := scope.of_it(entries):
+                found[term] = [*found[term], *inside] if term in found else inside
+    return found
 
 
 def _fused(
@@ -151,8 +162,13 @@ def _fused(
     known: Mapping[int, tuple[Any, ...]],
     weights: SearchWeights,
     limit: int,
+    present: int | None,
 ) -> list[Candidate]:
-    by_score = best_first({number: scores[number] for number in known if number in scores})
+    def among_equals(number: int) -> tuple[bool, float, int]:
+        """What is said in the present session goes before what is said elsewhere, then the later before the earlier."""
+        return session_of(number) == present, known[number][3], number
+
+    by_score = best_first({n: scores[n] for n in known if n in scores}, among_equals=among_equals)
     legs = {
         "speech": (1.0, [n for n in by_score if not known[n][1]]),
         "replies": (weights.reply, [n for n in by_score if known[n][1]]),
@@ -161,7 +177,7 @@ def _fused(
         legs["facts"] = (weights.facts, [n for n in fact_sources if n in known])
     if in_time:
         inside = {number: scores.get(number, 0.0) for number in in_time if number in known}
-        legs["time"] = (weights.time, best_first(inside))
+        legs["time"] = (weights.time, best_first(inside, among_equals=among_equals))
     found_by: dict[int, list[str]] = {}
     for name, (_, numbers) in legs.items():
         for number in numbers:
@@ -169,7 +185,7 @@ def _fused(
     for number in dense:
         found_by.setdefault(number, []).append("vectors")
     fused = fuse(legs.values())
-    return [_candidate(known[n], fused[n], found_by[n]) for n in best_first(fused, limit)]
+    return [_candidate(known[n], fused[n], found_by[n]) for n in best_first(fused, limit, among_equals=among_equals)]
 
 
 def _blend(scores: Mapping[int, float], dense: Mapping[int, float], share: float) -> dict[int, float]:
@@ -192,10 +208,10 @@ def _candidate(row: Sequence[Any], score: float, legs: Sequence[str]) -> Candida
     return Candidate(number, bool(is_reply), num_tokens, time, role, score, tuple(legs))
 
 
-def _affordable(postings: dict[str, list[int]]) -> dict[str, list[int]]:
+def _affordable(postings: Mapping[str, Sequence[int]]) -> dict[str, Sequence[int]]:
     """The rarest terms, as many as can be scored in time."""
     ordered = sorted(postings, key=lambda term: len(postings[term]))
-    kept: dict[str, list[int]] = {}
+    kept: dict[str, Sequence[int]] = {}
     total = 0
     for term in ordered:
         total += len(postings[term])
@@ -205,22 +221,22 @@ def _affordable(postings: dict[str, list[int]]) -> dict[str, list[int]]:
     return kept
 
 
-def _like_words(store: Store, rows: Rows, session: int, asked: Sequence[str]) -> dict[str, float]:
-    """Terms of the session that share the most trigrams with the question's: misspellings, pet names, parts of words."""
+def _like_words(store: Store, rows: Rows, scope: Scope, asked: Sequence[str]) -> dict[str, float]:
+    """Terms of the user that share the most trigrams with the question's: misspellings, pet names, parts of words."""
     wanted = {term: _trigrams(term[1:]) for term in asked}
     share_one = re.compile("|".join(map(re.escape, set().union(*wanted.values()))))
-    found: dict[str, list[tuple[float, str]]] = {term: [] for term in asked}
-    for term in store.vocabulary(rows, session):
+    found: dict[str, dict[str, float]] = {term: {} for term in asked}  # a term comes once for each owner
+    for term in chain.from_iterable(store.vocabulary(rows, owner) for owner in scope.owners):
         if term[0] == "l" or not share_one.search(f"  {term[1:]} "):  # a lemma's stem is there as well
             continue
         theirs = _trigrams(term[1:])
         for one, ours in wanted.items():
             likeness = 2 * len(ours & theirs) / (len(ours) + len(theirs))
             if likeness >= _LEAST_LIKENESS:
-                found[one].append((likeness, term))
+                found[one][term] = likeness
     weights: dict[str, float] = {}
     for like in found.values():
-        for likeness, term in sorted(like, reverse=True)[:_MOST_LIKE]:
+        for likeness, term in sorted(((value, term) for term, value in like.items()), reverse=True)[:_MOST_LIKE]:
             weights[term] = max(weights.get(term, 0.0), likeness)
     return weights
 
@@ -276,10 +292,8 @@ def _favour_the_named(
     }
 
 
-def _vector_hits(store: Store, rows: Rows, sessions: Sequence[int], question: Question, limit: int) -> dict[int, float]:
-    if question.vector is None:
-        return {}
-    return {n: score for session in sessions for n, score in store.nearest(rows, session, question.vector, limit)}
+def _vector_hits(store: Store, rows: Rows, scope: Scope, question: Question, limit: int) -> dict[int, float]:
+    return {} if question.vector is None else dict(store.nearest(rows, scope.sessions, question.vector, limit))
 
 
 def _fact_sources(rows: Rows, facts: Mapping[int, float]) -> list[int]:
@@ -291,15 +305,12 @@ def _fact_sources(rows: Rows, facts: Mapping[int, float]) -> list[int]:
     return list(dict.fromkeys(found[number] for number in best if number in found))
 
 
-def _in_window(rows: Rows, sessions: Sequence[int], window: Window | None) -> list[int]:
+def _in_window(rows: Rows, scope: Scope, window: Window | None) -> list[int]:
     if window is None:
         return []
-    query = "SELECT number FROM messages WHERE session = ? AND time >= ? AND time < ? ORDER BY time LIMIT ?"
-    return [
-        number
-        for session in sessions
-        for (number,) in rows.all(query, session, window.start, window.end, _WINDOW_MESSAGES)
-    ]
+    where, whose = scope.where()
+    query = f"SELECT number FROM messages WHERE {where} AND time >= ? AND time < ? ORDER BY time, number LIMIT ?"
+    return [number for (number,) in rows.all(query, whose, window.start, window.end, _WINDOW_MESSAGES)]
 
 
 def _look_up(rows: Rows, numbers: Sequence[int]) -> dict[int, tuple[Any, ...]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from interconnected_ai.errors import ConfigError, FormatVersionError, NotAMemoryError, StorageError
 from interconnected_ai.memory.connections import Connections
+from interconnected_ai.memory.numbering import Kind, entry_of, number_of
 from interconnected_ai.memory.schema import (
     LATER_COLUMNS,
     LATER_INDEXES,
@@ -31,7 +32,7 @@ _PAGE_CACHE_KIB = 2048
 _MOST_WAL_BYTES = 16 * 2**20
 _SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
-# Terms carry their session in front, so a session's entries lie together and nothing of another one is read or counted.
+# Terms carry their owner in front (see `scope`), so that nothing of another user is read or counted.
 _INDEX = (
     "CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5(terms, tokenize = \"ascii tokenchars '_'\", detail = 'none')",
     """CREATE TABLE IF NOT EXISTS vectors (
@@ -145,12 +146,33 @@ class SQLiteStore(Store):
     def lock(self, rows: Any, session: int) -> None:
         """See `Store`. Nothing to do: there is one writer at a time."""
 
-    def add_terms(self, rows: Any, entries: Iterable[tuple[int, Sequence[str]]]) -> None:
+    def lock_user(self, rows: Any, user: str) -> None:
+        """See `Store`. Nothing to do: there is one writer at a time."""
+
+    def add_terms(self, rows: Any, owner: int, entries: Iterable[tuple[int, Sequence[str]]]) -> None:
         """See `Store`."""
         rows.many(
             "INSERT INTO search (rowid, terms) VALUES (?, ?)",
-            ((entry, _marked(f"{entry >> 40}_", terms)) for entry, terms in entries),
+            ((entry, _marked(f"{owner}_", terms)) for entry, terms in entries),
         )
+
+    def move_terms(self, rows: Any, session: int, old_owner: int, owner: int) -> None:
+        """See `Store`."""
+        first, end = (
+            entry_of(number_of(session, 0), Kind.SPEECH, 0),
+            entry_of(number_of(session + 1, 0), Kind.SPEECH, 0),
+        )
+        old, mark = len(f"{old_owner}_"), f"{owner}_"
+        entries = rows.all("SELECT rowid, terms FROM search WHERE rowid >= ? AND rowid < ?", first, end)
+        rows.many(
+            "UPDATE search SET terms = ? WHERE rowid = ?",
+            ((_marked(mark, [term[old:] for term in terms.split()]), entry) for entry, terms in entries),
+        )
+
+    def renumber_terms(self, rows: Any, moves: Sequence[tuple[int, int]]) -> None:
+        """See `Store`."""
+        rows.many("UPDATE search SET rowid = ? WHERE rowid = ?", ((-new, old) for old, new in moves))
+        rows.many("UPDATE search SET rowid = ? WHERE rowid = ?", ((new, -new) for _, new in moves))
 
     def remove_terms(self, rows: Any, entries: Iterable[int]) -> None:
         """See `Store`."""
@@ -160,19 +182,19 @@ class SQLiteStore(Store):
         """See `Store`."""
         rows.run("DELETE FROM search")
 
-    def postings(self, rows: Any, session: int, terms: Sequence[str]) -> dict[str, list[int]]:
+    def postings(self, rows: Any, owner: int, terms: Sequence[str]) -> dict[str, list[int]]:
         """See `Store`."""
-        mark, found = f"{session}_", {}
+        mark, found = f"{owner}_", {}
         for term in terms:
             entries = rows.all("SELECT doc FROM temp.instances WHERE term = ?", mark + term)
             if entries:
                 found[term] = list(map(_first, entries))
         return found
 
-    def vocabulary(self, rows: Any, session: int) -> Iterator[str]:
+    def vocabulary(self, rows: Any, owner: int) -> Iterator[str]:
         """See `Store`."""
-        mark = f"{session}_"
-        for (term,) in rows.all("SELECT term FROM temp.vocabulary WHERE term >= ? AND term < ?", mark, f"{session}`"):
+        mark = f"{owner}_"
+        for (term,) in rows.all("SELECT term FROM temp.vocabulary WHERE term >= ? AND term < ?", mark, f"{owner}`"):
             yield term[len(mark) :]
 
     def put_vectors(self, rows: Any, session: int, vectors: Sequence[tuple[int, int, Any]]) -> None:
@@ -184,13 +206,13 @@ class SQLiteStore(Store):
             ((session, number, part, packed(vector)) for number, part, vector in vectors),
         )
 
-    def nearest(self, rows: Any, session: int, query: Any, limit: int) -> list[tuple[int, float]]:
+    def nearest(self, rows: Any, sessions: Sequence[int], query: Any, limit: int) -> list[tuple[int, float]]:
         """See `Store`."""
         if self._vectors is None:
             from interconnected_ai.memory.vector_cache import VectorCache
 
             self._vectors = VectorCache(self._vector_bytes)
-        return self._vectors.nearest(rows, session, query, limit)
+        return self._vectors.nearest(rows, sessions, query, limit)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -268,6 +290,8 @@ class SQLiteStore(Store):
                 rows.run(statement.format(**SQLITE_TYPES) if "{" in statement else statement)
             rows.run(f"PRAGMA user_version = {SCHEMA_VERSION}")
             rows.run("INSERT INTO meta (name, value) VALUES ('schema_version', ?)", str(SCHEMA_VERSION))
+        elif rows.one("PRAGMA user_version") != (SCHEMA_VERSION,):  # `migration` does the rest, as `meta` tells it to
+            rows.run(f"PRAGMA user_version = {SCHEMA_VERSION}")
         for statement in LATER_TABLES:
             rows.run(statement.format(**SQLITE_TYPES))
         for table, column, kind in LATER_COLUMNS:

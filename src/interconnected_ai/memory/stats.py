@@ -12,7 +12,7 @@ def stats_of(store: Store, rows: Rows, sessions: Sequence[int], capacities: Capa
     """Pieces, tokens and share of capacity of each level, of these sessions together; jobs and bytes of the whole store."""
     # of each level: pieces, messages, tokens, stored tokens
     levels: dict[Level, list[int]] = {level: [0, 0, 0, 0] for level in LEVELS}
-    counts = [0, 0, 0, 0]  # facts, superseded, vectors, pins
+    counts = [0, 0, 0, 0, 0]  # facts, superseded, vectors, pins, messages dated ahead
     for session in sessions:
         for level, found in _levels_of(rows, session).items():
             levels[level] = [old + new for old, new in zip(levels[level], found, strict=True)]
@@ -26,7 +26,7 @@ def stats_of(store: Store, rows: Rows, sessions: Sequence[int], capacities: Capa
     return MemoryStats(
         made, sum(s.num_messages for s in made), sum(s.num_tokens for s in made), len(sessions), counts[0], counts[1],
         counts[3], counts[2], int(jobs[0]), int(jobs[1]), store.file_bytes(rows),
-        store.cached_vector_bytes(),
+        store.cached_vector_bytes(), counts[4],
     )  # fmt: skip
 
 
@@ -52,13 +52,15 @@ def _levels_of(rows: Rows, session: int) -> dict[Level, list[int]]:
     return found
 
 
-def _counts_of(rows: Rows, session: int) -> tuple[int, int, int, int]:
+def _counts_of(rows: Rows, session: int) -> tuple[int, int, int, int, int]:
     facts = rows.one(
-        "SELECT count(*), coalesce(sum(CASE WHEN superseded_by IS NULL THEN 0 ELSE 1 END), 0) FROM facts WHERE session = ?",
+        "SELECT count(*), coalesce(sum(CASE WHEN superseded_by IS NULL THEN 0 ELSE 1 END), 0) FROM facts "
+        "WHERE session = ? AND repeats IS NULL",
         session,
     )
     vectors = rows.one("SELECT count(*) FROM vectors WHERE session = ?", session)
     pins = rows.one("SELECT count(*) FROM pins WHERE session = ?", session)
     assert facts is not None, "a count is always one row"
-    num_vectors, num_pins = (found[0] if found else 0 for found in (vectors, pins))
-    return int(facts[0]), int(facts[1]), int(num_vectors), int(num_pins)
+    ahead = rows.one("SELECT count(*) FROM messages WHERE session = ? AND ahead = 1", session)
+    num_vectors, num_pins, num_ahead = (found[0] if found else 0 for found in (vectors, pins, ahead))
+    return int(facts[0]), int(facts[1]), int(num_vectors), int(num_pins), int(num_ahead)

@@ -47,8 +47,20 @@ class Store(ABC):
         """Keep other writers away from a session until this transaction ends. Comes first: no two may wait for each other."""
 
     @abstractmethod
-    def add_terms(self, rows: Rows, entries: Iterable[tuple[int, Sequence[str]]]) -> None:
-        """Put terms of entries (see `numbering`) into the index."""
+    def lock_user(self, rows: Rows, user: str) -> None:
+        """Keep other writers away from a user's facts until this transaction ends. Comes before `lock` and any writing."""
+
+    @abstractmethod
+    def add_terms(self, rows: Rows, owner: int, entries: Iterable[tuple[int, Sequence[str]]]) -> None:
+        """Put terms of entries (see `numbering`) into the index, all of one owner (see `scope`)."""
+
+    @abstractmethod
+    def move_terms(self, rows: Rows, session: int, old_owner: int, owner: int) -> None:
+        """Give the entries of a session to another owner."""
+
+    @abstractmethod
+    def renumber_terms(self, rows: Rows, moves: Sequence[tuple[int, int]]) -> None:
+        """Give entries other numbers, (old, new) each, all at once: an old one may be another's new one."""
 
     @abstractmethod
     def remove_terms(self, rows: Rows, entries: Iterable[int]) -> None:
@@ -59,22 +71,22 @@ class Store(ABC):
         """Empty the index."""
 
     @abstractmethod
-    def postings(self, rows: Rows, session: int, terms: Sequence[str]) -> dict[str, list[int]]:
-        """For each term that stands in the session: the entries that have it."""
+    def postings(self, rows: Rows, owner: int, terms: Sequence[str]) -> dict[str, list[int]]:
+        """For each term that stands anywhere in an owner's sessions: the entries that have it."""
 
     @abstractmethod
-    def vocabulary(self, rows: Rows, session: int) -> Iterator[str]:
-        """All terms of a session."""
+    def vocabulary(self, rows: Rows, owner: int) -> Iterator[str]:
+        """All terms of an owner's sessions."""
 
     @abstractmethod
     def put_vectors(self, rows: Rows, session: int, vectors: Sequence[tuple[int, int, Any]]) -> None:
         """Keep vectors of messages: (number, part, vector)."""
 
     @abstractmethod
-    def nearest(self, rows: Rows, session: int, query: Any, limit: int) -> list[tuple[int, float]]:
-        """The messages whose vectors are most like the query's, best first: (number, likeness).
+    def nearest(self, rows: Rows, sessions: Sequence[int], query: Any, limit: int) -> list[tuple[int, float]]:
+        """The messages of these sessions whose vectors are most like the query's, best first: (number, likeness).
 
-        Likeness is the cosine in standard deviations above the mean of the session, and only what lies above it is given:
+        Likeness is the cosine in standard deviations above the mean of them all, and only what lies above it is given:
         everything has some cosine with everything, and what has no more than the rest has nothing to do with the query.
         """
 

@@ -5,7 +5,7 @@ NumPy is imported here, and this file only where vectors are.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,17 +90,21 @@ class VectorCache(Forkable):
         with self._lock:
             return sum(session.num_bytes for session in self._sessions.values())
 
-    def nearest(self, rows: Rows, session: int, query: Any, limit: int) -> list[tuple[int, float]]:
-        """(number, likeness) of the best part of each message, the best first: see `Store.nearest`."""
-        newest = rows.one("SELECT max(serial) FROM vectors WHERE session = ?", session)
-        if newest is None or newest[0] is None:
-            return []
+    def nearest(self, rows: Rows, sessions: Sequence[int], query: Any, limit: int) -> list[tuple[int, float]]:
+        """(number, likeness) of the best part of each message of these sessions, the best first: see `Store.nearest`."""
         wanted = np.asarray(query, dtype=np.float32)
         numbers, cosines = [], []
-        for block in self._blocks(rows, session, int(newest[0])):
-            numbers.append(block.numbers)
-            cosines.append(block.vectors @ wanted)
-        return _best(np.concatenate(numbers)[-MOST_ROWS:], np.concatenate(cosines)[-MOST_ROWS:], limit)
+        for session in sessions:
+            newest = rows.one("SELECT max(serial) FROM vectors WHERE session = ?", session)
+            if newest is None or newest[0] is None:
+                continue
+            mine, likenesses = [], []
+            for block in self._blocks(rows, session, int(newest[0])):
+                mine.append(block.numbers)
+                likenesses.append(block.vectors @ wanted)
+            numbers.append(np.concatenate(mine)[-MOST_ROWS:])
+            cosines.append(np.concatenate(likenesses)[-MOST_ROWS:])
+        return _best(np.concatenate(numbers), np.concatenate(cosines), limit) if numbers else []
 
     def before_fork(self, deadline: float) -> None:
         """See `Forkable`. Nothing to do: the child reads for itself."""

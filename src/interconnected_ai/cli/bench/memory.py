@@ -11,19 +11,33 @@ from interconnected_ai.cli.output import Output, with_output
 @click.option(
     "--data",
     "folder",
-    required=True,
     type=click.Path(path_type=Path),
-    help="Folder with locomo/locomo10.json, beam100k/chats.jsonl.gz, xquad/xquad.ru.json and koziev/ with "
-    "premise_question_answer4_1s.txt, facts5_1s.txt, facts6_1s.txt, facts7_1s.txt.",
+    help="For all but the questions: a folder with locomo/locomo10.json, beam100k/chats.jsonl.gz, xquad/xquad.ru.json and "
+    "koziev/ with premise_question_answer4_1s.txt, facts5_1s.txt, facts6_1s.txt, facts7_1s.txt.",
 )
 @click.option("--vectors", is_flag=True, help="Also with the embedded vector model: about an hour of one core.")
+@click.option(
+    "--part", type=click.Choice(("all", "questions")), default="all", show_default=True,
+    help="Everything, or only our own questions over made-up chats, which need no data.",
+)  # fmt: skip
 @click.option("--growth/--no-growth", default=True, show_default=True, help="Also 10 thousand to 3 million tokens.")
 @click.option("--peers/--no-peers", default=True, show_default=True, help="Also other rankings in the same run.")
 @with_output
-def command(folder: Path, vectors: bool, growth: bool, peers: bool, output: Output) -> None:
+def command(folder: Path | None, vectors: bool, part: str, growth: bool, peers: bool, output: Output) -> None:
     """The memory: evidence within budgets, time, bytes, against peers and against its goals."""
-    from interconnected_ai.bench import bench_memory, goal_rows
+    from interconnected_ai.bench import bench_memory, goal_rows, questions_asked
 
+    if part == "questions":
+        asked = questions_asked(vectors=vectors, say=output.step)
+        output.table(
+            "Of ten questions, answered by what stands in the context",
+            ["chat and budget", "answered"],
+            [(key.removeprefix("questions_"), int(value)) for key, value in asked.items()],
+        )
+        output.result(asked)
+        return
+    if folder is None:
+        raise click.UsageError("--data is needed; without it: --part questions")
     found = bench_memory(folder, vectors=vectors, growth=growth, peers=peers, say=output.step)
     rows = goal_rows(found)
     output.table(

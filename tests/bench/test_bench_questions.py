@@ -33,4 +33,4 @@ def test_a_question_counts_when_all_its_evidence_is_in_the_context(
     found = answered_kinds(tmp_path / "memory.db", language, asked, None)
     assert set(found) == set(BUDGETS)
     assert len(found[BUDGETS[0]]) <= len(found[BUDGETS[1]]) <= 10
-    assert "two messages" in found[BUDGETS[1]]
+    assert "superseded" in found[BUDGETS[1]]

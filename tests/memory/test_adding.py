@@ -70,5 +70,6 @@ def test_a_session_that_is_not_there_is_named_with_those_that_are(make: MakeMemo
     memory.add("user", "x", session="holiday")
     with pytest.raises(UnknownNameError, match="'holiday'"):
         list(memory.messages(session="holidays"))
-    assert memory.context("x", session="new one").text == ""
-    assert memory.search("x", session="new one") == []
+    assert memory.context("x", session="new one", scope="session").text == ""
+    assert memory.search("x", session="new one", scope="session") == []
+    assert [f.message.session for f in memory.search("x", session="new one")] == ["holiday"]

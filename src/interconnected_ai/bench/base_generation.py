@@ -14,7 +14,16 @@ import torch
 
 from interconnected_ai.bench.timing import machine, take_turns
 from interconnected_ai.config import GenerationConfig
-from interconnected_ai.experts import CausalEngine, CausalLM, GgufModel, LlamaCppEngine, LlamaFile, find_base
+from interconnected_ai.experts import (
+    CausalEngine,
+    CausalLM,
+    GgufModel,
+    Int4Engine,
+    LlamaCppEngine,
+    LlamaFile,
+    find_base,
+    why_not_int4,
+)
 from interconnected_ai.extras import require
 from interconnected_ai.types import Generate
 
@@ -50,6 +59,8 @@ def bench_base_generation(
         torch_engine = opened.enter_context(CausalEngine(model.network))
         ours: dict[str, Contestant] = {"torch float32": _engine_contestant(torch_engine, prompt)}
         others = {f"{_HF} {_name(dtype)}": _transformers_contestant(found, dtype, prompt) for dtype in precisions}
+        if found.form == "gguf" and not why_not_int4(read := GgufModel.read(found.path)):
+            ours["torch-int4"] = _engine_contestant(opened.enter_context(Int4Engine(read)), prompt)
         if found.form == "gguf" and find_spec("xllamacpp") is not None:
             file = LlamaFile.of_model(GgufModel.read(found.path))
             ours["llamacpp"] = _engine_contestant(opened.enter_context(LlamaCppEngine(file)), prompt)

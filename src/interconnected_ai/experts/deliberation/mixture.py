@@ -52,8 +52,8 @@ class RunningWeights:
 def mixed(log_weights: Tensor, log_probs: Tensor, power: float = 1.0) -> Tensor:
     """The power mean of distributions, normalised: ln of (Σ wᵢ pᵢʳ)^(1/r) / Z; r = 1 is the mixture, r = 0 the geometric mean.
 
-    log_weights: (rows, k). log_probs: (rows, k, vocab_size). → (rows, vocab_size). Raises `ConfigError` for another power than 0
-    to 1.
+    log_weights: (rows, k). log_probs: (rows, k, vocab_size). → (rows, vocab_size). Raises `ConfigError` for a power that is not
+    between 0 and 1.
     """
     if not 0 <= power <= 1:
         raise ConfigError(f"power={power!r}: needed is a number from 0 (geometric mean) to 1 (arithmetic mean)")

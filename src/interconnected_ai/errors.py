@@ -73,6 +73,10 @@ class EngineError(InterconnectedAIError):
     """An engine that cannot run this model or this request."""
 
 
+class PoolError(InterconnectedAIError):
+    """An expert cannot be borrowed: larger than the budget, or nobody gave one back in time."""
+
+
 class ClosedError(InterconnectedAIError):
     """Something that was closed and is asked for more: a memory, an engine. Open it again."""
 

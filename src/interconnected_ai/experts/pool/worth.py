@@ -7,6 +7,7 @@ import math
 
 _PACE = 0.25  # how much the latest pause between two uses counts
 _BLIND = 2  # pauses before which nothing is known of their evenness
+_SAME_USE = 2  # uses that are so near each other are one, as the turns of a conversation are
 
 
 class Uses:
@@ -20,7 +21,7 @@ class Uses:
 
     def note(self, now: int) -> None:
         """It is asked for in the request number `now`."""
-        if self.last is not None and now > self.last:
+        if self.last is not None and now - self.last > _SAME_USE:
             pause = float(now - self.last)
             share = max(_PACE, 1 / (self._num_pauses + 1))
             self._mean += share * (pause - self._mean)

@@ -1,9 +1,9 @@
 """The pool's decisions: a ledger that never exceeds its budget, whoever borrows, returns, fails, cancels and pins."""
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from properties import examples
 
 from interconnected_ai.errors import ConfigError, PoolError, UnknownNameError
 from interconnected_ai.experts.pool import Deny, Grant, Ledger, Load, State, Unload
@@ -150,7 +150,7 @@ class Borrowing(RuleBasedStateMachine):
 
 
 TestBorrowing = Borrowing.TestCase
-TestBorrowing.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestBorrowing.settings = examples(60, stateful_step_count=40)
 
 
 def test_an_expert_in_memory_is_handed_over_at_once() -> None:

@@ -23,15 +23,6 @@ from interconnected_ai.surgery import open as open_moe
 ROWS, FEW_TOKENS, MANY_TOKENS = 4, 64, 256
 
 
-PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
-    "families": lambda repeats: bench_families(),
-    "adapters": lambda repeats: bench_adapters(repeats),
-    "packing": lambda repeats: bench_packing(),
-    "program": lambda repeats: bench_program(repeats),
-    "gpu": lambda repeats: bench_gpu(repeats),
-}
-
-
 def bench_surgery(
     *,
     repeats: int = 5,
@@ -430,3 +421,12 @@ def _edit(moe: MoE) -> None:
 
 def _weight_bytes(moe: MoE) -> int:
     return sum(p.numel() * p.element_size() for p in moe.model.parameters())
+
+
+PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "families": lambda repeats: bench_families(),
+    "adapters": lambda repeats: bench_adapters(repeats),
+    "packing": lambda repeats: bench_packing(),
+    "program": lambda repeats: bench_program(repeats),
+    "gpu": lambda repeats: bench_gpu(repeats),
+}

@@ -53,7 +53,8 @@ class Blocks:
     def dense(self) -> Tensor:
         """(d_out, d_in), float32."""
         around = (self.quanta - _MIDDLE).unflatten(1, (-1, BLOCK))
-        return (around * self.scales[..., None] + self.offsets[..., None]).flatten(1)
+        dense: Tensor = (around * self.scales[..., None] + self.offsets[..., None]).flatten(1)
+        return dense
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,11 @@ class Int4Head:
     def __call__(self, hidden: Tensor) -> Tensor:
         """(rows, d_model), float32 → (rows, vocab_size), float32."""
         halves = self._weight(hidden.to(torch.bfloat16)).unflatten(1, (2, -1)).float()
-        logits = halves[:, 0].add_(halves[:, 1])
+        logits: Tensor = halves[:, 0].add_(halves[:, 1])
         best = logits.topk(min(_NUM_SURE, logits.shape[1]), dim=-1, sorted=False).indices
         rows = self._table.index_select(0, best.flatten()).unflatten(0, best.shape)
-        return logits.scatter_(1, best, torch.bmm(rows, hidden.unsqueeze(-1)).squeeze(-1))
+        logits.scatter_(1, best, torch.bmm(rows, hidden.unsqueeze(-1)).squeeze(-1))
+        return logits
 
 
 def why_not_multiplied(shape: Sequence[int]) -> str:

@@ -94,12 +94,12 @@ def quoted(text: str, first: str = "") -> str:
 def message_lines(messages: Sequence[tuple[Message, str]], words: Words, session: str | None) -> Iterator[str]:
     """Messages in order, (message, words to show), under the day they are of: `> #12 user: …`.
 
-    session: the one that is being spoken in. Days of others say so, and their messages have no numbers, which count within a
-    session. A message that is dated ahead says so itself.
+    session: the one that is being spoken in, None where it does not matter. Days of others say so, and their messages have no
+    numbers, which count within a session. A message that is dated ahead says so itself.
     """
     heading = ""
     for message, shown in messages:
-        elsewhere = f", {words.elsewhere}" if message.session != session else ""
+        elsewhere = f", {words.elsewhere}" if session not in (None, message.session) else ""
         under = f"[{day_of(message.time)}{elsewhere}]"
         if under != heading:
             heading = under
@@ -121,7 +121,11 @@ def summary_line(summary: Summary, words: Words, session: str | None) -> str:
     """`> 2024-03-01 – 2024-03-04 #1–#57: …`; session: the one that is being spoken in."""
     first, last = day_of(summary.first_time), day_of(summary.last_time)
     days = first if first == last else f"{first} – {last}"
-    where = f"#{summary.first_place}–#{summary.last_place}" if summary.session == session else f"({words.elsewhere})"
+    where = (
+        f"#{summary.first_place}–#{summary.last_place}"
+        if session in (None, summary.session)
+        else f"({words.elsewhere})"
+    )
     return quoted(summary.text, f"{days} {where}: ")
 
 

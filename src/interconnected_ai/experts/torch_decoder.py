@@ -36,6 +36,7 @@ class DecoderParts:
     norm: Map
     head: Map
     min_rows: int
+    most_rows: int | None
     compiled: Compiled
 
     @classmethod
@@ -46,7 +47,9 @@ class DecoderParts:
         """
         blocks = tuple(_Block.of(block, layout) for block in model.blocks)  # type: ignore[arg-type]
         compiled = NOT_COMPILED if library is None else Compiled.of(weights_of(model), library)
-        return cls(model, blocks, _norm_of(model.norm), layout.linear(model.head), layout.min_rows, compiled)
+        return cls(
+            model, blocks, _norm_of(model.norm), layout.linear(model.head), layout.min_rows, layout.most_rows, compiled
+        )
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ class TorchDecoder(CachedDecoder[KVCache]):
         self._parts, self._model = parts, parts.model
         self._table, self._scale = parts.model.embedding.weight, math.sqrt(parts.model.config.d_model)
         shape = parts.model.config
-        super().__init__(shape.vocab_size, shape.max_seq_len, self._table.device, self._table.dtype)
+        table, most_rows = self._table, parts.most_rows
+        super().__init__(shape.vocab_size, shape.max_seq_len, table.device, table.dtype, most_rows=most_rows)
         self._room: _Room
         self._row: CompiledRow | None = None
 

@@ -23,7 +23,7 @@ class LeanDecoder(CachedDecoder[KVCache]):
 
     def __init__(self, parts: LlamaParts, max_seq_len: int) -> None:
         shape, table = parts.shape, parts.table
-        super().__init__(shape.vocab_size, max_seq_len, table.device, table.dtype)
+        super().__init__(shape.vocab_size, max_seq_len, table.device, table.dtype, most_rows=parts.most_rows)
         self._parts, self._shape = parts, shape
         self._room: _Room
         self._turns: Tensor  # (capacity, 2 · head width), a row for each position

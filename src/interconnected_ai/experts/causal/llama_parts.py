@@ -109,6 +109,7 @@ class LlamaParts:
     frequencies: Tensor
     rope_scale: float
     min_rows: int
+    most_rows: int | None
     compiled: Compiled
 
     @classmethod
@@ -134,7 +135,7 @@ class LlamaParts:
         return cls(
             shape, inner.embed_tokens.weight, blocks, layout.normed(_norm(inner.norm), [lm_head]), _rms(inner.norm),
             inner.rotary_emb.inv_freq, float(inner.rotary_emb.attention_scaling), layout.min_rows,
-            compiled,
+            layout.most_rows, compiled,
         )  # fmt: skip
 
     def turns(self, positions: Tensor) -> tuple[Tensor, Tensor]:

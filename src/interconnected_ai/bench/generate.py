@@ -69,8 +69,8 @@ def bench_generate(
     best_over_hf_b1, torch_over_hf_b1: speed over transformers' `generate` on the exported GPT-2, with the faster of its two
     kinds of attention. torch_of_roofline_b1: the time that reading the weights and the cache takes at the memory's measured
     speed, over the time of a token after the first; torch_calls_of_roofline_b1: the same of PyTorch's calls, in turn with it;
-    torch_step: which of both the engine takes by itself, or why not the compiled one. load_ms: the first load in a new process whose file is in the page
-    cache; load_again_ms: a later one. only: engines to measure, by name; all of them if empty.
+    torch_step: which of both the engine takes by itself, or why not the compiled one. load_ms: the first load in a new process
+    whose file is in the page cache; load_again_ms: a later one. only: engines to measure, by name; all of them if empty.
     """
     with tempfile.TemporaryDirectory(prefix="interconnected-ai-bench-") as home, ExitStack() as opened:
         folder, gpt2 = Path(home) / "expert", Path(home) / "gpt2"
@@ -170,9 +170,7 @@ def _first(name: str) -> str:
     return f"{name}, first token"
 
 
-def _against_memory(
-    key: str, config: ExpertConfig, work: _Work, bandwidth: float, seconds: float
-) -> dict[str, Any]:
+def _against_memory(key: str, config: ExpertConfig, work: _Work, bandwidth: float, seconds: float) -> dict[str, Any]:
     """The tokens after the first, beside the least time in which their weights and cache can be read."""
     middle = work.num_prompt + work.num_new // 2  # the cache as it is half-way
     token_bytes = 4 * expert_size(config).num_params_read + kv_cache_bytes(config, middle, batch=work.batch)

@@ -17,7 +17,6 @@ from interconnected_ai.experts.prepared import Prepared
 from interconnected_ai.experts.torch_products import LAYOUTS, best_layout, can_pack
 from interconnected_ai.text import TextTokenizer
 
-
 _ASKED = "the model's own forward was asked for"
 
 
@@ -114,9 +113,7 @@ class CausalEngine(DecoderEngine):
 
     def _laid_out(self, network: nn.Module) -> LlamaParts:
         library = None if self._step == "calls" else step_library()
-        return self._parts.of(
-            network, lambda: LlamaParts.of(network, LAYOUTS[self._layout_of(network)](), library)
-        )
+        return self._parts.of(network, lambda: LlamaParts.of(network, LAYOUTS[self._layout_of(network)](), library))
 
     def _layout_of(self, network: nn.Module) -> str:
         return best_layout(next(network.parameters())) if self._layout == "auto" else self._layout

@@ -62,7 +62,11 @@ def _library(asked: str | None, folder: Path) -> StepLibrary:
         return StepLibrary(_declared(ctypes.CDLL(str(path))))
     except _NotCompiledError as error:
         return StepLibrary(None, str(error))
-    except (OSError, StorageError, AttributeError) as error:  # a folder that cannot be written, a library that cannot be loaded
+    except (
+        OSError,
+        StorageError,
+        AttributeError,
+    ) as error:  # a folder that cannot be written, a library that cannot be loaded
         return StepLibrary(None, f"the compiled library cannot be kept or loaded: {error}")
 
 
@@ -95,7 +99,9 @@ def _run(command: list[str]) -> bytes:
         return subprocess.run(command, check=True, capture_output=True, timeout=_MOST_SECONDS).stdout
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip().splitlines()
-        raise _NotCompiledError(f"{command[0]} fails: {said[0] if said else f'exit code {error.returncode}'}") from error
+        raise _NotCompiledError(
+            f"{command[0]} fails: {said[0] if said else f'exit code {error.returncode}'}"
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise _NotCompiledError(f"{command[0]} takes longer than {_MOST_SECONDS} s") from error
     except OSError as error:

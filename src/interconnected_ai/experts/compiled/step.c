@@ -33,17 +33,10 @@ typedef struct {
 } Row;
 typedef struct { Size from, end; } Share;
 
-enum { LANES = 16, TOGETHER = 4 };  // numbers of a vector; rows that are read side by side
+enum { LANES = 16, BESIDE = 4 };  // numbers of a vector; vectors that are summed side by side
 typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 static Share share(Size number)
-{
-    Size groups = (number + TOGETHER - 1) / TOGETHER, thread = omp_get_thread_num(), threads = omp_get_num_threads();
-    Size from = TOGETHER * (groups * thread / threads), end = TOGETHER * (groups * (thread + 1) / threads);
-    return (Share){from, end < number ? end : number};
-}
-
-static Share share_singly(Size number)
 {
     Size thread = omp_get_thread_num(), threads = omp_get_num_threads();
     return (Share){number * thread / threads, number * (thread + 1) / threads};
@@ -104,37 +97,29 @@ static void normed(const Norm *norm, Size is_rms, const float *x, float *out, Si
     }
 }
 
-// Of `rows` rows of a matrix with x. The order of the sums is that of every number of rows.
-static inline __attribute__((always_inline)) void dots(
-    const float *weight, const float *x, Size d_in, const Size rows, float *out)
+// Sums side by side hide the latency of an addition; a single row at a time keeps memory's prefetching at its best.
+static inline float dot(const float *row, const float *x, Size width)
 {
-    Lanes sums[TOGETHER] = {0};
+    Lanes sums[BESIDE] = {0};
     Size i = 0;
-    for (; i + LANES <= d_in; i += LANES) {
-        const Lanes read = *(const Lanes *)(x + i);
-        for (Size row = 0; row < rows; row++) sums[row] += read * *(const Lanes *)(weight + row * d_in + i);
-    }
-    for (Size row = 0; row < rows; row++) {
-        float sum = 0.0f;
-        for (Size lane = 0; lane < LANES; lane++) sum += sums[row][lane];
-        for (Size rest = i; rest < d_in; rest++) sum += x[rest] * weight[row * d_in + rest];
-        out[row] = sum;
-    }
+    for (; i + BESIDE * LANES <= width; i += BESIDE * LANES)
+        for (Size k = 0; k < BESIDE; k++)
+            sums[k] += *(const Lanes *)(x + i + k * LANES) * *(const Lanes *)(row + i + k * LANES);
+    for (; i + LANES <= width; i += LANES) sums[0] += *(const Lanes *)(x + i) * *(const Lanes *)(row + i);
+    float parts[LANES], rest = 0.0f;
+    *(Lanes *)parts = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    for (; i < width; i++) rest += x[i] * row[i];
+    for (Size half = LANES / 2; half; half /= 2)
+        for (Size lane = 0; lane < half; lane++) parts[lane] += parts[lane + half];
+    return parts[0] + rest;
 }
 
 // out = weight * x + bias + added in the rows of this share; bias and added may be null, added may be out.
 static void product(const Linear *linear, const float *x, Size d_in, Share mine, const float *added, float *out)
 {
     const float *bias = linear->bias;
-    for (Size row = mine.from; row < mine.end; row += TOGETHER) {
-        const float *weight = linear->weight + row * d_in;
-        const Size rows = mine.end - row < TOGETHER ? mine.end - row : TOGETHER;
-        float found[TOGETHER];
-        if (rows == TOGETHER) dots(weight, x, d_in, TOGETHER, found);
-        else for (Size single = 0; single < rows; single++) dots(weight + single * d_in, x, d_in, 1, found + single);
-        for (Size i = 0; i < rows; i++)
-            out[row + i] = found[i] + (bias ? bias[row + i] : 0.0f) + (added ? added[row + i] : 0.0f);
-    }
+    for (Size row = mine.from; row < mine.end; row++)
+        out[row] = dot(linear->weight + row * d_in, x, d_in) + (bias ? bias[row] : 0.0f) + (added ? added[row] : 0.0f);
 }
 
 // A block
@@ -218,10 +203,10 @@ int step(const Model *model, const Row *row, float *cache, Size place, const Siz
             product(&block->key, read, d_model, share(kept), 0, key);
             product(&block->value, read, d_model, share(kept), 0, value);
             #pragma omp barrier
-            Share mine = share_singly(heads);
+            Share mine = share(heads);
             for (Size head = mine.from; head < mine.end; head++)
                 turned(&block->query_norm, turn, query + head * width, looking + head * width, width);
-            mine = share_singly(kv_heads);
+            mine = share(kv_heads);
             for (Size head = mine.from; head < mine.end; head++) {
                 const Size slot = (head * capacity + place) * width;
                 turned(&block->key_norm, turn, key + head * width, keys + slot, width);
@@ -230,7 +215,7 @@ int step(const Model *model, const Row *row, float *cache, Size place, const Siz
             #pragma omp barrier
             const Size unseen = block->window && place + 1 > block->window ? place + 1 - block->window : 0;
             const Size from = unseen > row->first ? unseen : row->first;
-            mine = share_singly(heads);
+            mine = share(heads);
             for (Size head = mine.from; head < mine.end; head++) {
                 const Size slot = (head / (heads / kv_heads) * capacity + from) * width;
                 attend(looking + head * width, keys + slot, values + slot, place + 1 - from, width,

@@ -84,7 +84,8 @@ class CompiledModel:
         self._model = _Model(
             d_model, len(weights.blocks), weights.n_heads, weights.n_kv_heads, weights.head_width, inner, vocab_size,
             len(weights.table), weights.is_rms, weights.norms_first, _address(weights.table),
-            _address(weights.positions), weights.table_scale, ctypes.addressof(self._blocks), _Norm.of(weights.norm), _Linear.of(weights.head),
+            _address(weights.positions), weights.table_scale, ctypes.addressof(self._blocks),
+            _Norm.of(weights.norm), _Linear.of(weights.head),
         )  # fmt: skip
         self.calls, self.address, self.vocab_size = calls, ctypes.addressof(self._model), vocab_size
         self.num_read_bytes = sum(_matrix_bytes(weights.blocks)) + weights.head.weight.nbytes

@@ -1,4 +1,4 @@
-"""What a token meets on its way through a transformer, as plain records of tensors: what the compiled step is told of a model."""
+"""What a token meets on its way through a transformer, as records of tensors: what the compiled step is told of a model."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields

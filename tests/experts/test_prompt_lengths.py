@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not can_pack(torch.zeros(1)), reason="oneDNN's o
 
 MB = 2**20
 GROWTH = """
-import torch
+import sys, torch
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.experts import ExpertModel, TorchEngine
 
@@ -29,13 +29,16 @@ def resident():
     with open("/proc/self/status") as status:
         return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
-engine = TorchEngine(ExpertModel(vocab_size=64, d_model=64, n_layers=1, n_heads=2, d_ff=96, max_seq_len=512))
+model = ExpertModel(vocab_size=64, d_model=64, n_layers=1, n_heads=2, d_ff=96, max_seq_len=512)
+engine = TorchEngine(model, layout=sys.argv[1])
+
 def answer(length):
     engine([[1] * length], GenerationConfig(max_new_tokens=1, temperature=0.0))
-for length in range(400, 416):  # sizes of pieces, and libraries at their full size
+
+for length in (*range(1, 17), *range(32, 511, 16)):  # what pieces are filled up to
     answer(length)
 before = resident()
-for length in range(17, 317):
+for length in range(20, 320):
     answer(length)
 print(resident() - before)
 """
@@ -64,6 +67,7 @@ def test_a_prompt_in_pieces_gives_the_logits_of_the_whole(
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
-def test_300_new_lengths_take_little_memory() -> None:
-    found = subprocess.run([sys.executable, "-c", GROWTH], check=True, capture_output=True, text=True)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_300_new_lengths_take_little_memory(layout: str) -> None:
+    found = subprocess.run([sys.executable, "-c", GROWTH, layout], check=True, capture_output=True, text=True)
     assert int(found.stdout) < 20 * MB

@@ -196,6 +196,7 @@ def test_after_close_every_call_says_so_and_no_thread_is_left(tmp_path: Path) ->
         "retract": lambda memory: memory.retract(1),
         "context": lambda memory: memory.context("x"),
         "search": lambda memory: memory.search("x"),
+        "why": lambda memory: memory.why("x", "y"),
         "history": lambda memory: memory.history("x"),
         "backup": lambda memory: memory.backup(tmp_path / "copy.db"),
         "export_jsonl": lambda memory: memory.export_jsonl(tmp_path / "out.jsonl"),

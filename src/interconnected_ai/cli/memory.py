@@ -1,4 +1,4 @@
-"""`iai memory import|watch|search|context|show|users|stats|facts|pin|forget|…`; `fact` is in `memory_fact`."""
+"""`iai memory import|watch|search|context|show|users|stats|facts|pin|forget|…`; `fact`, `serve`, `why` have files of their own."""
 
 import os
 from collections import deque
@@ -13,6 +13,8 @@ import click
 from interconnected_ai.cli.confirmation import confirm
 from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.memory_fact import fact
+from interconnected_ai.cli.memory_serve import serve
+from interconnected_ai.cli.memory_why import why
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import Source
 from interconnected_ai.cli.stores import (
@@ -46,6 +48,8 @@ def command() -> None:
 
 
 command.add_command(fact)
+command.add_command(serve)
+command.add_command(why)
 
 
 def scope_options(meaning: str) -> Callable[[F], F]:
@@ -242,6 +246,7 @@ def search(
 @click.argument("query")
 @click.option("--budget", default=13_000, show_default=True, type=click.IntRange(min=1), help="Tokens at most.")
 @click.option("--now", metavar="TIME", help="ISO 8601 moment that `yesterday` is seen from; default: now.")
+@click.option("--explain", is_flag=True, help="Say of each message why it is there.")
 @scope_options("the one with the newest message")
 @vectors_option
 @with_output
@@ -250,6 +255,7 @@ def context(
     query: str,
     budget: int,
     now: str | None,
+    explain: bool,
     user: str | None,
     session: str | None,
     vectors: str | None,
@@ -259,13 +265,19 @@ def context(
     with open_memory(store, vectors) as memory:
         user = user_of(memory, user, session)
         session = session or newest_session(memory, user) or "default"
-        found = memory.context(query, user=user, session=session, budget_tokens=budget, now=now)
+        found = memory.context(query, user=user, session=session, budget_tokens=budget, now=now, explain=explain)
     output.say(
         found.text or f"Nothing is remembered in session {session!r} of user {user!r}.",
         "",
         f"{found.num_tokens:,} of {budget:,} tokens; {len(found.source_ids):,} messages in full, "
         f"{len(found.summarised_ids):,} summarised; {1000 * found.seconds:.1f} ms",
     )
+    if explain:
+        output.table(
+            "Why each message is there",
+            ["#", "session", "id", "part", "why"],
+            [(f"#{one.place}", one.session, one.id, one.part, one.text) for one in found.reasons],
+        )
     output.result({"user": user, "session": session, **found.to_dict()})
 
 

@@ -98,6 +98,7 @@ class AsyncThreeLevelMemory:
     forgettable = _awaited(ThreeLevelMemory.forgettable)
     rebuild = _awaited(ThreeLevelMemory.rebuild)
     context = _awaited(ThreeLevelMemory.context)
+    why = _awaited(ThreeLevelMemory.why)
     search = _awaited(ThreeLevelMemory.search)
     facts = _awaited(ThreeLevelMemory.facts)
     pins = _awaited(ThreeLevelMemory.pins)

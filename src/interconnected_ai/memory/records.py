@@ -197,12 +197,15 @@ class Context:
     def turns(self, question: str = "") -> tuple[dict[str, str], ...]:
         """`messages` for servers that demand turns: user and assistant alternate, and the user begins.
 
-        Neighbours of one role are joined by a blank line; an answer that would begin is a quotation of the user's. question:
-        what the user says now, which comes last. The joining takes at most a token or two a message beside `num_tokens`.
+        Neighbours of one role are joined by a blank line; an answer that would begin is a quotation of the user's; what has
+        no words is left out, since such servers refuse that too. question: what the user says now, which comes last. The
+        joining takes at most a token or two a message beside `num_tokens`.
         """
         turns: list[dict[str, str]] = []
-        for message in (*self.messages, *([{"role": "user", "content": question}] if question else [])):
+        for message in (*self.messages, {"role": "user", "content": question}):
             role, content = message["role"], message["content"]
+            if not content.strip():
+                continue
             if not turns and role != "user":
                 role, content = "user", "\n".join(f"> {line}" for line in content.split("\n"))
             if turns and turns[-1]["role"] == role:

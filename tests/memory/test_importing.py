@@ -587,7 +587,10 @@ def test_what_programs_say_in_slack_s_attachments_and_blocks_is_read(memory: Thr
         {**bot, "ts": "1767607200.000100", "text": "", "blocks": [section, rich]},
         {**bot, "ts": "1767607201.000100", "text": "Report", "attachments": [{"title": "Tests", "text": "12 failed", "fallback": "x"}]},
         {**bot, "ts": "1767607202.000100", "text": "", "attachments": [{"fallback": "only this"}]},
-        {"type": "message", "user": "U9", "ts": "1767607203.000100", "text": "ok", "blocks": [section]},
+        {"type": "message", "user": "U9", "ts": "1767607203.000100", "text": "ok", "blocks": [section],
+         "attachments": [{"from_url": "https://example.org", "title": "A page", "text": "I live in Oslo."}]},
+        {"type": "message", "user": "U9", "ts": "1767607204.000100", "text": "",
+         "attachments": [{"is_share": True, "text": "I live in Oslo."}]},
     ]  # fmt: skip
     written(tmp_path / "builds", messages, "2026-01-05.json")
     memory.import_file(tmp_path)
@@ -596,6 +599,7 @@ def test_what_programs_say_in_slack_s_attachments_and_blocks_is_read(memory: Thr
         ("tool", "[CI] Report\nTests\n12 failed"),
         ("tool", "[CI] only this"),
         ("U9", "ok"),
+        ("U9", "> I live in Oslo."),
     ]
 
 

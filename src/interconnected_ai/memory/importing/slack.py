@@ -117,11 +117,19 @@ def _text(message: Json) -> str:
     parts = [str(message.get("text") or "")]
     if not parts[0].strip():
         parts += _texts_in(message.get("blocks"))
+    has_words = any(part.strip() for part in parts)
     for one in message.get("attachments") or ():
-        if isinstance(one, dict):
-            own = [str(one[key]) for key in _OF_ATTACHMENTS if one.get(key)] or [*_texts_in(one.get("blocks"))]
-            parts += own or [str(one.get("fallback") or "")]
+        if not isinstance(one, dict) or (has_words and _is_of_others(one)):
+            continue
+        own = [str(one[key]) for key in _OF_ATTACHMENTS if one.get(key)] or [*_texts_in(one.get("blocks"))]
+        told = "\n".join(own or [str(one.get("fallback") or "")])
+        parts += ["\n".join(f"> {line}" for line in told.splitlines()) if _is_of_others(one) else told]
     return "\n".join(dict.fromkeys(part for part in parts if part.strip()))
+
+
+def _is_of_others(attachment: Json) -> bool:
+    """Whether it shows a page or a message that the text links to: nobody here said those words."""
+    return any(attachment.get(key) for key in ("from_url", "original_url", "is_msg_unfurl", "is_share"))
 
 
 def _texts_in(block: Any) -> Iterator[str]:

@@ -500,6 +500,40 @@ def test_a_watch_sees_what_came_and_what_grew(tmp_path: Path) -> None:
         Watch(chat)
 
 
+def test_a_watch_passes_over_what_goes_away_between_two_glances(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from interconnected_ai.memory.importing import watching
+
+    chat = written(tmp_path, [{"role": "user", "content": "Hi"}], "chat.json")
+    looks = Watch(tmp_path)
+    monkeypatch.setattr(watching, "files_in", lambda folder: [chat, folder / "Unconfirmed 1.crdownload"])
+    assert looks.changed() == [chat]
+    assert looks.changed() == []
+
+
+def test_a_watch_hands_on_what_cannot_be_read_so_that_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from interconnected_ai.memory.importing import watching
+
+    def refuse(file: Path) -> bool:  # the tests may run as root, who reads everything
+        raise PermissionError(13, "Permission denied", str(file))
+
+    chat = written(tmp_path, [{"role": "user", "content": "Hi"}], "chat.json")
+    monkeypatch.setattr(watching, "is_known", refuse)
+    assert Watch(tmp_path).changed() == [chat]
+
+
+def test_a_watch_gives_again_what_could_not_be_kept(tmp_path: Path) -> None:
+    chat = written(tmp_path, [{"role": "user", "content": "Hi"}], "chat.json")
+    looks = Watch(tmp_path)
+    assert looks.changed() == [chat]
+    looks.again(chat)
+    assert looks.changed() == [chat]
+    assert looks.changed() == []
+
+
 def test_a_folder_s_exports_are_read_and_other_files_are_listed(memory: ThreeLevelMemory, tmp_path: Path) -> None:
     written(tmp_path, chatgpt_export())
     written(tmp_path, {"email": "a@example.org"}, "user.json")

@@ -27,7 +27,7 @@ from interconnected_ai.cli.stores import (
     user_of,
     vector_model,
 )
-from interconnected_ai.errors import DataError, InterconnectedAIError
+from interconnected_ai.errors import DataError, InterconnectedAIError, NotAMemoryError, StorageError
 from interconnected_ai.progress import Progress
 
 if TYPE_CHECKING:
@@ -184,14 +184,29 @@ def watch(
                     num_refused += 1
                     output.say(f"Not added: {error}")
                     continue
+                except StorageError as error:  # another program writes, the disk is full: that may pass
+                    if once or isinstance(error, NotAMemoryError):
+                        raise
+                    looks.again(path)
+                    output.say(f"Not added yet: {error}")
+                    continue
                 num_messages += done.num_messages
                 output.say(f"{path}: {done.num_messages:,} new messages.")
                 _say_what_else(done, output)
-            memory.catch_up()
+            _catch_up_if_free(memory, must=once)
             if once:
                 break
             time.sleep(every)
     output.result({"num_messages": num_messages, "num_refused": num_refused})
+
+
+def _catch_up_if_free(memory: "ThreeLevelMemory", *, must: bool) -> None:
+    """Do the compression; unless it must be done, a store that refuses is left for the next time."""
+    try:
+        memory.catch_up()
+    except StorageError as error:
+        if must or isinstance(error, NotAMemoryError):
+            raise
 
 
 def _catch_up(memory: "ThreeLevelMemory") -> int:

@@ -27,7 +27,7 @@ from interconnected_ai.cli.stores import (
     user_of,
     vector_model,
 )
-from interconnected_ai.errors import DataError, InterconnectedAIError, NotAMemoryError, StorageError
+from interconnected_ai.errors import DataError, InterconnectedAIError, StorageError
 from interconnected_ai.progress import Progress
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def watch(
                     output.say(f"Not added: {error}")
                     continue
                 except StorageError as error:  # another program writes, the disk is full: that may pass
-                    if once or isinstance(error, NotAMemoryError):
+                    if once or type(error) is not StorageError:
                         raise
                     looks.again(path)
                     output.say(f"Not added yet: {error}")
@@ -205,7 +205,7 @@ def _catch_up_if_free(memory: "ThreeLevelMemory", *, must: bool) -> None:
     try:
         memory.catch_up()
     except StorageError as error:
-        if must or isinstance(error, NotAMemoryError):
+        if must or type(error) is not StorageError:
             raise
 
 

@@ -25,7 +25,7 @@ def _opened_by(
     """Gives a constructor the signature of another."""
 
     def as_this(own: Callable[..., None]) -> Callable[Concatenate["AsyncThreeLevelMemory", P], None]:
-        @wraps(init, assigned=("__doc__",))
+        @wraps(init, assigned=("__name__", "__doc__"))
         def construct(self: "AsyncThreeLevelMemory", *args: P.args, **kwargs: P.kwargs) -> None:
             own(self, *args, **kwargs)
 

@@ -1,5 +1,6 @@
 """LangChain over a memory: the history of a chat, and a retriever of what was said. Needs the extra `langchain`."""
 
+from collections import deque
 from collections.abc import Sequence
 
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
@@ -37,10 +38,10 @@ class ThreeLevelChatMessageHistory(BaseChatMessageHistory):
     def messages(self) -> list[BaseMessage]:
         """What was said, oldest first; nothing for a session that is not there yet."""
         try:
-            found = list(self.memory.messages(session=self.session, user=self.user))
+            found = deque(self.memory.messages(session=self.session, user=self.user), self.last)
         except UnknownNameError:  # a session begins with its first message
             return []
-        return [_as_langchain(message) for message in (found if self.last is None else found[-self.last :])]
+        return [_as_langchain(message) for message in found]
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Remember messages: all of them or none. Those without words are left out."""

@@ -1,6 +1,7 @@
 """`iai memory serve STORE --mcp`: the memory for programs that speak the Model Context Protocol."""
 
 import os
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -70,17 +71,11 @@ def serve(
 
 def _list_tools(memory: "AsyncThreeLevelMemory", user: str, output: Output) -> None:
     """What a client is told."""
-    import asyncio
+    from interconnected_ai.clients import described_tools
 
-    from interconnected_ai.clients import memory_server
-
-    found = asyncio.run(memory_server(memory, user=user).list_tools())
-    output.table(
-        f"{len(found)} tools",
-        ["tool", "what it does"],
-        [(one.name, (one.description or "").split("\n")[0]) for one in found],
-    )
-    output.result({"user": user, "tools": [one.model_dump(mode="json", exclude_none=True) for one in found]})
+    found = described_tools(memory)
+    output.table(f"{len(found)} tools", ["tool", "what it does"], [(one.name, one.description.split("\n")[0]) for one in found])
+    output.result({"user": user, "tools": [asdict(one) for one in found]})
 
 
 def _user_of(store: str, user: str | None, *, makes: bool) -> str:

@@ -8,14 +8,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from interconnected_ai.clients.asynchronous import AsyncThreeLevelMemory
-from interconnected_ai.clients.mcp_server import listening_socket, memory_server, serve
+from interconnected_ai.clients.mcp_server import ToolDescription, described_tools, listening_socket, memory_server, serve
 from interconnected_ai.extras import require
 
 if TYPE_CHECKING:
     from interconnected_ai.clients.langchain import ThreeLevelChatMessageHistory, ThreeLevelRetriever
     from interconnected_ai.clients.llamaindex import ThreeLevelMemoryBlock
 
-__all__ = ["AsyncThreeLevelMemory", "listening_socket", "memory_server", "serve"]
+__all__ = [
+    "AsyncThreeLevelMemory",
+    "ToolDescription",
+    "described_tools",
+    "listening_socket",
+    "memory_server",
+    "serve",
+]
 
 # Adapter → its file, which is its extra's name too, and the package that it needs.
 _ADAPTERS = {

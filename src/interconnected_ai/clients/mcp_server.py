@@ -4,18 +4,22 @@ Needs the extra `mcp`, from the first call on.
 """
 
 import asyncio
+import inspect
+import json
 import socket
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
 from interconnected_ai.clients.asynchronous import AsyncThreeLevelMemory
-from interconnected_ai.errors import ConfigError
+from interconnected_ai.errors import ConfigError, InterconnectedAIError, UnknownNameError
 from interconnected_ai.extras import require
 
 if TYPE_CHECKING:
-    from mcp.server.mcpserver import MCPServer
+    from mcp.server.lowlevel.server import Server
 
 LOOPBACK = "127.0.0.1"
 PATH = "/mcp"
@@ -25,8 +29,8 @@ _INSTRUCTIONS = (
 )
 
 
-class _Tools:
-    """What a client may call, of one user. Their docstrings are what a model reads of them."""
+class _Calls:
+    """What a client may call, of one user. A call's docstring and annotations are what a model reads of it."""
 
     def __init__(self, memory: AsyncThreeLevelMemory, user: str, session: str) -> None:
         self._memory, self._user, self._session = memory, user, session
@@ -122,7 +126,73 @@ class _Tools:
         return asdict(gone)
 
 
-def memory_server(memory: AsyncThreeLevelMemory, *, user: str = "default", session: str = "default") -> "MCPServer":
+@dataclass(frozen=True, slots=True)
+class ToolDescription:
+    """What a client is told of a tool. input_schema: of its arguments, JSON Schema. hints: whether it only reads, or removes."""
+
+    name: str
+    description: str
+    input_schema: Mapping[str, Any]
+    hints: Mapping[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tool:
+    """A call with the record of its arguments, which takes no other ones and guesses at no types."""
+
+    call: Callable[..., Awaitable[Any]]
+    arguments: type[BaseModel]
+    hints: Mapping[str, bool]
+
+    @property
+    def name(self) -> str:
+        return self.call.__name__
+
+    @property
+    def description(self) -> ToolDescription:
+        """What a client is told of it."""
+        return ToolDescription(
+            self.name, inspect.getdoc(self.call) or "", self.arguments.model_json_schema(), dict(self.hints)
+        )
+
+    async def __call__(self, given: Mapping[str, Any]) -> Any:
+        """The call's answer. Raises `ConfigError` for arguments that it does not take."""
+        try:
+            arguments = self.arguments.model_validate(given)
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise ConfigError(f"{self.name}: {faults}") from error
+        return await self.call(**{name: getattr(arguments, name) for name in type(arguments).model_fields})
+
+
+def _tools_of(calls: _Calls) -> list[_Tool]:
+    reads, adds, removes = {"read_only_hint": True}, {"destructive_hint": False}, {"destructive_hint": True}
+    return [
+        _tool(calls.remember, adds),
+        _tool(calls.recall, reads),
+        _tool(calls.context, reads),
+        _tool(calls.facts, reads),
+        _tool(calls.correct, adds),
+        _tool(calls.forget, removes),
+    ]
+
+
+def _tool(call: Callable[..., Awaitable[Any]], hints: Mapping[str, bool]) -> _Tool:
+    """A call as a tool. A name that is misspelt must not be dropped: `forget` would remove more than was meant."""
+    fields: dict[str, Any] = {
+        one.name: (one.annotation, ... if one.default is one.empty else one.default)
+        for one in inspect.signature(call).parameters.values()
+    }
+    strict = ConfigDict(extra="forbid", strict=True)
+    return _Tool(call, create_model(call.__name__, __config__=strict, **fields), hints)
+
+
+def described_tools(memory: AsyncThreeLevelMemory) -> list[ToolDescription]:
+    """What clients may call, as they are told of it. The memory is not opened for it."""
+    return [tool.description for tool in _tools_of(_Calls(memory, "", ""))]
+
+
+def memory_server(memory: AsyncThreeLevelMemory, *, user: str = "default", session: str = "default") -> "Server[Any]":
     """A server of the `mcp` package whose tools are a memory's calls, of one user.
 
     Tools: `remember`, `recall`, `context`, `facts`, `correct`, `forget`. Whatever goes wrong in one is an error in its answer,
@@ -131,23 +201,42 @@ def memory_server(memory: AsyncThreeLevelMemory, *, user: str = "default", sessi
     """
     from interconnected_ai import __version__
 
-    sdk = require("mcp.server.mcpserver", "mcp", "an MCP server")
+    server = require("mcp.server.lowlevel.server", "mcp", "an MCP server").Server
     types = require("mcp.types", "mcp", "an MCP server")
-    server = sdk.MCPServer(
-        "interconnected-ai memory", instructions=_INSTRUCTIONS, version=__version__, log_level="WARNING"
-    )
-    tools = _Tools(memory, user, session)
-    for tool in (tools.recall, tools.context, tools.facts):
-        server.add_tool(tool, annotations=types.ToolAnnotations(read_only_hint=True, open_world_hint=False))
-    for tool in (tools.remember, tools.correct):
-        server.add_tool(
-            tool, annotations=types.ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=False)
+    tools = {tool.name: tool for tool in _tools_of(_Calls(memory, user, session))}
+
+    async def list_tools(_: Any, __: Any) -> Any:
+        told = [tool.description for tool in tools.values()]
+        return types.ListToolsResult(
+            tools=[
+                types.Tool(
+                    name=one.name,
+                    description=one.description,
+                    input_schema=one.input_schema,
+                    annotations=types.ToolAnnotations(**one.hints, open_world_hint=False),
+                )
+                for one in told
+            ]
         )
-    server.add_tool(
-        tools.forget,
-        annotations=types.ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False),
+
+    async def call_tool(_: Any, asked: Any) -> Any:
+        try:
+            if asked.name not in tools:
+                raise UnknownNameError("tool", asked.name, tools)
+            answer = await tools[asked.name](asked.arguments or {})
+        except (InterconnectedAIError, OSError) as error:
+            return types.CallToolResult(content=[types.TextContent(type="text", text=str(error))], is_error=True)
+        text = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
+        data = {"text": answer} if isinstance(answer, str) else answer
+        return types.CallToolResult(content=[types.TextContent(type="text", text=text)], structured_content=data)
+
+    return server(  # type: ignore[no-any-return]
+        "interconnected-ai memory",
+        version=__version__,
+        instructions=_INSTRUCTIONS,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
     )
-    return server  # type: ignore[no-any-return]
 
 
 def listening_socket(port: int) -> socket.socket:
@@ -182,14 +271,20 @@ async def _serve(memory: AsyncThreeLevelMemory, user: str, session: str, listeni
     async with memory:
         server = memory_server(memory, user=user, session=session)
         if listening is None:
-            await server.run_stdio_async()
+            await _serve_stdio(server)
         else:
-            await _serve_http(server, [listening])
+            await _serve_http(server, listening)
 
 
-async def _serve_http(server: "MCPServer", sockets: Sequence[socket.socket]) -> None:
+async def _serve_stdio(server: "Server[Any]") -> None:
+    stdio = require("mcp.server.stdio", "mcp", "an MCP server")
+    async with stdio.stdio_server() as (reading, writing):
+        await server.run(reading, writing, server.create_initialization_options())
+
+
+async def _serve_http(server: "Server[Any]", listening: socket.socket) -> None:
     """HTTP for whoever sits at this machine: requests that a page elsewhere makes in a browser are refused by the SDK."""
     uvicorn = require("uvicorn", "mcp", "an MCP server over HTTP")
     app = server.streamable_http_app(streamable_http_path=PATH, host=LOOPBACK)
     # no log of its own: uvicorn's would go to standard output
-    await uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False)).serve(list(sockets))
+    await uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False)).serve([listening])

@@ -28,7 +28,9 @@ def test_its_public_calls_are_those_of_the_other_memory_with_the_same_arguments(
     ours, theirs = public_calls(AsyncThreeLevelMemory), public_calls(ThreeLevelMemory)
     assert set(ours) == set(theirs)
     for name, call in ours.items():
-        assert list(inspect.signature(call).parameters.values()) == list(inspect.signature(theirs[name]).parameters.values())
+        assert list(inspect.signature(call).parameters.values()) == list(
+            inspect.signature(theirs[name]).parameters.values()
+        )
         assert inspect.getdoc(call), name
     assert inspect.signature(AsyncThreeLevelMemory) == inspect.signature(ThreeLevelMemory)
 

@@ -50,7 +50,10 @@ def test_tools_and_named_speakers_come_back_as_what_every_provider_takes(memory:
     call = {"name": "weather", "args": {"city": "Riga"}, "id": "c1", "type": "tool_call"}
     history.add_messages(
         [
-            HumanMessage([{"type": "text", "text": "Rain?"}, {"type": "image_url", "image_url": {"url": "https://x"}}], name="Bob"),
+            HumanMessage(
+                [{"type": "text", "text": "Rain?"}, {"type": "image_url", "image_url": {"url": "https://x"}}],
+                name="Bob",
+            ),
             AIMessage("", tool_calls=[call]),  # type: ignore[list-item]
             ToolMessage("sun\nall day", tool_call_id="c1"),
         ]
@@ -80,6 +83,7 @@ def test_clearing_forgets_that_session_of_that_user_and_no_other(memory: ThreeLe
     ]
 
 
+@pytest.mark.filterwarnings("ignore:RunnableWithMessageHistory was deprecated", "ignore:RunnableWithMessageHistory is deprecated")
 def test_langchain_s_own_history_runs_on_it(memory: ThreeLevelMemory) -> None:
     prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("history"), ("human", "{question}")])
     chain = RunnableWithMessageHistory(
@@ -112,7 +116,9 @@ def test_a_retriever_gives_the_messages_of_its_user_as_documents(memory: ThreeLe
     assert {**document.metadata, "score": 0} == {
         "session": "a", "role": "user", "place": 1, "time": 1_700_000_000, "score": 0, "legs": ["speech"],
     }  # fmt: skip
-    assert [one.id for one in asyncio.run(ThreeLevelRetriever(memory=memory, user="anna", session="b").ainvoke("Riga"))] == ["m2"]
+    assert [
+        one.id for one in asyncio.run(ThreeLevelRetriever(memory=memory, user="anna", session="b").ainvoke("Riga"))
+    ] == ["m2"]
     assert len(ThreeLevelRetriever(memory=memory, user="anna", limit=1).invoke("Riga")) == 1
 
 

@@ -21,7 +21,10 @@ def test_a_block_remembers_each_session_apart_and_recalls_what_was_asked(tmp_pat
             block = ThreeLevelMemoryBlock(memory=memory, user="anna", session="a")
             parts = [TextBlock(text="My sister studies volcanoes."), ImageBlock(url="https://example.org/x.png")]
             await block.aput([ChatMessage(role="user", blocks=parts), ChatMessage(role="assistant", content="Nice.")])
-            asked = [ChatMessage(role="user", content="Who studies volcanoes?"), ChatMessage(role="assistant", content="Hm.")]
+            asked = [
+                ChatMessage(role="user", content="Who studies volcanoes?"),
+                ChatMessage(role="assistant", content="Hm."),
+            ]
             assert "My sister studies volcanoes." in await block.aget(asked)
             assert "volcanoes" not in await ThreeLevelMemoryBlock(memory=memory, user="bob").aget(asked)
             await block.aput([ChatMessage(role="user", content="Elsewhere.")], session_id="b")
@@ -53,7 +56,9 @@ def test_what_leaves_the_queue_of_llamaindex_s_memory_comes_back_when_it_is_aske
                 await theirs.aput(ChatMessage(role="assistant", content="I see, go on."))
             shown = await theirs.aget(input="Who studies volcanoes?")
             assert "volcanoes" not in "".join(str(one.content) for one in await theirs.aget_all())
-            assert [m.content async for m in memory.messages(session="s1")][0] == "My sister studies volcanoes in Iceland."
+            assert [m.content async for m in memory.messages(session="s1")][
+                0
+            ] == "My sister studies volcanoes in Iceland."
             return "\n".join(str(one.content) for one in shown)
 
     assert "> #1 user: My sister studies volcanoes in Iceland." in asyncio.run(talk())

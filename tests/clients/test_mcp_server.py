@@ -24,11 +24,10 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from interconnected_ai.clients import AsyncThreeLevelMemory, listening_socket, memory_server
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.memory import SQLiteStore, ThreeLevelMemory
-from memory_stores import SOURCE
 
 TOOLS = {"remember", "recall", "context", "facts", "correct", "forget"}
 IAI = [sys.executable, "-m", "interconnected_ai.cli"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SOURCE)}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 Talk = Callable[[Client], Coroutine[Any, Any, None]]
 
 

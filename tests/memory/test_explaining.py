@@ -72,9 +72,14 @@ def test_misspelt_words_are_told_as_words_alike(make: MakeMemory) -> None:
 def test_meaning_and_time_are_named_as_legs(make: MakeMemory) -> None:
     memory = make(encode=hashed())
     memory.add("user", "alpha bravo", id="a", time="2024-03-05")
+    for number in range(5):
+        memory.add("user", f"charlie delta {number}", time="2024-04-05")
     memory.catch_up()
     assert "alike in meaning" in memory.why("alpha", "a").text
-    assert "of the time that the question speaks of" in memory.why("what was said in March 2024?", "a", now="2024-06-01").text
+    assert (
+        "of the time that the question speaks of"
+        in memory.why("what was said in March 2024?", "a", now="2024-06-01").text
+    )
 
 
 def test_what_no_word_leads_to_is_not_found(make: MakeMemory) -> None:
@@ -117,7 +122,11 @@ def test_of_what_is_not_the_users_nothing_is_told_whatever_it_is(id: str, make: 
     memory.forget("forgotten")
     reason = memory.why("code", id)
     assert reason.cause == "unknown"
-    assert asdict(reason) == {**asdict(memory.why("code", "x")), "id": id, "text": memory.why("code", "x").text.replace("'x'", repr(id))}
+    assert asdict(reason) == {
+        **asdict(memory.why("code", "x")),
+        "id": id,
+        "text": memory.why("code", "x").text.replace("'x'", repr(id)),
+    }
 
 
 def test_what_is_only_summarised_names_the_summary(make: MakeMemory) -> None:

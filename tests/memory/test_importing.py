@@ -590,8 +590,16 @@ def test_a_chatgpt_conversation_without_times_titles_metadata_and_children_is_re
 def test_the_folder_of_a_whole_chatgpt_export_is_read(memory: ThreeLevelMemory, tmp_path: Path) -> None:
     """It holds several files of conversations, and others whose rows have a `content` that nobody said."""
     written(tmp_path, chatgpt_export(), "conversations-000.json")
-    written(tmp_path, [{"id": "f", "rating": "thumbs_up", "create_time": "2026-01-05", "content": "{}"}], "message_feedback.json")
-    written(tmp_path, [{"id": "s", "conversation_id": "c", "title": "Riga", "is_anonymous": True}], "shared_conversations.json")
+    written(
+        tmp_path,
+        [{"id": "f", "rating": "thumbs_up", "create_time": "2026-01-05", "content": "{}"}],
+        "message_feedback.json",
+    )
+    written(
+        tmp_path,
+        [{"id": "s", "conversation_id": "c", "title": "Riga", "is_anonymous": True}],
+        "shared_conversations.json",
+    )
     done = memory.import_file(tmp_path)
     assert done.num_messages == 3
     assert {"file message_feedback.json", "file shared_conversations.json"} <= set(done.not_understood)

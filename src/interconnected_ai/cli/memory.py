@@ -1,4 +1,4 @@
-"""`iai memory import|watch|search|context|show|users|stats|facts|pin|forget|…`; `fact`, `serve`, `why` have files of their own."""
+"""`iai memory import|watch|search|context|show|users|stats|facts|pin|forget|…`; `fact`, `serve` and `why` stand beside it."""
 
 import os
 from collections import deque

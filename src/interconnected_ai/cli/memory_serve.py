@@ -74,7 +74,9 @@ def _list_tools(memory: "AsyncThreeLevelMemory", user: str, output: Output) -> N
     from interconnected_ai.clients import described_tools
 
     found = described_tools(memory)
-    output.table(f"{len(found)} tools", ["tool", "what it does"], [(one.name, one.description.split("\n")[0]) for one in found])
+    output.table(
+        f"{len(found)} tools", ["tool", "what it does"], [(one.name, one.description.split("\n")[0]) for one in found]
+    )
     output.result({"user": user, "tools": [asdict(one) for one in found]})
 
 

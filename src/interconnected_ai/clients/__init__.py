@@ -8,12 +8,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from interconnected_ai.clients.asynchronous import AsyncThreeLevelMemory
-from interconnected_ai.clients.mcp_server import ToolDescription, described_tools, listening_socket, memory_server, serve
+from interconnected_ai.clients.mcp_server import (
+    ToolDescription,
+    described_tools,
+    listening_socket,
+    memory_server,
+    serve,
+)
 from interconnected_ai.extras import require
 
 if TYPE_CHECKING:
-    from interconnected_ai.clients.langchain import ThreeLevelChatMessageHistory, ThreeLevelRetriever
-    from interconnected_ai.clients.llamaindex import ThreeLevelMemoryBlock
+    from interconnected_ai.clients.langchain import ThreeLevelChatMessageHistory as ThreeLevelChatMessageHistory
+    from interconnected_ai.clients.langchain import ThreeLevelRetriever as ThreeLevelRetriever
+    from interconnected_ai.clients.llamaindex import ThreeLevelMemoryBlock as ThreeLevelMemoryBlock
 
 __all__ = [
     "AsyncThreeLevelMemory",

@@ -5,10 +5,10 @@ import contextvars
 import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial, wraps
 from itertools import islice
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from interconnected_ai.errors import ClosedError
 from interconnected_ai.memory import ThreeLevelMemory
@@ -29,21 +29,21 @@ def _opened_by(
         def construct(self: "AsyncThreeLevelMemory", *args: P.args, **kwargs: P.kwargs) -> None:
             own(self, *args, **kwargs)
 
-        return construct
+        return cast(Callable[Concatenate["AsyncThreeLevelMemory", P], None], construct)
 
     return as_this
 
 
 def _awaited(
-    call: Callable[Concatenate[ThreeLevelMemory, P], R],
+    call: Callable[Concatenate[ThreeLevelMemory, P], R], *, goes_on: bool = True
 ) -> Callable[Concatenate["AsyncThreeLevelMemory", P], Coroutine[Any, Any, R]]:
-    """A call of the memory, in a worker thread."""
+    """A call of the memory, in a worker thread. goes_on: whether `close` lets it come to its end where it was cancelled."""
 
     @wraps(call)
     async def in_thread(self: "AsyncThreeLevelMemory", *args: P.args, **kwargs: P.kwargs) -> R:
-        return await self._run(call, *args, **kwargs)
+        return await self._wait_for(self._begin(call, *args, **kwargs), goes_on=goes_on)
 
-    return in_thread
+    return cast(Callable[Concatenate["AsyncThreeLevelMemory", P], Coroutine[Any, Any, R]], in_thread)
 
 
 def _iterated(
@@ -58,7 +58,7 @@ def _iterated(
             for item in some:
                 yield item
 
-    return in_threads
+    return cast(Callable[Concatenate["AsyncThreeLevelMemory", P], AsyncIterator[R]], in_threads)
 
 
 def _next_of(_: ThreeLevelMemory, items: Iterator[R]) -> list[R]:
@@ -73,7 +73,8 @@ class AsyncThreeLevelMemory:
     threads.
 
     Cancelling a call that waits for a thread means that it never happens. One that has begun goes on to its end in its
-    thread, whole: what it writes is there, and `close` waits for it. Give `add` an id to be able to say it again.
+    thread, whole: what it writes is there, and `close` waits for it (for `catch_up` alone it does not: its job goes back). Give
+    `add` an id to be able to say it again.
 
     One may be used by many tasks, and from the event loops of several threads. It does not survive a fork, as an event loop
     does not: a child makes one of its own.
@@ -85,6 +86,7 @@ class AsyncThreeLevelMemory:
         self._open = partial(ThreeLevelMemory, *args, **kwargs)
         self._memory: ThreeLevelMemory | None = None
         self._opening, self._submitting = threading.Lock(), threading.Lock()
+        self._abandoned: list[Future[Any]] = []
         self._is_closed = False
         self._threads = ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="memory-call")
 
@@ -113,12 +115,12 @@ class AsyncThreeLevelMemory:
     export_markdown = _awaited(ThreeLevelMemory.export_markdown)
     import_file = _awaited(ThreeLevelMemory.import_file)
     import_jsonl = import_file
-    catch_up = _awaited(ThreeLevelMemory.catch_up)
+    catch_up = _awaited(ThreeLevelMemory.catch_up, goes_on=False)
 
     async def close(self) -> None:
-        """Close the memory and wait for the calls that run; they finish or raise `ClosedError`, as all later ones do.
+        """Close the memory. Calls that run finish, or raise `ClosedError`, as all later ones do; cancelled ones finish.
 
-        A second call does nothing. From one thread at a time or from many.
+        A second call does nothing.
         """
         with self._submitting:
             self._is_closed = True
@@ -132,12 +134,24 @@ class AsyncThreeLevelMemory:
         await self.close()
 
     async def _run(self, call: Callable[..., R], *args: Any, **kwargs: Any) -> R:
-        """A call in a worker thread, with the task's context variables."""
+        return await self._wait_for(self._begin(call, *args, **kwargs))
+
+    def _begin(self, call: Callable[..., R], *args: Any, **kwargs: Any) -> Future[R]:
+        """Begin a call in a worker thread, with the task's context variables."""
         variables = contextvars.copy_context()
         with self._submitting:
             self._require_open()
-            running = self._threads.submit(variables.run, self._call, call, *args, **kwargs)
-        return await asyncio.wrap_future(running)
+            return self._threads.submit(variables.run, self._call, call, *args, **kwargs)
+
+    async def _wait_for(self, running: Future[R], *, goes_on: bool = True) -> R:
+        """What a call gives. Where the task is cancelled a call that has begun goes on, and `close` knows of it."""
+        try:
+            return await asyncio.wrap_future(running)
+        except asyncio.CancelledError:
+            if not running.cancel() and goes_on:
+                with self._submitting:
+                    self._abandoned = [one for one in self._abandoned if not one.done()] + [running]
+            raise
 
     def _call(self, call: Callable[..., R], *args: Any, **kwargs: Any) -> R:
         return call(self._opened(), *args, **kwargs)
@@ -154,6 +168,7 @@ class AsyncThreeLevelMemory:
             raise ClosedError("this memory was closed; open it again with AsyncThreeLevelMemory(…)")
 
     def _let_go(self) -> None:
+        wait(self._abandoned)
         with self._opening:
             memory = self._memory
         if memory is not None:

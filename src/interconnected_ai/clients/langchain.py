@@ -45,7 +45,7 @@ class ThreeLevelChatMessageHistory(BaseChatMessageHistory):
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Remember messages: all of them or none. Those without words are left out."""
-        given = [message_to_dict(message_chunk_to_message(message)) for message in messages]  # type: ignore[arg-type]
+        given = [message_to_dict(message_chunk_to_message(message)) for message in messages]
         self.memory.add_messages(given, session=self.session, user=self.user)
 
     def clear(self) -> None:

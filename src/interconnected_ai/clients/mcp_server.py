@@ -128,7 +128,7 @@ class _Calls:
 
 @dataclass(frozen=True, slots=True)
 class ToolDescription:
-    """What a client is told of a tool. input_schema: of its arguments, JSON Schema. hints: whether it only reads, or removes."""
+    """What a client is told of a tool. input_schema: of its arguments. hints: whether it only reads, or removes."""
 
     name: str
     description: str
@@ -199,8 +199,6 @@ def memory_server(memory: AsyncThreeLevelMemory, *, user: str = "default", sessi
     and the server goes on. user: whose memory it is; no client can ask for another's. session: where `remember` and `context`
     are, when a client names none. Raises `MissingExtraError` without the package `mcp`, version 2 or newer.
     """
-    from interconnected_ai import __version__
-
     server = require("mcp.server.lowlevel.server", "mcp", "an MCP server").Server
     types = require("mcp.types", "mcp", "an MCP server")
     tools = {tool.name: tool for tool in _tools_of(_Calls(memory, user, session))}
@@ -230,9 +228,8 @@ def memory_server(memory: AsyncThreeLevelMemory, *, user: str = "default", sessi
         data = {"text": answer} if isinstance(answer, str) else answer
         return types.CallToolResult(content=[types.TextContent(type="text", text=text)], structured_content=data)
 
-    return server(  # type: ignore[no-any-return]
+    return server(
         "interconnected-ai memory",
-        version=__version__,
         instructions=_INSTRUCTIONS,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
@@ -247,7 +244,9 @@ def listening_socket(port: int) -> socket.socket:
         made.bind((LOOPBACK, port))
     except OSError as error:
         made.close()
-        raise ConfigError(f"port {port} on {LOOPBACK}: {error.strerror}; choose another, or 0 for a free one") from error
+        raise ConfigError(
+            f"port {port} on {LOOPBACK}: {error.strerror}; choose another, or 0 for a free one"
+        ) from error
     made.listen()
     return made
 

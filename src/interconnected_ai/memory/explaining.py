@@ -44,7 +44,7 @@ def rank_all(store: Store, rows: Rows, sessions: Sequence[int], question: Questi
         tuple(sessions),
         {candidate.number: (place, candidate) for place, candidate in enumerate(found, start=1)},
         hits.messages,
-        {word: found for word in words(question.text) if (found := frozenset(terms(word).terms))},
+        {word: theirs for word in words(question.text) if (theirs := frozenset(terms(word).terms))},
         question.vector is not None,
     )
 

@@ -60,7 +60,7 @@ def _part(part: Any) -> str:
         result = text_of(part.get("content", part.get("output")))
         return f"[result of {part.get('name') or 'a tool'}] {shortened(result, _LONGEST_CALL)}" if result else ""
     if isinstance(part.get("text"), str) and part["text"].strip():  # what was said aloud, written down
-        return part["text"]
+        return str(part["text"])
     return placeholder(kind.removesuffix("_url").removesuffix("_asset_pointer") or "part", _name_in(part))
 
 

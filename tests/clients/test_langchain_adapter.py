@@ -83,7 +83,9 @@ def test_clearing_forgets_that_session_of_that_user_and_no_other(memory: ThreeLe
     ]
 
 
-@pytest.mark.filterwarnings("ignore:RunnableWithMessageHistory was deprecated", "ignore:RunnableWithMessageHistory is deprecated")
+@pytest.mark.filterwarnings(
+    "ignore:RunnableWithMessageHistory was deprecated", "ignore:RunnableWithMessageHistory is deprecated"
+)
 def test_langchain_s_own_history_runs_on_it(memory: ThreeLevelMemory) -> None:
     prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("history"), ("human", "{question}")])
     chain = RunnableWithMessageHistory(

@@ -56,9 +56,8 @@ def test_what_leaves_the_queue_of_llamaindex_s_memory_comes_back_when_it_is_aske
                 await theirs.aput(ChatMessage(role="assistant", content="I see, go on."))
             shown = await theirs.aget(input="Who studies volcanoes?")
             assert "volcanoes" not in "".join(str(one.content) for one in await theirs.aget_all())
-            assert [m.content async for m in memory.messages(session="s1")][
-                0
-            ] == "My sister studies volcanoes in Iceland."
+            kept = [m.content async for m in memory.messages(session="s1")]
+            assert kept[:2] == ["My sister studies volcanoes in Iceland.", "How interesting."]
             return "\n".join(str(one.content) for one in shown)
 
     assert "> #1 user: My sister studies volcanoes in Iceland." in asyncio.run(talk())

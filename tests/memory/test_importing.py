@@ -627,7 +627,8 @@ def test_what_programs_say_in_slack_s_attachments_and_blocks_is_read(memory: Thr
     bot = {"type": "message", "subtype": "bot_message", "bot_id": "B1", "username": "CI"}
     messages = [
         {**bot, "ts": "1767607200.000100", "text": "", "blocks": [section, rich]},
-        {**bot, "ts": "1767607201.000100", "text": "Report", "attachments": [{"title": "Tests", "text": "12 failed", "fallback": "x"}]},
+        {**bot, "ts": "1767607201.000100", "text": "Report",
+         "attachments": [{"title": "Tests", "text": "12 failed", "fallback": "x"}]},
         {**bot, "ts": "1767607202.000100", "text": "", "attachments": [{"fallback": "only this"}]},
         {"type": "message", "user": "U9", "ts": "1767607203.000100", "text": "ok", "blocks": [section],
          "attachments": [{"from_url": "https://example.org", "title": "A page", "text": "I live in Oslo."}]},

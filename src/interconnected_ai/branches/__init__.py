@@ -28,14 +28,12 @@ from interconnected_ai.branches.naming import ClassNames, readable_names
 from interconnected_ai.branches.prediction import BranchPrediction, Prediction, probabilities
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
 from interconnected_ai.branches.trunk import Trunk
-from interconnected_ai.branches.vocabulary import Bags
 from interconnected_ai.config import BranchCard
 
 __all__ = [
     "EMBEDDED_ENCODER",
     "MULTILINGUAL_ENCODER",
     "Answered",
-    "Bags",
     "Branch",
     "BranchCard",
     "BranchCheck",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from interconnected_ai.text.stopwords import STOP_WORDS
     from interconnected_ai.text.text_tokenizer import TextTokenizer, token_bytes
     from interconnected_ai.text.tokenizer import END, Tokenizer, role_token
+    from interconnected_ai.text.vocabulary import Vocabulary, WeightedTerms
 
 _FILES = {
     "Terms": "analyzer",
@@ -49,6 +50,8 @@ _FILES = {
     "END": "tokenizer",
     "Tokenizer": "tokenizer",
     "role_token": "tokenizer",
+    "Vocabulary": "vocabulary",
+    "WeightedTerms": "vocabulary",
 }
 
 __all__ = [
@@ -62,6 +65,8 @@ __all__ = [
     "Terms",
     "TextTokenizer",
     "Tokenizer",
+    "Vocabulary",
+    "WeightedTerms",
     "analyzer_signature",
     "count_ngrams",
     "digest_of",

@@ -28,6 +28,7 @@ from interconnected_ai.branches.naming import ClassNames, readable_names
 from interconnected_ai.branches.prediction import BranchPrediction, Prediction, probabilities
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
 from interconnected_ai.branches.trunk import Trunk
+from interconnected_ai.branches.vectors import TextVectors
 from interconnected_ai.config import BranchCard
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Prediction",
     "SystemOutput",
     "TextFeatures",
+    "TextVectors",
     "Trunk",
     "batches_by_length",
     "calibration",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interconnected_ai.text.analyzer import Terms, analyzer_signature, terms
+    from interconnected_ai.text.encoding import model_id_of, unit_rows
     from interconnected_ai.text.gguf import GgufVocabulary
     from interconnected_ai.text.gguf_writing import gguf_entries
     from interconnected_ai.text.identity import KnownTexts, digest_of, digests_of, exact_digest_of, folded
@@ -25,6 +26,8 @@ _FILES = {
     "Terms": "analyzer",
     "analyzer_signature": "analyzer",
     "terms": "analyzer",
+    "model_id_of": "encoding",
+    "unit_rows": "encoding",
     "GgufVocabulary": "gguf",
     "gguf_entries": "gguf_writing",
     "KnownTexts": "identity",
@@ -77,6 +80,7 @@ __all__ = [
     "gguf_entries",
     "language_of",
     "lemma",
+    "model_id_of",
     "ngrams_signature",
     "normalize",
     "role_token",
@@ -84,6 +88,7 @@ __all__ = [
     "stem",
     "terms",
     "token_bytes",
+    "unit_rows",
     "words",
 ]
 

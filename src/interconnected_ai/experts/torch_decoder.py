@@ -36,8 +36,8 @@ class DecoderParts:
     norm: Map
     head: Map
     min_rows: int
-    most_rows: int | None
-    compiled: Compiled
+    most_rows: int | None = None
+    compiled: Compiled = NOT_COMPILED
 
     @classmethod
     def of(cls, model: ExpertNetwork, layout: Layout, library: StepLibrary | None = None) -> "DecoderParts":

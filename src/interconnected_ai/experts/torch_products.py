@@ -56,8 +56,8 @@ class Plain(Layout):
     def gelu(self, layer: nn.Linear) -> Map:
         """The product, then the activation.
 
-        A contiguous tensor's GELU is oneDNN's, which makes a program for every size and keeps it, .8 MB each; a transposed one's
-        is PyTorch's own, and as fast.
+        A contiguous tensor's GELU is oneDNN's, which makes a program for every size and keeps it, .8 MB each; a transposed
+        one's is PyTorch's own, and as fast.
         """
         linear = self.linear(layer)
         return lambda hidden: F.gelu(linear(hidden).T).T

@@ -109,8 +109,8 @@ class LlamaParts:
     frequencies: Tensor
     rope_scale: float
     min_rows: int
-    most_rows: int | None
-    compiled: Compiled
+    most_rows: int | None = None
+    compiled: Compiled = NOT_COMPILED
 
     @classmethod
     def of(cls, network: nn.Module, layout: Layout, library: StepLibrary | None = None) -> "LlamaParts":

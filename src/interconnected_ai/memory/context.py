@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from interconnected_ai.memory.facts import read_facts
-from interconnected_ai.memory.filling import LEAST_MESSAGE_TOKENS, LINE_TOKENS, Place, Room, neighbours, newest, pack
+from interconnected_ai.memory.filling import LEAST_MESSAGE_TOKENS, Place, Room, neighbours, newest, pack
 from interconnected_ai.memory.log import last_messages, messages_in
 from interconnected_ai.memory.numbering import number_of
 from interconnected_ai.memory.passages import ends_of, passages_of
@@ -25,6 +25,7 @@ _LONGEST_EVIDENCE = 0.25  # of the room for evidence: a message that takes more 
 _MOST_EXCERPTS = 4
 _LEAST_LINE_TOKENS = 3  # `> #1 user: `, by whatever counter
 _LEAST_SECTION_TOKENS = 40  # with less, no more facts and summaries are looked for
+_SUMMARY_FRAME = "\n> 2024-03-01 – 2024-03-04 #1001–#1057: "
 
 
 @dataclass(slots=True)
@@ -241,7 +242,8 @@ def _values_of(rows: Rows, session: int, facts: Sequence[Fact]) -> dict[int, str
 
 def _add_timeline(parts: Parts, room: Room, rows: Rows, session: int, hits: Hits, order: Order, most: int) -> None:
     """The summaries that were hit, the best first, then the newest, in the order of time."""
-    room.take(-sum(summary.num_tokens + 2 * LINE_TOKENS for _, summary in parts.timeline))
+    frame = order.count_tokens(_SUMMARY_FRAME)
+    room.take(-sum(summary.num_tokens + frame for _, summary in parts.timeline))
     parts.timeline = []
     most = min(most, room.left)
     if most <= 0:
@@ -259,12 +261,12 @@ def _add_timeline(parts: Parts, room: Room, rows: Rows, session: int, hits: Hits
     chosen: list[int] = []
     most -= order.count_tokens(parts.words.timeline)
     for number in ranked:
-        cost = sizes[number] + 2 * LINE_TOKENS
+        cost = sizes[number] + frame
         if cost <= most:
             chosen.append(number)
             most -= cost
             room.take(cost)
-        if most < 2 * LINE_TOKENS:
+        if most < frame:
             break
     if not chosen:
         return

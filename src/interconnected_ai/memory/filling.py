@@ -10,7 +10,7 @@ from interconnected_ai.memory.rendering import day_of
 from interconnected_ai.memory.store import Rows
 from interconnected_ai.types import CountTokens
 
-LINE_TOKENS, DAY_TOKENS = 7, 7  # `> #1234 user: ` and `[2024-03-01]`, about; the whole is counted at the end
+LINE_TOKENS = 5  # `> #1234 user: `, at least; counted when a message is read
 LEAST_MESSAGE_TOKENS = 8
 _READ_AT_ONCE = 32
 _NEIGHBOURS_REACH = 3
@@ -21,9 +21,12 @@ class Sized(Protocol):
     """A message that is not read yet."""
 
     @property
-    def number(self) -> int: ...
+    def number(self) -> int:
+        """See `numbering`."""
+
     @property
-    def num_tokens(self) -> int: ...
+    def num_tokens(self) -> int:
+        """Of its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,11 @@ class Room:
     left: int
     count_tokens: CountTokens
     days: set[str] = field(default_factory=set)  # those that have a heading already
+    _heads: dict[tuple[str, int], int] = field(default_factory=dict)
+    _day_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        self._day_tokens = self.count_tokens("\n[2024-03-01]")
 
     def take(self, tokens: int) -> None:
         """Tokens that are gone; less than 0 of them are given back."""
@@ -59,9 +67,12 @@ class Room:
                 self.left -= cost
         return kept
 
-    def day_tokens(self, time: float) -> int:
-        """What the heading of a message's day takes, where it is not there yet."""
-        return 0 if day_of(time) in self.days else DAY_TOKENS
+    def frame_tokens(self, message: Message) -> int:
+        """What stands before a message: `> #12 user: `, and the heading of its day where that is not there yet."""
+        key = message.role, len(str(message.place))
+        if key not in self._heads:
+            self._heads[key] = self.count_tokens(f"\n> #{message.place} {message.role}: ")
+        return self._heads[key] + (0 if day_of(message.time) in self.days else self._day_tokens)
 
     def take_message(self, message: Message, shown: str, most: int | None = None) -> bool:
         """Take what a message's lines need; False, and nothing taken, when that is not left, or is over `most`.
@@ -69,7 +80,7 @@ class Room:
         Its own tokens were counted when it was added, and are not counted again: a context has hundreds of messages.
         """
         num_tokens = message.num_tokens if shown is message.content else self.count_tokens(shown)
-        cost = num_tokens + LINE_TOKENS + shown.count("\n") + self.day_tokens(message.time)
+        cost = num_tokens + self.frame_tokens(message) + shown.count("\n")
         if cost > (self.left if most is None else min(self.left, most)):
             return False
         self.left -= cost
@@ -96,7 +107,7 @@ def pack(
     for part in _portions(wanted, room, longest):
         messages = read_messages(rows, [one.number for one in part])
         for message in (messages[one.number] for one in part if one.number in messages):
-            most = room.left - LINE_TOKENS - room.day_tokens(message.time)
+            most = room.left - room.frame_tokens(message)
             shown = shorten(message, most) if most > 0 else ""
             if (shown or not message.content) and room.take_message(message, shown):
                 yield message, shown

@@ -2,7 +2,6 @@
 
 import math
 import re
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
@@ -12,11 +11,10 @@ from interconnected_ai.text import normalize, sentences, terms
 from interconnected_ai.types import CountTokens
 
 _CHARS_READ = 200_000  # of one message
-_MOST_CHARS_A_TOKEN = 24  # counting a megabyte again and again would take seconds: no token is longer than this
 _LEAST_PREFIX = 3
 _FIRST_PART = re.compile(r"[^\W_]+")  # of a term that stands for `v2.13.0` or an address
 _LEAST_END_TOKENS = 2
-_GAP = " … "
+_GAP, _GAPS_TOKENS = " … ", 2
 
 
 def ends_of(message: Message, most_tokens: int, words: Words, count_tokens: CountTokens) -> str:
@@ -28,23 +26,25 @@ def ends_of(message: Message, most_tokens: int, words: Words, count_tokens: Coun
     if message.num_tokens <= most_tokens:
         return content
     mark = _mark(message, words)
-    left = most_tokens - count_tokens(mark)
+    left = most_tokens - count_tokens(mark) - _GAPS_TOKENS
     if left < 2 * _LEAST_END_TOKENS:
-        head = _beginning(content, most_tokens - 1, count_tokens)
+        head = _beginning(message, most_tokens - 1, count_tokens)
         return f"{head} …" if head else ""
-    head = _beginning(content, left - left // 2, count_tokens)
-    tail = _end(content[len(head) :], left // 2, count_tokens)
+    head = _beginning(message, left - left // 2, count_tokens)
+    tail = _end(message, left // 2, count_tokens)
     return _GAP.join(part for part in (head, mark, tail) if part)
 
 
-def passages_of(message: Message, asked: Sequence[str], most_tokens: int, words: Words, count_tokens: CountTokens) -> str:
+def passages_of(
+    message: Message, asked: Sequence[str], most_tokens: int, words: Words, count_tokens: CountTokens
+) -> str:
     """The sentences of a message that speak of what was asked, with those beside them, and a mark that they are not all.
 
-    asked: terms of the question. Sentences are taken by the rarity of the terms that they share with it, then what stands beside
-    them: the answer often does. Empty when no sentence shares a term or nothing fits.
+    asked: terms of the question. Sentences are taken by the rarity of the terms that they share with it, then what stands
+    beside them: the answer often does. Empty when no sentence shares a term or nothing fits.
     """
     mark = _mark(message, words)
-    left = most_tokens - count_tokens(mark)
+    left = most_tokens - count_tokens(mark) - _GAPS_TOKENS
     every = sentences(message.content[:_CHARS_READ])
     kept: set[int] = set()
     for place in _best_first(every, asked):
@@ -80,7 +80,9 @@ def _best_first(every: Sequence[str], asked: Sequence[str]) -> list[int]:
     }
     frequency = Counter(term for found in shared.values() for term in found)
     weights = {
-        place: sum(math.log1p(len(every) / frequency[term]) for term in found) for place, found in shared.items() if found
+        place: sum(math.log1p(len(every) / frequency[term]) for term in found)
+        for place, found in shared.items()
+        if found
     }
     return sorted(weights, key=lambda place: (-weights[place], place))
 
@@ -101,25 +103,31 @@ def _joined(every: Sequence[str], places: Sequence[int]) -> Iterable[str]:
         before = place
 
 
-def _beginning(text: str, most_tokens: int, count_tokens: CountTokens) -> str:
-    """The longest beginning that takes at most so many tokens, to the last whole word."""
-    text = text[: max(0, most_tokens) * _MOST_CHARS_A_TOKEN]
-    size = _longest(len(text), most_tokens, lambda size: count_tokens(text[:size]))
+def _beginning(message: Message, most_tokens: int, count_tokens: CountTokens) -> str:
+    """A beginning that takes about so many tokens and not more, to its last whole word."""
+    text = message.content
+    size = _that_fits(message, most_tokens, lambda size: count_tokens(text[:size]))
     return _without_half_a_word(text, size)
 
 
-def _end(text: str, most_tokens: int, count_tokens: CountTokens) -> str:
-    """The longest end that takes at most so many tokens, from the first whole word."""
-    text = text[len(text) - min(len(text), max(0, most_tokens) * _MOST_CHARS_A_TOKEN) :]
-    size = _longest(len(text), most_tokens, lambda size: count_tokens(text[len(text) - size :]))
-    backwards = text[::-1]
-    return _without_half_a_word(backwards, size)[::-1]
+def _end(message: Message, most_tokens: int, count_tokens: CountTokens) -> str:
+    """An end that takes about so many tokens and not more, from its first whole word."""
+    text = message.content
+    size = _that_fits(message, most_tokens, lambda size: count_tokens(text[len(text) - size :]))
+    return _without_half_a_word(text[::-1], size)[::-1]
 
 
-def _longest(most_chars: int, most_tokens: int, tokens_of: Callable[[int], int]) -> int:
+def _that_fits(message: Message, most_tokens: int, tokens_of: Callable[[int], int]) -> int:
+    """How many characters take so many tokens: the share of the whole, and less while that is too much.
+
+    The longest that fits would be found by halving, at a dozen counts a message; this takes one or two.
+    """
     if most_tokens < 1:
         return 0
-    return bisect_right(range(1, most_chars + 1), most_tokens, key=tokens_of)
+    size = min(len(message.content), len(message.content) * most_tokens // max(1, message.num_tokens))
+    while size > 0 and (num_tokens := tokens_of(size)) > most_tokens:
+        size = min(size - 1, size * most_tokens // num_tokens)
+    return size
 
 
 def _without_half_a_word(text: str, size: int) -> str:

@@ -6,6 +6,7 @@ from interconnected_ai.memory.records import Portions
 
 _SPARE = 0.02  # of the budget: what the estimates of single lines may be wrong by together
 _FACTS, _TIMELINE = 1 / 24, 1 / 24  # of the budget; what is free after the evidence they take as well
+_PART_TOKENS = 48  # but a tenth of a small budget
 _LAST_TOKENS, _LONGEST_TOKENS = 256, 64  # in small budgets a share would leave too little to go on with
 
 
@@ -32,6 +33,10 @@ def shares_of(budget_tokens: int, portions: Portions) -> Shares:
         all_tokens=budget_tokens - int(_SPARE * budget_tokens),
         last_tokens=last,
         longest_tokens=min(longest, last),
-        facts_tokens=min(portions.facts_tokens, int(_FACTS * budget_tokens)),
-        timeline_tokens=min(portions.timeline_tokens, int(_TIMELINE * budget_tokens)),
+        facts_tokens=min(portions.facts_tokens, _part(_FACTS, budget_tokens)),
+        timeline_tokens=min(portions.timeline_tokens, _part(_TIMELINE, budget_tokens)),
     )
+
+
+def _part(share: float, budget_tokens: int) -> int:
+    return max(int(share * budget_tokens), min(_PART_TOKENS, budget_tokens // 10))

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from interconnected_ai.bench.surgery_quickstart import STEPS as SURGERY_STEPS
     from interconnected_ai.bench.surgery_quickstart import UNSEEN as SURGERY_UNSEEN
     from interconnected_ai.bench.surgery_quickstart import SurgeryQuickstart, run_surgery_quickstart
+    from interconnected_ai.bench.surgery_suggestion import COURSE as SUGGESTION_COURSE
+    from interconnected_ai.bench.surgery_suggestion import SHORT_COURSE as SHORT_SUGGESTION_COURSE
     from interconnected_ai.bench.tokenizer import bench_tokenizer
     from interconnected_ai.bench.train import bench_train
 
@@ -79,6 +81,8 @@ _FILES = {
     "QUICKSTART_WORDS": ("quickstart_words", "WORDS"),
     "SURGERY_OPERATIONS": ("surgery", "OPERATIONS"),
     "bench_surgery": ("surgery", "bench_surgery"),
+    "SHORT_SUGGESTION_COURSE": ("surgery_suggestion", "SHORT_COURSE"),
+    "SUGGESTION_COURSE": ("surgery_suggestion", "COURSE"),
     "SURGERY_ROLE": ("surgery_quickstart", "ROLE"),
     "SURGERY_STEPS": ("surgery_quickstart", "STEPS"),
     "SURGERY_UNSEEN": ("surgery_quickstart", "UNSEEN"),
@@ -97,6 +101,8 @@ __all__ = [
     "GROWTH_ROOMS",
     "QUICKSTART_TEXTS",
     "QUICKSTART_WORDS",
+    "SHORT_SUGGESTION_COURSE",
+    "SUGGESTION_COURSE",
     "SURGERY_OPERATIONS",
     "SURGERY_ROLE",
     "SURGERY_STEPS",

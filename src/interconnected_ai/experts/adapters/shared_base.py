@@ -96,7 +96,7 @@ class SharedBase:
         engine: "torch", or "torch-int4" for a GGUF file of 4-bit blocks, whose weights stay as small as they are there.
         """
         found = base if isinstance(base, Base) else find_base(base)
-chosen("engine", engine, ["torch", "torch-int4"])
+        chosen("engine", engine, ["torch", "torch-int4"])
         tokenizer = PretrainedTokenizer.from_place(found.path)
         template = ChatTemplate.of_place(found.path, tokenizer)
         if engine == "torch":

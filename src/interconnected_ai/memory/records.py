@@ -1,7 +1,7 @@
 """What the memory hands out and is set up with: small frozen records."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from interconnected_ai.errors import ConfigError
@@ -145,12 +145,45 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a message stands in a context, or why not.
+
+    part: where it stands: `last`, `evidence`, `timeline` (in a summary), or None. cause: in a word: `last`, `found`,
+    `neighbour` (of what was found), `room` (there was some left), `summarised`; and of what is not there: `not found`, `over
+    budget`, `other session`, or `unknown`: the user has no such message, be it that it never was, was forgotten, or is
+    somebody else's. rank: its place in the ranking of all that was found, from 1. score: of that ranking. legs: of the search
+    that found it. words: of the question, as they were asked, that stand in it. text: all of that as a sentence.
+    """
+
+    id: str
+    session: str | None
+    place: int | None
+    part: Literal["last", "evidence", "timeline"] | None
+    cause: str
+    rank: int | None
+    score: float | None
+    legs: tuple[str, ...]
+    words: tuple[str, ...]
+    text: str
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the message's own words stand there, all or some."""
+        return self.part in ("last", "evidence")
+
+    def saying(self, text: str) -> "Reason":
+        """The same with another sentence."""
+        return replace(self, text=text)
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What goes to the model: never more than the budget.
 
     text: everything, with recalled words as quotations. messages: the same for a chat API, the recalled block as one user
     message, then the last messages in their own roles. source_ids: the messages whose words stand in it in full.
-    summarised_ids: those that stand in it only cut or summarised. seconds: how long it took, query embedding apart.
+    summarised_ids: those that stand in it only cut or summarised. seconds: how long it took, query embedding apart. reasons:
+    why each message is there whose words stand in it, where that was asked for.
     """
 
     text: str
@@ -159,20 +192,25 @@ class Context:
     source_ids: tuple[str, ...]
     summarised_ids: tuple[str, ...]
     seconds: float
+    reasons: tuple[Reason, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
+        plain = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
+        return {**plain, "reasons": [asdict(one) for one in self.reasons]}
 
     def turns(self, question: str = "") -> tuple[dict[str, str], ...]:
         """`messages` for servers that demand turns: user and assistant alternate, and the user begins.
 
-        Neighbours of one role are joined by a blank line; an answer that would begin is a quotation of the user's. question:
-        what the user says now, which comes last. The joining takes at most a token or two a message beside `num_tokens`.
+        Neighbours of one role are joined by a blank line; an answer that would begin is a quotation of the user's; what has
+        no words is left out, since such servers refuse that too. question: what the user says now, which comes last. The
+        joining takes at most a token or two a message beside `num_tokens`.
         """
         turns: list[dict[str, str]] = []
-        for message in (*self.messages, *([{"role": "user", "content": question}] if question else [])):
+        for message in (*self.messages, {"role": "user", "content": question}):
             role, content = message["role"], message["content"]
+            if not content.strip():
+                continue
             if not turns and role != "user":
                 role, content = "user", "\n".join(f"> {line}" for line in content.split("\n"))
             if turns and turns[-1]["role"] == role:

@@ -13,6 +13,7 @@ from interconnected_ai.memory.calls import Calls
 from interconnected_ai.memory.checking import Check, check
 from interconnected_ai.memory.context import Order, fit, gather, ids_of
 from interconnected_ai.memory.editing import edit, history_of
+from interconnected_ai.memory.explaining import Ranking, rank_all, reason_of, reason_of_unknown, reasons_for
 from interconnected_ai.memory.fact_rules import Statement, has_one_value
 from interconnected_ai.memory.facts import read_facts, sentence_of
 from interconnected_ai.memory.jobs import Worker
@@ -22,6 +23,7 @@ from interconnected_ai.memory.log import (
     append,
     as_seconds,
     check_name,
+    find_message,
     messages_of,
     new_message,
     read_messages,
@@ -51,6 +53,7 @@ from interconnected_ai.memory.records import (
     Message,
     Pin,
     Portions,
+    Reason,
     SessionInfo,
     Summary,
     Transfer,
@@ -332,29 +335,62 @@ class ThreeLevelMemory:
         now: float | str | datetime | None = None,
         portions: Portions | None = None,
         scope: Span = "user",
+        explain: bool = False,
     ) -> Context:
         """What of a user's memory helps to answer the query, in at most `budget_tokens`, ready for a model.
 
         session: the one that is being spoken in, whose last messages come along; a name that is not there yet begins one.
         scope: facts, timeline and evidence come from all of the user's sessions, or ("session") from this one alone, as if
-        there were no other. now: the moment that "yesterday" is seen from, and at which facts are to hold.
+        there were no other. now: the moment that "yesterday" is seen from, and at which facts are to hold. explain: say of
+        each message why it is there, in `reasons`.
         """
-        if not isinstance(budget_tokens, int) or budget_tokens < 1:
-            raise ConfigError(f"budget_tokens={budget_tokens!r}: needed is a number of tokens from 1")
         check_name("session", session)
         check_reader(user)
         check_span(scope, session)
         with self._calls.serve():
-            question = self._question(query, now)
+            order = self._order(query, budget_tokens, now, portions)
             started = clock.perf_counter()
-            moment = None if now is None else as_seconds(now, clock.time())
-            order = Order(question, budget_tokens, portions or self.portions, self.weights, self.count_tokens, moment)
             with self.store.read() as rows:
                 inside = scope_of(rows, user, session, scope)
                 parts = gather(self.store, rows, inside, pins_for(rows, user, session), order)
                 text, messages, num_tokens = fit(parts, budget_tokens, self.count_tokens)
                 source_ids, summarised_ids = ids_of(parts, rows)
-            return Context(text, messages, num_tokens, source_ids, summarised_ids, clock.perf_counter() - started)
+                seconds = clock.perf_counter() - started
+                reasons = reasons_for(parts, self._rank_all(rows, inside, order)) if explain else ()
+            return Context(text, messages, num_tokens, source_ids, summarised_ids, seconds, reasons)
+
+    def why(
+        self,
+        query: str,
+        id: str,
+        *,
+        session: str = DEFAULT_SESSION,
+        user: str = DEFAULT_USER,
+        budget_tokens: int = 13_000,
+        now: float | str | datetime | None = None,
+        portions: Portions | None = None,
+        scope: Span = "user",
+    ) -> Reason:
+        """Why a message is in the context of a query, or why not; the arguments are those of `context`.
+
+        id: of a message of the session, else of another one of the user's. Of one that is not the user's nothing is told but
+        that the user has none of that id.
+        """
+        check_name("session", session)
+        check_name("id", id)
+        check_reader(user)
+        check_span(scope, session)
+        with self._calls.serve():
+            order = self._order(query, budget_tokens, now, portions)
+            with self.store.read() as rows:
+                found = session_numbers(rows, user, session)
+                message = find_message(rows, [*found, *session_numbers(rows, user, None)], id)
+                if message is None:
+                    return reason_of_unknown(id, user)
+                inside = scope_of(rows, user, session, scope)
+                parts = gather(self.store, rows, inside, pins_for(rows, user, session), order)
+                fit(parts, budget_tokens, self.count_tokens)
+                return reason_of(message, parts, self._rank_all(rows, inside, order), rows)
 
     def search(
         self,
@@ -595,6 +631,16 @@ class ThreeLevelMemory:
         moment = as_seconds(time, clock.time())
         num_tokens = self.count_tokens(content) if isinstance(content, str) else 0
         return new_message(role, content, time=moment, id=id, num_tokens=num_tokens)
+
+    def _order(self, query: str, budget_tokens: int, now: Any, portions: Portions | None) -> Order:
+        if not isinstance(budget_tokens, int) or budget_tokens < 1:
+            raise ConfigError(f"budget_tokens={budget_tokens!r}: needed is a number of tokens from 1")
+        question = self._question(query, now)
+        moment = None if now is None else as_seconds(now, clock.time())
+        return Order(question, budget_tokens, portions or self.portions, self.weights, self.count_tokens, moment)
+
+    def _rank_all(self, rows: Rows, scope: Scope, order: Order) -> Ranking:
+        return rank_all(self.store, rows, scope, order.question, self.weights)
 
     def _question(self, query: str, now: Any) -> Question:
         self._require_index()

@@ -28,6 +28,7 @@ class Words:
     cut: str
     elsewhere: str
     ahead: str
+    whole: str
     relations: Mapping[str, str]  # the rules' own; others are shown as they are
 
 
@@ -42,6 +43,7 @@ ENGLISH = Words(
     cut="[cut here: {num_tokens} tokens in all]",
     elsewhere="another conversation",
     ahead="dated ahead",
+    whole=" [whole: #{place}]",
     relations={"instruction": "asked"},
 )
 RUSSIAN = Words(
@@ -55,6 +57,7 @@ RUSSIAN = Words(
     cut="[обрезано: всего {num_tokens} токенов]",
     elsewhere="другой разговор",
     ahead="дата из будущего",
+    whole=" [целиком: #{place}]",
     relations={
         "instruction": "просит",
         "name": "имя",

@@ -8,22 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interconnected_ai.text.analyzer import Terms, analyzer_signature, terms
+    from interconnected_ai.text.encoding import model_id_of, unit_rows
     from interconnected_ai.text.gguf import GgufVocabulary
     from interconnected_ai.text.gguf_writing import gguf_entries
     from interconnected_ai.text.identity import KnownTexts, digest_of, digests_of, exact_digest_of, folded
     from interconnected_ai.text.languages import Language, language_of
     from interconnected_ai.text.ngrams import Ngrams, count_ngrams, ngrams_signature
     from interconnected_ai.text.pretrained import PretrainedTokenizer
-    from interconnected_ai.text.prose import estimate_tokens, normalize, sentences, words
+    from interconnected_ai.text.prose import normalize, sentences, words
     from interconnected_ai.text.stems import lemma, stem
     from interconnected_ai.text.stopwords import STOP_WORDS
     from interconnected_ai.text.text_tokenizer import TextTokenizer, token_bytes
+    from interconnected_ai.text.token_estimate import estimate_tokens
     from interconnected_ai.text.tokenizer import END, Tokenizer, role_token
+    from interconnected_ai.text.vocabulary import Vocabulary, WeightedTerms
 
 _FILES = {
     "Terms": "analyzer",
     "analyzer_signature": "analyzer",
     "terms": "analyzer",
+    "model_id_of": "encoding",
+    "unit_rows": "encoding",
     "GgufVocabulary": "gguf",
     "gguf_entries": "gguf_writing",
     "KnownTexts": "identity",
@@ -37,7 +42,7 @@ _FILES = {
     "count_ngrams": "ngrams",
     "ngrams_signature": "ngrams",
     "PretrainedTokenizer": "pretrained",
-    "estimate_tokens": "prose",
+    "estimate_tokens": "token_estimate",
     "normalize": "prose",
     "sentences": "prose",
     "words": "prose",
@@ -49,6 +54,8 @@ _FILES = {
     "END": "tokenizer",
     "Tokenizer": "tokenizer",
     "role_token": "tokenizer",
+    "Vocabulary": "vocabulary",
+    "WeightedTerms": "vocabulary",
 }
 
 __all__ = [
@@ -62,6 +69,8 @@ __all__ = [
     "Terms",
     "TextTokenizer",
     "Tokenizer",
+    "Vocabulary",
+    "WeightedTerms",
     "analyzer_signature",
     "count_ngrams",
     "digest_of",
@@ -72,6 +81,7 @@ __all__ = [
     "gguf_entries",
     "language_of",
     "lemma",
+    "model_id_of",
     "ngrams_signature",
     "normalize",
     "role_token",
@@ -79,6 +89,7 @@ __all__ = [
     "stem",
     "terms",
     "token_bytes",
+    "unit_rows",
     "words",
 ]
 

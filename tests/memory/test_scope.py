@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.memory import Capacities, SQLiteStore, ThreeLevelMemory
+from interconnected_ai.memory import Capacities, Portions, SQLiteStore, ThreeLevelMemory
 from interconnected_ai.memory.postgres import PostgresStore
 from memory_stores import WORDS, MakeMemory, count_words, hashed, message_of
 from properties import examples
@@ -87,7 +87,7 @@ def test_summaries_of_all_sessions_are_one_timeline(make: MakeMemory) -> None:
     every = memory.summaries(session="late")
     assert [s.session for s in every] == sorted((s.session for s in every), key=["early", "late"].index)
     assert {s.session for s in memory.summaries(session="late", scope="session")} == {"late"}
-    shown = memory.context("n3x", session="late", budget_tokens=600).text
+    shown = memory.context("n3x", session="late", budget_tokens=400, portions=Portions(timeline_tokens=400)).text
     assert re.search(r"> 2025-01-\d\d.* \(another conversation\): ", shown)
 
 

@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from properties import examples
 
 from interconnected_ai.errors import ConfigError, PoolError, UnknownNameError
 from interconnected_ai.experts.pool import Deny, Grant, Ledger, Load, State, Unload
+from properties import examples
 
 NAMES = [f"e{number}" for number in range(6)]
 SIZES = dict(zip(NAMES, [30, 40, 50, 20, 60, 200], strict=True))  # the last is larger than the budget

@@ -38,7 +38,9 @@ def held_out(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]
     A topic of which nothing would be left to learn from is learnt whole.
     """
     chosen = [digest_of(example.text, _KEY) % _PARTS == 0 for example in examples]
-    learnt = {(example.expert, example.topic) for example, is_chosen in zip(examples, chosen, strict=True) if not is_chosen}
+    learnt = {
+        (example.expert, example.topic) for example, is_chosen in zip(examples, chosen, strict=True) if not is_chosen
+    }
     sides: tuple[list[Example], list[Example]] = ([], [])
     for example, is_chosen in zip(examples, chosen, strict=True):
         sides[is_chosen and (example.expert, example.topic) in learnt].append(example)

@@ -194,6 +194,7 @@ def calls(folder: Path) -> dict[str, list[str]]:
         "memory show": [store],
         "memory stats": [store],
         "memory users": [store],
+        "memory zone": [store, "Europe/Riga"],
         "memory watch": [at["chats"], "--store", "new.db", "--once"],
     }  # fmt: skip
 

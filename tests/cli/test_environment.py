@@ -153,6 +153,7 @@ MEMORY_CALLS = {
     "export": ["out.jsonl"],
     "rebuild": [],
     "pin": ["Answer briefly."],
+    "zone": ["Europe/Riga"],
     "show": [],
     "users": [],
     "check": [],

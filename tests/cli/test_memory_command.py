@@ -186,6 +186,7 @@ def test_every_verb_takes_the_store_from_the_environment_where_none_is_named(
         "export": [("out.jsonl",), ("out.jsonl", "--overwrite")],
         "rebuild": [()],
         "pin": [("Answer briefly.",)],
+        "zone": [("Europe/Riga",), (), ("--unset",)],
         "show": [(), ("--last", "2")],
         "users": [()],
         "check": [()],

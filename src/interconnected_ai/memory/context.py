@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import tzinfo
 
 from interconnected_ai.memory.compression import cut_to
 from interconnected_ai.memory.facts import read_facts
@@ -10,10 +11,11 @@ from interconnected_ai.memory.numbering import number_of
 from interconnected_ai.memory.questions import Question
 from interconnected_ai.memory.ranking import best_first
 from interconnected_ai.memory.records import Fact, Message, Pin, Portions, Summary
-from interconnected_ai.memory.rendering import Words, day_of, fact_line, message_lines, quoted, summary_line, words_for
+from interconnected_ai.memory.rendering import Words, fact_line, message_lines, quoted, summary_line, words_for
 from interconnected_ai.memory.search import Candidate, Hits, SearchWeights, find_evidence, word_hits
 from interconnected_ai.memory.speakers import part_of
 from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.memory.times import day_at
 from interconnected_ai.text import language_of, sentences, terms
 from interconnected_ai.types import CountTokens
 
@@ -30,6 +32,7 @@ class Parts:
     """What a context will hold. Lists are in the order in which they are shown; evidence and timeline also have a rank."""
 
     words: Words
+    zone: tzinfo | None = None  # of the days that are printed
     pins: list[str] = field(default_factory=list)
     facts: list[str] = field(default_factory=list)
     timeline: list[tuple[int, Summary]] = field(default_factory=list)
@@ -40,13 +43,15 @@ class Parts:
     def block(self) -> str:
         """Everything but the last messages."""
         lines = [*self._section(self.words.pinned, self.pins), *self._section(self.words.facts, self.facts)]
-        lines += self._section(self.words.timeline, [summary_line(summary) for _, summary in self.timeline])
-        lines += self._section(self.words.evidence, list(message_lines([(m, shown) for _, m, shown in self.evidence])))
+        lines += self._section(self.words.timeline, [summary_line(summary, self.zone) for _, summary in self.timeline])
+        lines += self._section(
+            self.words.evidence, list(message_lines([(m, shown) for _, m, shown in self.evidence], self.zone))
+        )
         return "\n".join(lines)
 
     def text(self, block: str) -> str:
         """The block and the last messages, all as quotations."""
-        last = self._section(self.words.last, list(message_lines(self.last)))
+        last = self._section(self.words.last, list(message_lines(self.last, self.zone)))
         return self._framed("\n".join(part for part in (block, *last) if part))
 
     def messages(self, block: str) -> tuple[dict[str, str], ...]:
@@ -94,7 +99,7 @@ def gather(store: Store, rows: Rows, session: int | None, pins: Sequence[Pin], o
     language = language_of(order.question.text)
     if language == "none" and recent:
         language = language_of(recent[-1].content)
-    parts = Parts(words_for(language))
+    parts = Parts(words_for(language), order.question.zone)
     room = _Room(order.budget_tokens - int(_SPARE * order.budget_tokens), order.count_tokens)
     room.take(order.count_tokens(parts.words.preface) + order.count_tokens(parts.words.evidence) + 4)
     _add_pins(parts, room, pins)
@@ -224,7 +229,7 @@ def _add_facts(parts: Parts, room: _Room, rows: Rows, session: int, hits: Hits, 
     chosen = [facts[number] for number in wanted if number in facts]
     old = _values_of(rows, session, chosen)
     lines = {
-        fact.number: fact_line(fact, ", ".join(old[n] for n in fact.contradicts if n in old), parts.words)
+        fact.number: fact_line(fact, ", ".join(old[n] for n in fact.contradicts if n in old), parts.words, parts.zone)
         for fact in chosen
     }
     kept = set(room.fill(lines.values(), most - order.count_tokens(parts.words.facts)))
@@ -274,7 +279,7 @@ def _add_timeline(parts: Parts, room: _Room, rows: Rows, session: int, hits: Hit
 
 
 def _add_evidence(parts: Parts, room: _Room, rows: Rows, found: Sequence[Candidate], order: Order) -> None:
-    packed, too_long = _pack(found, room)
+    packed, too_long = _pack(found, room, parts.zone)
     excerpted = too_long[:_MOST_EXCERPTS]
     messages = read_messages(rows, [c.number for c in (*packed, *excerpted)])
     shown = [
@@ -289,12 +294,12 @@ def _add_evidence(parts: Parts, room: _Room, rows: Rows, found: Sequence[Candida
     parts.evidence = sorted(shown, key=lambda item: (item[1].time, item[1].number))
 
 
-def _pack(found: Sequence[Candidate], room: _Room) -> tuple[list[Candidate], list[Candidate]]:
+def _pack(found: Sequence[Candidate], room: _Room, zone: tzinfo | None) -> tuple[list[Candidate], list[Candidate]]:
     """The best candidates that fit, too large ones passed over; and those that could not have come in full at all."""
     packed, too_long, days = [], [], set()
     whole = room.left
     for candidate in found:
-        day = day_of(candidate.time)
+        day = day_at(candidate.time, zone)
         cost = candidate.num_tokens + _LINE_TOKENS + (0 if day in days else _DAY_TOKENS)
         if cost <= room.left:
             packed.append(candidate)

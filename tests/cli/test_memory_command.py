@@ -187,6 +187,8 @@ def test_every_verb_takes_the_store_from_the_environment_where_none_is_named(
         "rebuild": [()],
         "pin": [("Answer briefly.",)],
         "zone": [("Europe/Riga",), (), ("--unset",)],
+        "why": [("volcano", "--message", "m4")],
+        "serve": [("--mcp", "--tools")],
         "show": [(), ("--last", "2")],
         "users": [()],
         "check": [()],

@@ -220,6 +220,7 @@ def calls(folder: Path) -> dict[str, list[str]]:
         "memory show": [store],
         "memory stats": [store],
         "memory users": [store],
+        "memory zone": [store, "Europe/Riga"],
         "memory watch": [at["chats"], "--store", "new.db", "--once"],
         "memory why": [store, "where", "--message", "m1"],
     }  # fmt: skip

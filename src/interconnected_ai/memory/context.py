@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import tzinfo
 
 from interconnected_ai.memory.facts import newest_facts, read_facts
 from interconnected_ai.memory.filling import LEAST_MESSAGE_TOKENS, Place, Room, neighbours, newest, pack
@@ -38,6 +39,7 @@ class Parts:
     """
 
     words: Words
+    zone: tzinfo | None = None  # of the days that are printed
     session: str | None = None
     pins: list[str] = field(default_factory=list)
     facts: list[str] = field(default_factory=list)
@@ -50,13 +52,12 @@ class Parts:
         """Everything but the last messages."""
         lines = [*self._section(self.words.pinned, self.pins), *self._section(self.words.facts, self.facts)]
         lines += self._section(self.words.timeline, self._timeline())
-        evidence = message_lines([(m, shown) for _, m, shown in self.evidence], self.words, self.session)
-        lines += self._section(self.words.evidence, list(evidence))
+        lines += self._section(self.words.evidence, self.lines_of([(m, shown) for _, m, shown in self.evidence]))
         return "\n".join(lines)
 
     def text(self, block: str) -> str:
         """The block and the last messages, all as quotations."""
-        last = self._section(self.words.last, list(message_lines(self.last, self.words, self.session)))
+        last = self._section(self.words.last, self.lines_of(self.last))
         return self._framed("\n".join(part for part in (block, *last) if part))
 
     def messages(self, block: str) -> tuple[dict[str, str], ...]:
@@ -80,8 +81,12 @@ class Parts:
             return True
         return False
 
+    def lines_of(self, messages: Sequence[tuple[Message, str]]) -> list[str]:
+        """Messages in order, (message, words to show), as they are shown."""
+        return list(message_lines(messages, self.zone, self.words, self.session))
+
     def _timeline(self) -> list[str]:
-        return [summary_line(summary, self.words, self.session) for _, summary in self.timeline]
+        return [summary_line(summary, self.zone, self.words, self.session) for _, summary in self.timeline]
 
     def _framed(self, text: str) -> str:
         return f"{self.words.preface}\n{text}" if text and self.has_frame else text
@@ -108,9 +113,9 @@ def gather(store: Store, rows: Rows, scope: Scope, pins: Sequence[Pin], order: O
     language = language_of(order.question.text)
     if language == "none" and recent:
         language = language_of(recent[-1].content)
-    parts = Parts(words_for(language), scope.session)
+    parts = Parts(words_for(language), order.question.zone, scope.session)
     shares = shares_of(order.budget_tokens, order.portions)
-    room = Room(shares.all_tokens, order.count_tokens)
+    room = Room(shares.all_tokens, order.count_tokens, parts.zone)
     room.take(order.count_tokens(parts.words.preface) + order.count_tokens(parts.words.evidence) + 4)
     _add_pins(parts, room, pins)
     if not scope.sessions:
@@ -205,8 +210,8 @@ def _add_everything(parts: Parts, room: Room, rows: Rows, scope: Scope, recent: 
     shown = {message.number for message in recent}
     every.sort(key=lambda message: (message.time, message.number))
     earlier = [(message, message.content) for message in every if message.number not in shown]
-    lines = [*message_lines(earlier, parts.words, scope.session), *message_lines(last, parts.words, scope.session)]
-    num_needed = room.count_tokens("\n".join([*lines, parts.words.last]))
+    lines = [*parts.lines_of(earlier), *parts.lines_of(last), parts.words.last]
+    num_needed = room.count_tokens("\n".join(lines))
     if num_needed > room.left:
         return False
     room.take(num_needed)
@@ -245,7 +250,7 @@ def _add_facts(parts: Parts, room: Room, rows: Rows, scope: Scope, hits: Hits, o
     chosen = [facts[number] for number in wanted if number in facts]
     old = _values_of(rows, scope, chosen)
     lines = {
-        fact.number: fact_line(fact, ", ".join(old[n] for n in fact.contradicts if n in old), parts.words)
+        fact.number: fact_line(fact, ", ".join(old[n] for n in fact.contradicts if n in old), parts.words, parts.zone)
         for fact in chosen
     }
     kept = set(room.fill(lines.values(), most - order.count_tokens(parts.words.facts)))

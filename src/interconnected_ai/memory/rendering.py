@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import tzinfo
 
 from interconnected_ai.memory.records import Fact, Message, Summary
 from interconnected_ai.memory.speakers import one_line
+from interconnected_ai.memory.times import day_at
 from interconnected_ai.text import Language
 
 # What a screen would act on rather than show. Line breaks and tabs stay, except in a heading.
@@ -94,8 +94,10 @@ def quoted(text: str, first: str = "") -> str:
     return "\n".join(f"> {first if number == 0 else ''}{line}".rstrip() for number, line in enumerate(lines))
 
 
-def message_lines(messages: Sequence[tuple[Message, str]], words: Words, session: str | None) -> Iterator[str]:
-    """Messages in order, (message, words to show), under the day they are of: `> #12 user: …`.
+def message_lines(
+    messages: Sequence[tuple[Message, str]], zone: tzinfo | None, words: Words, session: str | None
+) -> Iterator[str]:
+    """Messages in order, (message, words to show), under the day they are of in the zone: `> #12 user: …`.
 
     session: the one that is being spoken in, None where it does not matter. Days of others say so, and their messages have no
     numbers, which count within a session. A message that is dated ahead says so itself.
@@ -103,7 +105,7 @@ def message_lines(messages: Sequence[tuple[Message, str]], words: Words, session
     heading = ""
     for message, shown in messages:
         elsewhere = f", {words.elsewhere}" if session not in (None, message.session) else ""
-        under = f"[{day_of(message.time)}{elsewhere}]"
+        under = f"[{day_at(message.time, zone)}{elsewhere}]"
         if under != heading:
             heading = under
             yield heading
@@ -112,31 +114,18 @@ def message_lines(messages: Sequence[tuple[Message, str]], words: Words, session
         yield quoted(shown, f"{number}{message.role}{ahead}: ")
 
 
-def fact_line(fact: Fact, replaced: str, words: Words) -> str:
+def fact_line(fact: Fact, replaced: str, words: Words, zone: tzinfo | None) -> str:
     """`> 2024-03-01 user lives in: Berlin (before: Moscow)`"""
     relation = words.relations.get(fact.relation, fact.relation)
     said = f"{fact.subject}: {fact.value}" if fact.kind == "instruction" else f"{fact.subject} {relation}: {fact.value}"
     before = f" ({words.earlier}: {replaced})" if replaced else ""
-    return quoted(f"{said}{before}", f"{day_of(fact.time)} ")
+    return quoted(f"{said}{before}", f"{day_at(fact.time, zone)} ")
 
 
-def summary_line(summary: Summary, words: Words, session: str | None) -> str:
+def summary_line(summary: Summary, zone: tzinfo | None, words: Words, session: str | None) -> str:
     """`> 2024-03-01 – 2024-03-04 #1–#57: …`; session: the one that is being spoken in."""
-    first, last = day_of(summary.first_time), day_of(summary.last_time)
+    first, last = day_at(summary.first_time, zone), day_at(summary.last_time, zone)
     days = first if first == last else f"{first} – {last}"
-    where = (
-        f"#{summary.first_place}–#{summary.last_place}"
-        if session in (None, summary.session)
-        else f"({words.elsewhere})"
-    )
+    is_here = session in (None, summary.session)
+    where = f"#{summary.first_place}–#{summary.last_place}" if is_here else f"({words.elsewhere})"
     return quoted(summary.text, f"{days} {where}: ")
-
-
-def day_of(time: float) -> str:
-    """2024-03-01, in UTC."""
-    return _day(int(time // 86_400))
-
-
-@lru_cache(maxsize=4096)
-def _day(number: int) -> str:
-    return datetime.fromtimestamp(number * 86_400, UTC).date().isoformat()

@@ -656,7 +656,7 @@ def test_turns_alternate_and_the_user_begins(memory: ThreeLevelMemory) -> None:
         assert all(one["role"] != after["role"] for one, after in pairwise(turns))
         words = "\n".join(turn["content"] for turn in turns)
         assert all(part in words for part in ("Welcome", "Hi", "Hello", "Yes?", question))
-    assert memory.context("x", session="none").turns("Hi") == ({"role": "user", "content": "Hi"},)
+    assert memory.context("x", session="none", scope="session").turns("Hi") == ({"role": "user", "content": "Hi"},)
 
 
 @examples(40)

@@ -62,8 +62,8 @@ def lend_to_neighbours(scores: Mapping[int, float], share: float, reach: int = 1
 def lend_to_stretches(lent: Mapping[int, float], scores: Mapping[int, float], share: float) -> dict[int, float]:
     """`lent` plus share times the mean score of the 24 places about each: three stretches of 8, its own in the middle.
 
-    Most messages of a long history that share a word with a question do so by chance; where its subject was spoken of, many that
-    do stand together.
+    Most messages of a long history that share a word with a question do so by chance; where its subject was spoken of, many
+    that do stand together.
     """
     part = share / (3 << _STRETCH_BITS)
     gains: defaultdict[int, float] = defaultdict(float)

@@ -96,7 +96,6 @@ class AsyncThreeLevelMemory:
     set_fact = _awaited(ThreeLevelMemory.set_fact)
     correct = _awaited(ThreeLevelMemory.correct)
     retract = _awaited(ThreeLevelMemory.retract)
-    set_time_zone = _awaited(ThreeLevelMemory.set_time_zone)
     forget = _awaited(ThreeLevelMemory.forget)
     forgettable = _awaited(ThreeLevelMemory.forgettable)
     rebuild = _awaited(ThreeLevelMemory.rebuild)
@@ -104,7 +103,6 @@ class AsyncThreeLevelMemory:
     why = _awaited(ThreeLevelMemory.why)
     search = _awaited(ThreeLevelMemory.search)
     facts = _awaited(ThreeLevelMemory.facts)
-    time_zone_of = _awaited(ThreeLevelMemory.time_zone_of)
     pins = _awaited(ThreeLevelMemory.pins)
     messages = _iterated(ThreeLevelMemory.messages)
     history = _awaited(ThreeLevelMemory.history)
@@ -117,6 +115,8 @@ class AsyncThreeLevelMemory:
     export_markdown = _awaited(ThreeLevelMemory.export_markdown)
     import_file = _awaited(ThreeLevelMemory.import_file)
     import_jsonl = import_file
+    set_time_zone = _awaited(ThreeLevelMemory.set_time_zone)
+    time_zone_of = _awaited(ThreeLevelMemory.time_zone_of)
     catch_up = _awaited(ThreeLevelMemory.catch_up, goes_on=False)
 
     async def close(self) -> None:

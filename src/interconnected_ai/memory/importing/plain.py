@@ -27,9 +27,11 @@ _OWN = frozenset({"user", "session", "id", "role", "time", "content"})
 
 def recognises(first: Any) -> bool:
     """Whether a first element is a row or a dialogue."""
-    return isinstance(first, dict) and (
-        "pin" in first or _dialogue_in(first) is not None or any(key in _unwrapped(first) for key in _CONTENT)
-    )
+    if not isinstance(first, dict):
+        return False
+    row = _unwrapped(first)
+    is_row = any(key in row for key in _CONTENT) and any(key in row for key in (*_ROLE, "name"))
+    return "pin" in first or is_row or _dialogue_in(first) is not None
 
 
 def read(where: str, value: Any) -> Iterator[Item]:

@@ -210,8 +210,9 @@ def _likeness(similar: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class _Tried:
-    """Texts that choose how neighbours decide. owners: (num_tried,) the right cards; own: the place of each among the neighbours,
-    where it is one of them and must not find itself.
+    """Texts that choose how neighbours decide.
+
+    owners: (num_tried,) the right cards; own: the place of each among the neighbours, where it must not find itself.
     """
 
     views: TextViews

@@ -12,7 +12,7 @@ from interconnected_ai.memory.fact_rules import Statement, opposite_of
 from interconnected_ai.memory.numbering import Kind, entry_of, number_of, place_of
 from interconnected_ai.memory.records import Fact
 from interconnected_ai.memory.store import Rows, Store
-from interconnected_ai.text import normalize, terms
+from interconnected_ai.text import Terms, normalize, terms
 
 # Kinds of rows that say that something ended: one value, or whatever the relation held. They are never current.
 END, END_OF_ALL = "end", "end of all"
@@ -133,6 +133,11 @@ def stands_in(value: str, text: str) -> bool:
     """Whether a message says a value: every word of it, but for endings. What a model adds of its own does not."""
     wanted = set(terms(value).terms)
     return wanted <= set(terms(text).terms) if wanted else normalize(value) in normalize(text)
+
+
+def words_of(subject: str, relation: str, value: str) -> Terms:
+    """What of a fact goes into the index."""
+    return terms(f"{subject} {relation} {value}")
 
 
 def sentence_of(fact: Fact) -> str:
@@ -280,7 +285,7 @@ def _insert(
     newer: list[int],
     valid_until: float | None,
 ) -> int:
-    words = terms(f"{statement.subject} {statement.relation} {statement.value}")
+    words = words_of(statement.subject, statement.relation, statement.value)
     inserted = rows.all(
         "INSERT INTO facts (session, subject, relation, value, kind, time, source, num_words, superseded_by, contradicts, "
         "value_hash, valid_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",

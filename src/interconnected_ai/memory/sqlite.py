@@ -116,6 +116,11 @@ class SQLiteStore(Store):
             self.close()
             raise
 
+    @property
+    def is_writable(self) -> bool:
+        """See `Store`."""
+        return not self._read_only
+
     @contextmanager
     def write(self) -> Iterator[_Rows]:
         """See `Store`."""

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from interconnected_ai.text.analyzer import Terms, analyzer_signature, terms
+    from interconnected_ai.text.analyzer import Terms, analyzer_signature, can_search, terms
     from interconnected_ai.text.gguf import GgufVocabulary
     from interconnected_ai.text.gguf_writing import gguf_entries
     from interconnected_ai.text.identity import KnownTexts, digest_of, digests_of, exact_digest_of, folded
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _FILES = {
     "Terms": "analyzer",
     "analyzer_signature": "analyzer",
+    "can_search": "analyzer",
     "terms": "analyzer",
     "GgufVocabulary": "gguf",
     "gguf_entries": "gguf_writing",
@@ -63,6 +64,7 @@ __all__ = [
     "TextTokenizer",
     "Tokenizer",
     "analyzer_signature",
+    "can_search",
     "count_ngrams",
     "digest_of",
     "digests_of",

@@ -125,6 +125,8 @@ def import_(
 
 def _say_what_else(done: "Transfer", output: Output) -> None:
     """What an import did beside adding."""
+    if done.num_facts:
+        output.say(f"Added {done.num_facts:,} facts that were set by hand.")
     if done.num_edited:
         output.say(f"Of those, {done.num_edited:,} have other words now; the old ones are kept as their history.")
     if done.num_bad:
@@ -397,11 +399,12 @@ def export(
     markdown: bool,
     output: Output,
 ) -> None:
-    """Write messages and pins to FILE: as JSONL, which `import` reads, or as Markdown."""
+    """Write messages, pins and facts set by hand to FILE: as JSONL, which `import` reads, or as Markdown."""
     with open_memory(store) as memory:
         write = memory.export_markdown if markdown or file.suffix.lower() == ".md" else memory.export_jsonl
         done = write(file, user=user, session=session, overwrite=overwrite)
-    output.say(f"Wrote {done.num_messages:,} messages and {done.num_pins:,} pins to {file}.")
+    facts = f", {done.num_facts:,} facts set by hand" if done.num_facts else ""
+    output.say(f"Wrote {done.num_messages:,} messages{facts} and {done.num_pins:,} pins to {file}.")
     output.result(asdict(done))
 
 
@@ -569,6 +572,7 @@ def _gone_if_refused(store: str) -> Iterator[None]:
 def _amount(found: "Forgettable") -> str:
     parts = [f"{found.num_messages:,} message{'s' * (found.num_messages != 1)}"]
     parts += [f"of {found.num_sessions:,} session{'s' * (found.num_sessions != 1)}"] if found.num_sessions else []
+    parts += [f"{found.num_facts:,} fact{'s' * (found.num_facts != 1)} set by hand"] if found.num_facts else []
     parts += [f"and {found.num_pins:,} pin{'s' * (found.num_pins != 1)}"] if found.num_pins else []
     return " ".join(parts)
 

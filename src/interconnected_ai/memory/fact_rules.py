@@ -419,6 +419,11 @@ def has_one_value(relation: str) -> bool:
     return not of_others and not any(rule.relation == relation and not rule.is_single for rule in _RULES)
 
 
+def is_known_to_be_single(relation: str) -> bool:
+    """Whether a relation is one of the rules' own that has one value at a time."""
+    return has_one_value(relation) and any(rule.relation == relation for rule in _RULES)
+
+
 def _in_sentence(sentence: str, subject: str) -> Iterator[Statement]:
     taken: list[tuple[int, int]] = []
     for match, statement in _found(sentence, subject):

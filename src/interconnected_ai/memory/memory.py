@@ -12,7 +12,7 @@ from interconnected_ai.memory.addressing import check_reader, reader_of, refuse_
 from interconnected_ai.memory.calls import Calls
 from interconnected_ai.memory.checking import Check, check
 from interconnected_ai.memory.context import Order, fit, gather, ids_of
-from interconnected_ai.memory.editing import edit, history_of
+from interconnected_ai.memory.editing import edit, history_of, write_history
 from interconnected_ai.memory.fact_rules import Statement, has_one_value
 from interconnected_ai.memory.facts import read_facts
 from interconnected_ai.memory.jobs import Worker
@@ -472,7 +472,10 @@ class ThreeLevelMemory:
     def export_jsonl(
         self, path: str | Path, *, session: str | None = None, user: str | None = None, overwrite: bool = False
     ) -> Transfer:
-        """Write the log and the pins as JSONL, of one session, one user, or everybody; the file is whole or not there.
+        """Write the log as JSONL, of one session, one user, or everybody; the file is whole or not there.
+
+        That is all that was said, with what it said before it was edited, the pins, and what was set by hand:
+        `import_file` makes the same memory of it.
 
         Raises `UnknownNameError` for a user or session that is not there, `StorageError` where a file stands and `overwrite`
         is not asked for, and for what is never replaced: a database, a device.
@@ -487,7 +490,7 @@ class ThreeLevelMemory:
     def export_markdown(
         self, path: str | Path, *, session: str | None = None, user: str | None = None, overwrite: bool = False
     ) -> Transfer:
-        """Write the log and the pins as Markdown, for people; like `export_jsonl`, but it cannot be imported again."""
+        """Write the log as Markdown, for people; like `export_jsonl`, but it cannot be imported again."""
         from interconnected_ai.memory import transfer
 
         with self._calls.serve():
@@ -522,6 +525,8 @@ class ThreeLevelMemory:
             self._new,
             self._append_all,
             self._pin_once,
+            lambda facts: hand_facts.add_all(self.store, facts),
+            self._begin,
             DEFAULT_USER if user is None else user,
             DEFAULT_SESSION if session is None else session,
             skip_bad,
@@ -599,7 +604,10 @@ class ThreeLevelMemory:
                     embeds=self.model is not None,
                 )
                 if edited is None:
-                    append(self.store, rows, one.user, one.session, one.message, self.capacities, self._kinds())
+                    number, _ = append(
+                        self.store, rows, one.user, one.session, one.message, self.capacities, self._kinds()
+                    )
+                    write_history(rows, number, one.edits)
                 num_added += edited is None
                 num_edited += bool(edited)
         return num_added, num_edited
@@ -614,6 +622,10 @@ class ThreeLevelMemory:
                 return False
         self._pin(text, session, user, time)
         return True
+
+    def _begin(self, session: str, user: str) -> None:
+        with self.store.write() as rows:
+            session_number(rows, user, session, create=True)
 
     def _kinds(self) -> tuple[str, ...]:
         return ("facts", "embed") if self.model is not None else ("facts",)

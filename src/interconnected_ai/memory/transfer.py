@@ -7,33 +7,47 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from interconnected_ai.errors import DataError, StorageError
+from interconnected_ai.errors import ConfigError, DataError, StorageError
 from interconnected_ai.memory.addressing import known_sessions
+from interconnected_ai.memory.editing import history_of
+from interconnected_ai.memory.hand_facts import check_hand_fact, read_hand_facts
 from interconnected_ai.memory.importing import (
     KINDS,
     BadRow,
+    FactRow,
     Item,
     PinRow,
     Reading,
     Row,
+    SessionRow,
     Unread,
     items_of,
     read_messages,
 )
 from interconnected_ai.memory.log import NewMessage, check_name, check_text, messages_in, read_sessions, session_number
 from interconnected_ai.memory.pins import pins_of
-from interconnected_ai.memory.records import DEFAULT_SESSION, DEFAULT_USER, Message, Pin, Transfer
+from interconnected_ai.memory.records import (
+    DEFAULT_SESSION,
+    DEFAULT_USER,
+    Edit,
+    HandFact,
+    Message,
+    Pin,
+    SessionInfo,
+    Transfer,
+)
 from interconnected_ai.memory.speakers import one_line
-from interconnected_ai.memory.store import Store
+from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.storage import atomic_file
 
 _ROWS_AT_ONCE = 200
+_Good = Row | PinRow | FactRow | SessionRow
 
 
 def export(
@@ -47,33 +61,52 @@ def export(
         known_sessions(rows, user, session)
         owners = [(info.user, info.session) for info in read_sessions(rows, user)]
         chosen = [(owner, name) for owner, name in owners if session is None or name == session]
+        facts = [fact for owner, name in chosen for fact in read_hand_facts(rows, owner, name)]
         pins = [pin for owner in dict.fromkeys(o for o, _ in chosen) for pin in pins_of(rows, owner)]
         pins = [pin for pin in pins if session is None or pin.session in (None, session)]
         numbers = (session_number(rows, owner, name) for owner, name in chosen)
-        messages = (message for number in numbers for message in messages_in(rows, number))
-        return write_lines(path, messages, pins, overwrite=overwrite, lines=lines or json_lines)
+        messages = (_with_history(rows, message) for number in numbers for message in messages_in(rows, number))
+        filled = {(one.user, one.session) for one in (*pins, *facts)}
+        empty = [
+            info
+            for info in read_sessions(rows, user)
+            if not info.num_messages and (info.user, info.session) in set(chosen) - filled
+        ]
+        return write_lines(path, chain(messages, pins, facts, empty), overwrite=overwrite, lines=lines or json_lines)
 
 
-Lines = Callable[[Iterable[Message | Pin]], Iterator[str]]
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A message with what it said before."""
+
+    message: Message
+    edits: tuple[Edit, ...]
+
+
+def _with_history(rows: Rows, message: Message) -> Message | Edited:
+    edits = history_of(rows, message.number)
+    return Edited(message, tuple(edits)) if edits else message
+
+
+Exported = Message | Edited | Pin | HandFact | SessionInfo
+Lines = Callable[[Iterable[Exported]], Iterator[str]]
 
 
 def write_lines(
     path: Path,
-    messages: Iterable[Message],
-    pins: Iterable[Pin],
+    rows: Iterable[Exported],
     *,
     overwrite: bool = False,
     lines: "Lines | None" = None,
 ) -> Transfer:
-    """Write an export, whole or not at all: messages in order, then pins.
+    """Write an export, whole or not at all.
 
     Raises `StorageError` where a file stands and `overwrite` is not asked for, and always where it would replace a database.
     """
     _require_free(path, overwrite)
     counts: Counter[type] = Counter()
-    rows: Iterable[Message | Pin] = chain(messages, pins)
 
-    def counted() -> Iterator[Message | Pin]:
+    def counted() -> Iterator[Exported]:
         for one in rows:
             counts[type(one)] += 1
             yield one
@@ -82,22 +115,31 @@ def write_lines(
         for line in (lines or json_lines)(counted()):
             file.write(line + "\n")
         _require_free(path, overwrite)  # somebody may have written there meanwhile
-    return Transfer(counts[Message], counts[Pin])
+    return Transfer(counts[Message] + counts[Edited], counts[Pin], num_facts=counts[HandFact])
 
 
-def json_lines(rows: Iterable[Message | Pin]) -> Iterator[str]:
-    """Each message and pin as a JSON object."""
+def json_lines(rows: Iterable[Exported]) -> Iterator[str]:
+    """Each message, pin, fact by hand and empty session as a JSON object."""
     for one in rows:
-        row = _message_row(one) if isinstance(one, Message) else _pin_row(one)
-        yield json.dumps(row, ensure_ascii=False)
+        yield json.dumps(_json_row(one), ensure_ascii=False)
 
 
-def markdown_lines(rows: Iterable[Message | Pin]) -> Iterator[str]:
+def markdown_lines(rows: Iterable[Exported]) -> Iterator[str]:
     """Sessions under headings, days under those, messages as quotations: what is said cannot pass for a heading."""
     session: tuple[str, str] | None = None
     day = ""
-    for one in rows:
+    for row in rows:
+        if isinstance(row, SessionInfo):
+            yield from (f"# {_in_line(row.session)}", "", f"User {_in_line(row.user)}; nothing was said.", "")
+            continue
+        one = row.message if isinstance(row, Edited) else row
         moment = datetime.fromtimestamp(one.time, UTC)
+        if isinstance(one, HandFact):
+            if day != "facts":
+                yield from ("# Facts set by hand", "")
+            day = "facts"
+            yield from (_fact_line(one), "")
+            continue
         if isinstance(one, Pin):
             if day != "pins":
                 yield from ("# Pinned", "")
@@ -112,6 +154,13 @@ def markdown_lines(rows: Iterable[Message | Pin]) -> Iterator[str]:
             day = f"{moment:%Y-%m-%d}"
             yield from (f"## {day}", "")
         yield from (f"**{_in_line(one.role)}**, {moment:%H:%M}", "", *_quotation(one.content), "")
+
+
+def _fact_line(fact: HandFact) -> str:
+    said = f"{_in_line(fact.subject)} {_in_line(fact.relation)} {_in_line(fact.value)}"
+    until = "" if fact.valid_until is None else f", until {datetime.fromtimestamp(fact.valid_until, UTC):%Y-%m-%d %H:%M}"
+    where = f"**{_in_line(fact.user)}**, session {_in_line(fact.session)}, {datetime.fromtimestamp(fact.time, UTC):%Y-%m-%d}"
+    return f"{where}: {'no longer: ' if fact.ends else ''}{said}{until}"
 
 
 def _quotation(text: str) -> Iterator[str]:
@@ -149,11 +198,12 @@ def _require_free(path: Path, overwrite: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """A message and whom it belongs to."""
+    """A message, whom it belongs to, and what it said before."""
 
     user: str
     session: str
     message: NewMessage
+    edits: tuple[Edit, ...] = ()
 
 
 def rows_in(messages: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -172,13 +222,16 @@ class Importer:
     """What an import does with what it reads.
 
     new: (role, content, time, id) to a checked message. append: writes a batch; returns how many were not there yet, and how
-    many have other words now. pin: (text, session, user, time) pins it, false when it is there. user, session: of rows that
-    name none. skip_bad: whether rows that cannot be read are counted and left out, rather than being the end of it.
+    many have other words now. pin: (text, session, user, time) pins it, false when it is there. facts: writes what was set by
+    hand; how much of it was new. begin: (session, user) makes a session with nothing in it. user, session: of rows that name
+    none. skip_bad: whether rows that cannot be read are counted and left out, rather than being the end of it.
     """
 
     new: Callable[[str, str, Any, str | None], NewMessage]
     append: Callable[[Sequence[Addressed]], tuple[int, int]]
     pin: Callable[[str, str | None, str, Any], bool]
+    facts: Callable[[Sequence[HandFact]], int]
+    begin: Callable[[str, str], None]
     user: str = DEFAULT_USER
     session: str = DEFAULT_SESSION
     skip_bad: bool = False
@@ -205,6 +258,7 @@ class Importer:
                 f"{found.bad.where}: {found.bad.why}{more}; to leave bad rows out: --skip-bad, skip_bad=True"
             )
         batch, num_pins = _Batch(self.append), 0
+        by_hand: list[HandFact] = []
         moments = dict(found.first_time)
         for number, row in enumerate(self._good_rows(path), start=1):
             if progress is not None:
@@ -213,34 +267,47 @@ class Importer:
             if isinstance(row, PinRow):
                 num_pins += self.pin(row.text, row.session, user, row.time)
                 continue
+            if isinstance(row, FactRow):
+                by_hand.append(replace(row.fact, user=user, session=session))
+                continue
+            if isinstance(row, SessionRow):
+                self.begin(session, user)
+                continue
             # rows without a time keep their order: each comes with the one before, or with the first that has one
             moment = moments.get((user, session)) if row.time is None else row.time
             message = self.new(row.role, row.content, moment, row.id)
             moments[user, session] = message.time
-            batch.add(Addressed(user, session, message))
+            batch.add(Addressed(user, session, message, row.edits))
         batch.flush()
         return Transfer(
-            batch.num_new, num_pins, batch.num_present, found.num_bad, found.unread, num_edited=batch.num_edited
+            batch.num_new,
+            num_pins,
+            batch.num_present,
+            found.num_bad,
+            found.unread,
+            num_edited=batch.num_edited,
+            num_facts=self.facts(by_hand) if by_hand else 0,
         )
 
     def _look_through(self, path: Path) -> "_Findings":
         findings = _Findings()
         for item in items_of(path, self.reading):
-            why = self._fault(item) if isinstance(item, Row | PinRow) else None
+            why = self._fault(item) if isinstance(item, _Good) else None
             findings.note(item if why is None else why, None if why else self._owner(item))
         return findings
 
-    def _good_rows(self, path: Path) -> Iterator[Row | PinRow]:
+    def _good_rows(self, path: Path) -> Iterator[_Good]:
         for item in items_of(path, self.reading):
-            if isinstance(item, Row | PinRow) and self._fault(item) is None:
+            if isinstance(item, _Good) and self._fault(item) is None:
                 yield item
 
     def _owner(self, item: Item) -> tuple[str, str]:
-        if not isinstance(item, Row | PinRow):
+        if isinstance(item, BadRow | Unread):
             return self.user, self.session
-        return item.user or self.user, item.session or self.session
+        named = item.fact if isinstance(item, FactRow) else item
+        return named.user or self.user, named.session or self.session
 
-    def _fault(self, row: Row | PinRow) -> BadRow | None:
+    def _fault(self, row: _Good) -> BadRow | None:
         """What a row has that no memory can hold."""
         try:
             user, session = self._owner(row)
@@ -251,11 +318,16 @@ class Importer:
                 check_text("content", row.content)
                 if row.id is not None:
                     check_name("id", row.id)
-            else:
+                for before in row.edits:
+                    check_name("role", before.role)
+                    check_text("edits", before.content)
+            elif isinstance(row, FactRow):
+                check_hand_fact(row.fact)
+            elif isinstance(row, PinRow):
                 check_text("pin", row.text)
                 if not row.text.strip():
                     return BadRow(row.where, "an empty text cannot be pinned")
-        except DataError as error:
+        except (ConfigError, DataError) as error:
             return BadRow(row.where, str(error))
         return None
 
@@ -320,7 +392,32 @@ class _Batch:
         self._waiting.clear()
 
 
-def _message_row(message: Message) -> dict[str, str]:
+def _json_row(one: Exported) -> dict[str, Any]:
+    if isinstance(one, Edited):
+        edits = [{"role": edit.role, "content": edit.content, "time": _iso(edit.time)} for edit in one.edits]
+        return {**_message_row(one.message), "edits": edits}
+    if isinstance(one, Message):
+        return _message_row(one)
+    if isinstance(one, Pin):
+        return _pin_row(one)
+    return _fact_row(one) if isinstance(one, HandFact) else {"user": one.user, "session": one.session, "num_messages": 0}
+
+
+def _fact_row(fact: HandFact) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "subject": fact.subject,
+        "relation": fact.relation,
+        "value": fact.value,
+        "kind": fact.kind,
+        "is_single": fact.is_single,
+        "ends": fact.ends,
+    }
+    if fact.valid_until is not None:
+        said["valid_until"] = _iso(fact.valid_until)
+    return {"user": fact.user, "session": fact.session, "time": _iso(fact.time), "fact": said}
+
+
+def _message_row(message: Message) -> dict[str, Any]:
     return {
         "user": message.user,
         "session": message.session,

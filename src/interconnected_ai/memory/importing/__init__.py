@@ -2,7 +2,16 @@
 
 from interconnected_ai.memory.importing.formats import FORMATS, KINDS, Format, items_of
 from interconnected_ai.memory.importing.plain import read as read_messages
-from interconnected_ai.memory.importing.records import BadRow, Item, PinRow, Reading, Row, Unread
+from interconnected_ai.memory.importing.records import (
+    BadRow,
+    FactRow,
+    Item,
+    PinRow,
+    Reading,
+    Row,
+    SessionRow,
+    Unread,
+)
 from interconnected_ai.memory.importing.times import zone_of
 from interconnected_ai.memory.importing.watching import Watch
 
@@ -10,11 +19,13 @@ __all__ = [
     "FORMATS",
     "KINDS",
     "BadRow",
+    "FactRow",
     "Format",
     "Item",
     "PinRow",
     "Reading",
     "Row",
+    "SessionRow",
     "Unread",
     "Watch",
     "items_of",

@@ -157,6 +157,7 @@ MEMORY_CALLS = {
     "users": [],
     "check": [],
     "backup": ["copy.db"],
+    "rekey": ["--plain"],
     "restore": ["copy.db", "--overwrite"],
     "forget": ["m2", "--yes"],
 }

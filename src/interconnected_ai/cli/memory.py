@@ -16,8 +16,11 @@ from interconnected_ai.cli.memory_fact import fact
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import Source
 from interconnected_ai.cli.stores import (
+    NEW_KEY_VARIABLE,
     STORE_VARIABLE,
     StoreCommand,
+    key_for,
+    key_in,
     known_sessions,
     newest_session,
     open_memory,
@@ -450,11 +453,32 @@ def restore(file: Path, store: str, overwrite: bool, output: Output) -> None:
     """Put FILE, which `backup` wrote, in the place of the memory."""
     from interconnected_ai.memory import restore as put_back
 
-    put_back(file, store, overwrite=overwrite)
+    put_back(file, store, overwrite=overwrite, key=key_for(store))
     with open_memory(store) as memory:
         found = memory.stats(everyone=True)
     output.say(f"Restored {store} from {file}: {found.num_messages:,} messages in {found.num_sessions:,} sessions.")
     output.result({"num_messages": found.num_messages, "num_sessions": found.num_sessions})
+
+
+@command.command("rekey", cls=StoreCommand)
+@store_argument
+@click.option("--plain", is_flag=True, help="Decrypt it: no key from then on.")
+@with_output
+def rekey(store: str, plain: bool, output: Output) -> None:
+    """Encrypt a memory's file, decrypt it, or give it another key.
+
+    Its key stands in the environment: in IAI_MEMORY_KEY, or in the file that IAI_MEMORY_KEY_FILE names; every command looks
+    there. The new one stands in IAI_MEMORY_NEW_KEY or the file of IAI_MEMORY_NEW_KEY_FILE.
+    """
+    from interconnected_ai.memory import rekey as write_anew
+
+    new_key = key_in(NEW_KEY_VARIABLE)
+    if plain == (new_key is not None):
+        raise click.UsageError("give the new key in IAI_MEMORY_NEW_KEY (or IAI_MEMORY_NEW_KEY_FILE), or --plain for none")
+    num_bytes = write_anew(store, key=key_for(store), new_key=new_key)
+    what = "is plain now, without a key" if plain else "opens with the new key alone; set IAI_MEMORY_KEY to it"
+    output.say(f"Wrote {store} anew, {num_bytes / 1e6:.1f} MB: it {what}. Copies that were made before are as they were.")
+    output.result({"num_bytes": num_bytes, "is_encrypted": not plain})
 
 
 @command.command("check", cls=StoreCommand)

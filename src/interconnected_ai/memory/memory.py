@@ -77,7 +77,8 @@ class ThreeLevelMemory:
     does the compression; without it, `catch_up` does it. fact_days: for how many days facts of a relation hold after they were
     last said (`{"plans": 90}`); others hold until something newer is said.
     longest_wait_seconds: after which that work has its turn though calls
-    are being served without a pause.
+    are being served without a pause. key: of a file that is encrypted at rest, or is to be made so (extra `encryption`); read it
+    from where secrets are kept, never from a command line.
 
     Every read names its user, `default` where none is given, and hands out nobody else's words. A user is a name, compared
     exactly; None and blanks are refused. Only `sessions` and `stats` speak of all, when told `everyone=True`.
@@ -105,12 +106,13 @@ class ThreeLevelMemory:
         background: bool = True,
         longest_wait_seconds: float = 1.0,
         fact_days: Mapping[str, float] | None = None,
+        key: str | None = None,
     ) -> None:
         self.capacities = capacities or Capacities()
         self.portions, self.weights = portions or Portions(), weights or SearchWeights()
         self.count_tokens = count_tokens
         self.model = as_vector_model(encode) if encode is not None else None
-        self.store = open_store(store)
+        self.store = open_store(store, key)
         self._background = background
         try:
             self._index_is_foreign = not claim(self.store, self.model.model_id if self.model else None)

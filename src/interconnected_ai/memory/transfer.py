@@ -57,6 +57,8 @@ def export(
 
     Raises `UnknownNameError` for a user or session that is not there; see `write_lines` for the rest.
     """
+    if path.exists() and Path(store.location).exists() and path.samefile(store.location):
+        raise StorageError(f"{path} is the memory itself and would be replaced; choose another name")
     with store.read() as rows:
         known_sessions(rows, user, session)
         owners = [(info.user, info.session) for info in read_sessions(rows, user)]
@@ -190,7 +192,7 @@ def _require_free(path: Path, overwrite: bool) -> None:
             start = file.read(16)
     except OSError as error:
         raise StorageError(f"cannot look into {path}, which would be replaced: {error.strerror}") from error
-    if start.startswith(_DATABASES):
+    if start.startswith(_DATABASES) or Path(f"{path}-wal").exists():  # what is encrypted has no header
         raise StorageError(f"{path} is a database, perhaps a memory, and would be replaced; choose another name")
     if not overwrite:
         raise StorageError(f"{path} exists; use --overwrite (overwrite=True) to replace it, or choose another name")

@@ -16,7 +16,7 @@ from interconnected_ai.cli.memory_fact import fact
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import Source
 from interconnected_ai.cli.stores import (
-    NEW_KEY_VARIABLE,
+    NEW_KEY_VARIABLES,
     STORE_VARIABLE,
     StoreCommand,
     key_for,
@@ -472,7 +472,7 @@ def rekey(store: str, plain: bool, output: Output) -> None:
     """
     from interconnected_ai.memory import rekey as write_anew
 
-    new_key = key_in(NEW_KEY_VARIABLE)
+    new_key = key_in(*NEW_KEY_VARIABLES)
     if plain == (new_key is not None):
         raise click.UsageError("give the new key in IAI_MEMORY_NEW_KEY (or IAI_MEMORY_NEW_KEY_FILE), or --plain for none")
     num_bytes = write_anew(store, key=key_for(store), new_key=new_key)

@@ -12,12 +12,13 @@ from interconnected_ai.memory.fact_rules import Statement, is_known_to_be_single
 from interconnected_ai.memory.numbering import Kind, entry_of, number_of, place_of
 from interconnected_ai.memory.records import Fact
 from interconnected_ai.memory.store import Rows, Store
-from interconnected_ai.text import Terms, normalize, terms
+from interconnected_ai.text import Terms, normalize, terms, words
 
 # Kinds of rows that say that something ended: one value, or whatever the relation held. They are never current.
 END, END_OF_ALL = "end", "end of all"
 # A fact by hand has for its source minus the number that it has in the log, and this for its source's id.
 BY_HAND = "by hand"
+_MOST_BETWEEN = 2  # words that a value may leave out between two of its own
 _COLUMNS = (
     f"f.number, s.user_name, s.name, f.subject, f.relation, f.value, f.kind, f.time, coalesce(m.id, '{BY_HAND}'), "
     "f.superseded_by, f.contradicts, f.valid_until, CASE WHEN f.source < 0 THEN 1 ELSE 0 END"
@@ -133,9 +134,33 @@ def statement_of(given: Any, subject: str) -> Statement:
 
 
 def stands_in(value: str, text: str) -> bool:
-    """Whether a message says a value: every word of it, but for endings. What a model adds of its own does not."""
-    wanted = set(terms(value).terms)
-    return wanted <= set(terms(text).terms) if wanted else normalize(value) in normalize(text)
+    """Whether a message says a value: its words in their order and close together, but for endings and small words.
+
+    What a model adds of its own, or puts together from two ends of a message, does not stand there.
+    """
+    wanted = [found for word in words(value) if (found := set(terms(word).terms))]
+    if not wanted:
+        return normalize(value) in normalize(text)
+    said = [set(terms(word).terms) for word in words(text)]
+    return any(_go_on(said, place, wanted) for place in range(len(said)))
+
+
+def _go_on(said: Sequence[set[str]], place: int, wanted: Sequence[set[str]]) -> bool:
+    """Whether the wanted words follow each other from this place on, with up to two others between any two of them."""
+    if not _is_word(wanted[0], said[place]):
+        return False
+    for word in wanted[1:]:
+        near = range(place + 1, min(place + 2 + _MOST_BETWEEN, len(said)))
+        found = next((one for one in near if _is_word(word, said[one])), None)
+        if found is None:
+            return False
+        place = found
+    return True
+
+
+def _is_word(wanted: set[str], said: set[str]) -> bool:
+    """Whether a word is the said one in some form; of scripts without spaces, whether it is a part of what was said."""
+    return bool(wanted & said) if all(term[0] != "r" for term in wanted) else wanted <= said
 
 
 def words_of(subject: str, relation: str, value: str) -> Terms:

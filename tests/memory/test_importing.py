@@ -535,7 +535,10 @@ def test_an_export_of_any_size_on_one_line_is_read_a_piece_at_a_time(tmp_path: P
         "current_node": "1",
         "mapping": {
             "0": {"message": None, "parent": None, "children": ["1"]},
-            "1": {"message": {"id": "m", "author": {"role": "user"}, "content": {"parts": ["x" * 100_000]}}, "parent": "0"},
+            "1": {
+                "message": {"id": "m", "author": {"role": "user"}, "content": {"parts": ["x" * 100_000]}},
+                "parent": "0",
+            },
         },
     }
     file = tmp_path / "conversations.json"

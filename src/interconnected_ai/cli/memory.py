@@ -474,10 +474,14 @@ def rekey(store: str, plain: bool, output: Output) -> None:
 
     new_key = key_in(*NEW_KEY_VARIABLES)
     if plain == (new_key is not None):
-        raise click.UsageError("give the new key in IAI_MEMORY_NEW_KEY (or IAI_MEMORY_NEW_KEY_FILE), or --plain for none")
+        raise click.UsageError(
+            "give the new key in IAI_MEMORY_NEW_KEY (or IAI_MEMORY_NEW_KEY_FILE), or --plain for none"
+        )
     num_bytes = write_anew(store, key=key_for(store), new_key=new_key)
     what = "is plain now, without a key" if plain else "opens with the new key alone; set IAI_MEMORY_KEY to it"
-    output.say(f"Wrote {store} anew, {num_bytes / 1e6:.1f} MB: it {what}. Copies that were made before are as they were.")
+    output.say(
+        f"Wrote {store} anew, {num_bytes / 1e6:.1f} MB: it {what}. Copies that were made before are as they were."
+    )
     output.result({"num_bytes": num_bytes, "is_encrypted": not plain})
 
 

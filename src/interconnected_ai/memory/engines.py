@@ -25,7 +25,8 @@ class Engine:
 
     def connect(self, path: Path, database: str, **settings: Any) -> sqlite3.Connection:
         """Open `database`, the name or URI of the file at `path`, as `sqlite3.connect` does."""
-        return sqlite3.connect(database, **settings)
+        connection: sqlite3.Connection = sqlite3.connect(database, **settings)
+        return connection
 
     def forget_salts(self) -> None:
         """Look at the files anew for what their keys are made of."""
@@ -55,6 +56,7 @@ class Cipher(Engine):
         """See `Engine`. Raises `ConfigError` when the key does not open the file."""
         connection: sqlite3.Connection = sqlcipher().connect(database, **settings)
         try:
+            connection.execute("PRAGMA cipher_log_level = NONE")  # a wrong key is an error of ours, not lines on stderr
             connection.execute(f'PRAGMA key = "{self.raw_key(path)}"')
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         except errors() as error:

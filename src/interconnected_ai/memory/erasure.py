@@ -15,7 +15,6 @@ from interconnected_ai.memory.records import Forgettable
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.text import normalize
 
-
 _HELD = ("messages", "pins", "hand_facts")  # tables of what a session is kept for
 
 
@@ -86,7 +85,8 @@ class Condition:
         return [
             number
             for number, subject, relation, value, time in rows.all(
-                "SELECT number, subject, relation, value, time FROM hand_facts WHERE session = ? ORDER BY number", session
+                "SELECT number, subject, relation, value, time FROM hand_facts WHERE session = ? ORDER BY number",
+                session,
             )
             if (self.before is None or time < self.before)
             and any(self.fits(said) for said in (f"{subject} {relation} {value}", value))
@@ -164,7 +164,9 @@ def count(store: Store, choice: Choice) -> Forgettable:
             fitting = len(choice.condition.chosen(rows, number))
             num_messages += fitting
             is_named = choice.condition.is_in_name(rows, number)
-            by_hand = len(choice.condition.by_hand(rows, number)) if choice.condition.is_any else _by_hand_in(rows, number)
+            by_hand = (
+                len(choice.condition.by_hand(rows, number)) if choice.condition.is_any else _by_hand_in(rows, number)
+            )
             num_facts += by_hand
             num_sessions += bool(fitting or by_hand) or is_named or not choice.condition.is_any
             if not choice.condition.is_any and not choice.is_whole_user:

@@ -1,6 +1,7 @@
 """Facts by hand: what a person sets, corrects and retracts. They stand in the log, and no rule overwrites them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
@@ -56,7 +57,8 @@ def write_again(store: Store, rows: Rows, session: int) -> None:
 def read_hand_facts(rows: Rows, user: str, session: str) -> list[HandFact]:
     """What a user set and retracted in a session, as it stands in the log."""
     found = rows.all(
-        f"SELECT {_COLUMNS} FROM hand_facts WHERE session = ? ORDER BY time, number", session_number(rows, user, session)
+        f"SELECT {_COLUMNS} FROM hand_facts WHERE session = ? ORDER BY time, number",
+        session_number(rows, user, session),
     )
     return [HandFact(user, session, *_typed(columns)) for columns in found]
 
@@ -93,8 +95,8 @@ def _identity(fact: HandFact) -> tuple[Any, ...]:
 
 
 def _statement(fact: HandFact) -> Statement:
-    ends = "value" if fact.ends else ""
-    return Statement(fact.subject, fact.relation, fact.value, fact.kind, fact.is_single, ends)
+    ended = Statement(fact.subject, fact.relation, fact.value, fact.kind, fact.is_single, ends="value")
+    return ended if fact.ends else replace(ended, ends="")
 
 
 def _sources(rows: Rows, session: int) -> list[int]:

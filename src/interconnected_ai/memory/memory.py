@@ -76,9 +76,9 @@ class ThreeLevelMemory:
     count_tokens: of the model that will read the context; the default estimates. background: whether a thread of this process
     does the compression; without it, `catch_up` does it. fact_days: for how many days facts of a relation hold after they were
     last said (`{"plans": 90}`); others hold until something newer is said.
-    longest_wait_seconds: after which that work has its turn though calls
-    are being served without a pause. key: of a file that is encrypted at rest, or is to be made so (extra `encryption`); read it
-    from where secrets are kept, never from a command line.
+    longest_wait_seconds: after which that work has its turn though calls are being served without a pause. key: of a file that
+    is encrypted at rest, or is to be made so (extra `encryption`); read it from where secrets are kept, never from a command
+    line.
 
     Every read names its user, `default` where none is given, and hands out nobody else's words. A user is a name, compared
     exactly; None and blanks are refused. Only `sessions` and `stats` speak of all, when told `everyone=True`.

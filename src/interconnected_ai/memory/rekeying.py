@@ -6,10 +6,11 @@ from typing import Any
 
 from interconnected_ai.errors import ConfigError, NotAMemoryError, StorageError
 from interconnected_ai.memory.engines import Cipher, Engine, engine_of, errors, sqlcipher
-from interconnected_ai.memory.sqlite import check_version, make_private, mark_as_ours, refusals, require_ours
+from interconnected_ai.memory.sqlite import check_version, is_open_here, make_private, mark_as_ours, refusals, require_ours
 from interconnected_ai.storage import atomic_file
 
 _OCCUPIED_SECONDS = 2.0
+_OPEN = "{path} is open, here or in another process; close it, then change its key"
 
 
 def rekey(store: str | Path, *, key: str | None, new_key: str | None) -> int:
@@ -24,6 +25,8 @@ def rekey(store: str | Path, *, key: str | None, new_key: str | None) -> int:
     path = Path(store)
     if not path.is_file():
         raise NotAMemoryError(f"no memory at {path}")
+    if is_open_here(path):
+        raise StorageError(_OPEN.format(path=path))
     current, new = engine_of(key), engine_of(new_key)
     require_ours(path, current)
     if key == new_key:
@@ -31,12 +34,11 @@ def rekey(store: str | Path, *, key: str | None, new_key: str | None) -> int:
             check_version(standing, str(path))
         return path.stat().st_size
     sqlcipher()  # for both ways: it reads plain files too
-    with refusals(str(path)), closing(_alone(path, current)) as old:
-        with atomic_file(path) as scratch:
-            make_private(scratch)
-            _copy(old, scratch, new)
-            with closing(new.connect(scratch, str(scratch), isolation_level=None)) as copy:
-                _require_equal(old, copy, path)
+    with refusals(str(path)), closing(_alone(path, current)) as old, atomic_file(path) as scratch:
+        make_private(scratch)
+        _copy(old, scratch, new)
+        with closing(new.connect(scratch, str(scratch), isolation_level=None)) as copy:
+            _require_equal(old, copy, path)
     return path.stat().st_size
 
 
@@ -58,7 +60,7 @@ def _alone(path: Path, engine: Engine) -> Any:
         except errors():
             mode = ""
         if mode != "delete":
-            raise StorageError(f"{path} is open elsewhere, here or in another process; close it, then change its key")
+            raise StorageError(_OPEN.format(path=path))
     except BaseException:
         connection.close()
         raise

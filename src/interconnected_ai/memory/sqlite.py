@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from interconnected_ai.errors import ConfigError, FormatVersionError, NotAMemoryError, StorageError
 from interconnected_ai.memory.connections import Connections
@@ -45,6 +46,8 @@ _first = itemgetter(0)
 # Files that a parent's threads were at when this process was forked. SQLite knows the locks of a file by process, so here it
 # would take the parent's for ours, and wait for ever or read what is being written.
 _left_open: set[tuple[int, int]] = set()
+# Stores of this process that are not closed: two SQLite libraries in one process do not see each other's locks.
+_open_here: "WeakSet[SQLiteStore]" = WeakSet()
 
 
 class _Rows:
@@ -102,6 +105,7 @@ class SQLiteStore(Store):
         self.engine = engine_of(key)
         self._read_only = False
         self._vectors: VectorCache | None = None
+        _open_here.add(self)
         self._file: tuple[int, int] | None = None
         self._readers = Connections(
             self.location, self._connect_reader, _close, is_sound=_is_idle, left_open=self._leave
@@ -252,6 +256,7 @@ class SQLiteStore(Store):
         self._readers.close()
         self._writers.close()
         self._vectors = None
+        _open_here.discard(self)
 
     def _prepare(self) -> None:
         path = Path(self.location)
@@ -361,6 +366,12 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def is_open_here(path: Path) -> bool:
+    """Whether this process has the file open as a memory."""
+    wanted = _identity(str(path))
+    return wanted is not None and any(_identity(store.location) == wanted for store in list(_open_here))
 
 
 def require_ours(path: Path, engine: Engine) -> None:

@@ -64,11 +64,13 @@ def export(
         owners = [(info.user, info.session) for info in read_sessions(rows, user)]
         chosen = [(owner, name) for owner, name in owners if session is None or name == session]
         facts = [fact for owner, name in chosen for fact in read_hand_facts(rows, owner, name)]
-        pins = [pin for owner in dict.fromkeys(o for o, _ in chosen) for pin in pins_of(rows, owner)]
+        pinners = [name for (name,) in rows.all("SELECT DISTINCT user_name FROM pins ORDER BY user_name")]
+        others = pinners if user is None and session is None else []  # whose pins are all that there is of them
+        pins = [pin for owner in dict.fromkeys([*(o for o, _ in chosen), *others]) for pin in pins_of(rows, owner)]
         pins = [pin for pin in pins if session is None or pin.session in (None, session)]
         numbers = (session_number(rows, owner, name) for owner, name in chosen)
         messages = (_with_history(rows, message) for number in numbers for message in messages_in(rows, number))
-        filled = {(one.user, one.session) for one in (*pins, *facts)}
+        filled = {(pin.user, pin.session) for pin in pins} | {(fact.user, fact.session) for fact in facts}
         empty = [
             info
             for info in read_sessions(rows, user)
@@ -160,7 +162,9 @@ def markdown_lines(rows: Iterable[Exported]) -> Iterator[str]:
 
 def _fact_line(fact: HandFact) -> str:
     said = f"{_in_line(fact.subject)} {_in_line(fact.relation)} {_in_line(fact.value)}"
-    until = "" if fact.valid_until is None else f", until {datetime.fromtimestamp(fact.valid_until, UTC):%Y-%m-%d %H:%M}"
+    until = (
+        "" if fact.valid_until is None else f", until {datetime.fromtimestamp(fact.valid_until, UTC):%Y-%m-%d %H:%M}"
+    )
     where = f"**{_in_line(fact.user)}**, session {_in_line(fact.session)}, {datetime.fromtimestamp(fact.time, UTC):%Y-%m-%d}"
     return f"{where}: {'no longer: ' if fact.ends else ''}{said}{until}"
 
@@ -402,7 +406,9 @@ def _json_row(one: Exported) -> dict[str, Any]:
         return _message_row(one)
     if isinstance(one, Pin):
         return _pin_row(one)
-    return _fact_row(one) if isinstance(one, HandFact) else {"user": one.user, "session": one.session, "num_messages": 0}
+    return (
+        _fact_row(one) if isinstance(one, HandFact) else {"user": one.user, "session": one.session, "num_messages": 0}
+    )
 
 
 def _fact_row(fact: HandFact) -> dict[str, Any]:

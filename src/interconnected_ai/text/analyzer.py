@@ -51,11 +51,12 @@ _NAMES = frozenset({"will", "may", "don", "том", "ли"})
 _LIKE_NAME = re.compile(
     r"(?<![\w'’])(Will|May|Don|Том|Ли|IT|US|WHO|AM|OR)(?!\w|['’](?!s\b))(?=(?:['’]s\b)?\s+([^\W\d_]+)|)"
 )
-# Before these the first two are verbs: Will you …, May I …, Will do.
+# Before these the first two are verbs where they begin a sentence: Will you …, May I …, Will do.
 _AFTER_VERBS = frozenset(
     "i we you he she it they this that these those there the a an my your his her our their be do not have try get go take "
     "need see make call let send check come ask".split()
 )
+_BEGINNING = re.compile(r"(?:^|[.!?…:\n\"'«“(>-])\s*$")
 _AROUND = 40  # characters in which small letters show that a word is in capitals for a reason
 _REMEMBERED_TOKENS = 8_192
 
@@ -120,7 +121,7 @@ def _names_in(text: str) -> list[str]:
     for hit in _LIKE_NAME.finditer(text):
         name, follower = normalize(hit[1]), (hit[2] or "").lower()
         if name in _NAMES:
-            is_name = follower not in _AFTER_VERBS
+            is_name = follower not in _AFTER_VERBS or not _BEGINNING.search(text[max(0, hit.start() - 3) : hit.start()])
         else:
             begin, end = hit.span(1)
             is_name = not (text[max(0, begin - _AROUND) : begin] + text[end : end + _AROUND]).isupper()

@@ -126,7 +126,7 @@ _BYTES_AT_ONCE = 1 << 20
 
 
 def _first_line(lines: BinaryIO) -> tuple[str, str | None]:
-    """The first line that is not blank, without the space around it; of one longer than a megabyte the beginning and the end."""
+    """The first line that is not blank, without the space around it; of one over a megabyte its beginning and end."""
     while (line := lines.readline(_BYTES_AT_ONCE)) and not line.strip():
         pass
     start, end = line.decode("utf-8-sig", "replace").strip(), None

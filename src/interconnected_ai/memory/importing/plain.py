@@ -21,7 +21,9 @@ _SESSION = ("session", "session_id", "sessionId", "conversation_id", "conversati
 _ID = ("id", "message_id", "messageId", "uuid", "msg_id")
 _DIALOGUE = ("messages", "conversations", "conversation", "dialogue", "turns", "items")
 _READ_BESIDE = ("name", "tool_calls", "function_call", "tool_call_id", "lc", "data", "kwargs", "additional_kwargs")
-_KNOWN = frozenset({*_ROLE, *_CONTENT, *_TIME, *_USER, *_SESSION, *_ID, *_DIALOGUE, *_READ_BESIDE, "pin", "fact", "edits"})
+_KNOWN = frozenset(
+    {*_ROLE, *_CONTENT, *_TIME, *_USER, *_SESSION, *_ID, *_DIALOGUE, *_READ_BESIDE, "pin", "fact", "edits"}
+)
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 _OWN = frozenset({"user", "session", "id", "role", "time", "content"})
 _EMPTY = frozenset({"user", "session", "num_messages"})  # a session of a memory's own export without anything in it
@@ -30,7 +32,11 @@ _EMPTY = frozenset({"user", "session", "num_messages"})  # a session of a memory
 def recognises(first: Any) -> bool:
     """Whether a first element is a row or a dialogue."""
     return isinstance(first, dict) and (
-        "pin" in first or _is_fact(first) or first.keys() == _EMPTY or _dialogue_in(first) is not None or any(key in _unwrapped(first) for key in _CONTENT)
+        "pin" in first
+        or _is_fact(first)
+        or first.keys() == _EMPTY
+        or _dialogue_in(first) is not None
+        or any(key in _unwrapped(first) for key in _CONTENT)
     )
 
 
@@ -104,30 +110,36 @@ def _is_fact(row: Json) -> bool:
 def _fact(where: str, row: Json, shared: Json) -> Item:
     """What was set by hand. Raises `DataError` for what is no fact."""
     given = row["fact"]
-    texts = [given.get(key, default) for key, default in (("subject", "user"), ("relation", None), ("value", None), ("kind", "fact"))]
-    for key, text in zip(("subject", "relation", "value", "kind"), texts, strict=True):
+    texts = {
+        "subject": given.get("subject", "user"),
+        "relation": given["relation"],
+        "value": given.get("value"),
+        "kind": given.get("kind", "fact"),
+    }
+    for key, text in texts.items():
         if not isinstance(text, str) or not text.strip():
             return BadRow(where, f"the fact's {key} is {text!r}, needed is text")
     time = seconds_of(_first(row, _TIME))
     if time is None:
         return BadRow(where, "the fact has no time, at which it was set")
     fact = HandFact(
-        _name(row, shared, _USER, "user") or "",
-        _name(row, shared, _SESSION, "session") or "",
-        *texts,
-        bool(given.get("is_single", True)),
-        bool(given.get("ends", False)),
-        time,
-        seconds_of(given.get("valid_until")),
+        user=_name(row, shared, _USER, "user") or "",
+        session=_name(row, shared, _SESSION, "session") or "",
+        is_single=bool(given.get("is_single", True)),
+        ends=bool(given.get("ends", False)),
+        time=time,
+        valid_until=seconds_of(given.get("valid_until")),
+        **texts,
     )
     return FactRow(where, fact)
 
 
 def _edits(row: Json) -> tuple[Edit, ...]:
     """What a message of a memory's own export said before."""
-    given = row.get("edits") or ()
+    given = row.get("edits") or []
     if not isinstance(given, list) or not all(
-        isinstance(one, dict) and isinstance(one.get("role"), str) and isinstance(one.get("content"), str) for one in given
+        isinstance(one, dict) and isinstance(one.get("role"), str) and isinstance(one.get("content"), str)
+        for one in given
     ):
         raise DataError(f"edits is {str(given)[:80]!r}, needed is a list of objects with role, content and time")
     return tuple(Edit(one["role"], one["content"], seconds_of(one.get("time")) or 0.0) for one in given)

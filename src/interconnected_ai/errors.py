@@ -9,6 +9,7 @@ InterconnectedAIError
 ├── TokenizerError       a tokenizer that cannot be loaded, or belongs to another model
 ├── AdapterError         an adapter that cannot be used: another base's, or of a kind that is not computed
 ├── EngineError          an engine that cannot run this model or this request
+├── PoolError            an expert that cannot be borrowed
 ├── ClosedError          something that was closed: a memory, an engine
 ├── ForkError            a forked process that cannot compute: its threads stayed with its parent
 ├── StorageError         a folder that cannot be written or read
@@ -71,6 +72,10 @@ class AdapterError(InterconnectedAIError):
 
 class EngineError(InterconnectedAIError):
     """An engine that cannot run this model or this request."""
+
+
+class PoolError(InterconnectedAIError):
+    """An expert cannot be borrowed: larger than the budget, or nobody gave one back in time."""
 
 
 class ClosedError(InterconnectedAIError):

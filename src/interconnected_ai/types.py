@@ -1,7 +1,7 @@
 """Callables and small records that rooms hand each other, so that strangers need not know each other."""
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
@@ -181,3 +181,96 @@ class Summarize(Protocol):
 
 Extract = Callable[[str], Sequence[Any]]
 """One message → its facts, each a mapping or record with `subject`, `relation` and `value`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asks, as a router sees it. Threads may share it.
+
+    role: the name in a role token (`code` of <|role=code|>); a token at the beginning of the text says it too, and this
+    wins. prompt_id: of a prompt that the caller keeps under a name. language: "Russian", "English", "other" or "none", as
+    `text.language_of` names them; None lets the text tell. flags: whatever the caller knows of the request ("guest", "child").
+    """
+
+    text: str
+    role: str | None = None
+    prompt_id: str | None = None
+    session: str | None = None
+    user: str | None = None
+    language: str | None = None
+    flags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredExpert:
+    """An expert's name and how sure a router is of it, from 0 to 1."""
+
+    expert: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Who is to answer a request, and why. Threads may share it.
+
+    experts: best first. reason: in words, for people. router: the kind of router that decided. abstains: it would rather not
+    decide; `experts` are then what it leans to. is_fallback: nobody was sure, and the answer is whom the settings name for
+    that. barred: experts that may not answer this request, whatever other routers say. considered: what was asked before.
+    """
+
+    experts: tuple[ScoredExpert, ...]
+    reason: str
+    router: str
+    abstains: bool = False
+    is_fallback: bool = False
+    barred: frozenset[str] = frozenset()
+    considered: tuple["Route", ...] = ()
+
+    @property
+    def expert(self) -> str | None:
+        """Who answers; None where the router abstains."""
+        return None if self.abstains or not self.experts else self.experts[0].expert
+
+    @property
+    def runner_up(self) -> ScoredExpert | None:
+        """Who would answer in the first one's place."""
+        return self.experts[1] if len(self.experts) > 1 else None
+
+    @property
+    def margin(self) -> float:
+        """How much surer the router is of the first expert than of the second."""
+        best = self.experts[0].score if self.experts else 0.0
+        return best - (self.runner_up.score if self.runner_up else 0.0)
+
+    def score_of(self, expert: str) -> float:
+        """An expert's score, 0 for one that was not considered."""
+        return next((each.score for each in self.experts if each.expert == expert), 0.0)
+
+
+class Router(Protocol):
+    """Requests → a `Route` each, in order. What has a model answers many at once faster than one by one.
+
+    Threads: any number may ask at once, and every request has the route that it would have alone.
+    """
+
+    def route(self, requests: Sequence[Request], /) -> list[Route]:
+        """The routes of the requests."""
+
+
+class Classified(Protocol):
+    """What a classifier says of one text, as a branch does: labels with probabilities, and whether it is none of them."""
+
+    @property
+    def top(self) -> Sequence[tuple[str, float]]:
+        """(label, probability), best first."""
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the text is none of the classifier's business."""
+
+
+Classify = Callable[[Sequence[str]], Sequence[Classified]]
+"""Texts → what a classifier says of each, in order."""
+
+LogLikelihoods = Callable[[Sequence[str]], Sequence[Mapping[str, float]]]
+"""Texts → for each the natural logarithm of its likelihood under every expert, by the experts' names."""

@@ -12,11 +12,13 @@ from interconnected_ai.bench.surgery import (
     Size,
     bench_packing,
     bench_program,
+    bench_surgery,
     bench_whole_model,
     peak_bytes,
 )
-from interconnected_ai.bench.surgery_suggestion import choices, compare
+from interconnected_ai.bench.surgery_suggestion import Course, bench_suggestion, choices, compare
 from interconnected_ai.bench.tiny_moes import make
+from interconnected_ai.errors import DataError, UnknownNameError
 from interconnected_ai.surgery import MoE
 
 
@@ -75,7 +77,8 @@ def sentences(number: int) -> list[str]:
 def test_quarters_and_all_are_compared_at_the_rate_that_validation_texts_prefer(tmp_path: Path) -> None:
     MoE(make("qwen3_moe"), tokenizer()).save(tmp_path / "base", verify=False)
     learnt, validation, held = sentences(20), sentences(4), sentences(6)
-    found = compare(tmp_path / "base", learnt, validation, held, steps=6, rates=(1e-7, 1e-2))
+    course = Course(steps=6, rates=(1e-7, 1e-2))
+    found = compare(tmp_path / "base", learnt, validation, held, course=course)
     gains = found["gains"]
     assert list(gains) == ["suggested", "used", "random 0", "random 1", "all"]
     assert all(gain["learning_rate"] == 1e-2 for gain in gains.values())  # a step of 1e-7 teaches nothing
@@ -85,6 +88,26 @@ def test_quarters_and_all_are_compared_at_the_rate_that_validation_texts_prefer(
     assert gains["all"]["coverage"] == pytest.approx(1)
     assert found["used_gain_share"] == gains["used"]["nats"] / gains["all"]["nats"]
     assert gains["all"]["nats"] > 0
+
+
+def test_several_seeds_are_several_comparisons_and_their_mean(tmp_path: Path) -> None:
+    MoE(make("qwen3_moe"), tokenizer()).save(tmp_path / "base", verify=False)
+    course = Course(
+        steps=2, rates=(1e-2,), batch_size=2, seq_tokens=16, most_texts=20, most_measured=4, num_asked=4, num_draws=1
+    )
+    found = bench_suggestion(tmp_path / "base", library="numpy", course=course, num_seeds=2)
+    shares = [each["suggested_gain_share"] for each in found["seeds"]]
+    assert shares[0] != shares[1]
+    assert found["suggested_gain_share"] == pytest.approx(sum(shares) / 2)
+    assert list(found["gains"]) == ["suggested", "used", "random 0", "all"]
+
+
+def test_a_part_that_is_unknown_or_lacks_its_model_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="famlies"):
+        bench_surgery(parts=["famlies"])
+    with pytest.raises(DataError, match="--model"):
+        bench_surgery(parts=["suggestion"])
+    assert set(bench_surgery(parts=["packing"])) == {"machine", "bytes_4bit_over_bf16", "logits_relative_error_4bit"}
 
 
 def test_every_quarter_has_as_many_experts() -> None:

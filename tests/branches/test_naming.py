@@ -17,6 +17,7 @@ from interconnected_ai.branches import (
     readable_names,
     solve_on_pooled,
 )
+from interconnected_ai.branches.vocabulary import bags_of
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.data import Rows
 from interconnected_ai.training import fit
@@ -138,9 +139,9 @@ def test_terms_that_were_counted_are_kept_when_features_are_joined() -> None:
     branch = make_system("a").branch("a")
     branch.take_words(texts)
     assert branch.wide is not None
-    anew = branch.wide.vocabulary.bags(TextFeatures(torch.zeros(12, 4), texts).ngrams)
+    anew = bags_of(branch.wide.vocabulary, TextFeatures(torch.zeros(12, 4), texts).ngrams)
     assert len(first.ngrams) == 1  # counted before the two are joined
     assert first.joined(second).ngrams[0] is first.ngrams[0]
-    kept = branch.wide.vocabulary.bags(first.joined(second).ngrams)
+    kept = bags_of(branch.wide.vocabulary, first.joined(second).ngrams)
     for mine, wanted in zip(kept, anew, strict=True):
         np.testing.assert_array_equal(mine, wanted)

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from conftest import make_encoder, make_rows, make_system, randomize, spec
 from interconnected_ai.branches import (
-    Bags,
     Branch,
     DenseSystem,
     Encoder,
@@ -21,19 +20,19 @@ from interconnected_ai.branches import (
     fit_branch,
     inference,
     train_on_pooled,
-    vocabulary,
 )
 from interconnected_ai.branches import (
     system as system_file,
 )
-from interconnected_ai.branches.vocabulary import Vocabulary
+from interconnected_ai.branches.vocabulary import bags_of
 from interconnected_ai.branches.wide import WidePart
 from interconnected_ai.config import SystemConfig, TrainingConfig
 from interconnected_ai.errors import ConfigError, FormatVersionError, IntegrityError, MissingExtraError
+from interconnected_ai.nn import Bags
 from interconnected_ai.planner import SystemShape, encoder_shape
 from interconnected_ai.storage import SYSTEM
 from interconnected_ai.storage.manifests import write_manifest
-from interconnected_ai.text import count_ngrams
+from interconnected_ai.text import Vocabulary, count_ngrams, vocabulary
 from interconnected_ai.training.system.learner import SystemLearner
 
 QUICK = TrainingConfig(epochs=3, batch_size=8)
@@ -141,17 +140,17 @@ def test_counting_forgets_the_rarest_terms_before_memory_is_full(monkeypatch: py
 def test_bags_of_some_texts_are_those_of_the_texts_alone() -> None:
     texts = [*TEXTS, "zzz", "cat"]
     known = Vocabulary.of(TEXTS, 1_000)
-    whole, rows = known.bags(count_ngrams(texts)), torch.tensor([5, 4, 1, 1])
-    alone = known.bags(count_ngrams([texts[row] for row in rows]))
+    whole, rows = bags_of(known, count_ngrams(texts)), torch.tensor([5, 4, 1, 1])
+    alone = bags_of(known, count_ngrams([texts[row] for row in rows]))
     assert all(torch.equal(*pair) for pair in zip(whole.take(rows), alone, strict=True))
-    apart = Bags.joined([known.bags(count_ngrams([text])) for text in texts])
+    apart = Bags.joined([bags_of(known, count_ngrams([text])) for text in texts])
     assert all(torch.equal(*pair) for pair in zip(whole, apart, strict=True))
-    assert len(known.bags(count_ngrams([])).starts) == 0
+    assert len(bags_of(known, count_ngrams([])).starts) == 0
 
 
 def test_the_transpose_is_the_same_matrix() -> None:
     known = Vocabulary.of(TEXTS, 1_000)
-    bags = known.bags(count_ngrams([*TEXTS, "zzz"]))
+    bags = bags_of(known, count_ngrams([*TEXTS, "zzz"]))
     part = WidePart(known, len(known))
     with torch.no_grad():
         part.weight.copy_(torch.eye(len(known)))
@@ -393,7 +392,7 @@ def test_verify_sees_a_change_of_a_term_that_no_probe_text_has() -> None:
     assert [check.identical for check in system.verify()] == [True]
     branch = system.branch("one")
     assert branch.wide is not None
-    probes = branch.wide.vocabulary.bags(count_ngrams(system._probe_texts)).terms.unique()
+    probes = bags_of(branch.wide.vocabulary, count_ngrams(system._probe_texts)).terms.unique()
     absent = next(place for place in range(branch.card.spec.num_terms) if place not in probes)
     with torch.no_grad():
         branch.wide.weight[absent, 0] += 1e-6

@@ -7,15 +7,15 @@ import pytest
 
 PROGRAM = """
 import random, resource
-from interconnected_ai.branches.vocabulary import Vocabulary
-from interconnected_ai.text import count_ngrams
+from interconnected_ai.branches.vocabulary import bags_of
+from interconnected_ai.text import Vocabulary, count_ngrams
 
 luck = random.Random(0)
 words = [f"word{number:05d}" for number in range(20_000)]
 texts = [" ".join(luck.choices(words, k=12)) for _ in range(100_000)]
 start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 known = Vocabulary.of(texts, 30_000)
-bags = known.bags(count_ngrams(texts))
+bags = bags_of(known, count_ngrams(texts))
 print(len(known), len(bags.terms), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) * 1024)
 """
 

@@ -21,7 +21,7 @@ WORDS = "sun rain cloud wind snow storm mist warm coin bank loan stock fund mone
 
 
 def make_artefacts(folder: Path) -> None:
-    """A trained run, a config, rows, texts, an expert, a memory, a mixture of experts and a recipe for it."""
+    """A trained run, a config, rows, texts, rules, a router, an expert, a memory, a mixture of experts and a recipe for it."""
     _run(folder)
     _texts(folder)
     _expert(folder)
@@ -51,6 +51,15 @@ def _run(folder: Path) -> None:
     (folder / "first.yaml").write_text(yaml.safe_dump({**config, "output": str(folder / "run")}), encoding="utf-8")
     assert run_main("train", str(folder / "first.yaml")) == 0
     assert run_main("branch", "export", str(folder / "run"), "topics", "--out", str(folder / "topics.safetensors")) == 0
+    assert (
+        run_main("route", "train", str(folder / "topics.jsonl"), "--out", str(folder / "router"), *_router(folder)) == 0
+    )
+    (folder / "rules.yaml").write_text("experts: [money]\nrules:\n- {to: money, words: [bank]}\n", encoding="utf-8")
+
+
+def _router(folder: Path) -> list[str]:
+    """How a router learns the topics."""
+    return ["--label", "label", "--encoder", str(folder / "encoder")]
 
 
 def _texts(folder: Path) -> None:
@@ -166,6 +175,9 @@ def calls(folder: Path) -> dict[str, list[str]]:
         "plan surgery": ["--config", mixture],
         "plan explain": ["top_k"],
         "plan document": [],
+        "route evaluate": [at["topics.jsonl"], "--router", at["router"], "--timed", "1"],
+        "route explain": ["bank card", "--rules", at["rules.yaml"]],
+        "route train": [at["topics.jsonl"], "--out", "routed", *_router(folder)],
         "surgery inspect": [mixture],
         "surgery usage": [mixture, "--texts", at["texts"]],
         "surgery top-k": [mixture, "1", "--output", "edited"],

@@ -20,6 +20,7 @@ LIGHT = [
     ".extras",
     ".memory",
     ".planner",
+    ".routing",
     ".storage",
     ".text",
     ".types",

@@ -36,12 +36,16 @@ if TYPE_CHECKING:
     from interconnected_ai.bench.quickstart_texts import own_texts
     from interconnected_ai.bench.quickstart_words import WORDS as QUICKSTART_WORDS
     from interconnected_ai.bench.quickstart_words import Words
+    from interconnected_ai.bench.routing import SETS as ROUTING_SETS
+    from interconnected_ai.bench.routing import bench_routing, routing_goal_rows
     from interconnected_ai.bench.surgery import OPERATIONS as SURGERY_OPERATIONS
     from interconnected_ai.bench.surgery import bench_surgery
     from interconnected_ai.bench.surgery_quickstart import ROLE as SURGERY_ROLE
     from interconnected_ai.bench.surgery_quickstart import STEPS as SURGERY_STEPS
     from interconnected_ai.bench.surgery_quickstart import UNSEEN as SURGERY_UNSEEN
     from interconnected_ai.bench.surgery_quickstart import SurgeryQuickstart, run_surgery_quickstart
+    from interconnected_ai.bench.surgery_suggestion import COURSE as SUGGESTION_COURSE
+    from interconnected_ai.bench.surgery_suggestion import SHORT_COURSE as SHORT_SUGGESTION_COURSE
     from interconnected_ai.bench.tokenizer import bench_tokenizer
     from interconnected_ai.bench.train import bench_train
 
@@ -77,8 +81,13 @@ _FILES = {
     "Words": ("quickstart_words", "Words"),
     "own_texts": ("quickstart_texts", "own_texts"),
     "QUICKSTART_WORDS": ("quickstart_words", "WORDS"),
+    "ROUTING_SETS": ("routing", "SETS"),
+    "bench_routing": ("routing", "bench_routing"),
+    "routing_goal_rows": ("routing", "routing_goal_rows"),
     "SURGERY_OPERATIONS": ("surgery", "OPERATIONS"),
     "bench_surgery": ("surgery", "bench_surgery"),
+    "SHORT_SUGGESTION_COURSE": ("surgery_suggestion", "SHORT_COURSE"),
+    "SUGGESTION_COURSE": ("surgery_suggestion", "COURSE"),
     "SURGERY_ROLE": ("surgery_quickstart", "ROLE"),
     "SURGERY_STEPS": ("surgery_quickstart", "STEPS"),
     "SURGERY_UNSEEN": ("surgery_quickstart", "UNSEEN"),
@@ -97,6 +106,9 @@ __all__ = [
     "GROWTH_ROOMS",
     "QUICKSTART_TEXTS",
     "QUICKSTART_WORDS",
+    "ROUTING_SETS",
+    "SHORT_SUGGESTION_COURSE",
+    "SUGGESTION_COURSE",
     "SURGERY_OPERATIONS",
     "SURGERY_ROLE",
     "SURGERY_STEPS",
@@ -120,6 +132,7 @@ __all__ = [
     "bench_moe",
     "bench_norm",
     "bench_plan",
+    "bench_routing",
     "bench_surgery",
     "bench_tokenizer",
     "bench_train",
@@ -127,6 +140,7 @@ __all__ = [
     "fact_goal_rows",
     "goal_rows",
     "own_texts",
+    "routing_goal_rows",
     "run_adapter_quickstart",
     "run_base_surgery_quickstart",
     "run_expert_quickstart",

@@ -18,6 +18,7 @@ from interconnected_ai.config import GenerationConfig
 from interconnected_ai.experts import (
     AdapterWeights,
     Base,
+    CausalEngine,
     CausalLM,
     ExpertCard,
     LowRank,
@@ -87,12 +88,17 @@ def random_adapter(model: CausalLM, seed: int, rank: int) -> AdapterWeights:
     return AdapterWeights(modules)
 
 
+def _model_of(shared: SharedBase) -> CausalLM:
+    assert isinstance(shared.engine, CausalEngine)  # `SharedBase.open` makes this one unless asked for another
+    return CausalLM(shared.engine.network)
+
+
 def resident_over_sum(base: str, num_adapters: int, rank: int) -> float:
     """What adapters add to this process's resident memory, over the bytes of their matrices; each comes from a folder."""
     found = find_base(base)
     card = ExpertCard(base=found.name, base_sha256=found.sha256)
     with SharedBase.open(found) as shared, tempfile.TemporaryDirectory() as home:
-        model = CausalLM(shared.engine.network)
+        model = _model_of(shared)
         config = GenerationConfig(max_new_tokens=2, temperature=0.0)
         shared.engine([[1, 2, 3]], config)
         for number in range(2):  # what reading and computing themselves keep

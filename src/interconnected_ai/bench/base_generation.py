@@ -2,10 +2,12 @@
 
 import http.client
 import json
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import multiprocessing
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.util import find_spec
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +16,16 @@ import torch
 
 from interconnected_ai.bench.timing import machine, take_turns
 from interconnected_ai.config import GenerationConfig
-from interconnected_ai.experts import CausalEngine, CausalLM, GgufModel, LlamaCppEngine, LlamaFile, find_base
+from interconnected_ai.experts import (
+    CausalEngine,
+    CausalLM,
+    GgufModel,
+    Int4Engine,
+    LlamaCppEngine,
+    LlamaFile,
+    find_base,
+    why_not_int4,
+)
 from interconnected_ai.extras import require
 from interconnected_ai.types import Generate
 
@@ -50,10 +61,11 @@ def bench_base_generation(
         torch_engine = opened.enter_context(CausalEngine(model.network))
         ours: dict[str, Contestant] = {"torch float32": _engine_contestant(torch_engine, prompt)}
         others = {f"{_HF} {_name(dtype)}": _transformers_contestant(found, dtype, prompt) for dtype in precisions}
+        if found.form == "gguf" and not why_not_int4(file := GgufModel.read(found.path)):
+            ours["torch-int4"] = _engine_contestant(opened.enter_context(Int4Engine(file)), prompt)
         if found.form == "gguf" and find_spec("xllamacpp") is not None:
-            file = LlamaFile.of_model(GgufModel.read(found.path))
-            ours["llamacpp"] = _engine_contestant(opened.enter_context(LlamaCppEngine(file)), prompt)
-            others[_SERVER] = _server_contestant(found.path, num_prompt + num_new, prompt)
+            child = opened.enter_context(_llama_process(found.path, num_prompt + num_new, prompt))
+            ours["llamacpp"], others[_SERVER] = (partial(_asked_of, child, name) for name in ("llamacpp", _SERVER))
         return {
             "machine": machine(), "base": found.name, "num_params": sum(p.numel() for p in model.parameters()),
             "num_prompt": num_prompt, "num_new": num_new, **_compared(ours, others, num_new, repeats, _read_bytes(model)),
@@ -125,13 +137,53 @@ def _transformers_contestant(base: Any, dtype: torch.dtype, prompt: list[int]) -
     return run
 
 
-def _server_contestant(path: Path, capacity: int, prompt: list[int]) -> Contestant:
+@contextmanager
+def _llama_process(path: Path, capacity: int, prompt: list[int]) -> Generator[Connection]:
+    """A process with llama.cpp's engine and its server; what it is asked for over the connection, see `_answer_by_llama`.
+
+    In one process PyTorch's and llama.cpp's threads are more than there are cores, OpenMP then lets them sleep after every
+    product, and small products take twice as long.
+    """
+    ours, theirs = multiprocessing.Pipe()
+    context = multiprocessing.get_context("spawn")
+    threads = torch.get_num_threads()
+    process = context.Process(target=_answer_by_llama, args=(theirs, path, capacity, prompt, threads), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        ours.close()
+        process.join()
+
+
+def _asked_of(child: Connection, name: str, num_new: int) -> list[int]:
+    child.send((name, num_new))
+    found: list[int] = child.recv()
+    return found
+
+
+def _answer_by_llama(asked: Connection, path: Path, capacity: int, prompt: list[int], threads: int) -> None:
+    """(contestant, number of tokens) → token ids, until the connection is closed."""
+    torch.set_num_threads(threads)
+    server = _server_contestant(path, capacity, prompt, threads)
+    with LlamaCppEngine(LlamaFile.of_model(GgufModel.read(path)), threads=threads) as engine:
+        contestants = {"llamacpp": _engine_contestant(engine, prompt), _SERVER: server}
+        while True:
+            try:
+                name, num_new = asked.recv()
+            except EOFError:
+                return
+            asked.send(contestants[name](num_new))
+
+
+def _server_contestant(path: Path, capacity: int, prompt: list[int], threads: int) -> Contestant:
     """llama.cpp's server over HTTP, asked as its own clients ask it."""
     binding = require("xllamacpp", "llamacpp", "the bench")
     settings = binding.CommonParams()
     settings.model.path = str(path)
     settings.n_ctx, settings.n_parallel, settings.n_gpu_layers = -(-capacity // _CONTEXT_STEP) * _CONTEXT_STEP, 1, 0
-    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = torch.get_num_threads()
+    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = threads
     settings.verbosity = 0
     server = binding.Server(settings)
     address = urlsplit(server.listening_address)

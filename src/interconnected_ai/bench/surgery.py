@@ -4,7 +4,7 @@ import gc
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interconnected_ai.bench.surgery_suggestion import RANK, bench_suggestion
+from interconnected_ai.bench.surgery_suggestion import COURSE, RANK, Course, bench_suggestion
 from interconnected_ai.bench.timing import machine, take_turns
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
-from interconnected_ai.errors import InterconnectedAIError
+from interconnected_ai.errors import DataError, InterconnectedAIError, UnknownNameError
 from interconnected_ai.surgery import MoE, Program, Rule
 from interconnected_ai.surgery import open as open_moe
 
@@ -23,19 +23,31 @@ from interconnected_ai.surgery import open as open_moe
 ROWS, FEW_TOKENS, MANY_TOKENS = 4, 64, 256
 
 
-def bench_surgery(*, repeats: int = 5, model: Path | None = None, seed: int = 0) -> dict[str, Any]:
-    """Everything. model: the `base` folder of `iai surgery quickstart`, for the gain of suggested experts; None
-    leaves it out.
+def bench_surgery(
+    *,
+    repeats: int = 5,
+    model: Path | None = None,
+    parts: Sequence[str] = (),
+    course: Course = COURSE,
+    seed: int = 0,
+    num_seeds: int = 1,
+) -> dict[str, Any]:
+    """These parts, all of them if none is named and the suggestion where a model is. model: the `base` folder of `iai surgery
+    quickstart`, for the part "suggestion": what LoRA on suggested experts gains, in `num_seeds` comparisons of `course`.
     """
-    found: dict[str, Any] = {
-        "machine": machine(),
-        **bench_families(),
-        **bench_adapters(repeats),
-        **bench_packing(),
-        **bench_program(repeats),
-        **bench_gpu(repeats),
-    }
-    return found | (bench_suggestion(model, seed=seed) if model is not None else {})
+    known = (*PARTS, "suggestion")
+    if unknown := [name for name in parts if name not in known]:
+        raise UnknownNameError("part", unknown[0], known)
+    if "suggestion" in parts and model is None:
+        raise DataError(
+            "the part 'suggestion' needs a mixture: name the folder `base` of `iai surgery quickstart` (--model)"
+        )
+    found: dict[str, Any] = {"machine": machine()}
+    for name, run in PARTS.items():
+        found |= run(repeats) if not parts or name in parts else {}
+    if model is not None and (not parts or "suggestion" in parts):
+        found |= bench_suggestion(model, course=course, seed=seed, num_seeds=num_seeds)
+    return found
 
 
 # Families
@@ -409,3 +421,12 @@ def _edit(moe: MoE) -> None:
 
 def _weight_bytes(moe: MoE) -> int:
     return sum(p.numel() * p.element_size() for p in moe.model.parameters())
+
+
+PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "families": lambda repeats: bench_families(),
+    "adapters": lambda repeats: bench_adapters(repeats),
+    "packing": lambda repeats: bench_packing(),
+    "program": lambda repeats: bench_program(repeats),
+    "gpu": lambda repeats: bench_gpu(repeats),
+}

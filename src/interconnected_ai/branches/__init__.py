@@ -28,14 +28,13 @@ from interconnected_ai.branches.naming import ClassNames, readable_names
 from interconnected_ai.branches.prediction import BranchPrediction, Prediction, probabilities
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
 from interconnected_ai.branches.trunk import Trunk
-from interconnected_ai.branches.vocabulary import Bags
+from interconnected_ai.branches.vectors import TextVectors
 from interconnected_ai.config import BranchCard
 
 __all__ = [
     "EMBEDDED_ENCODER",
     "MULTILINGUAL_ENCODER",
     "Answered",
-    "Bags",
     "Branch",
     "BranchCard",
     "BranchCheck",
@@ -48,6 +47,7 @@ __all__ = [
     "Prediction",
     "SystemOutput",
     "TextFeatures",
+    "TextVectors",
     "Trunk",
     "batches_by_length",
     "calibration",

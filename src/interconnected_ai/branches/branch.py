@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from interconnected_ai.branches.familiarity import familiarity
 from interconnected_ai.branches.features import TextFeatures
-from interconnected_ai.branches.vocabulary import Bags, Vocabulary
+from interconnected_ai.branches.vocabulary import bags_of
 from interconnected_ai.branches.wide import WidePart
 from interconnected_ai.config import MOST_WIDE_WEIGHTS, BranchCard, BranchSpec, SystemConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.extras import require
-from interconnected_ai.nn import Dropout, LoRA, in_evaluation, require_own_threads
-from interconnected_ai.text import KnownTexts
+from interconnected_ai.nn import Bags, Dropout, LoRA, in_evaluation, require_own_threads
+from interconnected_ai.text import KnownTexts, Vocabulary
 
 
 class Branch(nn.Module):
@@ -79,7 +79,7 @@ class Branch(nn.Module):
             return features, None
         if self.wide is None:
             return features.pooled, None
-        return features.pooled, self.wide.vocabulary.bags(features.ngrams).to(features.pooled.device)
+        return features.pooled, bags_of(self.wide.vocabulary, features.ngrams).to(features.pooled.device)
 
     @property
     def wide_digest(self) -> bytes:

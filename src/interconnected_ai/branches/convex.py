@@ -5,18 +5,26 @@ validation rows stay unread.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from interconnected_ai.branches.branch import Branch
-from interconnected_ai.branches.vocabulary import Bags
 from interconnected_ai.errors import NonFiniteLossError
-from interconnected_ai.nn import fit_temperature
+from interconnected_ai.nn import (
+    BagProduct,
+    Bags,
+    Problem,
+    descend,
+    fit_temperature,
+    products_of,
+    root_of,
+    softmax_regression,
+    times,
+)
 
 SCALES = (0.5, 1.0, 2.0)
 SMOOTHING = 0.1
@@ -26,22 +34,6 @@ _ABOUT = 0.005  # shares of right answers that differ by less are about the same
 _FEWEST_ROWS = 4 * _FOLDS  # with fewer, folds say nothing
 _FEW_ROWS = 2_000  # up to here the problem is solved by its rows, and its scale is chosen on as many
 _STEPS, _STEPS_OF_A_FOLD = 100, 30
-_COLUMNS = 256  # rows whose terms stand in a dense table at once
-_JITTER = 1e-5  # of the mean diagonal, so that rows which repeat leave the matrix definite
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is minimised: Σ cross-entropy + ridge / 2 · ‖weights‖², the bias left free.
-
-    smoothing: how much of a row's target is dealt out over all classes (Szegedy et al. 2016, section 7). temperature: what the
-    logits are divided by once they are found, since smoothed ones are too modest.
-    """
-
-    ridge: float
-    class_weights: Tensor | None = None
-    smoothing: float = 0.0
-    temperature: float = 1.0
 
 
 def regress(
@@ -102,7 +94,7 @@ def choose_scale(
     rows = rows.to(targets.device)
     inputs, targets, bags = (pooled + branch.adapter(pooled)).detach()[rows], targets[rows], bags.take(rows)
     folds = _folds([texts[row] for row in rows.tolist()], generator).to(targets.device)
-    by_meaning, by_words = inputs @ inputs.T, _products_of(bags, _num_terms(branch))
+    by_meaning, by_words = inputs @ inputs.T, products_of(bags, _num_terms(branch))
 
     problem = Problem(ridge, class_weights)
 
@@ -137,9 +129,9 @@ def _unseen_logits(similarity: Tensor, targets: Tensor, folds: Tensor, problem: 
     for fold in range(_FOLDS):
         known, asked = (folds != fold).nonzero().flatten(), (folds == fold).nonzero().flatten()
         if len(known) and len(asked):
-            root = _root(similarity[known][:, known])
+            root = root_of(similarity[known][:, known])
             unseen = torch.linalg.solve_triangular(root, similarity[known][:, asked], upper=False).T
-            weights, bias = _softmax_regression(root, targets[known], num_classes, problem, _STEPS_OF_A_FOLD)
+            weights, bias = softmax_regression(root, targets[known], num_classes, problem, _STEPS_OF_A_FOLD)
             logits[asked] = unseen @ weights + bias
     return logits
 
@@ -149,21 +141,21 @@ def _similarity(branch: Branch, inputs: Tensor, bags: Bags | None) -> Tensor:
     similarity = inputs @ inputs.T
     if branch.wide is None or bags is None:
         return similarity
-    return similarity + branch.wide.scale**2 * _products_of(bags, _num_terms(branch))
+    return similarity + branch.wide.scale**2 * products_of(bags, _num_terms(branch))
 
 
 def _by_rows(
     branch: Branch, inputs: Tensor, bags: Bags | None, targets: Tensor, similarity: Tensor, problem: Problem
 ) -> None:
-    root, wide = _root(similarity), branch.wide
-    weights, bias = _softmax_regression(root, targets, branch.head.out_features, problem, _STEPS)
+    root, wide = root_of(similarity), branch.wide
+    weights, bias = softmax_regression(root, targets, branch.head.out_features, problem, _STEPS)
     weights, bias = weights / problem.temperature, bias / problem.temperature
     coefficients = torch.linalg.solve_triangular(root.T, weights, upper=True)  # (num_rows, num_classes)
     with torch.no_grad():
         branch.head.weight.copy_(coefficients.T @ inputs)
         branch.head.bias.copy_(bias)
         if wide is not None and bags is not None:
-            wide.weight.copy_(wide.scale * _times(bags.transposed(_num_terms(branch)), coefficients))
+            wide.weight.copy_(wide.scale * times(bags.transposed(_num_terms(branch)), coefficients))
 
 
 def _by_weights(branch: Branch, inputs: Tensor, bags: Bags | None, targets: Tensor, problem: Problem) -> None:
@@ -179,85 +171,9 @@ def _by_weights(branch: Branch, inputs: Tensor, bags: Bags | None, targets: Tens
         found = F.linear(inputs, head.weight, head.bias)
         if wide is None or product is None:
             return found
-        return found + cast(Tensor, _Product.apply(wide.weight, *product))
+        return found + cast(Tensor, BagProduct.apply(wide.weight, *product))
 
-    _descend(logits, learnt, [each for each in learnt if each is not head.bias], targets, problem, _STEPS)
-
-
-def _softmax_regression(
-    inputs: Tensor, targets: Tensor, num_classes: int, problem: Problem, steps: int
-) -> tuple[Tensor, Tensor]:
-    """(num_inputs, num_classes) weights and (num_classes,) biases."""
-    weights = inputs.new_zeros(inputs.shape[1], num_classes).requires_grad_()
-    bias = inputs.new_zeros(num_classes).requires_grad_()
-    _descend(lambda: inputs @ weights + bias, [weights, bias], [weights], targets, problem, steps)
-    return weights.detach(), bias.detach()
-
-
-def _descend(
-    logits: Callable[[], Tensor],
-    learnt: list[Tensor],
-    penalised: list[Tensor],
-    targets: Tensor,
-    problem: Problem,
-    steps: int,
-) -> None:
-    optimizer = torch.optim.LBFGS(
-        learnt, max_iter=steps, history_size=10, line_search_fn="strong_wolfe", tolerance_grad=1e-6
-    )
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        errors = F.cross_entropy(
-            logits(), targets, problem.class_weights, reduction="none", label_smoothing=problem.smoothing
-        )
-        size = torch.stack([tensor.square().sum() for tensor in penalised]).sum()
-        total: Tensor = errors.mean() + problem.ridge / (2 * len(targets)) * size
-        total.backward()
-        return total
-
-    with torch.enable_grad():
-        optimizer.step(loss)
-    optimizer.zero_grad()
-
-
-class _Product(torch.autograd.Function):
-    """Bags times a table, and the table's gradient by the bags' transpose: no sorting in each backward pass."""
-
-    @staticmethod
-    def forward(ctx: Any, table: Tensor, bags: Bags, transposed: Bags) -> Tensor:
-        ctx.transposed = transposed
-        return _times(bags, table)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        return _times(ctx.transposed, gradients[0].contiguous()), None, None
-
-
-def _times(bags: Bags, table: Tensor) -> Tensor:
-    return F.embedding_bag(bags.terms, table, bags.starts, mode="sum", per_sample_weights=bags.weights)
-
-
-def _products_of(bags: Bags, num_terms: int) -> Tensor:
-    """(num_texts, num_texts): what every two texts have in common, Σₜ xₜ · yₜ."""
-    parts = []
-    for rows in torch.arange(len(bags.starts), device=bags.starts.device).split(_COLUMNS):
-        some = bags.take(rows)
-        owner = torch.repeat_interleave(
-            torch.arange(len(rows), device=rows.device),
-            torch.diff(some.starts.long(), append=some.starts.new_tensor([len(some.terms)]).long()),
-        )
-        table = some.weights.new_zeros(num_terms, len(rows))
-        table[some.terms.long(), owner] = some.weights
-        parts.append(_times(bags, table))
-    return torch.cat(parts, dim=1)
-
-
-def _root(similarity: Tensor) -> Tensor:
-    """The lower triangle L with L · Lᵀ = similarity: rows of features that are as alike as the rows are."""
-    jitter = _JITTER * similarity.diagonal().mean()
-    root: Tensor = torch.linalg.cholesky(similarity + jitter * torch.eye(len(similarity), device=similarity.device))
-    return root
+    descend(logits, learnt, [each for each in learnt if each is not head.bias], targets, problem, _STEPS)
 
 
 def _folds(texts: Sequence[str], generator: torch.Generator) -> Tensor:

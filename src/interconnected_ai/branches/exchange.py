@@ -14,7 +14,6 @@ from interconnected_ai.arguments import checked
 from interconnected_ai.branches import fingerprint as proof
 from interconnected_ai.branches.branch import Branch
 from interconnected_ai.branches.system import InterconnectedAISystem, shared_settings
-from interconnected_ai.branches.vocabulary import Vocabulary
 from interconnected_ai.config import BranchCard, Record, SystemConfig
 from interconnected_ai.errors import ConfigError, ConflictError, FormatVersionError, IntegrityError, NotAModelError
 from interconnected_ai.storage import (
@@ -23,7 +22,7 @@ from interconnected_ai.storage import (
     refuse_standing,
     save_tensors,
 )
-from interconnected_ai.text import KnownTexts, ngrams_signature
+from interconnected_ai.text import KnownTexts, Vocabulary, ngrams_signature
 
 KIND = "interconnected_ai branch"
 FORMAT_VERSION = 1

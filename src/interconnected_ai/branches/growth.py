@@ -21,10 +21,9 @@ from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.naming import ClassNames
 from interconnected_ai.branches.system import InterconnectedAISystem
 from interconnected_ai.branches.turns import Turns
-from interconnected_ai.branches.vocabulary import Bags
 from interconnected_ai.config import BranchCard, TrainingConfig, Watch
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError
-from interconnected_ai.nn import Descent, learning_rate_factor, require_own_threads, watched_score
+from interconnected_ai.nn import Bags, Descent, learning_rate_factor, require_own_threads, watched_score
 from interconnected_ai.text import KnownTexts
 
 _training = Turns()

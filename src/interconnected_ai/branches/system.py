@@ -23,11 +23,11 @@ from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.prediction import Answers, AnswerTable, Prediction, known_branch
 from interconnected_ai.branches.trunk import Trunk, pack
 from interconnected_ai.branches.turns import Turns
-from interconnected_ai.branches.vocabulary import Bags, Vocabulary
+from interconnected_ai.branches.vocabulary import bags_of
 from interconnected_ai.config import BranchCard, BranchSpec, SystemConfig, document_branches
 from interconnected_ai.errors import ConfigError, ConflictError, DataError, FormatVersionError, IntegrityError
 from interconnected_ai.hub import local_folder, upload
-from interconnected_ai.nn import Routing, in_evaluation
+from interconnected_ai.nn import Bags, Routing, in_evaluation
 from interconnected_ai.planner import dense_twin
 from interconnected_ai.storage import (
     ANY,
@@ -44,7 +44,7 @@ from interconnected_ai.storage import (
     write_folder,
     write_json,
 )
-from interconnected_ai.text import KnownTexts, count_ngrams, ngrams_signature
+from interconnected_ai.text import KnownTexts, Vocabulary, count_ngrams, ngrams_signature
 
 _BRANCHES = "branches."  # begins the names of their tensors
 _STATISTICS = "trunk.standardization."  # begins the names of what the trunk knows of the encoder's vectors
@@ -391,7 +391,7 @@ class InterconnectedAISystem(nn.Module):
         if not wide:
             return {}
         ngrams = tuple(count_ngrams(texts))
-        return {name: part.vocabulary.bags(ngrams).to(part.weight.device) for name, part in wide.items()}
+        return {name: bags_of(part.vocabulary, ngrams).to(part.weight.device) for name, part in wide.items()}
 
     def features_of(self, texts: Sequence[str], *, batch_size: int = 64) -> TextFeatures:
         """What branches answer by: `encode(texts)` and, as soon as a branch asks for them, the texts' terms."""

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interconnected_ai.branches.vocabulary import Bags, Vocabulary
+from interconnected_ai.nn import Bags
+from interconnected_ai.text import Vocabulary
 
 
 class WidePart(nn.Module):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
     from interconnected_ai.experts.bases import Base, base_sha256, find_base
     from interconnected_ai.experts.card import ExpertCard
-    from interconnected_ai.experts.causal import CausalEngine
+    from interconnected_ai.experts.causal import CausalEngine, Int4Engine, why_not_int4
     from interconnected_ai.experts.causal_lm import CausalLM, CausalShape
     from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, Chatting, Conversation, PromptCache
     from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
@@ -76,6 +76,8 @@ _FILES = {
     "Conversation": "chat",
     "PromptCache": "chat",
     "CausalEngine": "causal",
+    "Int4Engine": "causal",
+    "why_not_int4": "causal",
     "Decoder": "decoder",
     "PrefixState": "decoder",
     "ResumableDecoder": "decoder",
@@ -135,6 +137,7 @@ __all__ = [
     "ExpertModel",
     "GgufModel",
     "HeldOut",
+    "Int4Engine",
     "LanguageModel",
     "LlamaCppEngine",
     "LlamaFile",
@@ -176,6 +179,7 @@ __all__ = [
     "runnable_engines",
     "save_adapter",
     "save_expert",
+    "why_not_int4",
     "write_adapter_gguf",
     "write_base_gguf",
     "write_gpt2",

@@ -71,8 +71,8 @@ class Expert(Chatting):
         """The expert in a folder, a GGUF file or a hub repository, of any kind that has tokens; "smollm2" is the embedded base.
 
         What it holds is checked. What the engine needs is loaded; on another engine than torch the model is not, until `model`
-        is asked for. engine: "torch", "onnx", "ctranslate2", "llamacpp" or "auto"; None is the kind's own, torch, and llamacpp
-        for a GGUF file. device: where the torch engine computes, such as "cuda".
+        is asked for. engine: "torch", "torch-int4", "onnx", "ctranslate2", "llamacpp" or "auto"; None is the kind's own, torch,
+        and llamacpp for a GGUF file. device: where the torch engine computes, such as "cuda".
         Raises `NotAModelError` for what is no expert, `EngineError` for an engine that its kind lacks, and for a remote expert,
         which has no tokens (`open_expert` opens it).
         """

@@ -3,6 +3,7 @@
 transformers' own reader takes half a minute for a small file and leaves out how positions are stretched; other shapes are its.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,11 @@ def llama_network(head: GgufHead, dtype: torch.dtype) -> nn.Module:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     there = {tensor.name: tensor for tensor in head.tensors}
-    config = AutoConfig.for_model(str(head.metadata["general.architecture"]), **_config(head, there))
+    config = AutoConfig.for_model(str(head.metadata["general.architecture"]), **llama_config(head, there))
     with torch.random.fork_rng(devices=[]):  # what it draws as initial weights is overwritten
         network: nn.Module = AutoModelForCausalLM.from_config(config, dtype=dtype)
     shape = GgufShape.of_head(head)
-    dequantize = _dequantizer(head.path)
+    dequantize = dequantizer(head.path)
     with torch.no_grad():
         for name, parameter in network.named_parameters():  # a head that is the embedding comes once
             module, _, part = name.rpartition(".")
@@ -54,7 +55,7 @@ def llama_network(head: GgufHead, dtype: torch.dtype) -> nn.Module:
     return network.eval()
 
 
-def _config(head: GgufHead, there: dict[str, GgufTensor]) -> dict[str, Any]:
+def llama_config(head: GgufHead, there: dict[str, GgufTensor]) -> dict[str, Any]:
     """transformers' config of a file's entries."""
     architecture = str(head.metadata["general.architecture"])
 
@@ -92,7 +93,8 @@ def _config(head: GgufHead, there: dict[str, GgufTensor]) -> dict[str, Any]:
     return found | ({"mlp_bias": "blk.0.ffn_up.bias" in there} if architecture == "llama" else {})
 
 
-def _dequantizer(path: Path) -> Any:
+def dequantizer(path: Path) -> Callable[[GgufTensor], Tensor]:
+    """Tensors of a file, by the package gguf, in float32."""
     gguf = require("gguf", "llamacpp", "reading a GGUF file on PyTorch")
     mapped = np.memmap(path, dtype=np.uint8, mode="r")
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from interconnected_ai.text import TextTokenizer
     from interconnected_ai.types import Generate
 
-ENGINES = ("torch", "onnx", "ctranslate2", "llamacpp")
+ENGINES = ("torch", "onnx", "ctranslate2", "llamacpp", "torch-int4")
 
 
 @dataclass(frozen=True)

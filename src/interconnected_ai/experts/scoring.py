@@ -97,12 +97,32 @@ def measure(
     stride = _between("stride", stride, window, default=max(1, window // 2))
     nats, network = 0.0, _in_evaluation(model)
     with torch.inference_mode():
-        for inputs, targets in _batches(held, window, stride):
+        for _, inputs, targets in _batches(held, window, stride):
             hidden = network.hidden(inputs.to(model.device))  # (rows, seq, d_model); padding stands right, unseen
             counted = (targets >= 0).to(model.device)
             wanted = targets.to(model.device)[counted]
             nats += float(_nats(network.head, hidden[counted], wanted))
     return Perplexity(nats, held.num_tokens, held.num_bytes, len(held.documents))
+
+
+def token_nats(
+    model: LanguageModel, held: HeldOut, *, seq_len: int | None = None, stride: int | None = None
+) -> list[Tensor]:
+    """−ln p of every token of every document, float64, as `measure` adds them up; its arguments, errors and threads."""
+    window = _between("seq_len", seq_len, model.config.max_seq_len, default=model.config.max_seq_len)
+    stride = _between("stride", stride, window, default=max(1, window // 2))
+    found = [torch.zeros(len(document), dtype=torch.float64) for document in held.documents]
+    network = _in_evaluation(model)
+    with torch.inference_mode():
+        for windows, inputs, targets in _batches(held, window, stride):
+            counted = targets >= 0
+            hidden = network.hidden(inputs.to(model.device))[counted.to(model.device)]
+            parts = zip(hidden.split(_HEAD_ROWS), targets[counted].to(model.device).split(_HEAD_ROWS), strict=True)
+            nats = torch.cat([cross_entropy(network.head(rows).float(), to, reduction="none") for rows, to in parts])
+            sizes = [one.last - one.fresh for one in windows]
+            for one, some in zip(windows, nats.double().cpu().split(sizes), strict=True):
+                found[one.document][one.fresh - 1 : one.last - 1] = some
+    return found
 
 
 def _in_evaluation(model: Any) -> LanguageModel:
@@ -150,16 +170,16 @@ def _windows(held: HeldOut, window: int, stride: int) -> Iterator[_Window]:
             fresh = last
 
 
-def _batches(held: HeldOut, window: int, stride: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(held: HeldOut, window: int, stride: int) -> Iterator[tuple[list[_Window], Tensor, Tensor]]:
     """(rows, seq) inputs and their targets, −1 where nothing is foretold. Windows of like length share a batch."""
     waiting: list[_Window] = []
     for one in sorted(_windows(held, window, stride), key=lambda one: one.num_inputs):
         if waiting and (len(waiting) + 1) * one.num_inputs > _BATCH_TOKENS:
-            yield _filled(held, waiting)
+            yield waiting, *_filled(held, waiting)
             waiting = []
         waiting.append(one)
     if waiting:
-        yield _filled(held, waiting)
+        yield waiting, *_filled(held, waiting)
 
 
 def _filled(held: HeldOut, windows: Sequence[_Window]) -> tuple[Tensor, Tensor]:

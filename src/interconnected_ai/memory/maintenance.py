@@ -29,8 +29,8 @@ from interconnected_ai.memory.search import session_range
 from interconnected_ai.memory.speakers import is_named, is_reply, speaker_of
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.memory.timeline import merged
-from interconnected_ai.memory.vectors import VectorModel, parts_of, unit_rows
-from interconnected_ai.text import terms
+from interconnected_ai.memory.vectors import VectorModel, parts_of
+from interconnected_ai.text import terms, unit_rows
 from interconnected_ai.types import CountTokens, Extract, Summarize
 
 _MESSAGES_AT_ONCE = 64

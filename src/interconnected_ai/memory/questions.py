@@ -8,7 +8,8 @@ from interconnected_ai.errors import ConfigError
 from interconnected_ai.memory.provenance import vector_dimension
 from interconnected_ai.memory.store import Store
 from interconnected_ai.memory.time_expressions import Window, time_window
-from interconnected_ai.memory.vectors import VectorModel, unit_rows
+from interconnected_ai.memory.vectors import VectorModel
+from interconnected_ai.text import unit_rows
 
 log = logging.getLogger(__name__)
 

@@ -1,11 +1,12 @@
-"""Models that turn texts into vectors, named, so that two models' are never mixed; and the check of what they return."""
+"""Models that turn texts into vectors, named, so that two models' are never mixed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interconnected_ai.errors import ConfigError, DataError, EncoderError
+from interconnected_ai.errors import ConfigError, EncoderError
 from interconnected_ai.extras import require
+from interconnected_ai.text import model_id_of
 from interconnected_ai.types import Encode
 
 PART_CHARS = 1_600  # about 450 tokens: what small encoders read
@@ -73,37 +74,7 @@ def as_vector_model(encode: Encode | VectorModel) -> VectorModel:
     """Any `Encode` with a name: its attribute `model_id`, or where it was defined. Lambdas have no name to tell them by."""
     if isinstance(encode, VectorModel):
         return encode
-    name = getattr(encode, "model_id", None)
-    if name is None:
-        owner = encode if hasattr(encode, "__qualname__") else type(encode)
-        name = f"{owner.__module__}.{owner.__qualname__}"
-        if "<lambda>" in name:
-            raise ConfigError(
-                "encode is a lambda, whose vectors could not be told from another's; give a function with a name, or "
-                "VectorModel(model_id, passages, queries)"
-            )
-    return VectorModel(str(name), encode, getattr(encode, "encode_query", encode))
-
-
-def unit_rows(returned: Any, num_texts: int, dimension: int | None, model_id: str) -> Any:
-    """What an `encode` returned, as (num_texts, dimension) float32 rows of length 1; `DataError` when it is anything else."""
-    import numpy as np
-
-    try:
-        rows = np.asarray(returned, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"{model_id} returned {type(returned).__name__}, which is no array of numbers: {error}"
-        ) from error
-    if rows.ndim == 1 and num_texts == 1:
-        rows = rows[None]
-    if rows.ndim != 2 or len(rows) != num_texts or not rows.shape[1] or (dimension and rows.shape[1] != dimension):
-        needed = f"({num_texts}, {dimension or 'dimension'})"
-        raise DataError(f"{model_id} returned an array of shape {rows.shape}, needed is {needed}")
-    if not np.isfinite(rows).all():
-        raise DataError(f"{model_id} returned numbers that are not finite; its vectors cannot be compared")
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.maximum(lengths, 1e-12)
+    return VectorModel(model_id_of(encode), encode, getattr(encode, "encode_query", encode))
 
 
 def parts_of(content: str) -> list[str]:

@@ -6,6 +6,7 @@ Shapes in, shapes out; no text, no files.
 
 from interconnected_ai.nn.adapted import AdaptedLinear, RMSNorm, swiglu
 from interconnected_ai.nn.attention import MultiHeadAttention
+from interconnected_ai.nn.bags import BagProduct, Bags, products_of, times
 from interconnected_ai.nn.calibration import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, fit_temperature, fit_threshold
 from interconnected_ai.nn.cross_entropy import linear_cross_entropy
 from interconnected_ai.nn.devices import device_of
@@ -20,6 +21,7 @@ from interconnected_ai.nn.moe import FFNExperts, MoELayer
 from interconnected_ai.nn.nf4 import nf4_levels, pack_nf4, unpack_nf4
 from interconnected_ai.nn.optimization import Descent, learning_rate_factor, set_rates
 from interconnected_ai.nn.positions import PositionalEncoding, sinusoidal_positions
+from interconnected_ai.nn.regression import Problem, descend, root_of, softmax_regression
 from interconnected_ai.nn.router import Routing, TokenRouter
 from interconnected_ai.nn.scores import macro_f1, watched_score
 from interconnected_ai.nn.standardization import Standardization
@@ -29,6 +31,8 @@ __all__ = [
     "HIGHEST_TEMPERATURE",
     "LOWEST_TEMPERATURE",
     "AdaptedLinear",
+    "BagProduct",
+    "Bags",
     "Descent",
     "Dropout",
     "FFNExperts",
@@ -40,6 +44,7 @@ __all__ = [
     "MoELayer",
     "MultiHeadAttention",
     "PositionalEncoding",
+    "Problem",
     "RMSNorm",
     "Routing",
     "Standardization",
@@ -47,6 +52,7 @@ __all__ = [
     "TransformerBlock",
     "add_lora",
     "choose_backend",
+    "descend",
     "device_of",
     "fit_temperature",
     "fit_threshold",
@@ -57,11 +63,15 @@ __all__ = [
     "merge_lora",
     "nf4_levels",
     "pack_nf4",
+    "products_of",
     "require_own_threads",
+    "root_of",
     "set_rates",
     "sinusoidal_positions",
+    "softmax_regression",
     "swap_dropouts",
     "swiglu",
+    "times",
     "unmerge_lora",
     "unpack_nf4",
     "watched_score",

@@ -4,7 +4,7 @@ from interconnected_ai.storage.arrays import load_arrays, save_arrays
 from interconnected_ai.storage.files import atomic_file, sha256_of
 from interconnected_ai.storage.folders import ANY, AnyVersion, atomic_folder, read_folder, recover, write_folder
 from interconnected_ai.storage.gguf import GGUF_SUFFIX, GgufHead, GgufTensor, is_gguf, read_gguf
-from interconnected_ai.storage.kinds import ADAPTER, CAUSAL, EXPERT, SYSTEM
+from interconnected_ai.storage.kinds import ADAPTER, CAUSAL, EXPERT, ROUTER, SYSTEM
 from interconnected_ai.storage.locks import lock_path, locked
 from interconnected_ai.storage.manifests import FORMAT_VERSION, MANIFEST, check_folder, is_complete, version_of
 from interconnected_ai.storage.objects import read_json, write_json
@@ -20,6 +20,7 @@ __all__ = [
     "GGUF_SUFFIX",
     "MANIFEST",
     "PICKLES",
+    "ROUTER",
     "SYSTEM",
     "AnyVersion",
     "GgufHead",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interconnected_ai.text.analyzer import Terms, analyzer_signature, can_search, terms
+    from interconnected_ai.text.encoding import model_id_of, unit_rows
     from interconnected_ai.text.gguf import GgufVocabulary
     from interconnected_ai.text.gguf_writing import gguf_entries
     from interconnected_ai.text.identity import KnownTexts, digest_of, digests_of, exact_digest_of, folded
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from interconnected_ai.text.stopwords import STOP_WORDS
     from interconnected_ai.text.text_tokenizer import TextTokenizer, token_bytes
     from interconnected_ai.text.tokenizer import END, Tokenizer, role_token
+    from interconnected_ai.text.vocabulary import Vocabulary, WeightedTerms
 
 _FILES = {
     "Terms": "analyzer",
     "analyzer_signature": "analyzer",
     "can_search": "analyzer",
     "terms": "analyzer",
+    "model_id_of": "encoding",
+    "unit_rows": "encoding",
     "GgufVocabulary": "gguf",
     "gguf_entries": "gguf_writing",
     "KnownTexts": "identity",
@@ -50,6 +54,8 @@ _FILES = {
     "END": "tokenizer",
     "Tokenizer": "tokenizer",
     "role_token": "tokenizer",
+    "Vocabulary": "vocabulary",
+    "WeightedTerms": "vocabulary",
 }
 
 __all__ = [
@@ -63,6 +69,8 @@ __all__ = [
     "Terms",
     "TextTokenizer",
     "Tokenizer",
+    "Vocabulary",
+    "WeightedTerms",
     "analyzer_signature",
     "can_search",
     "count_ngrams",
@@ -74,6 +82,7 @@ __all__ = [
     "gguf_entries",
     "language_of",
     "lemma",
+    "model_id_of",
     "ngrams_signature",
     "normalize",
     "role_token",
@@ -81,6 +90,7 @@ __all__ = [
     "stem",
     "terms",
     "token_bytes",
+    "unit_rows",
     "words",
 ]
 

@@ -10,6 +10,7 @@ VERBS = {
     "grow": "A branch added after training against the same branch trained jointly.",
     "headline": "The document's table, MoE system and dense twin, measured, beside what the document claims.",
     "classify": "Public data sets learnt by the defaults of `iai train`, against TF-IDF and logistic regression.",
+    "routing": "Routers on public data sets: rules, nearest examples, learned, TF-IDF; out of scope, latency.",
     "plan": "The planner against this machine: step time and peak memory, predicted and measured.",
     "memory": "The memory: evidence within budgets, time, bytes, against peers and against its goals.",
     "facts": "The facts that rules find in labelled sentences, English and Russian: precision, recall, and what they make up.",

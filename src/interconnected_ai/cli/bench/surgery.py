@@ -13,19 +13,42 @@ from interconnected_ai.cli.output import Output, print_measured, with_output
     "--model", type=click.Path(path_type=Path),
     help="The folder `base` of `iai surgery quickstart`: what LoRA on the suggested experts gains.",
 )  # fmt: skip
+@click.option("--part", "parts", multiple=True, help="Measure this part only; repeat for several.")
+@click.option(
+    "--seeds",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Comparisons of suggested experts to average.",
+)
+@click.option(
+    "--short", is_flag=True,
+    help="40 steps of 512 tokens at one rate for each contestant: for a mixture of pretrained models.",
+)  # fmt: skip
 @with_output
-def command(repeats: int, model: Path | None, output: Output) -> None:
-    """Operations by family, adapters of single experts beside PEFT's, experts in 4 bits, rules in the router."""
-    from interconnected_ai.bench import SURGERY_OPERATIONS, bench_surgery
+def command(repeats: int, model: Path | None, parts: tuple[str, ...], seeds: int, short: bool, output: Output) -> None:
+    """Operations by family, adapters of single experts beside PEFT's, experts in 4 bits, rules in the router.
 
-    found = bench_surgery(repeats=repeats, model=model)
-    output.table(
-        "Operations on tiny random models",
-        ["family", *SURGERY_OPERATIONS],
-        [(family, *("✓" if held else "✗" for held in row.values())) for family, row in found["ticks"].items()],
+    Parts are families, adapters, packing, program, gpu and suggestion, which needs --model.
+    """
+    from interconnected_ai.bench import (
+        SHORT_SUGGESTION_COURSE,
+        SUGGESTION_COURSE,
+        SURGERY_OPERATIONS,
+        bench_surgery,
     )
+
+    course = SHORT_SUGGESTION_COURSE if short else SUGGESTION_COURSE
+    found = bench_surgery(repeats=repeats, model=model, parts=parts, course=course, num_seeds=seeds)
+    ticks = found.get("ticks", {})
+    if ticks:
+        output.table(
+            "Operations on tiny random models",
+            ["family", *SURGERY_OPERATIONS],
+            [(family, *("✓" if held else "✗" for held in row.values())) for family, row in ticks.items()],
+        )
     lines = [
-        (f"families in which every operation holds, of {len(found['ticks'])} (goal 10)", "families_passing"),
+        (f"families in which every operation holds, of {len(ticks)} (goal 10)", "families_passing"),
         ("LoRA on 2 of 64 experts: time over PEFT on all (goal ≤ 0.5)", "lora_time_over_peft"),
         ("  the same with four times the tokens", "lora_time_over_peft_more_tokens"),
         ("  extra memory over PEFT's (goal ≤ 0.1)", "lora_memory_over_peft"),

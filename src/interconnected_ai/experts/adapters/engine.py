@@ -10,7 +10,7 @@ from interconnected_ai.experts.adapters.rows import GroupedAdapters
 from interconnected_ai.experts.adapters.weights import AdapterWeights
 from interconnected_ai.experts.asked import Asked, EndIds
 from interconnected_ai.experts.cached_decoder import CachedDecoder
-from interconnected_ai.experts.causal.engine import CausalEngine
+from interconnected_ai.experts.causal.adaptable import AdaptableEngine
 from interconnected_ai.experts.decoder import PrefixState, RowAdapters
 from interconnected_ai.experts.decoder_engine import DecoderEngine
 from interconnected_ai.text import TextTokenizer
@@ -31,7 +31,7 @@ class AdapterEngine(DecoderEngine):
 
     def __init__(
         self,
-        base: CausalEngine,
+        base: AdaptableEngine,
         adapters: AdapterWeights | Sequence[AdapterWeights | None],
         tokenizer: TextTokenizer | None = None,
         *,
@@ -39,7 +39,7 @@ class AdapterEngine(DecoderEngine):
     ) -> None:
         ends = base.end_ids if end_ids is None else end_ids
         super().__init__(base.vocab_size, base.max_seq_len, tokenizer, end_ids=ends)
-        self._base: CausalEngine | None = base
+        self._base: AdaptableEngine | None = base
         self._adapters: AdapterWeights | tuple[AdapterWeights | None, ...] | None = (
             adapters if isinstance(adapters, AdapterWeights) else tuple(adapters)
         )

@@ -17,7 +17,7 @@ class _Lent:
     loading: threading.Lock = field(default_factory=threading.Lock)
 
 
-_Key = tuple[str, str]  # the base's SHA-256 and the device
+_Key = tuple[str, str, str]  # the base's SHA-256, the device and the engine
 _TABLE = threading.Lock()
 _lent: dict[_Key, _Lent] = {}
 
@@ -29,15 +29,15 @@ class BorrowedBase:
     Raises what `SharedBase.open` raises.
     """
 
-    def __init__(self, base: Base, *, device: str | None = None) -> None:
-        self._key: _Key | None = (base.sha256, str(device_of(device or "cpu")))
+    def __init__(self, base: Base, *, device: str | None = None, engine: str = "torch") -> None:
+        self._key: _Key | None = (base.sha256, str(device_of(device or "cpu")), engine)
         with _TABLE:
             lent = _lent.setdefault(self._key, _Lent())
             lent.num_borrowers += 1
         try:
             with lent.loading:
                 if lent.shared is None:
-                    lent.shared = SharedBase.open(base, device=device)
+                    lent.shared = SharedBase.open(base, device=device, engine=engine)
                 self.shared = lent.shared
         except BaseException:
             self.give_back()

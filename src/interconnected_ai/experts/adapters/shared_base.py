@@ -2,33 +2,40 @@
 
 import secrets
 import threading
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 from weakref import WeakValueDictionary
 
-from torch import nn
-
 from interconnected_ai.config import GenerationConfig
-from interconnected_ai.errors import AdapterError, ClosedError, ConfigError, PromptError, UnknownNameError
+from interconnected_ai.errors import (
+    AdapterError,
+    ClosedError,
+    ConfigError,
+    EngineError,
+    PromptError,
+    UnknownNameError,
+)
 from interconnected_ai.experts.adapters.adapted_lm import AdaptedLM
 from interconnected_ai.experts.adapters.engine import AdapterEngine
 from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter
 from interconnected_ai.experts.adapters.weights import AdapterWeights
 from interconnected_ai.experts.asked import EndIds
 from interconnected_ai.experts.bases import Base, find_base
+from interconnected_ai.experts.causal.adaptable import AdaptableEngine
 from interconnected_ai.experts.causal.engine import CausalEngine
 from interconnected_ai.experts.causal.generic_decoder import AdapterHooks
+from interconnected_ai.experts.causal.int4_engine import Int4Engine
 from interconnected_ai.experts.causal_lm import CausalLM
 from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, PromptCache, TooLong
 from interconnected_ai.experts.chat.speaker import Speaker
+from interconnected_ai.experts.gguf_model import GgufModel
 from interconnected_ai.experts.heap import trim_heap
+from interconnected_ai.experts.names import chosen
 from interconnected_ai.text import PretrainedTokenizer, TextTokenizer
 from interconnected_ai.types import ChatMessage, Generation, Stream
-
-_ADAPTED = ("Linear", "Conv1D")
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,8 @@ class SharedBase:
 
     model: of the base; nobody else may change it. sha256: of the base (`Base.sha256`); an adapter that names another is
     refused. name: of the base, for messages. way: of computing it, see `CausalEngine`. template: of chats; None
-    is the default of `ChatTemplate`.
+    is the default of `ChatTemplate`. engine: what computes in the model's place, which is then None, and `load` gives the model
+    when an adapter is to be measured.
 
     Threads: everything may be called from any number of them at once. Adapters are put in, taken out and read again beside
     generations, which keep those that they began with. Where several change one name the last one stays.
@@ -53,36 +61,56 @@ class SharedBase:
 
     def __init__(
         self,
-        model: CausalLM,
+        model: CausalLM | None,
         tokenizer: TextTokenizer,
         *,
         name: str,
         sha256: str | None = None,
         way: Literal["auto", "lean", "generic"] = "auto",
         template: ChatTemplate | None = None,
+        engine: AdaptableEngine | None = None,
+        load: Callable[[], CausalLM] | None = None,
     ) -> None:
         self.tokenizer, self.name, self.sha256 = tokenizer, name, sha256
-        self.engine = CausalEngine(model.network, tokenizer, max_seq_len=model.config.max_seq_len, way=way)
+        if engine is None:
+            if model is None:
+                raise ConfigError("neither a model nor an engine is given; give one of them")
+            engine = CausalEngine(model.network, tokenizer, max_seq_len=model.config.max_seq_len, way=way)
+        self.engine: AdaptableEngine = engine
+        self._load = load
         self.template = ChatTemplate.of_place(None, tokenizer) if template is None else template
         self.prompt_cache = PromptCache()  # of every adapter by itself
         self._model: CausalLM | None = model
         self._hooks: AdapterHooks | None = None
-        self._shapes = _shapes_of(model.network)
+        self._shapes = engine.adaptable
         self._changing = threading.Lock()
         self._held: Mapping[str, _Held] = {}  # replaced whole, so that readers need no lock
         self._prepared: WeakValueDictionary[str, AdapterWeights] = WeakValueDictionary()
 
     @classmethod
-    def open(cls, base: Base | str | Path, *, device: str | None = None) -> "SharedBase":
-        """Of a base: "smollm2", a GGUF file, a folder or a hub id, as `find_base` says; raises what it and `CausalLM` raise."""
+    def open(cls, base: Base | str | Path, *, device: str | None = None, engine: str = "torch") -> "SharedBase":
+        """Of a base: "smollm2", a GGUF file, a folder or a hub id, as `find_base` says; raises what it and `CausalLM` raise.
+
+        engine: "torch", or "torch-int4" for a GGUF file of 4-bit blocks, whose weights stay as small as they are there.
+        """
         found = base if isinstance(base, Base) else find_base(base)
+        chosen("engine", engine, ["torch", "torch-int4"])
         is_gguf = found.form == "gguf"
         tokenizer = (
             PretrainedTokenizer.from_gguf(found.path) if is_gguf else PretrainedTokenizer.from_folder(found.path)
         )
-        model = CausalLM.from_pretrained(found, device=device)
         template = ChatTemplate.of_place(found.path, tokenizer)
-        return cls(model, tokenizer, name=found.name, sha256=found.sha256, template=template)
+        if engine == "torch":
+            model = CausalLM.from_pretrained(found, device=device)
+            return cls(model, tokenizer, name=found.name, sha256=found.sha256, template=template)
+        if not is_gguf or device not in (None, "cpu"):
+            raise EngineError(
+                f"the engine torch-int4 runs GGUF files on the CPU, not {found.path} on {device or 'cpu'}; use torch"
+            )
+        return cls(
+            None, tokenizer, name=found.name, sha256=found.sha256, template=template,
+            engine=Int4Engine(GgufModel.read(found.path), tokenizer), load=lambda: CausalLM.from_pretrained(found),
+        )  # fmt: skip
 
     # Adapters
 
@@ -221,7 +249,9 @@ class SharedBase:
         """The base with an adapter as a `LanguageModel`, to be measured. weights: as `prepared` gives them."""
         with self._changing:
             self._require_open()
-            assert self._model is not None
+            if self._model is None:
+                assert self._load is not None
+                self._model = self._load()
             if self._hooks is None:
                 self._hooks = AdapterHooks(self._model.network)
             return AdaptedLM(self._model, self._hooks, weights)
@@ -279,8 +309,7 @@ class SharedBase:
                     f"{said} adapts {name!r} with {given[1]} inputs and {given[0]} outputs, in {self.name} it has {shape[1]} "
                     f"and {shape[0]}: it does not fit; open the base that it was trained on"
                 )
-        first = next(self.engine.network.parameters())
-        return weights.prepared(first.device, first.dtype)
+        return weights.prepared(*self.engine.computes)
 
     def _named(self, name: str, held: Mapping[str, _Held] | None = None) -> _Held:
         known = self._held if held is None else held
@@ -301,13 +330,3 @@ def require_same_base(files: AdapterFiles, name: str, sha256: str | None) -> Non
             f"{files.folder} stands on another base: {files.card.base or 'one'} with SHA-256 {wanted[:12]}…, this is {name} "
             f"with {sha256[:12]}…; open the base that it was trained on"
         )
-
-
-def _shapes_of(network: nn.Module) -> dict[str, tuple[int, int]]:
-    """(d_out, d_in) of every module that can be adapted, by its name."""
-    found = {}
-    for name, module in network.named_modules():
-        if type(module).__name__ in _ADAPTED and isinstance(weight := module.weight, nn.Parameter):
-            d_out, d_in = weight.shape if isinstance(module, nn.Linear) else weight.shape[::-1]  # Conv1D: (d_in, d_out)
-            found[name] = (d_out, d_in)
-    return found

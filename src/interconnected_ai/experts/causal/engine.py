@@ -2,22 +2,25 @@
 
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.asked import EndIds
 from interconnected_ai.experts.cached_decoder import CachedDecoder
+from interconnected_ai.experts.causal.adaptable import AdaptableEngine
 from interconnected_ai.experts.causal.generic_decoder import AdapterHooks, GenericDecoder, require_cuttable
 from interconnected_ai.experts.causal.lean_decoder import LeanDecoder
 from interconnected_ai.experts.causal.llama_parts import LlamaParts, why_not_lean
-from interconnected_ai.experts.decoder_engine import DecoderEngine
 from interconnected_ai.experts.names import chosen
 from interconnected_ai.experts.prepared import Prepared
 from interconnected_ai.experts.torch_products import LAYOUTS, best_layout, can_pack
 from interconnected_ai.text import TextTokenizer
 
+_ADAPTED = ("Linear", "Conv1D")
 
-class CausalEngine(DecoderEngine):
+
+class CausalEngine(AdaptableEngine):
     """Continues prompts with a causal language model of transformers.
 
     network: a `…ForCausalLM`. max_seq_len: the window, None what its config says. tokenizer, end_ids: those of `Engine`. way:
@@ -74,6 +77,22 @@ class CausalEngine(DecoderEngine):
     def is_lean(self) -> bool:
         """Whether the lean decoder computes."""
         return self._is_lean
+
+    @property
+    def adaptable(self) -> dict[str, tuple[int, int]]:
+        """(d_out, d_in) of every linear layer, by its name."""
+        found = {}
+        for name, module in self.network.named_modules():
+            if type(module).__name__ in _ADAPTED and isinstance(weight := module.weight, nn.Parameter):
+                d_out, d_in = weight.shape if isinstance(module, nn.Linear) else weight.shape[::-1]  # Conv1D: (in, out)
+                found[name] = (d_out, d_in)
+        return found
+
+    @property
+    def computes(self) -> tuple[torch.device, torch.dtype]:
+        """Where the weights are, and their precision."""
+        first = next(self.network.parameters())
+        return first.device, first.dtype
 
     @property
     def num_bytes(self) -> int:

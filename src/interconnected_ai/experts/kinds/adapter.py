@@ -1,4 +1,4 @@
-"""The kind "adapter": a LoRA adapter that shares its base with all others of the process; on torch, or on llama.cpp."""
+"""The kind "adapter": a LoRA adapter that shares its base with all others of the process; on torch, torch-int4 or llama.cpp."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.bases import Base
 
 _NAME = "adapter"  # within a server of its own
-_ENGINES = ("torch", "llamacpp")
+_ENGINES = ("torch", "torch-int4", "llamacpp")
 
 
 def _card(place: Path) -> ExpertCard:
@@ -40,7 +40,7 @@ def _open(place: Path, opening: Opening) -> Opened:
     require_same_base(files, base.name, base.sha256)  # before the base is loaded
     if engine_name == "llamacpp":
         return _on_llamacpp(files, base)
-    borrowed = BorrowedBase(base, device=opening.device)
+    borrowed = BorrowedBase(base, device=opening.device, engine="torch" if engine_name == "auto" else engine_name)
     try:
         shared = borrowed.shared
         weights = shared.prepared(files)

@@ -1,4 +1,4 @@
-"""The kind "gguf": a GGUF file of a language model, on llama.cpp, or dequantised on the engine torch."""
+"""The kind "gguf": a GGUF file of a language model, on llama.cpp, in its own 4 bits on torch-int4, or dequantised on torch."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from interconnected_ai.experts.kinds.kind import ExpertKind
 from interconnected_ai.experts.opened import Opened, Opening
 from interconnected_ai.storage import is_gguf
 
-_ENGINES = ("llamacpp", "torch")
+_ENGINES = ("llamacpp", "torch-int4", "torch")
 
 
 def _recognises(place: Path) -> bool:
@@ -45,6 +45,11 @@ def _open(place: Path, opening: Opening) -> Opened:
     def template() -> ChatTemplate:
         return ChatTemplate.from_gguf(file.metadata, tokenizer.fast, end_ids=tokenizer.end_ids)
 
+    if name == "torch-int4":
+        from interconnected_ai.experts.causal import Int4Engine
+
+        in_4_bits = Int4Engine(file, tokenizer)
+        return Opened(in_4_bits, tokenizer, card, None, lambda: CausalLM.from_pretrained(place), place, template)
     if name != "torch":
         engine = LlamaCppEngine(LlamaFile.of_model(file), tokenizer, keeps_prompts=True)
         return Opened(engine, tokenizer, card, None, lambda: CausalLM.from_pretrained(place), place, template)

@@ -6,8 +6,10 @@ from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import StorageError
 from interconnected_ai.experts.card import ExpertCard
 from interconnected_ai.experts.kinds.kind import ExpertKind, Exporter
-from interconnected_ai.experts.opened import ENGINES, Opened, Opening
+from interconnected_ai.experts.opened import Opened, Opening
 from interconnected_ai.storage import EXPERT, MANIFEST, read_json
+
+_ENGINES = ("torch", "onnx", "ctranslate2", "llamacpp")
 
 
 def _recognises(place: Path) -> bool:
@@ -48,7 +50,7 @@ def _open(place: Path, opening: Opening) -> Opened:
     from interconnected_ai.nn import device_of
 
     where = None if opening.device is None else device_of(opening.device)
-    engine = opening.engine_of(ENGINES, "this expert")
+    engine = opening.engine_of(_ENGINES, "this expert")
     files = read_files(place)
     tokenizer = files.own_tokenizer()
     if engine != "torch":
@@ -77,6 +79,6 @@ OWN = ExpertKind(
     recognises=_recognises,
     card=_card,
     open=_open,
-    engines=ENGINES,
+    engines=_ENGINES,
     formats={name: _exporter(name) for name in ("gpt2", "gguf", "onnx", "ctranslate2")},
 )

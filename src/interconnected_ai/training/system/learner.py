@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from interconnected_ai.branches import (
-    Bags,
     ClassNames,
     InterconnectedAISystem,
     SystemOutput,
@@ -26,7 +25,7 @@ from interconnected_ai.branches import (
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.data import BatchPlan, RowChanges, RowRecord, Rows, Splits
 from interconnected_ai.errors import ConfigError, DataError
-from interconnected_ai.nn import Routing, choose_backend
+from interconnected_ai.nn import Bags, Routing, choose_backend
 from interconnected_ai.training.learner import DataRecord, TrainingState, Validation
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.system.features import FeatureCache

@@ -6,7 +6,14 @@ from typing import Any
 
 from interconnected_ai.errors import ConfigError, NotAMemoryError, StorageError
 from interconnected_ai.memory.engines import Cipher, Engine, engine_of, errors, sqlcipher
-from interconnected_ai.memory.sqlite import check_version, is_open_here, make_private, mark_as_ours, refusals, require_ours
+from interconnected_ai.memory.sqlite import (
+    check_version,
+    is_open_here,
+    make_private,
+    mark_as_ours,
+    refusals,
+    require_ours,
+)
 from interconnected_ai.storage import atomic_file
 
 _OCCUPIED_SECONDS = 2.0

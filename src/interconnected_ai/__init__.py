@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from interconnected_ai import surgery
     from interconnected_ai.branches import DenseSystem, InterconnectedAISystem, Prediction, inference
+    from interconnected_ai.clients import AsyncThreeLevelMemory
     from interconnected_ai.config import (
         BranchSpec,
         ExpertConfig,
@@ -31,6 +32,7 @@ _ROOMS = {
     "DenseSystem": "branches",
     "Prediction": "branches",
     "inference": "branches",
+    "AsyncThreeLevelMemory": "clients",
     "BranchSpec": "config",
     "ExpertConfig": "config",
     "GenerationConfig": "config",
@@ -54,6 +56,7 @@ _ROOMS = {
 }
 
 __all__ = [
+    "AsyncThreeLevelMemory",
     "BranchSpec",
     "DenseSystem",
     "Expert",

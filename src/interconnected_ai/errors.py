@@ -5,6 +5,7 @@ InterconnectedAIError
 ├── UnknownNameError     a name nobody knows: branch, label, encoder (lists the known ones, nearest first)
 ├── DataError            a file or table that cannot be learnt from
 ├── PromptError          what a language model cannot read: an empty prompt, a token id it does not know, too many tokens
+│   └── FullWindowError      a conversation, or a prompt, that is longer than the model's window
 ├── EncoderError         an encoder that cannot be loaded
 ├── TokenizerError       a tokenizer that cannot be loaded, or belongs to another model
 ├── AdapterError         an adapter that cannot be used: another base's, or of a kind that is not computed
@@ -56,6 +57,17 @@ class DataError(InterconnectedAIError, ValueError):
 
 class PromptError(InterconnectedAIError, ValueError):
     """What a language model cannot read: an empty prompt, a token id it does not know, more tokens than its window."""
+
+
+class FullWindowError(PromptError):
+    """A conversation, or a prompt, that is longer than the model's window, answer included.
+
+    told: by what numbers, apart from the remedy, which is another one on the command line.
+    """
+
+    def __init__(self, told: str, remedy: str) -> None:
+        super().__init__(f"{told}; {remedy}")
+        self.told = told
 
 
 class EncoderError(InterconnectedAIError):

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
 
@@ -120,7 +120,7 @@ class Generation:
     text: None where no tokenizer was at hand. ended: "length" (max_new_tokens), "eos" (the end token, not in `token_ids`, or
     an answer held to a form that is whole and can have no more), "stop" (a stop string, not in `text`).
     satisfied: whether `text` is what json_schema, regex or choices ask for; False for an answer that was cut short, None
-    where nothing was asked for.
+    where nothing was asked for. num_known_tokens: of the prompt, those that a cache supplied; the answer is the same without.
     """
 
     token_ids: tuple[int, ...]
@@ -128,6 +128,7 @@ class Generation:
     text: str | None = None
     steps: tuple[TokenStep, ...] = ()
     satisfied: bool | None = None
+    num_known_tokens: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         return "" if self.text is None else self.text

@@ -9,6 +9,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from interconnected_ai.bench.base_generation import bench_base_generation
+from interconnected_ai.experts.compiled import step_library
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +28,21 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_our_engine_says_what_transformers_says(found: dict[str, Any]) -> None:
-    assert [row["engine"] for row in found["rows"]] == ["torch float32", "transformers float32"]
+    assert [row["engine"] for row in found["rows"]] == [
+        "torch float32", "torch float32, calls", "transformers float32",
+    ]  # fmt: skip
     assert all(row["same_tokens"] == 1.0 and row["tokens_per_second"] > 0 for row in found["rows"])
 
 
 def test_the_ratios_are_of_the_rows(found: dict[str, Any]) -> None:
-    ours, hf = (row["tokens_per_second"] for row in found["rows"])
+    ours, _, hf = (row["tokens_per_second"] for row in found["rows"])
     assert found["over_hf"] == found["torch_over_hf"] == pytest.approx(ours / hf)
     assert found["over_llamacpp"] is None
     assert found["best"] == "torch float32"
+    assert found["torch_step"] == (step_library().why_not or "compiled")
+    assert found["torch_calls_of_roofline"] * found["torch_calls_token_ms"] == pytest.approx(
+        found["torch_of_roofline"] * found["torch_token_ms"]
+    )
 
 
 def test_a_token_reads_every_matrix_once(found: dict[str, Any]) -> None:

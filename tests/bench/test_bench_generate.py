@@ -6,6 +6,7 @@ import pytest
 
 from interconnected_ai.bench.generate import bench_generate
 from interconnected_ai.config import ExpertConfig
+from interconnected_ai.experts.compiled import step_library
 
 TINY = ExpertConfig(vocab_size=120, d_model=16, n_layers=1, n_heads=2, norm="pre", max_seq_len=32)
 
@@ -17,7 +18,8 @@ def found() -> dict[str, Any]:
 
 def test_every_contestant_is_measured_at_every_batch(found: dict[str, Any]) -> None:
     measured = [(row["engine"], row["batch"]) for row in found["rows"]]
-    assert measured == [(n, b) for b in (1, 8) for n in ("torch float32", "transformers sdpa", "transformers eager")]
+    names = ("torch float32", "torch float32, calls", "transformers sdpa", "transformers eager")
+    assert measured == [(name, batch) for batch in (1, 8) for name in names]
     assert all(row["tokens_per_second"] > 0 for row in found["rows"])
     assert found["passed_over"].keys() == {"torch int8", "torch int4"}
 
@@ -31,7 +33,10 @@ def test_the_ratios_are_of_the_rows(found: dict[str, Any]) -> None:
         speed = {row["engine"]: row["tokens_per_second"] for row in found["rows"] if row["batch"] == batch}
         best = max(speed["transformers sdpa"], speed["transformers eager"])
         assert found[f"torch_over_hf_b{batch}"] == pytest.approx(speed["torch float32"] / best)
+        assert found[f"torch_calls_over_hf_b{batch}"] == pytest.approx(speed["torch float32, calls"] / best)
         assert found[f"best_over_hf_b{batch}"] == found[f"torch_over_hf_b{batch}"]
+        assert found[f"torch_calls_token_ms_b{batch}"] != found[f"torch_token_ms_b{batch}"]
+    assert found["torch_step"] == (step_library().why_not or "compiled")
 
 
 def test_a_token_reads_the_weights_and_the_cache(found: dict[str, Any]) -> None:

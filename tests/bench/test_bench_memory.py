@@ -8,9 +8,11 @@ pytest.importorskip("Stemmer", reason='needs the extra "memory"')
 pytest.importorskip("pymorphy3", reason='needs the extra "memory"')
 
 from interconnected_ai.bench.memory import evidence_recall, goal_rows, hit_rates
+from interconnected_ai.bench.memory_contexts import context_recall, everything_fits, joined, joined_recall
 from interconnected_ai.bench.memory_data import Asked, Dialogue, Turn, read_beam, read_koziev, read_locomo, read_xquad
 from interconnected_ai.bench.memory_peers import OPTIONAL_PEERS, PEERS, our_memory, packed
 from interconnected_ai.errors import DataError
+from interconnected_ai.text import estimate_tokens
 
 TINY = Dialogue(
     [
@@ -35,6 +37,24 @@ def test_our_memory_is_measured_as_the_peers_are() -> None:
     recall = evidence_recall([TINY], lambda dialogue: our_memory(dialogue, None, neighbours=True)[0], (1, 9, 100))
     assert recall[1] == 0.0
     assert recall[100] == 1.0
+
+
+def test_what_counts_is_the_evidence_that_stands_in_the_whole_context() -> None:
+    assert context_recall([TINY], (5, 4_000)) == {5: 0.0, 4_000: 1.0}
+    assert everything_fits([TINY]) == 1.0
+
+
+def test_chats_are_joined_to_the_size_that_is_nearest_and_every_question_keeps_its_evidence() -> None:
+    size = sum(estimate_tokens(turn.content) for turn in TINY.turns)
+    (both,) = joined([TINY, TINY, TINY], 2 * size)
+    assert [turn.id for turn in both.turns] == ["0 a", "0 b", "0 c", "1 a", "1 b", "1 c"]
+    assert [question.evidence for question in both.questions] == [("0 a",), ("0 c",), ("1 a",), ("1 c",)]
+    assert [len(one.turns) for one in joined([TINY, TINY, TINY], 1)] == [3, 3, 3]
+    pytest.importorskip("bm25s")
+    rows = joined_recall([TINY, TINY], (size, 2 * size))
+    assert [row["num_chats"] for row in rows] == [2, 1]
+    assert [row["num_questions"] for row in rows] == [4, 4]
+    assert all(row["context_recall_12k"] == 1.0 for row in rows)
 
 
 def test_packing_takes_the_best_that_fit() -> None:
@@ -69,3 +89,11 @@ def test_recall_without_vectors_meets_the_goals(shared_data: Path) -> None:
 
     met = {row["key"]: row["met"] for row in goal_rows(dict(our_recall(shared_data, None)))}
     assert all(met[key] for key in met if "recall" in key or "koziev" in key or "xquad" in key), met
+
+
+@pytest.mark.slow
+def test_whole_contexts_hold_the_evidence_that_the_goals_ask_for(shared_data: Path) -> None:
+    from interconnected_ai.bench.memory_contexts import context_figures
+
+    met = {row["key"]: row["met"] for row in goal_rows(dict(context_figures(shared_data)))}
+    assert all(met[key] for key in met if "context_recall" in key or key == "context_everything_fits"), met

@@ -204,10 +204,12 @@ def calls(folder: Path) -> dict[str, list[str]]:
         "memory rekey": [store, "--plain"],
         "memory restore": [store, "--store", "restored.db"],
         "memory search": [store, "where"],
+        "memory serve": [store, "--mcp", "--tools"],
         "memory show": [store],
         "memory stats": [store],
         "memory users": [store],
         "memory watch": [at["chats"], "--store", "new.db", "--once"],
+        "memory why": [store, "where", "--message", "m1"],
     }  # fmt: skip
 
 

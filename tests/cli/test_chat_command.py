@@ -83,6 +83,7 @@ class TestGiven:
         error = run_json(capsys, str(folder), *turns, *SHORT, "--too-long", "refuse", code=2)["error"]
         assert error["kind"] == "PromptError"
         assert "window of 96" in error["message"]
+        assert error["message"].endswith("--max-new-tokens, or let the oldest turns go: --too-long drop-oldest")
 
     def test_a_chat_is_saved_as_a_line_of_messages_and_not_over_another(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

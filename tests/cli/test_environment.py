@@ -145,6 +145,8 @@ MEMORY_CALLS = {
     "watch": [".", "--once"],
     "context": ["where"],
     "search": ["where"],
+    "serve": ["--mcp", "--tools"],
+    "why": ["where", "--message", "m1"],
     "stats": [],
     "facts": [],
     "fact set": ["city", "Riga"],

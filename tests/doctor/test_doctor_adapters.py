@@ -10,7 +10,7 @@ from tests.training.test_adapter_chats import WORDS, a_config, chat_rows, pair_r
 from tests.training.tiny_base import tiny_base
 
 from interconnected_ai.config import AdapterRunConfig
-from interconnected_ai.doctor import Diagnosis, Illness, diagnose, fixed_config
+from interconnected_ai.doctor import Check, Diagnosis, Illness, adapter_checklist, diagnose, fixed_config
 from interconnected_ai.errors import DataError, NonFiniteLossError
 from interconnected_ai.report.findings import finding_in
 from interconnected_ai.training import adapter_training_folder, train_adapter
@@ -40,6 +40,59 @@ def test_a_healthy_run_is_told_so(rows: Callable[[int], list[dict[str, Any]]], t
     assert found.is_healthy
     assert found.state == "finished"
     assert found.unjudged[0].startswith("trends: ")
+
+
+def states(checks: list[Check]) -> dict[str, str]:
+    return {check.name: check.state for check in checks}
+
+
+@pytest.mark.parametrize("rows", [chat_rows, pair_rows])
+def test_before_a_training_base_rows_lengths_and_answers_are_looked_at_and_nothing_is_written(
+    rows: Callable[[int], list[dict[str, Any]]], tmp_path: Path, base: Path
+) -> None:
+    config = a_config(tmp_path, base, rows(80), training={"monitors": ["tensorboard"]})
+    before = sorted(tmp_path.rglob("*"))
+    checks = adapter_checklist(config)
+    assert set(states(checks).values()) == {"ok"}
+    assert list(states(checks)) == [
+        "base is there", "rows can be read", "something is held out", "block fits the window", "conversations fit a block",
+        "answers are learnt", "answers end", "examples enough", "batch for all parts", "monitoring on", "output folder free",
+    ]  # fmt: skip
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_before_a_training_what_will_fail_is_told_with_the_row(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = a_config(tmp_path, base, [*chat_rows(60), {"instruction": "a", "output": ""}])
+    (failed,) = [check for check in adapter_checklist(config) if check.state == "fails"]
+    assert failed.name == "rows can be read"
+    assert "line 61, row 61: output is empty" in failed.evidence
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    config = a_config(tmp_path, tmp_path / "nothing", chat_rows(60))
+    failing = [check.name for check in adapter_checklist(config) if check.state == "fails"]
+    assert failing == ["base is there", "batch for all parts"]
+
+
+def test_before_a_training_what_may_come_out_badly_is_told_with_settings(tmp_path: Path, base: Path) -> None:
+    long_rows = [{"instruction": f"text {n} " * 60, "output": "returns"} for n in range(4)]
+    config = a_config(tmp_path, base, [*chat_rows(30), *long_rows], training={"seq_len": 100_000})
+    found = states(adapter_checklist(config))
+    assert [name for name, state in found.items() if state == "warning"] == [
+        "block fits the window", "conversations fit a block", "examples enough", "monitoring on",
+    ]  # fmt: skip
+    fixed, changes = fixed_config(config, adapter_checklist(config))
+    assert fixed.training.seq_len == 128
+    assert "training.seq_len" in [change.setting for change in changes]
+
+
+def test_a_base_that_does_not_read_the_language_is_told(tmp_path: Path) -> None:
+    told = tiny_base(tmp_path / "base", window=512)
+    (told / "README.md").write_text("---\nlanguage: en\n---\n", encoding="utf-8")
+    rows = [{"instruction": f"Как зовут кота номер {n}?", "output": f"Его зовут Барсик {n}."} for n in range(60)]
+    config = a_config(tmp_path, told, rows, training={"seq_len": 512})
+    (warned,) = [check for check in adapter_checklist(config) if check.name == "base reads the language"]
+    assert (warned.state, warned.evidence) == ("warning", "the rows are ru, the base says en")
 
 
 def test_the_adapter_and_its_training_are_the_same_run(tmp_path: Path, base: Path) -> None:

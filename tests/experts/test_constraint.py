@@ -1,4 +1,4 @@
-"""Answers held to a JSON schema, an expression or choices: any model keeps to them, on every engine that gives logits."""
+"""Answers held to a JSON schema, an expression or choices: any model keeps to them, on every engine that has forms."""
 
 import gc
 import json
@@ -144,12 +144,11 @@ def test_a_choice_that_another_begins_with_can_be_the_answer(engine: TorchEngine
 # How it goes with the rest
 
 
-@pytest.mark.parametrize("name", ["torch", "onnx"])
+@pytest.mark.parametrize("name", [parameter(name) for name in ("torch", "onnx", "llamacpp")])
 def test_rows_of_a_batch_are_held_one_by_one_and_streams_bring_their_tokens(name: str, tmp_path: Path) -> None:
     save_expert(made(norm="pre", vocab_size=330, max_seq_len=WINDOW), tmp_path / "expert", tokenizer())
     config = GenerationConfig.from_mapping({**SAMPLING, "json_schema": PERSON}, source="test")
     prompts = [[1, 2, 3], [4, 5, 6, 7, 8], [9], [1, 2, 3]]
-    parameter(name)
     with open_engine(name, tmp_path / "expert", threads=1) as engine:
         answers = engine(prompts, config, seed=5)
         stream = engine.stream(prompts, config, seed=5)

@@ -137,7 +137,7 @@ class TestWindow:
 
     def test_too_much_is_refused_with_the_numbers(self):
         with pytest.raises(
-            PromptError, match=r"takes 50 tokens, which with max_new_tokens=11 is more than the window of 60"
+            PromptError, match=r"takes 50 tokens, which with an answer of 11 is more than the window of 60"
         ):
             fit(self.turns(2), words_of, window=60, max_new_tokens=11, too_long="refuse")
 

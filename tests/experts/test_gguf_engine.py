@@ -191,6 +191,12 @@ def test_a_conversations_next_turn_reads_only_what_is_new(
         monkeypatch.setattr(LlamaServer, "complete", counted)
         (again,) = keeping([second], asked())
         assert read.pop() <= len(second) - len(first) - len(answer.token_ids) + 1
+        assert (answer.num_known_tokens, again.num_known_tokens) == (0, len(first) + len(answer.token_ids) - 1)
+        with keeping.stream([second], asked()) as stream:
+            assert stream.result().pop().num_known_tokens == len(second) - 1
+        assert keeping([second], asked(bad_words=["\u2603"]))[0].num_known_tokens == len(second) - 1
+        assert plain([second], asked())[0].num_known_tokens == 0
+        assert read.pop() == len(second)
         assert again.token_ids == plain([second], asked())[0].token_ids
         assert read.pop() == len(second)
         assert keeping([second], asked(), adapters=["first"]) == plain([second], asked(), adapters=["first"])
@@ -207,8 +213,8 @@ def test_its_own_token_ids_are_the_tokenizers(engine: LlamaCppEngine) -> None:
 def test_settings_that_the_server_lacks_are_refused_by_name(engine: LlamaCppEngine) -> None:
     with pytest.raises(EngineError, match="llamacpp has no num_beams=2"):
         engine(PROMPTS, asked(num_beams=2))
-    with pytest.raises(EngineError, match="llamacpp has no bad_words"):
-        engine(PROMPTS, asked(bad_words=["x"]))
+    with pytest.raises(EngineError, match=r"llamacpp has no presence_penalty=0\.5; the engines torch and onnx have it"):
+        engine(PROMPTS, asked(presence_penalty=0.5))
 
 
 def test_a_closed_engine_says_so(file: Path) -> None:

@@ -19,6 +19,7 @@ CALLS: dict[str, Callable[[ThreeLevelMemory, Path], Any]] = {
     "rebuild": lambda memory, folder: memory.rebuild(),
     "context": lambda memory, folder: memory.context("alpha"),
     "search": lambda memory, folder: memory.search("alpha"),
+    "why": lambda memory, folder: memory.why("alpha", "m0"),
     "facts": lambda memory, folder: memory.facts(),
     "set_fact": lambda memory, folder: memory.set_fact("city", "Riga"),
     "correct": lambda memory, folder: memory.correct(1, "Riga"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 import threading
 import tracemalloc
 from datetime import UTC, datetime
@@ -11,12 +12,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from interconnected_ai.errors import DataError
 from interconnected_ai.memory import ThreeLevelMemory
 from interconnected_ai.memory.importing import Row, Watch, items_of
 from interconnected_ai.memory.importing.formats import is_known
 from memory_stores import MakeMemory
+from properties import examples
 
 
 @pytest.fixture
@@ -284,6 +288,8 @@ def test_telegram_chats_keep_replies_files_and_whose_account_it_is(memory: Three
              "(File not included. Change data exporting settings to download.)", "width": 1, "height": 1},
             {"id": 5, **anna, "date": "2026-01-05T10:04:00", "date_unixtime": "1767607440", "text": "I sold it.",
              "forwarded_from": "Petr"},
+            {"id": 6, **anna, "date": "2026-01-05T10:05:00", "date_unixtime": "1767607500", "text": "I moved.",
+             "forwarded_from": None},
         ],
     }  # fmt: skip
     expected = [
@@ -291,15 +297,16 @@ def test_telegram_chats_keep_replies_files_and_whose_account_it_is(memory: Three
         ("Anna", "> Ivan: Look: https://example.org!\nNice"),
         ("Anna", "[photo]"),
         ("Anna", "[forwarded from Petr]\n> I sold it."),
+        ("Anna", "[forwarded from a deleted account]\n> I moved."),
     ]
     done = memory.import_file(written(tmp_path, chat, "result.json"))
     assert said(memory, "telegram:4321") == expected
     assert done.not_understood == {"Telegram service joined_telegram": 1}
     account = {"personal_information": {"user_id": 1}, "contacts": {"list": []}, "chats": {"list": [chat]}}
     moved = memory.import_file(written(tmp_path, account, "all.json"), user="other")
-    assert moved.num_messages == 4
+    assert moved.num_messages == 5
     roles = [message.role for message in memory.messages(session="telegram:4321", user="other")]
-    assert roles == ["user", "Anna", "Anna", "Anna"]
+    assert roles == ["user", "Anna", "Anna", "Anna", "Anna"]
 
 
 def test_discord_channels_keep_nicknames_replies_and_attachments(memory: ThreeLevelMemory, tmp_path: Path) -> None:
@@ -314,7 +321,7 @@ def test_discord_channels_keep_nicknames_replies_and_attachments(memory: ThreeLe
         "messages": [
             message("1", "Anna", "Who comes?", attachments=[{"id": "5", "fileName": "map.png", "url": "https://x"}]),
             message("2", "Bob", "Me", type="Reply", reference={"messageId": "1", "channelId": "77", "guildId": "1"}),
-            message("3", "Helper", "Noted"),
+            message("3", "Helper", "Noted", embeds=[{"title": "Rules", "description": "Be kind."}]),
             message("4", "Eve", "", type="GuildMemberJoin"),
         ],
         "messageCount": 4,
@@ -323,7 +330,7 @@ def test_discord_channels_keep_nicknames_replies_and_attachments(memory: ThreeLe
     assert said(memory, "discord:77") == [
         ("Anna", "Who comes?\n[file: map.png]"),
         ("Bob", "> Anna: Who comes? [file: map.png]\nMe"),
-        ("tool", "[Helper] Noted"),
+        ("tool", "[Helper] Noted\n[embed: Rules]\nBe kind."),
     ]
     assert done.not_understood == {"Discord message of type GuildMemberJoin": 1}
 
@@ -384,6 +391,9 @@ def test_gemini_s_activity_is_read_from_its_end(memory: ThreeLevelMemory, tmp_pa
         ("[14.3.2026 klo 21.05.07] ", "2026-03-14 21:05:07"),
         ("14/3/26, 9:05 p. m. - ", "2026-03-14 21:05:00"),
         ("14/03/2026 à 21:05 - ", "2026-03-14 21:05:00"),
+        ("2026/3/14 下午9:05 - ", "2026-03-14 21:05:00"),
+        ("[2026/3/14 上午12:05:07] ", "2026-03-14 00:05:07"),
+        ("2026. 3. 14. 오후 9:05 - ", "2026-03-14 21:05:00"),
     ],
 )  # fmt: skip
 def test_whatsapp_s_date_dialects_are_read(memory: ThreeLevelMemory, tmp_path: Path, head: str, moment: str) -> None:
@@ -492,6 +502,40 @@ def test_a_watch_sees_what_came_and_what_grew(tmp_path: Path) -> None:
         Watch(chat)
 
 
+def test_a_watch_passes_over_what_goes_away_between_two_glances(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from interconnected_ai.memory.importing import watching
+
+    chat = written(tmp_path, [{"role": "user", "content": "Hi"}], "chat.json")
+    looks = Watch(tmp_path)
+    monkeypatch.setattr(watching, "files_in", lambda folder: [chat, folder / "Unconfirmed 1.crdownload"])
+    assert looks.changed() == [chat]
+    assert looks.changed() == []
+
+
+def test_a_watch_hands_on_what_cannot_be_read_so_that_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from interconnected_ai.memory.importing import watching
+
+    def refuse(file: Path) -> bool:  # the tests may run as root, who reads everything
+        raise PermissionError(13, "Permission denied", str(file))
+
+    chat = written(tmp_path, [{"role": "user", "content": "Hi"}], "chat.json")
+    monkeypatch.setattr(watching, "is_known", refuse)
+    assert Watch(tmp_path).changed() == [chat]
+
+
+def test_a_watch_gives_again_what_could_not_be_kept(tmp_path: Path) -> None:
+    chat = written(tmp_path, [{"role": "user", "content": "Hi"}], "chat.json")
+    looks = Watch(tmp_path)
+    assert looks.changed() == [chat]
+    looks.again(chat)
+    assert looks.changed() == [chat]
+    assert looks.changed() == []
+
+
 def test_a_folder_s_exports_are_read_and_other_files_are_listed(memory: ThreeLevelMemory, tmp_path: Path) -> None:
     written(tmp_path, chatgpt_export())
     written(tmp_path, {"email": "a@example.org"}, "user.json")
@@ -514,6 +558,94 @@ def test_messages_of_a_chat_api_are_remembered_all_or_none(memory: ThreeLevelMem
     with pytest.raises(DataError, match="message 2: role is None"):
         memory.add_messages([{"role": "user", "content": "fine"}, {"content": "whose?"}], session="s")
     assert len(said(memory, "s")) == 3
+
+
+def test_what_was_said_aloud_to_chatgpt_is_read_as_words(memory: ThreeLevelMemory, tmp_path: Path) -> None:
+    spoken = {
+        "content_type": "multimodal_text",
+        "parts": [
+            {"content_type": "audio_transcription", "text": "Where is Riga?", "direction": "in", "decoding_id": None},
+            {"content_type": "real_time_user_audio_video_asset_pointer", "audio_asset_pointer": {"size_bytes": 1}},
+        ],
+    }
+    talk = {"conversation_id": "c", "mapping": {"a": node("a", None, [], "user", spoken)}, "current_node": "a"}
+    memory.import_file(written(tmp_path, [talk]))
+    assert said(memory, "chatgpt:c") == [("user", "Where is Riga?\n[real_time_user_audio_video]")]
+
+
+def test_a_chatgpt_conversation_without_times_titles_metadata_and_children_is_read(
+    memory: ThreeLevelMemory, tmp_path: Path
+) -> None:
+    talk = {
+        "title": None, "conversation_id": "c", "current_node": "b",
+        "mapping": {
+            "root": {"message": None},
+            "a": {"message": {"author": {"role": "user"}, "content": {"parts": ["Hi"]}}, "parent": "root"},
+            "b": {"message": {"author": {"role": "assistant"}, "create_time": None, "content": {"parts": ["Hello", None]}},
+                  "parent": "a"},
+        },
+    }  # fmt: skip
+    memory.import_file(written(tmp_path, [talk]))
+    assert said(memory, "chatgpt:c") == [("user", "Hi"), ("assistant", "Hello")]
+
+
+def test_the_folder_of_a_whole_chatgpt_export_is_read(memory: ThreeLevelMemory, tmp_path: Path) -> None:
+    """It holds several files of conversations, and others whose rows have a `content` that nobody said."""
+    written(tmp_path, chatgpt_export(), "conversations-000.json")
+    written(
+        tmp_path,
+        [{"id": "f", "rating": "thumbs_up", "create_time": "2026-01-05", "content": "{}"}],
+        "message_feedback.json",
+    )
+    written(
+        tmp_path,
+        [{"id": "s", "conversation_id": "c", "title": "Riga", "is_anonymous": True}],
+        "shared_conversations.json",
+    )
+    done = memory.import_file(tmp_path)
+    assert done.num_messages == 3
+    assert {"file message_feedback.json", "file shared_conversations.json"} <= set(done.not_understood)
+
+
+def test_claude_s_null_texts_and_messages_of_a_file_alone_are_read(memory: ThreeLevelMemory, tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": None}, {"type": "text", "text": "Seen."}]
+    talk = {
+        "uuid": "c", "name": "",
+        "chat_messages": [
+            {"uuid": "1", "sender": "human", "text": "", "content": [],
+             "attachments": [{"file_name": "a.txt", "extracted_content": "The code is 7."}], "files": []},
+            {"uuid": "2", "sender": "assistant", "text": "", "content": parts, "attachments": [], "files": []},
+        ],
+    }  # fmt: skip
+    memory.import_file(written(tmp_path, [talk]))
+    assert said(memory, "claude:c") == [("user", "[file: a.txt]\nThe code is 7."), ("assistant", "Seen.")]
+
+
+def test_what_programs_say_in_slack_s_attachments_and_blocks_is_read(memory: ThreeLevelMemory, tmp_path: Path) -> None:
+    (tmp_path / "builds").mkdir()
+    section = {"type": "section", "text": {"type": "mrkdwn", "text": "Build *7* passed"}}
+    line = [{"type": "text", "text": "see "}, {"type": "link", "url": "https://example.org", "text": "it"}]
+    rich = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": line}]}
+    bot = {"type": "message", "subtype": "bot_message", "bot_id": "B1", "username": "CI"}
+    messages = [
+        {**bot, "ts": "1767607200.000100", "text": "", "blocks": [section, rich]},
+        {**bot, "ts": "1767607201.000100", "text": "Report",
+         "attachments": [{"title": "Tests", "text": "12 failed", "fallback": "x"}]},
+        {**bot, "ts": "1767607202.000100", "text": "", "attachments": [{"fallback": "only this"}]},
+        {"type": "message", "user": "U9", "ts": "1767607203.000100", "text": "ok", "blocks": [section],
+         "attachments": [{"from_url": "https://example.org", "title": "A page", "text": "I live in Oslo."}]},
+        {"type": "message", "user": "U9", "ts": "1767607204.000100", "text": "",
+         "attachments": [{"is_share": True, "text": "I live in Oslo."}]},
+    ]  # fmt: skip
+    written(tmp_path / "builds", messages, "2026-01-05.json")
+    memory.import_file(tmp_path)
+    assert said(memory, "slack:builds") == [
+        ("tool", "[CI] Build *7* passed\nsee it"),
+        ("tool", "[CI] Report\nTests\n12 failed"),
+        ("tool", "[CI] only this"),
+        ("U9", "ok"),
+        ("U9", "> I live in Oslo."),
+    ]
 
 
 def test_turns_alternate_and_the_user_begins(memory: ThreeLevelMemory) -> None:
@@ -573,3 +705,31 @@ def test_lines_longer_than_a_megabyte_are_told_apart_as_short_ones_are(
         for ending in ("\n", ""):
             file.write_text("\n".join(lines).replace("LONG", "я" * length) + ending, encoding="utf-8")
             assert sum(isinstance(item, Row) for item in items_of(file)) == num_rows
+
+
+@examples(40)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["user", "assistant", "system", "tool", "Bob", "model", "developer"]),
+            st.sampled_from(["", " ", "words", "two\nlines", "tool_calls"]),
+        ),
+        max_size=8,
+    ),
+    st.sampled_from(["", "  ", "What now?"]),
+)
+def test_turns_of_any_talk_begin_with_the_user_alternate_and_have_words(
+    talk: list[tuple[str, str]], question: str
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, ThreeLevelMemory(f"{folder}/m.db", background=False) as memory:
+        for role, words in talk:
+            if words == "tool_calls":
+                memory.add_messages([{"role": role, "content": None, "tool_calls": TOOLS}])
+            else:
+                memory.add(role, words)
+        turns = memory.context("words").turns(question)
+    assert [turn["role"] for turn in turns] == ["user", "assistant"] * (len(turns) // 2) + ["user"] * (len(turns) % 2)
+    assert all(turn["content"].strip() for turn in turns)
+    if question.strip():
+        assert turns[-1]["role"] == "user"
+        assert turns[-1]["content"].endswith(question)

@@ -28,6 +28,7 @@ Facts:
 > 2022-01-11 user likes: opera
 > 2022-01-12 user: Please always answer in verse
 Timeline, summarised:
+> 2022-01-21 #20–#20: n12x mike …
 > 2022-01-21 #21–#21: n13x bravo …
 > 2022-01-21 #22–#22: n14x india …
 Earlier messages:
@@ -35,12 +36,20 @@ Earlier messages:
 > #1 user: My dog Rex was bitten by a hedgehog near the lighthouse.
 [2022-01-09]
 > #2 user: I live in Tbilisi.
+[2022-01-10]
+> #3 user: I moved to Batumi.
 [2022-01-11]
 > #4 user: I like opera.
 [2022-01-12]
 > #5 user: Please always answer in verse.
+[2022-01-13]
+> #6 assistant: The lighthouse is open on Monday and on Friday.
 [2022-01-14]
 > #7 Bob: I saw Rex at the harbour on May 5, 2025, and he was fine.
+[2022-01-18]
+> #8 assistant: n0x alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo
+> #9 user: n1x hotel india juliet kilo lima mike november oscar papa quebec romeo
+> #10 assistant: n2x oscar papa quebec romeo alpha bravo charlie delta echo foxtrot golf
 Last messages:
 [2022-01-22]
 > #25 user: n17x lima mike november oscar papa quebec romeo alpha bravo charlie delta
@@ -66,8 +75,17 @@ RUSSIAN = """\
 > #3 user: I moved to Batumi.
 [2022-01-11]
 > #4 user: I like opera.
+[2022-01-12]
+> #5 user: Please always answer in verse.
+[2022-01-13]
+> #6 assistant: The lighthouse is open on Monday and on Friday.
 [2022-01-14]
 > #7 Bob: I saw Rex at the harbour on May 5, 2025, and he was fine.
+[2022-01-18]
+> #8 assistant: n0x alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo
+> #9 user: n1x hotel india juliet kilo lima mike november oscar papa quebec romeo
+> #10 assistant: n2x oscar papa quebec romeo alpha bravo charlie delta echo foxtrot golf
+> #11 user: n3x delta echo foxtrot golf hotel india juliet kilo lima mike november
 Последние сообщения:
 [2022-01-22]
 > #25 user: n17x lima mike november oscar papa quebec romeo alpha bravo charlie delta
@@ -99,7 +117,7 @@ def test_a_context_is_this_text_and_says_whose_words_it_holds(told: ThreeLevelMe
     assert found.num_tokens == count_words(text)
     assert found.source_ids[-3:] == ("m17", "m18", "m19")
     assert {"a0", "a6"} <= set(found.source_ids)
-    assert found.summarised_ids == ("m13", "m14")
+    assert found.summarised_ids == (("m12", "m13", "m14") if text is ENGLISH else ("m13", "m14"))
     block, *last = found.messages
     assert block == {"role": "user", "content": text[: text.index("\nLast" if "Last" in text else "\nПоследние")]}
     assert [one["role"] for one in last] == ["user", "assistant", "user"]

@@ -22,6 +22,12 @@ def conversations(lengths: list[int]) -> Conversations:
     return Conversations(made)
 
 
+def test_the_bytes_of_conversations_are_those_of_their_answers() -> None:
+    one = Example(np.array([0, 2, 1, 2]), np.array([False, True, False, True]))
+    assert Conversations([one, one], [b"", b"abc", b"de"]).num_bytes == 8
+    assert Conversations([one]).num_bytes is None
+
+
 @examples(40)
 @given(st.lists(st.integers(2, 17), min_size=1, max_size=40), st.integers(1, 5), st.integers(0, 9))
 def test_an_epoch_foretells_every_token_that_counts_once(lengths: list[int], batch_size: int, seed: int) -> None:

@@ -154,11 +154,16 @@ def test_a_training_that_is_told_to_stop_says_how_it_goes_on(tmp_path: Path) -> 
 
 
 def trained(
-    folder: Path, name: str, launcher: Sequence[str], environment: Mapping[str, str] | None = None, says: str = ""
+    folder: Path,
+    name: str,
+    launcher: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    says: str = "",
+    **changes: Any,
 ) -> tuple[dict[str, torch.Tensor], list[float]]:
     """Train a little; returns the adapter's weights and the losses that were logged."""
     training = {**TRAINING, "epochs": 1, "batch_size": 2, "accumulation_steps": 1, "lr": 2e-3}
-    config = make_config(folder, name, training=training)
+    config = make_config(folder, name, training={**training, **changes.pop("training", {})}, **changes)
     path = folder / f"{name}.yaml"
     path.write_text(config.to_yaml(), encoding="utf-8")
     done = run_iai(launcher, "expert", "adapt", "--config", str(path), environment=environment)
@@ -178,6 +183,28 @@ def test_two_processes_reach_the_losses_of_one(tmp_path: Path, environment: Mapp
     assert losses_2 == pytest.approx(losses, rel=1e-4)
     for name, tensor in weights.items():
         torch.testing.assert_close(weights_2[name], tensor, atol=2e-3, rtol=1e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("environment", "says"), PARALLELISMS)
+def test_two_processes_learn_preferences_as_one_does(tmp_path: Path, environment: Mapping[str, str], says: str) -> None:
+    words = "tensor zeros text value return def add user model filled".split()
+    rows = [
+        {"prompt": f"{words[n % 10]} {n}?", "chosen": "returns a tensor", "rejected": f"user {words[n % 3]}"}
+        for n in range(40)
+    ]
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    changes: dict[str, Any] = {
+        "text": None, "preferences": {"paths": [str(pairs)], "validation_fraction": 0.2},
+        "training": {"seq_len": 96, "batch_size": 4},
+    }  # fmt: skip
+    weights, losses = trained(tmp_path, "one", ALONE, **changes)
+    weights_2, losses_2 = trained(tmp_path, "two", in_two_processes(), environment, says, **changes)
+    assert losses[-1] < losses[0]
+    assert losses_2 == pytest.approx(losses, abs=1e-4)
+    for name, tensor in weights.items():
+        torch.testing.assert_close(weights_2[name], tensor, atol=1e-4, rtol=1e-3)
 
 
 def test_other_text_or_settings_are_refused_on_resume_and_taken_folders_without_a_word(tmp_path: Path) -> None:

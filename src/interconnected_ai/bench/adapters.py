@@ -71,6 +71,8 @@ PARTS: dict[str, Part] = {
             ("our best engine over llama.cpp's server (goal ≥ 0.95)", "over_llamacpp"),
             ("our best engine over transformers (goal ≥ 4)", "over_hf"),
             ("  the engine torch over transformers", "torch_over_hf"),
+            ("  torch, share of what memory allows (goal ≥ 0.75)", "torch_of_roofline"),
+            ("  the same of PyTorch's calls, without the compiled step", "torch_calls_of_roofline"),
         ),
     ),
     "chat": Part(

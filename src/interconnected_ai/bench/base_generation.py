@@ -30,6 +30,7 @@ from interconnected_ai.extras import require
 from interconnected_ai.types import Generate
 
 _SERVER, _HF = "llama.cpp's server", "transformers"
+_TORCH, _CALLS = "torch float32", "torch float32, calls"  # as it comes, and without the compiled step
 _HF_PRECISIONS = (torch.float32, torch.bfloat16)
 _MEMORY_NUMBERS = 2**26  # 256 MiB of float32, more than any cache here
 _CONTEXT_STEP = 256  # llama.cpp's caches are a multiple of this many tokens
@@ -50,7 +51,8 @@ def bench_base_generation(
     over_hf: speed of our best engine over transformers' `generate` on the same weights, in the faster of `precisions`.
     over_llamacpp: over llama.cpp's own server on the same file, as its settings are when nobody changes them; None for a folder
     of safetensors or without the binding. torch_of_roofline: the time in which the torch engine's weights can be read, over
-    that of one of its tokens after the first. All use torch's number of threads.
+    that of one of its tokens after the first; torch_calls_of_roofline: the same of PyTorch's calls; torch_step: which of both
+    the engine takes by itself, or why not the compiled one. All use torch's number of threads.
     """
     found = find_base(base)
     model = CausalLM.from_pretrained(found)
@@ -59,8 +61,10 @@ def bench_base_generation(
     ).tolist()
     with ExitStack() as opened:
         torch_engine = opened.enter_context(CausalEngine(model.network))
-        ours: dict[str, Contestant] = {"torch float32": _engine_contestant(torch_engine, prompt)}
-        others = {f"{_HF} {_name(dtype)}": _transformers_contestant(found, dtype, prompt) for dtype in precisions}
+        calls = opened.enter_context(CausalEngine(model.network, step="calls"))
+        ours: dict[str, Contestant] = {_TORCH: _engine_contestant(torch_engine, prompt)}
+        others = {_CALLS: _engine_contestant(calls, prompt)}
+        others |= {f"{_HF} {_name(dtype)}": _transformers_contestant(found, dtype, prompt) for dtype in precisions}
         if found.form == "gguf" and not why_not_int4(file := GgufModel.read(found.path)):
             ours["torch-int4"] = _engine_contestant(opened.enter_context(Int4Engine(file)), prompt)
         if found.form == "gguf" and find_spec("xllamacpp") is not None:
@@ -68,7 +72,8 @@ def bench_base_generation(
             ours["llamacpp"], others[_SERVER] = (partial(_asked_of, child, name) for name in ("llamacpp", _SERVER))
         return {
             "machine": machine(), "base": found.name, "num_params": sum(p.numel() for p in model.parameters()),
-            "num_prompt": num_prompt, "num_new": num_new, **_compared(ours, others, num_new, repeats, _read_bytes(model)),
+            "num_prompt": num_prompt, "num_new": num_new, "torch_step": torch_engine.why_not_compiled or "compiled",
+            **_compared(ours, others, num_new, repeats, _read_bytes(model)),
         }  # fmt: skip
 
 
@@ -77,14 +82,17 @@ def _compared(
 ) -> dict[str, Any]:
     memory, everybody = torch.ones(_MEMORY_NUMBERS), ours | others
     runs: dict[str, Callable[[], object]] = {name: partial(run, num_new) for name, run in everybody.items()}
-    runs |= {"memory": memory.sum, "first": partial(ours["torch float32"], 1)}
+    runs |= {"memory": memory.sum}
+    runs |= {f"{name}, first token": partial(everybody[name], 1) for name in (_TORCH, _CALLS)}
     answers = {name: run(num_new) for name, run in everybody.items()}
     times = take_turns(runs, repeats)
     best = min(ours, key=lambda name: times[name].median)
     hf = min((name for name in others if name.startswith(_HF)), key=lambda name: times[name].median)
     seconds = {name: times[name].median for name in everybody}
     bandwidth = memory.nbytes / times["memory"].median
-    step = (seconds["torch float32"] - times["first"].median) / max(1, num_new - 1)
+    step, calls = (
+        (seconds[name] - times[f"{name}, first token"].median) / max(1, num_new - 1) for name in (_TORCH, _CALLS)
+    )
     return {
         "rows": [
             {
@@ -100,11 +108,13 @@ def _compared(
         "best_of_transformers": hf,
         "over_hf": seconds[hf] / seconds[best],
         "over_llamacpp": seconds[_SERVER] / seconds[best] if _SERVER in seconds else None,
-        "torch_over_hf": seconds[hf] / seconds["torch float32"],
+        "torch_over_hf": seconds[hf] / seconds[_TORCH],
         "read_bandwidth_gb_per_second": bandwidth / 1e9,
         "token_bytes": token_bytes,
         "torch_token_ms": 1000 * step,
         "torch_of_roofline": token_bytes / bandwidth / step,
+        "torch_calls_token_ms": 1000 * calls,
+        "torch_calls_of_roofline": token_bytes / bandwidth / calls,
     }
 
 

@@ -16,14 +16,15 @@ import torch
 from interconnected_ai.bench.timing import Timing, machine, take_turns
 from interconnected_ai.config import ExpertConfig, GenerationConfig
 from interconnected_ai.errors import EngineError
-from interconnected_ai.experts import ExpertModel, open_engine, runnable_engines, write_gpt2
+from interconnected_ai.experts import ExpertModel, TorchEngine, open_engine, runnable_engines, write_gpt2
 from interconnected_ai.planner import expert_size, kv_cache_bytes
 from interconnected_ai.types import Generate
 
 DOCUMENT = ExpertConfig(vocab_size=10_000, norm="pre")  # 29,155,328 parameters; pre-norm, so that GPT-2 can hold it
 PRECISIONS = ("float32", "int8", "int4")
 _HF, _ATTENTIONS = "transformers", ("sdpa", "eager")
-_TORCH, _FIRST, _READ = "torch float32", "torch, first token", "reading memory"
+_TORCH, _CALLS = "torch float32", "torch float32, calls"  # as it comes, and without the compiled step
+_READ = "reading memory"
 _MEMORY_NUMBERS = 2**26  # 256 MiB of float32, more than any cache here
 _LOAD = """
 import sys, time
@@ -67,8 +68,9 @@ def bench_generate(
 
     best_over_hf_b1, torch_over_hf_b1: speed over transformers' `generate` on the exported GPT-2, with the faster of its two
     kinds of attention. torch_of_roofline_b1: the time that reading the weights and the cache takes at the memory's measured
-    speed, over the time of a token after the first. load_ms: the first load in a new process whose file is in the page
-    cache; load_again_ms: a later one. only: engines to measure, by name; all of them if empty.
+    speed, over the time of a token after the first; torch_calls_of_roofline_b1: the same of PyTorch's calls, in turn with it;
+    torch_step: which of both the engine takes by itself, or why not the compiled one. load_ms: the first load in a new process
+    whose file is in the page cache; load_again_ms: a later one. only: engines to measure, by name; all of them if empty.
     """
     with tempfile.TemporaryDirectory(prefix="interconnected-ai-bench-") as home, ExitStack() as opened:
         folder, gpt2 = Path(home) / "expert", Path(home) / "gpt2"
@@ -77,10 +79,15 @@ def bench_generate(
         write_gpt2(model, None, gpt2)
         engines, passed_over = _engines(folder, only, opened)
         contestants: dict[str, Contestant] = {name: _engine_contestant(engine) for name, engine in engines.items()}
+        step: dict[str, str] = {}
+        if _TORCH in contestants:
+            calls = opened.enter_context(TorchEngine(model, step="calls"))
+            step = {"torch_step": TorchEngine(model, layout="plain").why_not_compiled or "compiled"}
+            contestants |= {_CALLS: _engine_contestant(calls)}
         contestants |= {f"{_HF} {kind}": _transformers_contestant(gpt2, kind) for kind in _ATTENTIONS}
         result: dict[str, Any] = {
             "machine": machine(), "model": config.to_dict(), "num_params": model.get_num_params(),
-            "num_prompt": num_prompt, "num_new": num_new, "passed_over": passed_over, "rows": [],
+            "num_prompt": num_prompt, "num_new": num_new, "passed_over": passed_over, **step, "rows": [],
         }  # fmt: skip
         for batch in batches:
             work = _Work(batch, num_prompt, num_new, config.vocab_size)
@@ -141,25 +148,29 @@ def _compare(
     memory = torch.ones(_MEMORY_NUMBERS)
     runs: dict[str, Callable[[], object]] = {name: partial(run, work) for name, run in contestants.items()}
     runs |= {_READ: memory.sum}
-    if _TORCH in contestants:
-        runs |= {_FIRST: partial(contestants[_TORCH], replace(work, num_new=1))}
+    ours = {"torch": _TORCH, "torch_calls": _CALLS} if _TORCH in contestants else {}
+    runs |= {_first(name): partial(contestants[name], replace(work, num_new=1)) for name in ours.values()}
     answers = {name: run(work) for name, run in contestants.items()}
     times = take_turns(runs, repeats)
     hf = min(times[f"{_HF} {kind}"].median for kind in _ATTENTIONS)
     wanted = answers[f"{_HF} {_ATTENTIONS[0]}"]
     rows += [_row(name, work, times[name], hf, answers[name], wanted) for name in contestants]
-    engines = [name for name in contestants if not name.startswith(_HF)]
+    engines = [name for name in contestants if not name.startswith(_HF) and name != _CALLS]
     best = min(engines, key=lambda name: times[name].median)
     suffix = f"_b{work.batch}"
     found: dict[str, Any] = {f"best{suffix}": best, f"best_over_hf{suffix}": hf / times[best].median}
-    if _TORCH in contestants:
-        bandwidth = memory.nbytes / times[_READ].median
-        found |= {f"torch_over_hf{suffix}": hf / times[_TORCH].median}
-        found |= _against_memory(config, work, bandwidth, times[_TORCH].median - times[_FIRST].median)
+    bandwidth = memory.nbytes / times[_READ].median
+    for key, name in ours.items():
+        found |= {f"{key}_over_hf{suffix}": hf / times[name].median}
+        found |= _against_memory(key, config, work, bandwidth, times[name].median - times[_first(name)].median)
     return found
 
 
-def _against_memory(config: ExpertConfig, work: _Work, bandwidth: float, seconds: float) -> dict[str, Any]:
+def _first(name: str) -> str:
+    return f"{name}, first token"
+
+
+def _against_memory(key: str, config: ExpertConfig, work: _Work, bandwidth: float, seconds: float) -> dict[str, Any]:
     """The tokens after the first, beside the least time in which their weights and cache can be read."""
     middle = work.num_prompt + work.num_new // 2  # the cache as it is half-way
     token_bytes = 4 * expert_size(config).num_params_read + kv_cache_bytes(config, middle, batch=work.batch)
@@ -168,8 +179,8 @@ def _against_memory(config: ExpertConfig, work: _Work, bandwidth: float, seconds
     return {
         f"read_bandwidth_gb_per_second{suffix}": bandwidth / 1e9,
         f"token_bytes{suffix}": token_bytes,
-        f"torch_token_ms{suffix}": 1000 * seconds / (work.num_new - 1),
-        f"torch_of_roofline{suffix}": limit * (work.num_new - 1) / seconds,
+        f"{key}_token_ms{suffix}": 1000 * seconds / (work.num_new - 1),
+        f"{key}_of_roofline{suffix}": limit * (work.num_new - 1) / seconds,
     }
 
 

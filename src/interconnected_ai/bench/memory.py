@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+from interconnected_ai.bench.memory_contexts import context_figures, joined_recall
 from interconnected_ai.bench.memory_data import (
     Dialogue,
     Turn,
@@ -52,6 +53,9 @@ class Goal:
 
 
 GOALS = (
+    Goal("beam100k_context_recall_12k", "BEAM-100K evidence in the whole context of 12k tokens", 0.86),
+    Goal("locomo_context_recall_4k", "LoCoMo evidence in the whole context of 4k tokens", 0.88),
+    Goal("context_everything_fits", "what of a small chat stands in the context in full", 1.0),
     Goal("locomo_recall_1k", "LoCoMo evidence in 1k tokens (categories 1–4)", 0.80, 0.83),
     Goal("locomo_recall_2k", "  in 2k tokens", 0.85, 0.88),
     Goal("locomo_recall_4k", "  in 4k tokens", 0.90, 0.93),
@@ -86,8 +90,8 @@ def bench_memory(
     found: dict[str, Any] = {"recall": recall, **recall[OURS]}
     if model is not None:
         found |= {f"{key}_vectors": value for key, value in recall[OURS_VECTORS].items()}
-    say("a whole context …")
-    found |= whole_context(folder)
+    say("whole contexts …")
+    found |= context_figures(folder)
     say(f"time and memory at {FULL_TOKENS:,} tokens …")
     found |= at_size(stream(folder), stream_questions(folder), FULL_TOKENS)
     say("the same in Russian …")
@@ -102,6 +106,8 @@ def bench_memory(
 
     found["machine"] = machine()
     if growth:
+        say("chats joined …")
+        found["joined"] = joined_recall(read_beam(folder))
         found["growth"] = [_growth_row(folder, num_tokens, say) for num_tokens in GROWTH_TOKENS]
     return found
 
@@ -190,21 +196,6 @@ def hit_rates(dialogue: Dialogue, make: Callable[[Dialogue], Rank], ranks: Seque
         for k in ranks:
             hits[k].append(place[question.evidence[0]] in order[:k])
     return {k: mean(values) for k, values in hits.items()}
-
-
-def whole_context(folder: Path) -> dict[str, float]:
-    """BEAM: evidence in the whole context of 13k tokens, with its facts, timeline, last messages and headings."""
-    shares, sizes = [], []
-    for dialogue in read_beam(folder):
-        _, memory = our_memory(dialogue, None, neighbours=True)
-        place = {turn.id: str(number) for number, turn in enumerate(dialogue.turns)}
-        memory.portions = type(memory.portions)()
-        for question in dialogue.questions:
-            context = memory.context(question.text)
-            shares.append(mean(place[id] in context.source_ids for id in question.evidence))
-            sizes.append(context.num_tokens)
-        memory.close()
-    return {"beam100k_recall_whole_context_13k": mean(shares), "whole_context_tokens": mean(sizes)}
 
 
 # Time and memory

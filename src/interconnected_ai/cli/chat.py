@@ -16,7 +16,7 @@ import click
 
 from interconnected_ai.cli.alternatives import alternatives, means_standard_input
 from interconnected_ai.cli.completion import ExpertPath
-from interconnected_ai.cli.generate import given_settings, standard_input, with_settings
+from interconnected_ai.cli.generate import given_settings, in_a_full_window, standard_input, with_settings
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import OutputPath, overwrite_option
 from interconnected_ai.config import GenerationConfig
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from interconnected_ai.experts import ChatAnswer, Conversation
     from interconnected_ai.types import ChatMessage
 
+_IN_A_FULL_WINDOW = "begin anew, lower --max-new-tokens, or let the oldest turns go: --too-long drop-oldest"
 _PROMPT, _GOES_ON = "> ", "… "
 _COMMANDS = {
     "/help": "these commands",
@@ -124,7 +125,8 @@ class _Chat:
 
     def say(self, text: str) -> None:
         """Show the answer as it comes; Ctrl-C ends it where it is in a talk, and the program elsewhere."""
-        answering = self.held.say(text, seed=self.seed, **self._settings)
+        with in_a_full_window(_IN_A_FULL_WINDOW):
+            answering = self.held.say(text, seed=self.seed, **self._settings)
         interrupts = _stopped_by_interrupt(answering.close) if self._is_talk else nullcontext(lambda: False)
         with answering, interrupts as was_stopped:
             for piece in answering:

@@ -1,21 +1,24 @@
 """`iai doctor CONFIG` before a run, `iai doctor RUN` during or after it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from interconnected_ai.cli.expert.adapt import config_in
 from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import OutputPath, asked_to_replace, overwrite_option
 from interconnected_ai.cli.settings import config_with, set_option
 from interconnected_ai.cli.train import with_absolute_paths
-from interconnected_ai.config import AdapterRunConfig, RunConfig
+from interconnected_ai.config import AdapterRunConfig, RunConfig, settings_in
 
 if TYPE_CHECKING:
     from interconnected_ai.doctor import Advice, Check, Diagnosis
+
+_OF_AN_ADAPTER = frozenset({"base", "adapter", "chats", "preferences"})
 
 
 @click.command("doctor")
@@ -34,6 +37,7 @@ def command(target: Path, fix: bool, file: Path | None, assignments: tuple[str, 
     """What is wrong with a run: before it (CONFIG, a YAML or JSON file), or during and after it (RUN, its folder).
 
     Before: the document's checklist of seven, and what else makes runs fail; the rows are read and the encoder is loaded.
+    Of a config of iai expert adapt: base, rows, their lengths, and whether there is an answer to learn.
     After: the illnesses that the logged figures show, each with its evidence, what the document advises, and what helps.
     RUN may be a language model's adapter or its training (iai expert adapt), too.
 
@@ -54,11 +58,26 @@ def _is_config(target: Path) -> bool:
     return target.is_file() or (not target.is_dir() and target.suffix in (".yaml", ".yml", ".json"))
 
 
-def _before(path: Path, fix: bool, file: Path | None, assignments: Sequence[str], output: Output) -> bool:
-    config = with_absolute_paths(config_with(RunConfig, path, assignments), path.parent)
-    from interconnected_ai.doctor import checklist
+def _is_of_an_adapter(path: Path) -> bool:
+    """Whether the file is for `iai expert adapt`."""
+    settings = settings_in(path)
+    if not isinstance(settings, Mapping) or "data" in settings:
+        return False
+    return not _OF_AN_ADAPTER.isdisjoint(settings) or ("text" in settings and "model" not in settings)
 
-    checks = checklist(config)
+
+def _before(path: Path, fix: bool, file: Path | None, assignments: Sequence[str], output: Output) -> bool:
+    config: RunConfig | AdapterRunConfig
+    if _is_of_an_adapter(path):
+        config = config_in(path, assignments)
+        from interconnected_ai.doctor import adapter_checklist
+
+        checks = adapter_checklist(config)
+    else:
+        config = with_absolute_paths(config_with(RunConfig, path, assignments), path.parent)
+        from interconnected_ai.doctor import checklist
+
+        checks = checklist(config)
     _show_checks(checks, output)
     found = [check for check in checks if check.state != "ok"]
     fixed = _fix(config, found, file or path.with_name(f"{path.stem}-fixed.yaml"), None, output) if fix else None

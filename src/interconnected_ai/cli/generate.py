@@ -1,7 +1,8 @@
 """`iai generate EXPERT [PROMPT…]`."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from interconnected_ai.cli.alternatives import alternatives, means_standard_inpu
 from interconnected_ai.cli.completion import ExpertPath
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.config import GenerationConfig
-from interconnected_ai.errors import DataError
+from interconnected_ai.errors import DataError, FullWindowError, PromptError
 from interconnected_ai.types import Generation, Stream
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -92,10 +93,13 @@ def command(
     from interconnected_ai.experts import open_expert
 
     with open_expert(expert, engine=engine, device=device) as opened:
-        if stream:
-            _tell_of_others([_printed_as_it_comes(opened.stream(asked[0], config, seed=seed))], config, output)
-            return
-        answers = opened.generate(asked, config, seed=seed)
+        with in_a_full_window(
+            "shorten the prompt, lower --max-new-tokens, or --window slide to forget the oldest tokens"
+        ):
+            if stream:
+                _tell_of_others([_printed_as_it_comes(opened.stream(asked[0], config, seed=seed))], config, output)
+                return
+            answers = opened.generate(asked, config, seed=seed)
         used = getattr(getattr(opened, "engine", None), "name", engine)
     for prompt, answer in zip(asked, answers, strict=True):
         # Not through the console, which would turn tabs into spaces.
@@ -118,6 +122,15 @@ def given_settings(settings: Mapping[str, Any], output: Output) -> dict[str, Any
     if "logprobs" in given and not output.as_json:
         raise click.UsageError("--logprobs stand in the JSON object alone; add --json, or leave it out")
     return given
+
+
+@contextmanager
+def in_a_full_window(remedy: str) -> Iterator[None]:
+    """What does not fit the window is told with a remedy in options of the command line."""
+    try:
+        yield
+    except FullWindowError as error:
+        raise PromptError(f"{error.told}; {remedy}") from error
 
 
 def _printed_as_it_comes(pieces: Stream[str, Generation]) -> Generation:

@@ -1,4 +1,4 @@
-"""`iai memory import|watch|search|context|show|users|stats|facts|pin|forget|…`; `fact` is in `memory_fact`."""
+"""`iai memory import|watch|search|context|show|users|stats|facts|pin|forget|…`; `fact`, `serve` and `why` stand beside it."""
 
 import os
 from collections import deque
@@ -13,6 +13,8 @@ import click
 from interconnected_ai.cli.confirmation import confirm
 from interconnected_ai.cli.failures import FOUND
 from interconnected_ai.cli.memory_fact import fact
+from interconnected_ai.cli.memory_serve import serve
+from interconnected_ai.cli.memory_why import why
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import Source
 from interconnected_ai.cli.stores import (
@@ -28,7 +30,7 @@ from interconnected_ai.cli.stores import (
     user_of,
     vector_model,
 )
-from interconnected_ai.errors import DataError, InterconnectedAIError
+from interconnected_ai.errors import DataError, InterconnectedAIError, StorageError
 from interconnected_ai.progress import Progress
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ def command() -> None:
 
 
 command.add_command(fact)
+command.add_command(serve)
+command.add_command(why)
 
 
 def scope_options(meaning: str) -> Callable[[F], F]:
@@ -185,14 +189,29 @@ def watch(
                     num_refused += 1
                     output.say(f"Not added: {error}")
                     continue
+                except StorageError as error:  # another program writes, the disk is full: that may pass
+                    if once or type(error) is not StorageError:
+                        raise
+                    looks.again(path)
+                    output.say(f"Not added yet: {error}")
+                    continue
                 num_messages += done.num_messages
                 output.say(f"{path}: {done.num_messages:,} new messages.")
                 _say_what_else(done, output)
-            memory.catch_up()
+            _catch_up_if_free(memory, must=once)
             if once:
                 break
             time.sleep(every)
     output.result({"num_messages": num_messages, "num_refused": num_refused})
+
+
+def _catch_up_if_free(memory: "ThreeLevelMemory", *, must: bool) -> None:
+    """Do the compression; unless it must be done, a store that refuses is left for the next time."""
+    try:
+        memory.catch_up()
+    except StorageError as error:
+        if must or type(error) is not StorageError:
+            raise
 
 
 def _catch_up(memory: "ThreeLevelMemory") -> int:
@@ -247,6 +266,7 @@ def search(
 @click.argument("query")
 @click.option("--budget", default=13_000, show_default=True, type=click.IntRange(min=1), help="Tokens at most.")
 @click.option("--now", metavar="TIME", help="ISO 8601 moment that `yesterday` is seen from; default: now.")
+@click.option("--explain", is_flag=True, help="Say of each message why it is there.")
 @scope_options("the one with the newest message")
 @vectors_option
 @with_output
@@ -255,6 +275,7 @@ def context(
     query: str,
     budget: int,
     now: str | None,
+    explain: bool,
     user: str | None,
     session: str | None,
     vectors: str | None,
@@ -264,13 +285,19 @@ def context(
     with open_memory(store, vectors) as memory:
         user = user_of(memory, user, session)
         session = session or newest_session(memory, user) or "default"
-        found = memory.context(query, user=user, session=session, budget_tokens=budget, now=now)
+        found = memory.context(query, user=user, session=session, budget_tokens=budget, now=now, explain=explain)
     output.say(
         found.text or f"Nothing is remembered in session {session!r} of user {user!r}.",
         "",
         f"{found.num_tokens:,} of {budget:,} tokens; {len(found.source_ids):,} messages in full, "
         f"{len(found.summarised_ids):,} summarised; {1000 * found.seconds:.1f} ms",
     )
+    if explain:
+        output.table(
+            "Why each message is there",
+            ["#", "session", "id", "part", "why"],
+            [(f"#{one.place}", one.session, one.id, one.part, one.text) for one in found.reasons],
+        )
     output.result({"user": user, "session": session, **found.to_dict()})
 
 

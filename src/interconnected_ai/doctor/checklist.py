@@ -185,7 +185,12 @@ _PACKAGES = {"tensorboard": ("tensorboard", "training"), "wandb": ("wandb", "wan
 
 
 def _monitoring_on(ahead: Ahead) -> Check:
-    name, monitors = "monitoring on", ahead.config.training.monitors
+    return monitoring_on(ahead.config.training.monitors)
+
+
+def monitoring_on(monitors: Sequence[str]) -> Check:
+    """Whether somebody draws the curves, and can."""
+    name = "monitoring on"
     missing = [monitor for monitor in monitors if find_spec(_PACKAGES[monitor][0]) is None]
     if missing:
         extra = _PACKAGES[missing[0]][1]

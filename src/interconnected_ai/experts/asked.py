@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interconnected_ai.config import GenerationConfig
-from interconnected_ai.errors import ConfigError, PromptError
+from interconnected_ai.errors import ConfigError, FullWindowError, PromptError
 from interconnected_ai.experts.constraint import Constraint
 from interconnected_ai.experts.forms import Form
 from interconnected_ai.experts.text_rules import TextRules
@@ -85,9 +85,10 @@ def checked_prompts(
     if config.window == "error" and longest + config.max_new_tokens > max_seq_len:
         room = max_seq_len - longest
         remedy = f"max_new_tokens of {room} at most" if room > 0 else "a shorter prompt"
-        raise PromptError(
+        raise FullWindowError(
             f"a prompt of {longest} tokens and max_new_tokens={config.max_new_tokens} are more than "
-            f'max_seq_len={max_seq_len}; give {remedy}, or window="slide" to forget the oldest tokens'
+            f"max_seq_len={max_seq_len}",
+            f'give {remedy}, or window="slide" to forget the oldest tokens',
         )
     return checked
 

@@ -49,15 +49,25 @@ Cache = TypeVar("Cache", bound=RowCache)
 class CachedDecoder(ABC, Generic[Cache]):
     """A `ResumableDecoder` whose rows stand flush right in one cache, padded on the left.
 
-    vocab_size, max_seq_len: of the model. Threads: one at a time.
+    vocab_size, max_seq_len: of the model. most_rows: tokens that one pass reads at most, all rows together. Threads: one at a
+    time.
     """
 
     can_extend: ClassVar[bool] = True
     can_resume: ClassVar[bool] = True
     can_adapt: ClassVar[bool] = False
 
-    def __init__(self, vocab_size: int, max_seq_len: int, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        vocab_size: int,
+        max_seq_len: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        most_rows: int | None = None,
+    ) -> None:
         self._vocab_size, self._max_seq_len, self._device, self._dtype = vocab_size, max_seq_len, device, dtype
+        self._most_rows = most_rows
         self._adapters: RowAdapters | None = None
         self._cache: Cache
         self._token_ids: Tensor  # (batch, capacity), 0 where nothing is read
@@ -129,8 +139,9 @@ class CachedDecoder(ABC, Generic[Cache]):
         self._token_ids = torch.tensor(rows, device=self._device)
         self._prepare(batch)
         known = 0 if states is None else self._take(prompts, states)
-        hidden = self._read(self._token_ids[:, known:longest], last_only=True)
-        self._cache.advance(longest - known)
+        for piece in self._token_ids[:, known:longest].split(self._most_tokens(batch), dim=1):
+            hidden = self._read(piece, last_only=True)
+            self._cache.advance(piece.shape[1])
         return self._logits(hidden[:, -1]).float()
 
     @torch.inference_mode()
@@ -182,6 +193,10 @@ class CachedDecoder(ABC, Generic[Cache]):
         if self._adapters is not None:
             self._adapters.select(rows)
         self._origins = origins
+
+    def _most_tokens(self, batch: int) -> int:
+        """How many tokens of each row one pass reads at most."""
+        return self._max_seq_len if self._most_rows is None else max(1, self._most_rows // batch)
 
     def _take(self, prompts: Sequence[Sequence[int]], states: Sequence[PrefixState | None]) -> int:
         """Put what is known of the prompts' first tokens into the cache; the number of slots that it fills in every row.

@@ -3,13 +3,12 @@
 import threading
 from collections.abc import Generator, Hashable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any
 
 from torch import nn
 
 from interconnected_ai.config import GenerationConfig
-from interconnected_ai.errors import ClosedError, ConfigError, EngineError, PromptError
+from interconnected_ai.errors import ClosedError, ConfigError, EngineError
 from interconnected_ai.experts.card import ExpertCard
 from interconnected_ai.experts.causal import CausalEngine
 from interconnected_ai.experts.causal_lm import CausalLM
@@ -23,14 +22,14 @@ from interconnected_ai.experts.model import ExpertModel
 from interconnected_ai.experts.opened import Opened, Opening
 from interconnected_ai.experts.scoring import HeldOut, Perplexity, measure
 from interconnected_ai.experts.streaming import TextFeed
-from interconnected_ai.experts.text_expert import TextExpert
+from interconnected_ai.experts.text_expert import TextExpert, listed, require_text
 from interconnected_ai.experts.torch_engine import TorchEngine
 from interconnected_ai.text import PretrainedTokenizer, TextTokenizer, Tokenizer
 from interconnected_ai.types import ChatMessage, Generate, Generation, Stream
 
 
-class Expert(Chatting):
-    """A domain language model that reads and writes text.
+class Expert(TextExpert, Chatting):
+    """A domain language model that reads and writes text. An empty prompt begins a new one.
 
     model: None where the engine alone is to compute; `model`, `config`, `score` and `save_pretrained` then raise `EngineError`.
     engine: what computes; None is torch on this model, an `ExpertModel` or a `CausalLM`. Any `Generate` of
@@ -141,60 +140,16 @@ class Expert(Chatting):
         if isinstance(self.engine, Engine):
             self.engine.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
     # Text to text
 
-    @overload
-    def generate(
-        self, prompt: str, config: GenerationConfig | None = ..., *, seed: int | None = ..., **settings: Any
-    ) -> Generation: ...
+    def _generate(self, prompts: Sequence[str], config: GenerationConfig, seed: int | None) -> list[Generation]:
+        return self.engine([self._token_ids(prompt) for prompt in prompts], config, seed=seed)
 
-    @overload
-    def generate(
-        self, prompt: Sequence[str], config: GenerationConfig | None = ..., *, seed: int | None = ..., **settings: Any
-    ) -> list[Generation]: ...
-
-    def generate(
-        self,
-        prompt: str | Sequence[str],
-        config: GenerationConfig | None = None,
-        *,
-        seed: int | None = None,
-        **settings: Any,
-    ) -> Generation | list[Generation]:
-        """Continue a prompt, or several at once: `str()` of what comes back is the text.
-
-        settings: the fields of `GenerationConfig`, or changes to `config`. An empty prompt begins a new text.
-        """
-        self._require_open()
-        wanted = _settled(config, settings)
-        if isinstance(prompt, str):
-            return self.engine([self._token_ids(prompt)], wanted, seed=seed)[0]
-        return self.engine([self._token_ids(text) for text in _listed(prompt)], wanted, seed=seed)
-
-    def stream(
-        self, prompt: str, config: GenerationConfig | None = None, *, seed: int | None = None, **settings: Any
-    ) -> Stream[str, Generation]:
-        """The answer in pieces, as they come; joined they are the text that `generate` gives with the same seed.
-
-        Its `result` is what `generate` gives. Closing it, from any thread, stops the engine at its next token and gives back
-        what the answer took; see `Stream`. What is wrong with a request is raised here, before the first piece is asked for.
-        Raises `ConfigError` with beam search, where nothing is final before the end.
-        """
-        self._require_open()
-        wanted = _settled(config, settings)
-        if wanted.num_beams > 1:
-            raise ConfigError(f"num_beams={wanted.num_beams}: a beam search has no answer before its end; use generate")
-        feed = TextFeed(self.tokenizer, wanted.stop)
-        tokens = self.engine.stream([self._token_ids(prompt)], wanted, seed=seed)
-        return Stream(_pieces(feed, tokens))
+    def _stream(self, prompt: str, config: GenerationConfig, seed: int | None) -> Stream[str, Generation]:
+        if config.num_beams > 1:
+            raise ConfigError(f"num_beams={config.num_beams}: a beam search has no answer before its end; use generate")
+        tokens = self.engine.stream([self._token_ids(prompt)], config, seed=seed)
+        return Stream(_pieces(TextFeed(self.tokenizer, config.stop), tokens))
 
     # Conversations
 
@@ -237,14 +192,14 @@ class Expert(Chatting):
 
         seq_len: tokens of a window; None is that of the training. Raises `DataError` when all texts are empty.
         """
-        listed = [texts] if isinstance(texts, str) else _listed(texts)
-        for text in listed:
-            _require_text("a text", text)
-        held = HeldOut.of(listed, self.tokenizer)
+        documents = [texts] if isinstance(texts, str) else listed(texts)
+        for text in documents:
+            require_text("a text", text)
+        held = HeldOut.of(documents, self.tokenizer)
         return measure(self.model, held, seq_len=self.card.seq_len if seq_len is None else seq_len, stride=stride)
 
     def _token_ids(self, text: str) -> list[int]:
-        _require_text("a prompt", text)
+        require_text("a prompt", text)
         return [*self.tokenizer.lead_ids, *self.tokenizer.encode(text)] or [self.tokenizer.start_id]
 
     def _require_open(self) -> None:
@@ -287,24 +242,3 @@ def _tensor_bytes(model: LanguageModel) -> int:
 
 def _unloadable() -> LanguageModel:
     raise EngineError("this expert was made without its model; open it with Expert.from_pretrained, or give the model")
-
-
-def _listed(texts: Sequence[str]) -> list[str]:
-    try:
-        return list(texts)
-    except TypeError as error:
-        raise PromptError(f"needed is a text or a list of texts, got {type(texts).__name__}") from error
-
-
-def _require_text(what: str, text: object) -> None:
-    if not isinstance(text, str):
-        raise PromptError(f"{what} is text, got {type(text).__name__}")
-
-
-def _settled(config: GenerationConfig | None, settings: dict[str, Any]) -> GenerationConfig:
-    """The settings of one call."""
-    if config is None:
-        return GenerationConfig.from_mapping(settings, source="generate")
-    if not isinstance(config, GenerationConfig):
-        raise ConfigError(f"the settings are a GenerationConfig, got {type(config).__name__}")
-    return config.with_changes(**settings) if settings else config

@@ -67,6 +67,7 @@ def save_expert(
             "name": card.name,
             "tokenizer_sha256": card.tokenizer_sha256,
             "training": card.training,
+            **{name: value for name, value in _told(card).items() if value},
         }
         if precision != FLOAT:
             content["precision"] = precision
@@ -140,7 +141,11 @@ def _read(folder: Path, *, weights: bool, tokenizer: bool) -> ExpertFiles:
     path = folder / "config.json"
     content = read_json(path)
     config = ExpertConfig.from_mapping(content.get("model", {}), source=str(path))
-    card = ExpertCard(content.get("name", ""), content.get("tokenizer_sha256"), content.get("training", {}))
+    card = ExpertCard(
+        content.get("name", ""), content.get("tokenizer_sha256"), content.get("training", {}),
+        languages=tuple(content.get("languages", ())), licence=content.get("licence"),
+        examples=tuple(content.get("examples", ())),
+    )  # fmt: skip
     words = Tokenizer.load(folder / TOKENIZER) if tokenizer and (folder / TOKENIZER).is_file() else None
     if words is not None:
         require_same_tokenizer(card, words, config)
@@ -207,6 +212,10 @@ def _kept_tensors(model: ExpertNetwork, precision: str) -> dict[str, torch.Tenso
 
 def _shown(shape: torch.Size | None) -> str:
     return "none (it is missing)" if shape is None else str(tuple(shape))
+
+
+def _told(card: ExpertCard) -> dict[str, Any]:
+    return {"languages": list(card.languages), "licence": card.licence, "examples": list(card.examples)}
 
 
 def _card_text(model: ExpertNetwork, card: ExpertCard) -> str:

@@ -8,16 +8,15 @@ from torch import Tensor
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import EngineError
-from interconnected_ai.experts.answers import NONE_LEFT, Ending, as_generation, token_steps
+from interconnected_ai.experts.answers import NONE_LEFT, GrowingAnswer, token_steps
 from interconnected_ai.experts.asked import Asked, EndIds, as_end_ids
 from interconnected_ai.experts.beam import beam_search
-from interconnected_ai.experts.constraint import Progress, restrict
+from interconnected_ai.experts.constraint import restrict
 from interconnected_ai.experts.decoder import Decoder
 from interconnected_ai.experts.engine import Steps, drained
 from interconnected_ai.experts.lookup import reader_of
-from interconnected_ai.experts.remembering import keep, remembering
+from interconnected_ai.experts.remembering import keep, num_known_by, remembering
 from interconnected_ai.experts.sampling import Penalties, Uniforms, ban, fresh_seed, narrow
-from interconnected_ai.experts.text_rules import Written
 from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import Generation, TokenStep
 
@@ -52,7 +51,7 @@ def generation_steps(decoder: Decoder, asked: Asked) -> Steps:
     """
     if asked.config.num_beams > 1:
         return (yield from beam_search(decoder, asked))
-    answers = [_Answer(row, asked) for row in range(len(asked.prompts))]
+    answers = [GrowingAnswer(row, asked) for row in range(len(asked.prompts))]
     reading = remembering(decoder, asked.turn) if len(answers) == 1 else decoder
     try:
         yield from _sample(reading, asked, answers)
@@ -60,10 +59,10 @@ def generation_steps(decoder: Decoder, asked: Asked) -> Steps:
         keep(reading)
         raise
     keep(reading)
-    return [answer.finished() for answer in answers]
+    return [answer.finished(num_known_tokens=num_known_by(reading)) for answer in answers]
 
 
-def _sample(decoder: Decoder, asked: Asked, answers: list["_Answer"]) -> Generator[TokenStep, None, None]:
+def _sample(decoder: Decoder, asked: Asked, answers: list[GrowingAnswer]) -> Generator[TokenStep, None, None]:
     """The loop: pick a token for every row, let finished rows go, read the tokens."""
     going, config = list(answers), asked.config
     reader = reader_of(decoder, asked.prompts, config)
@@ -85,42 +84,6 @@ def _sample(decoder: Decoder, asked: Asked, answers: list["_Answer"]) -> Generat
         logits = reader.step([step.token_id for step in steps], token_ids)
 
 
-class _Answer:
-    """One row's answer as it grows."""
-
-    def __init__(self, row: int, asked: Asked) -> None:
-        self.row, self._asked, self._config = row, asked, asked.config
-        self.ended: Ending | None = None
-        self.written: Written | None = None if asked.rules is None else asked.rules.begin(asked.prompts[row])
-        self.progress: Progress | None = None if asked.constraint is None else asked.constraint.begin()
-        self._steps: list[TokenStep] = []
-
-    def take(self, step: TokenStep) -> bool:
-        """Add a token; False for an end token, which is no part of the answer."""
-        if step.token_id in self._asked.end_ids:
-            self.ended = "eos"
-            return False
-        self._steps.append(step)
-        if self.written is not None:
-            self.written = self.written.plus(step.token_id)
-        if self.progress is not None:
-            self.progress = self.progress.plus(step.token_id)
-        if self.written is not None and self.written.stop_at is not None:
-            self.ended = "stop"
-        elif self.progress is not None and self.progress.is_over:
-            self.ended = "eos"
-        elif len(self._steps) == self._config.max_new_tokens:
-            self.ended = "length"
-        return True
-
-    def finished(self) -> Generation:
-        """What it came to."""
-        assert self.ended is not None
-        noted = self._steps if self._config.logprobs is not None else []
-        token_ids = [step.token_id for step in self._steps]
-        return as_generation(token_ids, self.ended, noted, self.written, self._asked.tokenizer, self._asked.form)
-
-
 class _Picker:
     """Chooses the next token of every row that still goes on."""
 
@@ -135,9 +98,9 @@ class _Picker:
             self._uniforms = Uniforms(seed, prompts, config.max_new_tokens, logits.device)
 
     @torch.inference_mode()
-    def pick(self, logits: Tensor, answers: Sequence[_Answer]) -> Tensor:
+    def pick(self, logits: Tensor, answers: Sequence[GrowingAnswer]) -> Tensor:
         """(rows,) token ids from the (rows, vocab) logits of the rows that these answers continue."""
-        allowed = ban(self._penalties.apply(logits), [a.written.banned() if a.written else [] for a in answers])
+        allowed = ban(self._penalties.apply(logits), [answer.banned() for answer in answers])
         allowed = restrict(allowed, [answer.progress for answer in answers])
         if self._uniforms is None:
             token_ids = allowed.argmax(dim=-1)

@@ -13,6 +13,11 @@ def remembering(decoder: Decoder, turn: Turn) -> Decoder:
     return _Remembering(decoder, turn) if turn.keep is not None and can_resume(decoder) else decoder
 
 
+def num_known_by(decoder: Decoder) -> int:
+    """How many of the prompt's tokens a decoder of `remembering` began with; 0 of another."""
+    return decoder.num_known if isinstance(decoder, _Remembering) else 0
+
+
 def keep(decoder: Decoder) -> None:
     """Hand over what a decoder of `remembering` has read; nothing is done with another."""
     if isinstance(decoder, _Remembering):
@@ -27,6 +32,7 @@ class _Remembering:
     def __init__(self, decoder: ResumableDecoder, turn: Turn) -> None:
         self._decoder, self._turn = decoder, turn
         self._num_read = 0
+        self.num_known = 0
 
     @property
     def can_extend(self) -> bool:
@@ -54,6 +60,9 @@ class _Remembering:
     ) -> Tensor:
         known = [self._turn.known] if states is None else states
         logits = self._decoder.start(prompts, capacity, adapters=adapters, states=known)
+        before = self._turn.known
+        if before is not None and not self._num_read:
+            self.num_known = min(before.num_shared(prompts[0]), len(prompts[0]) - 1)  # the last one is read in any case
         self._num_read = len(prompts[0])
         return logits
 

@@ -1,7 +1,7 @@
 """An `ExpertModel` as a `Decoder`, with next to nothing between two matrix products.
 
 A step at batch 1 is bound by reading the weights once. So there are no modules here, few kernels, and no mask where rows are
-of one length; `torch_products` says how the weights stand in memory.
+of one length; `torch_products` says how the weights stand in memory. A single row's step is `compiled`, where it can be.
 """
 
 import math
@@ -12,6 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interconnected_ai.experts.cached_decoder import CachedDecoder
+from interconnected_ai.experts.compiled import (
+    NOT_COMPILED,
+    BlockWeights,
+    Compiled,
+    CompiledRow,
+    ModelWeights,
+    Norm,
+    Product,
+    StepLibrary,
+)
 from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.torch_products import AddingMap, Layout, Map
 from interconnected_ai.nn import KVCache, TransformerBlock
@@ -26,12 +36,20 @@ class DecoderParts:
     norm: Map
     head: Map
     min_rows: int
+    most_rows: int | None = None
+    compiled: Compiled = NOT_COMPILED
 
     @classmethod
-    def of(cls, model: ExpertNetwork, layout: Layout) -> "DecoderParts":
-        """The maps of a model, its weights laid out; a layout that copies does not follow later changes of the model."""
+    def of(cls, model: ExpertNetwork, layout: Layout, library: StepLibrary | None = None) -> "DecoderParts":
+        """The maps of a model, its weights laid out; a layout that copies does not follow later changes of the model.
+
+        library: what computes the steps of a single row; None is the maps.
+        """
         blocks = tuple(_Block.of(block, layout) for block in model.blocks)  # type: ignore[arg-type]
-        return cls(model, blocks, _norm_of(model.norm), layout.linear(model.head), layout.min_rows)
+        compiled = NOT_COMPILED if library is None else Compiled.of(weights_of(model), library)
+        return cls(
+            model, blocks, _norm_of(model.norm), layout.linear(model.head), layout.min_rows, layout.most_rows, compiled
+        )
 
 
 @dataclass(frozen=True)
@@ -79,14 +97,18 @@ class TorchDecoder(CachedDecoder[KVCache]):
         self._parts, self._model = parts, parts.model
         self._table, self._scale = parts.model.embedding.weight, math.sqrt(parts.model.config.d_model)
         shape = parts.model.config
-        super().__init__(shape.vocab_size, shape.max_seq_len, self._table.device, self._table.dtype)
+        table, most_rows = self._table, parts.most_rows
+        super().__init__(shape.vocab_size, shape.max_seq_len, table.device, table.dtype, most_rows=most_rows)
         self._room: _Room
+        self._row: CompiledRow | None = None
 
     def _new_cache(self, batch: int, capacity: int, starts: Tensor | None) -> KVCache:
         return self._model.new_cache(batch, capacity, starts=starts)
 
     def _prepare(self, batch: int) -> None:
         self._room = _Room(self._parts, batch)
+        compiled = self._parts.compiled.model if batch == 1 else None
+        self._row = None if compiled is None else compiled.row(self._cache.capacity, self._lacking[0], None)
 
     def _read(self, token_ids: Tensor, *, last_only: bool = False) -> Tensor:
         batch, seq = token_ids.shape
@@ -100,6 +122,8 @@ class TorchDecoder(CachedDecoder[KVCache]):
         return self._parts.head(self._parts.norm(hidden))
 
     def _step(self, token_ids: Tensor) -> Tensor:
+        if self._row is not None:
+            return self._row.step(token_ids, self._cache.tensor, self._cache.length)
         cache, place, room, attention = self._cache, self._cache.length, self._room, F.scaled_dot_product_attention
         pe, starts, hidden = self._model.positions.pe, cache.starts, room.hidden
         positions = pe[place] if starts is None else pe.index_select(0, place - starts)
@@ -154,6 +178,31 @@ class _Room:
     def keys_and_values(self, qkv: Tensor) -> Tensor:
         """(rows, 3 · d_model) → (key or value, batch, head, width) in one call."""
         return qkv.as_strided(*self._kept)
+
+
+def weights_of(model: ExpertNetwork) -> ModelWeights:
+    """A model's weights in their own place, for the compiled step."""
+    shape = model.config
+    return ModelWeights(
+        n_heads=shape.n_heads, n_kv_heads=shape.n_heads, head_width=shape.head_width, is_rms=False,
+        norms_first=shape.norm == "pre", table=model.embedding.weight.detach(), table_scale=math.sqrt(shape.d_model),
+        positions=model.positions.pe.detach(), blocks=tuple(_block_weights(block) for block in model.blocks),  # type: ignore[arg-type]
+        norm=_norm_weights(model.norm), head=Product.of(model.head),
+    )  # fmt: skip
+
+
+def _block_weights(block: TransformerBlock) -> BlockWeights:
+    qkv, feed_forward = Product.of(block.attention.qkv), block.feed_forward
+    assert qkv.bias is not None
+    query, key, value = map(Product, qkv.weight.chunk(3), qkv.bias.chunk(3))
+    return BlockWeights(
+        _norm_weights(block.norm_1), _norm_weights(block.norm_2), query, key, value, Product.of(block.attention.out),
+        up=Product.of(feed_forward.w_in), down=Product.of(feed_forward.w_out),
+    )  # fmt: skip
+
+
+def _norm_weights(norm: nn.LayerNorm) -> Norm:
+    return Norm(norm.weight.detach(), norm.bias.detach(), norm.eps)
 
 
 def _norm_of(norm: nn.LayerNorm) -> Map:

@@ -4,11 +4,12 @@ from typing import Literal
 
 from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.asked import EndIds
+from interconnected_ai.experts.compiled import STEPS, require_compiled, step_library
 from interconnected_ai.experts.decoder_engine import DecoderEngine
 from interconnected_ai.experts.names import chosen
 from interconnected_ai.experts.network import ExpertNetwork
 from interconnected_ai.experts.prepared import Prepared
-from interconnected_ai.experts.torch_decoder import DecoderParts, TorchDecoder
+from interconnected_ai.experts.torch_decoder import DecoderParts, TorchDecoder, weights_of
 from interconnected_ai.experts.torch_products import LAYOUTS, best_layout, can_pack
 from interconnected_ai.text import TextTokenizer
 
@@ -18,7 +19,8 @@ class TorchEngine(DecoderEngine):
 
     tokenizer, end_ids: those of `Engine`. layout: how weights stand in memory (`torch_products`): "plain", the model's
     own, "packed", a copy of them in oneDNN's layout, or "auto", the fastest on this device. The copy is made at the first call,
-    and made anew when the model has changed.
+    and made anew when the model has changed. step: what computes the tokens of a single row: "compiled", one call of C that
+    reads the model's own weights, "calls", PyTorch's, or "auto", the first where this machine can compile it.
 
     Threads: as `Engine` says, as long as nobody changes the model's weights at the same time.
     """
@@ -33,13 +35,17 @@ class TorchEngine(DecoderEngine):
         *,
         end_ids: EndIds = None,
         layout: Literal["auto", "plain", "packed"] = "auto",
+        step: Literal["auto", "compiled", "calls"] = "auto",
     ) -> None:
         chosen("layout", layout, ["auto", *LAYOUTS])
+        chosen("step", step, STEPS)
         if layout == "packed" and not can_pack(model.head.weight):
             raise EngineError('layout="packed" needs float32 weights on an x86 CPU; use "auto"')
+        if step == "compiled":
+            require_compiled(weights_of(model))
         super().__init__(model.config.vocab_size, model.config.max_seq_len, tokenizer, end_ids=end_ids)
         self._model: ExpertNetwork | None = model
-        self._layout = layout
+        self._layout, self._step = layout, step
         self._parts: Prepared[DecoderParts] = Prepared()
 
     @property
@@ -61,9 +67,17 @@ class TorchEngine(DecoderEngine):
 
     def decoder(self) -> TorchDecoder:
         """A decoder of its own for one generation; all of them share the laid-out weights."""
+        return TorchDecoder(self._laid_out())
+
+    @property
+    def why_not_compiled(self) -> str:
+        """Why a single row's tokens are computed by PyTorch's calls, "" where by the compiled step."""
+        return self._laid_out().compiled.why_not
+
+    def _laid_out(self) -> DecoderParts:
         model = self.model
-        parts = self._parts.of(model, lambda: DecoderParts.of(model, LAYOUTS[self._layout_of(model)]()))
-        return TorchDecoder(parts)
+        library = None if self._step == "calls" else step_library()
+        return self._parts.of(model, lambda: DecoderParts.of(model, LAYOUTS[self._layout_of(model)](), library))
 
     def _layout_of(self, model: ExpertNetwork) -> str:
         return best_layout(model.head.weight) if self._layout == "auto" else self._layout

@@ -21,6 +21,7 @@ class Layout(ABC):
     """How weights stand in memory. The maps take (rows, d_in) and give (rows, d_out)."""
 
     min_rows: int = 1  # fewer rows than this take as long, or longer: they are filled up
+    most_rows: int | None = None  # more rows than this are better read in pieces
 
     @classmethod
     def num_copied_bytes(cls, model: nn.Module) -> int:
@@ -53,9 +54,13 @@ class Plain(Layout):
         return lambda hidden: F.linear(hidden, weight, bias)
 
     def gelu(self, layer: nn.Linear) -> Map:
-        """The product, then the activation."""
+        """The product, then the activation.
+
+        A contiguous tensor's GELU is oneDNN's, which makes a program for every size and keeps it, .8 MB each; a transposed
+        one's is PyTorch's own, and as fast.
+        """
         linear = self.linear(layer)
-        return lambda hidden: F.gelu(linear(hidden))
+        return lambda hidden: F.gelu(linear(hidden).T).T
 
     def adding(self, layer: nn.Linear) -> AddingMap:
         """The product, then the sum."""
@@ -81,11 +86,15 @@ class Packed(Layout):
 
     These are the operators that torch.compile puts in place of linear layers when it freezes a model on a CPU
     (torch/_inductor/fx_passes/mkldnn_fusion.py). There is no public call for them, so `can_pack` looks whether they exist.
+
+    For every number of rows that it meets oneDNN makes a program and keeps it, a third of a megabyte each. So beyond 16 rows
+    they are filled up to the next multiple of 16.
     """
 
     min_rows = (
         4  # a single row goes through a kernel that reads no faster than MKL; four rows read the weights at full speed
     )
+    most_rows = 256
     _ROWS = 16  # the number of rows that blocks are laid out for; they serve any other number too
 
     @classmethod
@@ -95,13 +104,11 @@ class Packed(Layout):
 
     def linear(self, layer: nn.Linear) -> Map:
         """One product, its bias included."""
-        weight, bias, run = self._pack(layer), layer.bias, torch.ops.mkldnn._linear_pointwise.default
-        return lambda hidden: run(hidden, weight, bias, "none", [], "")
+        return _product(self._pack(layer), layer.bias)
 
     def gelu(self, layer: nn.Linear) -> Map:
         """One product, its activation included."""
-        weight, bias, run = self._pack(layer), layer.bias, torch.ops.mkldnn._linear_pointwise.default
-        return lambda hidden: run(hidden, weight, bias, "gelu", [], "none")
+        return _product(self._pack(layer), layer.bias, "gelu", "none")
 
     def adding(self, layer: nn.Linear) -> AddingMap:
         """The product, then the sum: oneDNN's fused sum costs more than the addition of a few rows."""
@@ -113,17 +120,17 @@ class Packed(Layout):
 
         What is left of the norm is x / √(|x|² + d · ε), three small calls where torch's norm makes seven.
         """
-        (gain, eps), run = norm, torch.ops.mkldnn._linear_pointwise.default
+        gain, eps = norm
         width = len(gain)
-        bias = _side_by_side_biases(layers)
         weight = self._packed(torch.cat([layer.weight.detach() for layer in layers]) * (gain.detach() * width**0.5))
+        product = _product(weight, _side_by_side_biases(layers))
         least = gain.new_full((), (width * eps) ** 0.5)
 
-        def product(hidden: Tensor) -> Tensor:
+        def run(hidden: Tensor) -> Tensor:
             length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
-            return run(hidden / torch.hypot(length, least), weight, bias, "none", [], "")  # type: ignore[no-any-return]
+            return product(hidden / torch.hypot(length, least))
 
-        return product
+        return run
 
     def _pack(self, layer: nn.Linear) -> Tensor:
         return self._packed(layer.weight.detach())
@@ -131,6 +138,20 @@ class Packed(Layout):
     def _packed(self, weight: Tensor) -> Tensor:
         packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, self._ROWS)
         return packed
+
+
+def _product(weight: Tensor, bias: Tensor | None, activation: str = "none", algorithm: str = "") -> Map:
+    """oneDNN's product with a packed weight."""
+    compute, block = torch.ops.mkldnn._linear_pointwise.default, Packed._ROWS
+
+    def run(hidden: Tensor) -> Tensor:
+        rows = len(hidden)
+        if rows <= block or rows % block == 0:
+            return compute(hidden, weight, bias, activation, [], algorithm)  # type: ignore[no-any-return]
+        filled = F.pad(hidden, (0, 0, 0, block - rows % block))
+        return compute(filled, weight, bias, activation, [], algorithm)[:rows]  # type: ignore[no-any-return]
+
+    return run
 
 
 def _side_by_side_biases(layers: Sequence[nn.Linear]) -> Tensor | None:

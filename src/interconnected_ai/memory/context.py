@@ -1,28 +1,31 @@
 """Building a context: what comes along always, what was found, in order of time, and never a token over the budget."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from interconnected_ai.memory.compression import cut_to
 from interconnected_ai.memory.facts import read_facts
-from interconnected_ai.memory.log import last_messages, read_messages
+from interconnected_ai.memory.filling import LEAST_MESSAGE_TOKENS, Place, Room, neighbours, newest, pack
+from interconnected_ai.memory.log import last_messages, messages_in
 from interconnected_ai.memory.numbering import number_of
+from interconnected_ai.memory.passages import ends_of, passages_of
 from interconnected_ai.memory.questions import Question
 from interconnected_ai.memory.ranking import best_first
 from interconnected_ai.memory.records import Fact, Message, Pin, Portions, Summary
-from interconnected_ai.memory.rendering import Words, day_of, fact_line, message_lines, quoted, summary_line, words_for
+from interconnected_ai.memory.rendering import Words, fact_line, message_lines, quoted, summary_line, words_for
 from interconnected_ai.memory.search import Candidate, Hits, SearchWeights, find_evidence, word_hits
+from interconnected_ai.memory.shares import Shares, shares_of
 from interconnected_ai.memory.speakers import part_of
 from interconnected_ai.memory.store import Rows, Store
-from interconnected_ai.text import language_of, sentences, terms
+from interconnected_ai.text import language_of, terms
 from interconnected_ai.types import CountTokens
 
-_LINE_TOKENS, _DAY_TOKENS = 7, 7  # `> #1234 user: ` and `[2024-03-01]`, about; the whole is counted at the end
-_LEAST_MESSAGE_TOKENS = 8
 _NUM_RECENT_FACTS, _NUM_FOUND_FACTS = 24, 24
 _CANDIDATES_FOR_ONE = 5
-_MOST_EXCERPTS = 4  # of messages too long to come in full
-_SPARE = 0.02  # of the budget: what the estimates of single lines may be wrong by together
+_LONGEST_EVIDENCE = 0.25  # of the room for evidence: a message that takes more comes by its passages
+_MOST_EXCERPTS = 4
+_LEAST_LINE_TOKENS = 3  # `> #1 user: `, by whatever counter
+_LEAST_SECTION_TOKENS = 40  # with less, no more facts and summaries are looked for
+_SUMMARY_FRAME = "\n> 2024-03-01 – 2024-03-04 #1001–#1057: "
 
 
 @dataclass(slots=True)
@@ -95,20 +98,31 @@ def gather(store: Store, rows: Rows, session: int | None, pins: Sequence[Pin], o
     if language == "none" and recent:
         language = language_of(recent[-1].content)
     parts = Parts(words_for(language))
-    room = _Room(order.budget_tokens - int(_SPARE * order.budget_tokens), order.count_tokens)
+    shares = shares_of(order.budget_tokens, order.portions)
+    room = Room(shares.all_tokens, order.count_tokens)
     room.take(order.count_tokens(parts.words.preface) + order.count_tokens(parts.words.evidence) + 4)
     _add_pins(parts, room, pins)
-    _add_last(parts, room, recent, order)
     if session is None:
         return parts
     hits = word_hits(store, rows, [session], order.question.text, order.weights)
-    _add_facts(parts, room, rows, session, hits, order)
-    _add_timeline(parts, room, rows, session, hits, order)
-    shown = {message.number for message, _ in parts.last}
-    if room.left > _LEAST_MESSAGE_TOKENS:
+    if order.portions.fills and _add_everything(parts, room, rows, session, len(recent)):
+        _add_facts(parts, room, rows, session, hits, order, order.portions.facts_tokens)
+        return parts
+    _add_last(parts, room, recent, shares)
+    _add_facts(parts, room, rows, session, hits, order, shares.facts_tokens)
+    _add_timeline(parts, room, rows, session, hits, order, shares.timeline_tokens)
+    if room.left > LEAST_MESSAGE_TOKENS:
+        shown = {message.number for message, _ in parts.last}
         limit = _num_candidates(rows, session, room.left)
         found = find_evidence(store, rows, [session], order.question, hits, order.weights, limit)
         _add_evidence(parts, room, rows, [c for c in found if c.number not in shown], order)
+    if order.portions.fills:
+        _fill(parts, room, rows, [session])
+        if room.left > _LEAST_SECTION_TOKENS:
+            _add_facts(parts, room, rows, session, hits, order, order.portions.facts_tokens)
+            _add_timeline(parts, room, rows, session, hits, order, order.portions.timeline_tokens)
+    parts.evidence.sort(key=lambda item: (item[1].time, item[1].number))
+    _join_last(parts, recent)
     return parts
 
 
@@ -157,66 +171,55 @@ def _num_candidates(rows: Rows, session: int, room_tokens: int) -> int:
     return max(256, min(1_000, _CANDIDATES_FOR_ONE * room_tokens // mean_tokens))
 
 
-class _Room:
-    """The tokens that are left."""
-
-    def __init__(self, tokens: int, count_tokens: CountTokens) -> None:
-        self.left = tokens
-        self._count = count_tokens
-
-    def take(self, tokens: int) -> None:
-        self.left -= tokens
-
-    def fill(self, lines: Iterable[str], most: int) -> list[str]:
-        """The lines that fit into `most` and into what is left, in order, too long ones passed over."""
-        kept = []
-        most = min(most, self.left)
-        for line in lines:
-            cost = self._count(line) + 1
-            if cost <= most:
-                kept.append(line)
-                most -= cost
-                self.left -= cost
-        return kept
-
-
-def _add_pins(parts: Parts, room: _Room, pins: Sequence[Pin]) -> None:
+def _add_pins(parts: Parts, room: Room, pins: Sequence[Pin]) -> None:
     parts.pins = room.fill((quoted(pin.text) for pin in pins), room.left)
 
 
-def _add_last(parts: Parts, room: _Room, recent: Sequence[Message], order: Order) -> None:
-    """The last messages, the newest first, as long as half the budget holds them; the long ones cut with a mark."""
-    longest = max(1, int(order.portions.longest_share * order.budget_tokens))
-    most = min(order.budget_tokens // 2, room.left)
+def _add_everything(parts: Parts, room: Room, rows: Rows, session: int, num_last: int) -> bool:
+    """All messages in full, where they fit; False, and nothing added, where they do not."""
+    found = rows.one(
+        "SELECT current_tokens + stale_tokens + long_tokens, num_messages FROM sessions WHERE number = ?", session
+    )
+    num_tokens, num_messages = (int(value) for value in found or (0, 0))
+    if num_tokens + num_messages * _LEAST_LINE_TOKENS > room.left:
+        return False
+    everything = sorted(messages_in(rows, session), key=lambda message: (message.time, message.number))
+    messages = [(message, message.content) for message in everything]
+    num_needed = room.count_tokens("\n".join([*message_lines(messages), parts.words.last]))
+    if num_needed > room.left:
+        return False
+    room.take(num_needed)
+    earlier = messages[: len(messages) - num_last]
+    parts.last = messages[len(earlier) :]
+    parts.evidence = [(len(earlier) - number, *one) for number, one in enumerate(earlier)]
+    return True
+
+
+def _add_last(parts: Parts, room: Room, recent: Sequence[Message], shares: Shares) -> None:
+    """The last messages, the newest first, as long as their share holds them; of the long ones beginning and end."""
+    most = min(shares.last_tokens, room.left)
     kept: list[tuple[Message, str]] = []
     for message in reversed(recent):
-        shown = _capped(message, longest, parts.words, order.count_tokens)
-        cost = (message.num_tokens if shown is message.content else order.count_tokens(shown)) + _LINE_TOKENS
-        if cost > most:
+        before = room.left
+        shown = ends_of(message, shares.longest_tokens, parts.words, room.count_tokens)
+        if not shown or not room.take_message(message, shown, most):
             break
+        most -= before - room.left
         kept.append((message, shown))
-        most -= cost
-        room.take(cost)
     parts.last = kept[::-1]
 
 
-def _capped(message: Message, longest: int, words: Words, count_tokens: CountTokens) -> str:
-    if message.num_tokens <= longest:
-        return message.content
-    mark = f" … {words.cut.format(num_tokens=message.num_tokens)}"
-    # counting a megabyte again and again would take seconds: no token is longer than this
-    return cut_to(message.content[: longest * 24], longest, count_tokens, mark)
-
-
-def _add_facts(parts: Parts, room: _Room, rows: Rows, session: int, hits: Hits, order: Order) -> None:
-    most = min(order.portions.facts_tokens, order.budget_tokens // 10)
+def _add_facts(parts: Parts, room: Room, rows: Rows, session: int, hits: Hits, order: Order, most: int) -> None:
+    """Standing instructions, facts that were hit, the newest; in place of those there are, where there is more room now."""
+    room.take(-sum(order.count_tokens(line) + 1 for line in parts.facts))
+    parts.facts = []
     if most <= 0:
         return
     found = best_first(hits.facts, _NUM_FOUND_FACTS)
     held = "SELECT number FROM facts WHERE session = ? AND superseded_by IS NULL"
-    newest = "ORDER BY number DESC LIMIT ?"
-    standing = [n for (n,) in rows.all(f"{held} AND kind = 'instruction' {newest}", session, _NUM_RECENT_FACTS)]
-    recent = [n for (n,) in rows.all(f"{held} {newest}", session, _NUM_RECENT_FACTS)]
+    latest = "ORDER BY number DESC LIMIT ?"
+    standing = [n for (n,) in rows.all(f"{held} AND kind = 'instruction' {latest}", session, _NUM_RECENT_FACTS)]
+    recent = [n for (n,) in rows.all(f"{held} {latest}", session, _NUM_RECENT_FACTS)]
     wanted = list(dict.fromkeys([*standing[: _NUM_RECENT_FACTS // 2], *found, *recent, *standing]))
     if not wanted:
         return
@@ -237,9 +240,12 @@ def _values_of(rows: Rows, session: int, facts: Sequence[Fact]) -> dict[int, str
     return {fact.number: fact.value for fact in read_facts(rows, session, superseded=True, numbers=old)} if old else {}
 
 
-def _add_timeline(parts: Parts, room: _Room, rows: Rows, session: int, hits: Hits, order: Order) -> None:
+def _add_timeline(parts: Parts, room: Room, rows: Rows, session: int, hits: Hits, order: Order, most: int) -> None:
     """The summaries that were hit, the best first, then the newest, in the order of time."""
-    most = min(order.portions.timeline_tokens, order.budget_tokens // 6, room.left)
+    frame = order.count_tokens(_SUMMARY_FRAME)
+    room.take(-sum(summary.num_tokens + frame for _, summary in parts.timeline))
+    parts.timeline = []
+    most = min(most, room.left)
     if most <= 0:
         return
     made = rows.all(
@@ -255,12 +261,12 @@ def _add_timeline(parts: Parts, room: _Room, rows: Rows, session: int, hits: Hit
     chosen: list[int] = []
     most -= order.count_tokens(parts.words.timeline)
     for number in ranked:
-        cost = sizes[number] + 2 * _LINE_TOKENS
+        cost = sizes[number] + frame
         if cost <= most:
             chosen.append(number)
             most -= cost
             room.take(cost)
-        if most < 2 * _LINE_TOKENS:
+        if most < frame:
             break
     if not chosen:
         return
@@ -273,52 +279,63 @@ def _add_timeline(parts: Parts, room: _Room, rows: Rows, session: int, hits: Hit
     parts.timeline = [(rank[row[0]], Summary(*row)) for row in found]
 
 
-def _add_evidence(parts: Parts, room: _Room, rows: Rows, found: Sequence[Candidate], order: Order) -> None:
-    packed, too_long = _pack(found, room)
-    excerpted = too_long[:_MOST_EXCERPTS]
-    messages = read_messages(rows, [c.number for c in (*packed, *excerpted)])
-    shown = [
-        (rank, messages[c.number], messages[c.number].content) for rank, c in enumerate(packed) if c.number in messages
-    ]
-    for rank, candidate in enumerate(excerpted, start=len(packed)):
-        if candidate.number in messages and room.left > 4 * _LINE_TOKENS:
-            text = _excerpt(messages[candidate.number], order, min(room.left, order.budget_tokens // 8), parts.words)
-            if text:
-                shown.append((rank, messages[candidate.number], text))
-                room.take(order.count_tokens(text) + _LINE_TOKENS)
-    parts.evidence = sorted(shown, key=lambda item: (item[1].time, item[1].number))
+def _add_evidence(parts: Parts, room: Room, rows: Rows, found: Sequence[Candidate], order: Order) -> None:
+    """The best messages; of those that would take too much of the room only the passages that speak of what was asked."""
+    longest = max(1, int(_LONGEST_EVIDENCE * room.left))
+    excerpted = frozenset([c.number for c in found if c.num_tokens > longest][:_MOST_EXCERPTS])
+    asked = terms(order.question.text).terms if excerpted else ()
+
+    def shorten(message: Message, most: int) -> str:
+        if message.num_tokens <= longest:
+            return message.content
+        return passages_of(message, asked, min(most, longest // 2), parts.words, room.count_tokens)
+
+    ranks = {candidate.number: rank for rank, candidate in enumerate(found)}
+    wanted = [c for c in found if c.num_tokens <= longest or c.number in excerpted]
+    for message, shown in pack(rows, wanted, room, longest, shorten):
+        parts.evidence.append((ranks[message.number], message, shown))
 
 
-def _pack(found: Sequence[Candidate], room: _Room) -> tuple[list[Candidate], list[Candidate]]:
-    """The best candidates that fit, too large ones passed over; and those that could not have come in full at all."""
-    packed, too_long, days = [], [], set()
-    whole = room.left
-    for candidate in found:
-        day = day_of(candidate.time)
-        cost = candidate.num_tokens + _LINE_TOKENS + (0 if day in days else _DAY_TOKENS)
-        if cost <= room.left:
-            packed.append(candidate)
-            days.add(day)
-            room.take(cost)
-        elif candidate.num_tokens > whole // 2:
-            too_long.append(candidate)
-        if room.left < _LEAST_MESSAGE_TOKENS:
+def _fill(parts: Parts, room: Room, rows: Rows, sessions: Sequence[int]) -> None:
+    """What the hits left free: in full what came in part, then the neighbours of what is shown, then the newest."""
+    parts.last = [(m, _in_full(m, shown, room)) for m, shown in reversed(parts.last)][::-1]
+    parts.evidence = [(rank, m, _in_full(m, shown, room)) for rank, m, shown in parts.evidence]
+    hits = [message.number for _, message, _ in parts.evidence]
+    _add_more(parts, room, rows, neighbours(rows, hits))
+    _add_more(parts, room, rows, newest(rows, sessions, room))
+
+
+def _add_more(parts: Parts, room: Room, rows: Rows, places: Sequence[Place]) -> None:
+    there = {message.number for _, message, _ in parts.evidence} | {message.number for message, _ in parts.last}
+    rank = max((rank for rank, _, _ in parts.evidence), default=-1) + 1
+    for message, content in pack(rows, [one for one in places if one.number not in there], room):
+        parts.evidence.append((rank, message, content))
+        rank += 1
+
+
+def _in_full(message: Message, shown: str, room: Room) -> str:
+    """The whole of what was shown in part, where there is room for it."""
+    content = message.content
+    if shown is content:
+        return shown
+    more = message.num_tokens + content.count("\n") - room.count_tokens(shown) - shown.count("\n")
+    if more > room.left:
+        return shown
+    room.take(more)
+    return content
+
+
+def _join_last(parts: Parts, recent: Sequence[Message]) -> None:
+    """What stands just before the last messages, and came along as evidence, is one of them."""
+    found = {message.number: (message, shown) for _, message, shown in parts.evidence}
+    joined: list[tuple[Message, str]] = []
+    for message in reversed(recent[: len(recent) - len(parts.last)]):
+        if message.number not in found:
             break
-    return packed, too_long
-
-
-def _excerpt(message: Message, order: Order, most: int, words: Words) -> str:
-    """The sentences of a very long message that speak of what was asked, with a mark that they are not all."""
-    asked = set(terms(order.question.text).terms)
-    mark = words.cut.format(num_tokens=message.num_tokens)
-    left = most - order.count_tokens(mark) - _LINE_TOKENS
-    kept = []
-    for sentence in sentences(message.content[:200_000]):
-        cost = order.count_tokens(sentence) + 1
-        if cost <= left and asked & set(terms(sentence).terms):
-            kept.append(sentence)
-            left -= cost
-    return " … ".join([*kept, mark]) if kept else ""
+        joined.append(found[message.number])
+    moved = {message.number for message, _ in joined}
+    parts.last = [*reversed(joined), *parts.last]
+    parts.evidence = [item for item in parts.evidence if item[1].number not in moved]
 
 
 def _as_turn(message: Message, shown: str) -> dict[str, str]:

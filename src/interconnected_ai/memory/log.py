@@ -131,6 +131,15 @@ def read_messages(rows: Rows, numbers: Sequence[int]) -> dict[int, Message]:
     return found
 
 
+def find_message(rows: Rows, sessions: Sequence[int], id: str) -> Message | None:
+    """The message of that id in the first of the sessions that has one."""
+    for session in sessions:
+        found = rows.one(f"SELECT {_COLUMNS} WHERE m.session = ? AND m.id = ?", session, id)
+        if found is not None:
+            return _message(found)
+    return None
+
+
 def last_messages(rows: Rows, session: int, num_last: int) -> list[Message]:
     """The last messages of a session, oldest first."""
     first, end = session_range(session)

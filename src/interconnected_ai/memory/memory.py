@@ -13,6 +13,7 @@ from interconnected_ai.memory.calls import Calls
 from interconnected_ai.memory.checking import Check, check
 from interconnected_ai.memory.context import Order, fit, gather, ids_of
 from interconnected_ai.memory.editing import edit, history_of, write_history
+from interconnected_ai.memory.explaining import Ranking, rank_all, reason_of, reason_of_unknown, reasons_for
 from interconnected_ai.memory.fact_rules import Statement, has_one_value
 from interconnected_ai.memory.facts import read_facts
 from interconnected_ai.memory.jobs import Worker
@@ -22,6 +23,7 @@ from interconnected_ai.memory.log import (
     append,
     as_seconds,
     check_name,
+    find_message,
     messages_of,
     new_message,
     read_messages,
@@ -50,6 +52,7 @@ from interconnected_ai.memory.records import (
     Message,
     Pin,
     Portions,
+    Reason,
     SessionInfo,
     Summary,
     Transfer,
@@ -326,26 +329,58 @@ class ThreeLevelMemory:
         budget_tokens: int = 13_000,
         now: float | str | datetime | None = None,
         portions: Portions | None = None,
+        explain: bool = False,
     ) -> Context:
         """What of a session helps to answer the query, in at most `budget_tokens`, ready for a model.
 
-        now: the moment that "yesterday" is seen from. A session that is not there yet gives an empty context.
+        now: the moment that "yesterday" is seen from. explain: say of each message why it is there, in `reasons`. A session
+        that is not there yet gives an empty context.
         """
-        if not isinstance(budget_tokens, int) or budget_tokens < 1:
-            raise ConfigError(f"budget_tokens={budget_tokens!r}: needed is a number of tokens from 1")
         check_name("session", session)
         check_reader(user)
         with self._calls.serve():
-            question = self._question(query, now)
+            order = self._order(query, budget_tokens, now, portions)
             started = clock.perf_counter()
-            order = Order(question, budget_tokens, portions or self.portions, self.weights, self.count_tokens)
             with self.store.read() as rows:
                 found = session_numbers(rows, user, session)
                 number = found[0] if found else None
                 parts = gather(self.store, rows, number, pins_for(rows, user, session), order)
                 text, messages, num_tokens = fit(parts, budget_tokens, self.count_tokens)
                 source_ids, summarised_ids = ids_of(parts, rows, number)
-            return Context(text, messages, num_tokens, source_ids, summarised_ids, clock.perf_counter() - started)
+                seconds = clock.perf_counter() - started
+                reasons = reasons_for(parts, self._rank_all(rows, found, order)) if explain else ()
+            return Context(text, messages, num_tokens, source_ids, summarised_ids, seconds, reasons)
+
+    def why(
+        self,
+        query: str,
+        id: str,
+        *,
+        session: str = DEFAULT_SESSION,
+        user: str = DEFAULT_USER,
+        budget_tokens: int = 13_000,
+        now: float | str | datetime | None = None,
+        portions: Portions | None = None,
+    ) -> Reason:
+        """Why a message is in the context of a query, or why not.
+
+        id: of a message of the session, else of another one of the user's. Of one that is not the user's nothing is told but
+        that the user has none of that id.
+        """
+        check_name("session", session)
+        check_name("id", id)
+        check_reader(user)
+        with self._calls.serve():
+            order = self._order(query, budget_tokens, now, portions)
+            with self.store.read() as rows:
+                found = session_numbers(rows, user, session)
+                message = find_message(rows, [*found, *session_numbers(rows, user, None)], id)
+                if message is None:
+                    return reason_of_unknown(id, user)
+                pins = pins_for(rows, user, session)
+                parts = gather(self.store, rows, found[0] if found else None, pins, order)
+                fit(parts, budget_tokens, self.count_tokens)
+                return reason_of(message, parts, self._rank_all(rows, found, order), rows)
 
     def search(
         self,
@@ -575,6 +610,15 @@ class ThreeLevelMemory:
         moment = as_seconds(time, clock.time())
         num_tokens = self.count_tokens(content) if isinstance(content, str) else 0
         return new_message(role, content, time=moment, id=id, num_tokens=num_tokens)
+
+    def _order(self, query: str, budget_tokens: int, now: Any, portions: Portions | None) -> Order:
+        if not isinstance(budget_tokens, int) or budget_tokens < 1:
+            raise ConfigError(f"budget_tokens={budget_tokens!r}: needed is a number of tokens from 1")
+        question = self._question(query, now)
+        return Order(question, budget_tokens, portions or self.portions, self.weights, self.count_tokens)
+
+    def _rank_all(self, rows: Rows, sessions: Sequence[int], order: Order) -> Ranking:
+        return rank_all(self.store, rows, sessions, order.question, self.weights)
 
     def _question(self, query: str, now: Any) -> Question:
         self._require_index()

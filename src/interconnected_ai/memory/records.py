@@ -1,7 +1,7 @@
 """What the memory hands out and is set up with: small frozen records."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from interconnected_ai.errors import ConfigError
@@ -31,25 +31,30 @@ class Capacities:
 
 @dataclass(frozen=True, slots=True)
 class Portions:
-    """How a context divides its budget; what one part leaves, the evidence takes.
+    """How a context divides its budget; what one part leaves, the evidence takes, and what that leaves, all of them.
 
-    num_last: messages at the end that come in full. longest_share: of the budget, what one of them may take before it is
-    cut with a mark. facts_tokens, timeline_tokens: at most; small budgets give these parts at most a tenth and a sixth.
+    num_last: messages at the end that come along. last_share: of the budget, what they may take together before the evidence
+    has its turn; longest_share: what one of them may, before only its beginning and end come. facts_tokens, timeline_tokens:
+    at most, and before the evidence at most a 24th of the budget each. fills: whether what the hits leave free is filled, with
+    their neighbours, the newest messages, then summaries.
     """
 
     num_last: int = 10
-    longest_share: float = 0.2
+    longest_share: float = 0.04
     facts_tokens: int = 1_000
     timeline_tokens: int = 2_000
+    last_share: float = 0.125
+    fills: bool = True
 
     def __post_init__(self) -> None:
         if self.num_last < 0 or self.facts_tokens < 0 or self.timeline_tokens < 0:
             raise ConfigError(f"{self}: portions are numbers from 0")
-        if not 0 < self.longest_share <= 1:
-            raise ConfigError(f"longest_share={self.longest_share}: a share of the budget lies above 0 and up to 1")
+        for name in ("longest_share", "last_share"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: a share of the budget lies above 0 and up to 1")
 
 
-EVIDENCE_ONLY = Portions(num_last=0, facts_tokens=0, timeline_tokens=0)
+EVIDENCE_ONLY = Portions(num_last=0, facts_tokens=0, timeline_tokens=0, fills=False)
 """Portions of a context that holds nothing but what was found, for measuring retrieval."""
 
 
@@ -159,12 +164,45 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a message stands in a context, or why not.
+
+    part: where it stands: `last`, `evidence`, `timeline` (in a summary), or None. cause: in a word: `last`, `found`,
+    `neighbour` (of what was found), `room` (there was some left), `summarised`; and of what is not there: `not found`, `over
+    budget`, `other session`, or `unknown`: the user has no such message, be it that it never was, was forgotten, or is
+    somebody else's. rank: its place in the ranking of all that was found, from 1. score: of that ranking. legs: of the search
+    that found it. words: of the question, as they were asked, that stand in it. text: all of that as a sentence.
+    """
+
+    id: str
+    session: str | None
+    place: int | None
+    part: Literal["last", "evidence", "timeline"] | None
+    cause: str
+    rank: int | None
+    score: float | None
+    legs: tuple[str, ...]
+    words: tuple[str, ...]
+    text: str
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the message's own words stand there, all or some."""
+        return self.part in ("last", "evidence")
+
+    def saying(self, text: str) -> "Reason":
+        """The same with another sentence."""
+        return replace(self, text=text)
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What goes to the model: never more than the budget.
 
     text: everything, with recalled words as quotations. messages: the same for a chat API, the recalled block as one user
     message, then the last messages in their own roles. source_ids: the messages whose words stand in it in full.
-    summarised_ids: those that stand in it only cut or summarised. seconds: how long it took, query embedding apart.
+    summarised_ids: those that stand in it only cut or summarised. seconds: how long it took, query embedding apart. reasons:
+    why each message is there whose words stand in it, where that was asked for.
     """
 
     text: str
@@ -173,20 +211,25 @@ class Context:
     source_ids: tuple[str, ...]
     summarised_ids: tuple[str, ...]
     seconds: float
+    reasons: tuple[Reason, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
+        plain = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
+        return {**plain, "reasons": [asdict(one) for one in self.reasons]}
 
     def turns(self, question: str = "") -> tuple[dict[str, str], ...]:
         """`messages` for servers that demand turns: user and assistant alternate, and the user begins.
 
-        Neighbours of one role are joined by a blank line; an answer that would begin is a quotation of the user's. question:
-        what the user says now, which comes last. The joining takes at most a token or two a message beside `num_tokens`.
+        Neighbours of one role are joined by a blank line; an answer that would begin is a quotation of the user's; what has
+        no words is left out, since such servers refuse that too. question: what the user says now, which comes last. The
+        joining takes at most a token or two a message beside `num_tokens`.
         """
         turns: list[dict[str, str]] = []
-        for message in (*self.messages, *([{"role": "user", "content": question}] if question else [])):
+        for message in (*self.messages, {"role": "user", "content": question}):
             role, content = message["role"], message["content"]
+            if not content.strip():
+                continue
             if not turns and role != "user":
                 role, content = "user", "\n".join(f"> {line}" for line in content.split("\n"))
             if turns and turns[-1]["role"] == role:

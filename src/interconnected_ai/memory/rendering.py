@@ -26,6 +26,7 @@ class Words:
     last: str
     earlier: str
     cut: str
+    whole: str
     relations: Mapping[str, str]  # the rules' own; others are shown as they are
 
 
@@ -38,6 +39,7 @@ ENGLISH = Words(
     last="Last messages:",
     earlier="before",
     cut="[cut here: {num_tokens} tokens in all]",
+    whole=" [whole: #{place}]",
     relations={"instruction": "asked"},
 )
 RUSSIAN = Words(
@@ -49,6 +51,7 @@ RUSSIAN = Words(
     last="Последние сообщения:",
     earlier="раньше",
     cut="[обрезано: всего {num_tokens} токенов]",
+    whole=" [целиком: #{place}]",
     relations={
         "instruction": "просит",
         "name": "имя",

@@ -85,7 +85,8 @@ class SQLiteStore(Store):
 
     synchronous: `FULL` makes what `add` has acknowledged survive a power cut; `NORMAL` leaves the last moments to the
     operating system, and is safe against killed processes all the same. vector_bytes: how much memory the vectors of the
-    sessions searched last may take; those of others are read anew. key: of a file that is encrypted with SQLCipher.
+    sessions searched last may take; those of others are read anew. busy_seconds: how long another process's writing is waited
+    for before it is a `StorageError`. key: of a file that is encrypted with SQLCipher.
     Raises `ConfigError` for a key that does not open the file.
     Raises `NotAMemoryError` for a file that is something else, `FormatVersionError` for one of a newer version.
     """
@@ -94,14 +95,22 @@ class SQLiteStore(Store):
     erase_seconds: float = 2.0
 
     def __init__(
-        self, path: str | Path, *, synchronous: str = "FULL", vector_bytes: int = 2**28, key: str | None = None
+        self,
+        path: str | Path,
+        *,
+        synchronous: str = "FULL",
+        vector_bytes: int = 2**28,
+        busy_seconds: float = BUSY_SECONDS,
+        key: str | None = None,
     ) -> None:
         if synchronous not in _SYNCHRONOUS:
             raise ConfigError(f"synchronous={synchronous!r}: known are {', '.join(_SYNCHRONOUS)}")
         if vector_bytes < 0:
             raise ConfigError(f"vector_bytes={vector_bytes}: needed is a number of bytes from 0")
+        if not busy_seconds > 0:
+            raise ConfigError(f"busy_seconds={busy_seconds}: needed is a number of seconds above 0")
         self.location = str(path)
-        self._synchronous, self._vector_bytes = synchronous, vector_bytes
+        self._synchronous, self._vector_bytes, self._busy_seconds = synchronous, vector_bytes, busy_seconds
         self.engine = engine_of(key)
         self._read_only = False
         self._vectors: VectorCache | None = None
@@ -119,7 +128,7 @@ class SQLiteStore(Store):
             left_open=self._leave,
         )
         try:
-            with refusals(self.location):
+            with refusals(self.location, self._busy_seconds):
                 self._prepare()
         except BaseException:
             self.close()
@@ -133,7 +142,7 @@ class SQLiteStore(Store):
     @contextmanager
     def write(self) -> Iterator[_Rows]:
         """See `Store`."""
-        with refusals(self.location):
+        with refusals(self.location, self._busy_seconds):
             self._require_writable()
             with self._writers.lend() as connection:
                 rows = _Rows(connection)
@@ -148,7 +157,7 @@ class SQLiteStore(Store):
     @contextmanager
     def read(self) -> Iterator[_Rows]:
         """See `Store`."""
-        with refusals(self.location), self._readers.lend() as connection:
+        with refusals(self.location, self._busy_seconds), self._readers.lend() as connection:
             rows = _Rows(connection)
             try:
                 rows.run("BEGIN")
@@ -209,7 +218,7 @@ class SQLiteStore(Store):
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that reads and is in no transaction, for what SQLite itself does with a whole file."""
-        with refusals(self.location), self._readers.lend() as connection:
+        with refusals(self.location, self._busy_seconds), self._readers.lend() as connection:
             yield connection
 
     def faults(self, rows: Any) -> list[str]:
@@ -232,14 +241,14 @@ class SQLiteStore(Store):
     def erase(self) -> bool:
         """Copy what is alive into fresh pages, zero the rest, and cut the write-ahead log to nothing."""
         self._require_writable()
-        with refusals(self.location), self._writers.lend() as connection:
+        with refusals(self.location, self._busy_seconds), self._writers.lend() as connection:
             connection.execute("INSERT INTO search (search) VALUES ('optimize')")  # drops terms of deleted entries
             connection.execute("VACUUM")
             connection.execute(f"PRAGMA busy_timeout = {int(1000 * self.erase_seconds)}")
             try:
                 busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             finally:
-                connection.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_SECONDS)}")
+                connection.execute(f"PRAGMA busy_timeout = {int(1000 * self._busy_seconds)}")
             return not busy
 
     def file_bytes(self, rows: Any) -> int:
@@ -313,7 +322,7 @@ class SQLiteStore(Store):
 
     def _connect_writer(self) -> sqlite3.Connection:
         connection = self._connect("rwc")
-        _switch_to_wal(connection)
+        _switch_to_wal(connection, self._busy_seconds)
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA journal_size_limit = {_MOST_WAL_BYTES}")
@@ -335,7 +344,7 @@ class SQLiteStore(Store):
             path,
             f"{path.absolute().as_uri()}?mode={mode}",
             uri=True,
-            timeout=BUSY_SECONDS,
+            timeout=self._busy_seconds,
             isolation_level=None,
             check_same_thread=False,
         )
@@ -438,11 +447,11 @@ def _marked(mark: str, terms: Sequence[str]) -> str:
     return mark + f" {mark}".join(once) if once else ""
 
 
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
+def _switch_to_wal(connection: sqlite3.Connection, busy_seconds: float) -> None:
     """WAL stays in the file; the first opener of many may find the others in the way, which no busy timeout covers."""
     import time
 
-    deadline = time.monotonic() + BUSY_SECONDS
+    deadline = time.monotonic() + busy_seconds
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -455,7 +464,7 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
 
 _OCCUPIED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
-_LOCKED = f"another process has been writing for {BUSY_SECONDS:.0f} s; try again when it has finished"
+_LOCKED = "another process has been writing for {seconds:g} s; try again when it has finished"
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "the disk is full; nothing of this was kept and nothing else is lost: free some space, then try again",
     sqlite3.SQLITE_READONLY: "it is read-only; make the file and its folder writable",
@@ -470,13 +479,13 @@ _REMEDIES = {
 
 
 @contextmanager
-def refusals(location: str) -> Iterator[None]:
-    """SQLite's refusals in words that say what to do."""
+def refusals(location: str, busy_seconds: float = BUSY_SECONDS) -> Iterator[None]:
+    """SQLite's refusals in words that say what to do. busy_seconds: how long others were waited for."""
     try:
         yield
     except errors() as error:
         code = code_of(error)
         if code in _DAMAGED:
             raise NotAMemoryError(f"{location} is damaged or no memory ({error}); restore it from a copy") from error
-        why = _REMEDIES.get(code, "it refuses this")
+        why = _REMEDIES.get(code, "it refuses this").format(seconds=busy_seconds)
         raise StorageError(f"{location}: {why} (SQLite says: {error})") from error

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from interconnected_ai.text.languages import Language, language_of
     from interconnected_ai.text.ngrams import Ngrams, count_ngrams, ngrams_signature
     from interconnected_ai.text.pretrained import PretrainedTokenizer
-    from interconnected_ai.text.prose import estimate_tokens, normalize, sentences, words
+    from interconnected_ai.text.prose import normalize, sentences, words
     from interconnected_ai.text.stems import lemma, stem
     from interconnected_ai.text.stopwords import STOP_WORDS
     from interconnected_ai.text.text_tokenizer import TextTokenizer, token_bytes
+    from interconnected_ai.text.token_estimate import estimate_tokens
     from interconnected_ai.text.tokenizer import END, Tokenizer, role_token
     from interconnected_ai.text.vocabulary import Vocabulary, WeightedTerms
 
@@ -42,7 +43,7 @@ _FILES = {
     "count_ngrams": "ngrams",
     "ngrams_signature": "ngrams",
     "PretrainedTokenizer": "pretrained",
-    "estimate_tokens": "prose",
+    "estimate_tokens": "token_estimate",
     "normalize": "prose",
     "sentences": "prose",
     "words": "prose",

@@ -68,6 +68,11 @@ class PretrainedTokenizer:
         )
 
     @classmethod
+    def from_place(cls, place: str | Path) -> Self:
+        """The tokenizer of a GGUF file or of a model's folder; raises as `from_gguf` and `from_folder` do."""
+        return cls.from_gguf(place) if Path(place).is_file() else cls.from_folder(place)
+
+    @classmethod
     def from_folder(cls, folder: str | Path) -> Self:
         """The tokenizer of a Hugging Face model's folder: tokenizer.json, and what the files beside it say of special tokens.
 

@@ -35,19 +35,3 @@ def sentences(text: str) -> list[str]:
         else:
             found.append([piece])
     return [" ".join(parts) for parts in found]
-
-
-def estimate_tokens(text: str) -> int:
-    """About how many tokens a modern multilingual tokenizer makes of a text.
-
-    ASCII / 3.8 + two-byte letters (Cyrillic, Greek, …) / 3.3 + everything wider × 1. Russian takes 3.3 to 3.7 characters
-    a token with XLM-R and o200k, English about 3.9 with o200k. Give the model's own counter where the count must be exact.
-    """
-    if not text:
-        return 0
-    num_bytes = len(text.encode("utf-8", "surrogatepass"))
-    num_ascii = len(text.encode("ascii", "ignore"))
-    num_other, other_bytes = len(text) - num_ascii, num_bytes - num_ascii
-    num_wide = max(0, other_bytes - 2 * num_other)  # 3-byte characters count one, 4-byte ones two
-    num_narrow = max(0, num_other - num_wide)
-    return max(1, round(num_ascii / 3.8 + num_narrow / 3.3 + num_wide))

@@ -5,6 +5,7 @@
 
 from interconnected_ai.training.adapter import (
     AdaptedNetwork,
+    AdapterAhead,
     AdapterFit,
     AdapterObjective,
     AdapterRun,
@@ -14,6 +15,7 @@ from interconnected_ai.training.adapter import (
     base_tokenizer,
     fit_adapter,
     foretell,
+    look_ahead,
     refuse_taken_adapter,
     train_adapter,
 )
@@ -101,6 +103,7 @@ __all__ = [
     "FOREIGN_TEXTS",
     "OUT_OF_MEMORY",
     "AdaptedNetwork",
+    "AdapterAhead",
     "AdapterFit",
     "AdapterObjective",
     "AdapterRecord",
@@ -163,6 +166,7 @@ __all__ = [
     "held_out",
     "language_remark",
     "likely_mislabelled",
+    "look_ahead",
     "macro_f1",
     "measure_baselines",
     "metrics_of",

@@ -1,6 +1,7 @@
 """The text of a training in its folder: tokenised once into mapped files; the report comes last and says it is whole."""
 
 import logging
+from itertools import pairwise
 from pathlib import Path
 
 from interconnected_ai.config import CorpusConfig
@@ -8,9 +9,11 @@ from interconnected_ai.data import Corpus, Survey, Texts
 from interconnected_ai.errors import DataError
 from interconnected_ai.progress import Progress
 from interconnected_ai.text import TextTokenizer
+from interconnected_ai.training.portrait import Portrait, spread
 from interconnected_ai.training.run_folder import drop_folder, write_json_safely
 
 _CORPORA, _REPORT = "corpus", "text_report.json"
+_SHOWN_TOKENS = 400  # of a document: its first sentence, and enough to tell the language
 _log = logging.getLogger(__name__)
 
 
@@ -53,3 +56,12 @@ def tell_of_changed_text(folder: Path, config: CorpusConfig, words: TextTokenize
             "the text as it is now",
             folder,
         )
+
+
+def portrait(corpus: Corpus, words: TextTokenizer) -> Portrait:
+    """The documents to learn from, as a card shows them."""
+    side = corpus.train
+    places = spread(list(pairwise([*side.offsets.tolist(), len(side.tokens)])))
+    # an end token stands between two documents
+    shown = [side.tokens[first : min(after - 1, first + _SHOWN_TOKENS)].tolist() for first, after in places]
+    return Portrait.of_documents(words.decode(token_ids) for token_ids in shown)

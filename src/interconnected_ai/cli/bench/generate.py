@@ -39,6 +39,8 @@ def command(repeats: int, engines: tuple[str, ...], lookup: str | None, output: 
         ("best engine over transformers, 8 rows (goal ≥ 2.8)", "best_over_hf_b8"),
         ("torch engine over transformers, 1 row (goal ≥ 1.5)", "torch_over_hf_b1"),
         ("torch engine, share of what memory allows, 1 row (goal ≥ 0.75)", "torch_of_roofline_b1"),
+        ("  PyTorch's calls, without the compiled step", "torch_calls_of_roofline_b1"),
+        ("  the step that it takes", "torch_step"),
         ("loading the expert, first time in a process, ms (goal ≤ 50)", "load_ms"),
         ("  again, ms", "load_again_ms"),
     ]

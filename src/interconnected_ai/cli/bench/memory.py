@@ -43,9 +43,22 @@ def command(folder: Path, vectors: bool, growth: bool, peers: bool, output: Outp
         f"{found['file_mb']:.1f} MB on disk.",
         f"Processor time of a context: {found['context_busy_median_ms']:.1f} ms (p95 {found['context_busy_p95_ms']:.1f}), "
         f"in Russian {found['context_busy_median_ms_ru']:.1f} ms (p95 {found['context_busy_p95_ms_ru']:.1f}).",
-        f"BEAM evidence in the whole context of 13k tokens: {found['beam100k_recall_whole_context_13k']:.3f}",
+    )
+    budgets = ("4k", "8k", "12k")
+    output.table(
+        "Evidence in whole contexts, with their facts, timeline, last messages and headings",
+        ["", *budgets],
+        [
+            (name, *(found[f"{key}_context_recall_{budget}"] for budget in budgets))
+            for name, key in (("LoCoMo", "locomo"), ("BEAM-100K", "beam100k"))
+        ],
     )
     if growth:
+        output.table(
+            "BEAM-100K chats joined: evidence in whole contexts of 12k tokens, and plain BM25 with all of them for messages",
+            list(found["joined"][0]),
+            [list(row.values()) for row in found["joined"]],
+        )
         output.table(
             "Growth",
             list(found["growth"][0]),

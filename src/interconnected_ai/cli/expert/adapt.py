@@ -1,18 +1,27 @@
 """`iai expert adapt --base smollm2 --text FILES --out experts/NAME`."""
 
 import shlex
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from interconnected_ai.cli.alternatives import alternatives
+from interconnected_ai.cli.expert.run_config import (
+    absolute,
+    given_keys,
+    is_bare,
+    make_sources_absolute,
+    resumed,
+    settings_of_file,
+)
 from interconnected_ai.cli.interruption import naming_what_goes_on
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import OutputPath, Source
 from interconnected_ai.cli.settings import OF_A_TRAINING, seed_option, set_option
-from interconnected_ai.config import AdapterRunConfig, settings_in, with_settings
-from interconnected_ai.errors import ConfigError
+from interconnected_ai.config import AdapterRunConfig, with_settings
 
 if TYPE_CHECKING:
     from interconnected_ai.training import AdapterRun, Foretold
@@ -97,7 +106,7 @@ def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None
     Checkpoints and curves go to a folder beside the adapter, OUT-training. `accelerate launch -m interconnected_ai.cli expert
     adapt …` runs it on several processes.
     """
-    config = _resumed(given) if resume and _is_bare(given) else _config(given)
+    config = resumed(AdapterRunConfig, given) if resume and is_bare(given) else _config(given)
     from interconnected_ai.training import process_rank, train_adapter
 
     with naming_what_goes_on():
@@ -135,33 +144,21 @@ def _tell(run: "AdapterRun", output: Output) -> None:
 
 
 def _bits(found: "Foretold") -> tuple[float, ...]:
-    """Bits per byte of text; nothing of answers, which are no text of their own."""
+    """Bits per byte, of documents or of answers; nothing where that was not measured."""
     return () if found.bits_per_byte is None else (found.bits_per_byte,)
 
 
-def _is_bare(given: dict[str, Any]) -> bool:
-    """Whether nothing but --out was said."""
-    return given["out"] is not None and all(value in (None, ()) for flag, value in given.items() if flag != "out")
+def config_in(file: Path, assignments: Sequence[str] = ()) -> AdapterRunConfig:
+    """The config in a file, as `iai expert adapt --config FILE` reads it."""
+    return _config(defaultdict(lambda: None, file=file, assignments=tuple(assignments)))
 
 
-def _resumed(given: dict[str, Any]) -> AdapterRunConfig:
-    """The config that an interrupted training keeps beside its adapter."""
-    out: Path = given["out"]
-    kept = out.with_name(f"{out.name}-training") / "run.yaml"
-    if not kept.is_file():
-        raise ConfigError(f"{kept} does not exist: there is no training of {out} to go on with; leave --resume out")
-    return AdapterRunConfig.from_file(kept).with_changes(output=str(out))
-
-
-def _config(given: dict[str, Any]) -> AdapterRunConfig:
+def _config(given: Mapping[str, Any]) -> AdapterRunConfig:
     """The config's settings with the flags before them, and --set before all."""
     file: Path | None = given["file"]
-    settings = settings_in(file) if file else {}
-    if not isinstance(settings, dict):
-        raise ConfigError(f"{file}: needs a mapping of keys to values, got {type(settings).__name__}")
-    settings = {"adapter": {}, "training": {}, **settings}
+    settings = {"adapter": {}, "training": {}, **settings_of_file(file)}
     if file:
-        _make_absolute(settings, file.parent)
+        make_sources_absolute(settings, _KINDS, file.parent)
     _add_sources(settings, given)
     if given["out"] is not None:
         settings["output"] = str(given["out"])
@@ -172,23 +169,22 @@ def _config(given: dict[str, Any]) -> AdapterRunConfig:
     if given["base_bits"] is not None:
         settings["base_bits"] = int(given["base_bits"])
     for part, flags in (("adapter", _ADAPTER), ("training", _TRAINING)):
-        changes = {key: given[flag] for flag, key in flags.items() if given[flag] is not None}
-        settings[part] = {**settings[part], **changes}
+        settings[part] = {**settings[part], **given_keys(given, flags)}
     if given["targets"]:
         settings["adapter"]["targets"] = list(given["targets"])
     settings = with_settings(AdapterRunConfig, settings, given["assignments"])
-    _make_absolute(settings, Path())
+    make_sources_absolute(settings, _KINDS, Path())
     return AdapterRunConfig.from_mapping(settings, source=str(file or "iai expert adapt"))
 
 
-def _add_sources(settings: dict[str, Any], given: dict[str, Any]) -> None:
+def _add_sources(settings: dict[str, Any], given: Mapping[str, Any]) -> None:
     """What is learnt from, by the flag of its kind; another kind in the config gives way."""
     for kind in _KINDS:
         if paths := given[kind]:
             for other in _KINDS:
                 if other != kind:
                     settings.pop(other, None)
-            settings[kind] = {**(settings.get(kind) or {}), "paths": [_absolute(path, Path()) for path in paths]}
+            settings[kind] = {**(settings.get(kind) or {}), "paths": [absolute(path, Path()) for path in paths]}
     flags = {"text": given["column"], "unit": given["unit"]}
     of_text = {key: value for key, value in flags.items() if value is not None}
     if of_text:
@@ -209,17 +205,3 @@ def _add_sources(settings: dict[str, Any], given: dict[str, Any]) -> None:
         raise click.UsageError(
             "give something to learn from: --text FILES, --chat FILE, --preferences FILE, or --config FILE"
         )
-
-
-def _make_absolute(settings: dict[str, Any], folder: Path) -> None:
-    """Paths in a config are relative to its folder."""
-    for kind in _KINDS:
-        if isinstance(part := settings.get(kind), dict):
-            for key in ("paths", "validation", "test"):
-                if isinstance(paths := part.get(key), list | tuple):
-                    part[key] = [_absolute(path, folder) if isinstance(path, str) else path for path in paths]
-
-
-def _absolute(path: str, folder: Path) -> str:
-    """A path that does not depend on where it is read from; datasets and documentation have none."""
-    return path if path.startswith(("hf:", "docs:")) else str((folder / path).resolve())

@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interconnected_ai.cli.alternatives import alternatives
+from interconnected_ai.cli.expert.run_config import (
+    absolute,
+    given_keys,
+    is_bare,
+    make_sources_absolute,
+    resumed,
+    settings_of_file,
+)
 from interconnected_ai.cli.interruption import naming_what_goes_on
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import OutputPath, Source
 from interconnected_ai.cli.settings import OF_A_TRAINING, seed_option, set_option
-from interconnected_ai.config import ExpertRunConfig, settings_in, settings_of, with_settings
-from interconnected_ai.errors import ConfigError
+from interconnected_ai.config import ExpertRunConfig, settings_of, with_settings
 
 if TYPE_CHECKING:
     from interconnected_ai.training import ExpertRun
@@ -93,7 +100,7 @@ def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None
     Checkpoints and curves go to a folder beside the expert, OUT-training. `accelerate launch -m interconnected_ai.cli expert
     train …` runs it on several processes.
     """
-    config = _resumed(given) if resume and _is_bare(given) else _config(given)
+    config = resumed(ExpertRunConfig, given) if resume and is_bare(given) else _config(given)
     from interconnected_ai.training import process_rank, train_expert
 
     with naming_what_goes_on():
@@ -130,20 +137,6 @@ def _tell_text(run: "ExpertRun", output: Output) -> None:
     )
 
 
-def _is_bare(given: dict[str, Any]) -> bool:
-    """Whether nothing but --out was said."""
-    return given["out"] is not None and all(value in (None, ()) for flag, value in given.items() if flag != "out")
-
-
-def _resumed(given: dict[str, Any]) -> ExpertRunConfig:
-    """The config that an interrupted training keeps beside its expert."""
-    out: Path = given["out"]
-    kept = out.with_name(f"{out.name}-training") / "run.yaml"
-    if not kept.is_file():
-        raise ConfigError(f"{kept} does not exist: there is no training of {out} to go on with; leave --resume out")
-    return ExpertRunConfig.from_file(kept).with_changes(output=str(out))
-
-
 def _config(given: dict[str, Any]) -> ExpertRunConfig:
     """The config's settings with the flags before them, and --set before all."""
     timed = settings_of(given["assignments"]).get("training", {})
@@ -156,14 +149,11 @@ def _config(given: dict[str, Any]) -> ExpertRunConfig:
             "--minutes chooses the steps; leave it out, or --set training.max_steps and training.epochs"
         )
     file: Path | None = given["file"]
-    settings = settings_in(file) if file else {}
-    if not isinstance(settings, dict):
-        raise ConfigError(f"{file}: needs a mapping of keys to values, got {type(settings).__name__}")
-    settings = {"model": {}, "training": {}, "text": {}, **settings}
+    settings = {"model": {}, "training": {}, "text": {}, **settings_of_file(file)}
     if file:
         _make_absolute(settings, file.parent)
     if texts := [*given["text"], *given["more"]]:
-        settings["text"] = {**settings["text"], "paths": [_absolute(path, Path()) for path in texts]}
+        settings["text"] = {**settings["text"], "paths": [absolute(path, Path()) for path in texts]}
     flags = {"text": given["column"], "unit": given["unit"]}
     settings["text"] |= {key: value for key, value in flags.items() if value is not None}
     if given["out"] is not None:
@@ -177,7 +167,7 @@ def _config(given: dict[str, Any]) -> ExpertRunConfig:
     if given["roles"]:
         settings["roles"] = list(given["roles"])
     settings["model"] = _shape(settings["model"], given, has_file=file is not None)
-    training = {key: given[flag] for flag, key in _TRAINING.items() if given[flag] is not None}
+    training = given_keys(given, _TRAINING)
     if given["samples"]:
         training["samples"] = list(given["samples"])
     settings["training"] = {**settings["training"], **training}
@@ -188,7 +178,7 @@ def _config(given: dict[str, Any]) -> ExpertRunConfig:
 
 def _shape(settings: dict[str, Any], given: dict[str, Any], *, has_file: bool) -> dict[str, Any]:
     """The model's shape: a preset (the small one, where neither it nor a config is given), then the flags."""
-    flags = {key: given[flag] for flag, key in _MODEL.items() if given[flag] is not None}
+    flags = given_keys(given, _MODEL)
     if given["preset"] is None and has_file:
         return {**settings, **flags}
     from interconnected_ai.planner import expert_preset
@@ -200,14 +190,6 @@ def _shape(settings: dict[str, Any], given: dict[str, Any], *, has_file: bool) -
 
 def _make_absolute(settings: dict[str, Any], folder: Path) -> None:
     """Paths in a config are relative to its folder."""
-    if isinstance(text := settings["text"], dict):
-        for key in ("paths", "validation", "test"):
-            if isinstance(paths := text.get(key), list):
-                text[key] = [_absolute(path, folder) if isinstance(path, str) else path for path in paths]
+    make_sources_absolute(settings, ("text",), folder)
     if isinstance(path := settings.get("tokenizer"), str):
-        settings["tokenizer"] = _absolute(path, folder)
-
-
-def _absolute(path: str, folder: Path) -> str:
-    """A path that does not depend on where it is read from; datasets and documentation have none."""
-    return path if path.startswith(("hf:", "docs:")) else str((folder / path).resolve())
+        settings["tokenizer"] = absolute(path, folder)

@@ -13,8 +13,10 @@ from torch import Tensor
 from interconnected_ai.errors import AdapterError, BusyError, IntegrityError, NotAModelError, UnsafeFileError
 from interconnected_ai.experts.adapters.card import CARD, read_card
 from interconnected_ai.experts.adapters.settings import SETTINGS, LoRASettings, as_peft_config
+from interconnected_ai.experts.adapters.template import FILES, TEMPLATE, added_tokens
 from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
 from interconnected_ai.experts.card import ExpertCard
+from interconnected_ai.experts.chat.sources import TemplateSource
 from interconnected_ai.hub import local_folder
 from interconnected_ai.storage import (
     ADAPTER,
@@ -41,13 +43,16 @@ class AdapterFiles:
     """What an adapter's folder held when it was read: all of one version.
 
     key: what tells these weights and settings from all others. card.base_sha256: None where the folder, PEFT's own, names no
-    hash. weights: in memory of their own, in the type that they are stored in.
+    hash. weights: in memory of their own, in the type that they are stored in. chats: a chat template of its own, or none.
+    added_tokens: that its tokenizer names, where it brings one.
     """
 
     folder: Path
     card: ExpertCard
     weights: AdapterWeights
     key: str
+    chats: TemplateSource
+    added_tokens: Mapping[str, int]
 
 
 def save_adapter(
@@ -56,12 +61,14 @@ def save_adapter(
     card: ExpertCard,
     *,
     dropout: float = 0.0,
+    template: str | None = None,
     replaces: str | AnyVersion | None = ANY,
 ) -> str:
     """Write an adapter; `folder` is replaced whole or not at all. Returns its version (see `storage.version_of`).
 
-    card: names the base, by `base` and `base_sha256`. dropout: of the training, for the record. replaces: see
-    `storage.atomic_folder`. PEFT opens the folder as it opens its own. Raises `AdapterError` for weights that are no numbers.
+    card: names the base, by `base` and `base_sha256`. dropout: of the training, for the record. template: of chats, where it
+    is another than the base's. replaces: see `storage.atomic_folder`. PEFT opens the folder as it opens its own. Raises
+    `AdapterError` for weights that are no numbers.
     Threads and processes may write one folder at once; the last one stays.
     """
     _require_sound(weights, Path(folder))
@@ -72,6 +79,8 @@ def save_adapter(
         write_json(scratch / SETTINGS, as_peft_config(shapes, base=card.base, dropout=dropout))
         save_tensors(scratch / WEIGHTS, _peft_tensors(weights), metadata={"format": "pt"})
         write_json(scratch / CARD, asdict(card))
+        if template is not None:
+            (scratch / TEMPLATE).write_text(template, encoding="utf-8")
         (scratch / "README.md").write_text(_card_text(card, weights), encoding="utf-8")
 
     return write_folder(folder, write, kind=ADAPTER, replaces=replaces)
@@ -79,7 +88,7 @@ def save_adapter(
 
 def export_peft(files: AdapterFiles, folder: str | Path) -> str:
     """Write what PEFT alone wants: the same as `save_adapter`, from a folder that was read; returns the version."""
-    return save_adapter(files.weights, folder, files.card)
+    return save_adapter(files.weights, folder, files.card, template=files.chats.template)
 
 
 def read_adapter(folder_or_hub_id: str | Path) -> AdapterFiles:
@@ -108,7 +117,8 @@ def _read(folder: Path) -> AdapterFiles:
     weights = _weights_of(tensors, settings, weights_path)
     _require_sound(weights, folder)
     card = replace(read_card(folder), num_params=weights.num_params)
-    return AdapterFiles(folder, card, weights, _key(folder))
+    chats = TemplateSource.in_folder(folder)
+    return AdapterFiles(folder, card, weights, _key(folder, chats), chats, added_tokens(folder))
 
 
 def _weights_of(tensors: Mapping[str, Tensor], settings: LoRASettings, path: Path) -> AdapterWeights:
@@ -161,8 +171,8 @@ def _peft_tensors(weights: AdapterWeights) -> dict[str, Tensor]:
     return out
 
 
-def _key(folder: Path) -> str:
-    parts = "".join(sha256_of(folder / name) for name in (SETTINGS, WEIGHTS))
+def _key(folder: Path, chats: TemplateSource) -> str:
+    parts = "".join(sha256_of(folder / name) for name in (SETTINGS, WEIGHTS)) + (chats.template or "")
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
@@ -185,7 +195,7 @@ def _of_one_version(folder: Path, read: Callable[[Path], AdapterFiles]) -> Adapt
 
 def _identity(folder: Path) -> list[tuple[int, int, int] | None]:
     found: list[tuple[int, int, int] | None] = []
-    for name in (SETTINGS, WEIGHTS, CARD):
+    for name in (SETTINGS, WEIGHTS, CARD, *FILES):
         try:
             status = os.stat(folder / name)
             found.append((status.st_ino, status.st_size, status.st_mtime_ns))

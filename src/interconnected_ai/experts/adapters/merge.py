@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from interconnected_ai.errors import AdapterError, InterconnectedAIError, NotAModelError
 from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter
 from interconnected_ai.experts.adapters.shared_base import require_same_base
+from interconnected_ai.experts.adapters.template import require_known_tokens
 from interconnected_ai.experts.adapters.weights import AdapterWeights, LowRank
 from interconnected_ai.experts.bases import Base, find_base
 from interconnected_ai.experts.causal_lm import CausalLM
 from interconnected_ai.experts.chat.sources import TemplateSource
-from interconnected_ai.storage import read_gguf
 from interconnected_ai.text import PretrainedTokenizer
 
 
@@ -28,18 +28,13 @@ def merge_adapter(
     files = adapter if isinstance(adapter, AdapterFiles) else read_adapter(adapter)
     found = base if isinstance(base, Base) else find_base(named_base(files) if base is None else base)
     require_same_base(files, found.name, found.sha256)
+    tokenizer, of_base = PretrainedTokenizer.from_place(found.path), TemplateSource.of_place(found.path)
+    require_known_tokens(files.added_tokens, tokenizer, adapter=files.folder, base=found.name)
     model = CausalLM.from_pretrained(found)
     merge_weights(model.network, files.weights)
-    if found.form == "gguf":
-        tokenizer, chats = (
-            PretrainedTokenizer.from_gguf(found.path),
-            TemplateSource.in_gguf(read_gguf(found.path).metadata),
-        )
-    else:
-        tokenizer, chats = PretrainedTokenizer.from_folder(found.path), TemplateSource.in_folder(found.path)
-    card = files.card
+    card, template = files.card, files.chats.template or of_base.template
     model.save_pretrained(
-        folder, tokenizer, template=chats.template, licence=card.licence or found.licence,
+        folder, tokenizer, template=template, licence=card.licence or found.licence,
         languages=card.languages or found.languages,
     )  # fmt: skip
     return model

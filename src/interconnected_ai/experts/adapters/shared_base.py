@@ -21,6 +21,7 @@ from interconnected_ai.errors import (
 from interconnected_ai.experts.adapters.adapted_lm import AdaptedLM
 from interconnected_ai.experts.adapters.engine import AdapterEngine
 from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter
+from interconnected_ai.experts.adapters.template import require_known_tokens
 from interconnected_ai.experts.adapters.weights import AdapterWeights
 from interconnected_ai.experts.asked import EndIds
 from interconnected_ai.experts.bases import Base, find_base
@@ -40,11 +41,12 @@ from interconnected_ai.types import ChatMessage, Generation, Stream
 
 @dataclass(frozen=True)
 class _Held:
-    """An adapter in memory. source: where it was read, to look there again; key: of what stood there."""
+    """An adapter in memory. source: where it was read, to look there again; key: of what stood there; template: of chats."""
 
     weights: AdapterWeights
     key: str
     source: str | Path | None
+    template: ChatTemplate
 
 
 class SharedBase:
@@ -95,15 +97,12 @@ class SharedBase:
         """
         found = base if isinstance(base, Base) else find_base(base)
         chosen("engine", engine, ["torch", "torch-int4"])
-        is_gguf = found.form == "gguf"
-        tokenizer = (
-            PretrainedTokenizer.from_gguf(found.path) if is_gguf else PretrainedTokenizer.from_folder(found.path)
-        )
+        tokenizer = PretrainedTokenizer.from_place(found.path)
         template = ChatTemplate.of_place(found.path, tokenizer)
         if engine == "torch":
             model = CausalLM.from_pretrained(found, device=device)
             return cls(model, tokenizer, name=found.name, sha256=found.sha256, template=template)
-        if not is_gguf or device not in (None, "cpu"):
+        if found.form != "gguf" or device not in (None, "cpu"):
             raise EngineError(
                 f"the engine torch-int4 runs GGUF files on the CPU, not {found.path} on {device or 'cpu'}; use torch"
             )
@@ -155,7 +154,7 @@ class SharedBase:
         files = read_adapter(old.source)
         if files.key == old.key:
             return False
-        held = _Held(self.prepared(files), files.key, old.source)
+        held = self._held_files(files, old.source)
         with self._changing:
             self._named(name)
             self._held = {**self._held, name: held}
@@ -164,10 +163,11 @@ class SharedBase:
     def prepared(self, files: AdapterFiles) -> AdapterWeights:
         """The adapter's matrices ready to compute over this base, in memory once however often they are asked for.
 
-        Raises `AdapterError` where it names another base, or has modules that this one has not.
+        Raises `AdapterError` where it names another base, or has modules or tokens that this one has not.
         """
         self._require_open()
         require_same_base(files, self.name, self.sha256)
+        require_known_tokens(files.added_tokens, self.tokenizer, adapter=files.folder, base=self.name)
         found = self._prepared.get(files.key)
         if found is None:
             found = self._ready(files.weights, str(files.folder))
@@ -274,8 +274,8 @@ class SharedBase:
         self._require_open()
         held = None if adapter is None else self._named(adapter)
         engine = self.engine if held is None else AdapterEngine(self.engine, held.weights, self.tokenizer)
-        owner = None if held is None else held.key
-        speaker = Speaker(engine, self.tokenizer, self.template, cache=self.prompt_cache, owner=owner)
+        owner, template = (None, self.template) if held is None else (held.key, held.template)
+        speaker = Speaker(engine, self.tokenizer, template, cache=self.prompt_cache, owner=owner)
         return speaker.stream(messages, config, seed=seed, session=session, too_long=too_long, **settings)
 
     def forget(self, session: Hashable) -> None:
@@ -291,10 +291,19 @@ class SharedBase:
 
     def _hold(self, adapter: AdapterFiles | AdapterWeights | str | Path) -> _Held:
         if isinstance(adapter, AdapterWeights):
-            return _Held(self._ready(adapter, "the adapter"), secrets.token_hex(8), None)
+            return _Held(self._ready(adapter, "the adapter"), secrets.token_hex(8), None, self.template)
         source = None if isinstance(adapter, AdapterFiles) else adapter
         files = adapter if isinstance(adapter, AdapterFiles) else read_adapter(adapter)
-        return _Held(self.prepared(files), files.key, files.folder if source is None else source)
+        return self._held_files(files, files.folder if source is None else source)
+
+    def _held_files(self, files: AdapterFiles, source: str | Path) -> _Held:
+        return _Held(self.prepared(files), files.key, source, self.template_of(files))
+
+    def template_of(self, files: AdapterFiles) -> ChatTemplate:
+        """How an adapter reads conversations: as its own template says, where it has one, else as the base does."""
+        if files.chats.template is None:
+            return self.template
+        return ChatTemplate.of_source(files.chats, self.tokenizer)
 
     def _ready(self, weights: AdapterWeights, said: str) -> AdapterWeights:
         for name, part in weights.named():

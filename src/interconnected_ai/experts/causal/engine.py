@@ -11,12 +11,14 @@ from interconnected_ai.experts.cached_decoder import CachedDecoder
 from interconnected_ai.experts.causal.adaptable import AdaptableEngine
 from interconnected_ai.experts.causal.generic_decoder import AdapterHooks, GenericDecoder, require_cuttable
 from interconnected_ai.experts.causal.lean_decoder import LeanDecoder
-from interconnected_ai.experts.causal.llama_parts import LlamaParts, why_not_lean
+from interconnected_ai.experts.causal.llama_parts import LlamaParts, weights_of, why_not_lean
+from interconnected_ai.experts.compiled import STEPS, require_compiled, step_library
 from interconnected_ai.experts.names import chosen
 from interconnected_ai.experts.prepared import Prepared
 from interconnected_ai.experts.torch_products import LAYOUTS, best_layout, can_pack
 from interconnected_ai.text import TextTokenizer
 
+_ASKED = "the model's own forward was asked for"
 _ADAPTED = ("Linear", "Conv1D")
 
 
@@ -25,7 +27,8 @@ class CausalEngine(AdaptableEngine):
 
     network: a `…ForCausalLM`. max_seq_len: the window, None what its config says. tokenizer, end_ids: those of `Engine`. way:
     "lean" computes a Llama-shaped model call by call (`llama_parts`), "generic" calls the model's own forward, "auto" takes the
-    first where it fits. layout: of the lean way's weights, as `TorchEngine` says; a packed copy is made at the first call.
+    first where it fits. layout, step: of the lean way, as `TorchEngine` says; a packed copy is made at the first call. A row
+    with an adapter takes PyTorch's calls.
 
     Threads: as `Engine` says, as long as nobody changes the model's weights at the same time.
     Raises `EngineError` for way="lean" and a model of another shape, and for models without keys and values.
@@ -43,9 +46,11 @@ class CausalEngine(AdaptableEngine):
         max_seq_len: int | None = None,
         way: Literal["auto", "lean", "generic"] = "auto",
         layout: Literal["auto", "plain", "packed"] = "auto",
+        step: Literal["auto", "compiled", "calls"] = "auto",
     ) -> None:
         chosen("way", way, ["auto", "lean", "generic"])
         chosen("layout", layout, ["auto", *LAYOUTS])
+        chosen("step", step, STEPS)
         reason = why_not_lean(network)
         if way == "lean" and reason:
             raise EngineError(f'way="lean" cannot compute this model: {reason}; use "auto"')
@@ -55,13 +60,17 @@ class CausalEngine(AdaptableEngine):
         weight = next(network.parameters())
         if layout == "packed" and not can_pack(weight):
             raise EngineError('layout="packed" needs float32 weights on an x86 CPU; use "auto"')
+        if step == "compiled":
+            if not self._is_lean:
+                raise EngineError(f'step="compiled" is of the lean way: {reason or _ASKED}; use "auto"')
+            require_compiled(weights_of(network))
         config: Any = network.config
         text = config.get_text_config(decoder=True)
         window = getattr(text, "max_position_embeddings", None) if max_seq_len is None else max_seq_len
         if window is None:
             raise EngineError(f"the config of {type(network).__name__} says no window; give max_seq_len=")
         super().__init__(text.vocab_size, window, tokenizer, end_ids=end_ids)
-        self._layout = layout
+        self._layout, self._step = layout, step
         self._network: nn.Module | None = network
         self._parts: Prepared[LlamaParts] = Prepared()
         self._hooks = None if self._is_lean else AdapterHooks(network)
@@ -112,8 +121,17 @@ class CausalEngine(AdaptableEngine):
                     "the model is in training mode, where dropout would change its answers; call its eval()"
                 )
             return GenericDecoder(network, self._hooks, self.vocab_size, self.max_seq_len)
-        parts = self._parts.of(network, lambda: LlamaParts.of(network, LAYOUTS[self._layout_of(network)]()))
-        return LeanDecoder(parts, self.max_seq_len)
+        return LeanDecoder(self._laid_out(network), self.max_seq_len)
+
+    @property
+    def why_not_compiled(self) -> str:
+        """Why a single row's tokens are computed by PyTorch's calls, "" where by the compiled step."""
+        network = self.network
+        return self._laid_out(network).compiled.why_not if self._is_lean else why_not_lean(network) or _ASKED
+
+    def _laid_out(self, network: nn.Module) -> LlamaParts:
+        library = None if self._step == "calls" else step_library()
+        return self._parts.of(network, lambda: LlamaParts.of(network, LAYOUTS[self._layout_of(network)](), library))
 
     def _layout_of(self, network: nn.Module) -> str:
         return best_layout(next(network.parameters())) if self._layout == "auto" else self._layout

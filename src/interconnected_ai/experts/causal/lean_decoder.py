@@ -1,6 +1,7 @@
 """A Llama-shaped model as a `Decoder`, with next to nothing between two matrix products.
 
-`llama_parts` says what the maps are, `torch_products` how their weights stand in memory.
+`llama_parts` says what the maps are, `torch_products` how their weights stand in memory. The step of a single row
+without an adapter is `compiled`, where it can be.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 from interconnected_ai.experts.cached_decoder import CachedDecoder
 from interconnected_ai.experts.causal.llama_parts import LlamaBlock, LlamaParts
+from interconnected_ai.experts.compiled import CompiledRow
 from interconnected_ai.nn import KVCache
 
 
@@ -21,10 +23,11 @@ class LeanDecoder(CachedDecoder[KVCache]):
 
     def __init__(self, parts: LlamaParts, max_seq_len: int) -> None:
         shape, table = parts.shape, parts.table
-        super().__init__(shape.vocab_size, max_seq_len, table.device, table.dtype)
+        super().__init__(shape.vocab_size, max_seq_len, table.device, table.dtype, most_rows=parts.most_rows)
         self._parts, self._shape = parts, shape
         self._room: _Room
         self._turns: Tensor  # (capacity, 2 · head width), a row for each position
+        self._row: CompiledRow | None = None
 
     def _new_cache(self, batch: int, capacity: int, starts: Tensor | None) -> KVCache:
         shape = self._shape
@@ -36,6 +39,8 @@ class LeanDecoder(CachedDecoder[KVCache]):
 
     def _prepare(self, batch: int) -> None:
         self._room = _Room(self._parts, batch)
+        compiled = self._parts.compiled.model if batch == 1 and self._adapters is None else None
+        self._row = None if compiled is None else compiled.row(self._cache.capacity, self._lacking[0], self._turns)
 
     def _logits(self, hidden: Tensor) -> Tensor:
         return self._headed(hidden, len(hidden) // self._cache.batch)
@@ -72,6 +77,8 @@ class LeanDecoder(CachedDecoder[KVCache]):
     # One token of a row
 
     def _step(self, token_ids: Tensor) -> Tensor:
+        if self._row is not None:
+            return self._row.step(token_ids, self._cache.tensor, self._cache.length)
         cache, place, room, attention = self._cache, self._cache.length, self._room, F.scaled_dot_product_attention
         torch.index_select(self._parts.table, 0, token_ids, out=room.hidden_rows)
         hidden = room.hidden

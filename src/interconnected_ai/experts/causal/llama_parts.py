@@ -10,6 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interconnected_ai.experts.compiled import (
+    NOT_COMPILED,
+    BlockWeights,
+    Compiled,
+    ModelWeights,
+    Norm,
+    Product,
+    StepLibrary,
+)
 from interconnected_ai.experts.torch_products import AddingMap, Layout, Map
 
 _CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
@@ -100,10 +109,15 @@ class LlamaParts:
     frequencies: Tensor
     rope_scale: float
     min_rows: int
+    most_rows: int | None = None
+    compiled: Compiled = NOT_COMPILED
 
     @classmethod
-    def of(cls, network: nn.Module, layout: Layout) -> "LlamaParts":
-        """The maps of a model that `why_not_lean` allows; a layout that copies does not follow later changes of it."""
+    def of(cls, network: nn.Module, layout: Layout, library: StepLibrary | None = None) -> "LlamaParts":
+        """The maps of a model that `why_not_lean` allows; a layout that copies does not follow later changes of it.
+
+        library: what computes the steps of a single row; None is the maps.
+        """
         inner: Any = network.model
         config: Any = network.config
         first = inner.layers[0]
@@ -117,9 +131,11 @@ class LlamaParts:
             for number, layer in enumerate(inner.layers)
         )
         lm_head: Any = network.lm_head
+        compiled = NOT_COMPILED if library is None else Compiled.of(weights_of(network), library)
         return cls(
             shape, inner.embed_tokens.weight, blocks, layout.normed(_norm(inner.norm), [lm_head]), _rms(inner.norm),
             inner.rotary_emb.inv_freq, float(inner.rotary_emb.attention_scaling), layout.min_rows,
+            layout.most_rows, compiled,
         )  # fmt: skip
 
     def turns(self, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,6 +164,43 @@ def _block(name: str, layer: Any, layout: Layout, window: int | None) -> LlamaBl
         tuple(names[4:6]),
         names[6],
     )
+
+
+def weights_of(network: nn.Module) -> ModelWeights:
+    """The weights of a model that `why_not_lean` allows, in their own place, for the compiled step."""
+    inner: Any = network.model
+    config: Any = network.config
+    head: Any = network.lm_head
+    return ModelWeights(
+        n_heads=config.num_attention_heads, n_kv_heads=config.num_key_value_heads,
+        head_width=inner.layers[0].self_attn.head_dim, is_rms=True, norms_first=True,
+        table=inner.embed_tokens.weight.detach(), table_scale=1.0, positions=None,
+        blocks=tuple(_block_weights(layer, _window(config, number)) for number, layer in enumerate(inner.layers)),
+        norm=_norm_weights(inner.norm), head=Product.of(head),
+    )  # fmt: skip
+
+
+def _block_weights(layer: Any, window: int | None) -> BlockWeights:
+    attention, mlp = layer.self_attn, layer.mlp
+    return BlockWeights(
+        _norm_weights(layer.input_layernorm),
+        _norm_weights(layer.post_attention_layernorm),
+        Product.of(attention.q_proj),
+        Product.of(attention.k_proj),
+        Product.of(attention.v_proj),
+        Product.of(attention.o_proj),
+        up=Product.of(mlp.up_proj),
+        down=Product.of(mlp.down_proj),
+        gate=Product.of(mlp.gate_proj),
+        query_norm=_norm_weights(attention.q_norm) if hasattr(attention, "q_norm") else None,
+        key_norm=_norm_weights(attention.k_norm) if hasattr(attention, "k_norm") else None,
+        window=window,
+    )
+
+
+def _norm_weights(norm: Any) -> Norm:
+    weight, eps = _norm(norm)
+    return Norm(weight.detach(), None, eps)
 
 
 def _window(config: Any, number: int) -> int | None:

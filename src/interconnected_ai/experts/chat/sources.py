@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from interconnected_ai.errors import ConfigError
-from interconnected_ai.storage import read_json
+from interconnected_ai.storage import read_gguf, read_json
 
 _TEMPLATE = "chat_template.jinja"
 _PROCESSOR = "chat_template.json"
@@ -29,6 +29,11 @@ class TemplateSource:
 
     template: str | None
     names: Mapping[str, str]
+
+    @classmethod
+    def of_place(cls, place: Path) -> Self:
+        """Of a GGUF file, or of a folder as transformers writes it."""
+        return cls.in_gguf(read_gguf(place).metadata) if place.is_file() else cls.in_folder(place)
 
     @classmethod
     def in_folder(cls, folder: Path) -> Self:

@@ -76,13 +76,12 @@ class Speaker:
             turn = Turn(
                 template.end_ids, known, lambda state: self.cache.keep(state, owner=self._owner, session=session)
             )
-        num_known = 0 if turn.known is None else min(turn.known.num_shared(prompt), len(prompt) - 1)
         tokens = self._engine.turn(prompt, wanted, turn, seed=seed)
         feed = TextFeed(self._tokenizer, wanted.stop)
 
         def answer(generation: Generation) -> ChatAnswer:
             said = ChatMessage("assistant", (generation.text or "").strip())
-            return ChatAnswer(said, generation, len(prompt), num_known, fitted.dropped)
+            return ChatAnswer(said, generation, len(prompt), generation.num_known_tokens, fitted.dropped)
 
         return Stream(_pieces(feed, tokens, answer))
 

@@ -17,7 +17,6 @@ from interconnected_ai.experts.chat.protection import ControlTokens, Marked, fre
 from interconnected_ai.experts.chat.sandbox import Allowance, AllowanceError, ChatEnvironment, at_one_moment, rendering
 from interconnected_ai.experts.chat.sources import TemplateSource
 from interconnected_ai.experts.chat.words import ChatWords, Tokens
-from interconnected_ai.storage import read_gguf
 from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import ChatMessage
 
@@ -120,12 +119,11 @@ class ChatTemplate:
     @classmethod
     def of_place(cls, place: Path | None, tokenizer: TextTokenizer) -> Self:
         """The template of an expert that was opened from here, a folder or a GGUF file; the default where it has none."""
-        if place is None:
-            found = TemplateSource(None, {})
-        elif place.is_file():
-            found = TemplateSource.in_gguf(read_gguf(place).metadata)
-        else:
-            found = TemplateSource.in_folder(place)
+        return cls.of_source(TemplateSource(None, {}) if place is None else TemplateSource.of_place(place), tokenizer)
+
+    @classmethod
+    def of_source(cls, found: TemplateSource, tokenizer: TextTokenizer) -> Self:
+        """What was found somewhere, over an expert's tokenizer."""
         return cls(found.template, tokenizer.fast, names={**tokenizer.special_names, **found.names})
 
     @classmethod

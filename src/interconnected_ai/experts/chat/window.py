@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from interconnected_ai.errors import PromptError
+from interconnected_ai.errors import FullWindowError, PromptError
 from interconnected_ai.types import ChatMessage
 
 TooLong = Literal["refuse", "drop_oldest"]
@@ -36,16 +36,17 @@ def fit(
 
     count: messages → tokens of the prompt. too_long: "refuse", or "drop_oldest": whole turns go, a user's message with what
     answered it, until three quarters of the room are taken; system messages and the last turn stay.
-    Raises `PromptError` for what does not fit, with the numbers.
+    Raises `FullWindowError` for what is to be refused, `PromptError` for a last turn that does not fit, with the numbers.
     """
     room = window - max_new_tokens
     num_tokens = count(messages)
     if num_tokens <= room:
         return Fitted(tuple(messages), num_tokens)
     if too_long == "refuse":
-        raise PromptError(
-            f"the conversation takes {num_tokens:,} tokens, which with max_new_tokens={max_new_tokens:,} is more than the "
-            f"window of {window:,}; begin anew, ask for a shorter answer, or let the oldest turns go (too_long='drop_oldest')"
+        raise FullWindowError(
+            f"the conversation takes {num_tokens:,} tokens, which with an answer of {max_new_tokens:,} is more than the "
+            f"window of {window:,}",
+            "begin anew, ask for a shorter answer (max_new_tokens), or let the oldest turns go (too_long='drop_oldest')",
         )
     spoken = [place for place, message in enumerate(messages) if message.role != "system"]
     starts = [place for place in spoken[1:] if messages[place].role == "user"]

@@ -2,16 +2,17 @@
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, ClassVar
+from typing import Any
 
 from interconnected_ai.config import ExpertConfig, GenerationConfig
 from interconnected_ai.experts.asked import Asked, EndIds
 from interconnected_ai.experts.engine import Steps
 from interconnected_ai.experts.engines.ctranslate2_seed import can_seed, seed_this_thread
+from interconnected_ai.experts.engines.lacking import refusal
 from interconnected_ai.experts.engines.sampler_engine import Heard, SamplerEngine
 from interconnected_ai.experts.sampling import COLDEST, fresh_seed
 from interconnected_ai.extras import require
@@ -31,17 +32,6 @@ class CTranslate2Engine(SamplerEngine):
     """
 
     name = "ctranslate2"
-    neutral: ClassVar[Mapping[str, Any]] = {
-        "min_p": 0.0,
-        "repetition_penalty": 1.0,
-        "presence_penalty": 0.0,
-        "frequency_penalty": 0.0,
-        "bad_words": (),
-        "logprobs": None,
-        "json_schema": None,
-        "regex": None,
-        "choices": (),
-    }
 
     def __init__(
         self,
@@ -69,9 +59,9 @@ class CTranslate2Engine(SamplerEngine):
         super()._refuse(asked)
         config = asked.config
         if config.top_k is not None and config.top_p is not None:
-            raise self._refusal(f"top_k={config.top_k} together with top_p={config.top_p}")
+            raise refusal(self.name, f"top_k={config.top_k} together with top_p={config.top_p}", "top_p")
         if config.num_beams > 1 and config.stop:
-            raise self._refusal(f"stop={config.stop!r} with beam search")
+            raise refusal(self.name, f"stop={config.stop!r} with beam search", "num_beams")
 
     def _answers(self, asked: Asked) -> list[Generation]:
         heard = [Heard(row, asked) for row in range(len(asked.prompts))]

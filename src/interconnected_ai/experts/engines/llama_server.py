@@ -5,7 +5,7 @@ under a key that nobody else knows. What is asked and what comes of it is left t
 import http.client
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,17 @@ class LlamaServer:
         answer = self._posted("/completion", asked)
         return answer if isinstance(answer, list) else [answer]
 
+    def complete_each(self, asked: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """One answer to each of several requests of one prompt, computed together."""
+        connections = [self._connection() for _ in asked]
+        try:
+            for connection, one in zip(connections, asked, strict=True):
+                self._send(connection, "/completion", one)
+            return [json.loads(_received(connection).read()) for connection in connections]
+        finally:
+            for connection in connections:
+                connection.close()
+
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """llama.cpp's own token ids of a text. special: text that spells a special token becomes it."""
         asked = {"content": text, "add_special": False, "parse_special": special}
@@ -104,12 +115,12 @@ class LlamaServer:
     def _response(
         self, connection: http.client.HTTPConnection, path: str, asked: dict[str, Any]
     ) -> http.client.HTTPResponse:
+        self._send(connection, path, asked)
+        return _received(connection)
+
+    def _send(self, connection: http.client.HTTPConnection, path: str, asked: dict[str, Any]) -> None:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"}
         connection.request("POST", path, json.dumps(asked), headers)
-        response = connection.getresponse()
-        if response.status != http.HTTPStatus.OK:
-            raise _refused(json.loads(response.read()))
-        return response
 
 
 class LlamaTokens:
@@ -135,6 +146,7 @@ class LlamaTokens:
         self._connection, self._response = connection, response
         self._said: list[int] = []
         self._has_ended = False
+        self.num_known = 0  # tokens of the prompt that the server had read before, once one of the answer has come
 
     def next(self) -> list[TokenStep]:
         """The next ones, at least one; empty at the end."""
@@ -154,6 +166,7 @@ class LlamaTokens:
 
     def _sent(self, event: dict[str, Any]) -> list[TokenStep]:
         (token_id,) = event["tokens"]
+        self.num_known = num_known_of(event)
         missing = int(event["tokens_predicted"]) - len(self._said) - 1
         between = self._between(event["content"], int(token_id), missing) if missing > 0 else []
         steps = [TokenStep(self._row, token) for token in between]
@@ -205,12 +218,24 @@ def whole_answer(answer: dict[str, Any], row: int, num_noted: int, pieces: Piece
     return steps
 
 
+def num_known_of(answer: dict[str, Any]) -> int:
+    """How many of the prompt's tokens the server had read before."""
+    return int((answer.get("timings") or {}).get("cache_n") or 0)
+
+
 def as_step(row: int, token_id: int, note: dict[str, Any] | None, num_noted: int) -> TokenStep:
     """A token with what the server noted of it, where it was asked to."""
     if note is None or int(note["id"]) != token_id:
         return TokenStep(row, token_id)
     best = tuple((int(one["id"]), float(one["logprob"])) for one in note["top_logprobs"])
     return TokenStep(row, token_id, float(note["logprob"]), best[:num_noted])
+
+
+def _received(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+    response = connection.getresponse()
+    if response.status != http.HTTPStatus.OK:
+        raise _refused(json.loads(response.read()))
+    return response
 
 
 def _refused(answer: dict[str, Any]) -> EngineError:

@@ -10,13 +10,15 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from interconnected_ai.config import ExpertConfig, GenerationConfig
 from interconnected_ai.errors import ConfigError, EngineError, UnknownNameError
+from interconnected_ai.experts.answers import GrowingAnswer
 from interconnected_ai.experts.asked import Asked, EndIds
 from interconnected_ai.experts.engine import Steps, drained
-from interconnected_ai.experts.engines.llama_server import LlamaServer, LlamaTokens, whole_answer
+from interconnected_ai.experts.engines.llama_held import HeldRow, next_tokens
+from interconnected_ai.experts.engines.llama_server import LlamaServer, LlamaTokens, num_known_of, whole_answer
 from interconnected_ai.experts.engines.sampler_engine import Heard, SamplerEngine
 from interconnected_ai.experts.engines.token_gaps import Pieces
 from interconnected_ai.experts.gguf_model import GgufModel
@@ -84,7 +86,8 @@ class LlamaCppEngine(SamplerEngine):
     """Continues prompts with a GGUF file.
 
     Greedy, temperature, top_k, top_p, min_p, repetition penalty, stop strings, log probabilities (none for a token that ends
-    within a character); what else `GenerationConfig` has is refused. Keys and values are kept in float16, as llama.cpp does.
+    within a character); forms and bad words, for which every token is a request of its own (`llama_held`); what else
+    `GenerationConfig` has is refused. Keys and values are kept in float16, as llama.cpp does.
 
     end_ids: where answers end, beside the tokens at which llama.cpp ends them itself; without any no token ends an answer, and
     token 0 of a file without a tokenizer, which llama.cpp then takes for the end token, is never said.
@@ -99,15 +102,6 @@ class LlamaCppEngine(SamplerEngine):
     """
 
     name = "llamacpp"
-    neutral: ClassVar[Mapping[str, Any]] = {
-        "num_beams": 1,
-        "presence_penalty": 0.0,
-        "frequency_penalty": 0.0,
-        "bad_words": (),
-        "json_schema": None,
-        "regex": None,
-        "choices": (),
-    }
 
     def __init__(
         self,
@@ -232,10 +226,13 @@ class LlamaCppEngine(SamplerEngine):
                 if step.token_id in asked.end_ids:
                     break
                 row.take(step.token_id, step if asked.config.logprobs is not None else None)
+            row.num_known_tokens = num_known_of(answer)
         return [row.finished() for row in heard]
 
     def _steps(self, asked: Asked) -> Steps:
         """A request for each row, as many at once as the server has places; what has come of each in turn."""
+        if asked.constraint is not None or asked.config.bad_words:
+            return (yield from self._held_steps(asked))
         heard = [Heard(row, asked) for row in range(len(asked.prompts))]
         waiting, going = deque(heard), dict[Heard, LlamaTokens]()
         with self._serving(asked) as server:
@@ -246,17 +243,51 @@ class LlamaCppEngine(SamplerEngine):
                         row = waiting.popleft()
                         going[row] = self._begun(asked, row, wanted, server)
                     for row, tokens in list(going.items()):
-                        if (yield from _heard(row, tokens.next(), asked)):
+                        is_over = yield from _heard(row, tokens.next(), asked)
+                        row.num_known_tokens = tokens.num_known
+                        if is_over:
                             going.pop(row).close()
             finally:
                 for tokens in going.values():
                     tokens.close()
         return [row.finished() for row in heard]
 
+    def _held_steps(self, asked: Asked) -> Steps:
+        """A request for each token of each row, as many rows at once as the server has places."""
+        answers = [GrowingAnswer(row, asked) for row in range(len(asked.prompts))]
+        waiting, seeds, going, known = deque(answers), _row_seeds(asked), list[HeldRow](), dict[int, int]()
+        with self._serving(asked) as server:
+            wanted = {**self._wanted(asked, server), "n_predict": 1, "cache_prompt": True}
+            while waiting or going:
+                while waiting and len(going) < server.num_rows:
+                    going.append(self._held(asked, waiting.popleft(), wanted, server, seeds))
+                for row in going:
+                    yield from row.forced()
+                going = [row for row in going if row.answer.ended is None]
+                for row, step in zip(going, next_tokens(server, going), strict=True):
+                    known[row.answer.row] = row.num_known
+                    if row.take(step):
+                        yield step
+                going = [row for row in going if row.answer.ended is None]
+        return [answer.finished(num_known_tokens=known.get(answer.row, 0)) for answer in answers]
+
+    def _held(
+        self, asked: Asked, answer: GrowingAnswer, wanted: Mapping[str, Any], server: LlamaServer, seeds: Sequence[int]
+    ) -> HeldRow:
+        row = answer.row
+        request = {**wanted, "lora": server.lora(self._adapter_of(asked, row))}
+        return HeldRow(
+            answer, asked.prompts[row], request, seed=seeds[row], logprobs=asked.config.logprobs,
+            vocab_size=self.vocab_size,
+        )  # fmt: skip
+
     def _begun(self, asked: Asked, row: Heard, wanted: Mapping[str, Any], server: LlamaServer) -> LlamaTokens:
-        name = asked.adapters[row.row] if isinstance(asked, _Adapted) else self._adapter
-        request = {**wanted, "prompt": asked.prompts[row.row], "stream": True, "lora": server.lora(name)}
+        lora = server.lora(self._adapter_of(asked, row.row))
+        request = {**wanted, "prompt": asked.prompts[row.row], "stream": True, "lora": lora}
         return server.tokens(request, row.row, asked.config.logprobs or 0)
+
+    def _adapter_of(self, asked: Asked, row: int) -> str | None:
+        return asked.adapters[row] if isinstance(asked, _Adapted) else self._adapter
 
     @contextmanager
     def _serving(self, asked: Asked) -> Iterator[LlamaServer]:
@@ -320,8 +351,16 @@ class LlamaCppEngine(SamplerEngine):
             "n_probs": 0 if config.logprobs is None else max(1, config.logprobs),
             "lora": server.lora(self._adapter),
             "return_tokens": True,
+            "timings_per_token": True,  # which tell how much of the prompt was known
             "cache_prompt": self._keeps_prompts,
         }
+
+
+def _row_seeds(asked: Asked) -> list[int]:
+    """Of every row's draws: equal prompts are answered anew, whatever else is in the batch."""
+    seed = secrets.randbits(64) if asked.seed is None else asked.seed
+    before = [asked.prompts[:row].count(prompt) for row, prompt in enumerate(asked.prompts)]
+    return [seed + number for number in before]
 
 
 def _heard(row: Heard, steps: list[TokenStep], asked: Asked) -> Generator[TokenStep, None, bool]:

@@ -1,29 +1,21 @@
 """Engines with a sampler of their own: a setting that one cannot serve is refused by name, with the engines that serve it."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
 import torch
 
-from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.answers import Ending, as_generation
 from interconnected_ai.experts.asked import Asked, EndIds
 from interconnected_ai.experts.engine import Engine
+from interconnected_ai.experts.engines.lacking import LACKING, refusal
 from interconnected_ai.experts.text_rules import Written
 from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import Generation, TokenStep
 
-_COMPLETE = "torch and onnx"  # engines that give logits, on which every setting is served
-
 
 class SamplerEngine(Engine):
-    """Hands whole prompts to a library, and has tokens back.
+    """Hands whole prompts to a library, and has tokens back. Settings of its row in `LACKING` are refused.
 
-    neutral: setting → the value under which it does nothing; any other is refused. threads: of one step; None is torch's
-    number.
+    threads: of one step; None is torch's number.
     """
-
-    neutral: ClassVar[Mapping[str, Any]]
 
     def __init__(
         self,
@@ -38,14 +30,14 @@ class SamplerEngine(Engine):
         self._threads = threads or torch.get_num_threads()
 
     def _refuse(self, asked: Asked) -> None:
-        for setting, nothing in self.neutral.items():
-            if (value := getattr(asked.config, setting)) not in (nothing, None):
-                raise self._refusal(f"{setting}={value!r}")
-        if max(map(len, asked.prompts)) + asked.config.max_new_tokens > self.max_seq_len:
-            raise self._refusal(f"window={asked.config.window!r}")
+        for setting, nothing in LACKING[self.name].items():
+            value = getattr(asked.config, setting)
+            if value not in (nothing, None) and not (setting == "window" and _fits(asked, self.max_seq_len)):
+                raise refusal(self.name, f"{setting}={value!r}", setting)
 
-    def _refusal(self, setting: str) -> EngineError:
-        return EngineError(f"the engine {self.name} has no {setting}; the engines {_COMPLETE} have it")
+
+def _fits(asked: Asked, max_seq_len: int) -> bool:
+    return max(map(len, asked.prompts)) + asked.config.max_new_tokens <= max_seq_len
 
 
 class Heard:
@@ -54,6 +46,7 @@ class Heard:
     def __init__(self, row: int, asked: Asked) -> None:
         self.row, self._asked = row, asked
         self.token_ids: list[int] = []
+        self.num_known_tokens = 0  # of the prompt, where the library tells
         self._steps: list[TokenStep] = []
         self.end_ids = asked.end_ids
         self._written: Written | None = None if asked.rules is None else asked.rules.begin(asked.prompts[row])
@@ -75,4 +68,7 @@ class Heard:
         """What it came to."""
         is_whole = len(self.token_ids) == self._asked.config.max_new_tokens
         ended: Ending = "stop" if self.has_stopped else "length" if is_whole else "eos"
-        return as_generation(self.token_ids, ended, self._steps, self._written, self._asked.tokenizer, self._asked.form)
+        return as_generation(
+            self.token_ids, ended, self._steps, self._written, self._asked.tokenizer, self._asked.form,
+            num_known_tokens=self.num_known_tokens,
+        )  # fmt: skip

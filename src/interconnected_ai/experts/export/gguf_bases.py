@@ -9,6 +9,7 @@ import torch
 from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter
 from interconnected_ai.experts.adapters.merge import merge_weights, named_base
 from interconnected_ai.experts.adapters.shared_base import require_same_base
+from interconnected_ai.experts.adapters.template import require_known_tokens
 from interconnected_ai.experts.bases import Base, find_base
 from interconnected_ai.experts.causal_lm import CausalLM
 from interconnected_ai.experts.chat.sources import TemplateSource
@@ -32,6 +33,8 @@ def write_base_gguf(
     change = None if adapter is None else read_adapter(adapter)
     if change is not None:
         require_same_base(change, found.name, found.sha256)
+        tokenizer = PretrainedTokenizer.from_place(found.path)
+        require_known_tokens(change.added_tokens, tokenizer, adapter=change.folder, base=found.name)
     model = CausalLM.from_pretrained(found, dtype=torch.float32)
     name = _name_of(found)
     if change is not None:
@@ -43,6 +46,8 @@ def write_base_gguf(
     if found.languages:
         entries["general.languages"] = found.languages
     tokenizer_entries = _tokenizer_entries(found, model.config.vocab_size)
+    if change is not None and change.chats.template is not None:
+        tokenizer_entries = {**tokenizer_entries, "tokenizer.chat_template": change.chats.template}
     write_causal_gguf(model.network, tokenizer_entries, out, precision=precision, entries=entries)
 
 

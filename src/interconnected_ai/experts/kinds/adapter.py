@@ -31,8 +31,8 @@ def _open(place: Path, opening: Opening) -> Opened:
     from interconnected_ai.experts.adapters.lending import BorrowedBase
     from interconnected_ai.experts.adapters.merge import named_base
     from interconnected_ai.experts.adapters.shared_base import require_same_base
+    from interconnected_ai.experts.adapters.template import chat_template
     from interconnected_ai.experts.bases import find_base
-    from interconnected_ai.experts.chat import ChatTemplate
 
     engine_name = opening.engine_of(_ENGINES, "an adapter's folder")
     files = read_adapter(place)
@@ -55,15 +55,15 @@ def _open(place: Path, opening: Opening) -> Opened:
     )  # fmt: skip
     return Opened(
         engine, shared.tokenizer, card, None, lambda: shared.model_with(weights), base.path,
-        lambda: ChatTemplate.of_place(base.path, shared.tokenizer),
+        lambda: chat_template(files.chats, base.path, shared.tokenizer),
     )  # fmt: skip
 
 
 def _on_llamacpp(files: "AdapterFiles", base: "Base") -> Opened:
     """Over the base's GGUF file, which all servers of the machine map once."""
     from interconnected_ai.experts.adapters.merge import merge_weights
+    from interconnected_ai.experts.adapters.template import chat_template
     from interconnected_ai.experts.causal_lm import CausalLM
-    from interconnected_ai.experts.chat import ChatTemplate
     from interconnected_ai.experts.engines.llama_adapters import open_llamacpp
     from interconnected_ai.text import PretrainedTokenizer
 
@@ -78,7 +78,9 @@ def _on_llamacpp(files: "AdapterFiles", base: "Base") -> Opened:
         files.card, name=files.card.name or files.folder.name, context=engine.max_seq_len, vocab_size=engine.vocab_size,
         languages=files.card.languages or base.languages, licence=files.card.licence or base.licence,
     )  # fmt: skip
-    return Opened(engine, tokenizer, card, None, merged, base.path, lambda: ChatTemplate.of_place(base.path, tokenizer))
+    return Opened(
+        engine, tokenizer, card, None, merged, base.path, lambda: chat_template(files.chats, base.path, tokenizer)
+    )
 
 
 def _peft(place: Path, out: Path, precision: str) -> None:

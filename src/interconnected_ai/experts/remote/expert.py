@@ -8,11 +8,10 @@ from collections.abc import Generator, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, Self
 
 from interconnected_ai.config import GenerationConfig
-from interconnected_ai.errors import ClosedError, EngineError, PromptError
+from interconnected_ai.errors import ClosedError, EngineError
 from interconnected_ai.experts.card import ExpertCard
 from interconnected_ai.experts.chat import ChatAnswer, Chatting, TooLong
 from interconnected_ai.experts.forms import Form
@@ -21,6 +20,7 @@ from interconnected_ai.experts.remote.connection import Exchange, HangingError, 
 from interconnected_ai.experts.remote.description import RemoteServer
 from interconnected_ai.experts.remote.events import MalformedError
 from interconnected_ai.experts.remote.reading import PassingError, Piece, may_pass, pieces, said_by
+from interconnected_ai.experts.text_expert import TextExpert, require_text
 from interconnected_ai.types import ChatMessage, Generation, Stream
 
 _MOST_WAIT_SECONDS = 60.0  # a server that asks for a longer pause is not waited for
@@ -28,8 +28,8 @@ _CHAT_TOKENS = 512
 _KEY = "…"  # stands where a server repeats the key
 
 
-class RemoteExpert(Chatting):
-    """An expert behind an OpenAI-compatible server.
+class RemoteExpert(TextExpert, Chatting):
+    """An expert behind an OpenAI-compatible server. `token_ids` of its answers are empty.
 
     A request waits for the connection, the first piece and every further one as long as `RemoteServer` says. It is made again
     after 429, 5xx and connections that fail, until a first piece has come; afterwards a failure is an `EngineError`. The key is
@@ -64,45 +64,18 @@ class RemoteExpert(Chatting):
         """It takes no memory here."""
         return 0
 
-    @overload
-    def generate(
-        self, prompt: str, config: GenerationConfig | None = ..., *, seed: int | None = ..., **settings: Any
-    ) -> Generation: ...
-
-    @overload
-    def generate(
-        self, prompt: Sequence[str], config: GenerationConfig | None = ..., *, seed: int | None = ..., **settings: Any
-    ) -> list[Generation]: ...
-
-    def generate(
-        self,
-        prompt: str | Sequence[str],
-        config: GenerationConfig | None = None,
-        *,
-        seed: int | None = None,
-        **settings: Any,
-    ) -> Generation | list[Generation]:
-        """Answer a prompt, or several at once: `str()` of what comes back is the text, and `token_ids` are empty.
-
-        Raises `EngineError` for a setting that the server lacks, for what it refuses, and for a failure that did not pass.
-        """
-        if isinstance(prompt, str):
-            return self.stream(prompt, config, seed=seed, **settings).result()
-        streams = [self.stream(one, config, seed=seed, **settings) for one in prompt]
+    def _generate(self, prompts: Sequence[str], config: GenerationConfig, seed: int | None) -> list[Generation]:
+        for prompt in prompts:
+            require_text("a prompt", prompt)
+        streams = [self._stream(prompt, config, seed) for prompt in prompts]
+        if len(streams) == 1:
+            return [streams[0].result()]
         with ThreadPoolExecutor(self.server.at_once) as pool:
             try:
                 return list(pool.map(Stream.result, streams))
             finally:  # where one has failed the others are not waited for
                 for one in streams:
                     one.close()
-
-    def stream(
-        self, prompt: str, config: GenerationConfig | None = None, *, seed: int | None = None, **settings: Any
-    ) -> Stream[str, Generation]:
-        """The answer in pieces, as the server sends them; its `result` is what `generate` gives."""
-        if not isinstance(prompt, str):
-            raise PromptError(f"a prompt is text, got {type(prompt).__name__}")
-        return self._stream(prompt, config, seed, settings)
 
     def stream_chat(
         self,
@@ -119,38 +92,28 @@ class RemoteExpert(Chatting):
         session: nothing is kept here. Only the server can count, so num_prompt_tokens is 0, and whatever `too_long` says a
         conversation that it finds too long is an `EngineError` with its words.
         """
+        self._require_open()
         wanted = GenerationConfig(max_new_tokens=_CHAT_TOKENS) if config is None else config
-        return Stream(_chatting(self._stream(list(messages), wanted, seed, settings)))
+        wanted = wanted.with_changes(**settings) if settings else wanted
+        return Stream(_chatting(self._stream(list(messages), wanted, seed)))
 
     def forget(self, session: Hashable) -> None:
         """Nothing is remembered here."""
 
     def _stream(
-        self,
-        prompt: str | Sequence[ChatMessage],
-        config: GenerationConfig | None,
-        seed: int | None,
-        settings: dict[str, Any],
+        self, prompt: str | Sequence[ChatMessage], config: GenerationConfig, seed: int | None
     ) -> Stream[str, Generation]:
+        refuse_unknown(self.server, config)
+        path, body = asked_of(self.server, prompt, config, seed)
+        return Stream(self._answer(self.server.base_url + path, body, config, Form.of(config), self.server.key()))
+
+    def _require_open(self) -> None:
         if self._closed.is_set():
             raise ClosedError(f"the expert at {self.server.base_url} is closed; open it again")
-        wanted = GenerationConfig() if config is None else config
-        wanted = wanted.with_changes(**settings) if settings else wanted
-        refuse_unknown(self.server, wanted)
-        path, body = asked_of(self.server, prompt, wanted, seed)
-        return Stream(self._answer(self.server.base_url + path, body, wanted, Form.of(wanted), self.server.key()))
 
     def close(self) -> None:
         """What is asked afterwards raises `ClosedError`; answers under way come to their end. Twice is the same."""
         self._closed.set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     # One answer
 

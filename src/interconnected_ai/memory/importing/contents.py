@@ -59,6 +59,8 @@ def _part(part: Any) -> str:
     if kind in ("tool_result", "function_call_output"):
         result = text_of(part.get("content", part.get("output")))
         return f"[result of {part.get('name') or 'a tool'}] {shortened(result, _LONGEST_CALL)}" if result else ""
+    if isinstance(part.get("text"), str) and part["text"].strip():  # what was said aloud, written down
+        return str(part["text"])
     return placeholder(kind.removesuffix("_url").removesuffix("_asset_pointer") or "part", _name_in(part))
 
 

@@ -64,3 +64,4 @@ def _beside(message: Json) -> Iterator[str]:
     for embed in message.get("embeds") or ():
         if isinstance(embed, dict):
             yield placeholder("embed", embed.get("title") or embed.get("url"))
+            yield str(embed.get("description") or "")

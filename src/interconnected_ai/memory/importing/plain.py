@@ -31,13 +31,12 @@ _EMPTY = frozenset({"user", "session", "num_messages"})  # a session of a memory
 
 def recognises(first: Any) -> bool:
     """Whether a first element is a row or a dialogue."""
-    return isinstance(first, dict) and (
-        "pin" in first
-        or _is_fact(first)
-        or first.keys() == _EMPTY
-        or _dialogue_in(first) is not None
-        or any(key in _unwrapped(first) for key in _CONTENT)
-    )
+    if not isinstance(first, dict):
+        return False
+    row = _unwrapped(first)
+    is_row = any(key in row for key in _CONTENT) and any(key in row for key in (*_ROLE, "name"))
+    is_own = "pin" in first or _is_fact(first) or first.keys() == _EMPTY
+    return is_own or is_row or _dialogue_in(first) is not None
 
 
 def read(where: str, value: Any) -> Iterator[Item]:

@@ -14,6 +14,7 @@ from interconnected_ai.memory.importing.times import seconds_of
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.json")
 _SAID = (None, "bot_message", "file_share", "me_message", "thread_broadcast", "file_comment", "reply_broadcast")
+_OF_ATTACHMENTS = ("pretext", "title", "text")
 _MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|([^>]*))?>")
 _CHANNEL = re.compile(r"<#[A-Z0-9]+\|([^>]*)>")
 _LINK = re.compile(r"<((?:https?|mailto):[^|>]+)(?:\|([^>]*))?>")
@@ -91,7 +92,7 @@ def _message(
     speaker = _speaker(message, names)
     if speaker is None:
         return BadRow(where, f"user is {message.get('user')!r}, needed is the id of one")
-    words = "\n".join(part for part in (_readable(str(message.get("text") or ""), names), *_files(message)) if part)
+    words = "\n".join(part for part in (_readable(_text(message), names), *_files(message)) if part)
     if not words.strip():
         return Unread("message without words")
     moment, thread = message.get("ts"), message.get("thread_ts")
@@ -109,6 +110,40 @@ def _speaker(message: Json, names: Mapping[str, str]) -> str | None:
     user = message.get("user")
     known = names.get(user) if isinstance(user, str) else None
     return known or _name_in(message.get("user_profile")) or _name_in(message) or user or message.get("bot_id")
+
+
+def _text(message: Json) -> str:
+    """What is shown of a message. Programs write into blocks and attachments, and leave `text` empty or as a summary."""
+    parts = [str(message.get("text") or "")]
+    if not parts[0].strip():
+        parts += _texts_in(message.get("blocks"))
+    has_words = any(part.strip() for part in parts)
+    for one in message.get("attachments") or ():
+        if not isinstance(one, dict) or (has_words and _is_of_others(one)):
+            continue
+        own = [str(one[key]) for key in _OF_ATTACHMENTS if one.get(key)] or [*_texts_in(one.get("blocks"))]
+        told = "\n".join(own or [str(one.get("fallback") or "")])
+        parts += ["\n".join(f"> {line}" for line in told.splitlines()) if _is_of_others(one) else told]
+    return "\n".join(dict.fromkeys(part for part in parts if part.strip()))
+
+
+def _is_of_others(attachment: Json) -> bool:
+    """Whether it shows a page or a message that the text links to: nobody here said those words."""
+    return any(attachment.get(key) for key in ("from_url", "original_url", "is_msg_unfurl", "is_share"))
+
+
+def _texts_in(block: Any) -> Iterator[str]:
+    """The texts of blocks, however they are nested."""
+    if isinstance(block, list):
+        for one in block:
+            yield from _texts_in(one)
+    elif isinstance(block, dict):
+        if block.get("type") == "rich_text_section":  # pieces of one line
+            yield "".join(_texts_in(block.get("elements")))
+        elif isinstance(block.get("text"), str):
+            yield block["text"]
+        else:
+            yield from _texts_in([block[key] for key in ("text", "fields", "elements") if key in block])
 
 
 def _files(message: Json) -> Iterator[str]:

@@ -68,8 +68,10 @@ def _message(where: str, message: Json, session: str, me: str | None, said: dict
     speaker = str(name or author or "unknown")
     role = "user" if me is not None and author == me else speaker
     text = _text(message.get("text"))
-    if message.get("forwarded_from"):
-        text = f"[forwarded from {message['forwarded_from']}]\n" + "\n".join(f"> {line}" for line in text.splitlines())
+    if "forwarded_from" in message:  # null where that account was deleted: the words are still not the speaker's
+        text = f"[forwarded from {message['forwarded_from'] or 'a deleted account'}]\n" + "\n".join(
+            f"> {line}" for line in text.splitlines()
+        )
     words = "\n".join(part for part in (text, *_media(message)) if part)
     if not words.strip():
         return Unread("message without words")

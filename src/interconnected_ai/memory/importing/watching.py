@@ -24,13 +24,16 @@ class Watch:
     def changed(self) -> list[Path]:
         """The exports of a known kind that are new or not as they were at the last look, in the order of their names."""
         try:
-            found = {path: _state_of(path) for path in self._exports()}
-            changed = [path for path, state in found.items() if self._seen.get(path) != state]
-            known = [path for path in changed if path.is_dir() or is_known(path)]
+            found = {path: state for path in self._exports() if (state := _state_of(path)) is not None}
         except OSError as error:
             raise StorageError(f"cannot look into {error.filename or self._folder}: {error.strerror}") from error
+        changed = [path for path, state in found.items() if self._seen.get(path) != state]
         self._seen = found
-        return known
+        return [path for path in changed if path.is_dir() or _may_be_known(path)]
+
+    def again(self, path: Path) -> None:
+        """Have the next look give a path again, though it does not change: it could not be imported for a reason elsewhere."""
+        self._seen.pop(path, None)
 
     def _exports(self) -> list[Path]:
         if slack.recognises(self._folder):
@@ -38,7 +41,18 @@ class Watch:
         return files_in(self._folder)
 
 
-def _state_of(path: Path) -> _State:
-    """Name, size and time of change of a file, or of all files of a folder."""
-    files = [path] if path.is_file() else sorted(inner for inner in path.rglob("*") if inner.is_file())
-    return tuple((str(file), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files)
+def _state_of(path: Path) -> _State | None:
+    """Name, size and time of change of a file, or of all files of a folder; None of what went away meanwhile."""
+    try:
+        files = [path] if not path.is_dir() else sorted(inner for inner in path.rglob("*") if inner.is_file())
+        return tuple((str(file), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files)
+    except FileNotFoundError:  # downloads and editors make files that live for a moment
+        return None
+
+
+def _may_be_known(file: Path) -> bool:
+    """Whether a file is to be imported; one that cannot be read, so that its import says why."""
+    try:
+        return is_known(file)
+    except OSError:
+        return file.exists()

@@ -17,6 +17,7 @@ _LOOKED_AT = 10_000  # bytes at the beginning that say whether it is such a chat
 _HEAD = re.compile(
     r"^\[?(?P<date>(?P<a>\d{1,4})(?P<mark>[./-])\s?(?P<b>\d{1,2})[./-]\s?(?P<c>\d{2,4}))\.?"
     r",?\s(?:à\s|às\s|klo\s|kl\.\s|um\s|в\s|alle\s)?"
+    r"(?:(?P<half_before>[上下]午|午[前後]|오[전후])\s?)?"
     r"(?P<hour>\d{1,2})[:.](?P<minute>\d{2})(?:[:.](?P<second>\d{2}))?"
     r"(?:\s?(?P<half>[AaPp]\.?\s?[Mm]\.?|[ДдПп][Пп]))?"
     r"(?:\]\s|\s[-–]\s)(?P<rest>.*)$"
@@ -108,9 +109,9 @@ def _unmarked(line: str) -> str:
 def _time(head: re.Match[str], order: Order) -> datetime:
     year, month, day = _date(head, order)
     hour = int(head["hour"])
-    half = (head["half"] or "").lower()
+    half = (head["half"] or head["half_before"] or "").lower()
     if half:
-        hour = hour % 12 + (12 if half[0] in "pп" else 0)
+        hour = hour % 12 + (12 if half[0] in "pп下" or half in ("午後", "오후") else 0)
     return datetime(year, month, day, hour, int(head["minute"]), int(head["second"] or 0))
 
 

@@ -1,5 +1,6 @@
 """Training adapters: a LoRA on a frozen pretrained base, from documents or conversations to an adapter's folder."""
 
+from interconnected_ai.training.adapter.ahead import AdapterAhead, look_ahead
 from interconnected_ai.training.adapter.examples import Conversations, DocumentPieces, Example, Examples
 from interconnected_ai.training.adapter.fit import AdapterFit, fit_adapter
 from interconnected_ai.training.adapter.learner import AdapterLearner, Foretold, foretell
@@ -16,6 +17,7 @@ from interconnected_ai.training.adapter.run import (
 
 __all__ = [
     "AdaptedNetwork",
+    "AdapterAhead",
     "AdapterFit",
     "AdapterLearner",
     "AdapterObjective",
@@ -31,6 +33,7 @@ __all__ = [
     "base_tokenizer",
     "fit_adapter",
     "foretell",
+    "look_ahead",
     "refuse_taken_adapter",
     "train_adapter",
 ]

@@ -6,6 +6,7 @@ Nothing here imports torch; which examples share a block is `packing`'s affair.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
@@ -96,15 +97,18 @@ class DocumentPieces:
 
 
 class Conversations:
-    """Conversations as token ids with what counts of each."""
+    """Conversations as token ids with what counts of each. pieces: the bytes of every token, where they are at hand."""
 
-    def __init__(self, examples: Sequence[Example]) -> None:
-        self._examples = examples
+    def __init__(self, examples: Sequence[Example], pieces: Sequence[bytes] | None = None) -> None:
+        self._examples, self._pieces = examples, pieces
 
-    @property
-    def num_bytes(self) -> None:
-        """Of answers no one asks for it."""
-        return None
+    @cached_property
+    def num_bytes(self) -> int | None:
+        """Bytes of the answers, in UTF-8; None without pieces."""
+        if self._pieces is None:
+            return None
+        lengths = np.array([len(piece) for piece in self._pieces], dtype=np.int64)
+        return max(1, sum(int(lengths[one.ids[one.counted]].sum()) for one in self._examples))
 
     @property
     def lengths(self) -> np.ndarray:

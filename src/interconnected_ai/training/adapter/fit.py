@@ -1,5 +1,6 @@
 """Training an adapter on examples that are at hand. The loop is `Trainer`'s, what is learnt by it `AdapterLearner`'s."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import torch
 from interconnected_ai.arguments import checked
 from interconnected_ai.config import AdapterTrainingConfig
 from interconnected_ai.training.adapter.examples import Examples
-from interconnected_ai.training.adapter.learner import AdapterLearner, Foretold, foretell
+from interconnected_ai.training.adapter.learner import AdapterLearner, Foretold
+from interconnected_ai.training.adapter.low_rank_learner import LowRankLearner
 from interconnected_ai.training.adapter.network import AdaptedNetwork
 from interconnected_ai.training.adapter.preferred import Preferred
 from interconnected_ai.training.computing import keep_computing
@@ -73,19 +75,35 @@ def fit_adapter(
     last good checkpoint stays), `StorageError` when the disk is full, `BusyError` while another training is at work there.
     One training at a time in a process: the random state and Accelerate's are the process's.
     """
-    with owned(Path(folder), is_main=processes.is_main):
-        keep_computing(processes, Path(folder))
+
+    def learner() -> AdapterLearner:
+        return AdapterLearner(model, examples, validation, config, seq_len, processes)
+
+    return fit_learner(learner, model, config, Path(folder), processes, resume=resume, silent=silent)
+
+
+def fit_learner(
+    make: Callable[[], LowRankLearner],
+    model: AdaptedNetwork,
+    config: AdapterTrainingConfig,
+    folder: Path,
+    processes: Processes,
+    *,
+    resume: bool,
+    silent: bool,
+) -> AdapterFit:
+    """Train an adapter as its learner says, which is made once the folder is this training's own."""
+    with owned(folder, is_main=processes.is_main):
+        keep_computing(processes, folder)
         random = torch.random.get_rng_state()
         try:
-            learner = AdapterLearner(model, examples, validation, config, seq_len, processes)
-            trainer = Trainer(
-                processes, learner.objective, learner.schedule, config, Path(folder), rates="lr", silent=silent
-            )
-            with noting_errors(Path(folder), lambda: trainer.step, advice=LESS_MEMORY):
+            learner = make()
+            trainer = Trainer(processes, learner.objective, learner.schedule, config, folder, rates="lr", silent=silent)
+            with noting_errors(folder, lambda: trainer.step, advice=LESS_MEMORY):
                 course = trainer.run(learner, resume=resume)
                 trainer.finish()
                 model.eval()
-                held = None if validation is None else foretell(model, validation, seq_len)
+                held = learner.measured()
         finally:
             model.remember_less(False)
             torch.random.set_rng_state(random)
@@ -96,7 +114,7 @@ def fit_adapter(
         stopped_early=course.stopped_early,
         train_seconds=course.seconds,
         train_tokens=learner.num_tokens,
-        filled=learner.plan.filled,
+        filled=learner.filled,
         device=str(processes.device),
         precision=processes.precision,
         validation=held,

@@ -8,7 +8,7 @@ from interconnected_ai.config import AdapterRunConfig, ChatsConfig
 from interconnected_ai.data import Survey, Texts, survey
 from interconnected_ai.errors import DataError
 from interconnected_ai.experts import Base
-from interconnected_ai.text import PretrainedTokenizer, TextTokenizer
+from interconnected_ai.text import PretrainedTokenizer, TextTokenizer, token_bytes
 from interconnected_ai.training.adapter.examples import Conversations, DocumentPieces, Example, Examples
 from interconnected_ai.training.adapter.opening import open_template, window_of
 from interconnected_ai.training.adapter.record import CHATS
@@ -19,7 +19,8 @@ from interconnected_ai.training.chats import (
     chat_corpus,
     preference_corpus,
 )
-from interconnected_ai.training.prepared_text import is_prepared, prepare, prepared, tell_of_changed_text
+from interconnected_ai.training.portrait import Portrait
+from interconnected_ai.training.prepared_text import is_prepared, portrait, prepare, prepared, tell_of_changed_text
 
 _log = logging.getLogger(__name__)
 _BLOCK = 512
@@ -61,7 +62,7 @@ def prepare_material(
 
 def open_material(folder: Path, config: AdapterRunConfig, words: TextTokenizer, seq_len: int) -> Material:
     """What was prepared there: documents or conversations."""
-    return _text(folder, config, words, seq_len) if config.text is not None else _chats(folder, seq_len)
+    return _text(folder, config, words, seq_len) if config.text is not None else _chats(folder, words, seq_len)
 
 
 def open_pairs(folder: Path) -> PreferenceCorpus:
@@ -69,8 +70,26 @@ def open_pairs(folder: Path) -> PreferenceCorpus:
     return PreferenceCorpus.load(folder / CHATS)
 
 
+def portrait_of(folder: Path, config: AdapterRunConfig, words: TextTokenizer) -> Portrait:
+    """What was prepared there to learn from, as a card shows it."""
+    if config.text is None:
+        read = ChatCorpus if config.preferences is None else PreferenceCorpus
+        return read.load(folder / CHATS).portrait
+    corpus = prepared(folder)
+    assert corpus is not None, "the text was prepared"
+    return portrait(corpus, words)
+
+
 def _prepare_chats(folder: Path, config: AdapterRunConfig, base: Base, words: PretrainedTokenizer) -> None:
     """Conversations or preferences as token ids in the training's folder, so that a resumed run reads the very same ones."""
+    corpus = read_chats(config, base, words)
+    for remark in corpus.remarks:
+        _log.warning("%s", remark)
+    corpus.save(folder / CHATS)
+
+
+def read_chats(config: AdapterRunConfig, base: Base, words: PretrainedTokenizer) -> ChatCorpus | PreferenceCorpus:
+    """The config's conversations or preferences, written as the base's template has them. Raises as `chat_corpus` does."""
     asked: ChatsConfig | None = config.chats or config.preferences
     assert asked is not None, "one of the three is given"
     read = chat_corpus if config.preferences is None else preference_corpus
@@ -83,16 +102,14 @@ def _prepare_chats(folder: Path, config: AdapterRunConfig, base: Base, words: Pr
         seed=config.training.seed,
         too_long=asked.too_long,
     )
-    for remark in corpus.remarks:
-        _log.warning("%s", remark)
-    corpus.save(folder / CHATS)
+    return corpus
 
 
-def _chats(folder: Path, seq_len: int) -> Material:
-    corpus = ChatCorpus.load(folder / CHATS)
+def _chats(folder: Path, words: TextTokenizer, seq_len: int) -> Material:
+    corpus, pieces = ChatCorpus.load(folder / CHATS), token_bytes(words)
 
     def side(chats: tuple[TokenizedChat, ...]) -> Conversations | None:
-        return Conversations([Example(chat.ids, chat.counted) for chat in chats]) if chats else None
+        return Conversations([Example(chat.ids, chat.counted) for chat in chats], pieces) if chats else None
 
     train = side(corpus.train)
     if train is None:

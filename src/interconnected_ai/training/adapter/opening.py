@@ -18,8 +18,7 @@ def open_network(base: Base, dtype: torch.dtype) -> Any:
 
 def open_tokenizer(base: Base) -> PretrainedTokenizer:
     """The base's own tokenizer, out of its GGUF file or folder."""
-    read = PretrainedTokenizer.from_folder if base.form == "folder" else PretrainedTokenizer.from_gguf
-    return read(base.path)
+    return PretrainedTokenizer.from_place(base.path)
 
 
 def base_tokenizer(name: str) -> PretrainedTokenizer:

@@ -26,6 +26,7 @@ from interconnected_ai.training.adapter.material import (
     block_of,
     open_material,
     open_pairs,
+    portrait_of,
     prepare_material,
 )
 from interconnected_ai.training.adapter.network import AdaptedNetwork
@@ -34,6 +35,7 @@ from interconnected_ai.training.adapter.preferred import Preferred
 from interconnected_ai.training.computing import open_processes
 from interconnected_ai.training.interruption import going_on_later
 from interconnected_ai.training.outputs import beside, gone_if_refused, keep_config, refuse_taken
+from interconnected_ai.training.portrait import Portrait
 from interconnected_ai.training.preference.fit import fit_preferences
 from interconnected_ai.training.preference.pairs import facts_of
 from interconnected_ai.training.processes import Processes
@@ -190,7 +192,7 @@ def _fitted(config: AdapterRunConfig, folder: Path, processes: Processes, resume
     else:
         run, train_tokens = _from_pairs(config, config.preferences.beta, folder, processes, resume, model)
     if processes.is_main:
-        card = _card(run, config, base, words.sha256, train_tokens)
+        card = _card(run, config, base, words.sha256, train_tokens, portrait_of(folder, config, words))
         weights = {name: LowRank(a.cpu(), b.cpu(), model.scale) for name, (a, b) in model.pairs().items()}
         save_adapter(AdapterWeights(weights), output, card, dropout=config.adapter.dropout)
         write_json_safely(folder / _RESULTS, run.to_dict())
@@ -246,9 +248,14 @@ def _sources(config: AdapterRunConfig) -> list[str]:
 
 
 def _card(
-    run: AdapterRun, config: AdapterRunConfig, base: Base, tokenizer_sha256: str, train_tokens: int
+    run: AdapterRun,
+    config: AdapterRunConfig,
+    base: Base,
+    tokenizer_sha256: str,
+    train_tokens: int,
+    portrait: Portrait,
 ) -> ExpertCard:
-    """What the adapter's card says of its training."""
+    """What the adapter's card says of its training. Languages that cannot be told from its rows are those of the base."""
     found = run.test or run.fit.validation
     figures = {} if found is None else {key: found.to_dict().get(key) for key in ("bits_per_byte", "perplexity")}
     of_base = None if run.base is None else run.base.bits_per_byte
@@ -261,7 +268,8 @@ def _card(
         base_sha256=base.sha256,
         vocab_size=run.model.vocab_size,
         context=run.model.max_seq_len,
-        languages=tuple(base.languages),
+        languages=portrait.languages or tuple(base.languages),
+        examples=portrait.examples,
         licence=base.licence,
         training={
             **{key: value for key, value in figures.items() if value is not None},

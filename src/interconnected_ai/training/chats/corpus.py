@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar
 
@@ -29,6 +29,8 @@ from interconnected_ai.training.chats.rendering import (
     fitted_chat,
     fitted_pair,
 )
+from interconnected_ai.training.portrait import Portrait, spread
+from interconnected_ai.types import ChatMessage
 
 KIND = "interconnected_ai conversations"
 FEW = 50  # conversations: fewer teach a tone, hardly a subject
@@ -47,6 +49,7 @@ class _Corpus(ABC, Generic[Item]):
     record: RowRecord
     remarks: tuple[Remark, ...] = ()
     share_cut: float = 0.0
+    portrait: Portrait = field(default_factory=Portrait)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -78,9 +81,12 @@ class _Corpus(ABC, Generic[Item]):
         }
         with atomic_folder(folder, kind=KIND) as scratch:
             save_arrays(scratch / _ARRAYS, arrays)
-            write_json(
-                scratch / _FACTS, {**self.facts, "per_example": self._per_example(), "record": self.record.facts}
-            )
+            more = {
+                "per_example": self._per_example(),
+                "record": self.record.facts,
+                "portrait": self.portrait.to_dict(),
+            }
+            write_json(scratch / _FACTS, {**self.facts, **more})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -115,6 +121,7 @@ class _Corpus(ABC, Generic[Item]):
             RowRecord.from_parts(record, facts["record"], source=place),
             tuple(Remark(*remark) for remark in facts["remarks"]),
             facts["share_cut"],
+            Portrait.from_mapping(facts.get("portrait") or {}),
         )
 
     @classmethod
@@ -132,7 +139,7 @@ class ChatCorpus(_Corpus[TokenizedChat]):
     """Conversations as token ids, by side. Threads may share it.
 
     record: which conversation stood on which side. remarks: what is odd about the files and what the length cost.
-    share_cut: of all conversations, those that lost turns or were left out for their length.
+    share_cut: of all conversations, those that lost turns or were left out for their length. portrait: of those to learn from.
     """
 
     @classmethod
@@ -201,7 +208,8 @@ def chat_corpus(
     train, held, tested = map(tuple, sides)
     _require_some(train, max_tokens)
     told = (*remarks, *lengths.remarks(), *_ends_remark(train, template), *_few_remark(train))
-    return ChatCorpus(train, held, tested, dealt.record, told, lengths.share_cut)
+    portrait = Portrait.of((chat.question, _spoken(chat.messages)) for chat in spread(dealt.train))
+    return ChatCorpus(train, held, tested, dealt.record, told, lengths.share_cut, portrait)
 
 
 @checked
@@ -240,7 +248,13 @@ def preference_corpus(
     _require_some(train, max_tokens)
     ends = _ends_remark([chat for pair in train for chat in chats_of(pair)], template)
     told = (*remarks, *lengths.remarks(), *ends, *_few_remark(train))
-    return PreferenceCorpus(train, held, tested, dealt.record, told, lengths.share_cut)
+    portrait = Portrait.of((pair.question, _spoken([*pair.prompt, *pair.chosen])) for pair in spread(dealt.train))
+    return PreferenceCorpus(train, held, tested, dealt.record, told, lengths.share_cut, portrait)
+
+
+def _spoken(messages: Sequence[ChatMessage]) -> str:
+    """What people and the model say, without instructions."""
+    return "\n".join(message.content for message in messages if message.role != "system")
 
 
 def _by_group(

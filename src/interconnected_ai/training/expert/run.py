@@ -26,7 +26,7 @@ from interconnected_ai.training.expert.perplexity import Perplexity, held_out, m
 from interconnected_ai.training.expert.samples import Samples
 from interconnected_ai.training.interruption import going_on_later
 from interconnected_ai.training.outputs import beside, gone_if_refused, keep_config, refuse_taken
-from interconnected_ai.training.prepared_text import is_prepared, prepare, prepared, tell_of_changed_text
+from interconnected_ai.training.prepared_text import is_prepared, portrait, prepare, prepared, tell_of_changed_text
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.run_folder import (
     as_record,
@@ -166,7 +166,11 @@ def _fitted(
         test=None if test is None else measure(model, test, seq_len=config.training.seq_len),
     )  # fmt: skip
     if processes.is_main:
-        save_expert(model, output, words, ExpertCard(output.name, words.sha256, _card(run, config)))
+        shown = portrait(corpus, words)
+        card = ExpertCard(
+            output.name, words.sha256, _card(run, config), languages=shown.languages, examples=shown.examples
+        )
+        save_expert(model, output, words, card)
         write_json_safely(folder / _RESULTS, run.to_dict())
     return run
 

@@ -3,43 +3,33 @@
 The reference is the base with the adapter off: there is one model in memory.
 """
 
-import logging
-import math
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from interconnected_ai.config import AdapterTrainingConfig
-from interconnected_ai.errors import ConfigError, DataError
 from interconnected_ai.nn import in_evaluation
+from interconnected_ai.training.adapter.low_rank_learner import (
+    EVALUATED_AT_ONCE,
+    BatchLoss,
+    LowRankLearner,
+    require_one_for_each,
+)
 from interconnected_ai.training.adapter.network import AdaptedNetwork
 from interconnected_ai.training.adapter.preferred import Preferred
 from interconnected_ai.training.chats import TokenizedPair
-from interconnected_ai.training.learner import DataRecord, Schedule, TrainingState, Validation
+from interconnected_ai.training.learner import DataRecord, TrainingState
 from interconnected_ai.training.preference.objective import PreferenceObjective, dpo_loss, rewards_of
 from interconnected_ai.training.preference.pairs import PairBatch, PairPlan, facts_of, in_order, places_of
 from interconnected_ai.training.processes import Processes
 
-logger = logging.getLogger(__name__)
 
-_EVALUATED_AT_ONCE = 2_048  # tokens
-_BETAS = (0.9, 0.95)
+class PreferenceLearner(LowRankLearner):
+    """An adapter and the pairs that it learns from, as the `Trainer`'s learner."""
 
-
-@dataclass(frozen=True)
-class _Loss:
-    total: Tensor
-    task: Tensor
-
-
-class PreferenceLearner:
-    """An adapter and the pairs that it learns from, as the `Trainer`'s learner. One training at a time, from one thread."""
+    learns_from, kept_by = "preferences", "files, base and beta"
 
     def __init__(
         self,
@@ -51,23 +41,10 @@ class PreferenceLearner:
         processes: Processes,
     ) -> None:
         """config.batch_size: pairs in one optimiser step. Raises `ConfigError` for a batch too small for all processes."""
-        self.adapted, self.pairs, self.validation, self.config = model, pairs, validation, config
-        self.beta, self.processes = beta, processes
-        self.plan = PairPlan(len(pairs), config.batch_size, config.seed)
-        parts = processes.count * config.accumulation_steps
-        if config.batch_size < parts:
-            raise ConfigError(
-                f"a batch of {config.batch_size} pairs cannot be dealt out over {parts} parts ({processes.count} processes × "
-                f"{config.accumulation_steps} accumulation steps)"
-            )
-        model.to(processes.device)
-        model.remember_less(config.gradient_checkpointing)
-        self.objective = PreferenceObjective(model)
-        steps = min(self.plan.steps_per_epoch * config.epochs, config.max_steps or sys.maxsize)
-        self.schedule = Schedule(
-            steps, self.plan.steps_per_epoch, config.evaluate_every_steps or self.plan.steps_per_epoch
-        )
-        self.num_tokens = 0  # read by the steps of this call
+        require_one_for_each(config, processes, "pairs")
+        self.pairs, self.validation, self.beta = pairs, validation, beta
+        self.plan, self._judges = PairPlan(len(pairs), config.batch_size, config.seed), PreferenceObjective(model)
+        super().__init__(model, self._judges, self.plan, config, processes)
         self._held_reference: list[Tensor] = []  # of the validation batches, once they were read
 
     def data_record(self) -> DataRecord:
@@ -76,41 +53,9 @@ class PreferenceLearner:
             {}, {"train": facts_of(self.pairs), "validation": facts_of(self.validation), "beta": self.beta}
         )
 
-    def recognise(self, kept: DataRecord) -> bool:
-        """Raises `DataError` when the pairs or β are others."""
-        now = self.data_record().facts
-        if kept.facts != now:
-            other = [side for side in now if kept.facts.get(side) != now[side]]
-            raise DataError(
-                f"this training was begun on other preferences ({', '.join(other)} differ); give the same files, base and beta "
-                "to resume, or train into another folder"
-            )
-        return True
-
-    def batches(self, epoch: int, start: int) -> Iterator[np.ndarray]:
-        """The numbers of each batch's pairs."""
-        return self.plan.epoch(epoch, start)
-
-    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
-        """AdamW over the adapter's matrices."""
-        learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        groups: list[dict[str, Any]] = [
-            {"name": "adapter", "params": learnt, "lr": self.config.lr, "weight_decay": self.config.weight_decay}
-        ]
-        return torch.optim.AdamW(groups, betas=_BETAS, fused=learnt[0].device.type in ("cpu", "cuda"))
-
-    @contextmanager
-    def learning(self, model: nn.Module) -> Iterator[None]:
-        """Nothing surrounds the steps."""
-        yield
-
-    def begin(self, model: nn.Module) -> Validation:
-        """The reference itself, whose loss is ln 2: an adapter that is never better keeps nothing."""
-        return self._validated(0)
-
-    def loss(self, state: TrainingState, rows: np.ndarray, batch: np.ndarray) -> _Loss:
+    def loss(self, state: TrainingState, rows: np.ndarray, batch: np.ndarray) -> BatchLoss:
         """DPO's loss, the mean over the whole batch, this part's share."""
-        tensors = self._tensors([self.pairs[row] for row in rows])
+        tensors = tensors_of([self.pairs[row] for row in rows], self.processes.device)
         self.num_tokens += sum(places_of(self.pairs[row]) for row in rows) * self.processes.count
         bare = state.bare
         assert isinstance(bare, PreferenceObjective)
@@ -118,54 +63,46 @@ class PreferenceLearner:
             reference: Tensor = bare(*tensors)
         policy: Tensor = state.model(*tensors)
         task = dpo_loss(policy, reference, self.beta).sum() / len(batch)
-        return _Loss(task * self.processes.count, task.detach())
+        return BatchLoss(task * self.processes.count, task.detach())
 
     def figures(self, batch: np.ndarray, seconds: float) -> dict[str, float]:
         """Speed: of tokens of both answers, their prompts included."""
         return {"tokens_per_second": sum(places_of(self.pairs[row]) for row in batch) / seconds}
-
-    def validate(self, state: TrainingState) -> Validation:
-        """Minus the validation loss, with how often and by how much better answers are preferred."""
-        state.whole()  # of which `self.adapted` is a part
-        return self._validated(state.step)
 
     def measured(self) -> Preferred | None:
         """How the model as it is tells the held-out pairs; None where there are none."""
         if not self.validation:
             return None
         with self.processes.accelerator.autocast():
-            batches = list(in_order(self.validation, _EVALUATED_AT_ONCE))
+            batches = list(in_order(self.validation, EVALUATED_AT_ONCE))
             if not self._held_reference:
                 with self.adapted.without_adapter():
-                    self._held_reference = likelihoods(self.objective, batches, self.processes.device)
-            policy = likelihoods(self.objective, batches, self.processes.device)
+                    self._held_reference = likelihoods(self._judges, batches, self.processes.device)
+            policy = likelihoods(self._judges, batches, self.processes.device)
         return _judged(torch.cat(policy), torch.cat(self._held_reference), self.beta)
 
-    def _validated(self, step: int) -> Validation:
-        figures = {"epoch": step / self.schedule.steps_per_epoch}
+    @property
+    def filled(self) -> float:
+        """Share of the places in the first epoch's batches that hold a token."""
+        return self.plan.filled(self.pairs)
+
+    def held_out(self) -> tuple[float, dict[str, float], str] | None:
+        """The loss, which is ln 2 of the reference itself, with how often and by how much better answers are preferred."""
         found = self.measured()
         if found is None:
-            return Validation(None, figures if step else {})
-        figures |= {
-            "validation_loss": found.loss,
+            return None
+        figures = {
             "preference_accuracy": found.accuracy,
             "reward_margin": found.margin,
             "chosen_reward": found.chosen_reward,
         }
-        if self.processes.is_main:
-            logger.info(
-                "step %d of %d: loss %.3f, %.0f %% of held-out pairs the right way round",
-                step, self.schedule.total_steps, found.loss, 100 * found.accuracy,
-            )  # fmt: skip
-        return Validation(-found.loss if math.isfinite(found.loss) else -math.inf, figures)
-
-    def _tensors(self, pairs: Sequence[TokenizedPair]) -> tuple[Tensor, Tensor, Tensor]:
-        return tensors_of(pairs, self.processes.device)
+        told = f"loss {found.loss:.3f}, {100 * found.accuracy:.0f} % of held-out pairs the right way round"
+        return found.loss, figures, told
 
 
 def preferred(model: AdaptedNetwork, pairs: Sequence[TokenizedPair], beta: float) -> Preferred:
     """How a model with its adapter tells better answers from worse ones, the base being the reference; in evaluation mode."""
-    objective, batches = PreferenceObjective(model), list(in_order(pairs, _EVALUATED_AT_ONCE))
+    objective, batches = PreferenceObjective(model), list(in_order(pairs, EVALUATED_AT_ONCE))
     with model.without_adapter():
         reference = likelihoods(objective, batches, model.device)
     return _judged(torch.cat(likelihoods(objective, batches, model.device)), torch.cat(reference), beta)

@@ -1,0 +1,157 @@
+"""Calls of `step.c`: its records in memory, a model's weights in them, and one row's step."""
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interconnected_ai.errors import EngineError
+from interconnected_ai.experts.compiled.library import StepLibrary, step_library
+from interconnected_ai.experts.compiled.weights import BlockWeights, ModelWeights, Norm, Product
+
+_POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
+_BYTES_PER_THREAD = 2**20  # fewer are read faster than another thread is woken
+
+
+class _Linear(ctypes.Structure):
+    _fields_ = [("weight", _POINTER), ("bias", _POINTER)]
+
+    @classmethod
+    def of(cls, product: Product | None) -> "_Linear":
+        return cls() if product is None else cls(_address(product.weight), _address(product.bias))
+
+
+class _Norm(ctypes.Structure):
+    _fields_ = [("gain", _POINTER), ("bias", _POINTER), ("eps", ctypes.c_double)]
+
+    @classmethod
+    def of(cls, norm: Norm | None) -> "_Norm":
+        return cls() if norm is None else cls(_address(norm.gain), _address(norm.bias), norm.eps)
+
+
+class _Block(ctypes.Structure):
+    _fields_ = [
+        *((name, _Norm) for name in ("norm_1", "norm_2", "query_norm", "key_norm")),
+        *((name, _Linear) for name in ("query", "key", "value", "out", "gate", "up", "down")),
+        ("window", _SIZE),
+    ]
+
+    @classmethod
+    def of(cls, block: BlockWeights) -> "_Block":
+        norms = (block.norm_1, block.norm_2, block.query_norm, block.key_norm)
+        products = (block.query, block.key, block.value, block.out, block.gate, block.up, block.down)
+        return cls(*map(_Norm.of, norms), *map(_Linear.of, products), block.window or 0)
+
+
+class _Model(ctypes.Structure):
+    _fields_ = [
+        *((name, _SIZE) for name in ("d_model", "n_layers", "n_heads", "n_kv_heads", "head_width", "inner")),
+        *((name, _SIZE) for name in ("vocab_size", "num_tokens", "is_rms", "norms_first")),
+        ("table", _POINTER),
+        ("positions", _POINTER),
+        ("table_scale", ctypes.c_double),
+        ("blocks", _POINTER),
+        ("norm", _Norm),
+        ("head", _Linear),
+    ]
+
+
+class _Row(ctypes.Structure):
+    _fields_ = [
+        *((name, _SIZE) for name in ("capacity", "first", "num_threads")),
+        *((name, _POINTER) for name in ("turns", "scratch", "logits")),
+    ]
+
+
+def _address(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+class CompiledModel:
+    """A model's weights as the library reads them: in their own place, so that changes in place are seen.
+
+    Threads: any number of rows of one model at once.
+    """
+
+    def __init__(self, calls: ctypes.CDLL, weights: ModelWeights) -> None:
+        vocab_size, d_model = weights.head.weight.shape
+        inner = weights.blocks[0].up.weight.shape[0]
+        self._weights = weights  # holds the memory that is pointed to
+        self._blocks = (_Block * len(weights.blocks))(*map(_Block.of, weights.blocks))
+        self._model = _Model(
+            d_model, len(weights.blocks), weights.n_heads, weights.n_kv_heads, weights.head_width, inner, vocab_size,
+            len(weights.table), weights.is_rms, weights.norms_first, _address(weights.table),
+            _address(weights.positions), weights.table_scale, ctypes.addressof(self._blocks),
+            _Norm.of(weights.norm), _Linear.of(weights.head),
+        )  # fmt: skip
+        self.calls, self.address, self.vocab_size = calls, ctypes.addressof(self._model), vocab_size
+        self.num_read_bytes = sum(_matrix_bytes(weights.blocks)) + weights.head.weight.nbytes
+
+    def row(self, capacity: int, first: int, turns: Tensor | None) -> "CompiledRow":
+        """What one generation of one row needs; the arguments are those of `CompiledRow`."""
+        return CompiledRow(self, capacity, first, turns)
+
+
+class CompiledRow:
+    """Steps of one row, in room of its own. One thread at a time.
+
+    capacity: slots of the cache. first: the first slot that holds a token. turns: (capacity, 2 · head_width), what stands on
+    the diagonals of the matrix that turns a head, of each position; None where positions are added to the embedding.
+    """
+
+    def __init__(self, model: CompiledModel, capacity: int, first: int, turns: Tensor | None) -> None:
+        num_threads = max(1, min(torch.get_num_threads(), model.num_read_bytes // _BYTES_PER_THREAD))
+        self._held = model, turns
+        self._scratch = torch.empty(model.calls.scratch_numbers(model.address, capacity, num_threads))
+        self._logits = torch.empty(1, model.vocab_size)
+        self._row = _Row(
+            capacity, first, num_threads, _address(turns), self._scratch.data_ptr(), self._logits.data_ptr()
+        )
+        self._step: Any = model.calls.step
+        self._model, self._address = model.address, ctypes.addressof(self._row)
+
+    def step(self, token_id: Tensor, kept: Tensor, place: int) -> Tensor:
+        """(1,) token → (1, vocab_size) logits of the next one, overwritten by the next step.
+
+        kept: the cache, (layer, key or value, 1, head, capacity, width), whose slot `place` is written.
+        """
+        if self._step(self._model, self._address, kept.data_ptr(), place, token_id.data_ptr()):
+            raise IndexError(f"token id {int(token_id)} is outside the embedding")
+        return self._logits
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A model on the compiled step, or why it is not."""
+
+    model: CompiledModel | None
+    why_not: str = ""
+
+    @classmethod
+    def of(cls, weights: ModelWeights, library: StepLibrary) -> "Compiled":
+        """The model on this library, where both can."""
+        if library.calls is None or (why_not := weights.why_not()):
+            return cls(None, library.why_not or why_not)
+        return cls(CompiledModel(library.calls, weights))
+
+
+NOT_COMPILED = Compiled(None, "it was not asked for")
+STEPS = ("auto", "compiled", "calls")
+
+
+def require_compiled(weights: ModelWeights) -> None:
+    """Raise `EngineError` where step="compiled" cannot be had."""
+    if why_not := Compiled.of(weights, step_library()).why_not:
+        raise EngineError(f'step="compiled" cannot be had: {why_not}; use "auto"')
+
+
+def _matrix_bytes(blocks: Sequence[BlockWeights]) -> list[int]:
+    return [
+        product.weight.nbytes
+        for block in blocks
+        for product in (block.query, block.key, block.value, block.out, block.gate, block.up, block.down)
+        if product is not None
+    ]

@@ -1,6 +1,7 @@
 """A tiny encoder built in memory stands where others download one; real data is used where it is present."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ pytest_plugins = ["memory_stores"]  # fixtures of both stores
 torch.set_num_threads(1)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["TZ"] = "UTC"  # wherever the tests run: the zone of this machine is the default for printed days
+time.tzset()
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:

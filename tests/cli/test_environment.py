@@ -155,6 +155,7 @@ MEMORY_CALLS = {
     "export": ["out.jsonl"],
     "rebuild": [],
     "pin": ["Answer briefly."],
+    "zone": ["Europe/Riga"],
     "show": [],
     "users": [],
     "check": [],

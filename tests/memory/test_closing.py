@@ -24,6 +24,8 @@ CALLS: dict[str, Callable[[ThreeLevelMemory, Path], Any]] = {
     "set_fact": lambda memory, folder: memory.set_fact("city", "Riga"),
     "correct": lambda memory, folder: memory.correct(1, "Riga"),
     "retract": lambda memory, folder: memory.retract(1),
+    "set_time_zone": lambda memory, folder: memory.set_time_zone("Europe/Riga"),
+    "time_zone_of": lambda memory, folder: memory.time_zone_of(),
     "pins": lambda memory, folder: memory.pins(),
     "messages": lambda memory, folder: memory.messages(),
     "summaries": lambda memory, folder: memory.summaries(),

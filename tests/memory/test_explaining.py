@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pytest
 
 from interconnected_ai.errors import ConfigError, DataError
-from interconnected_ai.memory import Capacities, ThreeLevelMemory
+from interconnected_ai.memory import Capacities, Portions, ThreeLevelMemory
 from memory_stores import MakeMemory, hashed, message_of
 
 pytest.importorskip("Stemmer", reason='needs the extra "memory"')
@@ -134,7 +134,8 @@ def test_what_is_only_summarised_names_the_summary(make: MakeMemory) -> None:
     for number in range(60):
         memory.add("user", f"On day {number} we decided to meet Anna at 15:{number:02} in Riga.", id=str(number))
     memory.catch_up()
-    reasons = [memory.why("nothing like it", str(number), budget_tokens=300) for number in range(60)]
+    alone = Portions(num_last=2, fills=False)  # nothing else takes the room
+    reasons = [memory.why("nothing like it", str(n), budget_tokens=2_400, portions=alone) for n in range(60)]
     summarised = [one for one in reasons if one.cause == "summarised"]
     assert summarised
     assert all(one.part == "timeline" and not one.is_shown and "a summary of #" in one.text for one in summarised)

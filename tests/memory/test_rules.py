@@ -1,12 +1,9 @@
-"""Rules without a model: facts in first-person sentences, times in questions, weighty sentences, places, ranks."""
-
-from datetime import UTC, datetime
+"""Rules without a model: facts in first-person sentences, weighty sentences, places, ranks."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interconnected_ai.memory import time_window
 from interconnected_ai.memory.compression import cut_to, extract_summary, fault_of, key_items, target_tokens
 from interconnected_ai.memory.fact_rules import statements
 from interconnected_ai.memory.numbering import (
@@ -138,67 +135,6 @@ def test_who_speaks_is_the_subject_and_twice_the_same_is_once() -> None:
 def test_any_text_can_be_read_for_facts(text: str) -> None:
     for statement in statements(text, "user"):
         assert statement.value
-
-
-# Times. Seen from Friday, 20 March 2026
-
-NOW = datetime(2026, 3, 20, 15, tzinfo=UTC).timestamp()
-TIMES = {
-    "what did we do yesterday?": ("2026-03-19", "2026-03-20"),
-    "что было вчера": ("2026-03-19", "2026-03-20"),
-    "позавчера мы говорили": ("2026-03-18", "2026-03-19"),
-    "the day before yesterday": ("2026-03-18", "2026-03-19"),
-    "сегодня": ("2026-03-20", "2026-03-21"),
-    "last Tuesday": ("2026-03-17", "2026-03-18"),
-    "в прошлый вторник": ("2026-03-17", "2026-03-18"),
-    "в прошлую пятницу": ("2026-03-13", "2026-03-14"),
-    "в среду": ("2026-03-18", "2026-03-19"),
-    "last March": ("2025-03-01", "2025-04-01"),
-    "in February": ("2026-02-01", "2026-03-01"),
-    "в мае": ("2025-05-01", "2025-06-01"),
-    "в мае 2024": ("2024-05-01", "2024-06-01"),
-    "5 мая": ("2025-05-05", "2025-05-06"),
-    "May 5, 2024": ("2024-05-05", "2024-05-06"),
-    "the 2nd of February": ("2026-02-02", "2026-02-03"),
-    "2024-05-05": ("2024-05-05", "2024-05-06"),
-    "05.05.2024": ("2024-05-05", "2024-05-06"),
-    "two weeks ago": ("2026-03-02", "2026-03-09"),
-    "три дня назад": ("2026-03-17", "2026-03-18"),
-    "неделю назад": ("2026-03-09", "2026-03-16"),
-    "last week": ("2026-03-09", "2026-03-16"),
-    "на прошлой неделе": ("2026-03-09", "2026-03-16"),
-    "в прошлом месяце": ("2026-02-01", "2026-03-01"),
-    "last year": ("2025-01-01", "2026-01-01"),
-    "за последние два месяца": ("2026-01-01", "2026-03-21"),
-    "during the last 3 days": ("2026-03-17", "2026-03-21"),
-    "прошлым летом": None,
-    "летом": ("2025-06-01", "2025-09-01"),
-    "last winter": ("2025-12-01", "2026-03-01"),
-    "in 2023": ("2023-01-01", "2024-01-01"),
-    "в 2023 году": ("2023-01-01", "2024-01-01"),
-    "31 февраля": None,
-    "may I ask something": None,
-    "what is the capital of France": None,
-    "": None,
-}
-
-
-@pytest.mark.parametrize("query", TIMES)
-def test_times_in_questions_are_windows(query: str) -> None:
-    window, expected = time_window(query, NOW), TIMES[query]
-    if query == "прошлым летом":
-        expected = ("2025-06-01", "2025-09-01")
-    if expected is None:
-        assert window is None
-        return
-    assert window is not None
-    assert tuple(datetime.fromtimestamp(t, UTC).date().isoformat() for t in (window.start, window.end)) == expected
-
-
-@given(st.text(max_size=80), st.floats(0, 4e9))
-def test_any_question_has_a_window_or_none(query: str, now: float) -> None:
-    window = time_window(query, now)
-    assert window is None or window.start < window.end
 
 
 # Sentences that stay

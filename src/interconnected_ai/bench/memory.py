@@ -264,7 +264,7 @@ def at_size_with_vectors(folder: Path, num_vectors_tokens: int = FULL_TOKENS) ->
         file = Path(scratch) / "memory.db"
         _filled(stream(folder), file, num_vectors_tokens)
         model = VectorModel("random", random_vectors, random_vectors)
-        with ThreeLevelMemory(file, encode=model, background=False) as memory:
+        with ThreeLevelMemory(file, encode=model, background=False, time_zone="UTC") as memory:
             memory.catch_up()
             questions = stream_questions(folder)
             for question in questions[:10]:
@@ -317,7 +317,7 @@ def _growth_row(folder: Path, num_tokens: int, say: Say) -> dict[str, Any]:
     beam = read_beam(folder)
     with tempfile.TemporaryDirectory(prefix="iai-bench-memory-") as scratch:
         file = Path(scratch) / "memory.db"
-        memory = ThreeLevelMemory(SQLiteStore(file, synchronous="OFF"), background=False)
+        memory = ThreeLevelMemory(SQLiteStore(file, synchronous="OFF"), background=False, time_zone="UTC")
         total, ids = 0, []
         started = time.perf_counter()
         for number, turn in enumerate(stream(folder)):

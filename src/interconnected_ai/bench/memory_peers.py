@@ -20,7 +20,7 @@ def our_memory(dialogue: Dialogue, model: VectorModel | None, *, neighbours: boo
     """Ours, over one dialogue: the ranking of `context` (neighbours) or of `search`; and the memory itself."""
     folder = Path(tempfile.mkdtemp(prefix="iai-bench-memory-"))
     store = SQLiteStore(folder / "memory.db", synchronous="OFF")
-    memory = ThreeLevelMemory(store, encode=model, background=False, portions=EVIDENCE_ONLY)
+    memory = ThreeLevelMemory(store, encode=model, background=False, portions=EVIDENCE_ONLY, time_zone="UTC")
     for number, turn in enumerate(dialogue.turns):
         memory.add(turn.role, turn.content, id=str(number), time=turn.time if turn.time is not None else float(number))
     memory.catch_up()

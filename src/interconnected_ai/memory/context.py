@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import tzinfo
 
 from interconnected_ai.memory.facts import read_facts
 from interconnected_ai.memory.filling import LEAST_MESSAGE_TOKENS, Place, Room, neighbours, newest, pack
@@ -33,6 +34,7 @@ class Parts:
     """What a context will hold. Lists are in the order in which they are shown; evidence and timeline also have a rank."""
 
     words: Words
+    zone: tzinfo | None = None  # of the days that are printed
     pins: list[str] = field(default_factory=list)
     facts: list[str] = field(default_factory=list)
     timeline: list[tuple[int, Summary]] = field(default_factory=list)
@@ -43,13 +45,15 @@ class Parts:
     def block(self) -> str:
         """Everything but the last messages."""
         lines = [*self._section(self.words.pinned, self.pins), *self._section(self.words.facts, self.facts)]
-        lines += self._section(self.words.timeline, [summary_line(summary) for _, summary in self.timeline])
-        lines += self._section(self.words.evidence, list(message_lines([(m, shown) for _, m, shown in self.evidence])))
+        lines += self._section(self.words.timeline, [summary_line(summary, self.zone) for _, summary in self.timeline])
+        lines += self._section(
+            self.words.evidence, list(message_lines([(m, shown) for _, m, shown in self.evidence], self.zone))
+        )
         return "\n".join(lines)
 
     def text(self, block: str) -> str:
         """The block and the last messages, all as quotations."""
-        last = self._section(self.words.last, list(message_lines(self.last)))
+        last = self._section(self.words.last, list(message_lines(self.last, self.zone)))
         return self._framed("\n".join(part for part in (block, *last) if part))
 
     def messages(self, block: str) -> tuple[dict[str, str], ...]:
@@ -97,9 +101,9 @@ def gather(store: Store, rows: Rows, session: int | None, pins: Sequence[Pin], o
     language = language_of(order.question.text)
     if language == "none" and recent:
         language = language_of(recent[-1].content)
-    parts = Parts(words_for(language))
+    parts = Parts(words_for(language), order.question.zone)
     shares = shares_of(order.budget_tokens, order.portions)
-    room = Room(shares.all_tokens, order.count_tokens)
+    room = Room(shares.all_tokens, order.count_tokens, parts.zone)
     room.take(order.count_tokens(parts.words.preface) + order.count_tokens(parts.words.evidence) + 4)
     _add_pins(parts, room, pins)
     if session is None:
@@ -185,7 +189,7 @@ def _add_everything(parts: Parts, room: Room, rows: Rows, session: int, num_last
         return False
     everything = sorted(messages_in(rows, session), key=lambda message: (message.time, message.number))
     messages = [(message, message.content) for message in everything]
-    num_needed = room.count_tokens("\n".join([*message_lines(messages), parts.words.last]))
+    num_needed = room.count_tokens("\n".join([*message_lines(messages, parts.zone), parts.words.last]))
     if num_needed > room.left:
         return False
     room.take(num_needed)
@@ -227,7 +231,7 @@ def _add_facts(parts: Parts, room: Room, rows: Rows, session: int, hits: Hits, o
     chosen = [facts[number] for number in wanted if number in facts]
     old = _values_of(rows, session, chosen)
     lines = {
-        fact.number: fact_line(fact, ", ".join(old[n] for n in fact.contradicts if n in old), parts.words)
+        fact.number: fact_line(fact, ", ".join(old[n] for n in fact.contradicts if n in old), parts.words, parts.zone)
         for fact in chosen
     }
     kept = set(room.fill(lines.values(), most - order.count_tokens(parts.words.facts)))

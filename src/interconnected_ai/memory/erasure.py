@@ -13,6 +13,7 @@ from interconnected_ai.memory.numbering import number_of, place_of
 from interconnected_ai.memory.pins import pins_of
 from interconnected_ai.memory.records import Forgettable
 from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.memory.user_zones import set_zone
 from interconnected_ai.text import normalize
 
 _HELD = ("messages", "pins", "hand_facts")  # tables of what a session is kept for
@@ -203,6 +204,7 @@ def forget(store: Store, choice: Choice) -> Removed:
                 remove_session(store, rows, number, removed)
         if choice.is_whole_user:
             removed.num_pins += rows.run("DELETE FROM pins WHERE user_name = ?", choice.user)
+            set_zone(rows, choice.user, None)
         if removed.is_any:
             rows.run("UPDATE jobs SET error = ''")  # an error may quote what it met
             want(rows, "erase", 0)  # whoever is killed from here on, the bytes will go

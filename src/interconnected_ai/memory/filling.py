@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from typing import Protocol
 
 from interconnected_ai.memory.log import read_messages
 from interconnected_ai.memory.records import Message
-from interconnected_ai.memory.rendering import day_of
 from interconnected_ai.memory.store import Rows
+from interconnected_ai.memory.times import day_at
 from interconnected_ai.types import CountTokens
 
 LINE_TOKENS = 5  # `> #1234 user: `, at least; counted when a message is read
@@ -40,10 +41,11 @@ class Place:
 
 @dataclass(slots=True)
 class Room:
-    """The tokens that are left."""
+    """The tokens that are left. zone: of the days that stand over messages, None for this machine's."""
 
     left: int
     count_tokens: CountTokens
+    zone: tzinfo | None = None
     days: set[str] = field(default_factory=set)  # those that have a heading already
     _heads: dict[tuple[str, int], int] = field(default_factory=dict)
     _day_tokens: int = 0
@@ -72,7 +74,7 @@ class Room:
         key = message.role, len(str(message.place))
         if key not in self._heads:
             self._heads[key] = self.count_tokens(f"\n> #{message.place} {message.role}: ")
-        return self._heads[key] + (0 if day_of(message.time) in self.days else self._day_tokens)
+        return self._heads[key] + (0 if day_at(message.time, self.zone) in self.days else self._day_tokens)
 
     def take_message(self, message: Message, shown: str, most: int | None = None) -> bool:
         """Take what a message's lines need; False, and nothing taken, when that is not left, or is over `most`.
@@ -84,7 +86,7 @@ class Room:
         if cost > (self.left if most is None else min(self.left, most)):
             return False
         self.left -= cost
-        self.days.add(day_of(message.time))
+        self.days.add(day_at(message.time, self.zone))
         return True
 
 

@@ -60,6 +60,8 @@ from interconnected_ai.memory.records import (
 from interconnected_ai.memory.search import Candidate, SearchWeights, find_evidence, find_messages, word_hits
 from interconnected_ai.memory.stats import stats_of
 from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.memory.times import zone_of
+from interconnected_ai.memory.user_zones import set_zone, zone_name_of, zone_names
 from interconnected_ai.memory.vectors import VectorModel, as_vector_model
 from interconnected_ai.text import analyzer_signature, estimate_tokens
 from interconnected_ai.types import CountTokens, Encode, Extract, Summarize
@@ -79,9 +81,10 @@ class ThreeLevelMemory:
     count_tokens: of the model that will read the context; the default estimates. background: whether a thread of this process
     does the compression; without it, `catch_up` does it. fact_days: for how many days facts of a relation hold after they were
     last said (`{"plans": 90}`); others hold until something newer is said.
-    longest_wait_seconds: after which that work has its turn though calls are being served without a pause. key: of a file that
-    is encrypted at rest, or is to be made so (extra `encryption`); read it from where secrets are kept, never from a command
-    line.
+    longest_wait_seconds: after which that work has its turn though calls are being served without a pause. time_zone: where the
+    clock hangs by which "yesterday" is told and days are printed, for users whose own zone is not set (`set_time_zone`): a name
+    of the IANA database or a tzinfo; default: where this machine's does. What is stored is in no zone. key: of a file that is
+    encrypted at rest, or is to be made so (extra `encryption`); read it from where secrets are kept, never from a command line.
 
     Every read names its user, `default` where none is given, and hands out nobody else's words. A user is a name, compared
     exactly; None and blanks are refused. Only `sessions` and `stats` speak of all, when told `everyone=True`.
@@ -109,11 +112,13 @@ class ThreeLevelMemory:
         background: bool = True,
         longest_wait_seconds: float = 1.0,
         fact_days: Mapping[str, float] | None = None,
+        time_zone: str | tzinfo | None = None,
         key: str | None = None,
     ) -> None:
         self.capacities = capacities or Capacities()
         self.portions, self.weights = portions or Portions(), weights or SearchWeights()
         self.count_tokens = count_tokens
+        self.time_zone = zone_of(time_zone)
         self.model = as_vector_model(encode) if encode is not None else None
         self.store = open_store(store, key)
         self._background = background
@@ -260,6 +265,15 @@ class ThreeLevelMemory:
             number = fact.number if isinstance(fact, Fact) else fact
             return hand_facts.retract(self.store, number, user=user, time=clock.time())
 
+    def set_time_zone(self, time_zone: str | None, *, user: str = DEFAULT_USER) -> None:
+        """Keep where a user lives, by the name of the zone ("Europe/Riga"); None: that this is not known.
+
+        It goes with the user's whole memory when that is forgotten. Raises `ConfigError` for a name that is not known.
+        """
+        check_name("user", user)
+        with self._calls.serve(), self.store.write() as rows:
+            set_zone(rows, user, time_zone)
+
     def forget(
         self,
         *ids: str,
@@ -328,18 +342,19 @@ class ThreeLevelMemory:
         user: str = DEFAULT_USER,
         budget_tokens: int = 13_000,
         now: float | str | datetime | None = None,
+        time_zone: str | tzinfo | None = None,
         portions: Portions | None = None,
         explain: bool = False,
     ) -> Context:
         """What of a session helps to answer the query, in at most `budget_tokens`, ready for a model.
 
-        now: the moment that "yesterday" is seen from. explain: say of each message why it is there, in `reasons`. A session
-        that is not there yet gives an empty context.
+        now: the moment that "yesterday" is seen from. time_zone: for this call, in place of the user's (see `time_zone_of`).
+        explain: say of each message why it is there, in `reasons`. A session that is not there yet gives an empty context.
         """
         check_name("session", session)
         check_reader(user)
         with self._calls.serve():
-            order = self._order(query, budget_tokens, now, portions)
+            order = self._order(query, budget_tokens, now, portions, user, time_zone)
             started = clock.perf_counter()
             with self.store.read() as rows:
                 found = session_numbers(rows, user, session)
@@ -360,6 +375,7 @@ class ThreeLevelMemory:
         user: str = DEFAULT_USER,
         budget_tokens: int = 13_000,
         now: float | str | datetime | None = None,
+        time_zone: str | tzinfo | None = None,
         portions: Portions | None = None,
     ) -> Reason:
         """Why a message is in the context of a query, or why not.
@@ -371,7 +387,7 @@ class ThreeLevelMemory:
         check_name("id", id)
         check_reader(user)
         with self._calls.serve():
-            order = self._order(query, budget_tokens, now, portions)
+            order = self._order(query, budget_tokens, now, portions, user, time_zone)
             with self.store.read() as rows:
                 found = session_numbers(rows, user, session)
                 message = find_message(rows, [*found, *session_numbers(rows, user, None)], id)
@@ -391,14 +407,15 @@ class ThreeLevelMemory:
         limit: int = 10,
         neighbours: bool = False,
         now: float | str | datetime | None = None,
+        time_zone: str | tzinfo | None = None,
     ) -> list[Found]:
         """The messages that answer a query, the best first, of one session or of all of the user's.
 
-        neighbours: rank as for a context, where a message also counts for what stands beside it.
+        neighbours: rank as for a context, where a message also counts for what stands beside it. now, time_zone: see `context`.
         """
         check_reader(user, session)
         with self._calls.serve():
-            question = self._question(query, now)
+            question = self._question(query, now, user, time_zone)
             with self.store.read() as rows:
                 best = self._find(rows, session_numbers(rows, user, session), question, limit, neighbours)
                 messages = read_messages(rows, [candidate.number for candidate in best])
@@ -430,6 +447,12 @@ class ThreeLevelMemory:
             scores = word_hits(self.store, rows, numbers, query, self.weights).facts
         known = {fact.number: fact for fact in found}
         return [known[number] for number in best_first(scores) if number in known]
+
+    def time_zone_of(self, user: str = DEFAULT_USER) -> tzinfo | None:
+        """Where a user's clock hangs: as set for the user, else for this memory, else (None) where this machine's does."""
+        check_reader(user)
+        with self._calls.serve():
+            return self._zone(user, None)
 
     def pins(self, *, session: str | None = None, user: str = DEFAULT_USER) -> list[Pin]:
         """What is pinned for a session (the user's own pins included), or (session None) all of the user's pins."""
@@ -525,16 +548,27 @@ class ThreeLevelMemory:
             return transfer.export(self.store, Path(path), session=session, user=user, overwrite=overwrite)
 
     def export_markdown(
-        self, path: str | Path, *, session: str | None = None, user: str | None = None, overwrite: bool = False
+        self,
+        path: str | Path,
+        *,
+        session: str | None = None,
+        user: str | None = None,
+        overwrite: bool = False,
+        time_zone: str | tzinfo | None = None,
     ) -> Transfer:
-        """Write the log as Markdown, for people; like `export_jsonl`, but it cannot be imported again."""
+        """Write the log as Markdown, for people; like `export_jsonl`, but it cannot be imported again.
+
+        time_zone: of the printed times, in place of each user's own (see `time_zone_of`).
+        """
         from interconnected_ai.memory import transfer
 
         with self._calls.serve():
             refuse_blank("export_markdown", {"session": session, "user": user})
-            return transfer.export(
-                self.store, Path(path), session=session, user=user, overwrite=overwrite, lines=transfer.markdown_lines
-            )
+            given = zone_of(time_zone)
+            with self.store.read() as rows:
+                named = zone_names(rows)
+            lines = transfer.Markdown(lambda owner: given or zone_of(named.get(owner)) or self.time_zone)
+            return transfer.export(self.store, Path(path), session=session, user=user, overwrite=overwrite, lines=lines)
 
     def import_file(
         self,
@@ -556,7 +590,7 @@ class ThreeLevelMemory:
         Raises `DataError` naming the first bad row, before anything is added.
         """
         from interconnected_ai.memory import transfer
-        from interconnected_ai.memory.importing import Reading, zone_of
+        from interconnected_ai.memory.importing import Reading
 
         importer = transfer.Importer(
             self._new,
@@ -611,18 +645,34 @@ class ThreeLevelMemory:
         num_tokens = self.count_tokens(content) if isinstance(content, str) else 0
         return new_message(role, content, time=moment, id=id, num_tokens=num_tokens)
 
-    def _order(self, query: str, budget_tokens: int, now: Any, portions: Portions | None) -> Order:
+    def _order(
+        self,
+        query: str,
+        budget_tokens: int,
+        now: Any,
+        portions: Portions | None,
+        user: str,
+        time_zone: str | tzinfo | None,
+    ) -> Order:
         if not isinstance(budget_tokens, int) or budget_tokens < 1:
             raise ConfigError(f"budget_tokens={budget_tokens!r}: needed is a number of tokens from 1")
-        question = self._question(query, now)
+        question = self._question(query, now, user, time_zone)
         return Order(question, budget_tokens, portions or self.portions, self.weights, self.count_tokens)
 
     def _rank_all(self, rows: Rows, sessions: Sequence[int], order: Order) -> Ranking:
         return rank_all(self.store, rows, sessions, order.question, self.weights)
 
-    def _question(self, query: str, now: Any) -> Question:
+    def _question(self, query: str, now: Any, user: str, time_zone: str | tzinfo | None) -> Question:
         self._require_index()
-        return question_of(query, as_seconds(now, clock.time()), self.store, self.model)
+        return question_of(query, as_seconds(now, clock.time()), self._zone(user, time_zone), self.store, self.model)
+
+    def _zone(self, user: str, time_zone: str | tzinfo | None) -> tzinfo | None:
+        """The zone of a call: as given, else the user's, else the memory's, else (None) the machine's."""
+        if time_zone is not None:
+            return zone_of(time_zone)
+        with self.store.read() as rows:
+            name = zone_name_of(rows, user)
+        return self.time_zone if name is None else zone_of(name)
 
     def _find(
         self, rows: Rows, sessions: Sequence[int], question: Question, limit: int, neighbours: bool

@@ -30,7 +30,8 @@ _INDEX = (
         part BIGINT NOT NULL, data HALFVEC NOT NULL, UNIQUE (number, part))""",
     "CREATE INDEX IF NOT EXISTS vectors_by_session ON vectors (session, serial)",
 )
-_OURS = ("messages", "search", "summaries", "facts", "vectors", "jobs", "pins", "sessions", "edits", "hand_facts")
+_OURS = ("messages", "search", "summaries", "facts", "vectors", "jobs", "pins", "sessions", "edits", "hand_facts",
+         "user_zones")  # fmt: skip
 _LOCK_NUMBER = 0x49414D31  # of the advisory lock under which tables are made
 _ERASE_WAIT = "2s"  # as long as that, everybody else waits too
 _CONNECT_SECONDS = 10

@@ -2,12 +2,13 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Any
 
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.memory.provenance import vector_dimension
 from interconnected_ai.memory.store import Store
-from interconnected_ai.memory.time_expressions import Window, time_window
+from interconnected_ai.memory.times import Window, time_window
 from interconnected_ai.memory.vectors import VectorModel
 from interconnected_ai.text import unit_rows
 
@@ -16,18 +17,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A query as the legs take it. vector: its embedding, where there is one. window: the time it speaks of."""
+    """A query as the legs take it. vector: its embedding, where there is one. window: the time it speaks of.
+
+    zone: where the asker's clock hangs, None where this machine's does.
+    """
 
     text: str
     window: Window | None = None
     vector: Any = None
+    zone: tzinfo | None = None
 
 
-def question_of(query: str, now: float, store: Store, model: VectorModel | None) -> Question:
-    """The question in a query. now: the moment that "yesterday" is seen from, in seconds since 1970."""
+def question_of(query: str, now: float, zone: tzinfo | None, store: Store, model: VectorModel | None) -> Question:
+    """The question in a query. now: the moment that "yesterday" is seen from, in seconds since 1970, by a clock in the zone."""
     if not isinstance(query, str):
         raise ConfigError(f"query is {type(query).__name__}; needed is text")
-    return Question(query, time_window(query, now), _vector_of(query, store, model))
+    return Question(query, time_window(query, now, zone), _vector_of(query, store, model), zone)
 
 
 def _vector_of(query: str, store: Store, model: VectorModel | None) -> Any:

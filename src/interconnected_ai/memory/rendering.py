@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import tzinfo
 
 from interconnected_ai.memory.records import Fact, Message, Summary
 from interconnected_ai.memory.speakers import one_line
+from interconnected_ai.memory.times import day_at
 from interconnected_ai.text import Language
 
 # What a screen would act on rather than show. Line breaks and tabs stay, except in a heading.
@@ -88,36 +88,26 @@ def quoted(text: str, first: str = "") -> str:
     return "\n".join(f"> {first if number == 0 else ''}{line}".rstrip() for number, line in enumerate(lines))
 
 
-def message_lines(messages: Sequence[tuple[Message, str]]) -> Iterator[str]:
-    """Messages in order, (message, words to show), under the day they are of: `> #12 user: …`."""
+def message_lines(messages: Sequence[tuple[Message, str]], zone: tzinfo | None) -> Iterator[str]:
+    """Messages in order, (message, words to show), under the day they are of in the zone: `> #12 user: …`."""
     day = ""
     for message, shown in messages:
-        if day_of(message.time) != day:
-            day = day_of(message.time)
+        if (its_day := day_at(message.time, zone)) != day:
+            day = its_day
             yield f"[{day}]"
         yield quoted(shown, f"#{message.place} {message.role}: ")
 
 
-def fact_line(fact: Fact, replaced: str, words: Words) -> str:
+def fact_line(fact: Fact, replaced: str, words: Words, zone: tzinfo | None) -> str:
     """`> 2024-03-01 user lives in: Berlin (before: Moscow)`"""
     relation = words.relations.get(fact.relation, fact.relation)
     said = f"{fact.subject}: {fact.value}" if fact.kind == "instruction" else f"{fact.subject} {relation}: {fact.value}"
     before = f" ({words.earlier}: {replaced})" if replaced else ""
-    return quoted(f"{said}{before}", f"{day_of(fact.time)} ")
+    return quoted(f"{said}{before}", f"{day_at(fact.time, zone)} ")
 
 
-def summary_line(summary: Summary) -> str:
+def summary_line(summary: Summary, zone: tzinfo | None) -> str:
     """`> 2024-03-01 – 2024-03-04 #1–#57: …`"""
-    first, last = day_of(summary.first_time), day_of(summary.last_time)
+    first, last = day_at(summary.first_time, zone), day_at(summary.last_time, zone)
     days = first if first == last else f"{first} – {last}"
     return quoted(summary.text, f"{days} #{summary.first_place}–#{summary.last_place}: ")
-
-
-def day_of(time: float) -> str:
-    """2024-03-01, in UTC."""
-    return _day(int(time // 86_400))
-
-
-@lru_cache(maxsize=4096)
-def _day(number: int) -> str:
-    return datetime.fromtimestamp(number * 86_400, UTC).date().isoformat()

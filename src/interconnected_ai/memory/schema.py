@@ -2,7 +2,7 @@
 
 SCHEMA_VERSION = 1
 
-# The log is `messages`, `edits`, `sessions` (names), `pins` and `hand_facts`; everything else is derived from it.
+# The log is `messages`, `edits`, `sessions` (names), `pins`, `hand_facts` and `user_zones`; everything else is derived from it.
 # In `sessions`: places up to long_upto stand in the long level, those up to stale_upto in the stale one, the rest in current.
 TABLES = (
     """CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)""",
@@ -36,7 +36,8 @@ TABLES = (
         owner TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '', UNIQUE (kind, session, target))""",
 )
 
-# Of the log, too: what messages said before they were edited; what people set and retract by hand (`ends`: a retraction).
+# Of the log, too: what messages said before they were edited; what people set and retract by hand (`ends`: a retraction);
+# where users' clocks hang.
 LATER_TABLES = (
     """CREATE TABLE IF NOT EXISTS edits (
         message {int} NOT NULL, version {int} NOT NULL, role TEXT NOT NULL, content TEXT NOT NULL, time {real} NOT NULL,
@@ -44,6 +45,7 @@ LATER_TABLES = (
     """CREATE TABLE IF NOT EXISTS hand_facts (
         number {serial}, session {int} NOT NULL, subject TEXT NOT NULL, relation TEXT NOT NULL, value TEXT NOT NULL,
         kind TEXT NOT NULL, is_single {int} NOT NULL, ends {int} NOT NULL, time {real} NOT NULL, valid_until {real})""",
+    """CREATE TABLE IF NOT EXISTS user_zones (user_name TEXT PRIMARY KEY, time_zone TEXT NOT NULL)""",
 )
 
 # What stores of this version may lack, since it came later: (table, column, type), and indexes that need such columns.

@@ -11,7 +11,7 @@ from interconnected_ai.memory.questions import Question
 from interconnected_ai.memory.ranking import K1, B, best_first, bm25, fuse, lend_to_neighbours
 from interconnected_ai.memory.speakers import is_named
 from interconnected_ai.memory.store import Rows, Store
-from interconnected_ai.memory.time_expressions import Window
+from interconnected_ai.memory.times import Window
 from interconnected_ai.text import terms, words
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from interconnected_ai.memory.records import (
 )
 from interconnected_ai.memory.speakers import one_line
 from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.memory.times import clock_at, zone_name
 from interconnected_ai.storage import atomic_file
 
 _ROWS_AT_ONCE = 200
@@ -128,44 +129,52 @@ def json_lines(rows: Iterable[Exported]) -> Iterator[str]:
         yield json.dumps(_json_row(one), ensure_ascii=False)
 
 
-def markdown_lines(rows: Iterable[Exported]) -> Iterator[str]:
-    """Sessions under headings, days under those, messages as quotations: what is said cannot pass for a heading."""
-    session: tuple[str, str] | None = None
-    day = ""
-    for row in rows:
-        if isinstance(row, SessionInfo):
-            yield from (f"# {_in_line(row.session)}", "", f"User {_in_line(row.user)}; nothing was said.", "")
-            continue
-        one = row.message if isinstance(row, Edited) else row
-        moment = datetime.fromtimestamp(one.time, UTC)
-        if isinstance(one, HandFact):
-            if day != "facts":
-                yield from ("# Facts set by hand", "")
-            day = "facts"
-            yield from (_fact_line(one), "")
-            continue
-        if isinstance(one, Pin):
-            if day != "pins":
-                yield from ("# Pinned", "")
-            day = "pins"
-            where = f"session {_in_line(one.session)}" if one.session is not None else "all sessions"
-            yield from (f"**{_in_line(one.user)}**, {where}", "", *_quotation(one.text), "")
-            continue
-        if session != (one.user, one.session):
-            session, day = (one.user, one.session), ""
-            yield from (f"# {_in_line(one.session)}", "", f"User {_in_line(one.user)}; times are UTC.", "")
-        if day != f"{moment:%Y-%m-%d}":
-            day = f"{moment:%Y-%m-%d}"
-            yield from (f"## {day}", "")
-        yield from (f"**{_in_line(one.role)}**, {moment:%H:%M}", "", *_quotation(one.content), "")
+@dataclass(frozen=True, slots=True)
+class Markdown:
+    """Sessions under headings, days under those, messages as quotations: what is said cannot pass for a heading.
+
+    zone_of: of a user, where the clock of the printed times hangs, None where this machine's does.
+    """
+
+    zone_of: Callable[[str], tzinfo | None]
+
+    def __call__(self, rows: Iterable[Exported]) -> Iterator[str]:
+        """The lines of a file."""
+        session: tuple[str, str] | None = None
+        day, zone = "", None
+        for row in rows:
+            one = row.message if isinstance(row, Edited) else row
+            if isinstance(one, SessionInfo):
+                yield from (f"# {_in_line(one.session)}", "", f"User {_in_line(one.user)}; nothing was said.", "")
+                continue
+            if isinstance(one, HandFact):
+                if day != "facts":
+                    yield from ("# Facts set by hand", "")
+                day = "facts"
+                yield from (_fact_line(one, self.zone_of(one.user)), "")
+                continue
+            if isinstance(one, Pin):
+                if day != "pins":
+                    yield from ("# Pinned", "")
+                day = "pins"
+                where = f"session {_in_line(one.session)}" if one.session is not None else "all sessions"
+                yield from (f"**{_in_line(one.user)}**, {where}", "", *_quotation(one.text), "")
+                continue
+            if session != (one.user, one.session):
+                session, day, zone = (one.user, one.session), "", self.zone_of(one.user)
+                times = f"times are {zone_name(zone)}."
+                yield from (f"# {_in_line(one.session)}", "", f"User {_in_line(one.user)}; {times}", "")
+            moment = clock_at(one.time, zone)
+            if day != f"{moment:%Y-%m-%d}":
+                day = f"{moment:%Y-%m-%d}"
+                yield from (f"## {day}", "")
+            yield from (f"**{_in_line(one.role)}**, {moment:%H:%M}", "", *_quotation(one.content), "")
 
 
-def _fact_line(fact: HandFact) -> str:
+def _fact_line(fact: HandFact, zone: tzinfo | None) -> str:
     said = f"{_in_line(fact.subject)} {_in_line(fact.relation)} {_in_line(fact.value)}"
-    until = (
-        "" if fact.valid_until is None else f", until {datetime.fromtimestamp(fact.valid_until, UTC):%Y-%m-%d %H:%M}"
-    )
-    where = f"**{_in_line(fact.user)}**, session {_in_line(fact.session)}, {datetime.fromtimestamp(fact.time, UTC):%Y-%m-%d}"
+    until = "" if fact.valid_until is None else f", until {clock_at(fact.valid_until, zone):%Y-%m-%d %H:%M}"
+    where = f"**{_in_line(fact.user)}**, session {_in_line(fact.session)}, {clock_at(fact.time, zone):%Y-%m-%d}"
     return f"{where}: {'no longer: ' if fact.ends else ''}{said}{until}"
 
 

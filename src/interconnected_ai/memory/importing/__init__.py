@@ -12,7 +12,6 @@ from interconnected_ai.memory.importing.records import (
     SessionRow,
     Unread,
 )
-from interconnected_ai.memory.importing.times import zone_of
 from interconnected_ai.memory.importing.watching import Watch
 
 __all__ = [
@@ -30,5 +29,4 @@ __all__ = [
     "Watch",
     "items_of",
     "read_messages",
-    "zone_of",
 ]

@@ -1,11 +1,10 @@
 """Times as exports write them, as seconds since 1970."""
 
 import math
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from interconnected_ai.errors import ConfigError, DataError
+from interconnected_ai.errors import DataError
 
 # Nobody's chat is from the year 5138, so larger numbers count thousandths, millionths or billionths of a second.
 _LARGEST_SECONDS = 1e11
@@ -36,16 +35,6 @@ def seconds_of(value: Any) -> float | None:
             f"2026-03-14T09:30+02:00 ({error})"
         ) from error
     return seconds
-
-
-def zone_of(name: str | tzinfo | None) -> tzinfo | None:
-    """The time zone of a name such as Europe/Riga. Raises `ConfigError` for one that is not known."""
-    if name is None or isinstance(name, tzinfo):
-        return name
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:  # unknown; no name; the name of a folder
-        raise ConfigError(f"time_zone={name!r}: needed is a name such as Europe/Riga or UTC") from error
 
 
 def _as_number(value: float | str) -> float | None:

@@ -58,6 +58,7 @@ def export(
 
     Raises `UnknownNameError` for a user or session that is not there; see `write_lines` for the rest.
     """
+    _require_free(path, overwrite)
     if path.exists() and Path(store.location).exists() and path.samefile(store.location):
         raise StorageError(f"{path} is the memory itself and would be replaced; choose another name")
     with store.read() as rows:

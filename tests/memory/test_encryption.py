@@ -91,7 +91,7 @@ def test_copies_are_encrypted_and_come_back_with_the_key(tmp_path: Path) -> None
         memory.forget("first")
         restore(copy, path, overwrite=True, key=KEY)
         assert "first" in [one.message.id for one in memory.search("vladivostok")]
-        with pytest.raises(StorageError, match="is the memory itself|is a database"):
+        with pytest.raises(StorageError, match=r"is the memory itself|is a database"):
             memory.export_jsonl(path, overwrite=True)
     restore(copy, away, key=KEY)
     with opened(away) as memory:

@@ -18,7 +18,7 @@ from interconnected_ai.memory.numbering import Kind, entry_of, number_of, place_
 from interconnected_ai.memory.records import Fact
 from interconnected_ai.memory.scope import Scope
 from interconnected_ai.memory.store import Rows, Store
-from interconnected_ai.text import Terms, normalize, terms
+from interconnected_ai.text import Terms, normalize, terms, words
 
 # A fact by hand has for its source minus the number that it has in the log, and this for its source's id.
 BY_HAND = "by hand"
@@ -29,6 +29,7 @@ _COLUMNS = (
 _FROM = "FROM facts f JOIN sessions s ON s.number = f.session LEFT JOIN messages m ON m.number = f.source"
 _SAID = "f.number, f.relation, f.value, f.value_hash, f.kind, f.is_single, f.time, f.source, coalesce(m.ahead, 0), f.own_until"
 _FROM_SAID = "FROM facts f LEFT JOIN messages m ON m.number = f.source"
+_MOST_BETWEEN = 2  # words that a value may leave out between two of its own
 _NOT_SETTLED = 0  # `repeats` of a row that was just written
 _NO_LIFETIMES: Mapping[str, float] = {}
 
@@ -160,9 +161,38 @@ def statement_of(given: Any, subject: str) -> Statement:
 
 
 def stands_in(value: str, text: str) -> bool:
-    """Whether a message says a value: every word of it, but for endings. What a model adds of its own does not."""
-    wanted = set(terms(value).terms)
-    return wanted <= set(terms(text).terms) if wanted else normalize(value) in normalize(text)
+    """Whether a message says a value: its words in their order and close together, but for endings and small words.
+
+    What a model adds of its own, or puts together from two ends of a message, does not stand there.
+    """
+    wanted = [found for word in words(value) if (found := set(terms(word).terms))]
+    if not wanted:
+        return normalize(value) in normalize(text)
+    said = [set(terms(word).terms) for word in words(text)]
+    return any(_go_on(said, place, wanted) for place in range(len(said)))
+
+
+def _go_on(said: Sequence[set[str]], place: int, wanted: Sequence[set[str]]) -> bool:
+    """Whether the wanted words follow each other from this place on, with up to two others between any two of them."""
+    if not _is_word(wanted[0], said[place]):
+        return False
+    for word in wanted[1:]:
+        near = range(place + 1, min(place + 2 + _MOST_BETWEEN, len(said)))
+        found = next((one for one in near if _is_word(word, said[one])), None)
+        if found is None:
+            return False
+        place = found
+    return True
+
+
+def _is_word(wanted: set[str], said: set[str]) -> bool:
+    """Whether a word is the said one in some form; of scripts without spaces, whether it is a part of what was said."""
+    return bool(wanted & said) if all(term[0] != "r" for term in wanted) else wanted <= said
+
+
+def words_of(subject: str, relation: str, value: str) -> Terms:
+    """What of a fact goes into the index."""
+    return terms(f"{subject} {relation} {value}")
 
 
 def sentence_of(fact: Fact) -> str:
@@ -190,7 +220,7 @@ class _Changes:
         """Write a row, whose standing `settle` finds; returns its number."""
         user, _ = self._session(session)
         key = hash_of(statement.value)
-        num_words = _terms_of(statement.subject, statement.relation, statement.value).num_words
+        num_words = words_of(statement.subject, statement.relation, statement.value).num_words
         made = self._rows.all(
             "INSERT INTO facts (user_name, session, subject, relation, value, kind, time, source, num_words, value_hash, "
             "is_single, own_until, valid_until, repeats) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
@@ -251,8 +281,8 @@ class _Changes:
             was_fact, is_fact = before[2] is None, standing.repeats is None
             if is_fact and not was_fact:
                 _, owner = self._session(session)
-                words = _terms_of(subject, relation, value).terms
-                self._store.add_terms(self._rows, owner, [(_entry(session, number, num_words), words)])
+                found_words = words_of(subject, relation, value).terms
+                self._store.add_terms(self._rows, owner, [(_entry(session, number, num_words), found_words)])
             elif was_fact and not is_fact:
                 self._store.remove_terms(self._rows, [_entry(session, number, num_words)])
 
@@ -281,10 +311,6 @@ def _together(relation: str) -> tuple[str, str]:
 def _said(row: Sequence[Any]) -> Said:
     number, relation, value, key, kind, is_single, time, source, ahead, valid_until = row[:10]
     return Said(number, relation, value, key, kind, bool(is_single), time, source, bool(ahead), valid_until)
-
-
-def _terms_of(subject: str, relation: str, value: str) -> Terms:
-    return terms(f"{subject} {relation} {value}")
 
 
 def _entry(session: int, number: int, num_words: int) -> int:

@@ -74,7 +74,7 @@ def test_the_index_of_an_earlier_version_is_searched_at_once_and_made_anew_by_th
             id: rows.all("SELECT number, num_words FROM messages WHERE id = ?", id)[0] for id in old
         }.items():
             memory.store.remove_terms(rows, [message_entry(number, False, num_words)])
-            memory.store.add_terms(rows, [(message_entry(number, False, 1), old[id])])
+            memory.store.add_terms(rows, 1, [(message_entry(number, False, 1), old[id])])
             rows.run("UPDATE messages SET num_words = 1 WHERE number = ?", number)
             rows.run("UPDATE sessions SET num_words = num_words + ? WHERE number = ?", 1 - num_words, number >> 30)
         rows.run("UPDATE meta SET value = 'snowball+pymorphy3/1' WHERE name = 'analyzer'")

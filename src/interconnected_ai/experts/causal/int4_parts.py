@@ -117,15 +117,18 @@ class _Reader:
         return self.floats(name) if f"{self._shape.named(module)}.{part}" in self._there else None
 
     def product(self, modules: list[str]) -> Callable[[Tensor], Tensor]:
-        """x → W · x + b of modules that read the same, side by side: (rows, d_in) in bfloat16 → (rows, d_out) in float32."""
+        """x → W · x of modules that read the same, side by side: (rows, d_in) → (rows, d_out), both bfloat16."""
         weight = Int4Weight.of(Blocks.stacked([self._blocks(module) for module in modules]))
         self.num_bytes += weight.num_bytes
+        return weight
+
+    def bias(self, modules: list[str]) -> Tensor | None:
+        """Their biases side by side, in float32; None where there are none."""
         biases = [self.optional(f"{module}.bias") for module in modules]
         if all(bias is None for bias in biases):
-            return lambda hidden: weight(hidden).float()
+            return None
         zeros = [torch.zeros(self.shapes[module][0]) for module in modules]
-        bias = torch.cat([zero if one is None else one for one, zero in zip(biases, zeros, strict=True)])
-        return lambda hidden: weight(hidden) + bias
+        return torch.cat([zero if one is None else one for one, zero in zip(biases, zeros, strict=True)])
 
     def _blocks(self, module: str) -> Blocks:
         tensor, named = self._found(f"{module}.weight")
@@ -152,10 +155,10 @@ def _block(reader: _Reader, number: int, eps: float) -> LlamaBlock:
     between = reader.floats(f"{layer}.post_attention_layernorm.weight")
     query, key = (reader.optional(f"{layer}.self_attn.{part}_norm.weight") for part in "qk")
     return LlamaBlock(
-        _normed(before, eps, reader.product(list(attention))),
-        _adding(reader.product([out_name])),
-        _normed(between, eps, reader.product(list(gate_up))),
-        _adding(reader.product([down_name])),
+        _normed(before, eps, reader.product(list(attention)), reader.bias(list(attention))),
+        _adding(reader.product([out_name]), reader.bias([out_name])),
+        _normed(between, eps, reader.product(list(gate_up)), reader.bias(list(gate_up))),
+        _adding(reader.product([down_name]), reader.bias([down_name])),
         _rms(before, eps),
         _rms(between, eps),
         None if query is None else _rms(query, eps),
@@ -168,20 +171,23 @@ def _block(reader: _Reader, number: int, eps: float) -> LlamaBlock:
     )
 
 
-def _normed(gain: Tensor, eps: float, product: Map) -> Map:
-    """The norm, its result in bfloat16, then the product. x / √(|x|² / d + ε) ⊙ g is x ⊙ g√d / hypot(|x|, √(d · ε))."""
+def _normed(gain: Tensor, eps: float, product: Map, bias: Tensor | None) -> Map:
+    """W · norm(x) + b. x / √(|x|² / d + ε) ⊙ g is x ⊙ g√d / hypot(|x|, √(d · ε)), and a row is divided by its length last."""
     width = len(gain)
     scaled, least = gain * width**0.5, gain.new_full((), (width * eps) ** 0.5)
 
     def run(hidden: Tensor) -> Tensor:
         length = torch.hypot(torch.linalg.vector_norm(hidden, dim=-1, keepdim=True), least)
-        return product((hidden * scaled).div_(length).to(torch.bfloat16))
+        found = product((hidden * scaled).to(torch.bfloat16)) / length  # float32 again
+        return found if bias is None else found.add_(bias)
 
     return run
 
 
-def _adding(product: Map) -> AddingMap:
-    return lambda hidden, residual: product(hidden.to(torch.bfloat16)).add_(residual)
+def _adding(product: Map, bias: Tensor | None) -> AddingMap:
+    if bias is None:
+        return lambda hidden, residual: residual.add_(product(hidden.to(torch.bfloat16)))
+    return lambda hidden, residual: residual.add_(product(hidden.to(torch.bfloat16))).add_(bias)
 
 
 def _rms(gain: Tensor, eps: float) -> Map:

@@ -221,7 +221,10 @@ def _weights_of(
         return BlockWeights(
             Norm(reader.floats(f"{layer}.input_layernorm.weight"), None, eps),
             Norm(reader.floats(f"{layer}.post_attention_layernorm.weight"), None, eps),
-            *(reader.stored(f"{attention}.{part}_proj") for part in ("q", "k", "v", "o")),
+            query=reader.stored(f"{attention}.q_proj"),
+            key=reader.stored(f"{attention}.k_proj"),
+            value=reader.stored(f"{attention}.v_proj"),
+            out=reader.stored(f"{attention}.o_proj"),
             up=reader.stored(f"{mlp}.up_proj"),
             down=reader.stored(f"{mlp}.down_proj"),
             gate=reader.stored(f"{mlp}.gate_proj"),

@@ -21,11 +21,12 @@ WORDS = "sun rain cloud wind snow storm mist warm coin bank loan stock fund mone
 
 
 def make_artefacts(folder: Path) -> None:
-    """A trained run, a config, rows, texts, rules, a router, an expert, a memory, a mixture of experts and a recipe for it."""
+    """A trained run, a config, rows, texts, rules, a router, an expert, a council, a memory, a mixture and a recipe for it."""
     _run(folder)
     _texts(folder)
     _expert(folder)
     make_base(folder / "base")
+    _council(folder)
     _memory(folder)
     _mixture(folder)
     (folder / "empty.txt").touch()
@@ -75,6 +76,16 @@ def _expert(folder: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     model = ExpertModel(words.vocab_size, 16, 1, 2, max_seq_len=64, generator=generator)
     Expert(model, words).save_pretrained(folder / "experts" / "tiny")
+
+
+def _council(folder: Path) -> None:
+    config = {
+        "experts": {"tiny": {"place": "experts/tiny"}},
+        "fallback": "tiny",
+        "semantic": False,
+        "max_new_tokens": 2,
+    }
+    (folder / "council.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
 def make_base(folder: Path) -> None:
@@ -154,6 +165,8 @@ def calls(folder: Path) -> dict[str, list[str]]:
         "compare": [run, run],
         "generate": [expert, "the sun", "--max-new-tokens", "2"],
         "chat": [expert, "the sun", "--max-new-tokens", "2"],
+        "council init": [at["experts"]],
+        "council route": [at["council.yaml"], "bank card"],
         "report": [run, "--output", "page.html"],
         "expert data": [corpus, "--unit", "paragraph"],
         "expert train": [

@@ -157,6 +157,9 @@ def make_folder(folder: Path) -> None:
     write_table(folder / "bank.csv", "text", "label", seed=12)
     write_table(folder / "language.csv", "text", "lang", seed=13)
     (folder / "chat.jsonl").write_text('{"role": "user", "content": "I study volcanoes."}\n', encoding="utf-8")
+    (folder / "rules.yaml").write_text(
+        "experts: [code, talk]\ndefault: talk\nrules:\n- {to: code, words: [loop]}\n", encoding="utf-8"
+    )
     for name, words in (("law", "sun rain cloud wind snow"), ("code", "coin bank loan stock fund")):
         (folder / name).mkdir()
         for number in range(3):

@@ -19,7 +19,7 @@ from interconnected_ai.errors import EngineError, UnknownNameError
 from interconnected_ai.experts import CausalEngine, TorchEngine
 from interconnected_ai.experts.cached_decoder import CachedDecoder
 from interconnected_ai.experts.causal import LeanDecoder, LlamaParts
-from interconnected_ai.experts.compiled import StepLibrary, library, library_folder, step, step_library
+from interconnected_ai.experts.compiled import StepLibrary, library, library_folder, pages, step, step_library
 from interconnected_ai.experts.torch_decoder import DecoderParts, TorchDecoder
 from interconnected_ai.experts.torch_products import LAYOUTS
 
@@ -176,6 +176,39 @@ def test_broken_weights_and_unknown_tokens_are_errors_of_ours(compiled: StepLibr
     broken[len(PROMPTS[0]) + 2] = torch.nan
     with pytest.raises(EngineError, match="NaN"):
         TorchEngine(model, step="compiled")([PROMPTS[0]], GREEDY)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="large pages are asked of Linux")
+def test_gathering_pages_changes_no_number_and_only_where_the_system_allows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = tmp_path / "enabled"
+    monkeypatch.setattr(pages, "_SETTING", setting)
+    setting.write_text("always [madvise] never", encoding="utf-8")
+    tensors = [torch.arange(2**21 + 3.0) for _ in range(3)]
+    wanted = [tensor.clone() for tensor in tensors]
+    before = _num_advised()
+    pages.gather_pages(tensors[:1])
+    assert _num_advised() > before
+    setting.write_text("always madvise [never]", encoding="utf-8")
+    before = _num_advised()
+    pages.gather_pages(tensors[1:])
+    assert _num_advised() == before
+    assert all(torch.equal(tensor, other) for tensor, other in zip(tensors, wanted, strict=True))
+
+
+def _num_advised() -> int:
+    """Mappings of this process that were asked into large pages (flag hg)."""
+    lines = Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines()
+    return sum(line.startswith("VmFlags") and " hg" in line for line in lines)
+
+
+def test_tensors_side_by_side_are_one_span() -> None:
+    whole = torch.zeros(100)
+    (span,) = pages._spans([whole[60:], whole[:50], whole[10:20]])
+    assert span == (whole.data_ptr(), whole.data_ptr() + 400)
+    far = torch.zeros(2**20)
+    assert len(list(pages._spans([far[:10], far[-10:]]))) == 2
 
 
 # Where it cannot be had

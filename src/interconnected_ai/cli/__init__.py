@@ -35,6 +35,7 @@ VERBS = {
     "expert": "Train, measure and list experts: small language models, each for a domain.",
     "plan": "Size, price and compare systems before they are built.",
     "surgery": "See, change, add, train and program the experts of a pretrained mixture of experts.",
+    "council": "Experts, a router and a memory as one: write its config; iai chat talks with it.",
     "route": "Who answers a request, and why: explain, train and measure routers.",
     "memory": "Search a memory, see what a model would be given, import, export, forget.",
     "bench": "Measure the numbers that the README quotes.",

@@ -2,14 +2,11 @@
 
 import json
 import shlex
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +14,7 @@ import click
 from interconnected_ai.cli.alternatives import alternatives, means_standard_input
 from interconnected_ai.cli.completion import ExpertPath
 from interconnected_ai.cli.generate import given_settings, in_a_full_window, standard_input, with_settings
+from interconnected_ai.cli.interruption import stopped_by_interrupt
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import OutputPath, overwrite_option
 from interconnected_ai.config import GenerationConfig
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
 
 _IN_A_FULL_WINDOW = "begin anew, lower --max-new-tokens, or let the oldest turns go: --too-long drop-oldest"
 _PROMPT, _GOES_ON = "> ", "… "
+_COUNCILS = (".yaml", ".yml", ".json")
 _COMMANDS = {
     "/help": "these commands",
     "/system [TEXT]": "what the expert is told before everything; without a text nothing is",
@@ -53,6 +52,12 @@ _COMMANDS = {
     show_default=True,
     help="When the window is full: the oldest turns are no longer read, which is said, or an error.",
 )
+@click.option(
+    "--session", default="default", show_default=True, help="Of a council: which conversation is gone on with."
+)
+@click.option(
+    "--user", default="default", show_default=True, help="Of a council: who asks; nobody else's words are recalled."
+)
 @click.option("--lines", is_flag=True, help="Every line of standard input is a turn, instead of all of it one.")
 @click.option("--save", type=OutputPath(), help="Write the chat to this file at its end, as JSON lines.")
 @click.option(
@@ -70,6 +75,8 @@ def command(
     seed: int | None,
     system: str | None,
     too_long: str,
+    session: str,
+    user: str,
     lines: bool,
     save: Path | None,
     engine: str | None,
@@ -77,8 +84,9 @@ def command(
     output: Output,
     **settings: Any,
 ) -> None:
-    """Talk with the expert in the folder EXPERT: MESSAGES are a turn each; without them standard input is what is said.
+    """Talk with the expert in the folder EXPERT, or with the council in a file COUNCIL.yaml: MESSAGES are a turn each.
 
+    Without messages standard input is what is said.
     On a terminal the chat goes on until /exit or Ctrl-D. Ctrl-C stops an answer and keeps the chat; /help lists what else can
     be said to the program.
     """
@@ -90,6 +98,13 @@ def command(
             "--json is for messages that are given, or come from standard input; leave it out to talk"
         )
     said = None if is_talk else _said(messages, lines=lines)
+    if expert.suffix.lower() in _COUNCILS and expert.is_file():
+        if named := [
+            name for name, value in (("--system", system), ("--engine", engine), ("--device", device)) if value
+        ]:
+            raise click.UsageError(f"{named[0]} is of an expert; a council's config says it")
+        _with_council(expert, said, given, seed, output, session=session, user=user, save=save)
+        return
     from interconnected_ai.experts import Chatting, Conversation, open_expert
 
     with open_expert(expert, engine=engine, device=device) as opened:
@@ -98,7 +113,7 @@ def command(
         held = Conversation(opened, system=system, too_long="refuse" if too_long == "refuse" else "drop_oldest")
         chat = _Chat(held, given, seed, output, is_talk=is_talk)
         if said is None:
-            _talk(chat)
+            _talk(chat.say, lambda line: _obey(line, chat), output)
         else:
             for text in said:
                 chat.say(text)
@@ -111,6 +126,32 @@ def command(
                 "turns": [_as_json(answer) for answer in chat.answers],
             }
         )
+
+
+def _with_council(
+    place: Path,
+    said: Sequence[str] | None,
+    settings: Mapping[str, Any],
+    seed: int | None,
+    output: Output,
+    *,
+    session: str,
+    user: str,
+    save: Path | None,
+) -> None:
+    from interconnected_ai.cli.council_chat import CouncilTalk
+    from interconnected_ai.council import Council
+
+    with Council.from_config(place) as council:
+        talk = CouncilTalk(council, settings, seed, output, session=session, user=user, is_talk=said is None)
+        if said is None:
+            _talk(talk.say, talk.obey, output)
+        else:
+            for text in said:
+                talk.say(text)
+        if save is not None:
+            _write(save, talk.messages, overwrite=True)
+        output.result({"council": str(place), "turns": [answer.to_dict() for answer in talk.answers]})
 
 
 class _Chat:
@@ -127,7 +168,7 @@ class _Chat:
         """Show the answer as it comes; Ctrl-C ends it where it is in a talk, and the program elsewhere."""
         with in_a_full_window(_IN_A_FULL_WINDOW):
             answering = self.held.say(text, seed=self.seed, **self._settings)
-        interrupts = _stopped_by_interrupt(answering.close) if self._is_talk else nullcontext(lambda: False)
+        interrupts = stopped_by_interrupt(answering.close) if self._is_talk else nullcontext(lambda: False)
         with answering, interrupts as was_stopped:
             for piece in answering:
                 click.echo(piece, nl=False, err=self.output.as_json)
@@ -145,17 +186,17 @@ class _Chat:
             self.output.step("(the answer is as long as --max-new-tokens allows)")
 
 
-def _talk(chat: _Chat) -> None:
-    """Turn by turn, until the end of the input."""
+def _talk(say: Callable[[str], None], obey: Callable[[str], bool], output: Output) -> None:
+    """Turn by turn, until the end of the input. obey: does what a command says; False where it is to leave."""
     _edit_lines()
-    chat.output.note("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves.")
+    output.note("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves.")
     for line in _lines_of_terminal():
         try:
             if line.startswith("/") and not line.startswith("//"):
-                if not _obey(line, chat):
+                if not obey(line):
                     return
             elif line.strip():
-                chat.say(line.removeprefix("/") if line.startswith("//") else line)
+                say(line.removeprefix("/") if line.startswith("//") else line)
         except InterconnectedAIError as error:
             click.echo(f"{error}", err=True)
         except OSError as error:
@@ -245,27 +286,6 @@ def _said(messages: Sequence[str], *, lines: bool) -> list[str]:
         return list(messages)
     text = standard_input()
     return [line for line in text.splitlines() if line.strip()] if lines else [text]
-
-
-@contextmanager
-def _stopped_by_interrupt(stop: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """While an answer comes, a first Ctrl-C stops it, and a second ends the program as always. Gives whether one came."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    came = False
-
-    def take(number: int, frame: FrameType | None) -> None:
-        nonlocal came
-        came = True
-        signal.signal(signal.SIGINT, before)
-        stop()
-
-    before = signal.signal(signal.SIGINT, take)
-    try:
-        yield lambda: came
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _write(path: Path, messages: "Sequence[ChatMessage]", *, overwrite: bool) -> None:

@@ -1,9 +1,12 @@
-"""A training that was told to stop: what is kept of it, and the very command that goes on with it."""
+"""Ctrl-C and signals: what is kept of a training and what goes on with it, answers that stop while the chat goes on."""
 
 import os
 import shlex
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import click
 
@@ -31,3 +34,24 @@ def _resuming_command() -> str:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return f"-m interconnected_ai.cli {shlex.join(words)}, launched as before"
     return f"iai {shlex.join(words)}"
+
+
+@contextmanager
+def stopped_by_interrupt(stop: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """While an answer comes, a first Ctrl-C stops it, and a second ends the program as always. Gives whether one came."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    came = False
+
+    def take(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        signal.signal(signal.SIGINT, before)
+        stop()
+
+    before = signal.signal(signal.SIGINT, take)
+    try:
+        yield lambda: came
+    finally:
+        signal.signal(signal.SIGINT, before)

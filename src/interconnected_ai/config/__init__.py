@@ -12,6 +12,7 @@ from interconnected_ai.config.adapter import (
     PreferencesConfig,
 )
 from interconnected_ai.config.card import BranchCard
+from interconnected_ai.config.council import CouncilConfig, MemberConfig
 from interconnected_ai.config.data import BranchData, CorpusConfig, DataConfig, TableData
 from interconnected_ai.config.expert import ExpertConfig, NormPlace
 from interconnected_ai.config.generation import GenerationConfig
@@ -46,6 +47,7 @@ __all__ = [
     "BranchSpec",
     "ChatsConfig",
     "CorpusConfig",
+    "CouncilConfig",
     "DataConfig",
     "ExpertConfig",
     "ExpertRunConfig",
@@ -53,6 +55,7 @@ __all__ = [
     "FeedForwardKind",
     "GenerationConfig",
     "LoopConfig",
+    "MemberConfig",
     "NormPlace",
     "Pooling",
     "Precision",

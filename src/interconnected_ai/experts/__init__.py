@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.causal import CausalEngine, Int4Engine, why_not_int4
     from interconnected_ai.experts.causal_lm import CausalLM, CausalShape
     from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, Chatting, Conversation, PromptCache
+    from interconnected_ai.experts.chat.speaker import Speaker
     from interconnected_ai.experts.decoder import Decoder, PrefixState, ResumableDecoder, RowAdapters
+    from interconnected_ai.experts.deliberation import DeliberationEngine
     from interconnected_ai.experts.engine import Engine
     from interconnected_ai.experts.engines import choose_engine, open_engine, runnable_engines
     from interconnected_ai.experts.engines.llama_adapters import open_llamacpp
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from interconnected_ai.experts.language_model import LanguageModel
     from interconnected_ai.experts.loading import load_card, load_expert, load_model, load_tokenizer
     from interconnected_ai.experts.model import ExpertModel
+    from interconnected_ai.experts.pool import ExpertPool, Loan
     from interconnected_ai.experts.quantized import QuantizedSize, quantize_expert, require_quantizable
     from interconnected_ai.experts.remote import RemoteExpert, RemoteServer
     from interconnected_ai.experts.scoring import HeldOut, Perplexity, measure
@@ -76,6 +79,10 @@ _FILES = {
     "Conversation": "chat",
     "PromptCache": "chat",
     "CausalEngine": "causal",
+    "DeliberationEngine": "deliberation",
+    "ExpertPool": "pool",
+    "Loan": "pool",
+    "Speaker": "chat.speaker",
     "Int4Engine": "causal",
     "why_not_int4": "causal",
     "Decoder": "decoder",
@@ -130,17 +137,20 @@ __all__ = [
     "Chatting",
     "Conversation",
     "Decoder",
+    "DeliberationEngine",
     "Engine",
     "Expert",
     "ExpertCard",
     "ExpertKind",
     "ExpertModel",
+    "ExpertPool",
     "GgufModel",
     "HeldOut",
     "Int4Engine",
     "LanguageModel",
     "LlamaCppEngine",
     "LlamaFile",
+    "Loan",
     "LowRank",
     "Perplexity",
     "PrefixState",
@@ -151,6 +161,7 @@ __all__ = [
     "ResumableDecoder",
     "RowAdapters",
     "SharedBase",
+    "Speaker",
     "TextExpert",
     "TorchEngine",
     "all_formats",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.compiled.library import StepLibrary, step_library
+from interconnected_ai.experts.compiled.pages import gather_pages
 from interconnected_ai.experts.compiled.weights import BlockWeights, ModelWeights, Norm, Product
 
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
@@ -80,6 +81,7 @@ class CompiledModel:
         vocab_size, d_model = weights.head.weight.shape
         inner = weights.blocks[0].up.weight.shape[0]
         self._weights = weights  # holds the memory that is pointed to
+        gather_pages(weights.tensors())
         self._blocks = (_Block * len(weights.blocks))(*map(_Block.of, weights.blocks))
         self._model = _Model(
             d_model, len(weights.blocks), weights.n_heads, weights.n_kv_heads, weights.head_width, inner, vocab_size,

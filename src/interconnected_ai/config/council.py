@@ -1,0 +1,87 @@
+"""A council in one file: who sits in it, who is asked when, what it may take and what it remembers."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from interconnected_ai.config.record import Place, Record
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class MemberConfig(Record):
+    """One expert. place: a folder, a GGUF file, a hub id, "smollm2". engine: None is its kind's own.
+
+    description, examples: what it is for and requests that it should answer, beside those of its card; routers read them.
+    """
+
+    place: Place
+    engine: str | None = None
+    description: str = ""
+    examples: Annotated[tuple[str, ...], Field(strict=False)] = ()
+
+
+class CouncilConfig(Record):
+    """A council.
+
+    fallback: who answers where nobody is sure. fallbacks: who stands in for whom. seed: the expert that knows a little of
+    everything, which the others were made from: where several deliberate it is one of them.
+    budget_mb: MB (10⁶ bytes) that experts and their shared bases may take together; None is half of the machine's memory.
+    rules, routers: asked in this order, rules first; with `semantic` the experts' cards are asked last. encoder: of routers
+    that are learnt, None is the embedded English one.
+    memory: the store; None remembers nothing. memory_tokens: at most so many are recalled for an answer.
+    width: how many experts deliberate; 1 is one alone. forgetting, power: of deliberation, see `experts.deliberation`.
+    system: what every expert is told before everything. wait_seconds: for an expert to come into memory.
+    """
+
+    experts: Annotated[dict[Name, MemberConfig], Field(min_length=1)]
+    fallback: Name
+    fallbacks: Annotated[dict[Name, Name], Field(default_factory=dict)]
+    seed: Name | None = None
+    budget_mb: Annotated[float, Field(gt=0, strict=False)] | None = None
+    rules: Place | None = None
+    routers: Annotated[tuple[Place, ...], Field(strict=False)] = ()
+    semantic: bool = True
+    encoder: Place | None = None
+    switching_cost: Annotated[float, Field(ge=0.0, le=1.0, strict=False)] = 0.2
+    memory: Place | None = None
+    memory_tokens: Annotated[int, Field(ge=0)] = 1500
+    width: Annotated[int, Field(ge=1, le=64)] = 1
+    forgetting: Annotated[float, Field(ge=0.0, le=1.0, strict=False)] = 0.02
+    power: Annotated[float, Field(ge=0.0, le=1.0, strict=False)] = 1.0
+    system: str | None = None
+    max_new_tokens: Annotated[int, Field(ge=1)] = 256
+    wait_seconds: Annotated[float, Field(gt=0.0, strict=False)] = 60.0
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        named = {
+            "fallback": [self.fallback],
+            "seed": [] if self.seed is None else [self.seed],
+            "fallbacks": [*self.fallbacks, *self.fallbacks.values()],
+        }
+        for key, names in named.items():
+            if unknown := [name for name in names if name not in self.experts]:
+                raise ValueError(f"{key} names {unknown[0]!r}, the experts are {', '.join(self.experts)}")
+        return self
+
+    def seen_from(self, folder: Path) -> Self:
+        """The same with places beside the file that it stands in: what is relative is looked for from its folder.
+
+        An expert's place that stands nowhere there may be a name, such as "smollm2" or a hub id, and stays as it is.
+        """
+
+        def there(place: str) -> str:
+            return str(folder / place)
+
+        experts = {
+            name: member.with_changes(place=there(member.place)) if (folder / member.place).exists() else member
+            for name, member in self.experts.items()
+        }
+        return self.with_changes(
+            experts=experts,
+            rules=None if self.rules is None else there(self.rules),
+            routers=tuple(map(there, self.routers)),
+            memory=None if self.memory is None or "://" in self.memory else there(self.memory),
+        )

@@ -211,6 +211,7 @@ def test_every_verb_takes_the_store_from_the_environment_where_none_is_named(
         "users": [()],
         "check": [()],
         "backup": [("copy.db",), ("copy.db", "--overwrite")],
+        "rekey": [("--plain",)],
         "restore": [("copy.db", "--overwrite")],
         "forget": [("m1", "--yes"), ("m2", "m3", "--yes"), ("--containing", "volcanoes", "--yes")],
     }

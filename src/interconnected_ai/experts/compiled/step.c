@@ -241,6 +241,12 @@ static void attend(
     }
 }
 
+// Of all records: a caller that mirrors others must not call.
+Size record_bytes(void)
+{
+    return sizeof(Linear) + sizeof(Norm) + sizeof(Block) + sizeof(Model) + sizeof(Row);
+}
+
 Size scratch_numbers(const Model *model, Size capacity, Size num_threads)
 {
     const Size queries = model->n_heads * model->head_width, kept = model->n_kv_heads * model->head_width;

@@ -141,6 +141,8 @@ class Compiled:
         """The model on this library, where both can."""
         if library.calls is None or (why_not := weights.why_not()):
             return cls(None, library.why_not or why_not)
+        if library.calls.record_bytes() != sum(map(ctypes.sizeof, (_Linear, _Norm, _Block, _Model, _Row))):
+            return cls(None, "the package was changed while this process runs; start it again")
         return cls(CompiledModel(library.calls, weights))
 
 

@@ -17,7 +17,7 @@ from interconnected_ai.memory.search import Candidate, Hits, SearchWeights, find
 from interconnected_ai.memory.shares import Shares, shares_of
 from interconnected_ai.memory.speakers import part_of
 from interconnected_ai.memory.store import Rows, Store
-from interconnected_ai.text import language_of, terms
+from interconnected_ai.text import estimate_tokens, language_of, terms
 from interconnected_ai.types import CountTokens
 
 _NUM_RECENT_FACTS, _NUM_FOUND_FACTS = 24, 24
@@ -103,7 +103,7 @@ def gather(store: Store, rows: Rows, session: int | None, pins: Sequence[Pin], o
     if language == "none" and recent:
         language = language_of(recent[-1].content)
     parts = Parts(words_for(language), order.question.zone)
-    shares = shares_of(order.budget_tokens, order.portions)
+    shares = shares_of(order.budget_tokens, order.portions, is_estimated=order.count_tokens is estimate_tokens)
     room = Room(shares.all_tokens, order.count_tokens, parts.zone)
     room.take(order.count_tokens(parts.words.preface) + order.count_tokens(parts.words.evidence) + 4)
     _add_pins(parts, room, pins)

@@ -6,8 +6,8 @@ from interconnected_ai.bench.facts import GOALS, LANGUAGES, Labelled, bench_fact
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_there_are_150_labelled_sentences_a_language_and_none_twice(language: str) -> None:
-    assert len({sentence.text for sentence in sentences_of(language)}) == len(sentences_of(language)) == 150
+def test_there_are_212_labelled_sentences_a_language_and_none_twice(language: str) -> None:
+    assert len({sentence.text for sentence in sentences_of(language)}) == len(sentences_of(language)) == 212
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

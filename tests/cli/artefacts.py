@@ -214,6 +214,7 @@ def calls(folder: Path) -> dict[str, list[str]]:
         "memory import": [at["chat.jsonl"], "--store", "new.db"],
         "memory pin": [store, "Answer briefly."],
         "memory rebuild": [store],
+        "memory rekey": [store, "--plain"],
         "memory restore": [store, "--store", "restored.db"],
         "memory search": [store, "where"],
         "memory serve": [store, "--mcp", "--tools"],

@@ -24,9 +24,9 @@ pytest.importorskip("Stemmer", reason='needs the extra "memory"')
 WRITING = {"--output", "--out", "-o", "--write", "--plot", "--png", "--save", "--export"}
 # Paths that are read, by the name of the argument.
 READ = {
-    "--config", "--data", "--devices", "--experts", "--file", "--json-schema", "--model", "--others", "--set", "--text",
-    "--texts", "--tokenizer", "config", "data", "expert", "file", "folder", "model", "recipe", "run", "run_a", "run_b",
-    "source", "table", "target",
+    "--config", "--data", "--devices", "--experts", "--file", "--json-schema", "--model", "--others", "--outside", "--router",
+    "--rules", "--set", "--text", "--texts", "--tokenizer", "--validation", "config", "council", "data", "expert", "file",
+    "folder", "model", "recipe", "run", "run_a", "run_b", "source", "table", "target",
 }  # fmt: skip
 # What takes minutes is refused before it begins; what stands there is a file that says so.
 LONG = {

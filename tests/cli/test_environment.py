@@ -160,6 +160,7 @@ MEMORY_CALLS = {
     "users": [],
     "check": [],
     "backup": ["copy.db"],
+    "rekey": ["--plain"],
     "restore": ["copy.db", "--overwrite"],
     "forget": ["m2", "--yes"],
 }

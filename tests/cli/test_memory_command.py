@@ -53,6 +53,24 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return "memory.db"
 
 
+def test_a_person_is_told_why_a_message_is_there_and_why_not(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    told = result(capsys, "why", store, "Who studies volcanoes?", "--message", "m4")
+    assert (told["is_shown"], told["words"], told["rank"]) == (True, ["studies", "volcanoes"], 1)
+    assert (told["id"], told["session"], told["user"]) == ("m4", "default", "default")
+    code, out, _ = run(capsys, "why", store, "Who studies volcanoes?", "--message", "m4")
+    assert code == 0
+    assert out.startswith("Message 'm4' (#4 of session 'default') is in the context: ")
+    code, out, _ = run(capsys, "why", store, "volcanoes", "--message", "m9")
+    assert code == 0
+    assert "Message 'm9' is not in the context: user 'default' has no message 'm9'" in out
+    code, out, _ = run(capsys, "context", store, "Who studies volcanoes?", "--explain")
+    assert code == 0
+    assert "found by the words studies, volcanoes" in " ".join(out.split())
+    reasons = result(capsys, "context", store, "volcanoes", "--explain")["reasons"]
+    assert {one["id"] for one in reasons} == {"m1", "m2", "m3", "m4"}
+    assert result(capsys, "context", store, "volcanoes")["reasons"] == []
+
+
 def test_what_was_imported_is_found_and_given_to_a_model(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert result(capsys, "search", store, "сестра volcano")["found"][0]["id"] == "m4"
     context = result(capsys, "context", store, "где живёт Иван?", "--budget", "200")
@@ -193,6 +211,7 @@ def test_every_verb_takes_the_store_from_the_environment_where_none_is_named(
         "users": [()],
         "check": [()],
         "backup": [("copy.db",), ("copy.db", "--overwrite")],
+        "rekey": [("--plain",)],
         "restore": [("copy.db", "--overwrite")],
         "forget": [("m1", "--yes"), ("m2", "m3", "--yes"), ("--containing", "volcanoes", "--yes")],
     }

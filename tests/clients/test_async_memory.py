@@ -199,6 +199,8 @@ def test_after_close_every_call_says_so_and_no_thread_is_left(tmp_path: Path) ->
         "context": lambda memory: memory.context("x"),
         "search": lambda memory: memory.search("x"),
         "why": lambda memory: memory.why("x", "y"),
+        "set_time_zone": lambda memory: memory.set_time_zone("Europe/Riga"),
+        "time_zone_of": lambda memory: memory.time_zone_of(),
         "history": lambda memory: memory.history("x"),
         "backup": lambda memory: memory.backup(tmp_path / "copy.db"),
         "export_jsonl": lambda memory: memory.export_jsonl(tmp_path / "out.jsonl"),

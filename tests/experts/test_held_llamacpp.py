@@ -259,14 +259,27 @@ def test_what_leaves_no_token_says_so(engine: LlamaCppEngine) -> None:
 # How it is asked for
 
 
+def ways(allowed: torch.Tensor) -> list[Any]:
+    return [way() for way in llama_held._ways(allowed, may_draw_freely=True, may_raise=True)]
+
+
+def test_free_draws_that_are_made_again_leave_choices_as_likely_as_they_are(
+    engine: LlamaCppEngine, model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama_held, "_LONG", 3)
+    test_choices_come_as_often_as_the_model_finds_them_likely(engine, model)
+
+
 def test_tokens_that_are_raised_are_chosen_as_those_that_are_left(
     engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = asked(temperature=0.0, json_schema=PERSON)
     wanted = engine(PROMPTS, config)
-    assert any(value is False for _, value in llama_held._bias(torch.arange(9) < 2, may_raise=True))
-    monkeypatch.setattr(llama_held, "_LONG", 4)
-    assert llama_held._bias(torch.arange(9) < 2, may_raise=True) == [[0, 64.0], [1, 64.0]]
+    assert ways(torch.arange(4) < 2) == [[[2, False], [3, False]]]
+    monkeypatch.setattr(llama_held, "_LONG", 2)
+    assert ways(torch.arange(5) < 1) == [[[0, 64.0]], [[1, False], [2, False], [3, False], [4, False]]]
+    assert ways(torch.arange(7) < 4) == [[], [[4, False], [5, False], [6, False]]]
+    assert len(ways(torch.arange(7) < 3)) == 3
     assert engine(PROMPTS, config) == wanted
     monkeypatch.setattr(llama_held, "_RAISED_BY", 0.0)  # nothing is raised: every foreign draw is made again
     assert engine(PROMPTS, config) == wanted
@@ -276,7 +289,7 @@ def test_tokens_that_are_raised_are_chosen_as_those_that_are_left(
 def test_a_server_that_takes_what_it_may_not_is_told_on(
     engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(llama_held, "_bias", lambda allowed, may_raise: [])
+    monkeypatch.setattr(llama_held, "_ways", lambda allowed, **may: [list])
     with pytest.raises(EngineError, match="which it was forbidden"):
         ask(engine, regex="[0-9]{20}")
 

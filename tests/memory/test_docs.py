@@ -36,7 +36,7 @@ def test_every_command_that_is_shown_runs_in_its_order(
     monkeypatch.chdir(tmp_path)
     Path("chat.jsonl").write_text(CHAT, encoding="utf-8")
     lines = [line for line in blocks(page, "bash")[0].splitlines() if line.startswith("iai ")]
-    assert len(lines) == 19
+    assert len(lines) == 20
     for line in lines:
         arguments = shlex.split(line, comments=True)[1:]
         with pytest.raises(SystemExit) as left:

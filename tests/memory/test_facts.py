@@ -133,16 +133,51 @@ def test_a_fact_forgotten_between_two_leaves_the_links_of_the_others(make: MakeM
     memory.catch_up()
     memory.forget("Oslo")
     facts = {fact.value: fact for fact in memory.facts(superseded=True)}
-    assert facts["Riga"].superseded_by is None
-    assert (facts["Kazan"].contradicts, facts["Paris"].superseded_by) == (
-        (facts["Paris"].number,),
-        facts["Kazan"].number,
-    )
+    riga, paris, kazan = (facts[town].number for town in ("Riga", "Paris", "Kazan"))
+    assert (facts["Riga"].superseded_by, facts["Paris"].superseded_by) == (kazan, kazan)
+    assert sorted(facts["Kazan"].contradicts) == sorted((riga, paris))
     memory.forget("Paris")
     assert {f.value: (f.superseded_by, f.contradicts) for f in memory.facts(superseded=True)} == {
-        "Riga": (None, ()),
-        "Kazan": (None, ()),
+        "Riga": (kazan, ()),
+        "Kazan": (None, (riga,)),
     }
+    memory.forget("Kazan")
+    assert [f.value for f in memory.facts()] == ["Riga"]
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "is_kept"),
+    [
+        ("I live in Oslo with my dog", "Oslo", True),
+        ("I live in Oslo with my dog", "OSLO", True),
+        ("I live in Oslo with my dog", "Oslo, Norway", False),
+        ("I like hiking and old maps", "hiking, old maps", True),
+        ("I like hiking and old maps", "hikes", True),
+        ("I like hiking and old maps", "maps and hiking", False),
+        ("I have 15 dogs and 2 cats", "15 cats", False),
+        ("I have 15 dogs and 2 cats", "2 cats", True),
+        ("I have a dog", "a cat", False),
+        ("Живу в Казани, завёл пса", "Казань", True),
+        ("Живу в Казани, завёл пса", "пёс", True),
+        ("Живу в Казани, завёл пса", "кот", False),
+        ("Люблю новую музыку", "новая музыка", True),
+        ("Люблю новую музыку", "старая музыка", False),
+        ("我住在北京，我喜欢猫", "北京", True),
+        ("我住在北京，我喜欢猫", "猫", True),
+        ("我住在北京，我喜欢猫", "上海", False),
+        ("We run v2.13.0 now", "v2.13.0", True),
+        ("We run v2.13.0 now", "v2.14.0", False),
+        ("Call me Will", "Will", True),
+        ("I love the café", "cafe", True),
+    ],
+)
+def test_a_fact_of_a_model_is_kept_only_where_its_value_stands_in_the_message(
+    make: MakeMemory, said: str, value: str, is_kept: bool
+) -> None:
+    memory = make(extract=lambda content: [{"relation": "about", "value": value}])
+    memory.add("user", said)
+    memory.catch_up()
+    assert [fact.value for fact in memory.facts()] == ([value] if is_kept else [])
 
 
 def test_what_an_extract_may_return_is_a_mapping_a_record_or_a_statement() -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from interconnected_ai.errors import ConfigError, FormatVersionError, NotAMemoryError, StorageError
 from interconnected_ai.memory import Capacities, SQLiteStore, ThreeLevelMemory
+from interconnected_ai.memory.log import message_entry
 from interconnected_ai.memory.postgres import _remedy
 from interconnected_ai.memory.schema import SCHEMA_VERSION
-from memory_stores import MakeMemory, bytes_of, count_words, hashed, own_schema, python
+from memory_stores import SMALL, MakeMemory, bytes_of, count_words, hashed, message_of, own_schema, python
 
 
 def test_a_file_that_is_no_memory_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -57,6 +58,36 @@ def test_an_index_of_another_analyser_must_be_rebuilt_first(location: str, make:
     assert [m.content for m in again.messages()] == ["Ёжики"]
     again.rebuild()
     assert again.search("ёжик")
+
+
+def test_the_index_of_an_earlier_version_is_searched_at_once_and_made_anew_by_the_worker(make: MakeMemory) -> None:
+    memory = make(capacities=SMALL)
+    memory.add("user", "I live in Perm.", id="home")
+    memory.add("user", "我的iPhone坏了", id="phone")
+    for number in range(120):
+        memory.add("user", message_of(number))
+    memory.catch_up()
+    whole = {query: [one.message.id for one in memory.search(query)] for query in ("iPhone", "n7x", "Perm")}
+    with memory.store.write() as rows:  # as the first version of the analyser left it
+        old = {"phone": ("r我的", "r的i"), "home": ("slive", "sperm")}
+        for id, (number, num_words) in {
+            id: rows.all("SELECT number, num_words FROM messages WHERE id = ?", id)[0] for id in old
+        }.items():
+            memory.store.remove_terms(rows, [message_entry(number, False, num_words)])
+            memory.store.add_terms(rows, [(message_entry(number, False, 1), old[id])])
+            rows.run("UPDATE messages SET num_words = 1 WHERE number = ?", number)
+            rows.run("UPDATE sessions SET num_words = num_words + ? WHERE number = ?", 1 - num_words, number >> 30)
+        rows.run("UPDATE meta SET value = 'snowball+pymorphy3/1' WHERE name = 'analyzer'")
+    again = make(capacities=SMALL)
+    assert [one.message.id for one in again.search("Perm")] == ["home"]
+    again.add("user", "I live in Perm.", id="again")
+    assert [fact.value for fact in again.facts() if fact.relation == "lives in"] == ["Perm"]
+    assert again.catch_up() == 0
+    assert again.check().is_whole
+    again.forget("again")
+    assert {query: [one.message.id for one in again.search(query)] for query in whole} == whole
+    assert [fact.value for fact in again.facts() if fact.relation == "lives in"] == ["Perm"]
+    assert again.check().is_whole
 
 
 def test_a_full_disk_loses_nothing_and_says_so(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 import threading
+import tracemalloc
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 
 from interconnected_ai.errors import DataError
 from interconnected_ai.memory import ThreeLevelMemory
-from interconnected_ai.memory.importing import Watch
+from interconnected_ai.memory.importing import Row, Watch, items_of
+from interconnected_ai.memory.importing.formats import is_known
 from memory_stores import MakeMemory
 from properties import examples
 
@@ -657,6 +659,52 @@ def test_turns_alternate_and_the_user_begins(memory: ThreeLevelMemory) -> None:
         words = "\n".join(turn["content"] for turn in turns)
         assert all(part in words for part in ("Welcome", "Hi", "Hello", "Yes?", question))
     assert memory.context("x", session="none").turns("Hi") == ({"role": "user", "content": "Hi"},)
+
+
+def test_an_export_of_any_size_on_one_line_is_read_a_piece_at_a_time(tmp_path: Path) -> None:
+    conversation = {
+        "conversation_id": "c",
+        "current_node": "1",
+        "mapping": {
+            "0": {"message": None, "parent": None, "children": ["1"]},
+            "1": {
+                "message": {"id": "m", "author": {"role": "user"}, "content": {"parts": ["x" * 100_000]}},
+                "parent": "0",
+            },
+        },
+    }
+    file = tmp_path / "conversations.json"
+    file.write_text(json.dumps([conversation] * 200), encoding="utf-8")
+    size = file.stat().st_size
+    tracemalloc.start()
+    try:
+        assert is_known(file)
+        assert sum(isinstance(item, Row) for item in items_of(file)) == 200
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size > 20e6
+    assert peak < size / 2
+
+
+@pytest.mark.parametrize(
+    ("lines", "num_rows"),
+    [
+        (['[{"role": "user", "content": "LONG"}]', '[{"role": "user", "content": "b"}]'], 2),
+        (['[{"role": "user", "content": "LONG"},', '{"role": "user", "content": "b"}]'], 2),
+        (['{"role": "user", "content": "LONG"}', '{"role": "user", "content": "b"}'], 2),
+        (["", '{"role": "user", "content": "LONG"}', ""], 1),
+        (['[{"role": "user", "content": "LONG"}]', "", " "], 1),
+    ],
+)
+def test_lines_longer_than_a_megabyte_are_told_apart_as_short_ones_are(
+    tmp_path: Path, lines: list[str], num_rows: int
+) -> None:
+    file = tmp_path / "chat"
+    for length in (5, 3_000_000):
+        for ending in ("\n", ""):
+            file.write_text("\n".join(lines).replace("LONG", "я" * length) + ending, encoding="utf-8")
+            assert sum(isinstance(item, Row) for item in items_of(file)) == num_rows
 
 
 @examples(40)

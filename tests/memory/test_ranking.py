@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from interconnected_ai.memory.asking import terms_of_asking
 from interconnected_ai.memory.numbering import (
     LENGTHS,
     MAX_PLACE,
@@ -16,8 +17,26 @@ from interconnected_ai.memory.numbering import (
     place_of,
     session_of,
 )
-from interconnected_ai.memory.ranking import RRF_K, best_first, bm25, fuse, inverse_frequency, lend_to_neighbours
-from interconnected_ai.memory.search import Hits, _affordable, _blend, _likeness_of_forms, _num_alike, _trigrams
+from interconnected_ai.memory.ranking import (
+    RRF_K,
+    best_first,
+    bm25,
+    fuse,
+    inverse_frequency,
+    lend_to_neighbours,
+    lend_to_stretches,
+)
+from interconnected_ai.memory.search import (
+    Hits,
+    SearchWeights,
+    _affordable,
+    _blend,
+    _likeness_of_forms,
+    _num_alike,
+    _trigrams,
+    _weight_of,
+)
+from interconnected_ai.text import terms
 
 
 def test_bm25_is_its_formula() -> None:
@@ -154,3 +173,21 @@ def test_lengths_are_kept_to_a_sixteenth_of_a_doubling() -> None:
     assert codes == sorted(codes)
     for words, code in enumerate(codes, start=1):
         assert LENGTHS[code] <= words < LENGTHS[code] * (1 + 1 / 16) + 1e-9, words
+
+
+def test_a_stretch_of_eight_lends_to_itself_and_to_those_beside_it() -> None:
+    scores = {20: 24.0, 200: 2.4}  # places 16 to 23 are a stretch
+    lent = dict.fromkeys((7, 8, 15, 16, 20, 31, 32, 200), 1.0)
+    found = lend_to_stretches(lent, scores, 0.5)
+    gains = {place: score - 1.0 for place, score in found.items()}
+    assert gains == pytest.approx({7: 0.0, 8: 0.5, 15: 0.5, 16: 0.5, 20: 0.5, 31: 0.5, 32: 0.0, 200: 0.05})
+    assert lend_to_stretches(lent, scores, 0.0) == lent
+    assert lend_to_stretches({}, {}, 1.0) == {}
+
+
+def test_words_that_speak_of_the_asking_weigh_a_quarter() -> None:
+    weights = SearchWeights()
+    assert {_weight_of(term, weights) for term in terms("list the conversation in order").terms} == {0.25}
+    assert {_weight_of(term, weights) for term in terms("lighthouse budget").terms} == {1.0}
+    assert _weight_of("sлев", weights) == 0.5
+    assert terms_of_asking() & set(terms("перечисли, что мы обсуждали").terms)

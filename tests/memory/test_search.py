@@ -32,6 +32,37 @@ def test_codes_names_numbers_and_emoji_are_found_as_they_stand(make: MakeMemory)
         assert memory.search(query)[0].message.id == id
 
 
+def test_names_that_are_stop_words_and_words_of_other_scripts_are_found(make: MakeMemory) -> None:
+    memory = make()
+    for id, content in {
+        "will": "Will moved to Oslo with his dog.",
+        "verb": "I will move to Bergen with my dog, it may rain.",
+        "tom": "Том подарил мне книгу.",
+        "phone": "我的iPhone坏了，怎么办",
+        "cat": "我家有一只猫",
+        "korean": "서울에서 고양이를 키워요",
+        "thai": "พรุ่งนี้ฉันจะไปเชียงใหม่",
+        "arabic": "أعيش في القاهرة",
+        "hebrew": "אני גר בחיפה",
+        "accent": "We met in a café in Bogotá.",
+        "wide": "ＡＢＣ１２３",
+    }.items():
+        memory.add("user", content, id=id)
+    for query, id in {
+        "What did Will do?": "will",
+        "Кто такой Том?": "tom",
+        "iphone": "phone",
+        "猫": "cat",
+        "고양이": "korean",
+        "เชียงใหม่": "thai",
+        "القاهرة": "arabic",
+        "גר": "hebrew",
+        "cafe bogota": "accent",
+        "abc123": "wide",
+    }.items():
+        assert memory.search(query)[0].message.id == id, query
+
+
 def test_a_misspelt_word_is_found_only_when_nothing_else_is(make: MakeMemory) -> None:
     memory = make()
     memory.add("user", "Моя собака любит гулять.", id="dog")

@@ -86,7 +86,7 @@ def test_terms_are_stems_lemmas_and_codes_without_stop_words() -> None:
     assert not {f"s{word}" for word in ("the", "of", "for")} & set(found.terms)
     assert terms("don't I'm it's").terms == ()
     assert terms("Caroline's book").terms == terms("Caroline book").terms
-    assert terms("月曜日").terms == ("r月曜", "r曜日")
+    assert terms("月曜日").terms == ("r月曜", "r曜日", "r月", "r曜", "r日")
     assert "the" in STOP_WORDS
     assert "и" in STOP_WORDS
 

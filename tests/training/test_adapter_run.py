@@ -197,11 +197,11 @@ def test_two_processes_learn_preferences_as_one_does(tmp_path: Path, environment
     pairs.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     changes: dict[str, Any] = {
         "text": None, "preferences": {"paths": [str(pairs)], "validation_fraction": 0.2},
-        "training": {"seq_len": 96, "batch_size": 4},
+        "training": {"seq_len": 96, "batch_size": 4, "epochs": 3},
     }  # fmt: skip
     weights, losses = trained(tmp_path, "one", ALONE, **changes)
     weights_2, losses_2 = trained(tmp_path, "two", in_two_processes(), environment, says, **changes)
-    assert losses[-1] < losses[0]
+    assert losses[-1] < losses[0] - 0.01
     assert losses_2 == pytest.approx(losses, abs=1e-4)
     for name, tensor in weights.items():
         torch.testing.assert_close(weights_2[name], tensor, atol=1e-4, rtol=1e-3)

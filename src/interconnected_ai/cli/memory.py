@@ -18,8 +18,11 @@ from interconnected_ai.cli.memory_why import why
 from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import Source
 from interconnected_ai.cli.stores import (
+    NEW_KEY_VARIABLES,
     STORE_VARIABLE,
     StoreCommand,
+    key_for,
+    key_in,
     known_sessions,
     newest_session,
     open_memory,
@@ -133,6 +136,8 @@ def import_(
 
 def _say_what_else(done: "Transfer", output: Output) -> None:
     """What an import did beside adding."""
+    if done.num_facts:
+        output.say(f"Added {done.num_facts:,} facts that were set by hand.")
     if done.num_edited:
         output.say(f"Of those, {done.num_edited:,} have other words now; the old ones are kept as their history.")
     if done.num_bad:
@@ -449,7 +454,7 @@ def export(
     time_zone: str | None,
     output: Output,
 ) -> None:
-    """Write messages and pins to FILE: as JSONL, which `import` reads, or as Markdown."""
+    """Write messages, pins and facts set by hand to FILE: as JSONL, which `import` reads, or as Markdown."""
     is_markdown = markdown or file.suffix.lower() == ".md"
     if time_zone is not None and not is_markdown:
         raise click.UsageError("--time-zone is for Markdown; JSONL has its times in UTC")
@@ -458,7 +463,8 @@ def export(
             done = memory.export_markdown(file, user=user, session=session, overwrite=overwrite, time_zone=time_zone)
         else:
             done = memory.export_jsonl(file, user=user, session=session, overwrite=overwrite)
-    output.say(f"Wrote {done.num_messages:,} messages and {done.num_pins:,} pins to {file}.")
+    facts = f", {done.num_facts:,} facts set by hand" if done.num_facts else ""
+    output.say(f"Wrote {done.num_messages:,} messages{facts} and {done.num_pins:,} pins to {file}.")
     output.result(asdict(done))
 
 
@@ -504,11 +510,36 @@ def restore(file: Path, store: str, overwrite: bool, output: Output) -> None:
     """Put FILE, which `backup` wrote, in the place of the memory."""
     from interconnected_ai.memory import restore as put_back
 
-    put_back(file, store, overwrite=overwrite)
+    put_back(file, store, overwrite=overwrite, key=key_for(store))
     with open_memory(store) as memory:
         found = memory.stats(everyone=True)
     output.say(f"Restored {store} from {file}: {found.num_messages:,} messages in {found.num_sessions:,} sessions.")
     output.result({"num_messages": found.num_messages, "num_sessions": found.num_sessions})
+
+
+@command.command("rekey", cls=StoreCommand)
+@store_argument
+@click.option("--plain", is_flag=True, help="Decrypt it: no key from then on.")
+@with_output
+def rekey(store: str, plain: bool, output: Output) -> None:
+    """Encrypt a memory's file, decrypt it, or give it another key.
+
+    Its key stands in the environment: in IAI_MEMORY_KEY, or in the file that IAI_MEMORY_KEY_FILE names; every command looks
+    there. The new one stands in IAI_MEMORY_NEW_KEY or the file of IAI_MEMORY_NEW_KEY_FILE.
+    """
+    from interconnected_ai.memory import rekey as write_anew
+
+    new_key = key_in(*NEW_KEY_VARIABLES)
+    if plain == (new_key is not None):
+        raise click.UsageError(
+            "give the new key in IAI_MEMORY_NEW_KEY (or IAI_MEMORY_NEW_KEY_FILE), or --plain for none"
+        )
+    num_bytes = write_anew(store, key=key_for(store), new_key=new_key)
+    what = "is plain now, without a key" if plain else "opens with the new key alone; set IAI_MEMORY_KEY to it"
+    output.say(
+        f"Wrote {store} anew, {num_bytes / 1e6:.1f} MB: it {what}. Copies that were made before are as they were."
+    )
+    output.result({"num_bytes": num_bytes, "is_encrypted": not plain})
 
 
 @command.command("check", cls=StoreCommand)
@@ -651,6 +682,7 @@ def _gone_if_refused(store: str) -> Iterator[None]:
 def _amount(found: "Forgettable") -> str:
     parts = [f"{found.num_messages:,} message{'s' * (found.num_messages != 1)}"]
     parts += [f"of {found.num_sessions:,} session{'s' * (found.num_sessions != 1)}"] if found.num_sessions else []
+    parts += [f"{found.num_facts:,} fact{'s' * (found.num_facts != 1)} set by hand"] if found.num_facts else []
     parts += [f"and {found.num_pins:,} pin{'s' * (found.num_pins != 1)}"] if found.num_pins else []
     return " ".join(parts)
 

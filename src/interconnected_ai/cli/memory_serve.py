@@ -9,7 +9,7 @@ import click
 
 from interconnected_ai.cli.alternatives import alternatives, only_with
 from interconnected_ai.cli.output import Output, with_output
-from interconnected_ai.cli.stores import DEFAULT_USER, StoreCommand, open_memory, store_argument, vector_model
+from interconnected_ai.cli.stores import DEFAULT_USER, StoreCommand, key_for, open_memory, store_argument, vector_model
 
 if TYPE_CHECKING:
     from interconnected_ai.clients import AsyncThreeLevelMemory
@@ -98,4 +98,4 @@ def _patient_store(store: str) -> "str | SQLiteStore":
     """A file that others may be writing to: clients wait for an answer for a minute, as a rule."""
     from interconnected_ai.memory import SQLiteStore
 
-    return store if "://" in store else SQLiteStore(store, busy_seconds=_BUSY_SECONDS)
+    return store if "://" in store else SQLiteStore(store, busy_seconds=_BUSY_SECONDS, key=key_for(store))

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interconnected_ai.cli.outputs import Source
-from interconnected_ai.errors import NotAMemoryError, UnknownNameError
+from interconnected_ai.errors import ConfigError, NotAMemoryError, UnknownNameError
 
 if TYPE_CHECKING:
     from interconnected_ai.memory import SessionInfo, ThreeLevelMemory, VectorModel
 
 STORE_VARIABLE = "IAI_MEMORY"
+# Where the key of an encrypted memory stands, or the file that it stands in; never on a command line, which others can read.
+KEY_VARIABLES = ("IAI_MEMORY_KEY", "IAI_MEMORY_KEY_FILE")
+NEW_KEY_VARIABLES = ("IAI_MEMORY_NEW_KEY", "IAI_MEMORY_NEW_KEY_FILE")
 DEFAULT_USER = "default"
 
 
@@ -55,7 +58,32 @@ def open_memory(store: str, vectors: "str | VectorModel | None" = None, *, new: 
         raise NotAMemoryError(f"no memory at {store}; make one with: iai memory import chat.jsonl --store {store}")
     from interconnected_ai.memory import ThreeLevelMemory
 
-    return ThreeLevelMemory(store, encode=vector_model(vectors), background=False)
+    return ThreeLevelMemory(store, encode=vector_model(vectors), background=False, key=key_for(store))
+
+
+def key_for(store: str) -> str | None:
+    """The key that the environment names for a memory in a file; None where it names none."""
+    return None if "://" in store else key_in(*KEY_VARIABLES)
+
+
+def key_in(variable: str, file_variable: str) -> str | None:
+    """A key from an environment variable, or from the file that the other one names, less its last line break.
+
+    Raises `ConfigError` for both at once, and for a file that cannot be read or holds none.
+    """
+    given, file = os.environ.get(variable, ""), os.environ.get(file_variable, "")
+    if given and file:
+        raise ConfigError(f"{variable} and {file_variable} are both set; unset one")
+    if not file:
+        return given or None
+    try:
+        with open(file, encoding="utf-8") as lines:
+            key = lines.read().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file_variable}: cannot read a key from {file} ({error})") from error
+    if not key.strip():
+        raise ConfigError(f"{file_variable}: {file} holds no key")
+    return key
 
 
 def _holds_something(store: str) -> bool:

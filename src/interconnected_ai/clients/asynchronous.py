@@ -115,6 +115,8 @@ class AsyncThreeLevelMemory:
     export_markdown = _awaited(ThreeLevelMemory.export_markdown)
     import_file = _awaited(ThreeLevelMemory.import_file)
     import_jsonl = import_file
+    set_time_zone = _awaited(ThreeLevelMemory.set_time_zone)
+    time_zone_of = _awaited(ThreeLevelMemory.time_zone_of)
     catch_up = _awaited(ThreeLevelMemory.catch_up, goes_on=False)
 
     async def close(self) -> None:

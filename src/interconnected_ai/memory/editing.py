@@ -1,5 +1,7 @@
 """Editing: later words in a message's old place. What stood there before is kept beside it, and goes when it is forgotten."""
 
+from collections.abc import Iterable
+
 from interconnected_ai.memory.erasure import Removed, count_levels, note_vector_removal, summaries_anew
 from interconnected_ai.memory.facts import remove_facts_of
 from interconnected_ai.memory.jobs import want
@@ -13,6 +15,14 @@ def history_of(rows: Rows, number: int) -> list[Edit]:
     """What a message said before, the first words first."""
     found = rows.all("SELECT role, content, time FROM edits WHERE message = ? ORDER BY version", number)
     return [Edit(*row) for row in found]
+
+
+def write_history(rows: Rows, number: int, edits: Iterable[Edit]) -> None:
+    """Put down what a message that is new here said before, the first words first."""
+    rows.many(
+        "INSERT INTO edits (message, version, role, content, time) VALUES (?, ?, ?, ?, ?)",
+        [(number, version, one.role, one.content, one.time) for version, one in enumerate(edits, start=1)],
+    )
 
 
 def edit(store: Store, rows: Rows, session: int, message: NewMessage, now: float, *, embeds: bool) -> bool | None:

@@ -16,6 +16,8 @@ from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.memory.user_zones import set_zone
 from interconnected_ai.text import normalize
 
+_HELD = ("messages", "pins", "hand_facts")  # tables of what a session is kept for
+
 
 @dataclass(slots=True)
 class Removed:
@@ -39,7 +41,8 @@ class Removed:
 class Condition:
     """Which messages of a session are to go: those that all given conditions fit. before: in seconds since 1970.
 
-    containing: words, wherever they stand: in a message, in a fact that was learnt from it, in a pin, in a session's name.
+    containing: words, wherever they stand: in a message, in a fact that was learnt from it, in one by hand, in a pin, in a
+    session's name.
     """
 
     ids: frozenset[str] = frozenset()
@@ -74,6 +77,20 @@ class Condition:
             if (session is None or pin.session == session)
             and (self.before is None or pin.time < self.before)
             and self.fits(pin.text)
+        ]
+
+    def by_hand(self, rows: Rows, session: int) -> list[int]:
+        """The numbers, in the log, of a session's facts by hand that have the words."""
+        if self.containing is None or self.ids:
+            return []
+        return [
+            number
+            for number, subject, relation, value, time in rows.all(
+                "SELECT number, subject, relation, value, time FROM hand_facts WHERE session = ? ORDER BY number",
+                session,
+            )
+            if (self.before is None or time < self.before)
+            and any(self.fits(said) for said in (f"{subject} {relation} {value}", value))
         ]
 
     def is_in_name(self, rows: Rows, session: int) -> bool:
@@ -137,7 +154,7 @@ class Choice:
 
 def count(store: Store, choice: Choice) -> Forgettable:
     """How much `forget` would remove, as it stands at this moment."""
-    num_messages = num_sessions = 0
+    num_messages = num_sessions = num_facts = 0
     with store.read() as rows:
         sessions = choice.sessions(rows)
         pins: set[int] = set() if choice.pin is None else {choice.pin}
@@ -148,12 +165,16 @@ def count(store: Store, choice: Choice) -> Forgettable:
             fitting = len(choice.condition.chosen(rows, number))
             num_messages += fitting
             is_named = choice.condition.is_in_name(rows, number)
-            num_sessions += bool(fitting) or is_named or not choice.condition.is_any
+            by_hand = (
+                len(choice.condition.by_hand(rows, number)) if choice.condition.is_any else _by_hand_in(rows, number)
+            )
+            num_facts += by_hand
+            num_sessions += bool(fitting or by_hand) or is_named or not choice.condition.is_any
             if not choice.condition.is_any and not choice.is_whole_user:
                 num_pins += _one_count(rows, "SELECT count(*) FROM pins WHERE session = ?", number)
         if choice.is_whole_user:
             num_pins = _one_count(rows, "SELECT count(*) FROM pins WHERE user_name = ?", choice.user)
-    return Forgettable(num_messages, num_sessions, num_pins)
+    return Forgettable(num_messages, num_sessions, num_pins, num_facts)
 
 
 def forget(store: Store, choice: Choice) -> Removed:
@@ -174,7 +195,9 @@ def forget(store: Store, choice: Choice) -> Removed:
         for number in sessions:
             store.lock(rows, number)
             if condition.is_any:
+                by_hand = condition.by_hand(rows, number)  # looked for first: the facts of messages go with those
                 remove_messages(store, rows, number, condition.chosen(rows, number), removed)
+                _remove_by_hand(store, rows, number, by_hand, removed)
                 if condition.is_in_name(rows, number):
                     _drop_name(store, rows, number, removed)
             else:
@@ -232,17 +255,26 @@ def remove_session(store: Store, rows: Rows, session: int, removed: Removed) -> 
     numbers = [n for (n,) in rows.all("SELECT number FROM messages WHERE session = ?", session)]
     remove_messages(store, rows, session, numbers, removed)
     removed.num_pins += rows.run("DELETE FROM pins WHERE session = ?", session)
-    by_hand = [-number for (number,) in rows.all("SELECT number FROM hand_facts WHERE session = ?", session)]
-    removed.num_facts += remove_facts_of(store, rows, session, by_hand)
-    rows.run("DELETE FROM hand_facts WHERE session = ?", session)
+    by_hand = [number for (number,) in rows.all("SELECT number FROM hand_facts WHERE session = ?", session)]
+    _remove_by_hand(store, rows, session, by_hand, removed)
     rows.run("DELETE FROM jobs WHERE session = ?", session)
     removed.num_sessions += rows.run("DELETE FROM sessions WHERE number = ?", session)
 
 
+def _remove_by_hand(store: Store, rows: Rows, session: int, numbers: Sequence[int], removed: Removed) -> None:
+    removed.num_facts += remove_facts_of(store, rows, session, [-number for number in numbers])
+    for number in numbers:
+        rows.run("DELETE FROM hand_facts WHERE number = ?", number)
+
+
+def _by_hand_in(rows: Rows, session: int) -> int:
+    return _one_count(rows, "SELECT count(*) FROM hand_facts WHERE session = ?", session)
+
+
 def _drop_name(store: Store, rows: Rows, session: int, removed: Removed) -> None:
     """Give a session another name, or remove one that holds nothing any more."""
-    held = "SELECT 1 FROM messages WHERE session = ? UNION ALL SELECT 1 FROM pins WHERE session = ? LIMIT 1"
-    if rows.one(held, session, session) is None:
+    held = [rows.one(f"SELECT 1 FROM {table} WHERE session = ? LIMIT 1", session) for table in _HELD]
+    if not any(held):
         remove_session(store, rows, session, removed)
         return
     name = f"session-{uuid.uuid4().hex[:12]}"

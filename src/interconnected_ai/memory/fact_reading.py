@@ -48,9 +48,9 @@ _UNSURE = re.compile(
     r"hypothetically|let's say|role-?play|act as|assuming|joking|kidding|just kidding|jk|lol|not sure|sometimes i feel|feels? like|"
     r"almost|nearly|practically|basically|in another life|someday|one day|dreamt|dreamed|dream(?:ing)? (?:of|that|about)|used to think|"
     r"in (?:the|this|that|my|a|his|her|our) (?:book|story|novel|film|movie|game|song|dream|play|scene|chapter|series|screenplay|poem|joke)|"
-    r"(?:the|my|a) (?:character|protagonist|hero|narrator|persona|speaker|lyrics)|supposed to|at heart|"
+    r"(?:the|my|a) (?:character|protagonist|hero|narrator|persona|speaker|lyrics)|supposed to|at heart|horoscope|"
     r"бы|б|наверное|наверно|возможно|может|кажется|вроде|представь(?:те)?|предположим|допустим|якобы|будто|мол|дескать|"
-    r"шучу|шутка|шутят|хотелось|мечта\w*|почти|типа|практически|снилось|приснилось|вдруг|когда-нибудь|"
+    r"шучу|шутка|шутят|чуть не|чуть было|едва не|гороскоп|хотелось|мечта\w*|почти|типа|практически|снилось|приснилось|вдруг|когда-нибудь|"
     r"в (?:книге|фильме|песне|игре|романе|рассказе|сериале|сне|пьесе|моём романе|моей книге|стихах|анекдоте|этой песне|этом фильме)|"
     r"(?:персонаж|герой|героиня|геро[яю]|персонажа)\w*)\b",
     re.IGNORECASE,

@@ -164,6 +164,12 @@ _RULES = (
     _rule("lives in", rf"{_W}не живу больше (?:в|во|на|под) {_PLACE}", single=True, ends="value"),
     _rule("lives in", rf"{_PAST_YA}(?:переехал|переехала|переехали|перебрался|перебралась|перебрались|уехал|уехала)(?: жить)? (?:из|с|со) (?P<value>[^.,;!?\n]{{2,40}}?)(?= (?:в|во|на)\b|\s*(?:[.,;!?]|$))", single=True, ends="value"),
     _rule("lives in", rf"{_PAST_YA}(?:переехал|переехала|переехали)(?: жить)? (?:в|во|на) [^.,;!?\n]{{2,40}}? из {_PLACE}", single=True, ends="value"),
+    _rule("lives in", r"^(?:в|во|на|под) (?P<value>[А-ЯЁ][^.,;!?\n]{1,40}?) (?:я |мы )?(?:больше|уже) не (?:живу|живём|живем)(?!\w)", single=True, ends="value"),
+    _rule("works at", r"^(?:в|во|на) (?P<value>[^.,;!?\n]{2,40}?) (?:я )?(?:больше|уже) не работаю(?!\w)", single=True, ends="value"),
+    _rule("works at", rf"\bI'm (?:not|no longer) working (?:at|for) (?:an? |the )?(?P<value>[^.,;!?\n]{{2,60}}?)(?:{_NO_MORE}|\s*(?:[.,;!]|$))", single=True, ends="value"),
+    _rule("lives in", rf"\b(?:I'm|we're|we are) (?:not living|no longer living|no longer based) (?:in|at|near) (?P<value>[^.,;!?\n]{{2,60}}?)(?:{_NO_MORE}|\s*(?:[.,;!]|$))", single=True, ends="value"),
+    _named("works at", rf"{_DID}(?:handed in (?:my|the) notice (?:at|to)|gave (?:my )?notice (?:at|to))\s+", _PROPER, ends="value"),
+    _rule("works at", rf"{_PAST_YA}(?:написал|написала|подал|подала) заявление об (?:уходе|увольнении) (?:из|с|со) {_PLACE}", single=True, ends="value"),
     _rule("works at", rf"\b(?:I|we) (?:no longer|used to) work (?:at|for|in) {_PLACE}", single=True, ends="value"),
     _rule("works at", rf"\bI don't work (?:at|for|in) (?P<value>[^.,;!?\n]{{2,60}}?){_NO_MORE}", single=True, ends="value"),
     _rule("works at", rf"{_DID}(?:quit|left|lost|resigned from|gave up) (?:my|the) (?:old |current |day |previous )?(?:job|position|post|role) (?:at|with|in|for) {_PLACE}", single=True, ends="value"),
@@ -183,10 +189,20 @@ _RULES = (
     _rule("has", rf"{_PAST_YA}(?:продал|продала|продали|подарил|подарила|отдал|отдала|избавился от|избавилась от) (?:свой |свою |свои |своего |наш |нашу |старую |старый |старое |своё )*(?P<value>[^.,;!?\n]{{2,40}}?)(?=\s*(?:[.,;!?]|$)| (?:и|за|в|на|после|вчера|другу|брату|ещё|сестре)\b)", ends="value"),
     _rule("has", rf"{_W}у меня больше нет {_PLACE}", ends="value"),
     _rule("has", rf"{_W}(?:наш|наша|мой|моя) (?P<value>собака|кошка|кот|пёс|пес|хомяк|попугай) (?:умер|умерла|сбежал|сбежала)", ends="value"),
+    _rule("has", rf"{_DID}traded in (?:my|our) (?:old |beloved )?(?P<value>[\w' -]{{2,40}}?) (?:for|against)\b", ends="value"),
+    _rule("has", r"\b(?:my|our) (?P<value>car|bike|bicycle|motorbike|motorcycle|scooter|laptop|phone|van|boat) (?:got|was|has been) (?:stolen|totalled|totaled|wrecked)\b", ends="value"),
+    _rule("has", r"(?<![\w-])(?P<value>машину|велосипед|мотоцикл|самокат|скутер|ноутбук|телефон|лодку) (?:у меня |у нас )?(?:угнали|украли)(?!\w)", ends="value"),
+    _rule("has", r"(?<![\w-])(?:у меня|у нас) (?:угнали|украли) (?P<value>машину|велосипед|мотоцикл|самокат|скутер|ноутбук|телефон|лодку)(?!\w)", ends="value"),
+    # with a pronoun, or in the accusative: "Соседи продали" is of the neighbours
+    _rule("has", r"^(?:свой |свою |старый |старую )?(?P<value>[а-яё-]{3,}) (?:я|мы) (?:уже |давно |недавно )?(?:продал|продала|продали)(?=\s*(?:[.,;!]|$))", ends="value"),
+    _rule("has", r"^(?:свою |старую )?(?P<value>[а-яё-]{3,}[ую]) (?:уже |давно |недавно )?(?:продал|продала|продали)(?=\s*(?:[.,;!]|$))", ends="value"),
+    _rule("likes", rf"{_PAST_YA}(?:разлюбил|разлюбила) {_VALUE}", kind="preference", ends="value"),
     _rule("likes", rf"\bI used to (?:really )?(?:like|love|enjoy|adore) {_VALUE}", kind="preference", ends="value"),
     _rule("likes", rf"{_W}(?:раньше (?:я )?|я раньше )(?:любил|любила|обожал|обожала) {_VALUE}", kind="preference", ends="value"),
     _rule("learning", rf"{_DID}(?:quit|stopped|gave up) (?:learning|studying) {_PLACE}", ends="value"),
     _rule("learning", rf"{_PAST_YA}(?:бросил|бросила|перестал|перестала) (?:учить|изучать) {_PLACE}", ends="value"),
+    _rule("learning", rf"{_PAST_YA}(?:бросил|бросила|забросил|забросила) (?P<value>(?:уроки|занятия|курсы) [а-яё-]+){_END}", ends="value"),
+    _rule("studies at", rf"{_DID}dropped out of (?!the (?:race|running|game)\b)(?:the )?{_PLACE}", single=True, ends="value"),
     _rule("diet", r"\bI(?:'m no longer| used to be) (?:an? )?(?:strict )?(?P<value>vegan|vegetarian|pescatarian)\b", ends="value"),
     _rule("diet", rf"{_W}я (?:больше не|уже не) (?P<value>веган\w*|вегетариан\w*)", ends="value"),
     _rule("relationship", rf"{_DID}(?:broke up|split up|parted ways|separated) (?:with|from) (?:my )?{_PLACE}", single=True, ends="relation"),
@@ -196,6 +212,7 @@ _RULES = (
     # names
     _named("name", r"\b(?:my name(?:'s| is)|my names)\s+"),
     _named("name", r"(?:\bI'm called|(?:^|[,.!;]\s*)(?:please |just |you can |everyone can |friends )?call me|\b(?:everyone|everybody|people|friends) calls? me)\s+"),
+    _named("name", r"(?:^|[.!,]\s*)(?:the name(?:'s| is)|I go by)\s+", r"(?P<value>[A-Z][a-z]+(?: [A-Z][a-z]+)?)(?=\s*(?:[.,!;]|$|\b(?:and|but)\b))"),
     _named("name", rf"{_W}(?:меня зовут|меня звать|зовут меня)\s+"),
     _named("name", rf"{_W}(?:зови(?:те)?|называй(?:те)?) меня\s+"),
     _named("name", rf"{_W}(?:мо[её] имя|моя фамилия)\s*[-–—:]?\s*"),
@@ -206,11 +223,19 @@ _RULES = (
     _rule("lives in", rf"{_IM_OR_BARE}(?:living|residing|based|located|settled) {_LIVE_IN}{_PLACE}", single=True),
     _rule("lives in", rf"{_DID}(?:been living|lived) in (?P<value>[A-Z][\w-]+(?: [A-Z]\w+)?) (?:all my life|since)", single=True),
     _rule("lives in", rf"{_DID}(?:moved|relocated|resettled)(?: back| over| house| permanently)?(?: from [^.,;!?\n]{{2,40}}?)? (?:in)?to {_PLACE}", single=True),
+    _rule("lives in", r"\b(?:I|we)(?:'ve| have)? (?:now |always )?call(?:ed)? (?P<value>[A-ZÀ-Ý][\w'-]+(?: [A-ZÀ-Ý][\w'-]+){0,2}) (?:my |our )?home\b", single=True),
+    _named("lives in", r"\b(?:my|our) (?:flat|apartment|house|place) is (?:in|near)\s+", r"(?P<value>[A-ZÀ-Ý][\w'-]+(?: [A-ZÀ-Ý][\w'-]+){0,2})"),
+    _named("lives in", r"(?<![\w-])(?:мой|наш) дом (?:теперь |сейчас )?(?:в|во|на|под)\s+", r"(?P<value>[А-ЯЁ][\w-]+(?: [А-ЯЁ][\w-]+)*)"),
+    _rule("lives in", rf"{_YA}(?:снимаю|снимаем|арендую|арендуем) (?:[а-яё]+ )?(?:квартиру|комнату|дом|студию|жильё|жилье|домик|однушку|двушку) (?:в|во|на|под) (?!(?:центре|районе|выходные|аренду|сутки|неделю)(?!\w)){_PLACE}", single=True),
+    _rule("lives in", r"^(?:в|во|на|под) (?P<value>[А-ЯЁ][^.,;!?\n]{1,30}?) (?:я |мы )?(?:сейчас |теперь |уже )?(?:живу|живём|живем)(?!\w)", single=True),
+    _rule("lives in", rf"{_W}уже [а-яё\d ]{{2,20}}? как живу (?:в|во|на|под) {_PLACE}", single=True),
+    _rule("lives in", rf"{_PAST_YA}(?:обосновался|обосновалась|обосновались|осел|осела|поселился|поселилась|поселились) (?:в|во|на|под) {_PLACE}", single=True),
     _rule("lives in", rf"\bmy (?:home|hometown now|home city|current city) is (?:in )?{_PLACE}", single=True),
     _rule("lives in", rf"{_YA}(?:живу|живём|живем|проживаю|обитаю) (?:теперь |сейчас |с \w+ |уже \w+ (?:год|лет|года) )?(?:в|во|на|под) (?:городе |городке |посёлке |деревне )?{_PLACE}", single=True),
     _rule("lives in", rf"{_PAST_YA}(?:переехал|переехала|переехали|перебрался|перебралась|перебрались)(?: жить)?(?: \w+ назад| недавно| вчера)?(?: (?:из|с) [^.,;!?\n]{{2,40}}?)? (?:в|во|на|под) (?:город |посёлок )?{_PLACE}", single=True),
     _rule("comes from", rf"(?:\bI'm|\bI come|\bI hail)\s+{_ADVERBS}from {_PLACE}", single=True),
     _rule("comes from", rf"^originally from {_PLACE}", single=True),
+    _rule("comes from", rf"^born (?:and (?:raised|bred) )in {_PLACE}", single=True),
     _rule("comes from", rf"\bI (?:was born and raised|grew up|was raised) in {_PLACE}", single=True),
     _rule("comes from", rf"(?<![\w-])я\s+{_ADVERBS_RU}(?:родом |приехал |приехала )?из {_PLACE}", single=True),
     _rule("comes from", rf"^(?:сам |сама )?родом (?:я )?из {_PLACE}", single=True),
@@ -219,22 +244,27 @@ _RULES = (
     _rule("works as", rf"\bI've been working(?: (?:at|for|in) [^.,;!?\n]{{2,40}}?)? as (?!(?:usual|well|before|always|of|soon|long|hard|if|such)\b){_A}{_PLACE}", single=True),
     _rule("works as", rf"{_IM_OR_BARE}(?:working|employed)(?: (?:at|for|in|by) [^.,;!?\n]{{2,40}}?)? as (?!usual|well|before|always|of|soon|long|hard|if|such){_A}{_PLACE}", single=True),
     _rule("works as", rf"(?:\bI'm|\bI've been|^)\s*{_ADVERBS}(?:an? |the )(?P<value>(?:(?!(?:big|huge|bad|terrible|good|great|better|lousy|natural|born|fan|patient)\b)[\w'-]+ ){{0,3}}{_PROFESSION})(?=\s*(?:[.,;:!]|$|\b(?:at|for|in|by|and|from|with|but|who|working|specializing|specialising|on|since|of|here|now)\b))", single=True),
+    _rule("works as", rf"\bI (?:earn|make) (?:my|a) living as {_A}{_PLACE}", single=True),
+    _rule("works as", rf"(?:^|\bI've |\bI have )been (?:an? )(?P<value>(?:[\w'-]+ ){{0,2}}{_PROFESSION}) (?:for|since)\b", single=True),
+    _rule("works as", rf"{_DID}(?:got |was )?hired (?:by|at) [^.,;!?\n]{{2,30}}? as (?:an? )?{_PLACE}", single=True),
+    _rule("works as", r"(?<![\w-])меня (?:взяли|приняли)(?: на работу)?(?: (?:в|во|на) [^.,;!?\n]{2,30}?)? (?P<value>[а-яё-]{3,}(?:ом|ем|ём|ой|ей))(?=\s*(?:[.,;!]|$))", single=True),
     _rule("works as", rf"\bmy (?:job|profession|occupation) is (?:being |an? )*{_PLACE}", single=True),
     _rule("works as", rf"{_DID}(?:became|become|got hired as|got promoted to|was promoted to) (?:an? )?(?P<value>(?:[\w'-]+ ){{0,3}}{_PROFESSION})\b", single=True),
-    _rule("works as", rf"{_YA}работаю(?: (?:в|во|на) [^.,;!?\n]{{2,30}}?)? (?P<value>(?:(?:старшим|главным|ведущим|младшим|школьным|детским|системным|старшей|главной|ведущей|частным) )?(?!удал)[а-яё-]{{3,}}(?:ом|ем|ём|ой|ей)(?<!домом)(?<!собой)(?<!семьёй)(?<!женой)(?<!мужем)(?: [а-яё]+(?:го|ых|их|ов|ий|ки|ы|и|ии))?)(?=\s*(?:[.,;!]|$|\b(?:в|во|на|и|а|но|уже|по|с)\b))", single=True),
+    _rule("works as", rf"{_YA}(?:работаю|тружусь|подрабатываю)(?: (?:в|во|на) [^.,;!?\n]{{2,30}}?)? (?P<value>(?:(?:старшим|главным|ведущим|младшим|школьным|детским|системным|старшей|главной|ведущей|частным) )?(?!удал)[а-яё-]{{3,}}(?:ом|ем|ём|ой|ей)(?<!домом)(?<!собой)(?<!семьёй)(?<!женой)(?<!мужем)(?: [а-яё]+(?:го|ых|их|ов|ий|ки|ы|и|ии))?)(?=\s*(?:[.,;!]|$|\b(?:в|во|на|и|а|но|уже|по|с)\b))", single=True),
     _rule("works as", rf"(?:{_W}я|^)\s*[-–—]?\s*{_ADVERBS_RU}(?:по (?:профессии|образованию|специальности)\s*(?:я )?[-–—]?\s*)(?P<value>[а-яё-]+(?: [а-яё-]+)?){_END}", single=True),
     _rule("works as", rf"{_W}(?:моя профессия|я)\s*[-–—]?\s*{_ADVERBS_RU}(?P<value>(?:(?:старший|главный|ведущий|младший|школьный|детский|системный|старшая|главная|ведущая|школьная|детская|семейный|бывалый|начинающий|веб-|веб|юный) ?)?{_PROFESSION_RU}(?:-[а-яё]+)?(?: (?:математики|физики|химии|биологии|истории|литературы|музыки|английского|русского(?: языка)?|начальных классов|скорой помощи))?)(?=\s*(?:[.,;!]|$|\b(?:в|во|на|и|а|но|уже|по|с|из)\b))", single=True),
     _rule("works as", rf"{_PAST_YA}(?:устроился|устроилась|стал|стала) (?P<value>[а-яё-]{{3,}}(?:ом|ем|ём|ой|ей))(?=\s*(?:[.,;!]|$|\b(?:в|во|на|и|а|но|год|месяц|два|три|пять|недавно|\d+)\b))", single=True),
     _rule("works at", rf"{_I}work (?:full-time |part-time |remotely |now )?(?:at|for|in) (?:an? |the )?(?!myself\b|free\b|it\b){_PLACE}", single=True),
     _rule("works at", rf"{_IM_OR_BARE}(?:working|employed) (?:full-time |part-time |remotely |now )?(?:at|for|in|by) (?:an? |the )?(?!myself\b|free\b|it\b){_PLACE}", single=True),
     _named("works at", rf"{_DID}(?:joined|started (?:working )?(?:at|for)|got (?:a (?:new )?)?job (?:at|with)|got hired (?:at|by)|got a (?:new )?position (?:at|with))\s+", _PROPER),
+    _named("works at", r"(?<![\w-])меня (?:взяли|приняли)(?: на работу)? (?:в|во|на)\s+", r"(?P<value>(?!\w*У\b)[А-ЯЁA-Z][\w-]*(?: [А-ЯЁA-Z][\w-]*)*)"),
     _rule("works at", rf"{_DID}(?:found|got|started|landed|have) a (?:new )?job (?:at|with|in) (?:an? |the )?{_PLACE}", single=True),
     _rule("works at", rf"(?:\bI'm|^)\s*{_ADVERBS}an? (?:[\w-]+ ){{0,3}}{_PROFESSION} (?:at|for) (?:an? |the )?{_PLACE}", single=True),
-    _rule("works at", rf"{_YA}работаю (?:сейчас |теперь |удалённо |удаленно |[а-яё-]+(?:ом|ем|ём|ой|ей) )?(?:в|во|на) {_PLACE}", single=True),
+    _rule("works at", rf"{_YA}(?:работаю|тружусь|служу|подрабатываю) (?:сейчас |теперь |удалённо |удаленно |[а-яё-]+(?:ом|ем|ём|ой|ей) )?(?:в|во|на) {_PLACE}", single=True),
     _rule("works at", rf"{_PAST_YA}(?:устроился|устроилась|вышел|вышла)(?: [а-яё]+(?:ом|ем|ой))?(?: на работу)? (?:в|во) {_PLACE}", single=True),
     _rule("works at", rf"{_PAST_YA}(?:перешёл|перешел|перешла)(?: работать)?(?: из [^.,;!?\n]{{2,30}}?)? в {_PLACE}", single=True),
     _rule("age", rf"(?:\bI'm|^|\bI just turned|\bI turned|\bI've just turned|\bI've turned)\s+{_ADVERBS}(?P<value>[1-9]\d|1[01]\d|{_NUMBER})(?: years? (?:old|of age)| y\.?o\.?\b|(?=\s*(?:[,;!]|\.(?!\d)|$| (?:and|now|last|this|in|today|yesterday|but)\b)))", single=True),
-    _rule("age", rf"{_W}мне {_ADVERBS_RU}(?:недавно |вчера |скоро )?(?:исполнилось |стукнуло )?(?P<value>\d{{1,3}}|{_NUMBER_RU}) ?(?:лет|год|года)(?!\w)(?! назад)", single=True),
+    _rule("age", rf"{_W}мне {_ADVERBS_RU}(?:недавно |вчера |скоро )?(?:исполнилось |стукнуло )?(?:полных |ровно )?(?P<value>\d{{1,3}}|{_NUMBER_RU}) ?(?:лет|год|года)(?!\w)(?! назад)", single=True),
     _rule("age", rf"{_W}(?<!дай )(?<!дайте )(?<!нужно )(?<!осталось )мне {_ADVERBS_RU}(?P<value>\d{{2}}|{_NUMBER_RU})(?=\s*(?:[,;!]|\.(?!\d)|$| (?:и|а|но)\b))", single=True),
     _rule("birthday", rf"\bmy (?:birthday|bday|b-day|date of birth)(?:'s| is)(?: on)? (?P<value>(?:the )?\d[^.,;:!?…()\n]{{0,20}}?|(?:the )?(?:\w+ of )?(?:january|february|march|april|may|june|july|august|september|october|november|december)[^.,;!?\n]{{0,12}}?){_END}", single=True),
     _rule("birthday", rf"\b(?:I was |^)born (?:on|in) (?P<value>(?:the )?(?:[a-z]+ )?\d[^.,;:!?…()\n]{{0,16}}?){_END}", single=True),
@@ -247,18 +277,21 @@ _RULES = (
     _rule("relationship", rf"{_DID}got (?P<value>married|engaged)\b", single=True),
     _rule("relationship", r"\bI'm (?P<value>dating (?:[A-Z]\w+))", single=True),
     _rule("relationship", rf"{_W}я (?:уже |сейчас |счастливо )?(?P<value>(?:не )?женат|(?:не )?замужем|холост|помолвлен|помолвлена)(?!\w)", single=True),
-    _rule("relationship", rf"{_PAST_YA}(?:не так давно |в прошлом году )?(?P<value>женился|вышла замуж|обручился|обручилась)(?!\w)", single=True),
+    _rule("relationship", rf"{_PAST_YA}(?:не так давно |в прошлом году )?(?P<value>женился|поженились|вышла замуж|обручился|обручилась)(?!\w)", single=True),
     # what is eaten, what ails, what is spoken and studied
     _rule("diet", rf"(?:\bI'm|\bI've been|\bI've gone|\bI went|^)\s*{_ADVERBS}(?:an? )?(?:strict |lifelong |ethical )?(?P<value>vegan|vegetarian|pescatarian|lactose[ -]intolerant|gluten[ -]free|gluten intolerant|flexitarian|on a [\w-]+ diet|on keto|keto|teetotal|a teetotaler)(?=\s*(?:[.,;!]|$|\b(?:and|now|since|for|but|so)\b))"),
     _rule("diet", r"\bI (?:keep|eat|follow) (?:only )?(?:an? )?(?P<value>kosher|halal|vegan(?: diet)?|gluten-free|low-carb(?: diet)?|(?:[\w-]+ )?diet)\b"),
     _rule("does not eat", rf"{_I}(?:don't|can't|never|no longer) (?:eat|drink) {_PLACE}"),
     _rule("diet", rf"(?:{_W}я|^)\s*[-–—]?\s*{_ADVERBS_RU}(?:строгий |строгая )?(?P<value>веган(?:ка)?|вегетариан(?:ец|ка)|пескетариан(?:ец|ка)|на диете|сыроед)(?!\w)"),
+    _rule("does not eat", r"\bI(?:'ve)? (?:gave up|given up|cut out|stopped eating|stopped drinking|quit) (?P<value>(?:red )?(?:meat|dairy|sugar|alcohol|gluten|coffee|caffeine|bread|wine|beer|pork|beef|fish|seafood|eggs|milk|cheese|sweets))\b"),
+    _rule("does not eat", r"^(?!(?:ничего|почти|больше|давно|вообще|совсем|пока|я|мы|много|так)(?!\w))(?P<value>(?:[а-яё-]+ )?[а-яё-]+)(?<! я) (?:я )?(?:больше |вообще |совсем |давно )?не (?:ем|пью)(?!\w)"),
     _rule("does not eat", rf"(?<![\w-])(?<!они )не (?:ем|пью|употребляю) {_PLACE}"),
     _rule("diet", rf"{_W}у меня (?P<value>непереносимость (?:лактозы|глютена))"),
     _rule("allergic to", rf"{_IM_OR_BARE}allergic to {_VALUE}"),
     _rule("allergic to", r"\bI have (?:an? )?(?:\w+ )?(?P<value>[\w-]+(?: [\w-]+)?) allergy\b"),
     _rule("allergic to", rf"\bI have an? (?:\w+ )?allergy to {_VALUE}"),
     _rule("allergic to", rf"\bmy allerg(?:y|ies)(?: is| are) (?:to )?{_VALUE}"),
+    _rule("allergic to", rf"^аллергия у меня (?:есть )?на {_VALUE}"),
     _rule("allergic to", rf"(?<![\w-])(?:у меня|^)\s*{_ADVERBS_RU}(?:сильная |страшная |жуткая )?аллергия (?:есть )?на {_VALUE}"),
     _rule("allergic to", rf"^(?:сильная )?аллергия на {_VALUE}"),
     _rule("allergic to", rf"{_W}я\s+(?:\w+ )?аллерги(?:к|чка) (?:на )?{_VALUE}"),
@@ -287,11 +320,14 @@ _RULES = (
     _rule("studies at", rf"{_YA}учусь (?:сейчас |заочно |на (?:\w+) курсе )?(?:в|во) (?!школ\w+ жизни)(?!\w+ класс){_PLACE}", single=True),
     _rule("studies at", rf"(?:{_W}я|^)\s*[-–—]?\s*студент(?:ка)? (?P<value>[А-ЯЁ]{{2,}}|[\w-]+ (?:университета|института|академии|вуза|колледжа))", single=True),
     _rule("studies at", rf"{_PAST_YA}(?:поступил|поступила) (?:в|на) {_PLACE}", single=True),
+    _rule("studies at", rf"{_IM_OR_BARE}doing (?:a|my) (?:phd|master's|masters|degree|ba|bachelor's)(?: in [^.,;!?\n]{{2,40}}?)? at (?:the )?{_PLACE}", single=True),
+    _rule("studies at", rf"{_YA}учусь на (?:\w+) курсе (?!(?:жизни|в|во)(?!\w)){_PLACE}", single=True),
     _rule("studies", rf"{_YA}учусь на (?!\w+ курсе)(?!пят)(?P<value>[а-яё-]+(?:а|ра|та|ога|ста|га|ка|ея)(?: [а-яё-]+)?){_END}", single=True),
     _rule("graduated from", rf"{_DID}graduated from (?:the )?{_PLACE}"),
     _rule("graduated from", rf"{_PAST_YA}(?:окончил|окончила|закончил|закончила) (?P<value>(?:[А-ЯЁ]{{2,}}|[\w-]*(?:университет|институт|школ|колледж|академи|училищ|физфак|мехмат|[а-яё]+фак)\w*|\w+ (?:университет|институт|академию|колледж))[^.,;!?\n]{{0,30}}?)(?=\s*(?:[.,;!?]|$)| (?:в|и|с)\b)"),
     # tastes; what is liked no more answers to what was liked, see `opposite_of`
     _rule("dislikes", rf"{_I}(?:hate|dislike|detest|can't stand|can't bear|loathe|despise) {_VALUE}", kind="preference"),
+    _rule("dislikes", rf"^not (?:really )?(?:an? )?(?:(?:big |huge )?fan of|fond of|keen on) {_VALUE}", kind="preference"),
     _rule("dislikes", rf"{_I}(?:don't|no longer|never) (?:really |actually |particularly |even )?(?:like|love|enjoy|care for) {_VALUE}", kind="preference"),
     _rule("dislikes", rf"\bI'm (?:really )?not (?:really )?(?:a (?:big |huge )?fan of|fond of|into|keen on|crazy about) {_VALUE}", kind="preference"),
     _rule("dislikes", rf"{_YA}(?:больше |совсем |очень |вообще )*(?:не (?:люблю|перевариваю|выношу|переношу)|ненавижу|терпеть не могу|на дух не переношу) {_VALUE}", kind="preference"),
@@ -300,12 +336,17 @@ _RULES = (
     _rule("likes", rf"{_IM_OR_BARE}(?:fond of|an? (?:big |huge |massive )?fan of|into|crazy about|keen on|passionate about|obsessed with|big on) {_VALUE}", kind="preference"),
     _rule("likes", r"\bI'm an? (?:big |huge |massive )?(?P<value>[\w -]{2,25}) (?:fan|lover|enthusiast|buff)\b", kind="preference"),
     _rule("likes", rf"{_YA}(?:(?<!не )люблю|обожаю|фанатею от|увлекаюсь|увлечён|увлечена) {_VALUE}", kind="preference"),
+    _rule("likes", rf"{_YA}(?:балдею от|тащусь от|кайфую от|без ума от|души не чаю в) {_VALUE}", kind="preference"),
+    _rule("dislikes", r"^(?!(?:так|как|я|мы|что|очень|просто|больше|вообще|совсем|никого|никогда)(?!\w))(?P<value>(?:[а-яё-]+ )?[а-яё-]+)(?<! я) (?:я )?(?:очень |совсем |вообще |больше )?(?:не люблю|ненавижу|терпеть не могу|не переношу)(?=\s*(?:[.,;!]|$))", kind="preference"),
+    _rule("likes", r"^(?!(?:так|как|я|мы|что|очень|просто|больше|вообще|тебя|вас|всех|не|и|а|но)(?!\w))(?P<value>(?:[а-яё-]+ )?[а-яё-]+)(?<! я)(?<! не) (?:я )?(?:очень )?(?:люблю|обожаю)(?=\s*(?:[.,;!]|$))", kind="preference"),
     _rule("likes", rf"(?<![\w-])мне (?:очень |тоже |безумно |больше всего )*(?:нрав[ия]тся|по душе) {_VALUE}", kind="preference"),
     _rule("likes", rf"{_W}я (?:\w+ )?(?:фанат|фанатка|поклонник|поклонница|любитель|любительница) {_VALUE}", kind="preference"),
     _rule("prefers", rf"{_I}prefer {_VALUE}", kind="preference"),
     _rule("prefers", rf"{_YA}предпочитаю {_VALUE}", kind="preference"),
     # instructions
     _rule("instruction", rf"(?:^|[.!?,]\s*)(?P<whole>(?:please,? |and )?(?:(?:always|never|from now on,? (?:please |always |only |never )?|in (?:the )?future,? (?:please )?)\s*(?:please )?(?:answer|reply|respond|use|write|speak|call|address|show|give|send|tell|ask|include|add|put|start|end|begin|keep|remember|explain|translate|format|cite|check|remind|suggest|recommend|mention|avoid|make|do|be|treat|assume|provide|quote|sign|summari[sz]e|list|convert|greet|apologi[sz]e|offer|talk|sugarcoat|interrupt|share|spell|round|skip|reveal|don't)\b(?! me (?:laugh|smile))(?! up\b| yourself\b| afraid\b)|remember (?:that (?!time|day|one|night|song|movie|film)|to )|don't (?:ever )?(?:forget (?:that|to)|use|call me|answer|reply|mention|show|suggest|recommend)|keep in mind|make sure (?:to|that|you)){_SENTENCE})", kind="instruction"),
+    _rule("instruction", r"^(?P<whole>(?:please,? )?(?:don't|do not|use|answer|reply|respond|write|speak|call me|address me|keep|avoid)\b(?P<value>[^!?…\n]{3,200}\b(?:from now on|in (?:the )?future|going forward)))", kind="instruction"),
+    _rule("instruction", r"^(?P<whole>(?:пожалуйста,? )?(?:отвечай|пиши|говори|обращайся|используй|называй|объясняй|давай)(?:те)? (?:мне |ко мне |со мной )?(?P<value>(?:всегда|впредь|отныне|только)(?!\w)[^!?…\n]{3,200}))", kind="instruction"),
     _rule("instruction", rf"(?:^|[.!?,]\s*)(?P<whole>(?:пожалуйста,? )?(?:(?:всегда|никогда(?: мне)?(?: больше)? не|впредь(?: не)?|отныне(?: не)?|с этого момента(?: не)?|больше никогда не)(?: мне)? (?!говори никогда)(?:[а-яё]+(?:[ай]й|[ауыо]й|яй|уй|ей|йте)|[а-яё]+(?<!л)(?<!люд)(?:и|ите)|ответь(?:те)?|ставь(?:те)?|будь(?:те)?)(?![\w-])|запомни(?:те)?(?![\w-])(?!,? (?:когда|как мы)):?|не забудь(?:те)?(?![\w-])|не забывай(?:те)?(?![\w-])|имей(?:те)? в виду|учти(?:те)?(?![\w-])|учитывай(?:те)?(?![\w-])){_SENTENCE})", kind="instruction"),
     # plans and decisions
     _rule("decided", rf"\b(?:I|we)(?:'ve| have)? (?:finally |just )?(?:decided|chosen|agreed) (?:to |on |that )(?!that\b){_VALUE}"),
@@ -317,6 +358,10 @@ _RULES = (
     _rule("deadline", rf"(?<![\w-])(?:мой |наш )?(?:срок(?: сдачи)?|дедлайн)(?: [а-яё]+ [а-яё]+| [а-яё]+)?\s*[-–—:]?\s*(?:до )?(?P<value>\d[^.,;:!?…()\n]{{1,30}}?|завтра|послезавтра|(?:в |следующ\w+ )*(?:понедельник|вторник|сред[ау]|четверг|пятниц[ау]|суббот[ау]|воскресенье)){_END}", single=True),
     # possessions
     _rule("has", rf"(?:\b(?:I|we) {_ADVERBS}(?:have|own|have got|adopted|drive|ride)|\b(?:I've|we've) (?:got|adopted|just adopted|had)|\band have|\band own|^(?:have|own)) {_COUNT} {_VALUE}"),
+    _rule("has", r"\b(?:I|we) have (?P<value>(?:(?:twin|triplet|grown|small|young|little) )?(?:kids|children|girls|boys|sons|daughters|twins|triplets))(?=\s*(?:[.,;!]|$|\band\b))"),
+    _named("has", rf"{_DID}traded in (?:my|our) [\w' -]{{2,40}}? for (?:an? )", r"(?P<value>[A-Z][\w-]*(?: [A-Z\d][\w-]*)*|(?:new |used )?(?:car|bike|motorcycle|motorbike|boat|van|truck))(?=\s*(?:[.,;!]|$))", single=False),
+    _rule("has", rf"{_PAST_YA}(?:взял|взяла|взяли) (?:себе )?(?:из приюта )(?P<value>[а-яё-]+(?: [а-яё-]+)?){_END}"),
+    _rule("has", r"(?<![\w-])у (?:меня|нас) (?:растут |есть |родились )?(?P<value>двойня|двойняшки|близнецы|тройняшки)(?!\w)"),
     _rule("has", rf"{_DID}(?:bought|got|purchased) (?:me |us |myself |ourselves )?{_COUNT} (?P<value>(?:[\w'-]+ ){{0,3}}(?:car|house|flat|apartment|condo|dog|puppy|cat|kitten|kittens|cats|dogs|bike|bicycle|motorcycle|motorbike|boat|guitar|piano|violin|laptop|macbook|iphone|phone|camera|truck|van|farm|cottage|telescope|horse|rabbit|hamster|parrot|cabin|tesla|toyota|honda)(?: by the \w+| in \w+| near \w+)?)(?=\s*(?:[.,;!]|$|\b(?:last|this|and|for|from|yesterday|today|in|on|named|called|with)\b))"),
     _rule("has", rf"{_W}(?:у меня|у нас) (?:тоже |теперь |дома |сейчас |уже )*(?:есть|живёт|живет|живут) {_VALUE}"),
     _rule("has", rf"{_W}(?:у меня|у нас) (?P<value>(?:(?:двое|трое|два|две|три|четыре|один|одна|четверо|маленький|маленькая|старый|старая|большая|большой|рыжий|рыжая|чёрный|чёрная|новая|новый|старенькая) )*(?:дет[ие]\w*|сын\w*|дочер\w*|доч\w*|дочк\w*|кот\w*|кошк\w*|собак\w*|пёс|щен\w+|машин\w+|дач\w+|квартир\w+|дом|брат\w*|сестр\w*|мотоцикл|велосипед|гитара|пианино|аквариум|попуга\w+|хомяк\w*|лошад\w*|внук\w*|внучк\w*|toyota|bmw|lada|лада\w*|тойота\w*|пасека|огород|бизнес|кафе|магазин))(?=\s*(?:[.,;!]|$|[-–—]|\b(?:и|а|но|по|с)\b))"),
@@ -362,6 +407,12 @@ _OTHERS = (
     ("studies", re.compile(rf"{_MY}{_AND_NAME} (?:studies|is studying) (?!at\b){_STUDY}", re.IGNORECASE), True),
     ("studies at", re.compile(rf"{_MY_RU}{_AND_NAME} учится (?:в|на) {_PLACE}", re.IGNORECASE), True),
 )  # fmt: skip
+_OTHERS_ENDED = (
+    ("lives in", re.compile(rf"{_MY}{_AND_NAME} (?:used to live|no longer lives|doesn't live) (?:in|at|near|on) {_PLACE}", re.IGNORECASE)),
+    ("works at", re.compile(rf"{_MY}{_AND_NAME} (?:used to work|no longer works|doesn't work) (?:at|for|in) (?:an? |the )?{_PLACE}", re.IGNORECASE)),
+    ("lives in", re.compile(rf"{_MY_RU}{_AND_NAME} (?:(?:раньше|прежде) (?:жил|жила)|(?:больше|уже) не жив[её]т) (?:в|во|на|под) {_PLACE}", re.IGNORECASE)),
+    ("works at", re.compile(rf"{_MY_RU}{_AND_NAME} (?:(?:раньше|прежде) (?:работал|работала|служил|служила)|(?:больше|уже) не работает) (?:в|во|на) {_PLACE}", re.IGNORECASE)),
+)  # fmt: skip
 _LAST_WORDS = re.compile(
     r"\s+(?:now|currently|these days|nowadays|at the moment|right now|anymore|any more|any longer|too|as well|a lot|very much|so much|more than anything|"
     r"today|yesterday|lately|recently|again|already|actually|though|since|last (?:week|month|year|summer|winter|spring|fall|autumn|night)|"
@@ -373,16 +424,16 @@ _LAST_WORDS = re.compile(
 _FIRST_WORDS = re.compile(
     r"^(?:(?:the city of|my|our|to(?= \w)|when it comes to|это|мой|моя|мою|моё|свой|свою|своего)\s+)", re.IGNORECASE
 )
-_RUSSIAN_OTHERS = frozenset(pattern for _, pattern, _ in _OTHERS if _is_russian(pattern.pattern))
+_RUSSIAN_OTHERS = frozenset(one[1] for one in (*_OTHERS, *_OTHERS_ENDED) if _is_russian(one[1].pattern))
 _CYRILLIC, _LATIN = re.compile("[а-яё]", re.IGNORECASE), re.compile("[a-z]", re.IGNORECASE)
 # What every English statement has: somebody who speaks of themselves, an order, or a beginning without a pronoun. Most
 # sentences have none of it, and need not be tried against every rule.
 _MAY_STATE = re.compile(
-    r"\b(?:i|i'm|i've|we|we've|we're|my|our|call|calls|always|never|from now|in future|in the future|remember|don't|keep in mind|"
+    r"\b(?:i|i'm|i've|we|we've|we're|my|our|call|calls|always|never|no longer|the name's|the name is|from now|in future|in the future|remember|don't|keep in mind|"
     r"make sure|deadline)\b|^(?:[a-z'-]+\s+){0,3}?(?:live|living|residing|based|located|settled|moved|relocated|resettled|"
     r"from|born|work|working|employed|joined|started|found|got|landed|lost|quit|left|resigned|retired|fired|laid|became|love|like|"
     r"hate|enjoy|adore|prefer|dislike|detest|loathe|despise|fond|into|crazy|keen|passionate|obsessed|allergic|fluent|native|"
-    r"bilingual|proficient|learning|studying|majoring|enrolled|student|graduated|planning|going|hoping|plan|intend|have|own|sold|"
+    r"bilingual|proficient|fan|staying|been|adopted|learning|studying|majoring|enrolled|student|graduated|planning|going|hoping|plan|intend|have|own|sold|"
     r"gave|broke|split|married|engaged|single|divorced|widowed|vegan|vegetarian|pescatarian|lactose|gluten|speak|know|study|attend|"
     r"\d{1,2})\b",
     re.IGNORECASE,
@@ -419,6 +470,11 @@ def has_one_value(relation: str) -> bool:
     return not of_others and not any(rule.relation == relation and not rule.is_single for rule in _RULES)
 
 
+def is_known_to_be_single(relation: str) -> bool:
+    """Whether a relation is one of the rules' own that has one value at a time."""
+    return has_one_value(relation) and any(rule.relation == relation for rule in _RULES)
+
+
 def _in_sentence(sentence: str, subject: str) -> Iterator[Statement]:
     taken: list[tuple[int, int]] = []
     for match, statement in _found(sentence, subject):
@@ -435,6 +491,13 @@ def _found(sentence: str, subject: str) -> Iterator[tuple[re.Match[str], Stateme
     if not is_russian and not _MAY_STATE.search(sentence):
         return
     is_latin = _LATIN.search(sentence) is not None
+    for about, pattern in _OTHERS_ENDED:
+        if not (is_russian if pattern in _RUSSIAN_OTHERS else is_latin):
+            continue
+        for match in pattern.finditer(sentence):
+            who = normalize(match["who"])
+            relation = f"{KIN_RU.get(who, who)} {about}"
+            yield match, Statement(subject, relation, _value(match, about), is_single=True, ends="value")
     for about, pattern, is_single in _OTHERS:
         if not (is_russian if pattern in _RUSSIAN_OTHERS else is_latin):
             continue

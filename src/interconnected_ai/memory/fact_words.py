@@ -3,7 +3,7 @@
 # Kin and the like, and who they are called in facts: Russian ones in the nominative.
 KIN = frozenset(
     "wife husband son daughter mother mom mum father dad brother sister friend girlfriend boyfriend partner fiancé fiancée fiance "
-    "boss manager colleague coworker dog cat pet puppy kitten horse parrot roommate flatmate neighbor neighbour teacher doctor "
+    "parents boss manager colleague coworker dog cat pet puppy kitten horse parrot roommate flatmate neighbor neighbour teacher doctor "
     "grandmother grandma grandfather grandpa uncle aunt cousin nephew niece company team project startup kid child baby".split()
 )
 KIN_RU = {
@@ -15,7 +15,7 @@ KIN_RU = {
         "врач врача", "бабушка бабушку бабушки", "дедушка дедушку дед деда", "дядя дядю", "тётя тётю тетя тетю", "девушка девушку",
         "парень парня", "племянник племянника", "племянница племянницу", "сосед соседа", "соседка соседку", "попугай попугая",
         "щенок щенка", "котёнок котёнка котенок котенка", "хомяк хомяка", "компания компанию", "проект проекта", "команда команду",
-        "жених жениха", "невеста невесту", "внук внука", "внучка внучку", "тренер тренера", "ребёнок ребёнка ребенок ребенка",
+        "родители родителей", "жених жениха", "невеста невесту", "внук внука", "внучка внучку", "тренер тренера", "ребёнок ребёнка ребенок ребенка",
     )
     for form in forms.split()
 }  # fmt: skip
@@ -91,7 +91,7 @@ EMPTY_BEGINNINGS = frozenset(
     "your you it this that these those them him her how what when where why who if whether everything anything nothing one "
     "as such hearing and or but in at on of with i we he she they "
     "твой твоя твоё твою твои ваш ваша вашу ваше ваши это этот эта эту эти то как когда что где тебя вас его её ее их если всё все "
-    "так такой такая такую такие чтобы".split()
+    "так такой такая такую такое такие чтобы".split()
 )
 NOT_PLACES = frozenset(
     "fear hope peace denial moment past present future dream bubble world harmony sin luxury poverty night home work least most "
@@ -100,7 +100,8 @@ NOT_PLACES = frozenset(
     "evening evenings morning mornings afternoon afternoons background silence bursts batches teams pairs "
     "all ease times weekends weekend day once constant total interesting shadow middle "
     "страхе мире мечтах прошлом настоящем удовольствие долг кредит бедности роскоши ожидании кайф удаленке удалёнке выходных "
-    "двух минуте шаге рубашке офис свободное две смену смены ночь ночную выходные праздники ночам износ пределе режиме паре команде совесть себя результат пользу".split()
+    "двух минуте шаге рубашке офис свободное две смену смены ночь ночную выходные праздники ночам износ пределе режиме паре команде совесть себя результат пользу условиях пятницу субботу воскресенье понедельник вторник среду четверг "
+    "этой этом таких такой неделе месяце году".split()
 )
 NOT_NAMES = frozenset(
     "monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october "
@@ -122,7 +123,7 @@ NO_ALLERGENS = frozenset(
 )
 NOT_FOOD = frozenset(
     "much enough well here lunch breakfast dinner out anything at after before a many после до утром вечером дома на с уже совсем "
-    "много мало весь целый почти больше вообще".split()
+    "много мало весь целый почти больше вообще за по в при один одна без никогда сегодня".split()
 )
 # Places without a name of their own.
 PLACE_WORDS = frozenset(

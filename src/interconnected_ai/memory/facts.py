@@ -8,16 +8,17 @@ from typing import Any
 from zlib import crc32
 
 from interconnected_ai.errors import DataError
-from interconnected_ai.memory.fact_rules import Statement, opposite_of
+from interconnected_ai.memory.fact_rules import Statement, is_known_to_be_single, opposite_of
 from interconnected_ai.memory.numbering import Kind, entry_of, number_of, place_of
 from interconnected_ai.memory.records import Fact
 from interconnected_ai.memory.store import Rows, Store
-from interconnected_ai.text import normalize, terms
+from interconnected_ai.text import Terms, normalize, terms, words
 
 # Kinds of rows that say that something ended: one value, or whatever the relation held. They are never current.
 END, END_OF_ALL = "end", "end of all"
 # A fact by hand has for its source minus the number that it has in the log, and this for its source's id.
 BY_HAND = "by hand"
+_MOST_BETWEEN = 2  # words that a value may leave out between two of its own
 _COLUMNS = (
     f"f.number, s.user_name, s.name, f.subject, f.relation, f.value, f.kind, f.time, coalesce(m.id, '{BY_HAND}'), "
     "f.superseded_by, f.contradicts, f.valid_until, CASE WHEN f.source < 0 THEN 1 ELSE 0 END"
@@ -98,20 +99,23 @@ def read_facts(
 
 
 def remove_facts_of(store: Store, rows: Rows, session: int, sources: Sequence[int]) -> int:
-    """Remove the facts that came from these messages; what they had superseded holds again."""
+    """Remove the facts that came from these messages; of what they had superseded, the newest holds again."""
     gone = [
         row
         for source in sources
         for row in rows.all("SELECT number, num_words, superseded_by, contradicts FROM facts WHERE source = ?", source)
     ]
+    restored: list[int] = []
     for number, num_words, _, links in gone:
         for superseded in json.loads(links):  # all that it superseded, see `_write`
             rows.run("UPDATE facts SET superseded_by = NULL WHERE number = ?", superseded)
+            restored.append(superseded)
         rows.run("DELETE FROM facts WHERE number = ?", number)
         store.remove_terms(rows, [entry_of(number_of(session, number), Kind.FACT, num_words)])
     numbers = {number for number, *_ in gone}
     for successor in {successor for _, _, successor, _ in gone if successor is not None} - numbers:
         _drop_links(rows, successor, numbers)
+    _keep_one_of_each(rows, session, restored)
     return len(gone)
 
 
@@ -130,9 +134,38 @@ def statement_of(given: Any, subject: str) -> Statement:
 
 
 def stands_in(value: str, text: str) -> bool:
-    """Whether a message says a value: every word of it, but for endings. What a model adds of its own does not."""
-    wanted = set(terms(value).terms)
-    return wanted <= set(terms(text).terms) if wanted else normalize(value) in normalize(text)
+    """Whether a message says a value: its words in their order and close together, but for endings and small words.
+
+    What a model adds of its own, or puts together from two ends of a message, does not stand there.
+    """
+    wanted = [found for word in words(value) if (found := set(terms(word).terms))]
+    if not wanted:
+        return normalize(value) in normalize(text)
+    said = [set(terms(word).terms) for word in words(text)]
+    return any(_go_on(said, place, wanted) for place in range(len(said)))
+
+
+def _go_on(said: Sequence[set[str]], place: int, wanted: Sequence[set[str]]) -> bool:
+    """Whether the wanted words follow each other from this place on, with up to two others between any two of them."""
+    if not _is_word(wanted[0], said[place]):
+        return False
+    for word in wanted[1:]:
+        near = range(place + 1, min(place + 2 + _MOST_BETWEEN, len(said)))
+        found = next((one for one in near if _is_word(word, said[one])), None)
+        if found is None:
+            return False
+        place = found
+    return True
+
+
+def _is_word(wanted: set[str], said: set[str]) -> bool:
+    """Whether a word is the said one in some form; of scripts without spaces, whether it is a part of what was said."""
+    return bool(wanted & said) if all(term[0] != "r" for term in wanted) else wanted <= said
+
+
+def words_of(subject: str, relation: str, value: str) -> Terms:
+    """What of a fact goes into the index."""
+    return terms(f"{subject} {relation} {value}")
 
 
 def sentence_of(fact: Fact) -> str:
@@ -172,7 +205,7 @@ def _write(
     older = [number for number, when in against if when <= time]
     newer = [number for number, when in against if when > time]  # told late: it is the old that was told now
     newer = newer or _ended_later(rows, session, statement, time)
-    by_hand = _by_hand_against(rows, session, statement)
+    by_hand = _by_hand_against(rows, session, statement, time)
     if by_hand:
         older, newer = [], by_hand
     number = _insert(store, rows, session, source, time, statement, older, newer, valid_until)
@@ -224,18 +257,21 @@ def _ends(rows: Rows, session: int, statement: Statement) -> list[tuple[int, str
     ]  # fmt: skip
 
 
-def _by_hand_against(rows: Rows, session: int, statement: Statement) -> list[int]:
-    """What a person set or retracted that a rule's statement must not overwrite; none or one."""
+def _by_hand_against(rows: Rows, session: int, statement: Statement, time: float) -> list[int]:
+    """What a person set or retracted that a rule's statement of this time must not overwrite; none or one.
+
+    What was set later than the statement closed it for good, though it may hold no more itself.
+    """
     found = rows.all(
-        "SELECT number, relation, value, kind, superseded_by FROM facts WHERE session = ? AND subject = ? "
+        "SELECT number, relation, value, kind, superseded_by, time FROM facts WHERE session = ? AND subject = ? "
         "AND relation IN (?, ?) AND source < 0 ORDER BY number DESC",
         session, statement.subject, statement.relation, opposite_of(statement.relation) or statement.relation,
     )  # fmt: skip
-    for number, relation, value, kind, superseded_by in found:
+    for number, relation, value, kind, superseded_by, when in found:
         if kind == END:
             if relation == statement.relation and _same(value, statement.value):
                 return [int(number)]
-        elif superseded_by is None and _stands_against(statement, relation, value):
+        elif (superseded_by is None or when > time) and _stands_against(statement, relation, value):
             return [int(number)]
     return []
 
@@ -280,7 +316,7 @@ def _insert(
     newer: list[int],
     valid_until: float | None,
 ) -> int:
-    words = terms(f"{statement.subject} {statement.relation} {statement.value}")
+    words = words_of(statement.subject, statement.relation, statement.value)
     inserted = rows.all(
         "INSERT INTO facts (session, subject, relation, value, kind, time, source, num_words, superseded_by, contradicts, "
         "value_hash, valid_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
@@ -308,6 +344,24 @@ def _overlaps(old: str, value: str) -> bool:
     """Whether one of two values names what the other does: "my Toyota" and "a red Toyota Corolla"."""
     ours, theirs = set(terms(value).terms), set(terms(old).terms)
     return bool(ours) and bool(theirs) and (ours <= theirs or theirs <= ours)
+
+
+def _keep_one_of_each(rows: Rows, session: int, restored: Sequence[int]) -> None:
+    """Of facts that hold again, close all but the newest of a relation that has one value at a time."""
+    found = [rows.one("SELECT subject, relation FROM facts WHERE number = ?", number) for number in restored]
+    for subject, relation in sorted({(one[0], one[1]) for one in found if one is not None}):
+        if not is_known_to_be_single(relation):
+            continue
+        held = rows.all(
+            "SELECT number, contradicts FROM facts WHERE session = ? AND subject = ? AND relation = ? "
+            "AND superseded_by IS NULL ORDER BY CASE WHEN source < 0 THEN 1 ELSE 0 END, time, number",
+            session, subject, relation,
+        )  # fmt: skip
+        for number, _ in held[:-1]:
+            rows.run("UPDATE facts SET superseded_by = ? WHERE number = ?", held[-1][0], number)
+        if held[:-1]:
+            links = [*json.loads(held[-1][1]), *(number for number, _ in held[:-1])]
+            rows.run("UPDATE facts SET contradicts = ? WHERE number = ?", json.dumps(links), held[-1][0])
 
 
 def _drop_links(rows: Rows, number: int, gone: set[int]) -> None:

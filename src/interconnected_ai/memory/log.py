@@ -53,8 +53,12 @@ def new_message(role: str, content: str, *, time: float, id: str | None, num_tok
     check_text("content", content)
     if not isinstance(num_tokens, int) or num_tokens < 0:
         raise DataError(f"count_tokens returned {num_tokens!r}; needed is a number of tokens from 0")
-    found = terms(as_spoken(role, content[:_INDEXED_CHARS]))
-    return NewMessage(id or uuid.uuid4().hex[:20], role, content, time, num_tokens, found)
+    return NewMessage(id or uuid.uuid4().hex[:20], role, content, time, num_tokens, indexed_terms(role, content))
+
+
+def indexed_terms(role: str, content: str) -> Terms:
+    """What of a message goes into the index."""
+    return terms(as_spoken(role, content[:_INDEXED_CHARS]))
 
 
 def as_spoken(role: str, content: str) -> str:

@@ -18,6 +18,7 @@ from interconnected_ai.memory.compression import (
 )
 from interconnected_ai.memory.fact_reading import without_quotations
 from interconnected_ai.memory.facts import remove_facts_of, stands_in, statement_of, write_facts
+from interconnected_ai.memory.indexing import index_derived, index_messages
 from interconnected_ai.memory.jobs import Job, finish, renew, want
 from interconnected_ai.memory.levels import drop_summary_terms, read_summaries, read_summary
 from interconnected_ai.memory.log import as_spoken, messages_after, messages_between, read_messages
@@ -65,6 +66,7 @@ class Maintenance:
             "merge": self.merge,
             "facts": self.learn_facts,
             "erase": self.erase,
+            "index": self.index_again,
         }
         if self.model is not None:
             work["embed"] = self.embed
@@ -276,6 +278,26 @@ class Maintenance:
         """Of messages that were read, by number, those that were neither forgotten nor edited since."""
         found = read_messages(rows, list(read))
         return {number for number, content in read.items() if number in found and found[number].content == content}
+
+    # The index
+
+    def index_again(self, job: Job) -> None:
+        """Make the entries of an index by an earlier analyser anew, some dozens at a time: it is searched meanwhile."""
+        with self.store.write() as rows:
+            self.store.lock(rows, job.session)
+            if not renew(rows, job, time.time()):
+                return
+            index_derived(self.store, rows, job.session)
+        place: int | None = 0
+        while place is not None:
+            self.breathe()
+            with self.store.write() as rows:
+                self.store.lock(rows, job.session)
+                if not renew(rows, job, time.time()):
+                    return
+                place = index_messages(self.store, rows, job.session, place, _MESSAGES_AT_ONCE)
+                if place is None:
+                    finish(rows, job)
 
     # Bytes
 

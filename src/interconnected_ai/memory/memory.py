@@ -12,7 +12,7 @@ from interconnected_ai.memory.addressing import check_reader, reader_of, refuse_
 from interconnected_ai.memory.calls import Calls
 from interconnected_ai.memory.checking import Check, check
 from interconnected_ai.memory.context import Order, fit, gather, ids_of
-from interconnected_ai.memory.editing import edit, history_of
+from interconnected_ai.memory.editing import edit, history_of, write_history
 from interconnected_ai.memory.explaining import Ranking, rank_all, reason_of, reason_of_unknown, reasons_for
 from interconnected_ai.memory.fact_rules import Statement, has_one_value
 from interconnected_ai.memory.facts import read_facts
@@ -81,10 +81,10 @@ class ThreeLevelMemory:
     count_tokens: of the model that will read the context; the default estimates. background: whether a thread of this process
     does the compression; without it, `catch_up` does it. fact_days: for how many days facts of a relation hold after they were
     last said (`{"plans": 90}`); others hold until something newer is said.
-    longest_wait_seconds: after which that work has its turn though calls
-    are being served without a pause. time_zone: where the clock hangs by which "yesterday" is told and days are printed, for
-    users whose own zone is not set (`set_time_zone`): a name of the IANA database or a tzinfo; default: where this machine's
-    does. What is stored is in no zone.
+    longest_wait_seconds: after which that work has its turn though calls are being served without a pause. time_zone: where the
+    clock hangs by which "yesterday" is told and days are printed, for users whose own zone is not set (`set_time_zone`): a name
+    of the IANA database or a tzinfo; default: where this machine's does. What is stored is in no zone. key: of a file that is
+    encrypted at rest, or is to be made so (extra `encryption`); read it from where secrets are kept, never from a command line.
 
     Every read names its user, `default` where none is given, and hands out nobody else's words. A user is a name, compared
     exactly; None and blanks are refused. Only `sessions` and `stats` speak of all, when told `everyone=True`.
@@ -113,13 +113,14 @@ class ThreeLevelMemory:
         longest_wait_seconds: float = 1.0,
         fact_days: Mapping[str, float] | None = None,
         time_zone: str | tzinfo | None = None,
+        key: str | None = None,
     ) -> None:
         self.capacities = capacities or Capacities()
         self.portions, self.weights = portions or Portions(), weights or SearchWeights()
         self.count_tokens = count_tokens
         self.time_zone = zone_of(time_zone)
         self.model = as_vector_model(encode) if encode is not None else None
-        self.store = open_store(store)
+        self.store = open_store(store, key)
         self._background = background
         try:
             self._index_is_foreign = not claim(self.store, self.model.model_id if self.model else None)
@@ -531,7 +532,10 @@ class ThreeLevelMemory:
     def export_jsonl(
         self, path: str | Path, *, session: str | None = None, user: str | None = None, overwrite: bool = False
     ) -> Transfer:
-        """Write the log and the pins as JSONL, of one session, one user, or everybody; the file is whole or not there.
+        """Write the log as JSONL, of one session, one user, or everybody; the file is whole or not there.
+
+        That is all that was said, with what it said before it was edited, the pins, and what was set by hand:
+        `import_file` makes the same memory of it.
 
         Raises `UnknownNameError` for a user or session that is not there, `StorageError` where a file stands and `overwrite`
         is not asked for, and for what is never replaced: a database, a device.
@@ -552,7 +556,7 @@ class ThreeLevelMemory:
         overwrite: bool = False,
         time_zone: str | tzinfo | None = None,
     ) -> Transfer:
-        """Write the log and the pins as Markdown, for people; like `export_jsonl`, but it cannot be imported again.
+        """Write the log as Markdown, for people; like `export_jsonl`, but it cannot be imported again.
 
         time_zone: of the printed times, in place of each user's own (see `time_zone_of`).
         """
@@ -592,6 +596,8 @@ class ThreeLevelMemory:
             self._new,
             self._append_all,
             self._pin_once,
+            lambda facts: hand_facts.add_all(self.store, facts),
+            self._begin,
             DEFAULT_USER if user is None else user,
             DEFAULT_SESSION if session is None else session,
             skip_bad,
@@ -694,7 +700,10 @@ class ThreeLevelMemory:
                     embeds=self.model is not None,
                 )
                 if edited is None:
-                    append(self.store, rows, one.user, one.session, one.message, self.capacities, self._kinds())
+                    number, _ = append(
+                        self.store, rows, one.user, one.session, one.message, self.capacities, self._kinds()
+                    )
+                    write_history(rows, number, one.edits)
                 num_added += edited is None
                 num_edited += bool(edited)
         return num_added, num_edited
@@ -709,6 +718,10 @@ class ThreeLevelMemory:
                 return False
         self._pin(text, session, user, time)
         return True
+
+    def _begin(self, session: str, user: str) -> None:
+        with self.store.write() as rows:
+            session_number(rows, user, session, create=True)
 
     def _kinds(self) -> tuple[str, ...]:
         return ("facts", "embed") if self.model is not None else ("facts",)

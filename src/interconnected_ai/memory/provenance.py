@@ -1,13 +1,16 @@
-"""What a store's index and vectors were made with: written down by the first who makes them, held to by all others."""
+"""What a store's index and vectors were made with: written down by the first who makes them, held to by all others.
+
+The index of an earlier version of our analyser is searched as it stands, and made anew by jobs.
+"""
 
 from interconnected_ai.errors import ConfigError, DataError
 from interconnected_ai.memory.jobs import want
 from interconnected_ai.memory.store import Rows, Store
-from interconnected_ai.text import analyzer_signature
+from interconnected_ai.text import analyzer_signature, can_search
 
 
 def claim(store: Store, model_id: str | None) -> bool:
-    """Take a new store for our analyser and vector model; returns whether the index is of our analyser.
+    """Take a new store for our analyser and vector model; returns whether the index can be searched with our analyser.
 
     Raises `ConfigError` for vectors of another model than ours.
     """
@@ -19,16 +22,20 @@ def claim(store: Store, model_id: str | None) -> bool:
             f"{store.location} holds vectors of {model!r}, encode is {model_id!r}: vectors of two models "
             "cannot be compared. Open it with the old model, or without encode, and rebuild()"
         )
-    wanted = {} if analyzer else {"analyzer": analyzer_signature()}
+    is_earlier = analyzer is not None and analyzer != analyzer_signature() and can_search(analyzer)
+    wanted = {} if analyzer and not (is_earlier and store.is_writable) else {"analyzer": analyzer_signature()}
     if model_id is not None and model != model_id:
         wanted["vector_model"] = model_id
     if wanted:
-        _write(store, wanted)
-    return analyzer in (None, analyzer_signature())
+        _write(store, wanted, index_again=is_earlier)
+    return analyzer is None or can_search(analyzer)
 
 
-def _write(store: Store, wanted: dict[str, str]) -> None:
+def _write(store: Store, wanted: dict[str, str], *, index_again: bool) -> None:
     with store.write() as rows:
+        if index_again and remembered(rows, "analyzer") != analyzer_signature():  # nobody else was first
+            for (number,) in rows.all("SELECT number FROM sessions"):
+                want(rows, "index", number)
         for name, value in wanted.items():
             remember(rows, name, value)
         if "vector_model" in wanted:

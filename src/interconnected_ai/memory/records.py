@@ -115,6 +115,25 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class HandFact:
+    """What a person set by hand, or (ends) retracted, as it stands in the log.
+
+    is_single: whether the subject has one value of the relation at a time. valid_until: in seconds since 1970.
+    """
+
+    user: str
+    session: str
+    subject: str
+    relation: str
+    value: str
+    kind: str
+    is_single: bool
+    ends: bool
+    time: float
+    valid_until: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Pin:
     """An instruction or fact that comes along with every context, of one session or (session None) of all of a user's."""
 
@@ -285,16 +304,19 @@ class SessionInfo:
 
 @dataclass(frozen=True, slots=True)
 class Forgettable:
-    """How much `forget` would remove. num_sessions: in how many sessions."""
+    """How much `forget` would remove. num_sessions: in how many sessions. num_facts: of those by hand; others go with the
+    messages that they came from.
+    """
 
     num_messages: int
     num_sessions: int
     num_pins: int
+    num_facts: int = 0
 
     @property
     def is_any(self) -> bool:
         """Whether there is anything."""
-        return any((self.num_messages, self.num_sessions, self.num_pins))
+        return any((self.num_messages, self.num_sessions, self.num_pins, self.num_facts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +354,7 @@ class Transfer:
     """What an import or export moved: rows added, and those that stood there already.
 
     num_bad: rows that could not be read and were left out. not_understood: what else was passed over, by kind, and how often.
-    num_edited: of those that stood there already, whose words were others.
+    num_edited: of those that stood there already, whose words were others. num_facts: by hand.
     """
 
     num_messages: int
@@ -341,6 +363,7 @@ class Transfer:
     num_bad: int = 0
     not_understood: Mapping[str, int] = field(default_factory=dict)
     num_edited: int = 0
+    num_facts: int = 0
 
 
 def _require_positive(record: Any) -> None:

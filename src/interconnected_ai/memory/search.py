@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from interconnected_ai.memory.asking import terms_of_asking
 from interconnected_ai.memory.numbering import Kind, number_of, place_of
 from interconnected_ai.memory.questions import Question
-from interconnected_ai.memory.ranking import K1, B, best_first, bm25, fuse, lend_to_neighbours
+from interconnected_ai.memory.ranking import K1, B, best_first, bm25, fuse, lend_to_neighbours, lend_to_stretches
 from interconnected_ai.memory.speakers import is_named
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.memory.times import Window
@@ -20,16 +21,20 @@ class SearchWeights:
     """How much each leg of the search counts. The defaults were chosen on the even dialogues of LoCoMo and BEAM.
 
     reply: of what assistants said, against what users said. stem: of a Russian stem beside its dictionary form.
-    neighbour, reach: what share of its score a message lends to those beside it, and how far. speaker: added to the share of 1
-    for messages of somebody whom the question names. facts, time: legs against the words' leg of 1. vectors: what a standard
-    deviation of likeness adds, as a share of the best score by words. closeness: what a word in the question's very form adds,
-    beside its stem, in `search`. k1, b: of BM25.
+    neighbour, reach: what share of its score a message lends to those beside it, and how far. stretch: what share of the mean
+    score of the 24 messages about it a message gains. asking: of words such as "list" or "conversation", which speak of the
+    asking, against those that speak of what is asked. speaker: added to the share of 1 for messages of somebody whom the
+    question names. facts, time: legs against the words' leg of 1. vectors: what a standard deviation of likeness adds, as a
+    share of the best score by words. closeness: what a word in the question's very form adds, beside its stem, in `search`.
+    k1, b: of BM25.
     """
 
     reply: float = 0.3
     stem: float = 0.5
     neighbour: float = 0.6
     reach: int = 3
+    stretch: float = 2.0
+    asking: float = 0.25
     speaker: float = 0.5
     facts: float = 0.3
     time: float = 0.5
@@ -90,7 +95,7 @@ def word_hits(store: Store, rows: Rows, sessions: Sequence[int], text: str, weig
     """BM25 of everything in the sessions that shares a word with the text, or, when nothing does, a word like one of it."""
     asked = [term for term, _ in Counter(terms(text).terms).most_common(_LONGEST_QUERY_TERMS)]
     hits = Hits()
-    term_weights = {term: weights.stem if _is_russian_stem(term) else 1.0 for term in asked}
+    term_weights = {term: _weight_of(term, weights) for term in asked}
     for session in sessions:
         hits.add(_session_scores(store, rows, session, term_weights, weights))
     if asked and hits.are_none:
@@ -111,6 +116,7 @@ def find_evidence(
 ) -> list[Candidate]:
     """The best messages for a context, neighbours included, the best first."""
     lent = lend_to_neighbours(hits.messages, weights.neighbour, weights.reach)
+    lent = lend_to_stretches(lent, hits.messages, weights.stretch)
     dense = _vector_hits(store, rows, sessions, question, limit)
     fact_sources, in_time = _fact_sources(rows, hits.facts), _in_window(rows, sessions, question.window)
     known = _look_up(rows, [*best_first(lent, limit), *dense, *fact_sources, *in_time])
@@ -314,6 +320,11 @@ def _look_up(rows: Rows, numbers: Sequence[int]) -> dict[int, tuple[Any, ...]]:
         ):
             known[row[0]] = row
     return known
+
+
+def _weight_of(term: str, weights: SearchWeights) -> float:
+    weight = weights.stem if _is_russian_stem(term) else 1.0
+    return weight * weights.asking if term in terms_of_asking() else weight
 
 
 def _is_russian_stem(term: str) -> bool:

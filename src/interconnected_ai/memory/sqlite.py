@@ -7,9 +7,11 @@ from contextlib import contextmanager, suppress
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from interconnected_ai.errors import ConfigError, FormatVersionError, NotAMemoryError, StorageError
 from interconnected_ai.memory.connections import Connections
+from interconnected_ai.memory.engines import Engine, code_of, engine_of, errors, is_plain
 from interconnected_ai.memory.schema import (
     LATER_COLUMNS,
     LATER_INDEXES,
@@ -44,6 +46,8 @@ _first = itemgetter(0)
 # Files that a parent's threads were at when this process was forked. SQLite knows the locks of a file by process, so here it
 # would take the parent's for ours, and wait for ever or read what is being written.
 _left_open: set[tuple[int, int]] = set()
+# Stores of this process that are not closed: two SQLite libraries in one process do not see each other's locks.
+_open_here: "WeakSet[SQLiteStore]" = WeakSet()
 
 
 class _Rows:
@@ -82,7 +86,8 @@ class SQLiteStore(Store):
     synchronous: `FULL` makes what `add` has acknowledged survive a power cut; `NORMAL` leaves the last moments to the
     operating system, and is safe against killed processes all the same. vector_bytes: how much memory the vectors of the
     sessions searched last may take; those of others are read anew. busy_seconds: how long another process's writing is waited
-    for before it is a `StorageError`.
+    for before it is a `StorageError`. key: of a file that is encrypted with SQLCipher.
+    Raises `ConfigError` for a key that does not open the file.
     Raises `NotAMemoryError` for a file that is something else, `FormatVersionError` for one of a newer version.
     """
 
@@ -96,6 +101,7 @@ class SQLiteStore(Store):
         synchronous: str = "FULL",
         vector_bytes: int = 2**28,
         busy_seconds: float = BUSY_SECONDS,
+        key: str | None = None,
     ) -> None:
         if synchronous not in _SYNCHRONOUS:
             raise ConfigError(f"synchronous={synchronous!r}: known are {', '.join(_SYNCHRONOUS)}")
@@ -105,16 +111,18 @@ class SQLiteStore(Store):
             raise ConfigError(f"busy_seconds={busy_seconds}: needed is a number of seconds above 0")
         self.location = str(path)
         self._synchronous, self._vector_bytes, self._busy_seconds = synchronous, vector_bytes, busy_seconds
+        self.engine = engine_of(key)
         self._read_only = False
         self._vectors: VectorCache | None = None
+        _open_here.add(self)
         self._file: tuple[int, int] | None = None
         self._readers = Connections(
-            self.location, self._connect_reader, sqlite3.Connection.close, is_sound=_is_idle, left_open=self._leave
+            self.location, self._connect_reader, _close, is_sound=_is_idle, left_open=self._leave
         )
         self._writers = Connections(
             self.location,
             self._connect_writer,
-            sqlite3.Connection.close,
+            _close,
             is_sound=_is_idle,
             most=1,
             left_open=self._leave,
@@ -125,6 +133,11 @@ class SQLiteStore(Store):
         except BaseException:
             self.close()
             raise
+
+    @property
+    def is_writable(self) -> bool:
+        """See `Store`."""
+        return not self._read_only
 
     @contextmanager
     def write(self) -> Iterator[_Rows]:
@@ -212,10 +225,12 @@ class SQLiteStore(Store):
         """See `Store`."""
         try:
             found = [words for (words,) in rows.all("PRAGMA integrity_check(20)") if words != "ok"]
-        except sqlite3.DatabaseError as error:
-            if _code(error) not in _DAMAGED:
+        except errors() as error:
+            if code_of(error) not in _DAMAGED:
                 raise
             return [str(error)]  # so damaged that looking ends there
+        if self.engine.is_encrypted:  # pages whose signature is not of this key
+            found += [words for (words,) in rows.all("PRAGMA cipher_integrity_check")]
         # some versions write to look through FTS5's index, which a reader may not
         return [words for words in found if "readonly database" not in words]
 
@@ -250,6 +265,7 @@ class SQLiteStore(Store):
         self._readers.close()
         self._writers.close()
         self._vectors = None
+        _open_here.discard(self)
 
     def _prepare(self) -> None:
         path = Path(self.location)
@@ -262,14 +278,21 @@ class SQLiteStore(Store):
         fresh = not path.exists() or path.stat().st_size == 0
         self._read_only = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
         if not fresh:
-            require_ours(path)
+            require_ours(path, self.engine)
             self._check_owner()
         if self._read_only:
             return
         if fresh:
             make_private(path)
-        with self.write() as rows:
-            self._make_tables(rows)
+        try:
+            with self.write() as rows:
+                self._make_tables(rows)
+        except ConfigError:
+            if not fresh:
+                raise
+            self.engine.forget_salts()  # another process made the file first, with a salt of its own
+            with self.write() as rows:
+                self._make_tables(rows)
 
     def _make_tables(self, rows: _Rows) -> None:
         if rows.one("PRAGMA application_id") != (_APPLICATION_ID,):
@@ -316,8 +339,10 @@ class SQLiteStore(Store):
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         self._require_unshared()
-        connection = sqlite3.connect(
-            f"{Path(self.location).absolute().as_uri()}?mode={mode}",
+        path = Path(self.location)
+        connection = self.engine.connect(
+            path,
+            f"{path.absolute().as_uri()}?mode={mode}",
             uri=True,
             timeout=self._busy_seconds,
             isolation_level=None,
@@ -352,15 +377,33 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def require_ours(path: Path) -> None:
-    """Bytes 68 to 72 of an SQLite file are its application's mark: a foreign file is refused before it is opened."""
+def is_open_here(path: Path) -> bool:
+    """Whether this process has the file open as a memory."""
+    wanted = _identity(str(path))
+    return wanted is not None and any(_identity(store.location) == wanted for store in list(_open_here))
+
+
+def require_ours(path: Path, engine: Engine) -> None:
+    """Bytes 68 to 72 of an SQLite file are its application's mark: a foreign file is refused before it is opened.
+
+    Of an encrypted file nothing can be said without its key, but that it is not a plain one.
+    """
     try:
+        if engine.is_encrypted:
+            if is_plain(path):
+                raise ConfigError(
+                    f"{path} is not encrypted: open it without a key, or encrypt it with `rekey` (iai memory rekey)"
+                )
+            return
         with path.open("rb") as file:
             header = file.read(72)
     except OSError as error:
         raise StorageError(f"cannot look into {path}: {error.strerror or error}; check its permissions") from error
     if not header.startswith(b"SQLite format 3\0"):
-        raise NotAMemoryError(f"{path} is no memory: it is not an SQLite file; choose another name")
+        raise NotAMemoryError(
+            f"{path} is no memory: it is not an SQLite file; choose another name, or give its key (key=, IAI_MEMORY_KEY) if "
+            "it is encrypted"
+        )
     if int.from_bytes(header[68:72], "big") not in (0, _APPLICATION_ID):
         raise NotAMemoryError(f"{path} is the SQLite file of another program; choose another name")
 
@@ -378,10 +421,20 @@ def check_version(connection: sqlite3.Connection, location: str) -> None:
         )
 
 
+def mark_as_ours(connection: sqlite3.Connection, database: str) -> None:
+    """Write what makes a database a memory of this version into its header."""
+    connection.execute(f"PRAGMA {database}.application_id = {_APPLICATION_ID}")
+    connection.execute(f"PRAGMA {database}.user_version = {SCHEMA_VERSION}")
+
+
 def make_private(path: Path) -> None:
     """An empty file that only its owner may read, before SQLite, whose logs take its mode, makes one that all may."""
     with suppress(OSError):  # what stands in the way, SQLite meets as well
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+
+
+def _close(connection: sqlite3.Connection) -> None:
+    connection.close()  # of SQLCipher's class as well
 
 
 def _is_idle(connection: sqlite3.Connection) -> bool:
@@ -403,8 +456,8 @@ def _switch_to_wal(connection: sqlite3.Connection, busy_seconds: float) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             return
-        except sqlite3.OperationalError as error:
-            if _code(error) not in _OCCUPIED or time.monotonic() > deadline:
+        except errors() as error:
+            if code_of(error) not in _OCCUPIED or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
 
@@ -430,15 +483,9 @@ def refusals(location: str, busy_seconds: float = BUSY_SECONDS) -> Iterator[None
     """SQLite's refusals in words that say what to do. busy_seconds: how long others were waited for."""
     try:
         yield
-    except sqlite3.Error as error:
-        code = _code(error)
+    except errors() as error:
+        code = code_of(error)
         if code in _DAMAGED:
             raise NotAMemoryError(f"{location} is damaged or no memory ({error}); restore it from a copy") from error
         why = _REMEDIES.get(code, "it refuses this").format(seconds=busy_seconds)
         raise StorageError(f"{location}: {why} (SQLite says: {error})") from error
-
-
-def _code(error: sqlite3.Error) -> int:
-    """The primary result code (https://www.sqlite.org/rescode.html); -1 for what Python's module refuses by itself."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return -1 if code is None else code & 0xFF

@@ -34,6 +34,11 @@ class Store(ABC):
     # Appended to the query that takes a job, where a database can pass over rows that others hold.
     skip_locked: str = ""
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether it is open for more than reading."""
+        return True
+
     @abstractmethod
     def write(self) -> AbstractContextManager[Rows]:
         """A transaction that writes: committed when the block ends well, else nothing of it happened. One at a time."""

@@ -7,34 +7,48 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from interconnected_ai.errors import DataError, StorageError
+from interconnected_ai.errors import ConfigError, DataError, StorageError
 from interconnected_ai.memory.addressing import known_sessions
+from interconnected_ai.memory.editing import history_of
+from interconnected_ai.memory.hand_facts import check_hand_fact, read_hand_facts
 from interconnected_ai.memory.importing import (
     KINDS,
     BadRow,
+    FactRow,
     Item,
     PinRow,
     Reading,
     Row,
+    SessionRow,
     Unread,
     items_of,
     read_messages,
 )
 from interconnected_ai.memory.log import NewMessage, check_name, check_text, messages_in, read_sessions, session_number
 from interconnected_ai.memory.pins import pins_of
-from interconnected_ai.memory.records import DEFAULT_SESSION, DEFAULT_USER, Message, Pin, Transfer
+from interconnected_ai.memory.records import (
+    DEFAULT_SESSION,
+    DEFAULT_USER,
+    Edit,
+    HandFact,
+    Message,
+    Pin,
+    SessionInfo,
+    Transfer,
+)
 from interconnected_ai.memory.speakers import one_line
-from interconnected_ai.memory.store import Store
+from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.memory.times import clock_at, zone_name
 from interconnected_ai.storage import atomic_file
 
 _ROWS_AT_ONCE = 200
+_Good = Row | PinRow | FactRow | SessionRow
 
 
 def export(
@@ -44,37 +58,61 @@ def export(
 
     Raises `UnknownNameError` for a user or session that is not there; see `write_lines` for the rest.
     """
+    _require_free(path, overwrite)
+    if path.exists() and Path(store.location).exists() and path.samefile(store.location):
+        raise StorageError(f"{path} is the memory itself and would be replaced; choose another name")
     with store.read() as rows:
         known_sessions(rows, user, session)
         owners = [(info.user, info.session) for info in read_sessions(rows, user)]
         chosen = [(owner, name) for owner, name in owners if session is None or name == session]
-        pins = [pin for owner in dict.fromkeys(o for o, _ in chosen) for pin in pins_of(rows, owner)]
+        facts = [fact for owner, name in chosen for fact in read_hand_facts(rows, owner, name)]
+        pinners = [name for (name,) in rows.all("SELECT DISTINCT user_name FROM pins ORDER BY user_name")]
+        others = pinners if user is None and session is None else []  # whose pins are all that there is of them
+        pins = [pin for owner in dict.fromkeys([*(o for o, _ in chosen), *others]) for pin in pins_of(rows, owner)]
         pins = [pin for pin in pins if session is None or pin.session in (None, session)]
         numbers = (session_number(rows, owner, name) for owner, name in chosen)
-        messages = (message for number in numbers for message in messages_in(rows, number))
-        return write_lines(path, messages, pins, overwrite=overwrite, lines=lines or json_lines)
+        messages = (_with_history(rows, message) for number in numbers for message in messages_in(rows, number))
+        filled = {(pin.user, pin.session) for pin in pins} | {(fact.user, fact.session) for fact in facts}
+        empty = [
+            info
+            for info in read_sessions(rows, user)
+            if not info.num_messages and (info.user, info.session) in set(chosen) - filled
+        ]
+        return write_lines(path, chain(messages, pins, facts, empty), overwrite=overwrite, lines=lines or json_lines)
 
 
-Lines = Callable[[Iterable[Message | Pin]], Iterator[str]]
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A message with what it said before."""
+
+    message: Message
+    edits: tuple[Edit, ...]
+
+
+def _with_history(rows: Rows, message: Message) -> Message | Edited:
+    edits = history_of(rows, message.number)
+    return Edited(message, tuple(edits)) if edits else message
+
+
+Exported = Message | Edited | Pin | HandFact | SessionInfo
+Lines = Callable[[Iterable[Exported]], Iterator[str]]
 
 
 def write_lines(
     path: Path,
-    messages: Iterable[Message],
-    pins: Iterable[Pin],
+    rows: Iterable[Exported],
     *,
     overwrite: bool = False,
     lines: "Lines | None" = None,
 ) -> Transfer:
-    """Write an export, whole or not at all: messages in order, then pins.
+    """Write an export, whole or not at all.
 
     Raises `StorageError` where a file stands and `overwrite` is not asked for, and always where it would replace a database.
     """
     _require_free(path, overwrite)
     counts: Counter[type] = Counter()
-    rows: Iterable[Message | Pin] = chain(messages, pins)
 
-    def counted() -> Iterator[Message | Pin]:
+    def counted() -> Iterator[Exported]:
         for one in rows:
             counts[type(one)] += 1
             yield one
@@ -83,14 +121,13 @@ def write_lines(
         for line in (lines or json_lines)(counted()):
             file.write(line + "\n")
         _require_free(path, overwrite)  # somebody may have written there meanwhile
-    return Transfer(counts[Message], counts[Pin])
+    return Transfer(counts[Message] + counts[Edited], counts[Pin], num_facts=counts[HandFact])
 
 
-def json_lines(rows: Iterable[Message | Pin]) -> Iterator[str]:
-    """Each message and pin as a JSON object."""
+def json_lines(rows: Iterable[Exported]) -> Iterator[str]:
+    """Each message, pin, fact by hand and empty session as a JSON object."""
     for one in rows:
-        row = _message_row(one) if isinstance(one, Message) else _pin_row(one)
-        yield json.dumps(row, ensure_ascii=False)
+        yield json.dumps(_json_row(one), ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +139,21 @@ class Markdown:
 
     zone_of: Callable[[str], tzinfo | None]
 
-    def __call__(self, rows: Iterable[Message | Pin]) -> Iterator[str]:
+    def __call__(self, rows: Iterable[Exported]) -> Iterator[str]:
         """The lines of a file."""
         session: tuple[str, str] | None = None
         day, zone = "", None
-        for one in rows:
+        for row in rows:
+            one = row.message if isinstance(row, Edited) else row
+            if isinstance(one, SessionInfo):
+                yield from (f"# {_in_line(one.session)}", "", f"User {_in_line(one.user)}; nothing was said.", "")
+                continue
+            if isinstance(one, HandFact):
+                if day != "facts":
+                    yield from ("# Facts set by hand", "")
+                day = "facts"
+                yield from (_fact_line(one, self.zone_of(one.user)), "")
+                continue
             if isinstance(one, Pin):
                 if day != "pins":
                     yield from ("# Pinned", "")
@@ -123,6 +170,13 @@ class Markdown:
                 day = f"{moment:%Y-%m-%d}"
                 yield from (f"## {day}", "")
             yield from (f"**{_in_line(one.role)}**, {moment:%H:%M}", "", *_quotation(one.content), "")
+
+
+def _fact_line(fact: HandFact, zone: tzinfo | None) -> str:
+    said = f"{_in_line(fact.subject)} {_in_line(fact.relation)} {_in_line(fact.value)}"
+    until = "" if fact.valid_until is None else f", until {clock_at(fact.valid_until, zone):%Y-%m-%d %H:%M}"
+    where = f"**{_in_line(fact.user)}**, session {_in_line(fact.session)}, {clock_at(fact.time, zone):%Y-%m-%d}"
+    return f"{where}: {'no longer: ' if fact.ends else ''}{said}{until}"
 
 
 def _quotation(text: str) -> Iterator[str]:
@@ -152,7 +206,7 @@ def _require_free(path: Path, overwrite: bool) -> None:
             start = file.read(16)
     except OSError as error:
         raise StorageError(f"cannot look into {path}, which would be replaced: {error.strerror}") from error
-    if start.startswith(_DATABASES):
+    if start.startswith(_DATABASES) or Path(f"{path}-wal").exists():  # what is encrypted has no header
         raise StorageError(f"{path} is a database, perhaps a memory, and would be replaced; choose another name")
     if not overwrite:
         raise StorageError(f"{path} exists; use --overwrite (overwrite=True) to replace it, or choose another name")
@@ -160,11 +214,12 @@ def _require_free(path: Path, overwrite: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """A message and whom it belongs to."""
+    """A message, whom it belongs to, and what it said before."""
 
     user: str
     session: str
     message: NewMessage
+    edits: tuple[Edit, ...] = ()
 
 
 def rows_in(messages: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -183,13 +238,16 @@ class Importer:
     """What an import does with what it reads.
 
     new: (role, content, time, id) to a checked message. append: writes a batch; returns how many were not there yet, and how
-    many have other words now. pin: (text, session, user, time) pins it, false when it is there. user, session: of rows that
-    name none. skip_bad: whether rows that cannot be read are counted and left out, rather than being the end of it.
+    many have other words now. pin: (text, session, user, time) pins it, false when it is there. facts: writes what was set by
+    hand; how much of it was new. begin: (session, user) makes a session with nothing in it. user, session: of rows that name
+    none. skip_bad: whether rows that cannot be read are counted and left out, rather than being the end of it.
     """
 
     new: Callable[[str, str, Any, str | None], NewMessage]
     append: Callable[[Sequence[Addressed]], tuple[int, int]]
     pin: Callable[[str, str | None, str, Any], bool]
+    facts: Callable[[Sequence[HandFact]], int]
+    begin: Callable[[str, str], None]
     user: str = DEFAULT_USER
     session: str = DEFAULT_SESSION
     skip_bad: bool = False
@@ -216,6 +274,7 @@ class Importer:
                 f"{found.bad.where}: {found.bad.why}{more}; to leave bad rows out: --skip-bad, skip_bad=True"
             )
         batch, num_pins = _Batch(self.append), 0
+        by_hand: list[HandFact] = []
         moments = dict(found.first_time)
         for number, row in enumerate(self._good_rows(path), start=1):
             if progress is not None:
@@ -224,34 +283,47 @@ class Importer:
             if isinstance(row, PinRow):
                 num_pins += self.pin(row.text, row.session, user, row.time)
                 continue
+            if isinstance(row, FactRow):
+                by_hand.append(replace(row.fact, user=user, session=session))
+                continue
+            if isinstance(row, SessionRow):
+                self.begin(session, user)
+                continue
             # rows without a time keep their order: each comes with the one before, or with the first that has one
             moment = moments.get((user, session)) if row.time is None else row.time
             message = self.new(row.role, row.content, moment, row.id)
             moments[user, session] = message.time
-            batch.add(Addressed(user, session, message))
+            batch.add(Addressed(user, session, message, row.edits))
         batch.flush()
         return Transfer(
-            batch.num_new, num_pins, batch.num_present, found.num_bad, found.unread, num_edited=batch.num_edited
+            batch.num_new,
+            num_pins,
+            batch.num_present,
+            found.num_bad,
+            found.unread,
+            num_edited=batch.num_edited,
+            num_facts=self.facts(by_hand) if by_hand else 0,
         )
 
     def _look_through(self, path: Path) -> "_Findings":
         findings = _Findings()
         for item in items_of(path, self.reading):
-            why = self._fault(item) if isinstance(item, Row | PinRow) else None
+            why = self._fault(item) if isinstance(item, _Good) else None
             findings.note(item if why is None else why, None if why else self._owner(item))
         return findings
 
-    def _good_rows(self, path: Path) -> Iterator[Row | PinRow]:
+    def _good_rows(self, path: Path) -> Iterator[_Good]:
         for item in items_of(path, self.reading):
-            if isinstance(item, Row | PinRow) and self._fault(item) is None:
+            if isinstance(item, _Good) and self._fault(item) is None:
                 yield item
 
     def _owner(self, item: Item) -> tuple[str, str]:
-        if not isinstance(item, Row | PinRow):
+        if isinstance(item, BadRow | Unread):
             return self.user, self.session
-        return item.user or self.user, item.session or self.session
+        named = item.fact if isinstance(item, FactRow) else item
+        return named.user or self.user, named.session or self.session
 
-    def _fault(self, row: Row | PinRow) -> BadRow | None:
+    def _fault(self, row: _Good) -> BadRow | None:
         """What a row has that no memory can hold."""
         try:
             user, session = self._owner(row)
@@ -262,11 +334,16 @@ class Importer:
                 check_text("content", row.content)
                 if row.id is not None:
                     check_name("id", row.id)
-            else:
+                for before in row.edits:
+                    check_name("role", before.role)
+                    check_text("edits", before.content)
+            elif isinstance(row, FactRow):
+                check_hand_fact(row.fact)
+            elif isinstance(row, PinRow):
                 check_text("pin", row.text)
                 if not row.text.strip():
                     return BadRow(row.where, "an empty text cannot be pinned")
-        except DataError as error:
+        except (ConfigError, DataError) as error:
             return BadRow(row.where, str(error))
         return None
 
@@ -331,7 +408,34 @@ class _Batch:
         self._waiting.clear()
 
 
-def _message_row(message: Message) -> dict[str, str]:
+def _json_row(one: Exported) -> dict[str, Any]:
+    if isinstance(one, Edited):
+        edits = [{"role": edit.role, "content": edit.content, "time": _iso(edit.time)} for edit in one.edits]
+        return {**_message_row(one.message), "edits": edits}
+    if isinstance(one, Message):
+        return _message_row(one)
+    if isinstance(one, Pin):
+        return _pin_row(one)
+    return (
+        _fact_row(one) if isinstance(one, HandFact) else {"user": one.user, "session": one.session, "num_messages": 0}
+    )
+
+
+def _fact_row(fact: HandFact) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "subject": fact.subject,
+        "relation": fact.relation,
+        "value": fact.value,
+        "kind": fact.kind,
+        "is_single": fact.is_single,
+        "ends": fact.ends,
+    }
+    if fact.valid_until is not None:
+        said["valid_until"] = _iso(fact.valid_until)
+    return {"user": fact.user, "session": fact.session, "time": _iso(fact.time), "fact": said}
+
+
+def _message_row(message: Message) -> dict[str, Any]:
     return {
         "user": message.user,
         "session": message.session,

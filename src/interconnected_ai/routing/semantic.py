@@ -1,7 +1,7 @@
 """A router that knows experts by their cards: what they are for, and requests like the one that is asked.
 
 A tuned nearest-neighbour router matches learned ones in public comparisons (Li 2025, "Rethinking predictive modeling for LLM
-routing"), so how many neighbours count, how fast they fade and what words say beside meaning is chosen, by leaving one out.
+routing"), so how many neighbours count, how fast they fade and what words say beside meaning is chosen, not set.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,11 +22,13 @@ from interconnected_ai.text import count_ngrams, model_id_of, ngrams_signature
 from interconnected_ai.types import Encode, Request, Route, ScoredExpert
 
 SEMANTIC = "semantic"
-NEIGHBOURS = (1, 3, 10, 30)
-FADING = (0.02, 0.05, 0.1)  # a neighbour's vote falls to 1/e where it is so much less like the text
-WORDS = (0.0, 0.5, 1.0)  # beside meaning
+# The usual ones first: another is taken only where it is right more often.
+NEIGHBOURS = (10, 30, 3, 100, 1)
+FADING = (0.05, 0.1, 0.02, 0.2)  # a neighbour's vote falls to 1/e where it is so much less like the text
+WORDS = (0.5, 0.25, 1.0, 0.0)  # beside meaning
 _MOST_TRIED = 1_500  # examples that choose
 _FEWEST_TRIED = 20
+_ALIKE = 3  # of the nearest, by whose likeness a text is known: one may be odd, many are a crowd
 _AT_ONCE = 64  # rows of similarities
 _LOWEST = -1.0
 _SHOWN = 60
@@ -69,7 +71,7 @@ class SemanticRouter:
         keep: float = KEEP,
         say: Say = lambda words: None,
     ) -> Self:
-        """Know the cards; how neighbours decide is chosen by leaving one out, the threshold on validation rows.
+        """Know the cards; how neighbours decide is chosen on validation rows, or by leaving each of the cards' texts out.
 
         validation: requests with their expert, None for nobody's business; without them the threshold is that which `keep`
         of the cards' own examples are above. Raises `DataError` for fewer than two experts with texts, `ConfigError`
@@ -81,22 +83,27 @@ class SemanticRouter:
         texts, owners = _texts_of(cards)
         if len(set(owners.tolist())) < 2:
             raise DataError("routing is a choice between two experts or more; give each a description or examples")
-        views = TextViews.of(texts, encode, model_id=model_id_of(encode))
+        name = model_id_of(encode)
+        views = TextViews.of(texts, encode, model_id=name)
         neighbours = Neighbours.of(texts, views)
-        nearness, best = _chosen(neighbours, texts, views, owners, len(names), say)
+        asked = [each for each in inside(validation) if each.expert in names]
+        if len(asked) >= _FEWEST_TRIED:
+            tried = _asked(asked, names, encode, views.vectors.shape[1])
+        else:
+            tried = _left_out(texts, views, owners)
+        nearness, best = _chosen(neighbours, owners, len(names), tried, say)
         router = cls(cards, neighbours, nearness, encode)
         return router._with_threshold(best, validation, keep, say)
 
-    def _with_threshold(self, left_out: np.ndarray, validation: Sequence[Example], keep: float, say: Say) -> Self:
-        """left_out: (num_tried,) how like the nearest other text of the cards is."""
+    def _with_threshold(self, likeness: np.ndarray, validation: Sequence[Example], keep: float, say: Say) -> Self:
+        """likeness: (num_tried,) how like the nearest texts are to requests that are somebody's business."""
         from interconnected_ai.routing.fitting import threshold_of
 
-        asked, foreign = inside(validation), outside(validation)
-        mine = self._likeness([each.text for each in asked]) if asked else left_out
-        theirs = self._likeness(foreign) if foreign else None
-        if not len(mine):
+        foreign = outside(validation)
+        theirs = self.scores(foreign)[1] if foreign else None
+        if not len(likeness):
             return self
-        threshold = threshold_of(mine, theirs, keep=keep)
+        threshold = threshold_of(likeness, theirs, keep=keep)
         say(f"threshold {threshold:.3f}")
         return type(self)(self.cards, self._neighbours, replace(self.nearness, threshold=threshold), self._encode)
 
@@ -122,7 +129,7 @@ class SemanticRouter:
         """((num_texts, num_experts) shares of the votes, (num_texts,) how like the nearest text is, from 0 to 1)."""
         parts = [self._similarities(texts[start : start + _AT_ONCE]) for start in range(0, len(texts), _AT_ONCE)]
         shares = [_votes(part, self._owners, len(self.cards), self.nearness) for part in parts]
-        nearest = [_likeness(part, self.nearness.num_neighbours) for part in parts]
+        nearest = [_likeness(part) for part in parts]
         return (
             np.concatenate([np.zeros((0, len(self.cards))), *shares]),
             np.concatenate([np.zeros(0), *nearest]),
@@ -156,14 +163,11 @@ class SemanticRouter:
         views = TextViews.of(texts, self._encode, dimension=dimension, model_id=model_id_of(self._encode))
         return self._neighbours.similarities(views, self.nearness.words)
 
-    def _likeness(self, texts: Sequence[str]) -> np.ndarray:
-        return self.scores(texts)[1]
-
     def _route(self, similar: np.ndarray, shares: np.ndarray) -> Route:
         order = np.argsort(-shares, kind="stable")
         experts = tuple(ScoredExpert(self.experts[number], float(shares[number])) for number in order)
         nearest = int(similar.argmax())
-        like = float(_likeness(similar[None], self.nearness.num_neighbours)[0])
+        like = float(_likeness(similar[None])[0])
         text = self._texts[nearest]
         text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
         if like < self.nearness.threshold:
@@ -196,37 +200,57 @@ def _votes(similar: np.ndarray, owners: np.ndarray, num_experts: int, nearness: 
     return shares
 
 
-def _likeness(similar: np.ndarray, count: int) -> np.ndarray:
+def _likeness(similar: np.ndarray) -> np.ndarray:
     """(num_asked,) how like the nearest few texts are on average, from 0 to 1."""
-    count = min(count, similar.shape[1])
+    count = min(_ALIKE, similar.shape[1])
     nearest = -np.partition(-similar, count - 1, axis=1)[:, :count]
     out: np.ndarray = ((nearest.mean(axis=1) + 1.0) / 2.0).astype(np.float64)
     return out
 
 
-def _chosen(
-    neighbours: Neighbours, texts: Sequence[str], views: TextViews, owners: np.ndarray, num_experts: int, say: Say
-) -> tuple[Nearness, np.ndarray]:
-    """(how neighbours decide best, how like the nearest others are of each text tried): each is asked for, itself left out.
+@dataclass(frozen=True, eq=False)
+class _Tried:
+    """Texts that choose how neighbours decide.
 
-    Of equally good ways the one with more neighbours, which a single wrong example moves less.
+    owners: (num_tried,) the right cards; own: the place of each among the neighbours, where it must not find itself.
     """
-    if len(owners) < _FEWEST_TRIED:
+
+    views: TextViews
+    owners: np.ndarray
+    own: np.ndarray | None = None
+
+
+def _asked(examples: Sequence[Example], names: Sequence[str], encode: Encode, dimension: int) -> _Tried:
+    """Some of the validation rows."""
+    rows = np.random.default_rng(0).permutation(len(examples))[:_MOST_TRIED]
+    examples = [examples[row] for row in rows]
+    texts = [each.text for each in examples]
+    views = TextViews.of(texts, encode, dimension=dimension, model_id=model_id_of(encode))
+    return _Tried(views, np.array([names.index(str(each.expert)) for each in examples], dtype=np.int64))
+
+
+def _left_out(texts: Sequence[str], views: TextViews, owners: np.ndarray) -> _Tried:
+    """Some of the cards' own texts, each of which is left out while it is asked for."""
+    rows = np.random.default_rng(0).permutation(len(owners))[:_MOST_TRIED]
+    return _Tried(TextViews(views.vectors[rows], tuple(count_ngrams([texts[row] for row in rows]))), owners[rows], rows)
+
+
+def _chosen(
+    neighbours: Neighbours, owners: np.ndarray, num_experts: int, tried: _Tried, say: Say
+) -> tuple[Nearness, np.ndarray]:
+    """(how neighbours decide best, how like the nearest are of each text tried)."""
+    if len(tried.owners) < _FEWEST_TRIED:
         return Nearness(num_neighbours=1), np.zeros(0)
-    tried = np.random.default_rng(0).permutation(len(owners))[:_MOST_TRIED]
-    some = TextViews(views.vectors[tried], tuple(count_ngrams([texts[row] for row in tried])))
-    meaning, words = neighbours.by_meaning(some), neighbours.by_words(some)
-    ways = [Nearness(count, fading, share) for count in NEIGHBOURS for fading in FADING for share in WORDS]
-    best, best_similar = Nearness(), meaning
+    meaning, words = neighbours.by_meaning(tried.views), neighbours.by_words(tried.views)
+    best, likeness = Nearness(), np.zeros(0)
     for share in WORDS:
         similar = (meaning + share * words) / (1.0 + share)
-        similar[np.arange(len(tried)), tried] = _LOWEST
-        for way in (way for way in ways if way.words == share):
+        if tried.own is not None:
+            similar[np.arange(len(tried.own)), tried.own] = _LOWEST
+        for way in (Nearness(count, fading, share) for count in NEIGHBOURS for fading in FADING):
             found = _votes(similar, owners, num_experts, way).argmax(axis=1)
-            accuracy = float(np.mean(found == owners[tried]))
-            if best.accuracy is None or (accuracy, way.num_neighbours) > (best.accuracy, best.num_neighbours):
-                best, best_similar = replace(way, accuracy=accuracy), similar
-    say(
-        f"{best.num_neighbours} neighbours, fading {best.fading}, words {best.words}: {best.accuracy:.2%} right, one left out"
-    )
-    return best, _likeness(best_similar, best.num_neighbours)
+            accuracy = float(np.mean(found == tried.owners))
+            if best.accuracy is None or accuracy > best.accuracy:
+                best, likeness = replace(way, accuracy=accuracy), _likeness(similar)
+    say(f"{best.num_neighbours} neighbours, fading {best.fading}, words {best.words}: {best.accuracy:.2%} right")
+    return best, likeness

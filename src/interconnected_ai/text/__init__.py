@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from interconnected_ai.text.analyzer import Terms, analyzer_signature, terms
+    from interconnected_ai.text.analyzer import Terms, analyzer_signature, can_search, terms
     from interconnected_ai.text.encoding import model_id_of, unit_rows
     from interconnected_ai.text.gguf import GgufVocabulary
     from interconnected_ai.text.gguf_writing import gguf_entries
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _FILES = {
     "Terms": "analyzer",
     "analyzer_signature": "analyzer",
+    "can_search": "analyzer",
     "terms": "analyzer",
     "model_id_of": "encoding",
     "unit_rows": "encoding",
@@ -72,6 +73,7 @@ __all__ = [
     "Vocabulary",
     "WeightedTerms",
     "analyzer_signature",
+    "can_search",
     "count_ngrams",
     "digest_of",
     "digests_of",

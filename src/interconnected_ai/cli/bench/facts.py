@@ -16,7 +16,7 @@ def command(tuning: bool, output: Output) -> None:
 
     found = bench_facts(tuning=tuning)
     output.table(
-        f"Facts, on the {found['half']} half of 150 sentences a language",
+        f"Facts, on the {found['half']} half of 212 sentences a language",
         ["what", "language", "value", "goal"],
         [
             (row["what"], row["language"], f"{row['value']:.3f}", f"{'≤' if row['at_most'] else '≥'} {row['goal']:.2f}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from interconnected_ai.cli.output import Output, percent, with_output
-from interconnected_ai.cli.outputs import OutputPath, overwrite_option
+from interconnected_ai.cli.outputs import OutputPath, Source, overwrite_option
 from interconnected_ai.cli.route.routers import encoder_named, examples_in, table_of_requests, texts_outside
 from interconnected_ai.cli.rows import column_options
 
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 @click.option("--kind", type=click.Choice(["learned", "semantic"]), default="learned", show_default=True,
               help="Regression over topics, or the nearest examples.")  # fmt: skip
 @click.option(
-    "--encoder", metavar="NAME", help="Hub id, folder, or `multilingual`. Default: by the language of the texts."
+    "--encoder",
+    type=Source(),
+    metavar="NAME",
+    help="Hub id, folder, or `multilingual`. Default: by the language of the texts.",
 )
 @click.option("--keep", type=click.FloatRange(0.5, 0.999), default=0.965, show_default=True,
               help="Share of somebody's requests that is to be answered.")  # fmt: skip

@@ -4,7 +4,7 @@ The server keeps what a row has read, so a token costs one step of the model, as
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -14,7 +14,8 @@ from interconnected_ai.experts.answers import GrowingAnswer
 from interconnected_ai.experts.engines.llama_server import LlamaServer, num_known_of, whole_answer
 from interconnected_ai.types import TokenStep
 
-_LONG = 1024  # tokens to forbid; beyond, the allowed ones are raised where they are fewer
+_LONG = 1024  # tokens in a list; a longer one is sent where nothing else will do
+_MOST_WAYS = 3
 _RAISED_BY = 64.0  # logits; a number in float32 keeps its first five decimals beside it
 _NUM_SEEDS = 2**32 - 1  # the last number would mean "any"
 
@@ -26,8 +27,9 @@ class HeldRow:
     `GenerationConfig` has it.
 
     A list of all forbidden tokens is exact and mostly long, and the server takes its time over it. Where few may come they are
-    raised instead, far above the others; should another be drawn all the same, the draw is made again with the list, which
-    leaves every token as likely as the list alone does.
+    raised instead, far above the others; where many may, the first draw is free. Should another token be drawn, the draw is
+    made again with a list, which leaves every token as likely as the list alone does: p + (1 - Σp) · p / Σp = p / Σp. Where a
+    cut (top_k, top_p, min_p) would count the forbidden ones in, nothing is drawn freely.
     """
 
     def __init__(
@@ -46,6 +48,8 @@ class HeldRow:
         self._seeds = random.Random(seed)
         # A penalty divides what is positive, and would take more of what is raised.
         self._may_raise = request["repeat_penalty"] == 1.0
+        is_cut = request["top_k"] or request["top_p"] < 1.0 or request["min_p"]
+        self._may_draw_freely = request["temperature"] == 0.0 or not is_cut
         self.allowed: Tensor = answer.allowed(vocab_size)
         self._num_known: int | None = None
 
@@ -69,11 +73,11 @@ class HeldRow:
             self.allowed = self.answer.allowed(self._vocab_size)
         return is_said
 
-    def asked(self, *, exactly: bool) -> dict[str, Any]:
-        """The request for its next token."""
-        bias = _bias(self.allowed, may_raise=self._may_raise and not exactly)
-        seed = self._seeds.randrange(_NUM_SEEDS)
-        return {**self._request, "prompt": self._prompt, "seed": seed, "logit_bias": bias}
+    def asked(self, attempt: int) -> dict[str, Any]:
+        """The request for its next token, after so many that were drawn and may not come."""
+        ways = _ways(self.allowed, may_draw_freely=self._may_draw_freely, may_raise=self._may_raise)
+        bias = ways[min(attempt, len(ways) - 1)]()
+        return {**self._request, "prompt": self._prompt, "seed": self._seeds.randrange(_NUM_SEEDS), "logit_bias": bias}
 
     def told(self, answer: dict[str, Any], server: LlamaServer) -> TokenStep:
         """The token of the server's answer."""
@@ -84,27 +88,28 @@ class HeldRow:
 
 def next_tokens(server: LlamaServer, rows: Sequence[HeldRow]) -> list[TokenStep]:
     """One token for each row, computed together. Raises `EngineError` where the server takes one that it may not."""
-    steps = _told(server, rows, exactly=False)
-    again = [place for place, (row, step) in enumerate(zip(rows, steps, strict=True)) if not row.allowed[step.token_id]]
-    if again:
-        for place, step in zip(again, _told(server, [rows[place] for place in again], exactly=True), strict=True):
-            if not rows[place].allowed[step.token_id]:
-                raise EngineError(
-                    f"llama.cpp took token {step.token_id}, which it was forbidden; are its weights whole?"
-                )
-            steps[place] = step
-    return steps
+    steps: dict[HeldRow, TokenStep] = {}
+    waiting = list(rows)
+    for attempt in range(_MOST_WAYS):
+        answers = server.complete_each([row.asked(attempt) for row in waiting])
+        told = {row: row.told(answer, server) for row, answer in zip(waiting, answers, strict=True)}
+        steps |= told
+        waiting = [row for row, step in told.items() if not row.allowed[step.token_id]]
+        if not waiting:
+            return [steps[row] for row in rows]
+    token_id = steps[waiting[0]].token_id
+    raise EngineError(f"llama.cpp took token {token_id}, which it was forbidden; are its weights whole?")
 
 
-def _told(server: LlamaServer, rows: Sequence[HeldRow], *, exactly: bool) -> list[TokenStep]:
-    answers = server.complete_each([row.asked(exactly=exactly) for row in rows])
-    return [row.told(answer, server) for row, answer in zip(rows, answers, strict=True)]
-
-
-def _bias(allowed: Tensor, *, may_raise: bool) -> Bias:
-    """What the server adds to logits; false is minus infinity."""
+def _ways(allowed: Tensor, *, may_draw_freely: bool, may_raise: bool) -> list[Callable[[], Bias]]:
+    """What the server may be told to add to logits, the cheapest first; false is minus infinity. The last one is exact."""
     num_allowed = int(allowed.sum())
     num_forbidden = len(allowed) - num_allowed
-    if may_raise and num_forbidden > _LONG and num_allowed < num_forbidden:
-        return [[token, _RAISED_BY] for token in allowed.nonzero()[:, 0].tolist()]
-    return [[token, False] for token in (~allowed).nonzero()[:, 0].tolist()]
+    ways: list[Callable[[], Bias]] = [lambda: [[token, False] for token in (~allowed).nonzero()[:, 0].tolist()]]
+    if num_forbidden <= _LONG:
+        return ways
+    if may_raise and num_allowed < num_forbidden:
+        ways.insert(0, lambda: [[token, _RAISED_BY] for token in allowed.nonzero()[:, 0].tolist()])
+    if may_draw_freely and num_allowed > _LONG:
+        ways.insert(0, list)
+    return ways

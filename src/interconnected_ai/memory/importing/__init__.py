@@ -2,18 +2,29 @@
 
 from interconnected_ai.memory.importing.formats import FORMATS, KINDS, Format, items_of
 from interconnected_ai.memory.importing.plain import read as read_messages
-from interconnected_ai.memory.importing.records import BadRow, Item, PinRow, Reading, Row, Unread
+from interconnected_ai.memory.importing.records import (
+    BadRow,
+    FactRow,
+    Item,
+    PinRow,
+    Reading,
+    Row,
+    SessionRow,
+    Unread,
+)
 from interconnected_ai.memory.importing.watching import Watch
 
 __all__ = [
     "FORMATS",
     "KINDS",
     "BadRow",
+    "FactRow",
     "Format",
     "Item",
     "PinRow",
     "Reading",
     "Row",
+    "SessionRow",
     "Unread",
     "Watch",
     "items_of",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from interconnected_ai.errors import DataError
 from interconnected_ai.memory.importing import chatgpt, claude, discord, gemini, plain, slack, telegram, whatsapp
@@ -122,14 +122,32 @@ def _pieces(file: Path) -> Iterator[tuple[str, Any] | BadRow]:
     return lines_of(file) if _is_jsonl(file) else elements_of(file)
 
 
+_BYTES_AT_ONCE = 1 << 20
+
+
+def _first_line(lines: BinaryIO) -> tuple[str, str | None]:
+    """The first line that is not blank, without the space around it; of one over a megabyte its beginning and end."""
+    while (line := lines.readline(_BYTES_AT_ONCE)) and not line.strip():
+        pass
+    start, end = line.decode("utf-8-sig", "replace").strip(), None
+    while line and not line.endswith(b"\n"):
+        line = lines.readline(_BYTES_AT_ONCE)
+        end = line.decode("utf-8", "replace").strip() or end
+    return start, end
+
+
 def _is_jsonl(file: Path) -> bool:
-    """Whether every line stands for itself: not an array's file, nor an object's that goes over lines."""
+    """Whether every line stands for itself: not an array's file, nor an object's that goes over lines.
+
+    Of a long first line only the two ends are looked at: an array of gigabytes may be all one line.
+    """
     with file.open("rb") as lines:
-        filled = (line for line in lines if line.strip())
-        start = next(filled, b"").decode("utf-8-sig", "replace").strip()
-        is_only = next(filled, None) is None
+        start, end = _first_line(lines)
+        is_only = not any(chunk.strip() for chunk in iter(lambda: lines.read(_BYTES_AT_ONCE), b""))
     if start.startswith("[") and is_only:
         return False
+    if end is not None:  # too long to be decoded for this
+        return not start.startswith("[") or end.endswith("]")
     try:
         json.loads(start)
     except json.JSONDecodeError as error:

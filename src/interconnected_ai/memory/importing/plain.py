@@ -8,9 +8,10 @@ from typing import Any
 
 from interconnected_ai.errors import DataError
 from interconnected_ai.memory.importing.contents import calls_in, text_of
-from interconnected_ai.memory.importing.records import BadRow, Item, Json, PinRow, Row, Unread
+from interconnected_ai.memory.importing.records import BadRow, FactRow, Item, Json, PinRow, Row, SessionRow, Unread
 from interconnected_ai.memory.importing.roles import role_of
 from interconnected_ai.memory.importing.times import seconds_of
+from interconnected_ai.memory.records import Edit, HandFact
 
 _ROLE = ("role", "speaker", "sender", "author", "from", "type")
 _CONTENT = ("content", "text", "message", "value", "body")
@@ -20,9 +21,12 @@ _SESSION = ("session", "session_id", "sessionId", "conversation_id", "conversati
 _ID = ("id", "message_id", "messageId", "uuid", "msg_id")
 _DIALOGUE = ("messages", "conversations", "conversation", "dialogue", "turns", "items")
 _READ_BESIDE = ("name", "tool_calls", "function_call", "tool_call_id", "lc", "data", "kwargs", "additional_kwargs")
-_KNOWN = frozenset({*_ROLE, *_CONTENT, *_TIME, *_USER, *_SESSION, *_ID, *_DIALOGUE, *_READ_BESIDE, "pin"})
+_KNOWN = frozenset(
+    {*_ROLE, *_CONTENT, *_TIME, *_USER, *_SESSION, *_ID, *_DIALOGUE, *_READ_BESIDE, "pin", "fact", "edits"}
+)
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 _OWN = frozenset({"user", "session", "id", "role", "time", "content"})
+_EMPTY = frozenset({"user", "session", "num_messages"})  # a session of a memory's own export without anything in it
 
 
 def recognises(first: Any) -> bool:
@@ -31,7 +35,8 @@ def recognises(first: Any) -> bool:
         return False
     row = _unwrapped(first)
     is_row = any(key in row for key in _CONTENT) and any(key in row for key in (*_ROLE, "name"))
-    return "pin" in first or is_row or _dialogue_in(first) is not None
+    is_own = "pin" in first or _is_fact(first) or first.keys() == _EMPTY
+    return is_own or is_row or _dialogue_in(first) is not None
 
 
 def read(where: str, value: Any) -> Iterator[Item]:
@@ -75,9 +80,17 @@ def _dialogue(where: str, shared: Json, rows: list[Any]) -> Iterator[Item]:
 
 def _row(where: str, row: Json, shared: Json) -> Iterator[Item]:
     row = _unwrapped(row)
-    yield from _unknown(row)
+    if row.keys() != _EMPTY:
+        yield from _unknown(row)
     try:
-        yield _pin(where, row, shared) if "pin" in row else _message(where, row, shared)
+        if "pin" in row:
+            yield _pin(where, row, shared)
+        elif _is_fact(row):
+            yield _fact(where, row, shared)
+        elif row.keys() == _EMPTY:
+            yield SessionRow(where, _name(row, {}, _SESSION, "session"), _name(row, {}, _USER, "user"))
+        else:
+            yield _message(where, row, shared)
     except DataError as error:
         yield BadRow(where, str(error))
 
@@ -87,6 +100,48 @@ def _pin(where: str, row: Json, shared: Json) -> Item:
         return BadRow(where, f"pin is {row['pin']!r}, needed is text")
     session, user = _name(row, shared, _SESSION, "session"), _name(row, shared, _USER, "user")
     return PinRow(where, row["pin"], session, user, seconds_of(_first(row, _TIME)))
+
+
+def _is_fact(row: Json) -> bool:
+    return isinstance(row.get("fact"), dict) and "relation" in row["fact"]
+
+
+def _fact(where: str, row: Json, shared: Json) -> Item:
+    """What was set by hand. Raises `DataError` for what is no fact."""
+    given = row["fact"]
+    texts = {
+        "subject": given.get("subject", "user"),
+        "relation": given["relation"],
+        "value": given.get("value"),
+        "kind": given.get("kind", "fact"),
+    }
+    for key, text in texts.items():
+        if not isinstance(text, str) or not text.strip():
+            return BadRow(where, f"the fact's {key} is {text!r}, needed is text")
+    time = seconds_of(_first(row, _TIME))
+    if time is None:
+        return BadRow(where, "the fact has no time, at which it was set")
+    fact = HandFact(
+        user=_name(row, shared, _USER, "user") or "",
+        session=_name(row, shared, _SESSION, "session") or "",
+        is_single=bool(given.get("is_single", True)),
+        ends=bool(given.get("ends", False)),
+        time=time,
+        valid_until=seconds_of(given.get("valid_until")),
+        **texts,
+    )
+    return FactRow(where, fact)
+
+
+def _edits(row: Json) -> tuple[Edit, ...]:
+    """What a message of a memory's own export said before."""
+    given = row.get("edits") or []
+    if not isinstance(given, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("role"), str) and isinstance(one.get("content"), str)
+        for one in given
+    ):
+        raise DataError(f"edits is {str(given)[:80]!r}, needed is a list of objects with role, content and time")
+    return tuple(Edit(one["role"], one["content"], seconds_of(one.get("time")) or 0.0) for one in given)
 
 
 def _message(where: str, row: Json, shared: Json) -> Item:
@@ -111,6 +166,7 @@ def _message(where: str, row: Json, shared: Json) -> Item:
         _name(row, shared, _USER, "user"),
         seconds_of(time if time is not None else _first(shared, _TIME)),
         _name(row, {}, _ID, "id"),
+        _edits(row) if own else (),
     )
 
 

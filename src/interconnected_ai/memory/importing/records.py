@@ -1,9 +1,11 @@
-"""What an export is read into: messages, pins, rows that cannot be read, and what was not understood."""
+"""What an export is read into: messages, pins, facts by hand, rows that cannot be read, and what was not understood."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
+
+from interconnected_ai.memory.records import Edit, HandFact
 
 Json = Mapping[str, Any]
 
@@ -13,7 +15,8 @@ class Row:
     """A message as an export has it. where: file and line or place, for people.
 
     time: seconds since 1970; a datetime without a zone where the export has the clock on the wall, which `items_of` turns into
-    seconds; None where it has none. id: the export's own, or None. session, user: None where the export names none.
+    seconds; None where it has none. id: the export's own, or None. session, user: None where the export names none. edits:
+    what it said before, the first words first.
     """
 
     where: str
@@ -23,6 +26,7 @@ class Row:
     user: str | None = None
     time: float | datetime | None = None
     id: str | None = None
+    edits: tuple[Edit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,23 @@ class PinRow:
     session: str | None
     user: str | None
     time: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FactRow:
+    """What was set by hand, of a memory's own export. Of the fact, user and session are empty where the export names none."""
+
+    where: str
+    fact: HandFact
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A session of a memory's own export in which nothing stands."""
+
+    where: str
+    session: str | None
+    user: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +82,4 @@ class Reading:
     zone: tzinfo | None = None
 
 
-Item = Row | PinRow | BadRow | Unread
+Item = Row | PinRow | FactRow | SessionRow | BadRow | Unread

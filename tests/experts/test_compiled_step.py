@@ -280,3 +280,11 @@ def test_a_library_that_is_none_is_a_reason(home: Path, compiled: StepLibrary) -
     fingerprint = library._fingerprint(library._compiler(os.environ.get("CC")))
     (library_folder() / f"step-{fingerprint}.so").write_bytes(b"no library")
     assert "cannot be kept or loaded" in step_library().why_not
+
+
+def test_a_library_of_other_records_is_not_called(compiled: StepLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after an update of the package beside a process that runs."""
+    engine = TorchEngine(made())
+    assert engine.why_not_compiled == ""
+    monkeypatch.setattr(step.ctypes, "sizeof", lambda kind: 8)
+    assert "start it again" in TorchEngine(made()).why_not_compiled

@@ -16,6 +16,7 @@ from interconnected_ai.experts import AdapterWeights, CausalLM, Expert, GgufMode
 from interconnected_ai.experts.bases import find_base
 from interconnected_ai.experts.causal import CausalEngine, Int4Engine, why_not_int4
 from interconnected_ai.experts.causal.int4_weights import Blocks, Int4Head, Int4Weight, can_multiply
+from interconnected_ai.experts.compiled import step_library
 from interconnected_ai.experts.export.gguf_causal import write_causal_gguf
 from interconnected_ai.text import PretrainedTokenizer
 
@@ -68,7 +69,7 @@ def test_logits_are_as_near_to_the_dequantised_file_as_a_model_in_bfloat16_is(tm
         CausalEngine(CausalLM.from_pretrained(place, dtype=dtype).network) for dtype in (None, torch.bfloat16)
     )
     logits = []
-    for engine in (exact, rounded, Int4Engine(GgufModel.read(place))):
+    for engine in (exact, rounded, Int4Engine(GgufModel.read(place), step="calls")):
         decoder = engine.decoder()
         first = decoder.start([PROMPT, PROMPT[:5]], 40)
         logits.append(torch.stack([first, *(decoder.step(torch.tensor([token] * 2)) for token in (7, 11))]))
@@ -76,8 +77,26 @@ def test_logits_are_as_near_to_the_dequantised_file_as_a_model_in_bfloat16_is(tm
     assert (found - wanted).std() < 1.5 * (of_bfloat16 - wanted).std()
 
 
+@pytest.mark.skipif(step_library().calls is None, reason=f"no compiled step: {step_library().why_not}")
+@pytest.mark.parametrize("precision", ["q4_0", "q4_1"])
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3"])
+def test_the_compiled_step_computes_the_file_as_it_stands(tmp_path: Path, family: str, precision: str) -> None:
+    place = written(tmp_path / "model.gguf", family, precision)
+    exact = CausalEngine(CausalLM.from_pretrained(place).network).decoder()
+    with Int4Engine(GgufModel.read(place), step="compiled") as engine:
+        assert engine.why_not_compiled == ""
+        found = engine.decoder()
+        exact.start([PROMPT[:1]], 40)
+        found.start([PROMPT[:1]], 40)
+        for decoder in (exact, found):
+            decoder.rewind(1)  # what the prompt's own product left is not compared
+        for token in PROMPT:
+            token_ids = torch.tensor([token])
+            torch.testing.assert_close(found.step(token_ids), exact.step(token_ids), rtol=1e-4, atol=1e-4)
+
+
 def test_a_row_answers_as_it_does_alone(tmp_path: Path) -> None:
-    with Int4Engine(GgufModel.read(written(tmp_path / "model.gguf"))) as engine:
+    with Int4Engine(GgufModel.read(written(tmp_path / "model.gguf")), step="calls") as engine:
         prompts = [PROMPT, PROMPT[:7], PROMPT[2:20]]
         together = [answer.token_ids for answer in engine(prompts, CONFIG)]
         assert together == [engine([prompt], CONFIG)[0].token_ids for prompt in prompts]

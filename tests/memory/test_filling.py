@@ -128,6 +128,7 @@ def test_shares_are_of_the_budget_and_never_more_than_what_was_asked_for() -> No
     assert (shares.all_tokens, shares.last_tokens, shares.longest_tokens) == (11_760, 1_500, 480)
     assert (shares.facts_tokens, shares.timeline_tokens) == (500, 500)
     assert shares_of(12_000, EVIDENCE_ONLY).facts_tokens == 0
+    assert shares_of(12_000, Portions(), is_estimated=True).all_tokens == 11_400
     assert shares_of(100_000, Portions(facts_tokens=70)).facts_tokens == 70
     small = [shares_of(budget, Portions()) for budget in range(1, 3_000)]
     assert all(one.longest_tokens <= one.last_tokens <= max(1, one.all_tokens) for one in small[3:])

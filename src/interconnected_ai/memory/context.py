@@ -19,7 +19,7 @@ from interconnected_ai.memory.search import Candidate, Hits, SearchWeights, find
 from interconnected_ai.memory.shares import Shares, shares_of
 from interconnected_ai.memory.speakers import part_of
 from interconnected_ai.memory.store import Rows, Store
-from interconnected_ai.text import language_of, terms
+from interconnected_ai.text import estimate_tokens, language_of, terms
 from interconnected_ai.types import CountTokens
 
 _NUM_RECENT_FACTS, _NUM_FOUND_FACTS = 24, 24
@@ -28,6 +28,7 @@ _LONGEST_EVIDENCE = 0.25  # of the room for evidence: a message that takes more 
 _MOST_EXCERPTS = 4
 _LEAST_LINE_TOKENS = 3  # `> #1 user: `, by whatever counter
 _LEAST_SECTION_TOKENS = 40  # with less, no more facts and summaries are looked for
+_LEAST_FILLING_TOKENS = 16  # with less, no more messages are looked for
 _SUMMARY_FRAME = "\n> 2024-03-01 – 2024-03-04 #1001–#1057: "
 
 
@@ -114,7 +115,7 @@ def gather(store: Store, rows: Rows, scope: Scope, pins: Sequence[Pin], order: O
     if language == "none" and recent:
         language = language_of(recent[-1].content)
     parts = Parts(words_for(language), order.question.zone, scope.session)
-    shares = shares_of(order.budget_tokens, order.portions)
+    shares = shares_of(order.budget_tokens, order.portions, is_estimated=order.count_tokens is estimate_tokens)
     room = Room(shares.all_tokens, order.count_tokens, parts.zone)
     room.take(order.count_tokens(parts.words.preface) + order.count_tokens(parts.words.evidence) + 4)
     _add_pins(parts, room, pins)
@@ -319,6 +320,8 @@ def _fill(parts: Parts, room: Room, rows: Rows, scope: Scope) -> None:
     """What the hits left free: in full what came in part, then the neighbours of what is shown, then the newest."""
     parts.last = [(m, _in_full(m, shown, room)) for m, shown in reversed(parts.last)][::-1]
     parts.evidence = [(rank, m, _in_full(m, shown, room)) for rank, m, shown in parts.evidence]
+    if room.left < _LEAST_FILLING_TOKENS:
+        return
     hits = [message.number for _, message, _ in parts.evidence]
     _add_more(parts, room, rows, neighbours(rows, hits))
     _add_more(parts, room, rows, newest(rows, scope, room))

@@ -128,7 +128,7 @@ def _portions(wanted: Iterable[Sized], room: Room, longest: int | None) -> Itera
             continue
         part.append(one)
         asked += cost
-        if len(part) >= _READ_AT_ONCE or asked >= room.left:
+        if len(part) >= _READ_AT_ONCE or asked >= 2 * room.left:
             yield part
             part, asked = [], 0
     if part:

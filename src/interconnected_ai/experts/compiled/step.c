@@ -8,9 +8,12 @@
 #include <omp.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
 
 typedef int64_t Size;
-typedef struct { const float *weight, *bias; } Linear;          // bias: null for none
+typedef struct { const void *weight; const float *bias; Size type; } Linear;  // bias: null for none; type: see below
 typedef struct { const float *gain, *bias; double eps; } Norm;  // gain: null for no norm
 typedef struct {
     Norm norm_1, norm_2, query_norm, key_norm;
@@ -19,7 +22,7 @@ typedef struct {
 } Block;
 typedef struct {
     Size d_model, n_layers, n_heads, n_kv_heads, head_width, inner, vocab_size, num_tokens;
-    Size is_rms, norms_first;
+    Size is_rms, norms_first, pairs_beside;  // pairs_beside: a head's pairs are its neighbours, as GGUF's llama has them
     const float *table, *positions;  // of tokens, (num_tokens, d_model); of places, null where queries and keys are turned
     double table_scale;
     const Block *blocks;
@@ -33,6 +36,7 @@ typedef struct {
 } Row;
 typedef struct { Size from, end; } Share;
 
+enum { FLOATS = 0, Q4_0 = 2, Q4_1 = 3, Q8_0 = 8, BLOCK = 32 };  // of a weight: ggml's numbers, and how many share a scale
 enum { LANES = 16, BESIDE = 4 };  // numbers of a vector; vectors that are summed side by side
 typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
@@ -114,18 +118,89 @@ static inline float dot(const float *row, const float *x, Size width)
     return parts[0] + rest;
 }
 
+static inline float of_half(const uint8_t *bytes)
+{
+    uint16_t bits;
+    memcpy(&bits, bytes, sizeof bits);
+#ifdef __F16C__
+    return _cvtsh_ss(bits);
+#else
+    const uint32_t sign = (uint32_t)(bits & 0x8000) << 16, rest = (uint32_t)(bits & 0x7fff) << 13;
+    union { uint32_t bits; float number; } found = {rest};  // its exponent is 112 too small, also where it is subnormal
+    found.number *= 0x1p112f;
+    found.bits |= sign;
+    return found.number;
+#endif
+}
+
+static inline float sum_of(Lanes lanes)
+{
+    float parts[LANES];
+    *(Lanes *)parts = lanes;
+    for (Size half = LANES / 2; half; half /= 2)
+        for (Size lane = 0; lane < half; lane++) parts[lane] += parts[lane + half];
+    return parts[0];
+}
+
+typedef uint8_t Pairs __attribute__((vector_size(LANES), aligned(1), may_alias));
+typedef int8_t Bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
+
+static Size row_bytes(Size type, Size width)
+{
+    return width / BLOCK * (type == Q4_1 ? 20 : type == Q4_0 ? 18 : 34);
+}
+
+// Blocks of 32 numbers of 4 bits: a scale, with Q4_1 a least number, then number j beside number j + 16.
+static inline float dot_of_4_bits(const uint8_t *row, Size head, const float *x, const float *sums, Size width)
+{
+    Lanes lanes[2] = {0};
+    float rest = 0.0f;
+    for (Size block = 0; block < width / BLOCK; block++, row += head + LANES, x += BLOCK) {
+        const Pairs pairs = *(const Pairs *)(row + head);
+        const Lanes low = __builtin_convertvector(pairs & 15, Lanes), high = __builtin_convertvector(pairs >> 4, Lanes);
+        const float scale = of_half(row), least = head == 4 ? of_half(row + 2) : -8.0f * scale;
+        lanes[block & 1] += (low * *(const Lanes *)x + high * *(const Lanes *)(x + LANES)) * scale;
+        rest += least * sums[block];
+    }
+    return sum_of(lanes[0] + lanes[1]) + rest;
+}
+
+static inline float dot_of_8_bits(const uint8_t *row, const float *x, Size width)
+{
+    Lanes lanes[2] = {0};
+    for (Size block = 0; block < width / BLOCK; block++, row += 2 + BLOCK, x += BLOCK) {
+        const Lanes first = __builtin_convertvector(*(const Bytes *)(row + 2), Lanes);
+        const Lanes second = __builtin_convertvector(*(const Bytes *)(row + 2 + LANES), Lanes);
+        lanes[block & 1] += (first * *(const Lanes *)x + second * *(const Lanes *)(x + LANES)) * of_half(row);
+    }
+    return sum_of(lanes[0] + lanes[1]);
+}
+
+static inline float dot_of(const Linear *linear, Size row, const float *x, const float *sums, Size width)
+{
+    if (linear->type == FLOATS) return dot((const float *)linear->weight + row * width, x, width);
+    const uint8_t *blocks = (const uint8_t *)linear->weight + row * row_bytes(linear->type, width);
+    if (linear->type == Q8_0) return dot_of_8_bits(blocks, x, width);
+    return linear->type == Q4_1 ? dot_of_4_bits(blocks, 4, x, sums, width) : dot_of_4_bits(blocks, 2, x, sums, width);
+}
+
 // out = weight * x + bias + added in the rows of this share; bias and added may be null, added may be out.
 static void product(const Linear *linear, const float *x, Size d_in, Share mine, const float *added, float *out)
 {
     const float *bias = linear->bias;
+    const Size blocks = linear->type == Q4_0 || linear->type == Q4_1 ? d_in / BLOCK : 0;
+    float sums[blocks + 1];  // of x in each block
+    for (Size block = 0; block < blocks; block++)
+        sums[block] = sum_of(*(const Lanes *)(x + block * BLOCK) + *(const Lanes *)(x + block * BLOCK + LANES));
     for (Size row = mine.from; row < mine.end; row++)
-        out[row] = dot(linear->weight + row * d_in, x, d_in) + (bias ? bias[row] : 0.0f) + (added ? added[row] : 0.0f);
+        out[row] = dot_of(linear, row, x, sums, d_in) + (bias ? bias[row] : 0.0f) + (added ? added[row] : 0.0f);
 }
 
 // A block
 
-// A head's norm and its turn by the position, its pairs being its first and second half; out is not head.
-static void turned(const Norm *norm, const float *turn, float *head, float *out, Size width)
+// A head's norm and its turn by the position; its pairs become its first and second half, as they are or, beside, its
+// neighbours. out is not head.
+static void turned(const Norm *norm, const float *turn, float *head, float *out, Size width, Size beside)
 {
     if (norm->gain) normed(norm, 1, head, head, width);
     if (!turn) {
@@ -134,9 +209,10 @@ static void turned(const Norm *norm, const float *turn, float *head, float *out,
     }
     const Size half = width / 2;
     const float *cosine = turn, *sine = turn + width;
+    const Size step = beside ? 2 : 1, other = beside ? 1 : half;
     #pragma omp simd
     for (Size i = 0; i < half; i++) {
-        float first = head[i], second = head[i + half];
+        float first = head[i * step], second = head[i * step + other];
         out[i] = first * cosine[i] - second * sine[i];
         out[i + half] = second * cosine[i] + first * sine[i];
     }
@@ -146,7 +222,7 @@ static void turned(const Norm *norm, const float *turn, float *head, float *out,
 static void attend(
     const float *query, const float *keys, const float *values, Size number, Size width, float *scores, float *mixed)
 {
-    const Linear looked_at = {keys, 0};
+    const Linear looked_at = {keys, 0, FLOATS};
     product(&looked_at, query, width, (Share){0, number}, 0, scores);
     float most = -INFINITY, sum = 0.0f;
     const float scale = 1.0f / sqrtf(width);
@@ -163,6 +239,12 @@ static void attend(
         #pragma omp simd
         for (Size i = 0; i < width; i++) mixed[i] += part * value[i];
     }
+}
+
+// Of all records: a caller that mirrors others must not call.
+Size record_bytes(void)
+{
+    return sizeof(Linear) + sizeof(Norm) + sizeof(Block) + sizeof(Model) + sizeof(Row);
 }
 
 Size scratch_numbers(const Model *model, Size capacity, Size num_threads)
@@ -205,11 +287,12 @@ int step(const Model *model, const Row *row, float *cache, Size place, const Siz
             #pragma omp barrier
             Share mine = share(heads);
             for (Size head = mine.from; head < mine.end; head++)
-                turned(&block->query_norm, turn, query + head * width, looking + head * width, width);
+                turned(&block->query_norm, turn, query + head * width, looking + head * width, width,
+                       model->pairs_beside);
             mine = share(kv_heads);
             for (Size head = mine.from; head < mine.end; head++) {
                 const Size slot = (head * capacity + place) * width;
-                turned(&block->key_norm, turn, key + head * width, keys + slot, width);
+                turned(&block->key_norm, turn, key + head * width, keys + slot, width, model->pairs_beside);
                 memcpy(values + slot, value + head * width, width * sizeof(float));
             }
             #pragma omp barrier

@@ -11,18 +11,22 @@ from torch import Tensor
 from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.compiled.library import StepLibrary, step_library
 from interconnected_ai.experts.compiled.pages import gather_pages
-from interconnected_ai.experts.compiled.weights import BlockWeights, ModelWeights, Norm, Product
+from interconnected_ai.experts.compiled.weights import TYPES, BlockWeights, ModelWeights, Norm, Product
 
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
 _BYTES_PER_THREAD = 2**20  # fewer are read faster than another thread is woken
 
 
 class _Linear(ctypes.Structure):
-    _fields_ = [("weight", _POINTER), ("bias", _POINTER)]
+    _fields_ = [("weight", _POINTER), ("bias", _POINTER), ("type", _SIZE)]
 
     @classmethod
     def of(cls, product: Product | None) -> "_Linear":
-        return cls() if product is None else cls(_address(product.weight), _address(product.bias))
+        return (
+            cls()
+            if product is None
+            else cls(_address(product.weight), _address(product.bias), TYPES[product.type_name])
+        )
 
 
 class _Norm(ctypes.Structure):
@@ -50,7 +54,7 @@ class _Block(ctypes.Structure):
 class _Model(ctypes.Structure):
     _fields_ = [
         *((name, _SIZE) for name in ("d_model", "n_layers", "n_heads", "n_kv_heads", "head_width", "inner")),
-        *((name, _SIZE) for name in ("vocab_size", "num_tokens", "is_rms", "norms_first")),
+        *((name, _SIZE) for name in ("vocab_size", "num_tokens", "is_rms", "norms_first", "pairs_beside")),
         ("table", _POINTER),
         ("positions", _POINTER),
         ("table_scale", ctypes.c_double),
@@ -78,14 +82,14 @@ class CompiledModel:
     """
 
     def __init__(self, calls: ctypes.CDLL, weights: ModelWeights) -> None:
-        vocab_size, d_model = weights.head.weight.shape
+        vocab_size, d_model = len(weights.head.weight), weights.table.shape[1]
         inner = weights.blocks[0].up.weight.shape[0]
         self._weights = weights  # holds the memory that is pointed to
         gather_pages(weights.tensors())
         self._blocks = (_Block * len(weights.blocks))(*map(_Block.of, weights.blocks))
         self._model = _Model(
             d_model, len(weights.blocks), weights.n_heads, weights.n_kv_heads, weights.head_width, inner, vocab_size,
-            len(weights.table), weights.is_rms, weights.norms_first, _address(weights.table),
+            len(weights.table), weights.is_rms, weights.norms_first, weights.pairs_beside, _address(weights.table),
             _address(weights.positions), weights.table_scale, ctypes.addressof(self._blocks),
             _Norm.of(weights.norm), _Linear.of(weights.head),
         )  # fmt: skip
@@ -137,6 +141,8 @@ class Compiled:
         """The model on this library, where both can."""
         if library.calls is None or (why_not := weights.why_not()):
             return cls(None, library.why_not or why_not)
+        if library.calls.record_bytes() != sum(map(ctypes.sizeof, (_Linear, _Norm, _Block, _Model, _Row))):
+            return cls(None, "the package was changed while this process runs; start it again")
         return cls(CompiledModel(library.calls, weights))
 
 

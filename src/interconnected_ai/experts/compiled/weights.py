@@ -6,13 +6,16 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
+TYPES = {"F32": 0, "Q4_0": 2, "Q4_1": 3, "Q8_0": 8}  # what the step reads, by ggml's names
+
 
 @dataclass(frozen=True)
 class Product:
-    """x → weight · x + bias. weight: (d_out, d_in)."""
+    """x → weight · x + bias. weight: (d_out, d_in), or (d_out, bytes of a row) of blocks as a GGUF file has them."""
 
     weight: Tensor
     bias: Tensor | None = None
+    type_name: str = "F32"
 
     @classmethod
     def of(cls, layer: nn.Linear) -> "Product":
@@ -51,6 +54,7 @@ class BlockWeights:
 class ModelWeights:
     """A whole model. table: the embedding, times table_scale. positions: (max_seq_len, d_model), added to it; None where
     queries and keys are turned instead. is_rms: its norms are RMSNorm. norms_first: they stand before what they serve.
+    pairs_beside: numbers of queries and keys that are turned together are neighbours, as in GGUF files of the kind llama.
     """
 
     n_heads: int
@@ -64,6 +68,7 @@ class ModelWeights:
     blocks: tuple[BlockWeights, ...]
     norm: Norm
     head: Product
+    pairs_beside: bool = False
 
     def tensors(self) -> Iterator[Tensor]:
         """All of them."""
@@ -74,7 +79,7 @@ class ModelWeights:
         for tensor in self.tensors():
             if tensor.device.type != "cpu":
                 return f"the weights are on {tensor.device.type}"
-            if tensor.dtype != torch.float32:
+            if tensor.dtype not in (torch.float32, torch.uint8):
                 return f"the weights are {str(tensor.dtype).removeprefix('torch.')}, not float32"
             if not tensor.is_contiguous():
                 return "a weight lies in pieces"

@@ -28,6 +28,8 @@ def _lately(said: Sentence, place: int) -> Reading | None:
     """ "the last three days", «за последний месяц»: from so many units back until today."""
     word, after = said.word(place), said.word(place + 1)
     count = count_at(said, place + 1) if after not in ("a", "an") else None  # "it may last a year"
+    if count is not None and said.word(count.end + 1) == "of":
+        return None  # "the last two weeks of August"
     if count is not None:
         unit = say.UNITS.get(said.word(count.end)) or say.PLURAL_UNITS.get(said.word(count.end))
         return _until_now(said, count.most, unit, count.end + 1) if unit is not None else None

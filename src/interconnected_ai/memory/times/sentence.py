@@ -65,6 +65,8 @@ class Sentence:
             return self.within(one, other, other.end, frozenset() if is_led else other.needs)
         if other.inside is not None and other.of == one.grain:
             return self.within(other, one, other.end, one.needs)
+        if one.grain == other.grain == "day" and other.inside is None and not other.needs:
+            return other  # "last Friday, 23 January 2022": the date is the surer one
         return one
 
     def within(self, short: Reading, long: Reading, end: int, needs: frozenset[str]) -> Reading:

@@ -13,6 +13,7 @@ from interconnected_ai.memory.times.names import day_part, month, quarter, seaso
 from interconnected_ai.memory.times.parts import part
 from interconnected_ai.memory.times.pointed import before_last, pointed
 from interconnected_ai.memory.times.ranges import expression
+from interconnected_ai.memory.times.relative import relative
 from interconnected_ai.memory.times.sentence import Rule, Sentence
 from interconnected_ai.memory.times.zones import clock_at, seconds_at
 
@@ -28,7 +29,7 @@ _TOKEN = re.compile(
 )
 
 _RULES: tuple[Rule, ...] = (
-    day_back, date, named_day, ago, before_last, part, pointed, month, weekday, season, quarter, weekend, day_part,
+    day_back, date, named_day, before_last, relative, ago, part, pointed, month, weekday, season, quarter, weekend, day_part,
     day_of_month, year,
 )  # fmt: skip
 

@@ -99,6 +99,8 @@ def test_a_client_uses_every_tool(way: Callable[..., None], tmp_path: Path) -> N
         kept = await given(client, "remember", content="My name is Anna. I live in Riga.", session="a", id="m1")
         assert kept == {"id": "m1", "session": "a"}
         await given(client, "remember", content="Приятно познакомиться!", role="assistant", session="a")
+        assert (await given(client, "recall", query="Anna", session="b"))["messages"] == []
+        assert (await given(client, "facts", session="b"))["facts"] == []
         found = await given(client, "recall", query="where does Anna live")
         assert [one["content"] for one in found["messages"]] == ["My name is Anna. I live in Riga."]
         assert "Riga" in (await given(client, "context", query="Where does she live?", session="a"))["text"]

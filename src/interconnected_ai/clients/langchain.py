@@ -74,7 +74,12 @@ class ThreeLevelRetriever(BaseRetriever):
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
         found = self.memory.search(
-            query, session=self.session, user=self.user, limit=self.limit, neighbours=self.neighbours
+            query,
+            session=self.session,
+            user=self.user,
+            limit=self.limit,
+            neighbours=self.neighbours,
+            scope="user" if self.session is None else "session",
         )
         return [
             Document(

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -57,7 +57,7 @@ class _Calls:
 
         limit: how many at most. session: of that conversation only; leave it out for all of them.
         """
-        found = await self._memory.search(query, session=session, user=self._user, limit=limit)
+        found = await self._memory.search(query, session=session, user=self._user, limit=limit, scope=_span(session))
         return {
             "messages": [
                 {
@@ -75,7 +75,7 @@ class _Calls:
     async def context(self, query: str, budget_tokens: int = 4_000, session: str | None = None) -> str:
         """What helps to answer a question: pins, facts, summaries, earlier and last messages, as quotations.
 
-        budget_tokens: how long it may be. session: the conversation; leave it out for the usual one.
+        budget_tokens: how long it may be. session: the conversation whose last messages come along; leave it out for the usual.
         """
         found = await self._memory.context(
             query, session=session or self._session, user=self._user, budget_tokens=budget_tokens
@@ -87,9 +87,12 @@ class _Calls:
     ) -> dict[str, Any]:
         """What the user said of themselves, each with its number and the message that it comes from.
 
-        query: only what has to do with it, the best first. superseded: also what holds no more.
+        query: only what has to do with it, the best first. session: of that conversation only. superseded: also what holds no
+        more.
         """
-        found = await self._memory.facts(query, session=session, user=self._user, superseded=superseded)
+        found = await self._memory.facts(
+            query, session=session, user=self._user, superseded=superseded, scope=_span(session)
+        )
         return {"facts": [asdict(one) for one in found]}
 
     async def correct(self, fact: int, value: str) -> dict[str, Any]:
@@ -124,6 +127,11 @@ class _Calls:
             user=self._user,
         )
         return asdict(gone)
+
+
+def _span(session: str | None) -> Literal["user", "session"]:
+    """A conversation that a client names is the only one that it asks for."""
+    return "user" if session is None else "session"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@
 #include <omp.h>
 #include <stdint.h>
 #include <string.h>
-#ifdef __F16C__
+#if defined(__F16C__) || defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -145,6 +145,27 @@ static inline float sum_of(Lanes lanes)
 typedef uint8_t Pairs __attribute__((vector_size(LANES), aligned(1), may_alias));
 typedef int8_t Bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
 
+// Whole numbers as floats. GCC 12 converts them one by one where it is not told the instructions: six times slower.
+#ifdef __AVX512F__
+static inline Lanes of_pairs(Pairs from) { return (Lanes)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32((__m128i)from)); }
+static inline Lanes of_bytes(Bytes from) { return (Lanes)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32((__m128i)from)); }
+#elif defined(__AVX2__)
+typedef union { __m256 halves[2]; Lanes lanes; } Halves;
+static inline Lanes of_pairs(Pairs from)
+{
+    const __m128i low = (__m128i)from, high = _mm_srli_si128(low, LANES / 2);
+    return ((Halves){{_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(low)), _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(high))}}).lanes;
+}
+static inline Lanes of_bytes(Bytes from)
+{
+    const __m128i low = (__m128i)from, high = _mm_srli_si128(low, LANES / 2);
+    return ((Halves){{_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(low)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(high))}}).lanes;
+}
+#else
+static inline Lanes of_pairs(Pairs from) { return __builtin_convertvector(from, Lanes); }
+static inline Lanes of_bytes(Bytes from) { return __builtin_convertvector(from, Lanes); }
+#endif
+
 static Size row_bytes(Size type, Size width)
 {
     return width / BLOCK * (type == Q4_1 ? 20 : type == Q4_0 ? 18 : 34);
@@ -153,27 +174,29 @@ static Size row_bytes(Size type, Size width)
 // Blocks of 32 numbers of 4 bits: a scale, with Q4_1 a least number, then number j beside number j + 16.
 static inline float dot_of_4_bits(const uint8_t *row, Size head, const float *x, const float *sums, Size width)
 {
-    Lanes lanes[2] = {0};
+    Lanes lows = {0}, highs = {0};
     float rest = 0.0f;
     for (Size block = 0; block < width / BLOCK; block++, row += head + LANES, x += BLOCK) {
         const Pairs pairs = *(const Pairs *)(row + head);
-        const Lanes low = __builtin_convertvector(pairs & 15, Lanes), high = __builtin_convertvector(pairs >> 4, Lanes);
+        const Lanes low = of_pairs(pairs & 15), high = of_pairs(pairs >> 4);
         const float scale = of_half(row), least = head == 4 ? of_half(row + 2) : -8.0f * scale;
-        lanes[block & 1] += (low * *(const Lanes *)x + high * *(const Lanes *)(x + LANES)) * scale;
+        lows += low * *(const Lanes *)x * scale;
+        highs += high * *(const Lanes *)(x + LANES) * scale;
         rest += least * sums[block];
     }
-    return sum_of(lanes[0] + lanes[1]) + rest;
+    return sum_of(lows + highs) + rest;
 }
 
 static inline float dot_of_8_bits(const uint8_t *row, const float *x, Size width)
 {
-    Lanes lanes[2] = {0};
+    Lanes firsts = {0}, seconds = {0};
     for (Size block = 0; block < width / BLOCK; block++, row += 2 + BLOCK, x += BLOCK) {
-        const Lanes first = __builtin_convertvector(*(const Bytes *)(row + 2), Lanes);
-        const Lanes second = __builtin_convertvector(*(const Bytes *)(row + 2 + LANES), Lanes);
-        lanes[block & 1] += (first * *(const Lanes *)x + second * *(const Lanes *)(x + LANES)) * of_half(row);
+        const Lanes first = of_bytes(*(const Bytes *)(row + 2)), second = of_bytes(*(const Bytes *)(row + 2 + LANES));
+        const float scale = of_half(row);
+        firsts += first * *(const Lanes *)x * scale;
+        seconds += second * *(const Lanes *)(x + LANES) * scale;
     }
-    return sum_of(lanes[0] + lanes[1]);
+    return sum_of(firsts + seconds);
 }
 
 static inline float dot_of(const Linear *linear, Size row, const float *x, const float *sums, Size width)

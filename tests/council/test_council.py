@@ -124,8 +124,10 @@ def test_where_nobody_can_answer_the_error_says_why_of_each(home: Path, tmp_path
     with council_of(tmp_path / "home") as council:
         for name in ("general", "code", "law"):
             shutil.rmtree(tmp_path / "home" / name)
-        with pytest.raises(EngineError, match=r"no expert can answer this: .*code: .*general: .*law: "):
+        with pytest.raises(EngineError, match=r"no expert can answer this: .*code is set.*general is set.*law is set"):
             council.chat("a traceback", **GREEDY)
+        with pytest.raises(EngineError, match=r"no expert can answer this: .*code is set"):
+            council.chat("a traceback", **GREEDY)  # nobody is tried while all are set aside
 
 
 def test_experts_that_share_a_tokenizer_deliberate_and_the_seed_is_one_of_them(home: Path) -> None:
@@ -148,6 +150,22 @@ def test_experts_with_other_tokenizers_do_not_deliberate_and_it_is_said(home: Pa
         assert "different tokenizers" in answer.notices[0]
         alone = council.chat("a traceback", width=1, **GREEDY)
         assert answer.message.content == alone.message.content
+
+
+def test_experts_that_find_no_room_do_not_deliberate_and_nobody_waits_for_ever(home: Path) -> None:
+    with Expert.from_pretrained(home / "code") as code:
+        code.chat([ChatMessage("user", "hello")], max_new_tokens=2)
+        one = code.num_bytes / 1e6
+    with council_of(home, budget_mb=1.5 * one, width=2, seed="general", wait_seconds=0.3) as council:
+        answer = council.chat("a traceback", **GREEDY)
+        assert answer.experts == ("code",)
+        assert answer.notices == ("general does not deliberate: there is no room for it now",)
+        with council.pool.borrow("law"):
+            other = council.chat("a traceback", session="b", width=1, **GREEDY)
+        assert other.experts == ("law",)  # the one that is there
+        assert other.notices[0].startswith("code cannot answer now: the expert 'code' did not come within 0.3 s")
+        assert not council.wellness.ailments()  # no room is no illness
+        assert council.chat("a traceback", session="b", width=1, **GREEDY).experts == ("code",)
 
 
 def test_many_chats_at_once_are_answered_as_each_is_alone(home: Path) -> None:

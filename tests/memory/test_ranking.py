@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from interconnected_ai.memory.asking import terms_of_asking
+from interconnected_ai.memory.asking import is_of_asking
 from interconnected_ai.memory.numbering import (
     LENGTHS,
     MAX_PLACE,
@@ -190,4 +190,6 @@ def test_words_that_speak_of_the_asking_weigh_a_quarter() -> None:
     assert {_weight_of(term, weights) for term in terms("list the conversation in order").terms} == {0.25}
     assert {_weight_of(term, weights) for term in terms("lighthouse budget").terms} == {1.0}
     assert _weight_of("sлев", weights) == 0.5
-    assert terms_of_asking() & set(terms("перечисли, что мы обсуждали").terms)
+    assert any(map(is_of_asking, terms("перечисли, что мы обсуждали").terms))
+    assert any(map(is_of_asking, terms("what did we discuss").terms))
+    assert not any(map(is_of_asking, terms("вулканы и volcanoes").terms))

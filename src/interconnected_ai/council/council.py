@@ -18,6 +18,7 @@ from interconnected_ai.errors import (
     ConfigError,
     EngineError,
     InterconnectedAIError,
+    PoolError,
     PromptError,
     StorageError,
     UnknownNameError,
@@ -172,20 +173,27 @@ class Council:
         while True:
             names = self._seated(route, asked, tried)
             if not names:
-                reasons = "; ".join(f"{name}: {each.reason}" for name, each in self.wellness.ailments().items())
-                raise EngineError(f"no expert can answer this: {reasons or route.reason}")
+                raise EngineError(
+                    f"no expert can answer this: {'; '.join(notices) or self._ailments() or route.reason}"
+                )
             tried.update(names)
             try:
                 answer = yield from self._attempt(asked, names, route, context, timings, notices)
             except _Unable as unable:
-                self.wellness.failed(unable.expert, str(unable.cause))
-                notices.append(f"{unable.expert} is set aside: {unable.cause}")
+                if unable.is_ill:
+                    self.wellness.failed(unable.expert, str(unable.cause))
+                notices.append(
+                    f"{unable.expert} {'is set aside' if unable.is_ill else 'cannot answer now'}: {unable.cause}"
+                )
                 if asked.experts is not None:
                     raise unable.cause from None
                 continue
             if answer.message.content or asked.experts is not None or len(tried) >= len(self.config.experts):
                 return self._remembered(asked, answer, notices)
             notices.append(f"{', '.join(answer.experts)} wrote nothing")
+
+    def _ailments(self) -> str:
+        return "; ".join(f"{name} is set aside: {each.reason}" for name, each in self.wellness.ailments().items())
 
     def _routed(self, asked: Asked) -> Route:
         if asked.experts is not None:
@@ -226,10 +234,16 @@ class Council:
             began = time.perf_counter()
             experts: dict[str, Chatting] = {}
             for name in names:
+                if experts and not self.pool.can_borrow(name):
+                    # who holds one and waits for room may wait for whoever waits for the same
+                    notices.append(f"{name} does not deliberate: there is no room for it now")
+                    continue
                 try:
                     loan = held.enter_context(self.pool.borrow(name, timeout_seconds=self.config.wait_seconds))
                 except ClosedError:
                     raise
+                except PoolError as error:
+                    raise _Unable(name, error, is_ill=False) from error
                 except (InterconnectedAIError, OSError) as error:
                     raise _Unable(name, error) from error
                 if not isinstance(loan.expert, Chatting):
@@ -256,7 +270,7 @@ class Council:
                     raise
                 raise _Unable(names[0], error) from error
             ended = time.perf_counter()
-        for name in names:
+        for name in experts:
             self.wellness.answered(name)
         took = replace(
             timings, borrow=borrowed - began, first_piece=(first or ended) - borrowed, generate=ended - borrowed
@@ -351,11 +365,11 @@ class Council:
 
 
 class _Unable(Exception):
-    """This expert cannot answer now."""
+    """This expert cannot answer now. is_ill: it would fail again; otherwise there is no room for it."""
 
-    def __init__(self, expert: str, cause: Exception) -> None:
+    def __init__(self, expert: str, cause: Exception, *, is_ill: bool = True) -> None:
         super().__init__(f"{expert}: {cause}")
-        self.expert, self.cause = expert, cause
+        self.expert, self.cause, self.is_ill = expert, cause, is_ill
 
 
 def _question_of(

@@ -148,8 +148,9 @@ def fit(parts: Parts, budget_tokens: int, count_tokens: CountTokens) -> tuple[st
     while True:
         block = parts.block()
         text, messages = parts.text(block), parts.messages(block)
-        apart = sum(count_tokens(message["content"]) for message in messages)
-        num_tokens = max(count_tokens(text), apart) if text else 0
+        num_tokens = count_tokens(text) if text else 0
+        if text and count_tokens is not estimate_tokens:  # the estimate adds up: the parts take what the whole takes
+            num_tokens = max(num_tokens, sum(count_tokens(message["content"]) for message in messages))
         if num_tokens <= budget_tokens:
             return text, messages, num_tokens
         over = num_tokens - budget_tokens

@@ -50,6 +50,7 @@ class Room:
     days: set[str] = field(default_factory=set)  # those that have a heading already
     _heads: dict[tuple[str, int], int] = field(default_factory=dict)
     _day_tokens: int = 0
+    _day_of: dict[int, str] = field(default_factory=dict)  # by the minute, in which no day of a calendar ends
 
     def __post_init__(self) -> None:
         self._day_tokens = self.count_tokens("\n[2024-03-01]")
@@ -75,7 +76,7 @@ class Room:
         key = message.role, len(str(message.place))
         if key not in self._heads:
             self._heads[key] = self.count_tokens(f"\n> #{message.place} {message.role}: ")
-        return self._heads[key] + (0 if day_at(message.time, self.zone) in self.days else self._day_tokens)
+        return self._heads[key] + (0 if self._day(message.time) in self.days else self._day_tokens)
 
     def take_message(self, message: Message, shown: str, most: int | None = None) -> bool:
         """Take what a message's lines need; False, and nothing taken, when that is not left, or is over `most`.
@@ -87,8 +88,15 @@ class Room:
         if cost > (self.left if most is None else min(self.left, most)):
             return False
         self.left -= cost
-        self.days.add(day_at(message.time, self.zone))
+        self.days.add(self._day(message.time))
         return True
+
+    def _day(self, seconds: float) -> str:
+        """As `day_at`; hundreds of messages are looked at, many of one minute."""
+        minute = int(seconds // 60)
+        if (day := self._day_of.get(minute)) is None:
+            day = self._day_of[minute] = day_at(seconds, self.zone)
+        return day
 
 
 def in_full(message: Message, most: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from interconnected_ai.memory.asking import terms_of_asking
+from interconnected_ai.memory.asking import is_of_asking
 from interconnected_ai.memory.numbering import Kind, number_of, place_of, session_of
 from interconnected_ai.memory.questions import Question
 from interconnected_ai.memory.ranking import K1, B, best_first, bm25, fuse, lend_to_neighbours, lend_to_stretches
@@ -335,7 +335,7 @@ def _look_up(rows: Rows, numbers: Sequence[int]) -> dict[int, tuple[Any, ...]]:
 
 def _weight_of(term: str, weights: SearchWeights) -> float:
     weight = weights.stem if _is_russian_stem(term) else 1.0
-    return weight * weights.asking if term in terms_of_asking() else weight
+    return weight * weights.asking if is_of_asking(term) else weight
 
 
 def _is_russian_stem(term: str) -> bool:

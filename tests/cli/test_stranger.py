@@ -61,6 +61,7 @@ INSTEAD = {
     ),
     "iai expert adapt --base smollm2 --text docs/ --out experts/mine": ("iai expert adapt --help", "the same"),
     "iai chat smollm2": ("iai chat experts/docs hello --max-new-tokens 2", "the same, and no terminal to talk at"),
+    "iai memory serve memory.db --mcp": ("iai memory serve --help", "serves until it is stopped"),
     "iai bench moe": ("iai bench moe --help", "minutes of measuring"),
     "iai expert quickstart": (
         f"iai expert train --text docs/plan.md --out experts/numpy {SMALL}", "three and a half minutes",

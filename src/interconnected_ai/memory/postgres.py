@@ -1,6 +1,7 @@
 """A memory in PostgreSQL with pgvector: many writers at once, the same analysed terms, the same scores as in SQLite."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -37,6 +38,7 @@ _ERASE_WAIT = "2s"  # as long as that, everybody else waits too
 _CONNECT_SECONDS = 10
 # What a transaction begins with.
 _READING = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_INDEX_NAME = re.compile(r"CREATE INDEX IF NOT EXISTS (\w+)")
 _WRITING = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 # PostgreSQL's text has no NUL. A private-use character stands for it, and for itself.
 _ESCAPE, _NUL, _SELF = "\ue000", "\ue0000", "\ue0001"
@@ -231,11 +233,9 @@ class PostgresStore(Store):
         with self._connections.lend() as connection, connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_NUMBER,))
             self._make_extension(connection)
-            for statement in (*TABLES, *LATER_TABLES):
-                connection.execute(statement.format(**POSTGRES_TYPES))
+            self._make(connection, (statement.format(**POSTGRES_TYPES) for statement in (*TABLES, *LATER_TABLES)))
             self._add_columns(connection)
-            for statement in (*_INDEX, *LATER_INDEXES):
-                connection.execute(statement)
+            self._make(connection, (*_INDEX, *LATER_INDEXES))
             connection.execute(
                 "INSERT INTO meta (name, value) VALUES ('schema_version', %s) ON CONFLICT (name) DO NOTHING",
                 (str(SCHEMA_VERSION),),
@@ -253,6 +253,17 @@ class PostgresStore(Store):
         for table, column, kind in LATER_COLUMNS:
             if connection.execute(there, (table, column)).fetchone() is None:
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind.format(**POSTGRES_TYPES)}")
+
+    def _make(self, connection: Any, statements: Iterable[str]) -> None:
+        """Tables and indexes that are not there. Looks first: CREATE INDEX IF NOT EXISTS locks its table against writers even
+        where the index is there, and who opens a store would hold several tables while writers hold others.
+        """
+        there = "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'i'"
+        known = {name for (name,) in connection.execute(there)}
+        for statement in statements:
+            named = _INDEX_NAME.search(statement)
+            if named is None or named[1] not in known:
+                connection.execute(statement)
 
     def _make_extension(self, connection: Any) -> None:
         if connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'vector'").fetchone():

@@ -58,11 +58,12 @@ def export(
 
     Raises `UnknownNameError` for a user or session that is not there; see `write_lines` for the rest.
     """
+    with store.read() as rows:
+        known_sessions(rows, user, session)
     _require_free(path, overwrite)
     if path.exists() and Path(store.location).exists() and path.samefile(store.location):
         raise StorageError(f"{path} is the memory itself and would be replaced; choose another name")
     with store.read() as rows:
-        known_sessions(rows, user, session)
         owners = [(info.user, info.session) for info in read_sessions(rows, user)]
         chosen = [(owner, name) for owner, name in owners if session is None or name == session]
         facts = [fact for owner, name in chosen for fact in read_hand_facts(rows, owner, name)]

@@ -5,14 +5,14 @@ from pathlib import Path
 import click
 
 from interconnected_ai.cli.output import Output, with_output
-from interconnected_ai.cli.outputs import OutputPath, overwrite_option
+from interconnected_ai.cli.outputs import OutputPath, Source, overwrite_option
 from interconnected_ai.errors import DataError, UnknownNameError
 
 _SUFFIXES = (".yaml", ".yml")
 
 
 @click.command("init")
-@click.argument("places", nargs=-1, metavar="[PLACE]...")
+@click.argument("places", nargs=-1, type=Source(), metavar="[PLACE]...")
 @click.option(
     "--output", "file", type=OutputPath(*_SUFFIXES, may_lie_inside=_SUFFIXES), default=Path("council.yaml"),
     show_default=True, metavar="FILE.yaml", help="The council to write.",

@@ -64,6 +64,9 @@ def test_a_place_without_experts_and_a_fallback_that_is_nobody_are_refused(
     (tmp_path / "empty").mkdir()
     assert command_line.run_main("council", "init", str(tmp_path / "empty"), "--output", str(tmp_path / "a.yaml")) == 2
     assert "holds no expert" in capsys.readouterr().err
+    for nothing in (tmp_path / "nothing", "nothing/there"):
+        assert command_line.run_main("council", "init", str(nothing), "--output", str(tmp_path / "a.yaml")) == 2
+    assert not (tmp_path / "a.yaml").exists()
     assert (
         command_line.run_main(
             "council", "init", str(home / "experts"), "--output", str(tmp_path / "a.yaml"), "--fallback", "cod"

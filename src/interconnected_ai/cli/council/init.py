@@ -44,7 +44,7 @@ def command(places: tuple[str, ...], file: Path, fallback: str | None, memory: s
     with atomic_file(file) as scratch:
         scratch.write_text(_HEADER + config.to_yaml(), encoding="utf-8")
     output.result({"council": str(file), "experts": found, "fallback": named})
-    output.note(f"{len(found)} experts in {file}: {', '.join(found)}; {named} answers where nobody is sure")
+    output.note(f"In {file}: {', '.join(found)}; {named} answers where nobody is sure")
     output.note(f"iai chat {file}")
 
 
@@ -56,19 +56,19 @@ _HEADER = (
 
 def _experts_in(places: tuple[str, ...], home: Path) -> dict[str, str]:
     """Name → place, as the file in `home` says it. Raises `DataError` where there is nobody, or two of one name."""
-    from interconnected_ai.experts import experts_in, kind_of
+    from interconnected_ai.experts import expert_card, experts_in
 
     found: dict[str, str] = {}
     for place in places:
         path = Path(place).expanduser()
         if path.is_dir():
-            listed = {inside.name: _seen_from(home, inside) for _, inside in experts_in(path)}
+            listed = {inside.resolve().name: _seen_from(home, inside) for _, inside in experts_in(path)}
             if not listed:
                 raise DataError(
                     f"{place} holds no expert; name a folder that does, such as that of iai expert quickstart"
                 )
         else:
-            kind_of(place)  # raises for what is none
+            expert_card(place)  # raises for what is none
             listed = {path.stem if path.is_file() else place: _seen_from(home, path) if path.is_file() else place}
         if twice := [name for name in listed if name in found]:
             raise DataError(

@@ -101,6 +101,15 @@ static void normed(const Norm *norm, Size is_rms, const float *x, float *out, Si
     }
 }
 
+static inline float sum_of(Lanes lanes)
+{
+    float parts[LANES];
+    *(Lanes *)parts = lanes;
+    for (Size half = LANES / 2; half; half /= 2)
+        for (Size lane = 0; lane < half; lane++) parts[lane] += parts[lane + half];
+    return parts[0];
+}
+
 // Sums side by side hide the latency of an addition; a single row at a time keeps memory's prefetching at its best.
 static inline float dot(const float *row, const float *x, Size width)
 {
@@ -110,12 +119,9 @@ static inline float dot(const float *row, const float *x, Size width)
         for (Size k = 0; k < BESIDE; k++)
             sums[k] += *(const Lanes *)(x + i + k * LANES) * *(const Lanes *)(row + i + k * LANES);
     for (; i + LANES <= width; i += LANES) sums[0] += *(const Lanes *)(x + i) * *(const Lanes *)(row + i);
-    float parts[LANES], rest = 0.0f;
-    *(Lanes *)parts = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    float rest = 0.0f;
     for (; i < width; i++) rest += x[i] * row[i];
-    for (Size half = LANES / 2; half; half /= 2)
-        for (Size lane = 0; lane < half; lane++) parts[lane] += parts[lane + half];
-    return parts[0] + rest;
+    return sum_of((sums[0] + sums[1]) + (sums[2] + sums[3])) + rest;
 }
 
 static inline float of_half(const uint8_t *bytes)
@@ -131,15 +137,6 @@ static inline float of_half(const uint8_t *bytes)
     found.bits |= sign;
     return found.number;
 #endif
-}
-
-static inline float sum_of(Lanes lanes)
-{
-    float parts[LANES];
-    *(Lanes *)parts = lanes;
-    for (Size half = LANES / 2; half; half /= 2)
-        for (Size lane = 0; lane < half; lane++) parts[lane] += parts[lane + half];
-    return parts[0];
 }
 
 typedef uint8_t Pairs __attribute__((vector_size(LANES), aligned(1), may_alias));

@@ -56,6 +56,7 @@ def test_init_writes_the_experts_that_are_there(home: Path, tmp_path: Path, caps
     assert command_line.run_main("council", "init", str(home / "experts"), "--output", str(file)) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert command_line.run_main("council", "init", str(home / "experts"), "--output", str(file), "--overwrite") == 0
+    assert "code answers everything" in capsys.readouterr().out
 
 
 def test_a_place_without_experts_and_a_fallback_that_is_nobody_are_refused(

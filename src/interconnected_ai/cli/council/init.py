@@ -45,6 +45,11 @@ def command(places: tuple[str, ...], file: Path, fallback: str | None, memory: s
         scratch.write_text(_HEADER + config.to_yaml(), encoding="utf-8")
     output.result({"council": str(file), "experts": found, "fallback": named})
     output.note(f"In {file}: {', '.join(found)}; {named} answers where nobody is sure")
+    if (described := _num_described(places or ("experts",))) < 2:
+        output.note(
+            f"Routers know {described or 'none'} of them: until two have a description or examples, or there are rules or "
+            f"routers, {named} answers everything"
+        )
     output.note(f"iai chat {file}")
 
 
@@ -76,6 +81,18 @@ def _experts_in(places: tuple[str, ...], home: Path) -> dict[str, str]:
             )
         found |= listed
     return found
+
+
+def _num_described(places: tuple[str, ...]) -> int:
+    """Experts whose cards hold requests that they should answer."""
+    from interconnected_ai.experts import expert_card, experts_in
+
+    number = 0
+    for place in places:
+        path = Path(place).expanduser()
+        listed = [inside for _, inside in experts_in(path)] if path.is_dir() else [place]
+        number += sum(bool(expert_card(one).examples) for one in listed)
+    return number
 
 
 def _seen_from(home: Path, place: Path) -> str:

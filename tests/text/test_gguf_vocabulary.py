@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.properties import examples
 from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import models, pre_tokenizers
 
 from interconnected_ai.errors import TokenizerError
 from interconnected_ai.text import GgufVocabulary, PretrainedTokenizer, Tokenizer, gguf_entries, token_bytes
 from interconnected_ai.text.gguf import CUTS
+from properties import examples
 
 TEXT = ["the cat sat on the mat and the dog ran", "Привет, мир! 12345 日本語", "don't I'LL  two\n\n\ttabs"] * 4
 

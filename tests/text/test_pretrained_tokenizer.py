@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.properties import examples
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as FastTokenizer
 
 from interconnected_ai.errors import PromptError, TokenizerError
 from interconnected_ai.text import PretrainedTokenizer, TextTokenizer, Tokenizer, token_bytes
+from properties import examples
 
 TEXTS = ["the expert reads the text, then the next one", "слово за словом", "naïve café 12345 \n\t  x"] * 20
 few = examples(40)

@@ -5,14 +5,15 @@ the same kinds, but for the scripts, of which there is one text each.
 """
 
 import json
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interconnected_ai.text import estimate_tokens
+from interconnected_ai.text import estimate_tokens, token_estimate
 from properties import examples
 
 COUNTED = json.loads((Path(__file__).parent / "o200k_counts.json").read_text(encoding="utf-8"))
@@ -49,3 +50,34 @@ def test_a_longer_text_never_has_fewer_tokens(first: str, second: str) -> None:
 @given(st.text(st.characters(codec=None), min_size=1))
 def test_every_text_has_an_estimate(text: str) -> None:
     assert 1 <= estimate_tokens(text) <= 4 * len(text.encode("utf-8", "surrogatepass"))
+
+
+def counted_plainly(text: str) -> int:
+    """The estimate with every pattern counted in the whole text."""
+    data = text.encode("utf-8", "surrogatepass")
+    classes = data.translate(token_estimate._CLASSES)
+    letters, sounds = classes.replace(b"b", b"a").replace(b"k", b"a"), classes.replace(b"k", b"b")
+    weights = token_estimate._WEIGHTS
+    tokens = sum(weight * letters.count(what) for what, weight in token_estimate._PATTERNS.items())
+    tokens += weights["rare consonant"] * classes.count(b"k")
+    tokens += weights["four consonants"] * sounds.count(b"bbbb") + weights["three vowels"] * sounds.count(b"aaa")
+    threes = letters.replace(b"000", b"D")
+    tokens += threes.count(b"D") + threes.count(b"0") - threes.count(b"00")
+    leads = data.translate(None, token_estimate._NO_LEADS)
+    tokens += sum(token_estimate._LEADS[bytes([one])] * leads.count(one) for one in sorted(set(leads)))
+    pairs = Counter(re.findall(rb"[\xe0-\xe2][\x80-\xbf]", data))
+    tokens += sum(token_estimate._PAIRS[pair] * number for pair, number in sorted(pairs.items()))
+    return max(1, round(tokens)) if text else 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_patterns_are_counted_where_runs_begin_as_in_the_whole_text(kind: str) -> None:
+    for one in COUNTED:
+        if one["kind"] == kind:
+            assert estimate_tokens(one["text"]) == counted_plainly(one["text"])
+
+
+@examples(300)
+@given(st.text(st.sampled_from("aabeBU10 \n\t.,kЁяé—Ⴀไ한😀\ud83d"), max_size=60) | st.text(st.characters(codec=None)))
+def test_patterns_are_counted_where_runs_begin_in_any_text(text: str) -> None:
+    assert estimate_tokens(text) == counted_plainly(text)

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from interconnected_ai.text.gguf_writing import gguf_entries
     from interconnected_ai.text.identity import KnownTexts, digest_of, digests_of, exact_digest_of, folded
     from interconnected_ai.text.languages import Language, language_of
+    from interconnected_ai.text.lexicon import Lexicon, LookedUp
     from interconnected_ai.text.ngrams import Ngrams, count_ngrams, ngrams_signature
     from interconnected_ai.text.pretrained import PretrainedTokenizer
-    from interconnected_ai.text.prose import normalize, sentences, words
-    from interconnected_ai.text.stems import lemma, stem
+    from interconnected_ai.text.prose import is_blank, normalize, sentences, words
+    from interconnected_ai.text.stems import is_given_name, is_place_name, lemma, stem
     from interconnected_ai.text.stopwords import STOP_WORDS
     from interconnected_ai.text.text_tokenizer import TextTokenizer, token_bytes
     from interconnected_ai.text.token_estimate import estimate_tokens
@@ -39,14 +40,19 @@ _FILES = {
     "folded": "identity",
     "Language": "languages",
     "language_of": "languages",
+    "Lexicon": "lexicon",
+    "LookedUp": "lexicon",
     "Ngrams": "ngrams",
     "count_ngrams": "ngrams",
     "ngrams_signature": "ngrams",
     "PretrainedTokenizer": "pretrained",
     "estimate_tokens": "token_estimate",
+    "is_blank": "prose",
     "normalize": "prose",
     "sentences": "prose",
     "words": "prose",
+    "is_given_name": "stems",
+    "is_place_name": "stems",
     "lemma": "stems",
     "stem": "stems",
     "STOP_WORDS": "stopwords",
@@ -65,6 +71,8 @@ __all__ = [
     "GgufVocabulary",
     "KnownTexts",
     "Language",
+    "Lexicon",
+    "LookedUp",
     "Ngrams",
     "PretrainedTokenizer",
     "Terms",
@@ -81,6 +89,9 @@ __all__ = [
     "exact_digest_of",
     "folded",
     "gguf_entries",
+    "is_blank",
+    "is_given_name",
+    "is_place_name",
     "language_of",
     "lemma",
     "model_id_of",

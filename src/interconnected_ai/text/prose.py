@@ -11,12 +11,23 @@ _ABBREVIATION = re.compile(
     r"(?:^|[\s(«\"])(?:[A-ZА-ЯЁ]|mr|mrs|ms|dr|prof|st|vs|etc|e\.g|i\.e|г|гг|ул|д|им|т|тыс|руб|стр|см|др|пр)\.$",
     re.IGNORECASE,
 )
+# Spaces, controls, and what Unicode has everybody ignore: zero widths, marks of direction, fillers, variants, tags. U+2800 is
+# Braille without a dot.
+_SEEN = re.compile(
+    r"[^\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 _LONGEST_ABBREVIATION = 16  # characters that are looked at: more than any has, with what stands before it
 
 
 def normalize(text: str) -> str:
     """Text as it is compared: Unicode NFC, lower case, ё as е. In Python, since databases lower only ASCII letters."""
     return unicodedata.normalize("NFC", text).lower().replace("ё", "е").translate(_APOSTROPHES)
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing of a text can be seen: it is empty, or all of it spaces, zero widths, fillers and the like."""
+    return _SEEN.search(text) is None
 
 
 def words(text: str) -> list[str]:

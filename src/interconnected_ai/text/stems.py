@@ -5,6 +5,7 @@ from typing import Any
 
 from interconnected_ai.extras import require
 from interconnected_ai.text.lemmas import russian_lemmas
+from interconnected_ai.text.prose import normalize
 
 # Zipf's law does the rest: a few thousand words are nearly all of what people say.
 _REMEMBERED_WORDS = 8_192
@@ -26,6 +27,16 @@ def lemma(word: str) -> str:
     """
     form = russian_lemmas().lemma(word) if is_cyrillic(word) else None
     return stem(word) if form is None else form.replace("ё", "е")
+
+
+def is_place_name(word: str) -> bool:
+    """Whether the Russian dictionary knows a word, in any case and form, as a place: a town, a river, a country."""
+    return russian_lemmas().is_place(normalize(word))
+
+
+def is_given_name(word: str) -> bool:
+    """Whether the Russian dictionary knows a word as somebody's first name, in the nominative."""
+    return russian_lemmas().is_given_name(normalize(word))
 
 
 def is_cyrillic(word: str) -> bool:

@@ -59,19 +59,24 @@ class Vocabulary:
     def __deepcopy__(self, memo: dict[int, Any]) -> "Vocabulary":
         return self
 
-    def weighted(self, ngrams: Ngrams) -> WeightedTerms:
-        """What of counted texts is known here."""
-        places = np.minimum(np.searchsorted(self.terms, ngrams.terms), len(self.terms) - 1)
-        known = self.terms[places] == ngrams.terms
-        entries = np.flatnonzero(known[ngrams.columns])
-        columns, ends = ngrams.columns[entries], np.searchsorted(entries, ngrams.ends)
-        weights = ngrams.frequencies[entries] * self.rarity[places][columns]
+    def places_of(self, terms: np.ndarray) -> np.ndarray:
+        """terms: rising → (num_terms,) int32, where each stands here; -1 for what is not known."""
+        places = np.searchsorted(self.terms, terms)
+        np.minimum(places, len(self.terms) - 1, out=places)
+        places[self.terms.take(places) != terms] = -1
+        return places.astype(np.int32)
+
+    def weighted(self, ngrams: Ngrams, places: np.ndarray | None = None) -> WeightedTerms:
+        """What of counted texts is known here. places: `places_of(ngrams.terms)`, where that is known already."""
+        found = (self.places_of(ngrams.terms) if places is None else places).take(ngrams.columns)
+        entries = np.flatnonzero(found >= 0)
+        terms, ends = found.take(entries), np.searchsorted(entries, ngrams.ends)
+        weights = ngrams.frequencies.take(entries) * self.rarity.take(terms)
         lengths = np.diff(ends)
         filled = np.flatnonzero(lengths)
         if len(filled):  # `reduceat` would give an empty stretch the number that follows it
             norms = np.sqrt(np.add.reduceat(np.square(weights), ends[:-1][filled]))
             weights /= np.repeat(norms, lengths[filled])
-        terms = places.astype(np.int32)[columns]
         return WeightedTerms(terms, ends[:-1:2].astype(np.int32), weights)
 
 

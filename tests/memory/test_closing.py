@@ -38,6 +38,7 @@ CALLS: dict[str, Callable[[ThreeLevelMemory, Path], Any]] = {
     "add_messages": lambda memory, folder: memory.add_messages([{"role": "user", "content": "alpha"}]),
     "export_markdown": lambda memory, folder: memory.export_markdown(folder / "out.md"),
     "history": lambda memory, folder: memory.history("m0"),
+    "find": lambda memory, folder: memory.find("m0"),
     "import_file": lambda memory, folder: memory.import_file(folder / "in.jsonl"),
     "catch_up": lambda memory, folder: memory.catch_up(),
     "__enter__": lambda memory, folder: memory.__enter__(),

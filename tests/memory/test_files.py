@@ -117,7 +117,8 @@ def test_a_full_disk_loses_nothing_and_says_so(tmp_path: Path) -> None:
 
 
 READ_ONLY = """
-    import os, sys
+    import os, sys, tempfile
+    from interconnected_ai.memory import transfer
     from interconnected_ai.text import terms
     terms("what is imported late cannot be read by nobody, слово")
     from interconnected_ai.errors import StorageError
@@ -126,6 +127,10 @@ READ_ONLY = """
         os.setgroups([]); os.setgid(65534); os.setuid(65534)
     memory = ThreeLevelMemory(sys.argv[1])
     print(memory.search("alpha")[0].message.id)
+    assert "alpha" in memory.context("alpha").text
+    assert (memory.facts(), memory.pins(), memory.stats().num_messages) == ([], [], 1)
+    with tempfile.TemporaryDirectory() as folder:
+        assert memory.export_jsonl(f"{folder}/out.jsonl").num_messages == 1
     try:
         memory.add("user", "x")
     except StorageError as error:

@@ -63,7 +63,7 @@ def test_after_kill_9_every_acknowledged_message_is_there_and_everything_derived
         assert acknowledged <= set(there)
         assert len(there) - len(acknowledged) <= 9  # written, killed before it could say so
         assert len(acknowledged) > 20
-        assert memory.catch_up(60) == 0
+        assert memory.catch_up(240) == 0  # a job that a killed writer had begun is anybody's after two minutes
         explained(memory)
         for id in draw.sample(sorted(acknowledged), 5):
             assert memory.search(id)[0].message.id == id

@@ -1,8 +1,12 @@
 """Scores by hand: BM25, neighbours' shares, fusion, and which terms are left out when there are too many postings."""
 
 import math
+from heapq import nlargest
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from interconnected_ai.memory.asking import is_of_asking
 from interconnected_ai.memory.numbering import (
@@ -23,6 +27,7 @@ from interconnected_ai.memory.ranking import (
     bm25,
     fuse,
     inverse_frequency,
+    lend,
     lend_to_neighbours,
     lend_to_stretches,
 )
@@ -31,12 +36,16 @@ from interconnected_ai.memory.search import (
     SearchWeights,
     _affordable,
     _blend,
+    _latest_first,
+    _like_words,
     _likeness_of_forms,
     _num_alike,
     _trigrams,
     _weight_of,
 )
+from interconnected_ai.memory.store import as_vocabulary
 from interconnected_ai.text import terms
+from properties import examples
 
 
 def test_bm25_is_its_formula() -> None:
@@ -83,6 +92,79 @@ def test_the_best_come_first_and_of_equals_the_newest() -> None:
     assert best_first(scores) == [2, 4, 3, 1]
     for limit in range(6):
         assert best_first(scores, limit) == [2, 4, 3, 1][:limit]
+
+
+_scores = st.dictionaries(
+    st.builds(number_of, st.sampled_from([1, 2, 9]), st.integers(0, 60) | st.integers(0, 5_000)),
+    st.floats(0.001, 30.0) | st.sampled_from([0.1, 0.3, 1.0]),
+    max_size=60,
+)
+
+
+@st.composite
+def _many_scores(draw: st.DrawFn) -> dict[int, float]:
+    """Thousands, as a question has in a long history: far more than are wanted."""
+    random = draw(st.randoms(use_true_random=False))
+    places = random.sample(range(8_000), draw(st.integers(600, 4_000)))
+    return {number_of(1, place): random.choice([0.1, 0.3, 1.0, random.random()]) for place in places}
+
+
+@examples(200)
+@given(_scores, st.sampled_from([0.0, 0.1, 0.6]), st.integers(0, 4), st.sampled_from([0.0, 2.0]))
+def test_what_is_lent_in_lists_is_what_is_lent_one_by_one_to_the_last_bit(
+    scores: dict[int, float], share: float, reach: int, stretch: float
+) -> None:
+    assert lend(scores, share, reach, stretch) == lend_to_stretches(
+        lend_to_neighbours(scores, share, reach), scores, stretch
+    )
+
+
+@examples(200)
+@given(
+    _scores | _many_scores(),
+    st.integers(0, 400),
+    st.lists(st.integers(number_of(1, 0), number_of(1, 9_000)), max_size=5),
+)
+def test_where_only_the_best_are_wanted_they_are_those_of_all_that_is_lent(
+    scores: dict[int, float], limit: int, also: list[int]
+) -> None:
+    every = lend(scores, 0.6, 3, 2.0)
+    some = lend(scores, 0.6, 3, 2.0, limit=limit, also=also)
+    assert best_first(some, limit) == best_first(every, limit)
+    assert some == {place: every[place] for place in some}
+    assert {place for place in also if place in every} <= set(some)
+
+
+def test_a_score_of_nothing_is_lent_as_nothing() -> None:
+    assert lend({10: 0.0, 11: 1.0}, 0.5, 1, 0.0) == lend_to_neighbours({10: 0.0, 11: 1.0}, 0.5, 1)
+    assert lend({}, 0.5, 1, 1.0) == {}
+
+
+@examples(100)
+@given(st.integers(0, 3_000), st.integers(0, 3_000), st.integers(1, 50), st.randoms(use_true_random=False))
+def test_the_best_of_many_are_those_that_a_heap_finds(
+    size: int, limit: int, num_different: int, random: Random
+) -> None:
+    scores = {key: random.randrange(num_different) / 7 for key in random.sample(range(10 * size + 1), size)}
+    rows = [(score, key) for key, score in scores.items()]
+    assert best_first(scores, limit) == [key for _, key in nlargest(limit, rows)]
+    assert best_first(scores) == [key for _, key in sorted(rows, reverse=True)]
+
+
+_moments = st.sampled_from([5.0, 7.0, 9.5])
+
+
+@examples(100)
+@given(
+    st.dictionaries(st.builds(number_of, st.sampled_from([1, 2, 3]), st.integers(0, 40)), _moments, max_size=40),
+    st.sampled_from([None, 1, 2]),
+)
+def test_of_equal_scores_the_present_session_goes_first_then_the_later_then_the_larger_number(
+    times: dict[int, float], present: int | None
+) -> None:
+    known = {number: (number, 0, 3, time, "user") for number, time in times.items()}
+    by_all = sorted(known, key=lambda n: (session_of(n) == present, times[n], n), reverse=True)
+    assert _latest_first(known, present) == by_all
 
 
 def test_fusion_adds_weights_over_ranks_from_one() -> None:
@@ -141,6 +223,42 @@ def test_forms_are_alike_by_their_common_beginning() -> None:
     assert _likeness_of_forms({"walked", "dog"}, {"dog"}) == 1.0
     assert _likeness_of_forms({"walked"}, {"wax"}) == 0.0
     assert _trigrams("ab") == {"  a", " ab", "ab "}
+
+
+_terms = st.lists(
+    st.text("abя.+", min_size=1, max_size=7).map("s".__add__) | st.text("ab", max_size=3).map("l".__add__)
+)
+
+
+@examples(150)
+@given(
+    st.lists(_terms, min_size=1, max_size=3), st.lists(st.text("abя.+", min_size=1, max_size=7), min_size=1, max_size=4)
+)
+def test_words_that_are_like_those_of_a_question_are_found_as_looking_at_each_does(
+    owners: list[list[str]], asked: list[str]
+) -> None:
+    class Store:
+        def vocabulary(self, rows: None, owner: int) -> dict[str, str]:
+            return as_vocabulary(owners[owner])
+
+    class Scope:
+        owners = range(0)
+
+    scope, wanted = Scope(), [f"s{word}" for word in asked]
+    scope.owners = range(len(owners))
+    expected: dict[str, float] = {}
+    for word in dict.fromkeys(wanted):
+        ours, like = _trigrams(word[1:]), {}
+        for term in (term for own in owners for term in own if term[0] != "l"):
+            theirs = _trigrams(term[1:])
+            likeness = 2 * len(ours & theirs) / (len(ours) + len(theirs))
+            if likeness >= 0.3:
+                like[term] = likeness
+        for likeness, term in sorted(((value, term) for term, value in like.items()), reverse=True)[:4]:
+            expected[term] = max(expected.get(term, 0.0), likeness)
+    found = _like_words(Store(), None, scope, wanted)  # type: ignore[arg-type]
+    assert found == expected
+    assert list(found) == list(expected), "scores are added up in this order"
 
 
 # Numbers

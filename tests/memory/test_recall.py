@@ -11,7 +11,7 @@ from memory_stores import MakeMemory, count_words, message_of
 
 DAY = 86_400.0
 SAID = (
-    ("user", "My dog Rex was bitten by a hedgehog near the lighthouse."),
+    ("user", "The dog Rex was bitten by a hedgehog near the lighthouse."),
     ("user", "I live in Tbilisi."),
     ("user", "I moved to Batumi."),
     ("user", "I like opera."),
@@ -33,7 +33,7 @@ Timeline, summarised:
 > 2022-01-21 #22–#22: n14x india …
 Earlier messages:
 [2022-01-08]
-> #1 user: My dog Rex was bitten by a hedgehog near the lighthouse.
+> #1 user: The dog Rex was bitten by a hedgehog near the lighthouse.
 [2022-01-09]
 > #2 user: I live in Tbilisi.
 [2022-01-10]
@@ -68,7 +68,7 @@ RUSSIAN = """\
 > 2022-01-21 #22–#22: n14x india …
 Прежние сообщения:
 [2022-01-08]
-> #1 user: My dog Rex was bitten by a hedgehog near the lighthouse.
+> #1 user: The dog Rex was bitten by a hedgehog near the lighthouse.
 [2022-01-09]
 > #2 user: I live in Tbilisi.
 [2022-01-10]

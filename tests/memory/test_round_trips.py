@@ -45,6 +45,7 @@ _steps = st.lists(
         st.tuples(st.just("correct"), _number, st.sampled_from(["Bergen", "coffee"])),
         st.tuples(st.just("retract"), _number),
         st.tuples(st.just("pin"), _owner, st.booleans()),
+        st.tuples(st.just("zone"), st.sampled_from(_USERS), st.sampled_from(["Europe/Riga", "Asia/Tokyo", None])),
     ),
     min_size=1,
     max_size=10,
@@ -86,6 +87,8 @@ def lived_through(memory: ThreeLevelMemory, steps: list[Any], folder: Path) -> N
         elif kind == "pin":
             (user, session), everywhere = given_values
             memory.pin(f"pin {next(names)}", user=user, session=None if everywhere else session)
+        elif kind == "zone":
+            memory.set_time_zone(given_values[1], user=given_values[0])
         memory.catch_up()
 
 
@@ -124,7 +127,8 @@ def state_of(memory: ThreeLevelMemory) -> dict[str, Any]:
         for user in users
         for fact in memory.facts(user=user)
     )
-    return {"sessions": sessions, "pins": pins, "facts": facts}
+    zones = {user: str(memory.time_zone_of(user)) for user in users}
+    return {"sessions": sessions, "pins": pins, "facts": facts, "zones": zones}
 
 
 @examples(20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -163,6 +167,7 @@ def a_life(memory: ThreeLevelMemory, folder: Path) -> None:
         ("pin", ("ann", "чат"), False),
         ("pin", ("default", "чат"), True),
         ("say", ("default", "Tuesday / 2"), "user", "Живу в Казани.", 1_600_000_200),
+        ("zone", "ann", "Asia/Tokyo"),
         ("forget", 1),
     ]
     lived_through(memory, steps, folder)
@@ -177,14 +182,17 @@ def test_an_export_goes_from_one_kind_of_store_into_the_other(
     assert any(fact[-2] for fact in wanted["facts"])
     done = memory.export_jsonl(file)
     assert done.num_facts > 0
+    assert done.num_zones == 1
     elsewhere = (
         str(tmp_path / "other.db") if "://" in location else own_schema(request.getfixturevalue("postgres_server"))
     )
     with ThreeLevelMemory(elsewhere, background=False) as other:
-        assert other.import_file(file).num_facts == done.num_facts
+        added = other.import_file(file)
+        assert (added.num_facts, added.num_zones) == (done.num_facts, 1)
         other.catch_up()
         assert state_of(other) == wanted
-        assert other.import_file(file).num_facts == 0
+        again = other.import_file(file)
+        assert (again.num_facts, again.num_zones) == (0, 0)
 
 
 def test_facts_by_hand_are_in_copies_and_a_check_knows_them(tmp_path: Path) -> None:
@@ -242,3 +250,60 @@ def test_an_older_fact_by_hand_that_is_imported_does_not_replace_a_newer_one(mak
     file.write_text(json.dumps({"fact": {"relation": "lives in"}, "time": "2020-01-01"}), encoding="utf-8")
     with pytest.raises(DataError, match=r"line 1: the fact's value is None"):
         memory.import_file(file)
+
+
+def test_a_users_zone_goes_with_what_is_exported_of_the_user(make: MakeMemory, tmp_path: Path) -> None:
+    memory = make()
+    for user, zone in (("ann", "Asia/Tokyo"), ("bob", "Europe/Riga"), ("carl", "America/Lima")):
+        memory.set_time_zone(zone, user=user)
+    memory.add("user", "I live in Oslo.", user="ann", session="a")
+    memory.pin("Answer in rhyme.", user="bob")
+
+    def exported(**chosen: str) -> dict[str, str]:
+        memory.export_jsonl(tmp_path / "out.jsonl", overwrite=True, **chosen)  # type: ignore[arg-type]
+        rows = map(json.loads, (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines())
+        return {row["user"]: row["time_zone"] for row in rows if "time_zone" in row}
+
+    assert exported() == {"ann": "Asia/Tokyo", "bob": "Europe/Riga", "carl": "America/Lima"}
+    assert exported(session="a") == {"ann": "Asia/Tokyo"}
+    assert exported(user="carl") == {"carl": "America/Lima"}
+    assert exported(user="bob") == {"bob": "Europe/Riga"}
+    assert "Answer in rhyme." in (tmp_path / "out.jsonl").read_text(), "a user of whom there is no session"
+    memory.export_markdown(tmp_path / "out.md")
+    assert "times are Asia/Tokyo." in (tmp_path / "out.md").read_text()
+
+
+def test_a_zone_that_stands_there_already_is_left_alone_and_one_that_is_none_is_named(
+    make: MakeMemory, tmp_path: Path
+) -> None:
+    file = tmp_path / "zones.jsonl"
+    file.write_text(json.dumps({"user": "ann", "time_zone": "Asia/Tokyo"}) + "\n", encoding="utf-8")
+    memory = make()
+    memory.set_time_zone("Europe/Riga", user="ann")
+    assert memory.import_file(file).num_zones == 0
+    assert str(memory.time_zone_of("ann")) == "Europe/Riga"
+    for bad in ("Riga/Nowhere", 3, None):
+        file.write_text(json.dumps({"user": "ann", "time_zone": bad}) + "\n", encoding="utf-8")
+        with pytest.raises(DataError, match="line 1: time_zone"):
+            memory.import_file(file)
+
+
+def test_an_export_that_says_no_zones_is_read_as_ever(make: MakeMemory, tmp_path: Path) -> None:
+    """As exports were before they had zones."""
+    at = "2020-01-01T00:00:00+00:00"
+    said = {"user": "ann", "session": "a", "id": "m1", "role": "user", "time": at, "content": "I live in Oslo."}
+    fact = {"subject": "user", "relation": "likes", "value": "tea", "kind": "fact", "is_single": False, "ends": False}
+    rows = [
+        {**said, "edits": [{"role": "user", "content": "I live in Riga.", "time": at}]},
+        {"user": "ann", "session": None, "time": at, "pin": "Answer in rhyme."},
+        {"user": "ann", "session": "a", "time": at, "fact": fact},
+        {"user": "ann", "session": "empty", "num_messages": 0},
+    ]
+    file = tmp_path / "old.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    memory = make()
+    done = memory.import_file(file)
+    assert (done.num_messages, done.num_pins, done.num_facts, done.num_zones) == (1, 1, 1, 0)
+    assert done.not_understood == {}
+    assert memory.time_zone_of("ann") is None
+    assert [info.session for info in memory.sessions(user="ann")] == ["empty", "a"]

@@ -68,6 +68,25 @@ SAID = {
     "Мы решили отложить запуск.": [("decided", "отложить запуск")],
     "Я собираюсь поехать в Японию.": [("plans", "поехать в Японию")],
     "У меня есть две кошки.": [("has", "две кошки")],
+    "My sister Ann, who's a vet, lives in Perth.": [
+        ("sister is called", "Ann"),
+        ("sister works as", "vet"),
+        ("sister lives in", "Perth"),
+    ],
+    "I have two cats and a parrot.": [("has", "cats"), ("has", "parrot")],
+    "I was diagnosed with type 2 diabetes.": [("illness", "type 2 diabetes")],
+    "We recently moved to Ghent and bought a narrowboat": [("lives in", "Ghent"), ("has", "narrowboat")],
+    "im 34, single and based in Oslo": [("age", "34"), ("relationship", "single"), ("lives in", "Oslo")],
+    "I've got a new job as a chef at Alba": [("works at", "Alba"), ("works as", "chef")],
+    "I play the cello and I'm scared of heights": [("hobby", "cello"), ("afraid of", "heights")],
+    "в Осаке я всё ещё живу, а брат инженером в Роскосмосе работает": [
+        ("lives in", "Осаке"),
+        ("брат works as", "инженером"),
+        ("брат works at", "Роскосмосе"),
+    ],
+    "Мне 27, замужем, живу с мужем в Химках": [("age", "27"), ("relationship", "замужем"), ("lives in", "Химках")],
+    "понедельники ненавижу": [("dislikes", "понедельники")],
+    "Врач говорит, у меня высокий холестерин": [("illness", "высокий холестерин")],
     "Do you think I live in Paris?": [],
     "Ann lives in Paris.": [],
     "> I live in Paris": [],
@@ -83,7 +102,7 @@ def test_first_person_sentences_are_facts(sentence: str) -> None:
 
 
 TASTES = ("likes", "dislikes", "prefers")
-MANY_VALUED = (*TASTES, "allergic to", "decided", "has", "plans", "instruction")
+MANY_VALUED = (*TASTES, "allergic to", "decided", "has", "plans", "instruction", "illness", "hobby", "afraid of")
 
 
 @pytest.mark.parametrize("sentence", SAID)
@@ -116,7 +135,59 @@ def test_quotations_reports_conditions_idioms_and_jokes_are_no_facts(said: str) 
     assert list(statements(said, "user")) == []
 
 
-REPEATED = ("both ", "a bit ", "очень ", "I ", "I am ", "hi \n", "\n", "fix ", "и я ", "my ", "I live in and ", "'a b ")
+# As users of such systems have reported them: whose words they are, what is denied, what is over, what only might be.
+REPORTED = {
+    "Yesterday my good friend Jack said that he didn't like football, but his father enrolled him in a class.": [],
+    "What are the KPIs for user Christophe?": [],
+    "I hate cilantro in my food": [("dislikes", "cilantro in my food", "")],
+    "I do not like dark mode": [("dislikes", "dark mode", "")],
+    "I no longer like Vim": [("dislikes", "Vim", "")],
+    "The client can not stand excessive notifications": [],
+    "My current favorite football player is Messi": [("favourite football player", "Messi", "")],
+    "I don't hate jazz.": [],
+    "Oh sure, I just adore waiting in line for hours": [],
+    "I used to live in Riga": [("lives in", "Riga", "value")],
+    "I was going to study medicine but then the war came": [],
+    "Had I stayed in Dublin, I would have kids by now": [],
+    "Act as a nutritionist. I am your client, a 30-year-old vegan.": [],
+    "Peter works as a plumber and lives in Hull": [],
+    "My name isn't Bob and I don't live in York": [],
+    "Maybe I'm allergic to mornings, who knows": [],
+    "I'm trying to classify a triangle with sides 9, 12 and 15": [],
+    "Ага, прямо обожаю стоять в очередях": [],
+    "Меня зовут не Боря": [],
+    "Может, перееду в Тбилиси": [],
+    "Папа сказал, что мы переезжаем в Тулу": [],
+    "Брат мечтает о собаке": [],
+}
+
+
+@pytest.mark.parametrize("said", REPORTED)
+def test_others_words_denials_ends_and_what_only_might_be_are_told_from_facts(said: str) -> None:
+    assert [(s.relation, s.value, s.ends) for s in statements(said, "user")] == REPORTED[said]
+
+
+REPEATED = (
+    "both ",
+    "a bit ",
+    "and be a ",
+    "my sister ",
+    "у меня ",
+    "не так ",
+    "пять лет ",
+    ", I ",
+    "очень, ",
+    "очень ",
+    "I ",
+    "I am ",
+    "hi \n",
+    "\n",
+    "fix ",
+    "и я ",
+    "my ",
+    "I live in and ",
+    "'a b ",
+)
 
 
 @pytest.mark.parametrize("piece", REPEATED, ids=ascii)

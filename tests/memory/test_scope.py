@@ -150,7 +150,7 @@ def as_it_was(memory: ThreeLevelMemory, location: str) -> None:
     with store.write() as rows:
         for session, owner in rows.all("SELECT number, owner FROM sessions WHERE owner <> number"):
             store.move_terms(rows, session, owner, session)
-        for index in ("facts_of_user", "facts_in_force", "facts_that_meet", "messages_ahead"):
+        for index in ("facts_of_user", "facts_in_force", "facts_by_kind", "facts_that_meet", "messages_ahead"):
             rows.run(f"DROP INDEX {index}")
         rows.run("DELETE FROM facts WHERE repeats IS NOT NULL")
         rows.run("UPDATE facts SET superseded_by = NULL, contradicts = '[]'")

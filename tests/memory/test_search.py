@@ -32,6 +32,20 @@ def test_codes_names_numbers_and_emoji_are_found_as_they_stand(make: MakeMemory)
         assert memory.search(query)[0].message.id == id
 
 
+def test_messages_are_found_by_ids_in_whatever_session_of_the_user_they_are(make: MakeMemory) -> None:
+    memory = make()
+    for session, id, content in (("a", "m1", "alpha"), ("b", "m2", "beta"), ("b", "m1", "of b")):
+        memory.add("user", content, session=session, id=id)
+    memory.add("user", "theirs", session="a", user="other", id="m3")
+    assert [found.content for found in memory.find("m2", "none", "m3", "m1", "m2")] == ["beta", "alpha", "of b"]
+    assert memory.find() == memory.find("m1", user="nobody") == []
+    many = [f"n{number}" for number in range(600)]
+    memory.add_messages([{"role": "user", "content": id, "id": id} for id in many], session="many")
+    assert [found.id for found in memory.find(*reversed(many))] == many[::-1]
+    memory.forget("m2", session="b")
+    assert memory.find("m2") == []
+
+
 def test_names_that_are_stop_words_and_words_of_other_scripts_are_found(make: MakeMemory) -> None:
     memory = make()
     for id, content in {

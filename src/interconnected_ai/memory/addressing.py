@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.errors import Blame, ConfigError, UnknownNameError
 from interconnected_ai.memory.log import check_name, session_numbers
 from interconnected_ai.memory.records import DEFAULT_USER
 from interconnected_ai.memory.store import Rows
+from interconnected_ai.text import is_blank
 
 _IDS_AT_ONCE = 500
 _MOST_COMPARED = 2_000  # ids, the newest ones, among which the nearest are looked for
@@ -15,11 +16,9 @@ _MOST_COMPARED = 2_000  # ids, the newest ones, among which the nearest are look
 def refuse_blank(call: str, named: dict[str, Any]) -> None:
     """Raise `ConfigError` for a blank text: an unset variable of a shell must not stand for everybody or everything."""
     for name, value in named.items():
-        if isinstance(value, str) and not value.strip():
-            raise ConfigError(
-                f"{call}: {name}={value!r} is blank, which names nothing (a variable that is not set?); give a value or "
-                "leave it out"
-            )
+        if isinstance(value, str) and is_blank(value):
+            said = "is blank, which names nothing (a variable that is not set?); give a value or leave it out"
+            raise ConfigError(f"{call}: {name}={value!a} {said}").blaming(Blame(name, f"{value!a} {said}"))
 
 
 def check_reader(user: Any, session: Any = None) -> None:

@@ -133,3 +133,4 @@ def _index(store: Store, rows: Rows) -> Iterator[str]:
     yield from (f"{name} is not in the index" for name in missing[:_MOST_TOLD])
     if extra := found - wanted.keys():
         yield f"the index has {len(extra)} entries of what is not there"
+    yield from store.unexplained(rows)

@@ -3,22 +3,32 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
+from functools import cached_property
 
-from interconnected_ai.memory.facts import newest_facts, read_facts
-from interconnected_ai.memory.filling import LEAST_MESSAGE_TOKENS, Place, Room, neighbours, newest, pack
+from interconnected_ai.memory.facts import Told, newest_facts, said_values, told_facts
+from interconnected_ai.memory.filling import (
+    LEAST_MESSAGE_TOKENS,
+    Room,
+    Sized,
+    counts_of_lines,
+    neighbours,
+    newest,
+    pack,
+)
 from interconnected_ai.memory.levels import summaries_of
 from interconnected_ai.memory.log import last_messages, messages_in
 from interconnected_ai.memory.numbering import number_of
 from interconnected_ai.memory.passages import ends_of, passages_of
 from interconnected_ai.memory.questions import Question
 from interconnected_ai.memory.ranking import best_first
-from interconnected_ai.memory.records import Fact, Message, Pin, Portions, Summary
+from interconnected_ai.memory.records import Message, Pin, Portions, Summary
 from interconnected_ai.memory.rendering import Words, fact_line, message_lines, quoted, summary_line, words_for
 from interconnected_ai.memory.scope import Scope
-from interconnected_ai.memory.search import Candidate, Hits, SearchWeights, find_evidence, word_hits
+from interconnected_ai.memory.search import Hits, SearchWeights, rank_evidence, word_hits
 from interconnected_ai.memory.shares import Shares, shares_of
 from interconnected_ai.memory.speakers import part_of
 from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.memory.times import day_at
 from interconnected_ai.text import estimate_tokens, language_of, terms
 from interconnected_ai.types import CountTokens
 
@@ -117,27 +127,31 @@ def gather(store: Store, rows: Rows, scope: Scope, pins: Sequence[Pin], order: O
     parts = Parts(words_for(language), order.question.zone, scope.session)
     shares = shares_of(order.budget_tokens, order.portions, is_estimated=order.count_tokens is estimate_tokens)
     room = Room(shares.all_tokens, order.count_tokens, parts.zone)
-    room.take(order.count_tokens(parts.words.preface) + order.count_tokens(parts.words.evidence) + 4)
+    room.take(room.count_line(parts.words.preface) + room.count_line(parts.words.evidence) + 4)
     _add_pins(parts, room, pins)
     if not scope.sessions:
         return parts
     hits = word_hits(store, rows, scope, order.question.text, order.weights)
+    told = _Teller(rows, scope, hits, order, parts)
     if order.portions.fills and _add_everything(parts, room, rows, scope, recent):
-        _add_facts(parts, room, rows, scope, hits, order, order.portions.facts_tokens)
+        _add_facts(parts, room, told, order.portions.facts_tokens)
         return parts
     _add_last(parts, room, recent, shares)
-    _add_facts(parts, room, rows, scope, hits, order, shares.facts_tokens)
-    _add_timeline(parts, room, rows, scope, hits, order, shares.timeline_tokens)
+    _add_facts(parts, room, told, shares.facts_tokens)
+    summaries = _choose_summaries(parts, room, told, shares.timeline_tokens)
     if room.left > LEAST_MESSAGE_TOKENS:
         shown = {message.number for message, _ in parts.last}
         limit = _num_candidates(rows, scope, room.left)
-        found = find_evidence(store, rows, scope, order.question, hits, order.weights, limit)
-        _add_evidence(parts, room, rows, [c for c in found if c.number not in shown], order)
+        found = rank_evidence(store, rows, scope, order.question, hits, order.weights, limit)
+        _add_evidence(parts, room, rows, [one for one in found.sizes() if one[0] not in shown], order)
     if order.portions.fills:
-        _fill(parts, room, rows, scope)
+        _fill(parts, room, store, rows, scope)
         if room.left > _LEAST_SECTION_TOKENS:
-            _add_facts(parts, room, rows, scope, hits, order, order.portions.facts_tokens)
-            _add_timeline(parts, room, rows, scope, hits, order, order.portions.timeline_tokens)
+            _add_facts(parts, room, told, order.portions.facts_tokens)
+            room.take(-sum(told.summaries[number] for number in summaries))
+            summaries = _choose_summaries(parts, room, told, order.portions.timeline_tokens)
+    rank = {number: place for place, number in enumerate(summaries)}
+    parts.timeline = [(rank[one.number], one) for one in summaries_of(rows, summaries)] if summaries else []
     parts.evidence.sort(key=lambda item: (item[1].time, item[1].number))
     _join_last(parts, recent)
     return parts
@@ -165,18 +179,25 @@ def ids_of(parts: Parts, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...]]:
     shown = [*((m, said) for _, m, said in parts.evidence), *parts.last]
     full = dict.fromkeys(message.id for message, said in shown if said == message.content)
     partly = dict.fromkeys(message.id for message, said in shown if said != message.content)
-    for _, summary in parts.timeline:
-        (session,) = rows.one("SELECT session FROM summaries WHERE number = ?", summary.number) or (0,)
-        partly.update(
-            dict.fromkeys(
-                id
-                for (id,) in rows.all(
-                    "SELECT id FROM messages WHERE number >= ? AND number <= ? ORDER BY number",
-                    number_of(session, summary.first_place), number_of(session, summary.last_place),
-                )
-            )
-        )  # fmt: skip
+    for ids in _ids_under(rows, [summary.number for _, summary in parts.timeline]):
+        partly.update(dict.fromkeys(ids))
     return tuple(full), tuple(id for id in partly if id not in full)
+
+
+def _ids_under(rows: Rows, summaries: Sequence[int]) -> list[list[str]]:
+    """The ids of the messages that each of the summaries speaks of, in order."""
+    if not summaries:
+        return []
+    marks = ", ".join("?" * len(summaries))
+    found = rows.all(
+        f"SELECT u.number, m.number, m.id FROM summaries u CROSS JOIN messages m WHERE u.number IN ({marks}) "
+        "AND m.number >= u.session * ? + u.first_place AND m.number <= u.session * ? + u.last_place",
+        *summaries, number_of(1, 0), number_of(1, 0),
+    )  # fmt: skip
+    ids: dict[int, list[str]] = {number: [] for number in summaries}
+    for number, _, id in sorted(found):
+        ids[number].append(id)
+    return list(ids.values())
 
 
 def _num_candidates(rows: Rows, scope: Scope, room_tokens: int) -> int:
@@ -236,74 +257,99 @@ def _add_last(parts: Parts, room: Room, recent: Sequence[Message], shares: Share
     parts.last = kept[::-1]
 
 
-def _add_facts(parts: Parts, room: Room, rows: Rows, scope: Scope, hits: Hits, order: Order, most: int) -> None:
-    """Standing instructions, facts that were hit, the newest; in place of those there are, where there is more room now."""
-    room.take(-sum(order.count_tokens(line) + 1 for line in parts.facts))
+class _Teller:
+    """Facts and summaries as they are wanted. They are shown twice, in their share and in what is left, and looked up once."""
+
+    def __init__(self, rows: Rows, scope: Scope, hits: Hits, order: Order, parts: Parts) -> None:
+        self._rows, self._scope, self._hits = rows, scope, hits
+        self._order, self._words, self._zone = order, parts.words, parts.zone
+
+    @cached_property
+    def facts(self) -> list[tuple[Told, str, int]]:
+        """(fact, its line, tokens of that): standing instructions, facts that were hit, the newest."""
+        rows, scope, now = self._rows, self._scope, self._order.now
+        found = best_first(self._hits.facts, _NUM_FOUND_FACTS)
+        standing = newest_facts(rows, scope, _NUM_RECENT_FACTS, now=now, kind="instruction")
+        recent = newest_facts(rows, scope, _NUM_RECENT_FACTS, now=now)
+        wanted = list(dict.fromkeys([*standing[: _NUM_RECENT_FACTS // 2], *found, *recent, *standing]))
+        facts = told_facts(rows, scope, wanted, now=now)
+        chosen = [facts[number] for number in wanted if number in facts]
+        # a contradiction is shown, not hidden
+        old = said_values(rows, scope, sorted({number for fact in chosen for number in fact.contradicts}))
+        days: dict[int, str] = {}
+        lines = [
+            fact_line(
+                fact, ", ".join([old[n] for n in fact.contradicts if n in old]), self._words, self._day(fact, days)
+            )
+            for fact in chosen
+        ]
+        count = counts_of_lines(self._order.count_tokens)
+        return [(fact, line, count(line)) for fact, line in zip(chosen, lines, strict=True)]
+
+    def _day(self, fact: Told, days: dict[int, str]) -> str:
+        """The day of a fact; many are of one minute, in which no day of a calendar ends."""
+        minute = int(fact.time // 60)
+        if minute not in days:
+            days[minute] = day_at(fact.time, self._zone)
+        return days[minute]
+
+    @cached_property
+    def summaries(self) -> dict[int, int]:
+        """Number → tokens with what stands before it: those that were hit, the best first, then the newest."""
+        frame = self.frame_tokens
+        where, whose = self._scope.where()
+        sizes = dict(
+            self._rows.all(
+                f"SELECT number, num_tokens FROM summaries WHERE {where} AND method <> 'pending' AND num_tokens > 0 "
+                "ORDER BY last_time DESC, number DESC",
+                whose,
+            )
+        )
+        hit = self._hits.summaries
+        ranked = [*(n for n in best_first(hit) if n in sizes), *(n for n in sizes if n not in hit)]
+        return {number: sizes[number] + frame for number in ranked}
+
+    @cached_property
+    def frame_tokens(self) -> int:
+        """What stands before a summary."""
+        return counts_of_lines(self._order.count_tokens)(_SUMMARY_FRAME)
+
+
+def _add_facts(parts: Parts, room: Room, told: _Teller, most: int) -> None:
+    """Facts, as many as fit; in place of those there are, where there is more room now."""
+    if parts.facts:
+        tokens = {line: num_tokens for _, line, num_tokens in told.facts}
+        room.take(-sum(tokens[line] + 1 for line in parts.facts))
     parts.facts = []
-    if most <= 0:
+    if most <= 0 or not told.facts:
         return
-    found = best_first(hits.facts, _NUM_FOUND_FACTS)
-    standing = newest_facts(rows, scope, _NUM_RECENT_FACTS, now=order.now, kind="instruction")
-    recent = newest_facts(rows, scope, _NUM_RECENT_FACTS, now=order.now)
-    wanted = list(dict.fromkeys([*standing[: _NUM_RECENT_FACTS // 2], *found, *recent, *standing]))
-    if not wanted:
-        return
-    facts = {fact.number: fact for fact in read_facts(rows, scope, numbers=wanted, now=order.now)}
-    chosen = [facts[number] for number in wanted if number in facts]
-    old = _values_of(rows, scope, chosen)
-    lines = {
-        fact.number: fact_line(fact, ", ".join(old[n] for n in fact.contradicts if n in old), parts.words, parts.zone)
-        for fact in chosen
-    }
-    kept = set(room.fill(lines.values(), most - order.count_tokens(parts.words.facts)))
-    parts.facts = [lines[f.number] for f in sorted(chosen, key=lambda f: (f.time, f.number)) if lines[f.number] in kept]
+    lines = [(line, num_tokens) for _, line, num_tokens in told.facts]
+    kept = set(room.fill_counted(lines, most - room.count_line(parts.words.facts)))
+    shown = sorted((fact.time, fact.number, line) for fact, line, _ in told.facts if line in kept)
+    parts.facts = [line for _, _, line in shown]
 
 
-def _values_of(rows: Rows, scope: Scope, facts: Sequence[Fact]) -> dict[int, str]:
-    """What the superseded facts said: a contradiction is shown, not hidden."""
-    old = sorted({number for fact in facts for number in fact.contradicts})
-    return {fact.number: fact.value for fact in read_facts(rows, scope, superseded=True, numbers=old)} if old else {}
-
-
-def _add_timeline(parts: Parts, room: Room, rows: Rows, scope: Scope, hits: Hits, order: Order, most: int) -> None:
-    """The summaries that were hit, the best first, then the newest, in the order of time."""
-    frame = order.count_tokens(_SUMMARY_FRAME)
-    room.take(-sum(summary.num_tokens + frame for _, summary in parts.timeline))
-    parts.timeline = []
+def _choose_summaries(parts: Parts, room: Room, told: _Teller, most: int) -> list[int]:
+    """The numbers of the summaries that fit, in the order in which they are wanted; what they need is taken."""
     most = min(most, room.left)
     if most <= 0:
-        return
-    where, whose = scope.where()
-    made = rows.all(
-        f"SELECT number, num_tokens FROM summaries WHERE {where} AND method <> 'pending' AND num_tokens > 0 "
-        "ORDER BY last_time DESC, number DESC",
-        whose,
-    )
-    if not made:
-        return
-    sizes = dict(made)
-    ranked = [n for n in best_first(hits.summaries) if n in sizes]
-    ranked += [n for n in sizes if n not in hits.summaries]
+        return []
     chosen: list[int] = []
-    most -= order.count_tokens(parts.words.timeline)
-    for number in ranked:
-        cost = sizes[number] + frame
+    most -= room.count_line(parts.words.timeline)
+    for number, cost in told.summaries.items():
         if cost <= most:
             chosen.append(number)
             most -= cost
             room.take(cost)
-        if most < frame:
+        if most < told.frame_tokens:
             break
-    if not chosen:
-        return
-    rank = {number: place for place, number in enumerate(chosen)}
-    parts.timeline = [(rank[summary.number], summary) for summary in summaries_of(rows, chosen)]
+    return chosen
 
 
-def _add_evidence(parts: Parts, room: Room, rows: Rows, found: Sequence[Candidate], order: Order) -> None:
+def _add_evidence(parts: Parts, room: Room, rows: Rows, found: Sequence[Sized], order: Order) -> None:
     """The best messages; of those that would take too much of the room only the passages that speak of what was asked."""
     longest = max(1, int(_LONGEST_EVIDENCE * room.left))
-    excerpted = frozenset([c.number for c in found if c.num_tokens > longest][:_MOST_EXCERPTS])
+    excerpted = frozenset([number for number, num_tokens in found if num_tokens > longest][:_MOST_EXCERPTS])
     asked = terms(order.question.text).terms if excerpted else ()
 
     def shorten(message: Message, most: int) -> str:
@@ -311,27 +357,29 @@ def _add_evidence(parts: Parts, room: Room, rows: Rows, found: Sequence[Candidat
             return message.content
         return passages_of(message, asked, min(most, longest // 2), parts.words, room.count_tokens)
 
-    ranks = {candidate.number: rank for rank, candidate in enumerate(found)}
-    wanted = [c for c in found if c.num_tokens <= longest or c.number in excerpted]
+    ranks = {number: rank for rank, (number, _) in enumerate(found)}
+    wanted = [one for one in found if one[1] <= longest or one[0] in excerpted]
     for message, shown in pack(rows, wanted, room, longest, shorten):
         parts.evidence.append((ranks[message.number], message, shown))
 
 
-def _fill(parts: Parts, room: Room, rows: Rows, scope: Scope) -> None:
+def _fill(parts: Parts, room: Room, store: Store, rows: Rows, scope: Scope) -> None:
     """What the hits left free: in full what came in part, then the neighbours of what is shown, then the newest."""
     parts.last = [(m, _in_full(m, shown, room)) for m, shown in reversed(parts.last)][::-1]
     parts.evidence = [(rank, m, _in_full(m, shown, room)) for rank, m, shown in parts.evidence]
     if room.left < _LEAST_FILLING_TOKENS:
         return
     hits = [message.number for _, message, _ in parts.evidence]
-    _add_more(parts, room, rows, neighbours(rows, hits))
+    _add_more(parts, room, rows, neighbours(store, rows, hits, room))
     _add_more(parts, room, rows, newest(rows, scope, room))
 
 
-def _add_more(parts: Parts, room: Room, rows: Rows, places: Sequence[Place]) -> None:
+def _add_more(parts: Parts, room: Room, rows: Rows, places: Sequence[Sized]) -> None:
+    if not places:
+        return
     there = {message.number for _, message, _ in parts.evidence} | {message.number for message, _ in parts.last}
     rank = max((rank for rank, _, _ in parts.evidence), default=-1) + 1
-    for message, content in pack(rows, [one for one in places if one.number not in there], room):
+    for message, content in pack(rows, [one for one in places if one[0] not in there], room):
         parts.evidence.append((rank, message, content))
         rank += 1
 

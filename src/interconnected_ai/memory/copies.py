@@ -16,6 +16,7 @@ from interconnected_ai.memory.sqlite import (
     make_private,
     refusals,
     require_ours,
+    stores_here,
 )
 from interconnected_ai.memory.store import Store
 from interconnected_ai.storage import atomic_file
@@ -60,6 +61,9 @@ def restore(source: str | Path, target: str | Path, *, overwrite: bool = False, 
     if not target.parent.is_dir():
         raise StorageError(f"no folder {target.parent} for the memory {target.name}; make it first")
     is_new, engine = not target.exists(), engine_of(key)
+    for place in (source, target):
+        for other in stores_here(place):
+            engine.take_salt(str(place), other.engine, other.location)
     if not is_new:
         _require_replaceable(source, target, overwrite, engine)
     require_ours(source, engine)

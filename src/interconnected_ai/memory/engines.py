@@ -12,6 +12,7 @@ from typing import Any
 
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.extras import require
+from interconnected_ai.text import is_blank
 
 _HEADER = b"SQLite format 3\0"
 _SALT_BYTES, _KEY_BYTES, _ROUNDS = 16, 32, 256_000  # as SQLCipher 4 derives a key, so that its own tools open the file
@@ -28,6 +29,9 @@ class Engine:
         connection: sqlite3.Connection = sqlite3.connect(database, **settings)
         return connection
 
+    def take_salt(self, path: str, other: "Engine", place: str) -> None:
+        """Know of the file at `path` what another engine, which has it open at `place`, knows of its key."""
+
     def forget_salts(self) -> None:
         """Look at the files anew for what their keys are made of."""
 
@@ -42,7 +46,7 @@ class Cipher(Engine):
     is_encrypted = True
 
     def __init__(self, key: str) -> None:
-        if not isinstance(key, str) or not key.strip() or "\0" in key:
+        if not isinstance(key, str) or is_blank(key) or "\0" in key:
             raise ConfigError("key: needed is text that is not blank and has no NUL")
         self._key = key
         self._salts: dict[str, bytes] = {}
@@ -71,7 +75,7 @@ class Cipher(Engine):
 
     def raw_key(self, path: Path) -> str:
         """The key of a file as SQLCipher takes it when it has nothing to derive: key and salt."""
-        place = str(path.absolute())
+        place = os.path.abspath(path)
         if place not in self._salts:
             # read once: closing the file gives up the locks that this process holds on it (POSIX)
             self._salts[place] = _salt_in(path) or os.urandom(_SALT_BYTES)
@@ -82,6 +86,11 @@ class Cipher(Engine):
             derived = hashlib.pbkdf2_hmac("sha512", self._key.encode(), salt, _ROUNDS, _KEY_BYTES)
             self._keys[salt] = f"x'{derived.hex()}{salt.hex()}'"
         return self._keys[salt]
+
+    def take_salt(self, path: str, other: Engine, place: str) -> None:
+        """See `Engine`."""
+        if isinstance(other, Cipher) and (salt := other._salts.get(os.path.abspath(place))):
+            self._salts[os.path.abspath(path)] = salt
 
     def forget_salts(self) -> None:
         """See `Engine`."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from interconnected_ai.memory.chat_api import ChatServer
+from interconnected_ai.text import is_blank
 
 log = logging.getLogger(__name__)
 
@@ -65,4 +66,4 @@ def facts_in(answer: str) -> list[dict[str, Any]]:
 
 
 def _is_text(fact: dict[str, Any], key: str) -> bool:
-    return isinstance(fact.get(key), str) and bool(fact[key].strip())
+    return isinstance(fact.get(key), str) and not is_blank(fact[key])

@@ -33,37 +33,48 @@ _MATERIAL = re.compile(
     r"проанализируй(?:те)?|улучши(?:те)?|разбери(?:те)?)\b[^:\n.!?]{0,200}[:\n]"
     r"|\b(?:how (?:do|would|can|to) (?:you |i |we )?(?:say|translate)|как (?:будет|сказать|перевести))\b"
     r"|\b(?:example|lyrics|quote|text|email|letter|message|sentence|headline|пример|цитата|текст|письмо|предложение|фраза|стих\w*|песн\w+)"
-    r"\s*(?:reads?|says?|goes)?\s*:)[\s\S]*",
+    r"\s*(?:reads?|says?|goes)?\s*:"
+    r"|\b(?:act as|pretend|role-?play|imagine (?:you|that you|i'?m|that i)|(?:write|tell|compose) (?:me )?(?:an?|the) (?:\w+ )?(?:story|poem|song|novel|scene|dialogue|"
+    r"monologue|tale)|let's say|suppose (?:i|that|you)|you(?:'re| are) an? [^.!?\n]*\b(?:named|character|assistant|expert|pirate)|представь(?:те)?|притворись|побудь|"
+    r"ролевая игра|(?:напиши|сочини|придумай) (?:мне )?(?:\w+ )?(?:рассказ|стих\w*|сказку|песню|диалог|сценарий|историю)|допустим|предположим|ты (?:пират|персонаж|актёр)))[\s\S]*",
     re.IGNORECASE,
 )
 _SPOKEN = re.compile(
-    r"^[ \t]*(?:\[[^\]\n]{0,60}\][ \t]*)?(?!(?:PS|P\.S|About me|Note|FYI|Btw|Info|Update|Reminder|Me|О себе|Справка|Факт|Кстати)\b)[A-ZА-ЯЁ][\w .-]{0,20}:\s.*$",
+    r"^[ \t]*(?:user|assistant|human|ai|bot|system)[ \t]*:\s.*$|^[ \t]*(?:\[[^\]\n]{0,60}\][ \t]*)?(?!(?:I|We|My|Our|Я|Мы|У|Мой|Моя|Моё|Мои|Мне|Наш|Наша|Живу|Работаю|Запомни|Запомните|Помни|Учти|Учтите|Важно|Правило|Remember|Important|Rule|PS|P\.S|About me|Note|FYI|Btw|Info|Update|Reminder|Me|О себе|Справка|Факт|Кстати)\b)[A-ZА-ЯЁ][\w .-]{0,20}:\s.*$",
     re.MULTILINE,
 )  # "Anna: I live …"
 _CODE = re.compile(
     r"[{};]\s*$|^\s*(?:def|class|import|return|print|SELECT|INSERT|function|const|var|let)\b.*[(=;]|=>|\w\(\)"
 )
+# What makes a whole sentence fiction, doubt or mockery; a hedge that is of one clause is the clauses' own.
 _UNSURE = re.compile(
-    r"\b(?:would|wouldn't|could|couldn't|i'd (?:be|have|rather|like|love)|might|maybe|perhaps|probably|possibly|imagine|suppose|supposedly|pretend|wish|as if|as though|"
-    r"hypothetically|let's say|role-?play|act as|assuming|joking|kidding|just kidding|jk|lol|not sure|sometimes i feel|feels? like|"
-    r"almost|nearly|practically|basically|in another life|someday|one day|dreamt|dreamed|dream(?:ing)? (?:of|that|about)|used to think|"
-    r"in (?:the|this|that|my|a|his|her|our) (?:book|story|novel|film|movie|game|song|dream|play|scene|chapter|series|screenplay|poem|joke)|"
-    r"(?:the|my|a) (?:character|protagonist|hero|narrator|persona|speaker|lyrics)|supposed to|at heart|horoscope|"
-    r"бы|б|наверное|наверно|возможно|может|кажется|вроде|представь(?:те)?|предположим|допустим|якобы|будто|мол|дескать|"
-    r"шучу|шутка|шутят|чуть не|чуть было|едва не|гороскоп|хотелось|мечта\w*|почти|типа|практически|снилось|приснилось|вдруг|когда-нибудь|"
-    r"в (?:книге|фильме|песне|игре|романе|рассказе|сериале|сне|пьесе|моём романе|моей книге|стихах|анекдоте|этой песне|этом фильме)|"
-    r"(?:персонаж|герой|героиня|геро[яю]|персонажа)\w*)\b",
+    r"\b(?:imagine|suppose|supposedly|pretend|as if|as though|hypothetically|let's say|role-?play|act as|assuming|joking|kidding|jk|not sure|"
+    r"don't know|dunno|not that i|not saying|(?:i|we) doubt|wonder|sometimes i feel|feels? like|in another life|dreamt|dreamed|dream(?:ing)? (?:of|that|about)|used to think|"
+    r"in (?:the|this|that|my|a|his|her|our) (?:book|story|novel|film|movie|game|song|dream|play|scene|chapter|series|screenplay|poem|joke|article)|"
+    r"(?:the|my|a) (?:character|protagonist|hero|narrator|persona|speaker|lyrics)|supposed to|at heart|horoscope|once upon a time|"
+    r"представь(?:те)?|представляешь|предположим|допустим|якобы|будто|мол|дескать|шучу|шутка|шутят|гороскоп(?!у)|снилось|приснилось|"
+    r"не то чтобы|не скажу|не уверен[аы]?|не знаю|сомневаюсь|как говорится|как поётся|ни за что не|ролевая|"
+    r"в (?:книге|фильме|песне|игре|романе|рассказе|сериале|сне|пьесе|моём романе|моей книге|стихах|анекдоте|этой песне|этом фильме|статье)|"
+    r"(?:персонаж|герой|героиня|геро[яю]|персонажа)\w*)\b"
+    r"|^(?:пусть|чтоб)\b|^(?:oh,? (?:sure|great|yeah|right|wow)|yeah,? right|sure,? because|great,? because|wow,? (?:great|i)|of course i just)\b"
+    r"|^(?:ага|ну да|да уж|ну конечно|отлично|прекрасно|чудесно|супер|ой)[, ]+(?:прям|прямо|просто|я же|я ж|конечно|всю жизнь|а то)\b",
     re.IGNORECASE,
 )  # fmt: skip
 _REPORTED = re.compile(
     r"\b(?<!i )(?<!i've )(?<!just )(?:said|says|saying|told|tells|claims?|claimed|thinks?|thought|believes?|wrote|writes|heard|asked|asks|assumes?|"
     r"insists?|quotes?|quoted|sings?|sang|according to|rumou?r|states?|mentioned|replied|answered|shouted|"
-    r"сказал[аи]?|говорит|говорят|говорил[аи]?|написал[аи]?|пишет|пишут|утверждает|утверждают|думает|думают|считает|считают|спросил[аи]?|"
-    r"спрашивает|ответил[аи]?|передал[аи]?|по словам|пёт|поёт|поется|поётся|слышал[аи]?|читал[аи]?|решил[аи], что я|уверен[аы]?|уверяет|цитирую)\b",
+    r"сказал[аи]?|говор(?:ит|ят|ил[аи]?)(?! (?:по[- ]|на (?!что)|свободно|немного|только))|написал[аи]?(?! заявлени)|пишет|пишут|утверждает|утверждают|думает|думают|считает|считают|спросил[аи]?|"
+    r"спрашивает|ответил[аи]?|передал[аи]?|по словам|пёт|поёт|поется|поётся|слышал[аи]?|(?:про)?читал[аи]?,? что|решил[аи], что я|(?<!не )уверен[аы]?, что|уверяет|обещает|рассказал[аи]?|рассказывал[аи]?|кажется|цитирую)\b",
     re.IGNORECASE,
 )  # fmt: skip
+_BOUNDARY = re.compile(r"[,;—:]|\s(?:but|and|но|а|и)\s", re.IGNORECASE)
+# Whose word about one's health is taken for one's own.
+_DOCTOR = re.compile(
+    r"\b(?:my|the) (?:doctors?|gp|dentist) (?:says?|said|told me|thinks?)(?: that)?\b|\bврачи? (?:говор[ия]т|сказал[аи]?)(?:,? что)?(?:,|\b)",
+    re.IGNORECASE,
+)
 _CONDITION = re.compile(
-    r"\b(?:if|unless|whether|in case|provided|when i|until i|before i|till|если|ли|пока не|прежде чем|как только|когда я|то есть если|чтобы)\b",
+    r"\b(?:if|unless|whether|in case|provided|when i|until i|before i|till|если|ли|пока не|прежде чем|как только|когда я|то есть если)\b(?! что\b)",
     re.IGNORECASE,
 )
 # Where a statement goes over into a question or a request: "I live in Riga, what should I see?"
@@ -83,6 +94,7 @@ _DIALECT = (
     (re.compile(r"\bcan't\b|\bcant\b|\bcannot\b|\bcan not\b", re.IGNORECASE), "can't"),
     (re.compile(r"\bisnt\b", re.IGNORECASE), "isn't"),
     (re.compile(r"\bwhats\b", re.IGNORECASE), "what's"),
+    (re.compile(r"\bwe are\b", re.IGNORECASE), "we're"),
 )
 
 
@@ -123,7 +135,12 @@ def _meant(sentence: str) -> str:
     sentence = _QUOTED.sub(lambda found: " " if found[0].count(" ") > 1 else found[0][1:-1], sentence)
     for pattern, spelled in _DIALECT:
         sentence = pattern.sub(spelled, sentence)
-    if _UNSURE.search(sentence) or _REPORTED.search(sentence):
+    if _UNSURE.search(sentence):
         return ""
+    sentence = _DOCTOR.sub("", sentence)
+    if reported := _REPORTED.search(sentence):
+        # what stands before the clause that reports is still the author's own
+        boundary = max((found.start() for found in _BOUNDARY.finditer(sentence, 0, reported.start())), default=0)
+        sentence = sentence[:boundary].strip()
     condition = _CONDITION.search(sentence)
     return sentence[: condition.start()].strip() if condition else sentence

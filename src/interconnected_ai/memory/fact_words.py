@@ -1,21 +1,41 @@
 """Words that the rules for facts know: kin, professions, languages, illnesses, and values that say nothing."""
 
 # Kin and the like, and who they are called in facts: Russian ones in the nominative.
-KIN = frozenset(
-    "wife husband son daughter mother mom mum father dad brother sister friend girlfriend boyfriend partner fiancé fiancée fiance "
-    "parents boss manager colleague coworker dog cat pet puppy kitten horse parrot roommate flatmate neighbor neighbour teacher doctor "
-    "grandmother grandma grandfather grandpa uncle aunt cousin nephew niece company team project startup kid child baby".split()
+PETS = frozenset(
+    "dog cat puppy kitten horse pony parrot hamster rabbit budgie beagle labrador poodle husky greyhound terrier corgi bulldog retriever "
+    "collie spaniel pug dachshund goldfish turtle tortoise guinea ferret lizard snake "
+    "собака кот кошка попугай щенок котёнок хомяк лабрадор овчарка такса хаски корги кролик черепаха крыса лошадь".split()
 )
+MALE_KIN = frozenset(
+    "husband son father dad brother boyfriend grandfather grandpa granddad uncle nephew grandson stepdad stepfather stepson godfather "
+    "fiancé hubby papa муж сын папа брат друг дедушка дядя парень племянник сосед жених внук тренер зять тесть отчим кузен свёкор начальник "
+    "прадед".split()
+)
+FEMALE_KIN = frozenset(
+    "wife daughter mother mom mum mommy mama sister girlfriend grandmother grandma gran granny nan nana aunt auntie niece granddaughter stepmom stepmum "
+    "stepmother stepdaughter godmother fiancée жена дочь мама сестра подруга бабушка тётя девушка племянница соседка невеста внучка "
+    "начальница кузина тёща свекровь мачеха прабабушка".split()
+)
+KIN = frozenset(
+    "partner friend mate fiance ex parents boss manager supervisor colleague coworker roommate flatmate housemate neighbor neighbour teacher "
+    "doctor therapist landlord cousin twin sibling siblings company team project startup kid kids child children baby toddler twins brothers sisters sons daughters "
+    "grandparents dogs cats in-laws pet spouse bestie mentor tutor coach".split()
+) | frozenset(word for word in MALE_KIN | FEMALE_KIN | PETS if word.isascii() or "é" in word)
 KIN_RU = {
     form: forms.split()[0]
     for forms in (
-        "жена жену жены жене", "муж мужа мужу", "сын сына сыну сынок", "дочь дочку дочка дочери", "мама маму мамы маме мать",
-        "папа папу папы папе отец отца", "брат брата брату", "сестра сестру сестры сестре", "друг друга другу", "подруга подругу",
-        "собака собаку пёс пса пес собаки", "кот кота коту", "кошка кошку кошки", "начальник начальника", "коллега коллегу",
-        "врач врача", "бабушка бабушку бабушки", "дедушка дедушку дед деда", "дядя дядю", "тётя тётю тетя тетю", "девушка девушку",
-        "парень парня", "племянник племянника", "племянница племянницу", "сосед соседа", "соседка соседку", "попугай попугая",
-        "щенок щенка", "котёнок котёнка котенок котенка", "хомяк хомяка", "компания компанию", "проект проекта", "команда команду",
-        "родители родителей", "жених жениха", "невеста невесту", "внук внука", "внучка внучку", "тренер тренера", "ребёнок ребёнка ребенок ребенка",
+        "жена жену жены жене женой", "муж мужа мужу мужем", "сын сына сыну сынок сынишка сыном сынишке", "дочь дочку дочка дочери дочке дочурка дочкой",
+        "мама маму мамы маме мать матери мамой матушка мамуля", "папа папу папы папе отец отца отцу папой отцом батя", "брат брата брату братом братишка",
+        "сестра сестру сестры сестре сестрой сестрёнка сестренка", "друг друга другу другом", "подруга подругу подруги подруге",
+        "собака собаку собаки собаке пёс пса пес псу псом пёсель псина", "кот кота коту котом котик", "кошка кошку кошки кошке", "начальник начальника начальнику шеф",
+        "начальница начальницу начальницы", "коллега коллегу коллеги коллеге", "врач врача", "бабушка бабушку бабушки бабушке бабуля бабуле бабка",
+        "дедушка дедушку дед деда деду дедушке дедуля", "дядя дядю дяди дяде", "тётя тётю тети тётя тётки тётка тетя тетю тёти тёте", "девушка девушку девушки девушке девушкой",
+        "парень парня парню парнем", "племянник племянника племяннику", "племянница племянницу племяннице", "сосед соседа соседу", "соседка соседку соседки",
+        "попугай попугая попугаю", "щенок щенка щенку", "котёнок котёнка котенок котенка", "хомяк хомяка", "компания компанию", "проект проекта",
+        "команда команду", "родители родителей родителям", "жених жениха", "невеста невесту невесты", "внук внука внуку", "внучка внучку внучке",
+        "тренер тренера", "ребёнок ребёнка ребенок ребенка", "дети детей детям", "зять зятя зятю", "тесть тестя тестю", "отчим отчима", "мачеха мачехи",
+        "тёща тёщи тёще теща тещи", "свекровь свекрови", "свёкор свёкра", "кузина кузину кузины", "кузен кузена", "лабрадор лабрадора", "овчарка овчарку овчарки",
+        "крыса крысу", "черепаха черепаху", "кролик кролика", "прадед прадеда", "близняшки близнецы близнецам", "лошадь лошади",
     )
     for form in forms.split()
 }  # fmt: skip
@@ -32,9 +52,44 @@ PROFESSIONS = (
     "receptionist recruiter reporter researcher sailor salesman scientist sculptor secretary singer social worker soldier "
     "statistician student surgeon surveyor tailor tattoo artist taxi driver teacher technician therapist trader trainer translator "
     "truck driver tutor undertaker vet veterinarian waiter waitress welder writer zoologist paralegal beekeeper sommelier "
-    "carer caretaker officer clerk retiree pensioner tester"
+    "carer caretaker officer clerk retiree pensioner tester chauffeur conductor courier dispatcher detective diver doorman chaplain "
+    "handyman janitress joiner landscaper machinist masseuse matron orderly pathologist plasterer porter roofer steward stewardess "
+    "supervisor technologist trucker usher warehouse\\s+worker dev coder programmer admin sysadmin ceo cto founder co-founder owner "
+    "freelance blogger streamer youtuber vlogger influencer stylist therapist theologian dentist docent postdoc apprentice intern "
+    "guard guide sergeant marine soldier officer cop chef baker candlemaker potter weaver farmhand vintner brewer rancher shepherd "
+    "banker broker actuary auditor consultant negotiator notary assistant teller underwriter copyeditor proofreader ghostwriter dietician "
+    "researcher astronaut astrophysicist geneticist botanist chemist neurologist cardiologist oncologist dermatologist anaesthetist podiatrist "
+    "optometrist osteopath acupuncturist homemaker housekeeper nanny au\\s+pair babysitter"
+)
+# How names of professions end, where the list does not know them, and what ends so and is none.
+ENGLISH_JOB_ENDINGS = "ologist|ician|wright|smith|keeper|maker|worker|grapher|master|writer|tologist|ineer|yer|nurse|teacher|driver|setter|fitter|layer|monger|ist|er|or|ant"
+NO_JOBS = (
+    "mother father brother sister daughter lover believer dreamer smoker non-smoker drinker gamer beginner starter member winner loser sucker stranger "
+    "foreigner newcomer outsider insider user customer number hater fighter survivor thinker learner sleeper follower walker talker joker monster "
+    "optimist pessimist realist atheist perfectionist feminist minimalist racist tourist buddhist baptist methodist riser supporter subscriber donor minor senior "
+    "junior visitor teenager toddler grandmother grandfather leader reader listener speaker partner neighbor neighbour passenger prisoner "
+    "resident immigrant expat extrovert introvert better bigger older younger former other another ever never over under after river order paper water "
+    "letter power summer winter october november december september however rather together whether either neither super cancer twitter doctor-in father-to-be elder center corner "
+    "hipster procrastinator overthinker sinner runner swimmer climber cyclist hiker skier surfer traveler traveller lurker newbie owner commuter vegetarian "
+    "stoner rocker bachelor ancestor successor predecessor competitor debtor minister-to-be participant applicant claimant elephant giant "
+    "plant infant important distant instant pregnant constant tolerant intolerant allergic sweater later her quarter computer folder offer matter poor nor or error mirror colour color major "
+    "factor actor-like mayor-like doer quitter keeper taker giver liar mister sir finder helper maker bit-player night-owl"
 )
 PROFESSIONS_RU = (
+    "разраб программер кодер девопс тестер верстальщик фронтендер бэкендер гейм-дизайнер продакт проджект сммщик таргетолог маркетолог эйчар хэдхантер "
+    "крановщик дальнобойщик фельдшер пекарь кондитер мастер прораб каменщик маляр штукатур кровельщик монтажник наладчик оператор кладовщик грузчик упаковщик "
+    "комплектовщик кассирша продавщица консьерж вахтёр уборщица дворник горничная администратор портье бармен сомелье кинолог конюх лесник егерь рыбак пчеловод "
+    "лаборант лаборантка микробиолог генетик астроном астрофизик эколог океанолог метеоролог картограф геодезист маркшейдер нефтяник буровик металлург "
+    "технолог конструктор проектировщик строитель сметчик инспектор ревизор аудитор оценщик страховщик брокер банкир финансист казначей экономистка "
+    "прокурор помощник ассистент секретарша делопроизводитель архивариус библиотекарша музейщик искусствовед реставратор экскурсовод гид стюардесса "
+    "бортпроводник бортпроводница штурман капитан боцман матрос военный офицер прапорщик контрактник спасатель кочегар сапёр снайпер "
+    "хореограф балерина тренерша инструктор фитнес-тренер спортсмен судмедэксперт санитар санитарка анестезиолог кардиолог невролог дерматолог "
+    "окулист офтальмолог гинеколог уролог онколог рентгенлаборант провизор дефектолог методист завуч декан доцент профессор аспирант аспирантка "
+    "блогер стример видеограф звукорежиссёр сценарист сценаристка драматург композитор дирижёр скрипач скрипачка пианистка гитарист барабанщик вокалист диджей "
+    "модель стилист визажист бровист барбер маникюрша гендиректор замдиректора управляющий управляющая основатель владелец владелица предпринимательница "
+    "бизнесмен ипэшник патентовед товаровед закупщик сборщик сборщица ткач ткачиха закройщица скорняк гончар кузнец ветеринарка дрессировщик шахтер домохозяйка "
+    "портниха учительница воспитательница студент акушерка диспетчер таксистка водительница машинистка нейробиолог биоинженер рабочий рабочая "
+    "доярка агротехник механизатор тракторист комбайнёр электромонтёр электрогазосварщик стропальщик сантехник "
     "бухгалтер актёр актер актриса аналитик архитектор художник художница адвокат пекарь парикмахер бариста бармен биолог библиотекарь "
     "столяр плотник кассир повар химик тренер консультант копирайтер танцор стоматолог дизайнер разработчик диетолог директор врач доктор "
     "водитель экономист редактор электрик инженер предприниматель фермер пожарный флорист фрилансер садовник геолог гид журналист "
@@ -49,12 +104,12 @@ ILLNESSES = (
     "diabetes asthma migraines migraine epilepsy adhd add anxiety depression arthritis celiac coeliac hypertension insomnia eczema "
     "psoriasis anemia anaemia cancer scoliosis hypothyroidism dyslexia autism ibs gout lupus tinnitus psoriasis hepatitis fibromyalgia "
     "osteoporosis glaucoma crohn's parkinson's pcos endometriosis high\\s+blood\\s+pressure sleep\\s+apnea bipolar\\s+disorder "
-    "a\\s+heart\\s+condition"
+    "a\\s+heart\\s+condition ocd ptsd copd stutter endometriosis hyperthyroidism hashimoto's alzheimer's dementia narcolepsy vertigo rosacea sciatica schizophrenia anorexia bulimia stroke leukemia leukaemia lymphoma tuberculosis hiv bronchitis pneumonia prediabetes celiac\\s+disease ms"
 )
 ILLNESSES_RU = (
     "диабет астма мигрень мигрени эпилепсия сдвг депрессия артрит целиакия гипертония бессонница экзема псориаз анемия гастрит сколиоз "
     "гипотиреоз дислексия подагра гепатит близорукость дальтонизм артроз язва тахикардия аритмия остеохондроз тонзиллит гайморит бронхит "
-    "пневмония"
+    "пневмония поллиноз преддиабет стенокардия волчанка анорексия булимия биполярка панкреатит холецистит катаракта глаукома варикоз геморрой простатит эндометриоз бронхоэктазия невралгия радикулит"
 )
 LANGUAGES = (
     "english russian german french spanish italian portuguese dutch polish czech ukrainian turkish arabic hebrew hindi urdu bengali "
@@ -72,6 +127,13 @@ _NO_POSSESSIONS = (
     "minute minutes month months year years thing things word text file table function variable string query code document paragraph "
     "sentence email message draft option options sense taste spot fear love passion desire weakness urge knack talent opinion view "
     "rule policy gut friend friends colleague colleagues client clients customer customers user users boss bus train plane taxi "
+    "session sessions role roles review reviews implementation structure structures triangle triangles critique critiques limit total schedule scheduled "
+    "rescheduled planned one hike impact influence effect eye opportunity opportunities interest interests background understanding experience knowledge budget "
+    "setup version feature features system app website site form dataset model sample chapter subplot outline number set series variety range type kind "
+    "sort way need duty part party dinner lunch breakfast drink nap shower vacation holiday break chat talk debate argument fight tendency stuff smile "
+    "blast good great fun amazing nice peer project projects score result results value values memory memories idea tradition role update "
+    "scenario sequence process step steps reaction hunch respect faith trust confidence support success luck money cash fund funds control power "
+    "allergy allergies appointment mistakes mistake knee knees leg arm shoulder hip neck ankle wrist foot tooth stomach "
     "throat ache pain flu injury promotion raise refund ticket tickets haircut letter reply answer response warning chat say"
 )
 _NO_POSSESSIONS_RU = (
@@ -104,7 +166,7 @@ NOT_PLACES = frozenset(
     "этой этом таких такой неделе месяце году".split()
 )
 NOT_NAMES = frozenset(
-    "monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october "
+    "same looky look newbie noob beginner student mom dad mum anybody anyone someone everybody monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october "
     "november december crazy back later tomorrow today tonight when if after before maybe on in at a an the not old cynical whatever "
     "out up over through right next first soon during between once only immediately directly american canadian british australian german french italian spanish russian irish scottish dutch polish indian chinese japanese "
     "korean jewish catholic muslim christian buddhist vegan anytime any now again asap names biased naive paranoid by for and or so well also often hard mud spelled misspelled missing "
@@ -112,17 +174,19 @@ NOT_NAMES = frozenset(
     "в на не и а но за по к с все всё друзья обедать есть гулять работать домой туда сюда замуж начальник учиться иногда часто".split()
 )
 # Tastes of the talk itself: "I hate to say this", "I like the idea".
-IDLE_ACTIONS = frozenset("say bother ask admit interrupt break disappoint think be complain hear point".split())
+IDLE_ACTIONS = frozenset(
+    "спорить жаловаться признавать беспокоить argue say bother ask admit interrupt break disappoint think be complain hear point".split()
+)
 IDLE_OBJECTS = frozenset(
     "idea ideas plan approach sound way look thought fact part bit answer answers suggestion suggestions version option second "
-    "draft output result response vibe tone style concept direction "
-    "идея идею вариант план ответ подход текст предложение".split()
+    "chats chat conversation conversations talks draft output result response vibe tone style concept direction "
+    "идея идею вариант план ответ подход текст предложение версия версию версии беседы ход мысли мыслей баг стиль тон".split()
 )
 NO_ALLERGENS = frozenset(
     "nonsense mornings work mondays stupidity drama bullshit meetings работу глупость понедельники".split()
 )
 NOT_FOOD = frozenset(
-    "much enough well here lunch breakfast dinner out anything at after before a many после до утром вечером дома на с уже совсем "
+    "right up much enough well here lunch breakfast dinner out anything at after before a many после до утром вечером дома на с уже совсем "
     "много мало весь целый почти больше вообще за по в при один одна без никогда сегодня".split()
 )
 # Places without a name of their own.
@@ -131,4 +195,52 @@ PLACE_WORDS = frozenset(
     "east west us usa uk netherlands philippines states emirates bay midwest caribbean balkans hague bahamas bronx "
     "деревни деревня деревне поселка села селе города городка городе городке глубинки провинции столицы столице пригорода пригороде "
     "области края".split()
+)
+
+# Russian endings of professions that the list does not know, and what ends so and is none.
+RUSSIAN_JOB_ENDINGS = (
+    "щик",
+    "щица",
+    "чик",
+    "лог",
+    "граф",
+    "тель",
+    "тельница",
+    "ист",
+    "истка",
+    "вод",
+    "вед",
+    "тор",
+    "нер",
+    "мейкер",
+    "менеджер",
+)
+NO_JOBS_RU = frozenset(
+    "мальчик любитель любительница зритель житель родитель читатель слушатель посетитель пользователь обитатель потребитель избиратель победитель "
+    "покупатель оптимист пессимист реалист перфекционист атеист коммунист фашист эгоист турист диалог каталог монолог аналог процент гражданин автор вектор монитор "
+    "доброжелатель предатель мечтатель спаситель свидетель двигатель показатель выключатель холодильник понедельник завод народ вывод повод развод "
+    "параграф телеграф фотограф-любитель буддист обитательница жительница атеистка оптимистка пессимистка перфекционистка реалистка феминистка эгоистка туристка коммунистка фашистка буддистка баптистка баптист феминист минималист минималистка".split()
+)
+NUMBERS_RU = frozenset(
+    "один одна два две три четыре пять шесть семь восемь девять десять одиннадцать двенадцать тринадцать четырнадцать пятнадцать шестнадцать "
+    "семнадцать восемнадцать девятнадцать двадцать тридцать сорок пятьдесят шестьдесят семьдесят восемьдесят девяносто".split()
+)
+NATIONALITIES = (
+    "american british english scottish welsh irish french german spanish italian portuguese dutch belgian swiss austrian polish czech slovak "
+    "hungarian romanian bulgarian greek turkish russian ukrainian belarusian lithuanian latvian estonian finnish swedish norwegian danish icelandic "
+    "canadian mexican brazilian argentinian argentine chilean peruvian colombian venezuelan cuban indian pakistani bangladeshi nepali chinese "
+    "japanese korean vietnamese thai filipino filipina indonesian malaysian singaporean australian kiwi egyptian moroccan tunisian algerian nigerian "
+    "ghanaian kenyan ethiopian south\\s+african israeli lebanese syrian iraqi iranian persian saudi georgian armenian azerbaijani kazakh uzbek "
+    "serbian croatian bosnian slovenian albanian macedonian jamaican haitian cypriot maltese moldovan mongolian glaswegian londoner"
+)
+NATIONALITIES_RU = (
+    "русский русская белорус белоруска украинец украинка татарин татарка башкир казах казашка узбек узбечка армянин армянка грузин грузинка "
+    "азербайджанец азербайджанка еврей еврейка немец немка поляк полячка чех чешка ирландец ирландка француз француженка итальянец итальянка испанец испанка "
+    "американец американка англичанин англичанка кореец кореянка китаец китаянка японец японка чуваш бурят якут осетин осетинка чеченец чеченка дагестанец "
+    "таджик таджичка киргиз молдаванин молдаванка латыш латышка литовец литовка эстонец эстонка финн финка серб сербка болгарин болгарка турок турчанка"
+)
+RELIGIONS = "muslim jewish christian catholic buddhist hindu sikh atheist agnostic protestant mormon lutheran baptist methodist anglican quaker jew pagan"
+RELIGIONS_RU = (
+    "мусульманин мусульманка православный православная христианин христианка католик католичка иудей иудейка буддист буддистка атеист атеистка "
+    "агностик протестант протестантка баптист неверующий неверующая верующий верующая"
 )

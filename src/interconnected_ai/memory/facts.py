@@ -8,7 +8,7 @@ import json
 import time as clock
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from interconnected_ai.errors import DataError
@@ -17,8 +17,8 @@ from interconnected_ai.memory.fact_rules import Statement, opposite_of
 from interconnected_ai.memory.numbering import Kind, entry_of, number_of, place_of
 from interconnected_ai.memory.records import Fact
 from interconnected_ai.memory.scope import Scope
-from interconnected_ai.memory.store import Rows, Store
-from interconnected_ai.text import Terms, normalize, terms, words
+from interconnected_ai.memory.store import Rows, Store, for_in
+from interconnected_ai.text import Terms, is_blank, normalize, terms, words
 
 # A fact by hand has for its source minus the number that it has in the log, and this for its source's id.
 BY_HAND = "by hand"
@@ -81,30 +81,65 @@ def fact_of(rows: Rows, number: int) -> Fact:
     return _fact(found)
 
 
-def read_facts(
-    rows: Rows,
-    scope: Scope,
-    *,
-    superseded: bool = False,
-    numbers: Sequence[int] | None = None,
-    now: float | None = None,
-) -> list[Fact]:
+def read_facts(rows: Rows, scope: Scope, *, superseded: bool = False, now: float | None = None) -> list[Fact]:
     """The facts in scope, oldest first; only those that hold, unless `superseded`.
 
     now: the moment at which they hold, in seconds. Of a moment that is past, those are given that held then, as far as they
     had been said; what is by hand holds at all times up to its end. Default: this moment.
     """
     if scope.is_alone and _is_touched(rows, scope):
-        return _read_alone(rows, scope, superseded=superseded, numbers=numbers, now=now)
+        return _read_alone(rows, scope, superseded=superseded, now=now)
     where, values = _whose(scope)
     if not superseded:
         holding, moments = _holding(now)
         where, values = f"{where} AND {holding}", [*values, *moments]
-    if numbers is not None:
-        where, values = f"{where} AND f.number IN ({', '.join('?' * len(numbers))})", [*values, *numbers]
     return [
         _fact(row) for row in rows.all(f"SELECT {_COLUMNS} {_FROM} WHERE {where} ORDER BY f.time, f.number", *values)
     ]
+
+
+class Told(NamedTuple):
+    """What of a fact a context tells."""
+
+    number: int
+    subject: str
+    relation: str
+    value: str
+    kind: str
+    time: float
+    contradicts: tuple[int, ...]
+
+
+def told_facts(rows: Rows, scope: Scope, numbers: Sequence[int], *, now: float | None = None) -> dict[int, Told]:
+    """Those of these facts that hold in scope (see `read_facts`), by number, without looking at where they were said."""
+    if not numbers:
+        return {}
+    if scope.is_alone and _is_touched(rows, scope):
+        held = _read_alone(rows, scope, superseded=False, numbers=numbers, now=now)
+        return {f.number: Told(f.number, f.subject, f.relation, f.value, f.kind, f.time, f.contradicts) for f in held}
+    where, values = _whose(scope, is_looked_up=True)
+    holding, moments = _holding(now)
+    marks, wanted = for_in(numbers)
+    found = rows.all(
+        "SELECT f.number, f.subject, f.relation, f.value, f.kind, f.time, f.contradicts FROM facts f "
+        f"WHERE {where} AND {holding} AND f.number IN ({marks})",
+        *values, *moments, *wanted,
+    )  # fmt: skip
+    return {row[0]: Told._make((*row[:-1], _numbers(row[-1]))) for row in found}
+
+
+def said_values(rows: Rows, scope: Scope, numbers: Sequence[int]) -> dict[int, str]:
+    """What these facts in scope say, by number, whether they hold or not."""
+    if not numbers:
+        return {}
+    if scope.is_alone and _is_touched(rows, scope):
+        every = _read_alone(rows, scope, superseded=True, numbers=numbers)
+        return {fact.number: fact.value for fact in every}
+    where, values = _whose(scope, is_looked_up=True)
+    marks, wanted = for_in(numbers)
+    return dict(
+        rows.all(f"SELECT f.number, f.value FROM facts f WHERE {where} AND f.number IN ({marks})", *values, *wanted)
+    )
 
 
 def newest_facts(
@@ -112,19 +147,14 @@ def newest_facts(
 ) -> list[int]:
     """The numbers of the facts that hold (see `read_facts`) and were said last, the latest first. kind: of that kind alone."""
     if scope.is_alone and _is_touched(rows, scope):
-        held = _read_alone(rows, scope, superseded=False, numbers=None, now=now)
+        held = _read_alone(rows, scope, superseded=False, now=now)
         return [fact.number for fact in reversed(held) if kind in (None, fact.kind)][:limit]
     where, values = _whose(scope)
     holding, moments = _holding(now)
     if kind is not None:
         where, values = f"{where} AND f.kind = ?", [*values, kind]
-    return [
-        int(number)
-        for (number,) in rows.all(
-            f"SELECT f.number FROM facts f WHERE {where} AND {holding} ORDER BY f.time DESC, f.number DESC LIMIT ?",
-            *values, *moments, limit,
-        )
-    ]  # fmt: skip
+    query = f"SELECT f.number FROM facts f WHERE {where} AND {holding} ORDER BY f.time DESC, f.number DESC LIMIT ?"
+    return rows.column(query, *values, *moments, limit)
 
 
 def remove_facts_of(store: Store, rows: Rows, sources: Sequence[int]) -> int:
@@ -152,7 +182,7 @@ def statement_of(given: Any, subject: str) -> Statement:
         return given
     read = given.get if isinstance(given, dict) else lambda key, default=None: getattr(given, key, default)
     relation, value = read("relation"), read("value")
-    if not (isinstance(relation, str) and relation.strip() and isinstance(value, str) and value.strip()):
+    if not (isinstance(relation, str) and isinstance(value, str)) or is_blank(relation) or is_blank(value):
         raise DataError(
             f"extract returned {given!r}; needed are mappings or records with relation and value, both text"
         )
@@ -215,6 +245,8 @@ class _Changes:
         # (user, subject, relations) → the keys of values that were touched; None among them where all were
         self._touched: dict[tuple[str, str, tuple[str, str]], set[int | None]] = {}
         self._sessions: dict[int, tuple[str, int]] = {}
+        # Entries of the index, taken off it together: who takes off one looks up all its words.
+        self._gone: list[int] = []
 
     def insert(self, session: int, source: int, time: float, statement: Statement, valid_until: float | None) -> int:
         """Write a row, whose standing `settle` finds; returns its number."""
@@ -240,7 +272,7 @@ class _Changes:
         for number, user, session, subject, relation, key, num_words, is_single, kind, repeats in found:
             self._rows.run("DELETE FROM facts WHERE number = ?", number)
             if repeats is None:
-                self._store.remove_terms(self._rows, [_entry(session, number, num_words)])
+                self._gone.append(_entry(session, number, num_words))
             meets_others = is_single or kind in (END, END_OF_ALL)
             self.touch(user, subject, relation, None if meets_others else key)
         return sum(row[-1] is None for row in found)
@@ -251,9 +283,16 @@ class _Changes:
 
     def settle(self) -> None:
         """Find the standing of everything that was touched, and write down what differs."""
+        self._take_off_the_index()  # before anything is put there: a new row may have the number of one that is gone
         for (user, subject, relations), keys in self._touched.items():
             self._settle(user, subject, relations, keys)
         self._touched.clear()
+        self._take_off_the_index()
+
+    def _take_off_the_index(self) -> None:
+        if self._gone:
+            self._store.remove_terms(self._rows, self._gone)
+        self._gone = []
 
     def _settle(self, user: str, subject: str, relations: tuple[str, str], keys: set[int | None]) -> None:
         whose: list[Any] = [user, subject, *relations]
@@ -284,7 +323,7 @@ class _Changes:
                 found_words = words_of(subject, relation, value).terms
                 self._store.add_terms(self._rows, owner, [(_entry(session, number, num_words), found_words)])
             elif was_fact and not is_fact:
-                self._store.remove_terms(self._rows, [_entry(session, number, num_words)])
+                self._gone.append(_entry(session, number, num_words))
 
     def _session(self, session: int) -> tuple[str, int]:
         """The user and the owner of a session."""
@@ -320,10 +359,18 @@ def _entry(session: int, number: int, num_words: int) -> int:
 # Reading
 
 
-def _whose(scope: Scope) -> tuple[str, list[Any]]:
-    if not scope.is_alone:
-        return "f.user_name = ? AND f.repeats IS NULL", [scope.user]
-    return "f.session = ? AND f.repeats IS NULL", [scope.sessions[0] if scope.sessions else None]
+def _whose(scope: Scope, *, is_looked_up: bool = False) -> tuple[str, list[Any]]:
+    """The condition on the facts in scope, and its values.
+
+    is_looked_up: few are wanted by their numbers. Without the index of a user's facts, by which SQLite would go through all.
+    """
+    value: Any
+    column, value, none = "f.user_name", scope.user, "''"
+    if scope.is_alone:
+        column, value, none = "f.session", scope.sessions[0] if scope.sessions else None, "0"
+    if is_looked_up:
+        column = f"coalesce({column}, {none})"
+    return f"{column} = ? AND f.repeats IS NULL", [value]
 
 
 def _holding(now: float | None) -> tuple[str, list[float]]:
@@ -356,7 +403,7 @@ def _is_touched(rows: Rows, scope: Scope) -> bool:
 
 
 def _read_alone(
-    rows: Rows, scope: Scope, *, superseded: bool, numbers: Sequence[int] | None, now: float | None
+    rows: Rows, scope: Scope, *, superseded: bool, numbers: Sequence[int] | None = None, now: float | None = None
 ) -> list[Fact]:
     """The facts of one session as if there were no other: folded anew from what was said there."""
     found = rows.all(
@@ -400,4 +447,9 @@ def _holds(fact: Fact, facts: Mapping[int, Fact], now: float, *, is_past: bool) 
 
 
 def _fact(row: Sequence[Any]) -> Fact:
-    return Fact(*(*row[:-3], tuple(json.loads(row[-3])), row[-2], bool(row[-1])))
+    return Fact(*(*row[:-3], _numbers(row[-3]), row[-2], bool(row[-1])))
+
+
+def _numbers(listed: str) -> tuple[int, ...]:
+    """What `contradicts` lists."""
+    return () if listed == "[]" else tuple(json.loads(listed))

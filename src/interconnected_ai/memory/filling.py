@@ -3,57 +3,58 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from typing import Protocol
+from functools import lru_cache
 
 from interconnected_ai.memory.log import read_messages
 from interconnected_ai.memory.records import Message
 from interconnected_ai.memory.scope import Scope
-from interconnected_ai.memory.store import Rows
+from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.memory.times import day_at
+from interconnected_ai.text import estimate_tokens
 from interconnected_ai.types import CountTokens
 
 LINE_TOKENS = 5  # `> #1234 user: `, at least; counted when a message is read
 LEAST_MESSAGE_TOKENS = 8
-_READ_AT_ONCE = 32
+_READ_AT_ONCE, _MOST_AT_ONCE = 32, 512
 _NEIGHBOURS_REACH = 3
 _MOST_NEIGHBOURS = 400
 
 
-class Sized(Protocol):
-    """A message that is not read yet."""
-
-    @property
-    def number(self) -> int:
-        """See `numbering`."""
-
-    @property
-    def num_tokens(self) -> int:
-        """Of its content."""
+Sized = tuple[int, int]  # a message that is not read yet: its number, the tokens of its content
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A message that stands beside a hit, or that nothing but its being new speaks for."""
+@lru_cache(maxsize=1_024)
+def _estimate(text: str) -> int:
+    return estimate_tokens(text)
 
-    number: int
-    num_tokens: int
-    time: float
+
+def counts_of_lines(count_tokens: CountTokens) -> CountTokens:
+    """The same count, for short texts of which nearly the same come with every context: an estimate is remembered."""
+    return _estimate if count_tokens is estimate_tokens else count_tokens
 
 
 @dataclass(slots=True)
 class Room:
-    """The tokens that are left. zone: of the days that stand over messages, None for this machine's."""
+    """The tokens that are left. zone: of the days that stand over messages, None for this machine's.
+
+    count_line: see `counts_of_lines`.
+    """
 
     left: int
     count_tokens: CountTokens
     zone: tzinfo | None = None
     days: set[str] = field(default_factory=set)  # those that have a heading already
+    count_line: CountTokens = field(init=False)
     _heads: dict[tuple[str, int], int] = field(default_factory=dict)
     _day_tokens: int = 0
-    _day_of: dict[int, str] = field(default_factory=dict)  # by the minute, in which no day of a calendar ends
+    _headed: set[int] = field(
+        default_factory=set
+    )  # minutes, in which no day of a calendar ends, of the days with a heading
+    _day_of: dict[int, str] = field(default_factory=dict)  # by the minute
 
     def __post_init__(self) -> None:
-        self._day_tokens = self.count_tokens("\n[2024-03-01]")
+        self.count_line = counts_of_lines(self.count_tokens)
+        self._day_tokens = self.count_line("\n[2024-03-01]")
 
     def take(self, tokens: int) -> None:
         """Tokens that are gone; less than 0 of them are given back."""
@@ -61,10 +62,14 @@ class Room:
 
     def fill(self, lines: Iterable[str], most: int) -> list[str]:
         """The lines that fit into `most` and into what is left, in order, too long ones passed over."""
+        return self.fill_counted(((line, self.count_tokens(line)) for line in lines), most)
+
+    def fill_counted(self, lines: Iterable[tuple[str, int]], most: int) -> list[str]:
+        """The same of lines with their tokens."""
         kept = []
         most = min(most, self.left)
-        for line in lines:
-            cost = self.count_tokens(line) + 1
+        for line, num_tokens in lines:
+            cost = num_tokens + 1
             if cost <= most:
                 kept.append(line)
                 most -= cost
@@ -75,24 +80,40 @@ class Room:
         """What stands before a message: `> #12 user: `, and the heading of its day where that is not there yet."""
         key = message.role, len(str(message.place))
         if key not in self._heads:
-            self._heads[key] = self.count_tokens(f"\n> #{message.place} {message.role}: ")
-        return self._heads[key] + (0 if self._day(message.time) in self.days else self._day_tokens)
+            self._heads[key] = self.count_line(f"\n> #{message.place} {message.role}: ")
+        return self._heads[key] + (0 if self._has_heading(message.time) else self._day_tokens)
 
-    def take_message(self, message: Message, shown: str, most: int | None = None) -> bool:
+    def take_message(
+        self, message: Message, shown: str, most: int | None = None, frame_tokens: int | None = None
+    ) -> bool:
         """Take what a message's lines need; False, and nothing taken, when that is not left, or is over `most`.
+
+        frame_tokens: what `frame_tokens` says, where that is known.
 
         Its own tokens were counted when it was added, and are not counted again: a context has hundreds of messages.
         """
         num_tokens = message.num_tokens if shown is message.content else self.count_tokens(shown)
-        cost = num_tokens + self.frame_tokens(message) + shown.count("\n")
+        cost = num_tokens + shown.count("\n")
+        cost += self.frame_tokens(message) if frame_tokens is None else frame_tokens
         if cost > (self.left if most is None else min(self.left, most)):
             return False
         self.left -= cost
-        self.days.add(self._day(message.time))
+        if not self._has_heading(message.time):
+            self.days.add(self._day(message.time))
+        return True
+
+    def _has_heading(self, seconds: float) -> bool:
+        """Whether the day of a moment has one; hundreds of messages are looked at, many of one minute."""
+        minute = int(seconds // 60)
+        if minute in self._headed:
+            return True
+        if self._day(seconds) not in self.days:
+            return False
+        self._headed.add(minute)
         return True
 
     def _day(self, seconds: float) -> str:
-        """As `day_at`; hundreds of messages are looked at, many of one minute."""
+        """As `day_at`."""
         minute = int(seconds // 60)
         if (day := self._day_of.get(minute)) is None:
             day = self._day_of[minute] = day_at(seconds, self.zone)
@@ -116,35 +137,37 @@ def pack(
     shorten: what to show of a message in at most so many tokens, or nothing; of none it shows more than `longest` tokens.
     """
     for part in _portions(wanted, room, longest):
-        messages = read_messages(rows, [one.number for one in part])
-        for message in (messages[one.number] for one in part if one.number in messages):
-            most = room.left - room.frame_tokens(message)
+        messages = read_messages(rows, part)
+        for message in (messages[number] for number in part if number in messages):
+            frame_tokens = room.frame_tokens(message)
+            most = room.left - frame_tokens
             shown = shorten(message, most) if most > 0 else ""
-            if (shown or not message.content) and room.take_message(message, shown):
+            if (shown or not message.content) and room.take_message(message, shown, frame_tokens=frame_tokens):
                 yield message, shown
 
 
-def _portions(wanted: Iterable[Sized], room: Room, longest: int | None) -> Iterator[list[Sized]]:
-    """What may fit, some at a time: by the next one there is less room, and most need not be read."""
-    part: list[Sized] = []
+def _portions(wanted: Iterable[Sized], room: Room, longest: int | None) -> Iterator[list[int]]:
+    """The numbers of what may fit, some at a time: by the next ones there is less room, and most need not be read."""
+    part: list[int] = []
     asked = 0
-    for one in wanted:
+    for number, num_tokens in wanted:
         if room.left < LEAST_MESSAGE_TOKENS:
             return
-        cost = LINE_TOKENS + (one.num_tokens if longest is None else min(one.num_tokens, longest))
+        cost = LINE_TOKENS + (num_tokens if longest is None else min(num_tokens, longest))
         if cost > room.left:
             continue
-        part.append(one)
+        part.append(number)
         asked += cost
-        if len(part) >= _READ_AT_ONCE or asked >= 2 * room.left:
+        # what fits for sure is read at once
+        if len(part) >= _MOST_AT_ONCE or (len(part) >= _READ_AT_ONCE and asked >= room.left) or asked >= 2 * room.left:
             yield part
             part, asked = [], 0
     if part:
         yield part
 
 
-def neighbours(rows: Rows, numbers: Sequence[int]) -> list[Place]:
-    """The messages up to three places away from these, the nearest first, of the nearest the first one's."""
+def neighbours(store: Store, rows: Rows, numbers: Sequence[int], room: Room) -> list[Sized]:
+    """The messages up to three places away from these that may fit, the nearest first, of the nearest the first one's."""
     wanted: dict[int, None] = {}
     for distance in range(1, _NEIGHBOURS_REACH + 1):
         for number in numbers:
@@ -152,15 +175,15 @@ def neighbours(rows: Rows, numbers: Sequence[int]) -> list[Place]:
             wanted[number - distance] = None
     shown = set(numbers)
     chosen = [number for number in wanted if number not in shown][:_MOST_NEIGHBOURS]
-    marks = ", ".join("?" * len(chosen))
-    query = f"SELECT number, num_tokens, time FROM messages WHERE number IN ({marks})"
-    found = {row[0]: Place(*row) for row in rows.all(query, *chosen)} if chosen else {}
-    return [found[number] for number in chosen if number in found]
+    if not chosen:
+        return []
+    found = store.outlines(rows, chosen, room.left - LINE_TOKENS)
+    return [(number, found[number][2]) for number in chosen if number in found]
 
 
-def newest(rows: Rows, scope: Scope, room: Room) -> list[Place]:
+def newest(rows: Rows, scope: Scope, room: Room) -> list[Sized]:
     """The newest messages in scope, as many as can fit at all, the newest first."""
     limit = max(0, room.left) // (LINE_TOKENS + 1) + 1
     where, whose = scope.where()
-    query = f"SELECT number, num_tokens, time FROM messages WHERE {where} ORDER BY time DESC, number DESC LIMIT ?"
-    return [Place(*row) for row in rows.all(query, whose, limit)]
+    query = f"SELECT number, num_tokens FROM messages WHERE {where} ORDER BY time DESC, number DESC LIMIT ?"
+    return [(number, num_tokens) for number, num_tokens in rows.all(query, whose, limit)]

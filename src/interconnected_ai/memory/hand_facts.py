@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.errors import Blame, ConfigError, UnknownNameError
 from interconnected_ai.memory.fact_rules import Statement, has_one_value
 from interconnected_ai.memory.facts import fact_of, remove_facts_of, write_by_hand
 from interconnected_ai.memory.log import check_name, check_text, session_number
 from interconnected_ai.memory.records import Fact, HandFact
 from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.text import is_blank
 
 _COLUMNS = "subject, relation, value, kind, is_single, ends, time, valid_until"
 _MOST_NAMED = 20  # numbers of facts in an error
@@ -154,9 +155,11 @@ def _check(statement: Statement, time: float, valid_until: float | None) -> None
     check_name("subject", statement.subject)
     check_name("relation", statement.relation)
     check_text("value", statement.value)
-    if not statement.value.strip():
-        raise ConfigError("value is blank; to say that a fact does not hold, use retract")
+    if is_blank(statement.value):
+        raise ConfigError("value is blank; to say that a fact does not hold, use retract").blaming(
+            Blame("value", "it is blank; a fact that does not hold is retracted")
+        )
     if valid_until is not None and valid_until <= time:
         raise ConfigError(
             f"valid_until={valid_until:.0f} is not after {time:.0f}, the moment that the fact is set at; give a later time"
-        )
+        ).blaming(Blame("valid_until", "it is not after the moment that the fact is set at; give a later time"))

@@ -27,7 +27,7 @@ class Boundaries:
 
     def level_of(self, place: int) -> Level:
         """The level of a place."""
-        return "long" if place <= self.long_upto else "stale" if place <= self.stale_upto else "current"
+        return level_at(place, self.stale_upto, self.long_upto)
 
     def save(self, rows: Rows) -> None:
         """Write them down."""
@@ -36,6 +36,11 @@ class Boundaries:
             "WHERE number = ?",
             self.current_tokens, self.stale_tokens, self.long_tokens, self.stale_upto, self.long_upto, self.session,
         )  # fmt: skip
+
+
+def level_at(place: int, stale_upto: int, long_upto: int) -> Level:
+    """The level of a place, of the boundaries alone."""
+    return "long" if place <= long_upto else "stale" if place <= stale_upto else "current"
 
 
 BOUNDARY_COLUMNS = "number, current_tokens, stale_tokens, long_tokens, stale_upto, long_upto"

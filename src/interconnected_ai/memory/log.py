@@ -8,18 +8,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from interconnected_ai.errors import DataError, UnknownNameError
+from interconnected_ai.errors import Blame, DataError, UnknownNameError
 from interconnected_ai.memory.jobs import want
-from interconnected_ai.memory.levels import BOUNDARY_COLUMNS, Boundaries, settle
-from interconnected_ai.memory.numbering import MAX_PLACE, Kind, entry_of, number_of, place_of
+from interconnected_ai.memory.levels import BOUNDARY_COLUMNS, Boundaries, level_at, settle
+from interconnected_ai.memory.numbering import MAX_PLACE, Kind, entry_of, number_of, place_of, session_of
 from interconnected_ai.memory.records import Capacities, Message, SessionInfo
 from interconnected_ai.memory.search import session_range
 from interconnected_ai.memory.speakers import is_named, is_reply, one_line
-from interconnected_ai.memory.store import Rows, Store
-from interconnected_ai.text import Terms, terms
+from interconnected_ai.memory.store import Rows, Store, for_in
+from interconnected_ai.text import Terms, is_blank, terms
 
 _LONGEST_NAME = 200
 _DAY_SECONDS = 86_400
+_SKEW_SECONDS = 60  # by which clocks of several machines differ, or one is put back when it is set right
 _ROWS_AT_ONCE = 200
 _INDEXED_CHARS = 200_000  # of one message; what is beyond stands in the log and is not searched
 
@@ -44,10 +45,6 @@ class NewMessage:
 def new_message(role: str, content: str, *, time: float, id: str | None, num_tokens: int) -> NewMessage:
     """Check and analyse a message before any lock is held; `DataError` says what cannot be remembered."""
     check_name("role", role)
-    if not one_line(role):
-        raise DataError(
-            f"role={role!r} has nothing that can be seen; give `user`, `assistant`, or the name of who speaks"
-        )
     if id is not None:
         check_name("id", id)
     if not isinstance(content, str):
@@ -87,8 +84,9 @@ def append(
     """Write a message at the end of its session, which begins when it is new; (message number, whether it was added).
 
     The same id with the same role and content again changes nothing. kinds: jobs that every message asks for. is_said_now: its
-    time is that of its writing, so that messages of many writers stand in the order of time. What was said before something
-    that is there already takes its place by a job of its own (see `ordering`).
+    time is that of its writing, so that messages of many writers stand in the order of time; a clock that is behind by less
+    than a minute changes nothing of that order. What was said before something that is there already takes its place by a job
+    of its own (see `ordering`).
     """
     number = session_number(rows, user, session, create=True)
     # The row is changed first: on PostgreSQL that is the lock that keeps two writers of one session apart.
@@ -114,10 +112,13 @@ def append(
     if place > MAX_PLACE:
         raise DataError(f"session {session!r} holds {MAX_PLACE} messages, which is all it can; begin another one")
     where = number_of(number, place)
+    newest = _newest_time(rows, number)
     if is_said_now:
-        message = replace(message, time=clock.time())
+        now = clock.time()
+        # an answer that is added after its question was said after it, whatever the clock says
+        message = replace(message, time=newest if now < newest <= now + _SKEW_SECONDS else now)
     is_ahead = message.time >= end_of_tomorrow(clock.time())
-    is_late = not is_ahead and _is_late(rows, number, message.time)
+    is_late = not is_ahead and newest > message.time
     rows.run(
         "INSERT INTO messages (number, session, id, role, is_reply, content, time, num_tokens, num_words, ahead) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -133,10 +134,11 @@ def append(
     return where, True
 
 
-def _is_late(rows: Rows, session: int, time: float) -> bool:
-    """Whether something that was said later is there already."""
-    later = "SELECT 1 FROM messages WHERE session = ? AND time > ? AND coalesce(ahead, 0) = 0 LIMIT 1"
-    return rows.one(later, session, time) is not None
+def _newest_time(rows: Rows, session: int) -> float:
+    """When the last of a session's messages was said that is not dated ahead; -inf where there is none."""
+    last = "SELECT time FROM messages WHERE session = ? AND coalesce(ahead, 0) = 0 ORDER BY time DESC LIMIT 1"
+    found = rows.one(last, session)
+    return -math.inf if found is None else float(found[0])
 
 
 def message_entry(number: int, is_reply: bool, num_words: int) -> int:
@@ -151,13 +153,30 @@ _COLUMNS = (
 )
 
 
+_OWN_COLUMNS = "id, number, role, content, time, num_tokens, is_reply, coalesce(ahead, 0)"
+
+
 def read_messages(rows: Rows, numbers: Sequence[int]) -> dict[int, Message]:
     """Messages by number, those that are there."""
     found: dict[int, Message] = {}
-    for start in range(0, len(numbers), 500):
-        part = numbers[start : start + 500]
-        for row in rows.all(f"SELECT {_COLUMNS} WHERE m.number IN ({', '.join('?' * len(part))})", *part):
-            found[row[3]] = _message(row)
+    if not numbers:
+        return found
+    # not joined: nearly all are of one session, and a context reads hundreds
+    marks, sessions = for_in(sorted({session_of(number) for number in numbers}))
+    query = f"SELECT number, user_name, name, stale_upto, long_upto FROM sessions WHERE number IN ({marks})"
+    told = {session: of_it for session, *of_it in rows.all(query, *sessions)}
+    for start in range(0, len(numbers), 512):
+        marks, part = for_in(numbers[start : start + 512])
+        query = f"SELECT session, {_OWN_COLUMNS} FROM messages WHERE number IN ({marks})"
+        for session, id, number, role, content, time, num_tokens, replies, ahead in rows.all(query, *part):
+            if session not in told:  # a stray, which a check tells of
+                continue
+            user, name, stale_upto, long_upto = told[session]
+            place = place_of(number)
+            level = level_at(place, stale_upto, long_upto)
+            found[number] = Message(
+                id, user, name, place, role, content, time, num_tokens, level, number, bool(replies), bool(ahead)
+            )
     return found
 
 
@@ -168,6 +187,19 @@ def find_message(rows: Rows, sessions: Sequence[int], id: str) -> Message | None
         if found is not None:
             return _message(found)
     return None
+
+
+def find_messages_of(rows: Rows, user: str, ids: Sequence[str]) -> list[Message]:
+    """The messages of a user that have these ids, in the order of the ids; those that are there."""
+    found: dict[str, list[Message]] = {}
+    for start in range(0, len(ids), 512):
+        part = ids[start : start + 512]
+        marks = ", ".join("?" * len(part))
+        for row in rows.all(
+            f"SELECT {_COLUMNS} WHERE s.user_name = ? AND m.id IN ({marks}) ORDER BY m.number", user, *part
+        ):
+            found.setdefault(row[0], []).append(_message(row))
+    return [message for id in dict.fromkeys(ids) for message in found.get(id, ())]
 
 
 def last_messages(rows: Rows, session: int, num_last: int) -> list[Message]:
@@ -280,11 +312,10 @@ def read_sessions(rows: Rows, user: str | None) -> list[SessionInfo]:
 
 
 def check_name(what: str, name: Any) -> None:
-    """Refuse what cannot name a user, session, role or message."""
-    if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME or "\0" in name:
-        raise DataError(
-            f"{what}={name!r}: needed is text of 1 to {_LONGEST_NAME} characters, not blank and without NUL"
-        )
+    """Refuse what cannot name a user, session, role, relation or message."""
+    if not isinstance(name, str) or is_blank(name) or len(name) > _LONGEST_NAME or "\0" in name:
+        needed = f"needed is text of 1 to {_LONGEST_NAME} characters, of which something can be seen, without NUL"
+        raise DataError(f"{what}={name!a}: {needed}").blaming(Blame(what, needed))
     check_text(what, name)
 
 
@@ -298,8 +329,11 @@ def check_text(what: str, text: str) -> None:
         ) from error
 
 
-def as_seconds(time: float | int | str | datetime | None, now: float) -> float:
-    """A time as seconds since 1970: given so, as a datetime, or as ISO 8601 text; without a zone it is UTC."""
+def as_seconds(time: float | int | str | datetime | None, now: float, what: str = "time") -> float:
+    """A time as seconds since 1970: given so, as a datetime, or as ISO 8601 text; without a zone it is UTC.
+
+    what: the call's word for it. Raises `DataError` for what is no time.
+    """
     if time is None:
         return now
     try:
@@ -313,15 +347,15 @@ def as_seconds(time: float | int | str | datetime | None, now: float) -> float:
         datetime.fromtimestamp(seconds, UTC)
     except (ValueError, TypeError, OverflowError, OSError) as error:
         raise DataError(
-            f"time={time!r}: needed are seconds since 1970, a datetime, or ISO 8601 text such as 2026-03-14T09:30 ({error})"
-        ) from error
+            f"{what}={time!r}: needed are seconds since 1970, a datetime, or ISO 8601 text such as 2026-03-14T09:30 ({error})"
+        ).blaming(Blame(what, f"{time!r} is no time ({error}); give ISO 8601, such as 2026-03-14T09:30")) from error
     return seconds
 
 
 def _message(row: tuple[Any, ...]) -> Message:
     id, user, session, number, role, content, time, num_tokens, is_reply, stale_upto, long_upto, ahead = row
     place = place_of(number)
-    level = Boundaries(0, 0, 0, 0, stale_upto, long_upto).level_of(place)
+    level = level_at(place, stale_upto, long_upto)
     return Message(
         id, user, session, place, role, content, time, num_tokens, level, number, bool(is_reply), bool(ahead)
     )

@@ -244,6 +244,7 @@ class Maintenance:
                 if is_last or not moved:
                     finish(rows, job)
             if is_last or not moved:
+                self._gather_index()
                 return
             upto = fresh[-1].place
 
@@ -319,6 +320,17 @@ class Maintenance:
                 place = index_messages(self.store, rows, job.session, place, _MESSAGES_AT_ONCE)
                 if place is None:
                     finish(rows, job)
+
+    def _gather_index(self) -> None:
+        """Put the pieces of the index together, some at a time. No job: whoever is killed at it leaves nothing undone."""
+        with self.store.read() as rows:
+            is_left = self.store.is_scattered(rows)
+        is_first = True
+        while is_left:
+            self.breathe()
+            with self.store.write() as rows:
+                is_left = self.store.gather(rows, is_first=is_first)
+            is_first = False
 
     # Bytes
 

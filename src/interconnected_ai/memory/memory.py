@@ -6,7 +6,7 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from interconnected_ai.errors import ConfigError, FormatVersionError
+from interconnected_ai.errors import Blame, ConfigError, FormatVersionError
 from interconnected_ai.memory import erasure, hand_facts
 from interconnected_ai.memory.addressing import check_reader, reader_of, refuse_blank, require_ids
 from interconnected_ai.memory.calls import Calls
@@ -24,6 +24,7 @@ from interconnected_ai.memory.log import (
     as_seconds,
     check_name,
     find_message,
+    find_messages_of,
     messages_of,
     new_message,
     read_messages,
@@ -231,7 +232,7 @@ class ThreeLevelMemory:
         with self._calls.serve():
             self._require_index()
             now = clock.time()
-            until = None if valid_until is None else as_seconds(valid_until, now)
+            until = None if valid_until is None else as_seconds(valid_until, now, "valid_until")
             return hand_facts.set_fact(
                 self.store,
                 Statement(subject, relation, value, is_single=single),
@@ -257,7 +258,7 @@ class ThreeLevelMemory:
         with self._calls.serve():
             self._require_index()
             now = clock.time()
-            until = None if valid_until is None else as_seconds(valid_until, now)
+            until = None if valid_until is None else as_seconds(valid_until, now, "valid_until")
             number = fact.number if isinstance(fact, Fact) else fact
             return hand_facts.correct(self.store, number, value, user=user, time=now, valid_until=until)
 
@@ -430,6 +431,8 @@ class ThreeLevelMemory:
         """
         check_reader(user, session)
         check_span(scope, session)
+        if not isinstance(limit, int) or limit < 0:
+            raise ConfigError(f"limit={limit!r}: needed is a number of messages from 0")
         with self._calls.serve():
             question = self._question(query, now, user, time_zone)
             with self.store.read() as rows:
@@ -459,7 +462,7 @@ class ThreeLevelMemory:
             self._require_index()
         with self._calls.serve(), self.store.read() as rows:
             inside = scope_of(rows, user, session, scope)
-            moment = None if now is None else as_seconds(now, clock.time())
+            moment = None if now is None else as_seconds(now, clock.time(), "now")
             found = read_facts(rows, inside, superseded=superseded, now=moment)
             if query is None:
                 return found
@@ -492,6 +495,17 @@ class ThreeLevelMemory:
         with self._calls.serve(), self.store.read() as rows:
             number = session_number(rows, user, session)
         return messages_of(self.store, number)
+
+    def find(self, *ids: str, user: str = DEFAULT_USER) -> list[Message]:
+        """The user's messages with these ids, in the order asked for, whatever session they were said in.
+
+        An id that is not there, or not any more, is left out; one that several sessions have gives the message of each.
+        """
+        check_reader(user)
+        for id in ids:
+            check_name("id", id)
+        with self._calls.serve(), self.store.read() as rows:
+            return find_messages_of(rows, user, ids)
 
     def history(self, id: str, *, session: str = DEFAULT_SESSION, user: str = DEFAULT_USER) -> list[Edit]:
         """What a message said before an import brought later words of it, the first words first.
@@ -563,8 +577,8 @@ class ThreeLevelMemory:
     ) -> Transfer:
         """Write the log as JSONL, of one session, one user, or everybody; the file is whole or not there.
 
-        That is all that was said, with what it said before it was edited, the pins, and what was set by hand:
-        `import_file` makes the same memory of it.
+        That is all that was said, with what it said before it was edited, the pins, what was set by hand, and the users' time
+        zones: `import_file` makes the same memory of it.
 
         Raises `UnknownNameError` for a user or session that is not there, `StorageError` where a file stands and `overwrite`
         is not asked for, and for what is never replaced: a database, a device.
@@ -627,6 +641,7 @@ class ThreeLevelMemory:
             self._pin_once,
             lambda facts: hand_facts.add_all(self.store, facts),
             self._begin,
+            self._zone_once,
             DEFAULT_USER if user is None else user,
             DEFAULT_SESSION if session is None else session,
             skip_bad,
@@ -686,7 +701,7 @@ class ThreeLevelMemory:
         if not isinstance(budget_tokens, int) or budget_tokens < 1:
             raise ConfigError(f"budget_tokens={budget_tokens!r}: needed is a number of tokens from 1")
         question = self._question(query, now, user, time_zone)
-        moment = None if now is None else as_seconds(now, clock.time())
+        moment = None if now is None else as_seconds(now, clock.time(), "now")
         return Order(question, budget_tokens, portions or self.portions, self.weights, self.count_tokens, moment)
 
     def _rank_all(self, rows: Rows, scope: Scope, order: Order) -> Ranking:
@@ -694,7 +709,9 @@ class ThreeLevelMemory:
 
     def _question(self, query: str, now: Any, user: str, time_zone: str | tzinfo | None) -> Question:
         self._require_index()
-        return question_of(query, as_seconds(now, clock.time()), self._zone(user, time_zone), self.store, self.model)
+        return question_of(
+            query, as_seconds(now, clock.time(), "now"), self._zone(user, time_zone), self.store, self.model
+        )
 
     def _zone(self, user: str, time_zone: str | tzinfo | None) -> tzinfo | None:
         """The zone of a call: as given, else the user's, else the memory's, else (None) the machine's."""
@@ -749,6 +766,13 @@ class ThreeLevelMemory:
         self._pin(text, session, user, time)
         return True
 
+    def _zone_once(self, user: str, name: str) -> bool:
+        with self.store.write() as rows:
+            if zone_name_of(rows, user) is not None:
+                return False
+            set_zone(rows, user, name)
+        return True
+
     def _begin(self, session: str, user: str) -> None:
         with self.store.write() as rows:
             session_number(rows, user, session, create=True)
@@ -785,17 +809,20 @@ def _choice(
             "forget: say what, with ids, before, containing or pin, or of whom everything, with session or user"
         )
     refuse_blank("forget", {**named, **{f"ids[{number}]": id for number, id in enumerate(ids)}})
+    names = [("user", user), ("session", session), *(("id", id) for id in ids)]
+    for what, name in names:
+        if name is not None:
+            check_name(what, name)
     is_whole = not ids and before is None and containing is None and pin is None
     if is_whole and not everything:
         what = f"session {session!r}" if session is not None else f"user {user!r}"
+        or_less = "or which messages, with ids, before or containing"
         raise ConfigError(
-            f"forget: {what} alone means all of it; say everything=True (--everything) for that, or which messages, with ids, "
-            "before or containing"
-        )
+            f"forget: {what} alone means all of it; say everything=True (--everything) for that, {or_less}"
+        ).blaming(Blame("everything", f"{what} alone means all of it; set it to true for that, {or_less}"))
     if everything and not is_whole:
-        raise ConfigError(
-            "forget: everything goes with session or user alone; leave it out to forget what the rest names"
-        )
-    limit = None if before is None else as_seconds(before, clock.time())
+        alone = "goes with session or user alone; leave it out to forget what the rest names"
+        raise ConfigError(f"forget: everything {alone}").blaming(Blame("everything", f"it {alone}"))
+    limit = None if before is None else as_seconds(before, clock.time(), "before")
     condition = erasure.Condition(frozenset(ids), limit, containing)
     return erasure.Choice(DEFAULT_USER if user is None else user, session, condition, pin)

@@ -1,4 +1,7 @@
-"""A store of an earlier version made one of this: once, in one transaction, with nothing of the log changed but marks."""
+"""A store of an earlier version made one of this: once, in one transaction, with nothing of the log changed but marks.
+
+Tables and columns that it lacks are made when it is opened (see `schema`); here they are filled.
+"""
 
 import time as clock
 
@@ -10,16 +13,25 @@ from interconnected_ai.memory.provenance import remember, remembered
 from interconnected_ai.memory.schema import FORMER_INDEXES, SCHEMA_VERSION
 from interconnected_ai.memory.store import Rows, Store
 
+# What is of this version or later answers as it stands: it only lacks what makes answers fast.
+_READABLE_VERSION = 2
+
 
 def migrate(store: Store) -> None:
-    """Bring a store to this version; nothing to do for one that is. Raises `StorageError` where that cannot be written."""
+    """Bring a store to this version; nothing to do for one that is. Raises `StorageError` where that cannot be written.
+
+    One that can only be read and answers as it stands is left as it is.
+    """
     with store.read() as rows:
-        if _version(rows) >= SCHEMA_VERSION:
+        version = _version(rows)
+        if version >= SCHEMA_VERSION or (version >= _READABLE_VERSION and not store.is_writable):
             return
     try:
         with store.write() as rows:
-            if _version(rows) < SCHEMA_VERSION:  # nobody else did meanwhile
+            version = _version(rows)
+            if version < _READABLE_VERSION:
                 _to_users(store, rows)
+            if version < SCHEMA_VERSION:  # nobody else did meanwhile
                 remember(rows, "schema_version", str(SCHEMA_VERSION))
     except StorageError as error:
         raise StorageError(

@@ -4,16 +4,18 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from interconnected_ai.memory.records import Message
 from interconnected_ai.memory.rendering import Words
-from interconnected_ai.text import normalize, sentences, terms
+from interconnected_ai.text import estimate_tokens, normalize, sentences, terms
 from interconnected_ai.types import CountTokens
 
 _CHARS_READ = 200_000  # of one message
 _LEAST_PREFIX = 3
 _FIRST_PART = re.compile(r"[^\W_]+")  # of a term that stands for `v2.13.0` or an address
 _LEAST_END_TOKENS = 2
+_REMEMBERED_CHARS = 20_000
 _GAP, _GAPS_TOKENS = " … ", 2
 
 
@@ -25,14 +27,23 @@ def ends_of(message: Message, most_tokens: int, words: Words, count_tokens: Coun
     content = message.content
     if message.num_tokens <= most_tokens:
         return content
-    mark = _mark(message, words)
+    # the last messages come with every context, and their estimates need not be made anew
+    is_known = count_tokens is estimate_tokens and len(content) <= _REMEMBERED_CHARS
+    cut = _remembered_ends if is_known else _ends
+    return cut(content, message.num_tokens, most_tokens, _mark(message, words), count_tokens)
+
+
+def _ends(content: str, num_tokens: int, most_tokens: int, mark: str, count_tokens: CountTokens) -> str:
     left = most_tokens - count_tokens(mark) - _GAPS_TOKENS
     if left < 2 * _LEAST_END_TOKENS:
-        head = _beginning(message, most_tokens - 1, count_tokens)
+        head = _beginning(content, num_tokens, most_tokens - 1, count_tokens)
         return f"{head} …" if head else ""
-    head = _beginning(message, left - left // 2, count_tokens)
-    tail = _end(message, left // 2, count_tokens)
+    head = _beginning(content, num_tokens, left - left // 2, count_tokens)
+    tail = _end(content, num_tokens, left // 2, count_tokens)
     return _GAP.join(part for part in (head, mark, tail) if part)
+
+
+_remembered_ends = lru_cache(maxsize=32)(_ends)
 
 
 def passages_of(
@@ -103,30 +114,28 @@ def _joined(every: Sequence[str], places: Sequence[int]) -> Iterable[str]:
         before = place
 
 
-def _beginning(message: Message, most_tokens: int, count_tokens: CountTokens) -> str:
+def _beginning(text: str, num_tokens: int, most_tokens: int, count_tokens: CountTokens) -> str:
     """A beginning that takes about so many tokens and not more, to its last whole word."""
-    text = message.content
-    size = _that_fits(message, most_tokens, lambda size: count_tokens(text[:size]))
+    size = _that_fits(text, num_tokens, most_tokens, lambda size: count_tokens(text[:size]))
     return _without_half_a_word(text, size)
 
 
-def _end(message: Message, most_tokens: int, count_tokens: CountTokens) -> str:
+def _end(text: str, num_tokens: int, most_tokens: int, count_tokens: CountTokens) -> str:
     """An end that takes about so many tokens and not more, from its first whole word."""
-    text = message.content
-    size = _that_fits(message, most_tokens, lambda size: count_tokens(text[len(text) - size :]))
+    size = _that_fits(text, num_tokens, most_tokens, lambda size: count_tokens(text[len(text) - size :]))
     return _without_half_a_word(text[::-1], size)[::-1]
 
 
-def _that_fits(message: Message, most_tokens: int, tokens_of: Callable[[int], int]) -> int:
+def _that_fits(text: str, num_tokens: int, most_tokens: int, tokens_of: Callable[[int], int]) -> int:
     """How many characters take so many tokens: the share of the whole, and less while that is too much.
 
     The longest that fits would be found by halving, at a dozen counts a message; this takes one or two.
     """
     if most_tokens < 1:
         return 0
-    size = min(len(message.content), len(message.content) * most_tokens // max(1, message.num_tokens))
-    while size > 0 and (num_tokens := tokens_of(size)) > most_tokens:
-        size = min(size - 1, size * most_tokens // num_tokens)
+    size = min(len(text), len(text) * most_tokens // max(1, num_tokens))
+    while size > 0 and (taken := tokens_of(size)) > most_tokens:
+        size = min(size - 1, size * most_tokens // taken)
     return size
 
 

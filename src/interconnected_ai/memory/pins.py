@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from interconnected_ai.errors import ConfigError
+from interconnected_ai.errors import Blame, ConfigError
 from interconnected_ai.memory.log import check_name, check_text, session_number
 from interconnected_ai.memory.records import Pin
 from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.text import is_blank
 from interconnected_ai.types import CountTokens
 
 _MOST_TOKENS = 1_000
@@ -15,8 +16,10 @@ _COLUMNS = "p.number, p.user_name, s.name, p.text, p.time FROM pins p LEFT JOIN 
 def add_pin(store: Store, text: str, *, session: str | None, user: str, time: float, count_tokens: CountTokens) -> Pin:
     """Pin a text. Raises `ConfigError` when all pins of that session together would take more than 1,000 tokens."""
     check_name("user", user)
+    if session is not None:
+        check_name("session", session)
     check_text("text", text)
-    if not text.strip():
+    if is_blank(text):
         raise ConfigError("an empty text cannot be pinned")
     with store.write() as rows:
         number = session_number(rows, user, session, create=True) if session is not None else None
@@ -31,10 +34,8 @@ def add_pin(store: Store, text: str, *, session: str | None, user: str, time: fl
 
 def _require_room(texts: Sequence[str], count_tokens: CountTokens) -> None:
     if sum(map(count_tokens, texts)) > _MOST_TOKENS:
-        raise ConfigError(
-            f"pins would take more than {_MOST_TOKENS} tokens, and they come along every time; "
-            "shorten this one, or forget(pin=…) another"
-        )
+        told = f"pins would take more than {_MOST_TOKENS} tokens, and they come along every time; shorten this one, or "
+        raise ConfigError(f"{told}forget(pin=…) another").blaming(Blame("text", f"{told}take another off"))
 
 
 def pins_for(rows: Rows, user: str, session: str | None) -> list[Pin]:

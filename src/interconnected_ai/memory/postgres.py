@@ -18,7 +18,7 @@ from interconnected_ai.memory.schema import (
     SCHEMA_VERSION,
     TABLES,
 )
-from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.memory.store import Rows, Store, as_vocabulary
 
 # Our terms are lexemes as they stand, which is what the text search configuration `simple` does to words; a tsvector made of
 # them directly also keeps codes and emoji whole, which its parser would take apart. ts_rank is no BM25: scores are made in
@@ -56,6 +56,9 @@ class _Rows:
 
     def all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         return [_plain_row(row) for row in self._execute(sql, values).fetchall()]
+
+    def column(self, sql: str, *values: Any) -> list[Any]:
+        return [value for value, *_ in self.all(sql, *values)]
 
     def one(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
         row = self._execute(sql, values).fetchone()
@@ -156,20 +159,20 @@ class PostgresStore(Store):
         """See `Store`."""
         found: dict[str, list[int]] = {}
         for term in terms:
-            entries = rows.all("SELECT entry FROM search WHERE terms @@ ?::tsquery ORDER BY entry", f"'{owner}_{term}'")
+            query = "SELECT entry FROM search WHERE terms @@ ?::tsquery ORDER BY entry"
+            entries = rows.column(query, f"'{owner}_{term}'")
             if entries:
-                found[term] = [entry for (entry,) in entries]
+                found[term] = entries
         return found
 
-    def vocabulary(self, rows: Rows, owner: int) -> Iterator[str]:
+    def vocabulary(self, rows: Rows, owner: int) -> dict[str, str]:
         """See `Store`."""
-        mark = f"{owner}_"
-        sessions = [number for (number,) in rows.all("SELECT number FROM sessions WHERE owner = ?", owner)]
-        for session in sessions:
+        mark, known = f"{owner}_", set()
+        for session in rows.column("SELECT number FROM sessions WHERE owner = ?", owner):
             first, end = _entries_of(session)
             query = f"SELECT terms FROM search WHERE entry >= {first} AND entry < {end}"
-            for (term,) in rows.all("SELECT word FROM ts_stat(?)", query):
-                yield term[len(mark) :]
+            known.update(rows.column("SELECT word FROM ts_stat(?)", query))
+        return as_vocabulary(term[len(mark) :] for term in known)
 
     def put_vectors(self, rows: Rows, session: int, vectors: Sequence[tuple[int, int, Any]]) -> None:
         """See `Store`."""

@@ -366,7 +366,7 @@ class Transfer:
     """What an import or export moved: rows added, and those that stood there already.
 
     num_bad: rows that could not be read and were left out. not_understood: what else was passed over, by kind, and how often.
-    num_edited: of those that stood there already, whose words were others. num_facts: by hand.
+    num_edited: of those that stood there already, whose words were others. num_facts: by hand. num_zones: time zones of users.
     """
 
     num_messages: int
@@ -376,6 +376,7 @@ class Transfer:
     not_understood: Mapping[str, int] = field(default_factory=dict)
     num_edited: int = 0
     num_facts: int = 0
+    num_zones: int = 0
 
 
 def _require_positive(record: Any) -> None:

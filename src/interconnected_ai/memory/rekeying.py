@@ -8,11 +8,11 @@ from interconnected_ai.errors import ConfigError, NotAMemoryError, StorageError
 from interconnected_ai.memory.engines import Cipher, Engine, engine_of, errors, sqlcipher
 from interconnected_ai.memory.sqlite import (
     check_version,
-    is_open_here,
     make_private,
     mark_as_ours,
     refusals,
     require_ours,
+    stores_here,
 )
 from interconnected_ai.storage import atomic_file
 
@@ -32,7 +32,7 @@ def rekey(store: str | Path, *, key: str | None, new_key: str | None) -> int:
     path = Path(store)
     if not path.is_file():
         raise NotAMemoryError(f"no memory at {path}")
-    if is_open_here(path):
+    if stores_here(path):
         raise StorageError(_OPEN.format(path=path))
     current, new = engine_of(key), engine_of(new_key)
     require_ours(path, current)

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
-from interconnected_ai.memory.records import Fact, Message, Summary
+from interconnected_ai.memory.facts import Told
+from interconnected_ai.memory.records import Message, Summary
 from interconnected_ai.memory.speakers import one_line
 from interconnected_ai.memory.times import day_at
 from interconnected_ai.text import Language
@@ -75,6 +76,31 @@ RUSSIAN = Words(
         "plans": "планирует",
         "deadline": "срок",
         "has": "есть",
+        "diet": "питание",
+        "does not eat": "не ест и не пьёт",
+        "illness": "болезнь",
+        "takes": "принимает",
+        "speaks": "говорит на языках",
+        "native language": "родной язык",
+        "learning": "учится",
+        "studies": "изучает",
+        "studies at": "учится в",
+        "graduated from": "окончил",
+        "relationship": "отношения",
+        "family": "семья",
+        "hobby": "увлечение",
+        "wants": "хочет",
+        "afraid of": "боится",
+        "is": "–",
+        "nationality": "национальность",
+        "religion": "вера",
+        "height": "рост",
+        "weight": "вес",
+        "email": "почта",
+        "phone": "телефон",
+        "number": "телефон",
+        "address": "адрес",
+        "timezone": "часовой пояс",
     },
 )
 
@@ -89,9 +115,17 @@ def quoted(text: str, first: str = "") -> str:
 
     first: stands before the text on its first line, whatever line breaks a name in it has.
     """
-    first = one_line(first) + " " * first.endswith(" ")
-    lines = _CONTROL.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n")).split("\n")
-    return "\n".join(f"> {first if number == 0 else ''}{line}".rstrip() for number, line in enumerate(lines))
+    return _quoted(text, one_line(first) + " " * first.endswith(" "))
+
+
+def _quoted(text: str, first: str) -> str:
+    """The same, first being one line already."""
+    if text.isprintable():  # one line, as most messages are
+        return f"> {first}{text}".rstrip()
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = (line if line.isprintable() else _CONTROL.sub(" ", line) for line in text.split("\n"))
+    return "\n".join([f"> {first}{next(lines)}".rstrip(), *(f"> {line}".rstrip() for line in lines)])
 
 
 def message_lines(
@@ -103,23 +137,28 @@ def message_lines(
     numbers, which count within a session. A message that is dated ahead says so itself.
     """
     heading = ""
+    days: dict[int, str] = {}  # by the minute, in which no day of a calendar ends
     for message, shown in messages:
         elsewhere = f", {words.elsewhere}" if session not in (None, message.session) else ""
-        under = f"[{day_at(message.time, zone)}{elsewhere}]"
+        minute = int(message.time // 60)
+        if (day := days.get(minute)) is None:
+            day = days[minute] = day_at(message.time, zone)
+        under = f"[{day}{elsewhere}]"
         if under != heading:
             heading = under
             yield heading
         ahead = f" ({words.ahead})" if message.is_ahead else ""
         number = "" if elsewhere else f"#{message.place} "
-        yield quoted(shown, f"{number}{message.role}{ahead}: ")
+        quote = _quoted if one_line(message.role) == message.role else quoted
+        yield quote(shown, f"{number}{message.role}{ahead}: ")
 
 
-def fact_line(fact: Fact, replaced: str, words: Words, zone: tzinfo | None) -> str:
+def fact_line(fact: Told, replaced: str, words: Words, day: str) -> str:
     """`> 2024-03-01 user lives in: Berlin (before: Moscow)`"""
     relation = words.relations.get(fact.relation, fact.relation)
     said = f"{fact.subject}: {fact.value}" if fact.kind == "instruction" else f"{fact.subject} {relation}: {fact.value}"
     before = f" ({words.earlier}: {replaced})" if replaced else ""
-    return quoted(f"{said}{before}", f"{day_at(fact.time, zone)} ")
+    return quoted(f"{said}{before}", f"{day} ")
 
 
 def summary_line(summary: Summary, zone: tzinfo | None, words: Words, session: str | None) -> str:

@@ -1,6 +1,6 @@
 """Tables of a memory, in words that SQLite and PostgreSQL both understand, and the version they are of."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # The log is `messages`, `edits`, `sessions` (names), `pins`, `hand_facts` and `user_zones`; everything else is derived from it.
 # In `sessions`: places up to long_upto stand in the long level, those up to stale_upto in the stale one, the rest in current.
@@ -65,8 +65,10 @@ LATER_COLUMNS = (
 LATER_INDEXES = (
     """CREATE INDEX IF NOT EXISTS facts_of_user ON facts (user_name, subject, relation, value_hash)""",
     """CREATE INDEX IF NOT EXISTS facts_in_force ON facts (user_name, time, number) WHERE superseded_by IS NULL""",
+    """CREATE INDEX IF NOT EXISTS facts_by_kind ON facts (user_name, kind, time, number) WHERE superseded_by IS NULL""",
     """CREATE INDEX IF NOT EXISTS facts_that_meet ON facts (user_name, subject, relation)
         WHERE is_single = 1 OR kind IN ('end', 'end of all')""",
+    """CREATE INDEX IF NOT EXISTS summaries_in_outline ON summaries (session, last_time, number, method, num_tokens)""",
     """CREATE INDEX IF NOT EXISTS messages_ahead ON messages (session, number) WHERE ahead = 1""",
 )
 FORMER_INDEXES = ("facts_that_hold", "facts_that_end", "facts_by_hand")

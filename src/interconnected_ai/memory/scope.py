@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from interconnected_ai.errors import ConfigError
+from interconnected_ai.errors import Blame, ConfigError
 from interconnected_ai.memory.numbering import Kind, entry_of, number_of
 from interconnected_ai.memory.store import Rows
 
@@ -69,4 +69,7 @@ def check_span(span: Any, session: Any) -> None:
     if span not in SPANS:
         raise ConfigError(f"scope={span!r}: known are {', '.join(map(repr, SPANS))}")
     if span == "session" and session is None:
-        raise ConfigError("scope='session' needs a session; name it, or leave scope out to read all of the user's")
+        remedy = "name it, or leave scope out to read all of the user's"
+        raise ConfigError(f"scope='session' needs a session; {remedy}").blaming(
+            Blame("scope", f"'session' needs a session; {remedy}")
+        )

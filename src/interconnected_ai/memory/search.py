@@ -1,19 +1,19 @@
 """Which messages answer a question, without asking a model: BM25 legs, facts, time, vectors, fused by reciprocal rank."""
 
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from operator import itemgetter
+from typing import NamedTuple
 
 from interconnected_ai.memory.asking import is_of_asking
 from interconnected_ai.memory.numbering import Kind, number_of, place_of, session_of
 from interconnected_ai.memory.questions import Question
-from interconnected_ai.memory.ranking import K1, B, best_first, bm25, fuse, lend_to_neighbours, lend_to_stretches
+from interconnected_ai.memory.ranking import K1, B, best_first, bm25, fuse, lend
 from interconnected_ai.memory.scope import Scope
 from interconnected_ai.memory.speakers import is_named
-from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.memory.store import Outline, Rows, Store
 from interconnected_ai.memory.times import Window
 from interconnected_ai.text import terms, words
 
@@ -46,8 +46,7 @@ class SearchWeights:
     b: float = B
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A message that may answer, without its words yet."""
 
     number: int
@@ -57,6 +56,31 @@ class Candidate:
     role: str
     score: float
     legs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Messages that may answer, the best first, their outlines and scores, those that words found and (by leg) others."""
+
+    numbers: Sequence[int]
+    known: Mapping[int, Outline]
+    scores: Mapping[int, float]
+    by_words: Container[int]
+    by_others: Mapping[str, Container[int]]
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """(number, tokens) of each."""
+        return [(number, self.known[number][2]) for number in self.numbers]
+
+    def candidates(self) -> list[Candidate]:
+        """All that is known of each."""
+        found = []
+        for number in self.numbers:
+            _, is_reply, num_tokens, time, role = self.known[number]
+            legs = _BY_WORDS[is_reply] if number in self.by_words else ()
+            legs += tuple(name for name, numbers in self.by_others.items() if number in numbers)
+            found.append(Candidate(number, bool(is_reply), num_tokens, time, role, self.scores[number], legs))
+        return found
 
 
 @dataclass(slots=True)
@@ -74,20 +98,25 @@ class Hits:
 
     def add(self, scores: Mapping[int, float]) -> None:
         """Put scores of index entries where their kind belongs."""
-        for entry, score in scores.items():
-            kind = (entry >> 8) & 3  # `kind_in` and `number_in`, written out: this is asked for every hit
-            if kind <= Kind.REPLY:
-                self.messages[entry >> 10] = score
-            elif kind == Kind.SUMMARY:
-                self.summaries[place_of(entry >> 10)] = score
-            else:
-                self.facts[place_of(entry >> 10)] = score
+        # `kind_in` and `number_in`, written out: this is asked for every hit, and nearly all are messages
+        self.messages.update({entry >> 10: score for entry, score in scores.items() if not entry & _OF_NO_MESSAGE})
+        for entry in scores:
+            if entry & _OF_NO_MESSAGE:
+                others = self.summaries if (entry >> 8) & 3 == Kind.SUMMARY else self.facts
+                others[place_of(entry >> 10)] = scores[entry]
 
 
+_BY_WORDS: tuple[tuple[str, ...], ...] = (
+    ("speech",),
+    ("replies",),
+)  # the leg that a message is in, by whether it is a reply
+_OF_NO_MESSAGE = 1 << 9  # the bit of an entry that summaries and facts have, and speech and replies have not
 # Beyond so many postings the most frequent terms are left out: they tell little and cost the most.
 _MOST_POSTINGS, _FEWEST_TERMS = 12_000, 3
 _LONGEST_QUERY_TERMS = 64
+_number_of_outline, _time_of_outline = itemgetter(0), itemgetter(3)
 _LEAST_LIKENESS = 0.3  # of two words' trigrams, below which they have nothing to do with each other
+_FEW_TRIGRAMS = 4  # of a word, of which one is enough to be like another
 _MOST_LIKE = 4  # words of the vocabulary that stand in for one of the question
 _NUM_REFINED = 30
 _WINDOW_MESSAGES = 60
@@ -107,12 +136,23 @@ def find_evidence(
     store: Store, rows: Rows, scope: Scope, question: Question, hits: Hits, weights: SearchWeights, limit: int
 ) -> list[Candidate]:
     """The best messages for a context, neighbours included, the best first."""
-    lent = lend_to_neighbours(hits.messages, weights.neighbour, weights.reach)
-    lent = lend_to_stretches(lent, hits.messages, weights.stretch)
+    return rank_evidence(store, rows, scope, question, hits, weights, limit).candidates()
+
+
+def rank_evidence(
+    store: Store, rows: Rows, scope: Scope, question: Question, hits: Hits, weights: SearchWeights, limit: int
+) -> Ranked:
+    """The same, with no more than their sizes put together."""
     dense = _vector_hits(store, rows, scope, question, limit)
     fact_sources, in_time = _fact_sources(rows, hits.facts), _in_window(rows, scope, question.window)
-    known = _look_up(rows, [*best_first(lent, limit), *dense, *fact_sources, *in_time])
-    scores = _favour_the_named(_blend(lent, dense, weights.vectors), known, question.text, weights.speaker)
+    also = [*dense, *fact_sources, *in_time]
+    lent: Mapping[int, float] = lend(
+        hits.messages, weights.neighbour, weights.reach, weights.stretch, limit=limit, also=also
+    )
+    known = store.outlines(rows, [*best_first(lent, limit), *also])
+    blended = _blend(lent, dense, weights.vectors)
+    found = {number: blended[number] for number in known if number in blended}
+    scores = _favour_the_named(found, known, question.text, weights.speaker)
     return _fused(scores, dense, fact_sources, in_time, known, weights, limit, scope.present)
 
 
@@ -125,8 +165,9 @@ def find_messages(
     scores = _refine(rows, scores, question.text, weights.closeness, refined)
     dense = _vector_hits(store, rows, scope, question, refined)
     in_time = _in_window(rows, scope, question.window)
-    known = _look_up(rows, [*best_first(scores, refined), *dense, *in_time])
-    return _fused(_blend(scores, dense, weights.vectors), dense, [], in_time, known, weights, limit, scope.present)
+    known = store.outlines(rows, [*best_first(scores, refined), *dense, *in_time])
+    blended = _blend(scores, dense, weights.vectors)
+    return _fused(blended, dense, [], in_time, known, weights, limit, scope.present).candidates()
 
 
 def _scores(
@@ -165,16 +206,13 @@ def _fused(
     dense: Mapping[int, float],
     fact_sources: Sequence[int],
     in_time: Sequence[int],
-    known: Mapping[int, tuple[Any, ...]],
+    known: Mapping[int, Outline],
     weights: SearchWeights,
     limit: int,
     present: int | None,
-) -> list[Candidate]:
-    def among_equals(number: int) -> tuple[bool, float, int]:
-        """What is said in the present session goes before what is said elsewhere, then the later before the earlier."""
-        return session_of(number) == present, known[number][3], number
-
-    by_score = best_first({n: scores[n] for n in known if n in scores}, among_equals=among_equals)
+) -> Ranked:
+    latest = _latest_first(known, present)
+    by_score = sorted([n for n in latest if n in scores], key=scores.__getitem__, reverse=True)
     legs = {
         "speech": (1.0, [n for n in by_score if not known[n][1]]),
         "replies": (weights.reply, [n for n in by_score if known[n][1]]),
@@ -182,36 +220,43 @@ def _fused(
     if fact_sources:
         legs["facts"] = (weights.facts, [n for n in fact_sources if n in known])
     if in_time:
-        inside = {number: scores.get(number, 0.0) for number in in_time if number in known}
-        legs["time"] = (weights.time, best_first(inside, among_equals=among_equals))
-    found_by: dict[int, list[str]] = {}
-    for name, (_, numbers) in legs.items():
-        for number in numbers:
-            found_by.setdefault(number, []).append(name)
-    for number in dense:
-        found_by.setdefault(number, []).append("vectors")
+        inside = set(in_time)
+        legs["time"] = (
+            weights.time,
+            sorted([n for n in latest if n in inside], key=lambda number: scores.get(number, 0.0), reverse=True),
+        )
     fused = fuse(legs.values())
-    return [_candidate(known[n], fused[n], found_by[n]) for n in best_first(fused, limit, among_equals=among_equals)]
+    ranked = sorted([n for n in latest if n in fused], key=fused.__getitem__, reverse=True)
+    others = {name: frozenset(numbers) for name, (_, numbers) in legs.items() if name in ("facts", "time")}
+    if dense:
+        others["vectors"] = frozenset(dense)
+    return Ranked(ranked[:limit], known, fused, scores.keys(), others)
 
 
-def _blend(scores: Mapping[int, float], dense: Mapping[int, float], share: float) -> dict[int, float]:
+def _latest_first(known: Mapping[int, Outline], present: int | None) -> list[int]:
+    """Messages in the order in which those of equal scores go: of the present session before others, the later before the
+    earlier. Sorting keeps the order of equals, so that whoever sorts these by scores has that settled."""
+    outlines = sorted(known.values(), key=_number_of_outline, reverse=True)
+    outlines.sort(key=_time_of_outline, reverse=True)
+    latest = [outline[0] for outline in outlines]
+    if latest and session_of(min(latest)) != session_of(max(latest)):
+        latest.sort(key=lambda number: session_of(number) == present, reverse=True)
+    return latest
+
+
+def _blend(scores: Mapping[int, float], dense: Mapping[int, float], share: float) -> Mapping[int, float]:
     """Scores by words as shares of the best, plus `share` for each standard deviation of likeness.
 
     Ranks alone lose too much here: by vectors every message has a rank, however little it has to do with the question
     (LoCoMo, evidence in 1k / 2k / 4k tokens: ranks fused .835 / .880 / .925, scores blended .841 / .886 / .929).
     """
     if not dense:
-        return dict(scores)
+        return scores
     best = max(scores.values(), default=1.0)
     blended = {number: score / best for number, score in scores.items()}
     for number, likeness in dense.items():
         blended[number] = blended.get(number, 0.0) + share * likeness
     return blended
-
-
-def _candidate(row: Sequence[Any], score: float, legs: Sequence[str]) -> Candidate:
-    number, is_reply, num_tokens, time, role = row
-    return Candidate(number, bool(is_reply), num_tokens, time, role, score, tuple(legs))
 
 
 def _affordable(postings: Mapping[str, Sequence[int]]) -> dict[str, Sequence[int]]:
@@ -229,22 +274,60 @@ def _affordable(postings: Mapping[str, Sequence[int]]) -> dict[str, Sequence[int
 
 def _like_words(store: Store, rows: Rows, scope: Scope, asked: Sequence[str]) -> dict[str, float]:
     """Terms of the user that share the most trigrams with the question's: misspellings, pet names, parts of words."""
-    wanted = {term: _trigrams(term[1:]) for term in asked}
-    share_one = re.compile("|".join(map(re.escape, set().union(*wanted.values()))))
-    found: dict[str, dict[str, float]] = {term: {} for term in asked}  # a term comes once for each owner
-    for term in chain.from_iterable(store.vocabulary(rows, owner) for owner in scope.owners):
-        if term[0] == "l" or not share_one.search(f"  {term[1:]} "):  # a lemma's stem is there as well
-            continue
-        theirs = _trigrams(term[1:])
-        for one, ours in wanted.items():
-            likeness = 2 * len(ours & theirs) / (len(ours) + len(theirs))
-            if likeness >= _LEAST_LIKENESS:
-                found[one][term] = likeness
+    known = [(kind, _Words(text)) for owner in scope.owners for kind, text in store.vocabulary(rows, owner).items()]
     weights: dict[str, float] = {}
-    for like in found.values():
+    for wanted in asked:
+        like = {kind + word: likeness for kind, those in known for word, likeness in those.like(wanted[1:]).items()}
         for likeness, term in sorted(((value, term) for term, value in like.items()), reverse=True)[:_MOST_LIKE]:
             weights[term] = max(weights.get(term, 0.0), likeness)
     return weights
+
+
+class _Words:
+    """Words in one text, each between two line breaks; there may be a hundred thousand, and none is looked at by itself."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._having: dict[str, set[int]] = {}  # trigram → the line breaks before the words that have it
+
+    def like(self, word: str) -> dict[str, float]:
+        """Words by how like a word they are, the most alike among them: twice the trigrams that both have over those that each
+        has."""
+        ours = _trigrams(word)
+        # a tenth of all words have the first letter, which alone makes none of them like a word of four letters or more
+        first = {f"  {word[0]}"} if len(ours) > _FEW_TRIGRAMS else set()
+        shared = Counter(chain.from_iterable(map(self._with, ours - first)))
+        found: dict[str, float] = {}
+        most: list[float] = []  # the greatest likenesses, the least of them first
+        for begin, alike in shared.most_common():
+            number = alike + len(first)
+            least = most[0] if len(most) == _MOST_LIKE else _LEAST_LIKENESS
+            if 2 * number / (len(ours) + number) < least:  # it has at least these trigrams, and what comes has fewer
+                break
+            other = self._text[begin + 1 : self._text.index("\n", begin + 1)]
+            number = alike + bool(first and other[:1] == word[0])
+            likeness = 2 * number / (len(ours) + len(_trigrams(other)))
+            if likeness >= _LEAST_LIKENESS:
+                found[other] = likeness
+                most = sorted([*most, likeness])[-_MOST_LIKE:]
+        return found
+
+    def _with(self, trigram: str) -> set[int]:
+        if trigram not in self._having:
+            self._having[trigram] = self._places(trigram)
+        return self._having[trigram]
+
+    def _places(self, trigram: str) -> set[int]:
+        """The line breaks before the words that have a trigram."""
+        find, find_back = self._text.find, self._text.rfind
+        places: set[int] = set()
+        begins = trigram.startswith(" ")
+        sought = "\n" * begins + trigram.strip(" ") + "\n" * trigram.endswith(" ")
+        place = find(sought)
+        while place >= 0:
+            places.add(place if begins else find_back("\n", 0, place))
+            place = find(sought, place + 1)
+        return places
 
 
 def _trigrams(word: str) -> set[str]:
@@ -284,12 +367,12 @@ def _num_alike(word: str, other: str) -> int:
 
 
 def _favour_the_named(
-    scores: Mapping[int, float], known: Mapping[int, tuple[Any, ...]], query: str, extra: float
-) -> dict[int, float]:
+    scores: Mapping[int, float], known: Mapping[int, Outline], query: str, extra: float
+) -> Mapping[int, float]:
     """ "What did Caroline say": what Caroline said counts more. Only for roles that are names of speakers."""
-    speakers = {row[4] for row in known.values() if is_named(row[4])}
+    speakers = set(filter(is_named, {row[4] for row in known.values()}))
     if not extra or not speakers:
-        return dict(scores)
+        return scores
     asked = set(words(query))
     named = {role for role in speakers if asked & set(words(role))}
     return {
@@ -317,20 +400,6 @@ def _in_window(rows: Rows, scope: Scope, window: Window | None) -> list[int]:
     where, whose = scope.where()
     query = f"SELECT number FROM messages WHERE {where} AND time >= ? AND time < ? ORDER BY time, number LIMIT ?"
     return [number for (number,) in rows.all(query, whose, window.start, window.end, _WINDOW_MESSAGES)]
-
-
-def _look_up(rows: Rows, numbers: Sequence[int]) -> dict[int, tuple[Any, ...]]:
-    """(number, is_reply, num_tokens, time, role) of messages that are there."""
-    known: dict[int, tuple[Any, ...]] = {}
-    wanted = sorted(set(numbers))
-    for start in range(0, len(wanted), 500):
-        part = wanted[start : start + 500]
-        for row in rows.all(
-            f"SELECT number, is_reply, num_tokens, time, role FROM messages WHERE number IN ({', '.join('?' * len(part))})",
-            *part,
-        ):
-            known[row[0]] = row
-    return known
 
 
 def _weight_of(term: str, weights: SearchWeights) -> float:

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from interconnected_ai.memory.schema import (
     SQLITE_TYPES,
     TABLES,
 )
-from interconnected_ai.memory.store import Store
+from interconnected_ai.memory.store import OUTLINE_COLUMNS, Outline, Rows, Store, as_vocabulary
 
 if TYPE_CHECKING:
     from interconnected_ai.memory.vector_cache import VectorCache
@@ -42,12 +43,27 @@ _INDEX = (
         data BLOB NOT NULL, UNIQUE (number, part))""",
     "CREATE INDEX IF NOT EXISTS vectors_by_session ON vectors (session, serial)",
 )
+# What is known of messages without their words, beside which it would be read page by page. SQLite must be told to use it.
+_OUTLINES = "messages_in_outline"
+# All terms that stand in the index but dictionary forms, which have their stems beside them. FTS5 lists them as well, but walks
+# all postings for that.
+_WORDS = "words"
+_WORDS_TABLE = (
+    f"CREATE TABLE {_WORDS} (owner INTEGER NOT NULL, kind TEXT NOT NULL, word TEXT NOT NULL, PRIMARY KEY (owner, kind, word)) "
+    "WITHOUT ROWID"
+)
+_NO_WORD = "l"  # the first letter of a dictionary form
+_MOST_SEGMENTS = 8  # of the index, before they are put together
+_PAGES_AT_ONCE = 64
 _first = itemgetter(0)
 
 # Files that a parent's threads were at when this process was forked. SQLite knows the locks of a file by process, so here it
 # would take the parent's for ours, and wait for ever or read what is being written.
 _left_open: set[tuple[int, int]] = set()
-# Stores of this process that are not closed: two SQLite libraries in one process do not see each other's locks.
+# Stores of this process that are not closed. Two SQLite libraries in one process do not see each other's locks. And whoever
+# opens a store's file by itself and closes it gives up the locks that SQLite holds on it in this process (POSIX; 2.2 of
+# https://www.sqlite.org/howtocorrupt.html): another process would take itself for the last one, and delete the write-ahead log
+# under those that go on writing to it.
 _open_here: "WeakSet[SQLiteStore]" = WeakSet()
 
 
@@ -62,6 +78,9 @@ class _Rows:
 
     def all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._mine().execute(sql, values).fetchall()
+
+    def column(self, sql: str, *values: Any) -> list[Any]:
+        return list(map(_first, self._mine().execute(sql, values)))
 
     def one(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
         found: tuple[Any, ...] | None = self._mine().execute(sql, values).fetchone()
@@ -110,10 +129,17 @@ class SQLiteStore(Store):
             raise ConfigError(f"vector_bytes={vector_bytes}: needed is a number of bytes from 0")
         if not busy_seconds > 0:
             raise ConfigError(f"busy_seconds={busy_seconds}: needed is a number of seconds above 0")
-        self.location = str(path)
+        if str(path).startswith((":memory:", "file:")):
+            raise ConfigError(
+                f"{path}: a memory is a file, which is named by its path; for one that does not last, a temporary file"
+            )
+        self.location = os.path.expanduser(path)
         self._synchronous, self._vector_bytes, self._busy_seconds = synchronous, vector_bytes, busy_seconds
         self.engine = engine_of(key)
+        for other in stores_here(Path(self.location)):
+            self.engine.take_salt(self.location, other.engine, other.location)
         self._read_only = False
+        self._names: tuple[int, frozenset[str]] = (0, frozenset())
         self._vectors: VectorCache | None = None
         _open_here.add(self)
         self._file: tuple[int, int] | None = None
@@ -149,6 +175,7 @@ class SQLiteStore(Store):
                 rows = _Rows(connection)
                 rows.run("BEGIN IMMEDIATE")
                 try:
+                    self._require_there()
                     yield rows
                     rows.run("COMMIT")
                 except BaseException:
@@ -162,6 +189,7 @@ class SQLiteStore(Store):
             rows = _Rows(connection)
             try:
                 rows.run("BEGIN")
+                self._require_there()
                 yield rows
             finally:
                 rows.roll_back()  # nothing was written: this only ends the reading
@@ -174,10 +202,12 @@ class SQLiteStore(Store):
 
     def add_terms(self, rows: Any, owner: int, entries: Iterable[tuple[int, Sequence[str]]]) -> None:
         """See `Store`."""
+        entries = list(entries)
         rows.many(
             "INSERT INTO search (rowid, terms) VALUES (?, ?)",
             ((entry, _marked(f"{owner}_", terms)) for entry, terms in entries),
         )
+        self._note_words(rows, owner, chain.from_iterable(terms for _, terms in entries))
 
     def move_terms(self, rows: Any, session: int, old_owner: int, owner: int) -> None:
         """See `Store`."""
@@ -186,11 +216,14 @@ class SQLiteStore(Store):
             entry_of(number_of(session + 1, 0), Kind.SPEECH, 0),
         )
         old, mark = len(f"{old_owner}_"), f"{owner}_"
-        entries = rows.all("SELECT rowid, terms FROM search WHERE rowid >= ? AND rowid < ?", first, end)
-        rows.many(
-            "UPDATE search SET terms = ? WHERE rowid = ?",
-            ((_marked(mark, [term[old:] for term in terms.split()]), entry) for entry, terms in entries),
-        )
+        entries = [
+            (entry, [term[old:] for term in terms.split()])
+            for entry, terms in rows.all("SELECT rowid, terms FROM search WHERE rowid >= ? AND rowid < ?", first, end)
+        ]
+        rows.many("UPDATE search SET terms = ? WHERE rowid = ?", ((_marked(mark, terms), n) for n, terms in entries))
+        moved = {term for _, terms in entries for term in terms}
+        self._note_words(rows, owner, moved)
+        self._drop_words(rows, {(old_owner, term) for term in moved})
 
     def renumber_terms(self, rows: Any, moves: Sequence[tuple[int, int]]) -> None:
         """See `Store`."""
@@ -199,26 +232,58 @@ class SQLiteStore(Store):
 
     def remove_terms(self, rows: Any, entries: Iterable[int]) -> None:
         """See `Store`."""
+        entries = list(entries)
+        gone = set()
+        for entry in entries:
+            for terms in rows.column("SELECT terms FROM search WHERE rowid = ?", entry):
+                gone.update(terms.split())
         rows.many("DELETE FROM search WHERE rowid = ?", ((entry,) for entry in entries))
+        marked = (term.split("_", 1) for term in gone)
+        self._drop_words(rows, {(int(owner), term) for owner, term in marked})
 
     def clear_terms(self, rows: Any) -> None:
         """See `Store`."""
         rows.run("DELETE FROM search")
+        if self._has(rows, _WORDS):
+            rows.run(f"DELETE FROM {_WORDS}")
 
     def postings(self, rows: Any, owner: int, terms: Sequence[str]) -> dict[str, list[int]]:
         """See `Store`."""
         mark, found = f"{owner}_", {}
-        for term in terms:
-            entries = rows.all("SELECT doc FROM temp.instances WHERE term = ?", mark + term)
+        for term in terms:  # quoted: a word of FTS5's language is a word
+            entries = rows.column("SELECT rowid FROM search WHERE search MATCH ?", f'"{mark}{term}"')
             if entries:
-                found[term] = list(map(_first, entries))
+                found[term] = entries
         return found
 
-    def vocabulary(self, rows: Any, owner: int) -> Iterator[str]:
-        """See `Store`."""
-        mark = f"{owner}_"
-        for (term,) in rows.all("SELECT term FROM temp.vocabulary WHERE term >= ? AND term < ?", mark, f"{owner}`"):
-            yield term[len(mark) :]
+    def vocabulary(self, rows: Any, owner: int) -> dict[str, str]:
+        """See `Store`. A file of an earlier version has no list of words, if it cannot be written, or was restored just now."""
+        if not self._has(rows, _WORDS):
+            mark = f"{owner}_"
+            query = "SELECT term FROM temp.vocabulary WHERE term >= ? AND term < ?"
+            return as_vocabulary(term[len(mark) :] for term in rows.column(query, mark, f"{owner}`"))
+        found = rows.all(
+            f"SELECT kind, char(10) || group_concat(word, char(10)) || char(10) FROM {_WORDS} WHERE owner = ? GROUP BY kind",
+            owner,
+        )
+        return dict(found)
+
+    def outlines(self, rows: Any, numbers: Sequence[int], most_tokens: int | None = None) -> dict[int, Outline]:
+        """See `Store`. Messages lie far apart, a thousand of them on as many pages: their index without words is small.
+
+        A file of an earlier version lacks it, if it cannot be written, or was restored under those who have it open.
+        """
+        hint = f"INDEXED BY {_OUTLINES}" if self._has(rows, _OUTLINES) else ""
+        # one list is a third faster than hundreds of values
+        query = (
+            f"SELECT {OUTLINE_COLUMNS} FROM json_each(?) AS wanted CROSS JOIN messages {hint} ON number = wanted.value"
+        )
+        listed = str(sorted(set(numbers)))
+        if most_tokens is None:
+            found = rows.all(query, listed)
+        else:
+            found = rows.all(f"{query} WHERE num_tokens <= ?", listed, most_tokens)
+        return {outline[0]: outline for outline in found}
 
     def put_vectors(self, rows: Any, session: int, vectors: Sequence[tuple[int, int, Any]]) -> None:
         """See `Store`."""
@@ -260,10 +325,38 @@ class SQLiteStore(Store):
         """See `Store`."""
         return (entry for (entry,) in rows.all("SELECT rowid FROM search"))
 
+    def is_scattered(self, rows: Any) -> bool:
+        """See `Store`. Every transaction adds a segment, in which every term is looked up; FTS5 lets 15 of a size be."""
+        sizes = _segments(rows)
+        return sizes.count(1) > _MOST_SEGMENTS or (len(sizes) > _MOST_SEGMENTS and _is_in_parts(sizes))
+
+    def gather(self, rows: Any, *, is_first: bool) -> bool:
+        """See `Store`. FTS5's `merge`: by a negative number it takes all segments, else those of one size; done where it
+        changes nothing. All are taken when a quarter lies outside of the largest, so that no page is written anew often."""
+        changes = "SELECT total_changes()"
+        (before,) = rows.column(changes)
+        pages = -_PAGES_AT_ONCE if is_first and _is_in_parts(_segments(rows)) else _PAGES_AT_ONCE
+        rows.run("INSERT INTO search (search, rank) VALUES ('merge', ?)", pages)
+        (after,) = rows.column(changes)
+        return bool(after - before > 1)  # the INSERT itself is one
+
+    def unexplained(self, rows: Any) -> list[str]:
+        """See `Store`. The list of words against the index."""
+        if not self._has(rows, _WORDS):
+            return []
+        listed = set(rows.all(f"SELECT owner, kind, word FROM {_WORDS}"))
+        found = set(_words_of(rows.column("SELECT term FROM temp.vocabulary")))
+        missing, extra = len(found - listed), len(listed - found)
+        return [
+            *([f"the list of words lacks {missing} that stand in the index"] if missing else []),
+            *([f"the list of words has {extra} that do not stand in the index"] if extra else []),
+        ]
+
     def erase(self) -> bool:
         """Copy what is alive into fresh pages, zero the rest, and cut the write-ahead log to nothing."""
         self._require_writable()
         with refusals(self.location, self._busy_seconds), self._writers.lend() as connection:
+            self._require_there()
             connection.execute("INSERT INTO search (search) VALUES ('optimize')")  # drops terms of deleted entries
             connection.execute("VACUUM")
             connection.execute(f"PRAGMA busy_timeout = {int(1000 * self.erase_seconds)}")
@@ -300,7 +393,7 @@ class SQLiteStore(Store):
         fresh = not path.exists() or path.stat().st_size == 0
         self._read_only = path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
         if not fresh:
-            require_ours(path, self.engine)
+            require_ours(path, self.engine, opener=self)
             self._check_owner()
         if self._read_only:
             return
@@ -332,6 +425,38 @@ class SQLiteStore(Store):
                 rows.run(f"ALTER TABLE {table} ADD COLUMN {column} {kind.format(**SQLITE_TYPES)}")
         for statement in LATER_INDEXES:
             rows.run(statement)
+        rows.run(f"CREATE INDEX IF NOT EXISTS {_OUTLINES} ON messages ({OUTLINE_COLUMNS})")
+        if not self._has(rows, _WORDS):
+            rows.run(_WORDS_TABLE)
+            known = rows.column("SELECT term FROM temp.vocabulary")
+            rows.many(f"INSERT INTO {_WORDS} (owner, kind, word) VALUES (?, ?, ?)", _words_of(known))
+
+    def _note_words(self, rows: Any, owner: int, terms: Iterable[str]) -> None:
+        """Put terms on the list of words; one that was restored just now may lack it, and is given it when it is opened."""
+        if self._has(rows, _WORDS):
+            rows.many(
+                f"INSERT OR IGNORE INTO {_WORDS} (owner, kind, word) VALUES (?, ?, ?)",
+                ((owner, term[0], term[1:]) for term in sorted(set(terms)) if term[0] != _NO_WORD),
+            )
+
+    def _drop_words(self, rows: Any, terms: Iterable[tuple[int, str]]) -> None:
+        """Take terms (with their owners) that no entry has any more off the list of words."""
+        if self._has(rows, _WORDS):
+            query = "SELECT 1 FROM search WHERE search MATCH ? LIMIT 1"
+            gone = [
+                (owner, term[0], term[1:])
+                for owner, term in terms
+                if term[0] != _NO_WORD and rows.one(query, f'"{owner}_{term}"') is None
+            ]
+            rows.many(f"DELETE FROM {_WORDS} WHERE owner = ? AND kind = ? AND word = ?", gone)
+
+    def _has(self, rows: Any, name: str) -> bool:
+        """Whether the file has a table or an index of this name. Its names are read anew when its schema has changed."""
+        (version,) = rows.column("PRAGMA schema_version")
+        known = self._names
+        if known[0] != version:
+            known = self._names = (version, frozenset(rows.column("SELECT name FROM sqlite_schema")))
+        return name in known[1]
 
     def _check_owner(self) -> None:
         """Look before anything is written: only a file of ours, or one without tables, becomes a memory."""
@@ -361,8 +486,17 @@ class SQLiteStore(Store):
         if self._file is not None:
             _left_open.add(self._file)
 
+    def _require_there(self) -> None:
+        """Refuse to go on with a file that has lost its name: what is written there nobody else sees, and it is soon gone."""
+        if self._file is not None and _identity(self.location) != self._file:
+            raise StorageError(
+                f"{self.location} was removed or replaced by another file while it was open; nothing of this was kept. Close "
+                "this memory, and open it again to use what stands there now"
+            )
+
     def _connect(self, mode: str) -> sqlite3.Connection:
         self._require_unshared()
+        self._require_there()
         path = Path(self.location)
         connection = self.engine.connect(
             path,
@@ -372,11 +506,10 @@ class SQLiteStore(Store):
             isolation_level=None,
             check_same_thread=False,
         )
-        self._file = _identity(self.location)
+        self._file = self._file or _identity(self.location)
         connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
-        for table, kind in (("instances", "instance"), ("vocabulary", "row")):
-            connection.execute(f"CREATE VIRTUAL TABLE temp.{table} USING fts5vocab(main, search, {kind})")
+        connection.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, search, row)")
         return connection
 
     def _read_only_mode(self) -> str:
@@ -401,17 +534,20 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def is_open_here(path: Path) -> bool:
-    """Whether this process has the file open as a memory."""
+def stores_here(path: Path) -> list[SQLiteStore]:
+    """The stores through which this process has a file open. Their files are for SQLite alone to open (see above)."""
     wanted = _identity(str(path))
-    return wanted is not None and any(_identity(store.location) == wanted for store in list(_open_here))
+    return [] if wanted is None else [store for store in list(_open_here) if _identity(store.location) == wanted]
 
 
-def require_ours(path: Path, engine: Engine) -> None:
+def require_ours(path: Path, engine: Engine, *, opener: SQLiteStore | None = None) -> None:
     """Bytes 68 to 72 of an SQLite file are its application's mark: a foreign file is refused before it is opened.
 
-    Of an encrypted file nothing can be said without its key, but that it is not a plain one.
+    Of an encrypted file nothing can be said without its key, but that it is not a plain one. opener: the store that asks.
     """
+    if others := [store for store in stores_here(path) if store is not opener]:
+        _require_alike(path, engine, others[0].engine)
+        return
     try:
         if engine.is_encrypted:
             if is_plain(path):
@@ -430,6 +566,12 @@ def require_ours(path: Path, engine: Engine) -> None:
         )
     if int.from_bytes(header[68:72], "big") not in (0, _APPLICATION_ID):
         raise NotAMemoryError(f"{path} is the SQLite file of another program; choose another name")
+
+
+def _require_alike(path: Path, engine: Engine, standing: Engine) -> None:
+    if engine.is_encrypted != standing.is_encrypted:
+        how = "encrypted: give its key" if standing.is_encrypted else "not encrypted: open it without a key"
+        raise ConfigError(f"{path} is open in this process already, and it is {how}")
 
 
 def check_version(connection: sqlite3.Connection, location: str) -> None:
@@ -453,8 +595,10 @@ def mark_as_ours(connection: sqlite3.Connection, database: str) -> None:
 
 def make_private(path: Path) -> None:
     """An empty file that only its owner may read, before SQLite, whose logs take its mode, makes one that all may."""
-    with suppress(OSError):  # what stands in the way, SQLite meets as well
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    with suppress(
+        OSError
+    ):  # what stands in the way, SQLite meets as well; a file that is there is not opened (see above)
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _close(connection: sqlite3.Connection) -> None:
@@ -463,6 +607,22 @@ def _close(connection: sqlite3.Connection) -> None:
 
 def _is_idle(connection: sqlite3.Connection) -> bool:
     return not connection.in_transaction
+
+
+def _segments(rows: Rows) -> list[int]:
+    """How many pages each segment of the index has."""
+    return rows.column("SELECT count(*) FROM search_idx GROUP BY segid")
+
+
+def _is_in_parts(sizes: Sequence[int]) -> bool:
+    return 4 * (sum(sizes) - max(sizes)) >= sum(sizes)
+
+
+def _words_of(marked: Iterable[str]) -> Iterator[tuple[int, str, str]]:
+    """(owner, kind, word) of terms as they stand in the index, for the list of words."""
+    for owner, term in (one.split("_", 1) for one in marked):
+        if term[0] != _NO_WORD:
+            yield int(owner), term[0], term[1:]
 
 
 def _marked(mark: str, terms: Sequence[str]) -> str:

@@ -5,6 +5,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+Outline = tuple[int, int, int, float, str]  # of a message: number, is_reply, num_tokens, time, role
+OUTLINE_COLUMNS = "number, is_reply, num_tokens, time, role"
+_AT_ONCE = 512
+
+
+def for_in(values: Sequence[int]) -> tuple[str, list[int]]:
+    """The marks of `IN (?, …)` and its values: to a round number, the last one again.
+
+    So statements of thousands of lengths are a dozen, which a database need not prepare anew each time.
+    """
+    length = 1 << (len(values) - 1).bit_length()
+    return ", ".join("?" * length), [*values, *(length - len(values)) * [values[-1]]]
+
 
 class Rows(Protocol):
     """An open transaction: SQL with `?` for values."""
@@ -15,11 +28,23 @@ class Rows(Protocol):
     def all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """All rows of a query, or of a statement with RETURNING."""
 
+    def column(self, sql: str, *values: Any) -> list[Any]:
+        """The first value of every row."""
+
     def one(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
         """The first row, or None."""
 
     def many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
         """Carry out a statement once for each row of values."""
+
+
+def as_vocabulary(terms: Iterable[str]) -> dict[str, str]:
+    """By their first letter, what is behind it: a text in which each stands between two line breaks."""
+    kinds: dict[str, list[str]] = {}
+    for term in terms:
+        if term[0] != "l":
+            kinds.setdefault(term[0], []).append(term[1:])
+    return {kind: "\n{}\n".format("\n".join(found)) for kind, found in kinds.items()}
 
 
 class Store(ABC):
@@ -80,8 +105,23 @@ class Store(ABC):
         """For each term that stands anywhere in an owner's sessions: the entries that have it."""
 
     @abstractmethod
-    def vocabulary(self, rows: Rows, owner: int) -> Iterator[str]:
-        """All terms of an owner's sessions."""
+    def vocabulary(self, rows: Rows, owner: int) -> dict[str, str]:
+        """All terms of an owner's sessions but dictionary forms, which have their stems beside them (see `as_vocabulary`)."""
+
+    def outlines(self, rows: Rows, numbers: Sequence[int], most_tokens: int | None = None) -> dict[int, Outline]:
+        """What is known without their words of those of these messages that are there, by number.
+
+        most_tokens: only of those that are no longer.
+        """
+        found: dict[int, Outline] = {}
+        wanted = sorted(set(numbers))
+        short, most = ("", ()) if most_tokens is None else (" AND num_tokens <= ?", (most_tokens,))
+        for start in range(0, len(wanted), _AT_ONCE):
+            marks, part = for_in(wanted[start : start + _AT_ONCE])
+            query = f"SELECT {OUTLINE_COLUMNS} FROM messages WHERE number IN ({marks}){short}"
+            for row in rows.all(query, *part, *most):
+                found[row[0]] = row
+        return found
 
     @abstractmethod
     def put_vectors(self, rows: Rows, session: int, vectors: Sequence[tuple[int, int, Any]]) -> None:
@@ -98,6 +138,21 @@ class Store(ABC):
     @abstractmethod
     def entries(self, rows: Rows) -> Iterator[int]:
         """All entries of the index (see `numbering`)."""
+
+    def is_scattered(self, rows: Rows) -> bool:
+        """Whether the index lies in so many pieces that looking a term up takes long; `gather` puts them together."""
+        return False
+
+    def gather(self, rows: Rows, *, is_first: bool) -> bool:
+        """Put pieces of the index together, as many as take some milliseconds; whether more are left.
+
+        is_first: of a row of such calls, each of which is a transaction of its own.
+        """
+        return False
+
+    def unexplained(self, rows: Rows) -> list[str]:
+        """What a store keeps beside its index and that does not follow from it, in words."""
+        return []
 
     @abstractmethod
     def faults(self, rows: Rows) -> list[str]:

@@ -27,6 +27,7 @@ from interconnected_ai.memory.importing import (
     Row,
     SessionRow,
     Unread,
+    ZoneRow,
     items_of,
     read_messages,
 )
@@ -43,34 +44,41 @@ from interconnected_ai.memory.records import (
     Transfer,
 )
 from interconnected_ai.memory.speakers import one_line
+from interconnected_ai.memory.sqlite import stores_here
 from interconnected_ai.memory.store import Rows, Store
-from interconnected_ai.memory.times import clock_at, zone_name
+from interconnected_ai.memory.times import shown_at, zone_name, zone_of
+from interconnected_ai.memory.user_zones import zone_names
 from interconnected_ai.storage import atomic_file
+from interconnected_ai.text import is_blank
 
 _ROWS_AT_ONCE = 200
-_Good = Row | PinRow | FactRow | SessionRow
+_Good = Row | PinRow | FactRow | SessionRow | ZoneRow
 
 
 def export(
     store: Store, path: Path, *, session: str | None, user: str | None, overwrite: bool, lines: "Lines | None" = None
 ) -> Transfer:
-    """Write log and pins of one session, one user, or everybody, as they stand at one moment. lines: how; default: as JSONL.
+    """Write log, pins and time zones of one session, one user, or everybody, as they stand at one moment.
+
+    lines: how; default: as JSONL.
 
     Raises `UnknownNameError` for a user or session that is not there; see `write_lines` for the rest.
     """
     with store.read() as rows:
         known_sessions(rows, user, session)
     _require_free(path, overwrite)
-    if path.exists() and Path(store.location).exists() and path.samefile(store.location):
-        raise StorageError(f"{path} is the memory itself and would be replaced; choose another name")
     with store.read() as rows:
         owners = [(info.user, info.session) for info in read_sessions(rows, user)]
         chosen = [(owner, name) for owner, name in owners if session is None or name == session]
         facts = [fact for owner, name in chosen for fact in read_hand_facts(rows, owner, name)]
+        zones = zone_names(rows)
         pinners = [name for (name,) in rows.all("SELECT DISTINCT user_name FROM pins ORDER BY user_name")]
-        others = pinners if user is None and session is None else []  # whose pins are all that there is of them
-        pins = [pin for owner in dict.fromkeys([*(o for o, _ in chosen), *others]) for pin in pins_of(rows, owner)]
+        # of some users there is nothing but pins and a zone
+        others = [name for name in (*pinners, *sorted(zones)) if session is None and user in (None, name)]
+        whose = list(dict.fromkeys([*(owner for owner, _ in chosen), *others]))
+        pins = [pin for owner in whose for pin in pins_of(rows, owner)]
         pins = [pin for pin in pins if session is None or pin.session in (None, session)]
+        clocks = [UserZone(owner, zones[owner]) for owner in whose if owner in zones]
         numbers = (session_number(rows, owner, name) for owner, name in chosen)
         messages = (_with_history(rows, message) for number in numbers for message in messages_in(rows, number))
         filled = {(pin.user, pin.session) for pin in pins} | {(fact.user, fact.session) for fact in facts}
@@ -79,7 +87,16 @@ def export(
             for info in read_sessions(rows, user)
             if not info.num_messages and (info.user, info.session) in set(chosen) - filled
         ]
-        return write_lines(path, chain(messages, pins, facts, empty), overwrite=overwrite, lines=lines or json_lines)
+        every: Iterable[Exported] = chain(messages, pins, facts, empty, clocks)
+        return write_lines(path, every, overwrite=overwrite, lines=lines or json_lines)
+
+
+@dataclass(frozen=True, slots=True)
+class UserZone:
+    """Where a user's clock hangs, by the name of the zone."""
+
+    user: str
+    time_zone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +112,7 @@ def _with_history(rows: Rows, message: Message) -> Message | Edited:
     return Edited(message, tuple(edits)) if edits else message
 
 
-Exported = Message | Edited | Pin | HandFact | SessionInfo
+Exported = Message | Edited | Pin | HandFact | SessionInfo | UserZone
 Lines = Callable[[Iterable[Exported]], Iterator[str]]
 
 
@@ -122,11 +139,12 @@ def write_lines(
         for line in (lines or json_lines)(counted()):
             file.write(line + "\n")
         _require_free(path, overwrite)  # somebody may have written there meanwhile
-    return Transfer(counts[Message] + counts[Edited], counts[Pin], num_facts=counts[HandFact])
+    num_messages = counts[Message] + counts[Edited]
+    return Transfer(num_messages, counts[Pin], num_facts=counts[HandFact], num_zones=counts[UserZone])
 
 
 def json_lines(rows: Iterable[Exported]) -> Iterator[str]:
-    """Each message, pin, fact by hand and empty session as a JSON object."""
+    """Each message, pin, fact by hand, empty session and time zone of a user as a JSON object."""
     for one in rows:
         yield json.dumps(_json_row(one), ensure_ascii=False)
 
@@ -146,6 +164,8 @@ class Markdown:
         day, zone = "", None
         for row in rows:
             one = row.message if isinstance(row, Edited) else row
+            if isinstance(one, UserZone):
+                continue  # each session says in which zone its times are
             if isinstance(one, SessionInfo):
                 yield from (f"# {_in_line(one.session)}", "", f"User {_in_line(one.user)}; nothing was said.", "")
                 continue
@@ -166,7 +186,7 @@ class Markdown:
                 session, day, zone = (one.user, one.session), "", self.zone_of(one.user)
                 times = f"times are {zone_name(zone)}."
                 yield from (f"# {_in_line(one.session)}", "", f"User {_in_line(one.user)}; {times}", "")
-            moment = clock_at(one.time, zone)
+            moment = shown_at(one.time, zone)
             if day != f"{moment:%Y-%m-%d}":
                 day = f"{moment:%Y-%m-%d}"
                 yield from (f"## {day}", "")
@@ -175,8 +195,8 @@ class Markdown:
 
 def _fact_line(fact: HandFact, zone: tzinfo | None) -> str:
     said = f"{_in_line(fact.subject)} {_in_line(fact.relation)} {_in_line(fact.value)}"
-    until = "" if fact.valid_until is None else f", until {clock_at(fact.valid_until, zone):%Y-%m-%d %H:%M}"
-    where = f"**{_in_line(fact.user)}**, session {_in_line(fact.session)}, {clock_at(fact.time, zone):%Y-%m-%d}"
+    until = "" if fact.valid_until is None else f", until {shown_at(fact.valid_until, zone):%Y-%m-%d %H:%M}"
+    where = f"**{_in_line(fact.user)}**, session {_in_line(fact.session)}, {shown_at(fact.time, zone):%Y-%m-%d}"
     return f"{where}: {'no longer: ' if fact.ends else ''}{said}{until}"
 
 
@@ -202,15 +222,19 @@ def _require_free(path: Path, overwrite: bool) -> None:
         return
     if not path.is_file():
         raise StorageError(f"{path} is no file that could be replaced; choose another name")
-    try:
-        with path.open("rb") as file:
-            start = file.read(16)
-    except OSError as error:
-        raise StorageError(f"cannot look into {path}, which would be replaced: {error.strerror}") from error
-    if start.startswith(_DATABASES) or Path(f"{path}-wal").exists():  # what is encrypted has no header
+    # what is encrypted has no header, and what is open here only SQLite may open
+    if Path(f"{path}-wal").exists() or stores_here(path) or _is_database(path):
         raise StorageError(f"{path} is a database, perhaps a memory, and would be replaced; choose another name")
     if not overwrite:
         raise StorageError(f"{path} exists; use --overwrite (overwrite=True) to replace it, or choose another name")
+
+
+def _is_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(16).startswith(_DATABASES)
+    except OSError as error:
+        raise StorageError(f"cannot look into {path}, which would be replaced: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +264,9 @@ class Importer:
 
     new: (role, content, time, id) to a checked message. append: writes a batch; returns how many were not there yet, and how
     many have other words now. pin: (text, session, user, time) pins it, false when it is there. facts: writes what was set by
-    hand; how much of it was new. begin: (session, user) makes a session with nothing in it. user, session: of rows that name
-    none. skip_bad: whether rows that cannot be read are counted and left out, rather than being the end of it.
+    hand; how much of it was new. begin: (session, user) makes a session with nothing in it. zone: (user, name) keeps where a
+    user's clock hangs, false when that is known. user, session: of rows that name none. skip_bad: whether rows that cannot be
+    read are counted and left out, rather than being the end of it.
     """
 
     new: Callable[[str, str, Any, str | None], NewMessage]
@@ -249,6 +274,7 @@ class Importer:
     pin: Callable[[str, str | None, str, Any], bool]
     facts: Callable[[Sequence[HandFact]], int]
     begin: Callable[[str, str], None]
+    zone: Callable[[str, str], bool]
     user: str = DEFAULT_USER
     session: str = DEFAULT_SESSION
     skip_bad: bool = False
@@ -260,6 +286,8 @@ class Importer:
         All of it is read before the first message is written, and then once more, so that no more than a batch is in memory.
         Raises `DataError` naming file and place of the first bad row; nothing has been added then.
         """
+        if stores_here(path):
+            raise DataError(f"{path} is a memory that is in use, and no chat; export it, and import what was written")
         with _rereadable(path) as export:
             return self._read(export, progress)
 
@@ -274,7 +302,7 @@ class Importer:
             raise DataError(
                 f"{found.bad.where}: {found.bad.why}{more}; to leave bad rows out: --skip-bad, skip_bad=True"
             )
-        batch, num_pins = _Batch(self.append), 0
+        batch, num_pins, num_zones = _Batch(self.append), 0, 0
         by_hand: list[HandFact] = []
         moments = dict(found.first_time)
         for number, row in enumerate(self._good_rows(path), start=1):
@@ -290,6 +318,9 @@ class Importer:
             if isinstance(row, SessionRow):
                 self.begin(session, user)
                 continue
+            if isinstance(row, ZoneRow):
+                num_zones += self.zone(user, row.time_zone)
+                continue
             # rows without a time keep their order: each comes with the one before, or with the first that has one
             moment = moments.get((user, session)) if row.time is None else row.time
             message = self.new(row.role, row.content, moment, row.id)
@@ -304,6 +335,7 @@ class Importer:
             found.unread,
             num_edited=batch.num_edited,
             num_facts=self.facts(by_hand) if by_hand else 0,
+            num_zones=num_zones,
         )
 
     def _look_through(self, path: Path) -> "_Findings":
@@ -321,6 +353,8 @@ class Importer:
     def _owner(self, item: Item) -> tuple[str, str]:
         if isinstance(item, BadRow | Unread):
             return self.user, self.session
+        if isinstance(item, ZoneRow):
+            return item.user or self.user, self.session
         named = item.fact if isinstance(item, FactRow) else item
         return named.user or self.user, named.session or self.session
 
@@ -340,9 +374,11 @@ class Importer:
                     check_text("edits", before.content)
             elif isinstance(row, FactRow):
                 check_hand_fact(row.fact)
+            elif isinstance(row, ZoneRow):
+                zone_of(row.time_zone)
             elif isinstance(row, PinRow):
                 check_text("pin", row.text)
-                if not row.text.strip():
+                if is_blank(row.text):
                     return BadRow(row.where, "an empty text cannot be pinned")
         except (ConfigError, DataError) as error:
             return BadRow(row.where, str(error))
@@ -417,9 +453,11 @@ def _json_row(one: Exported) -> dict[str, Any]:
         return _message_row(one)
     if isinstance(one, Pin):
         return _pin_row(one)
-    return (
-        _fact_row(one) if isinstance(one, HandFact) else {"user": one.user, "session": one.session, "num_messages": 0}
-    )
+    if isinstance(one, HandFact):
+        return _fact_row(one)
+    if isinstance(one, UserZone):
+        return {"user": one.user, "time_zone": one.time_zone}
+    return {"user": one.user, "session": one.session, "num_messages": 0}
 
 
 def _fact_row(fact: HandFact) -> dict[str, Any]:

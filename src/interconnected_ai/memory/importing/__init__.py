@@ -11,6 +11,7 @@ from interconnected_ai.memory.importing.records import (
     Row,
     SessionRow,
     Unread,
+    ZoneRow,
 )
 from interconnected_ai.memory.importing.watching import Watch
 
@@ -27,6 +28,7 @@ __all__ = [
     "SessionRow",
     "Unread",
     "Watch",
+    "ZoneRow",
     "items_of",
     "read_messages",
 ]

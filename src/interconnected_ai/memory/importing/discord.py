@@ -6,6 +6,7 @@ from typing import Any
 from interconnected_ai.errors import DataError
 from interconnected_ai.memory.importing.contents import placeholder, quoted
 from interconnected_ai.memory.importing.records import BadRow, Item, Json, Row, Unread
+from interconnected_ai.memory.importing.roles import first_seen
 from interconnected_ai.memory.importing.times import seconds_of
 
 _SAID = ("Default", "Reply", "ThreadStarterMessage", "ChatInputCommand", "ContextMenuCommand", "0", "19")
@@ -41,8 +42,8 @@ def read(where: str, channel: Any) -> Iterator[Item]:
 
 def _message(where: str, message: Json, session: str, said: dict[Any, tuple[str, str]]) -> Item:
     author = message.get("author")
-    name = (author.get("nickname") or author.get("name")) if isinstance(author, dict) else None
-    if not isinstance(author, dict) or not isinstance(name, str):
+    name = first_seen(*map(author.get, ("nickname", "name", "id"))) if isinstance(author, dict) else None
+    if not isinstance(author, dict) or name is None:
         return BadRow(where, f"author is {author!r}, needed is an object with a name")
     words = "\n".join(part for part in (str(message.get("content") or ""), *_beside(message)) if part)
     if not words.strip():

@@ -8,10 +8,21 @@ from typing import Any
 
 from interconnected_ai.errors import DataError
 from interconnected_ai.memory.importing.contents import calls_in, text_of
-from interconnected_ai.memory.importing.records import BadRow, FactRow, Item, Json, PinRow, Row, SessionRow, Unread
+from interconnected_ai.memory.importing.records import (
+    BadRow,
+    FactRow,
+    Item,
+    Json,
+    PinRow,
+    Row,
+    SessionRow,
+    Unread,
+    ZoneRow,
+)
 from interconnected_ai.memory.importing.roles import role_of
 from interconnected_ai.memory.importing.times import seconds_of
 from interconnected_ai.memory.records import Edit, HandFact
+from interconnected_ai.text import is_blank
 
 _ROLE = ("role", "speaker", "sender", "author", "from", "type")
 _CONTENT = ("content", "text", "message", "value", "body")
@@ -26,7 +37,8 @@ _KNOWN = frozenset(
 )
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 _OWN = frozenset({"user", "session", "id", "role", "time", "content"})
-_EMPTY = frozenset({"user", "session", "num_messages"})  # a session of a memory's own export without anything in it
+# Of a memory's own export: a session without anything in it, and where a user's clock hangs.
+_EMPTY, _ZONE = frozenset({"user", "session", "num_messages"}), frozenset({"user", "time_zone"})
 
 
 def recognises(first: Any) -> bool:
@@ -35,7 +47,7 @@ def recognises(first: Any) -> bool:
         return False
     row = _unwrapped(first)
     is_row = any(key in row for key in _CONTENT) and any(key in row for key in (*_ROLE, "name"))
-    is_own = "pin" in first or _is_fact(first) or first.keys() == _EMPTY
+    is_own = "pin" in first or _is_fact(first) or first.keys() in (_EMPTY, _ZONE)
     return is_own or is_row or _dialogue_in(first) is not None
 
 
@@ -80,7 +92,7 @@ def _dialogue(where: str, shared: Json, rows: list[Any]) -> Iterator[Item]:
 
 def _row(where: str, row: Json, shared: Json) -> Iterator[Item]:
     row = _unwrapped(row)
-    if row.keys() != _EMPTY:
+    if row.keys() not in (_EMPTY, _ZONE):
         yield from _unknown(row)
     try:
         if "pin" in row:
@@ -89,6 +101,8 @@ def _row(where: str, row: Json, shared: Json) -> Iterator[Item]:
             yield _fact(where, row, shared)
         elif row.keys() == _EMPTY:
             yield SessionRow(where, _name(row, {}, _SESSION, "session"), _name(row, {}, _USER, "user"))
+        elif row.keys() == _ZONE:
+            yield _zone(where, row)
         else:
             yield _message(where, row, shared)
     except DataError as error:
@@ -100,6 +114,12 @@ def _pin(where: str, row: Json, shared: Json) -> Item:
         return BadRow(where, f"pin is {row['pin']!r}, needed is text")
     session, user = _name(row, shared, _SESSION, "session"), _name(row, shared, _USER, "user")
     return PinRow(where, row["pin"], session, user, seconds_of(_first(row, _TIME)))
+
+
+def _zone(where: str, row: Json) -> Item:
+    if not isinstance(row["time_zone"], str):
+        return BadRow(where, f"time_zone is {row['time_zone']!r}, needed is the name of a zone")
+    return ZoneRow(where, row["time_zone"], _name(row, {}, _USER, "user"))
 
 
 def _is_fact(row: Json) -> bool:
@@ -116,7 +136,7 @@ def _fact(where: str, row: Json, shared: Json) -> Item:
         "kind": given.get("kind", "fact"),
     }
     for key, text in texts.items():
-        if not isinstance(text, str) or not text.strip():
+        if not isinstance(text, str) or is_blank(text):
             return BadRow(where, f"the fact's {key} is {text!r}, needed is text")
     time = seconds_of(_first(row, _TIME))
     if time is None:
@@ -177,7 +197,7 @@ def _speaker(row: Json) -> str:
     if not isinstance(role, str):
         raise DataError(f"role is {role!r}, needed is text")
     name = row.get("name")
-    if role_of(role) == "user" and isinstance(name, str) and name.strip():
+    if role_of(role) == "user" and isinstance(name, str) and not is_blank(name):
         return name  # OpenAI's way of telling people in one chat apart
     return role
 

@@ -58,6 +58,15 @@ class SessionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ZoneRow:
+    """Where a user's clock hangs, of a memory's own export."""
+
+    where: str
+    time_zone: str
+    user: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class BadRow:
     """What should be a message and cannot be read as one."""
 
@@ -82,4 +91,4 @@ class Reading:
     zone: tzinfo | None = None
 
 
-Item = Row | PinRow | FactRow | SessionRow | BadRow | Unread
+Item = Row | PinRow | FactRow | SessionRow | ZoneRow | BadRow | Unread

@@ -10,6 +10,7 @@ from interconnected_ai.errors import DataError
 from interconnected_ai.memory.importing.contents import placeholder, quoted
 from interconnected_ai.memory.importing.json_files import document_of, elements_of
 from interconnected_ai.memory.importing.records import BadRow, Item, Json, Row, Unread
+from interconnected_ai.memory.importing.roles import first_seen
 from interconnected_ai.memory.importing.times import seconds_of
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.json")
@@ -65,8 +66,7 @@ def _names(folder: Path) -> Mapping[str, str]:
 def _name_in(about: Any) -> str | None:
     if not isinstance(about, dict):
         return None
-    found = (about.get(key) for key in ("display_name", "real_name", "name", "username"))
-    return next((name for name in found if isinstance(name, str) and name.strip()), None)
+    return first_seen(*map(about.get, ("display_name", "real_name", "name", "username")))
 
 
 def _channel(folder: Path, names: Mapping[str, str]) -> Iterator[Item]:

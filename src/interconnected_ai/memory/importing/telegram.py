@@ -7,6 +7,7 @@ from typing import Any
 from interconnected_ai.errors import DataError
 from interconnected_ai.memory.importing.contents import placeholder, quoted
 from interconnected_ai.memory.importing.records import BadRow, Item, Json, Row, Unread
+from interconnected_ai.memory.importing.roles import first_seen
 from interconnected_ai.memory.importing.times import seconds_of
 
 _MEDIA = ("photo", "file")
@@ -65,7 +66,7 @@ def _chat(where: str, chat: Json, me: str | None) -> Iterator[Item]:
 
 def _message(where: str, message: Json, session: str, me: str | None, said: dict[Any, tuple[str, str]]) -> Item:
     name, author = message.get("from"), message.get("from_id")
-    speaker = str(name or author or "unknown")
+    speaker = first_seen(name, author and str(author)) or "unknown"
     role = "user" if me is not None and author == me else speaker
     text = _text(message.get("text"))
     if "forwarded_from" in message:  # null where that account was deleted: the words are still not the speaker's

@@ -10,6 +10,7 @@ from typing import Literal
 from interconnected_ai.errors import DataError
 from interconnected_ai.memory.importing.contents import placeholder
 from interconnected_ai.memory.importing.records import BadRow, Item, Row, Unread
+from interconnected_ai.memory.importing.roles import first_seen
 
 Order = Literal["dmy", "mdy", "ymd"]
 _LOOKED_AT = 10_000  # bytes at the beginning that say whether it is such a chat
@@ -97,7 +98,8 @@ def _message(where: str, head: re.Match[str], more: list[str], order: Order, ses
     if not words.strip():
         return Unread("message without words")
     try:
-        return Row(where, speaker.removeprefix("~").strip(), words, session, None, _time(head, order))
+        name = first_seen(speaker.removeprefix("~").strip()) or "unknown"
+        return Row(where, name, words, session, None, _time(head, order))
     except ValueError as error:
         return BadRow(where, f"{head['date']} is no date ({error})")
 

@@ -7,7 +7,7 @@ import time
 from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo
 
-from interconnected_ai.errors import ConfigError
+from interconnected_ai.errors import Blame, ConfigError
 
 
 def zone_of(name: str | tzinfo | None) -> tzinfo | None:
@@ -17,9 +17,8 @@ def zone_of(name: str | tzinfo | None) -> tzinfo | None:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError, TypeError) as error:  # unknown; no name; the name of a folder; no text
-        raise ConfigError(
-            f"time_zone={name!r}: needed is a name of the IANA database, such as Europe/Riga or UTC"
-        ) from error
+        needed = "needed is a name of the IANA database, such as Europe/Riga or UTC"
+        raise ConfigError(f"time_zone={name!r}: {needed}").blaming(Blame("time_zone", f"{name!r}: {needed}")) from error
 
 
 def zone_name(zone: tzinfo | None) -> str:
@@ -35,6 +34,14 @@ def clock_at(seconds: float, zone: tzinfo | None) -> datetime:
     return datetime.fromtimestamp(seconds, zone).replace(tzinfo=None)
 
 
+def shown_at(seconds: float, zone: tzinfo | None) -> datetime:
+    """The same to be printed: where a moment falls off the calendar's end there, the end."""
+    try:
+        return clock_at(seconds, zone)
+    except (ValueError, OverflowError, OSError):
+        return datetime.min if seconds < 0 else datetime.max
+
+
 def seconds_at(clock: datetime, zone: tzinfo | None) -> float:
     """The moment at which a clock in the zone shows this, in seconds since 1970.
 
@@ -46,4 +53,4 @@ def seconds_at(clock: datetime, zone: tzinfo | None) -> float:
 
 def day_at(seconds: float, zone: tzinfo | None) -> str:
     """The day of a moment in the zone: 2024-03-01."""
-    return clock_at(seconds, zone).date().isoformat()
+    return shown_at(seconds, zone).date().isoformat()

@@ -1,0 +1,518 @@
+"""English sentences as clauses of the author and of kin: "Me and my wife, who's a vet, still live in Cork" → live in Cork; wife: be a vet."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from interconnected_ai.memory.fact_clauses import Clause
+from interconnected_ai.memory.fact_words import FEMALE_KIN, KIN, MALE_KIN
+
+_NOBODY = None  # a clause of others, or of nobody that is known
+
+# How the first words of a clause are spelled in one way.
+_DIALECT = tuple(
+    (re.compile(pattern, re.IGNORECASE), spelled)
+    for pattern, spelled in (
+        (r"\bdoes ?n[o']?t\b|\bdoes not\b|\bdoesnt\b", "don't"),
+        (r"\b(?:is|are)(?:n't|nt| not)\b", "be not"),
+        (r"\bhave(?:n't|nt| not)\b|\bhas(?:n't|nt| not)\b", "have not"),
+        (r"\b(?:be|i'm|we're) no longer\b", "be nomore"),
+        (r"\bnow,? (i'm|we're) (?=(?:in|at|with)\b)", r"\1 now "),
+        (r"\b(?:gf|girl friend)\b", "girlfriend"),
+        (r"\b(?:bf|boy friend)\b", "boyfriend"),
+        (r"\bhubby\b", "husband"),
+        (r"\bwifey\b", "wife"),
+        (r"\b(my) (sis|bro)\b", r"\1 sibling"),
+        (r"\bfav(?:orite|e|s)?\b|\bfavou?rit\b", "favourite"),
+        (r"\bal+erg(?:ic|ick|ik)\b", "allergic"),
+        (r"\bveg[ei]t[ae]rian\b", "vegetarian"),
+        (r"\bstud(?:y|i|iy)?ing\b", "studying"),
+        (r"\bgrad(?:ed)? from\b", "graduated from"),
+        (r"\bloove+\b|\bluv\b|\blove{2,}\b", "love"),
+    )
+)
+_SIBLINGS = {"sis": "sister", "bro": "brother"}
+
+_DAYS = "(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+_LEAD = re.compile(
+    r"^(?:(?:ok(?:ay)?|so|well|oh|ugh|hey|hi|hello|hiya|heya|yo|thx|thanks|ty|yes|yeah|yep|yup|no(?! longer| more| one)|nope|nah|also|plus|and|but|or|then|now(?! (?:in|at|with)\b)|"
+    r"honestly|actually|basically|anyway|anyways|seriously|literally|currently|personally|sadly|unfortunately|luckily|fortunately|"
+    r"incidentally|apparently|obviously|btw|fyi|ps|tbh|ngl|imo|lol|haha|look|listen|still|recently|lately|finally|originally|"
+    r"please note|note|side note|fun fact|update|edit|about me|for context|context|quick background|background|bit of background|bit of context|"
+    r"a bit about me|little about me|just so you know|just fyi|so you know|you see|you know|i mean|i guess|as you know|as i said|"
+    r"as i mentioned|for the record|to be honest|to be fair|to be clear|in fact|by the way|in case|of course|good news|bad news|"
+    r"these days|nowadays|at the moment|at present|right now|for now|as for me|on a personal note|at home|over here|"
+    r"after (?:\w+ ){1,3}(?:years|months)|in my (?:spare|free) time|in my family|in the evenings?|at (?:night|weekends|work)|"
+    r"(?:as of |since |earlier |early |late )?(?:last|this|next) (?:week|month|year|spring|summer|autumn|fall|winter|night|january|february|"
+    rf"march|april|may|june|july|august|september|october|november|december|{_DAYS})|yesterday|today|"
+    r"(?:a few|two|three|a couple of) (?:weeks|months|years|days) ago|in (?:\d{4}|january|february|march|april|may|june|july|august|"
+    rf"september|october|november|december)|on {_DAYS}|the (?:thing|fact|truth) is|my doctors? (?:says?|said|told me|thinks)|(?:i think )?i should (?:say|mention|add)|"
+    r"from now on|that's why|which is why|good to know|nice to meet you|good (?:morning|afternoon|evening))(?: that)?\b[\s,.!:-]*)+",
+    re.IGNORECASE,
+)
+_ADVERB = (
+    r"(?:now|currently|still|also|just|both|only|already|quite|very|so|kinda|kind of|sort of|always|all|even|ever|here|btw|"
+    r"fyi|a bit|pretty|half|myself|too|presently|either|again|of course|as well|at the moment|at present|right now|these days|"
+    r"for now|by the way|to be honest|tbh|ngl|in fact|then|rather|well|long|once more|a huge|more or less|ofc|sadly|yesterday|"
+    r"legit|low-?key|high-?key|big time|super|mostly|"
+    r"(?!(?:family|fly|reply|apply|rely|supply|early|lonely|elderly|friendly|silly|ugly|likely|lovely|july|italy|nearly|hardly|barely)\b)"
+    r"[a-z]{2,}ly)"
+)
+_AUX = r"(?:be|have|been|was|not|don't|can't|will|nomore|be not|have not|be nomore)"
+_ADVERBS = re.compile(rf"^((?:{_AUX}\s+)?)(?:{_ADVERB},?\s+)+", re.IGNORECASE)
+
+_KIN_WORDS = "|".join(sorted(KIN, key=len, reverse=True))
+_OLDER = (
+    r"(?:(?:older|younger|little|big|elder|twin|best|eldest|youngest|oldest|late|new|baby|only|ex|pet|middle|dear|lovely|beautiful|"
+    r"wonderful|current|old|good|close|own|sweet|two|three|poor|first|second|former|rescue|step|half|great|identical|\d+[- ]year[- ]old)[ -])*"
+)
+_HE_NAME = r"(?:,? (?:called |named )?(?P<name>(?-i:[A-Z])[\w'-]*?(?: (?-i:[A-Z])[\w-]+)?)(?=,|'s\b|\s|$),?)?"
+_KIN = re.compile(
+    rf"^(?:both of |both |all |one of )?(?:my|our)\s+{_OLDER}(?P<who>{_KIN_WORDS})(?P<law>[ -]in[ -]law)?(?!')(?<!s')\b{_HE_NAME}(?:,? \d+,)?\s*(?=$|\S)",
+    re.IGNORECASE,
+)
+_KIN_IS = re.compile(
+    rf"^(?:my|our)\s+{_OLDER}(?P<who>{_KIN_WORDS})(?P<law>[ -]in[ -]law)?(?:'s|s')?\s+name(?:'s| is| was|s)\s+|"
+    rf"^(?:my|our)\s+{_OLDER}(?P<who2>{_KIN_WORDS})(?P<law2>[ -]in[ -]law)?{_HE_NAME.replace('name>', 'name2>')}'s\s+(?!(?:own )?(?:{_KIN_WORDS}|birthday|house|car|job|dog|cat|phone|favou?rite|old|new|name|friend|boss|email|number|place|family|life|side)\b)",
+    re.IGNORECASE,
+)
+_KIN_BIRTHDAY = re.compile(
+    rf"^(?:my|our)\s+{_OLDER}(?P<who>{_KIN_WORDS})(?:'s|s|s')? birthday(?:'s| is)(?: on)?\s+", re.IGNORECASE
+)
+_BARE_KIN = re.compile(
+    r"^(?P<who>mum|mom|dad|gran|grandma|grandpa|granny)\b(?P<rest>(?:'s| is| was| has| lives| works)\b.*)",
+    re.IGNORECASE,
+)
+_AUTHOR = re.compile(
+    rf"^(?:(?:both )?my {_OLDER}(?:{_KIN_WORDS}|family) and (?:i|me)|(?:me|i|myself) and my {_OLDER}(?:{_KIN_WORDS}|family)|i|we|me)(?![\w-])(?P<verb>'(?:m|ve|re|ll|d|s)\b)?,?\s*",
+    re.IGNORECASE,
+)
+_THEY = re.compile(r"^(?P<who>he|she|they|it|who|that)(?P<verb>'(?:s|re|ve|ll|d)\b|(?!')\b)\s*", re.IGNORECASE)
+_THEIR_NAME = re.compile(r"^(?P<who>his|her|their|its|whose) name(?:'s| is| was)\s+", re.IGNORECASE)
+
+_BASE = (
+    "live reside work love like hate enjoy adore prefer dislike detest loathe despise own speak know study attend teach play "
+    "drive run plan intend hope want suffer take collect keep sing paint practise practice eat drink wear commute volunteer "
+    "learn manage lead come hail grow do go ride breed raise avoid follow support use need call weigh stand rent hold serve "
+    "identify major struggle smoke understand watch read write make"
+).split()
+_PAST = (
+    "moved relocated left quit resigned retired got bought sold adopted joined started began finished graduated became lost gave "
+    "broke split turned switched changed dropped stopped decided grew married divorced inherited named found landed separated "
+    "lived worked studied learned learnt planned chosen decided agreed purchased settled emigrated immigrated earned completed "
+    "hired promoted diagnosed suffered swapped traded rented built cut fallen fell taught owned had taken gone handed picked "
+    "signed enrolled transferred passed majored ditched scrapped donated rescued welcomed proposed enlisted outgrown outgrew dumped kept called turning came died"
+).split()
+_PARTICIPLES = (
+    "living working based located residing studying learning planning hoping trying saving dating married engaged single divorced "
+    "widowed allergic vegan vegetarian pescatarian retired pregnant born raised from originally obsessed fluent into fond diabetic "
+    "asthmatic doing taking training staying majoring self-employed unemployed employed freelancing enrolled thinking getting "
+    "happily proud passionate crazy keen lactose gluten coeliac celiac deaf colourblind colorblind left-handed afraid scared terrified bilingual native "
+    "fluent moving relocating switching about transitioning turning expecting recovering separated addicted raising renting teaching running owning"
+).split()
+_THIRD = {
+    **{verb + "s": verb for verb in _BASE},
+    "studies": "study", "goes": "go", "does": "do", "teaches": "teach", "watches": "watch", "has": "have", "had": "had",
+    "practises": "practise", "is": "be", "are": "be", "am": "be",
+}  # fmt: skip
+_VERBS = "|".join(
+    sorted(
+        (
+            *_BASE,
+            *_PAST,
+            "have",
+            "be",
+            "am",
+            "been",
+            "was",
+            "don't",
+            "can't",
+            "never",
+            "no longer",
+            "used to",
+            "not",
+            "hates?",
+        ),
+        key=len,
+        reverse=True,
+    )
+)
+_THIRD_VERBS = "|".join(sorted((*_THIRD, *_PAST, "was", "don't", "can't", "used to"), key=len, reverse=True))
+_STARTS = (
+    rf"(?:(?:{_ADVERB}|i guess|please|hopefully|maybe|sometimes|my|our|in|at|on|(?:next|last|this) \w+|today|yesterday|tomorrow)\s+)*?"
+    rf"(?:(?:i|we|he|she|they|it|his|her|you|this|that|there|nobody|everyone|people)(?:'\w+)?\b(?! favourite)|(?:my|our)\s+[\w' -]{{2,40}}?\s(?:{_THIRD_VERBS}|and i)\b|(?:my|our)\s+\w+'s\b|(?:{_VERBS}|{_THIRD_VERBS})\s|please\b|always\b|never\b)"
+)
+_BREAK = re.compile(
+    r"\s*(?P<mark>[;…()]|:(?=\s|$)|\.\.+|(?<=\s)[-–—]+(?=\s)|—|,(?!\d|\s?(?:19|20)\d\d\b))\s*"
+    r"|\s+(?P<word>but|because|cos|coz|cuz|bc|bcs|bcuz|although|though|while|whereas|yet|when|whenever|until|till|before|after|since|which|who|whose|where|"
+    r"so(?! (?:much|many|far|long)\b)|so that|apart from|except|despite)\b\s*"
+    rf"|(?<!\bme)(?<!\bmyself)\s+(?P<soft>and|&|plus|then|or|\+|as)\s+(?={_STARTS})",
+    re.IGNORECASE,
+)
+_SKIPPED = frozenset("when whenever while until till before after since which where apart from except despite".split())
+_AGE = re.compile(r"^(?P<age>[1-9]\d)\s?(?:yo|y/o|yrs?|years? old|f|m)?$", re.IGNORECASE)
+_HEDGED = re.compile(
+    r"\b(?:would|wouldn't|could|couldn't|i'd|we'd|he'd|she'd|might|(?:i|we|he|she|they|it|who|which|that) may|maybe|perhaps|probably|possibly|wish|should|shouldn't|must|"
+    r"will never|guess|suppose|almost|nearly|practically|basically|someday|one day)\b",
+    re.IGNORECASE,
+)
+_LAST_FRAGMENT = re.compile(r"\b(?:and|or|&)\b", re.IGNORECASE)
+_FRAGMENT_WORDS = 4
+_SHORT = 4  # words, below which what stands beside them is said of the same
+_NO_MORE = re.compile(r"\s+(?:anymore|any more|any longer|no more|these days anymore)\b.*$", re.IGNORECASE)
+_ANYMORE = re.compile(r"^not (?P<rest>.+?)\s+(?:anymore|any more|any longer|no more)\b.*$", re.IGNORECASE)
+# Of the author, though somebody or something else does it.
+_OF_MINE = re.compile(
+    r"^(?:my|our|new address|bday|birthday|this is|the name|the twins|the kids|everyone|everybody|people call|my friends|friends|most people|they all|(?:please |just )*call me|"
+    r"you can call|feel free|greetings from|(?-i:[A-Z])\w+ (?:is my|here$))",
+    re.IGNORECASE,
+)
+_OTHERS = re.compile(
+    r"^(?:you|they|he|she|it|the|this|that|these|those|there|their|his|her|your|its|some|someone|somebody|nobody|no one|none|every|each|many|most|any|anyone|"
+    r"who|what|let|let's|if|can|could|do|does|did|is|are|has|had)\b|^(?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])[\w-]+)? (?:is|was|lives|works|has|says|likes|loves|wants|and)\b",
+    re.IGNORECASE,
+)
+_GERUNDS = re.compile(
+    r"^(?:living|working|studying|doing|taking|getting|running|raising|renting|teaching|trying|saving|moving|learning|owning|planning|training)\b",
+    re.IGNORECASE,
+)
+_THIRD_ONLY = "|".join(sorted((*_THIRD, "don't", "can't", "used to"), key=len, reverse=True)).replace("|am|", "|")
+_PAST_VERB = re.compile(
+    rf"^(?:{'|'.join(_PAST)}|was|had|been|have|not|don't|can't|never|no longer|used to|be)\b", re.IGNORECASE
+)
+_OF_DOING = re.compile(
+    r"^[a-z]+ing\b.*\s(?:is|are|can|costs?|must|makes?|takes|sucks|feels|sounds|seems|was|has)\b", re.IGNORECASE
+)
+_IS_DOING = re.compile(
+    r"^be (?:[a-z]+ing|gonna)\b(?! (?:in|at|near)\b)|^be [a-z]+ (?:to|about|that|of|with|by)\b", re.IGNORECASE
+)
+_GOES_ON = re.compile(
+    r"\bto (?!the|a|an|my|our|it|me|and)[a-z]+|^(?:will|can|gonna|let|try)\b|\bgonna\b|^be (?:going|trying|planning|hoping|thinking)\b",
+    re.IGNORECASE,
+)
+_IMPERATIVES = re.compile(
+    r"^(?:have|enjoy|take|keep|do|go|run|play|collect|use|read|watch|write|avoid|hold|make|support|plan|rent|manage|learn|practi[sc]e|come|understand|"
+    r"struggle|serve|drive|raise|be|not|don't|drink|eat|like|lead|call(?! me)|stand|wear|weigh|need|want|speak to|study (?:the|this|these)|teach|ride|follow|sing|paint|hope|never|can't|suffer|breed|identify|own|train)\b",
+    re.IGNORECASE,
+)
+_DENIAL = re.compile(
+    r"^(?:not (?:really )?(?:an? )?(?:big |huge )?(?:fan|into|fond|keen)|can't (?:stand|eat|do|drink|drive)|don't (?:like|eat|drink|have|own|live|work|do)|never (?:eat|drink)|like (?:my)|speak [a-z]+$|have (?:an?|two|three) (?:\w+ )?(?:dog|cat|son|daughter|kid)s?|own|drive an?)\b",
+    re.IGNORECASE,
+)
+_PAST_PARTICIPLE = re.compile(r"^(?:born|married|divorced|originally|allergic|based|retired|raised)\b", re.IGNORECASE)
+_SELF_INTRODUCED = re.compile(r"\bhere$|\bfrom\b", re.IGNORECASE)
+_ASIDES = re.compile(
+    r",\s*(?:by the way|btw|actually|of course|however|though|fyi|to be honest|in fact|as you know|honestly|unfortunately|sadly)\s*,",
+    re.IGNORECASE,
+)
+_GIVEN_NAME = re.compile(r"^[A-Z][a-z]+$")
+_FILLING = re.compile(
+    r"(?:[,\s]+(?:btw|lol|haha+|hehe|tbh|though|actually|by the way|fyi|ofc|atm|rn|at all|xd+|x+|innit|mate|now|these days|nowadays|at the moment|right now|currently|at present|please|pls|thanks|thx|:\)|;\)|:d|❤️?|🙂|😊|😂))+$",
+    re.IGNORECASE,
+)
+_NOW_AT = re.compile(r"^(?:be |am |is |are )?(?:now|currently) (?=(?:in|at|with)\b)", re.IGNORECASE)
+_BARE_VERB = re.compile(rf"^(?:{_VERBS}|{_THIRD_VERBS})(?=\s|$)", re.IGNORECASE)
+_BARE_PARTICIPLE = re.compile(rf"^(?:not (?:really |a )?)?(?:{'|'.join(_PARTICIPLES)})\b", re.IGNORECASE)
+_HAVE_DONE = re.compile(rf"^have (?=(?:{'|'.join(_PAST)})\b)", re.IGNORECASE)
+
+
+_BARE_ADVERBS = re.compile(rf"^(?!both of\b|now (?:in|at|with)\b)(?:{_ADVERB}\s+)+(?!longer\b)", re.IGNORECASE)
+_SINCE = re.compile(
+    r"\b(?:since|all my life|my whole life|for (?:\d+|\w+|a few|many|several|over \w+) (?:years|months|weeks))\b",
+    re.IGNORECASE,
+)
+_BESIDE = re.compile(
+    r",? (?:and|&|plus|but) (?:also )?(?P<counted>(?=(?:an?|one|two|three|four|five|six|some|my|\d+)\b))?",
+    re.IGNORECASE,
+)
+# Kin that a clause of the author speaks of, with a name or an age.
+_KIN_NAMED = re.compile(
+    rf"\b(?:my|our|(?:an?|one)(?! (?:[\w-]+ )?(?:friend|mate|colleague|coworker|neighbou?r|family|couple|mother|father|mom|dad|mum|kid|child|baby|pet|partner|parent)\b))\s+(?:(?P<age>\d{{1,2}})[- ]?(?:yo|y/o|years?[- ]old)\s+)?(?:{_OLDER}|(?:[\w-]+ ){{1,2}}?)(?P<who>(?!company|team|project|startup|boss|doctor|therapist|teacher)(?:{_KIN_WORDS}))(?!'|-)\b(?: (?:called|named))?(?:,? (?P<name>(?-i:[A-Z])[\w'-]*))?",
+    re.IGNORECASE,
+)
+_ALSO_LIVING = re.compile(
+    r"\w (?:and |who's |currently )*((?:living|based|residing|working|studying) (?:in|at|near|for)\b)", re.IGNORECASE
+)
+_PERFECT = {
+    "loved": "love",
+    "liked": "like",
+    "enjoyed": "enjoy",
+    "hated": "hate",
+    "adored": "adore",
+    "preferred": "prefer",
+}
+_LASTING = {"lived": "live", "worked": "work", "studied": "study", "taught": "teach", "played": "play"}
+
+
+def english_clauses(sentence: str) -> Iterator[Clause]:
+    """The clauses of a sentence that are of its author or of kin; what is said of others or in doubt is left out."""
+    for pattern, spelled in _DIALECT:
+        sentence = pattern.sub(spelled, sentence)
+    sentence = _ASIDES.sub(" ", sentence)
+    yield from _Reader().read(sentence)
+
+
+def _pieces(sentence: str) -> list[tuple[str, str]]:
+    """(what joins it to the one before, text) of the parts of a sentence; enumerations stay together."""
+    found, start, joint = [], 0, ""
+    for match in _BREAK.finditer(sentence):
+        found.append((joint, sentence[start : match.start()].strip()))
+        joint, start = (match["mark"] or match["word"] or match["soft"]).lower(), match.end()
+    found.append((joint, sentence[start:].strip(" .!?\"'")))
+    for place, ((_, text), (mark, country)) in enumerate(pairwise(found)):
+        if (
+            mark == "," and _IN_TOWN.match(text) and _COUNTRY.match(country)
+        ):  # "I'm in Melbourne, Australia" lives there
+            found[place] = (found[place][0], re.sub(r"\b(in) ", r"now \1 ", text, count=1))
+    return _joined(found)
+
+
+_IN_TOWN = re.compile(r"^(?:I'm|we're) in (?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])[\w-]+)?$", re.IGNORECASE)
+_COUNTRY = re.compile(r"^[A-Z][\w.]+(?: [A-Z][\w]+)?$")
+
+
+def _joined(pieces: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """ "I like tea", "cake", "jam and scones" are one piece."""
+    found: list[tuple[str, str]] = []
+    place = 0
+    while place < len(pieces):
+        joint, text = pieces[place]
+        end = place + 1
+        while end < len(pieces) and pieces[end][0] == "," and _is_item(pieces[end][1]):
+            end += 1
+        last = pieces[end - 1][1] if end > place + 1 else ""
+        if last and _LAST_FRAGMENT.search(last) and text:
+            text = ", ".join([text, *(one for _, one in pieces[place + 1 : end])])
+            place = end
+        else:
+            place += 1
+        found.append((joint, text))
+    return found
+
+
+def _is_item(text: str) -> bool:
+    words = text.split()
+    begun = re.sub(r"^(?:and|or|but|so)\s+", "", text, flags=re.IGNORECASE)
+    return (
+        0 < len(words) <= _FRAGMENT_WORDS
+        and not re.match(rf"{_STARTS}", begun + " ", re.IGNORECASE)
+        and not _BARE_PARTICIPLE.match(text)
+        and not words[0][0].isdigit()
+    )
+
+
+class _Reader:
+    """Goes through one sentence and remembers who is spoken of."""
+
+    def __init__(self) -> None:
+        self._who: str | None = ""
+        self._kin: list[str] = []  # that were named, the latest last
+        self._head = ""
+        self._is_since = False
+        self._is_state = False  # the last clause said what somebody is, so that a bare word may go on
+        self._is_plain = False  # … and had no infinitive that a bare verb could go on
+        self._is_first = True
+
+    def read(self, sentence: str) -> Iterator[Clause]:
+        is_hedged = False
+        self._is_since = _SINCE.search(sentence) is not None
+        for joint, text in _pieces(sentence):
+            text = _BARE_ADVERBS.sub("", _LEAD.sub("", text)).strip(" ,")
+            text = _FILLING.sub("", text)
+            if not text:
+                continue
+            if joint in _SKIPPED:
+                self._is_state = self._is_plain = False
+                continue
+            if _HEDGED.search(text) or is_hedged:
+                is_hedged = len(text.split()) < 3  # "Maybe, …" is of what follows
+                self._who, self._head = _NOBODY, ""
+                continue
+            for clause in self._clauses(joint, text):
+                yield clause
+                yield from self._coordinated(clause)
+            self._is_first = False
+
+    def _clauses(self, joint: str, text: str) -> Iterator[Clause]:
+        named = _THEIR_NAME.match(text)
+        if joint in ("who", "whose") or named or _THEY.match(text):
+            yield from self._of_them(joint, text)
+        elif match := _KIN_BIRTHDAY.match(text):
+            yield self._clause(self._met(match["who"], None), "born " + text[match.end() :])
+        elif match := _KIN_IS.match(text):
+            who = self._met(
+                (match["who"] or match["who2"]).removesuffix("s") if match["who"] else match["who2"],
+                match["law"] or match["law2"],
+            )
+            if match["name2"]:
+                yield Clause(who, f"named {match['name2']}")
+            yield self._clause(who, ("named " if match["who"] else "be ") + text[match.end() :])
+        elif match := _AUTHOR.match(text):
+            verb = {"'m": "be", "'re": "be", "'ve": "have", "'s": "be", "'ll": "will"}.get(
+                (match["verb"] or "").lower(), ""
+            )
+            yield self._clause("", f"{verb} {text[match.end() :]}".strip())
+        elif (match := _KIN.match(text)) and _is_predicate(text[match.end() :]):
+            who = self._met(match["who"], match["law"])
+            if match["name"]:
+                yield Clause(who, f"named {match['name']}")
+            yield self._clause(who, text[match.end() :])
+        elif (match := _KIN.match(text)) and match.end() >= len(text.rstrip(" ,")):
+            who = self._met(match["who"], match["law"])
+            if match["name"]:
+                yield Clause(who, f"named {match['name']}")
+            self._who, self._head, self._is_state = who, "kin", True
+        elif match := _BARE_KIN.match(text):
+            rest = match["rest"].strip()
+            yield self._clause(self._met(match["who"], None), re.sub(r"^'s\b", "be", rest))
+        else:
+            yield from self._without_subject(joint, text)
+
+    def _coordinated(self, clause: Clause) -> Iterator[Clause]:
+        """What stands beside the end of a clause: "be deaf and a bit short" is also "be a bit short"; kin that it names."""
+        head, _, rest = clause.said.partition(" ")
+        if head in ("be", "have", "own", "keep", "bought"):
+            for found in _BESIDE.finditer(rest):
+                if found["counted"] is not None if head != "be" else _is_short(rest[: found.start()]):
+                    yield Clause(clause.who, f"{head} {rest[found.end() :]}")
+        if head in ("be", "been") and (living := _ALSO_LIVING.search(rest)):
+            yield Clause(clause.who, f"be {rest[living.start(1) :]}")
+        if not clause.who and (met := _KIN_NAMED.search(rest)):
+            who = self._met(met["who"], None)
+            if met["name"]:
+                yield Clause(who, f"named {met['name']}")
+            if met["age"]:
+                yield Clause(who, f"be {met['age']}")
+
+    def _of_them(self, joint: str, text: str) -> Iterator[Clause]:
+        """Of him, her or them: of kin that was named before, or of nobody known."""
+        if named := _THEIR_NAME.match(text):
+            who = self._kin_of(named["who"].lower())
+            rest = "named " + text[named.end() :]
+        elif joint in ("who", "whose"):
+            who, rest = (self._kin[-1] if self._kin else _NOBODY), re.sub(r"^'s\b|^is\b", "be", text)
+            if joint == "whose":
+                rest = re.sub(r"^name is\b", "named", text)
+        else:
+            match = _THEY.match(text)
+            assert match is not None, "the caller has matched it"
+            who = self._kin_of(match["who"].lower())
+            verb = {"'s": "be", "'re": "be", "'ve": "have", "'ll": "will"}.get((match["verb"] or "").lower(), "")
+            rest = f"{verb} {text[match.end() :]}".strip()
+        self._who, self._head = who, ""
+        if who is not None:
+            yield self._clause(who, rest)
+
+    def _without_subject(self, joint: str, text: str) -> Iterator[Clause]:
+        if _OF_MINE.match(text):
+            self._who, self._head = "", "bare"
+            yield Clause("", f"bare {text}")
+            return
+        is_said = _BARE_VERB.match(text) or _BARE_PARTICIPLE.match(text)
+        if self._who is None or (_OTHERS.match(text) and not is_said) or _OF_DOING.match(text):
+            self._who = _NOBODY
+            return
+        if self._who and self._head == "kin" and _GIVEN_NAME.match(text):
+            yield Clause(self._who, f"named {text}")
+        elif _NOW_AT.match(text):
+            yield self._clause(self._who, text)
+        elif _AGE.match(text) and self._who == "":
+            if self._is_state:
+                yield Clause("", f"be {text}")
+        elif _BARE_VERB.match(text):
+            is_third = re.match(rf"(?:{_THIRD_ONLY})\b", text, re.IGNORECASE) is not None
+            if bool(self._who) != is_third and not _PAST_VERB.match(text):
+                return
+            is_base = not _PAST_VERB.match(text) and not is_third
+            if self._is_first and _IMPERATIVES.match(text):
+                if _DENIAL.match(text):
+                    yield self._clause("", text)
+                return
+            if not self._is_first and not self._who and is_base and (not self._is_plain or joint == ","):
+                return
+            yield self._clause(self._who, text)
+        elif _BARE_PARTICIPLE.match(text) and not (_GERUNDS.match(text) and not self._is_first and self._head != "be"):
+            if self._is_first or self._is_state or _PAST_PARTICIPLE.match(text):
+                yield self._clause(self._who, f"be {text}")
+        elif self._is_state and joint in (",", "and", "but", "&", "plus", "also") and not _GIVEN_NAME.match(text):
+            yield self._clause(self._who, f"be {text}")
+        elif self._is_first:
+            self._is_state = _SELF_INTRODUCED.search(text) is not None
+            self._head = "bare"
+            yield Clause(self._who, f"bare {text}")
+
+    def _clause(self, who: str, said: str) -> Clause:
+        said = _predicate(said, is_third=bool(who), is_since=self._is_since)
+        self._who, self._head = who, said.partition(" ")[0]
+        self._is_state = self._head in ("be", "named", "nowat") and not _IS_DOING.match(said)
+        self._is_plain = _GOES_ON.search(said) is None
+        return Clause(who, said)
+
+    def _met(self, who: str, in_law: str | None) -> str:
+        found = who.lower() + (" in law" if in_law else "")
+        self._kin.append(found)
+        return found
+
+    def _kin_of(self, pronoun: str) -> str | None:
+        """The kin that a pronoun stands for: the latest that may be meant."""
+        for who in reversed(self._kin):
+            plain = who.removesuffix(" in law")
+            if pronoun in ("he", "his") and plain not in FEMALE_KIN:
+                return who
+            if pronoun in ("she", "her") and plain not in MALE_KIN:
+                return who
+            if pronoun in ("who", "that", "whose"):
+                return who
+            if pronoun in ("they", "their", "it", "its") and plain not in (MALE_KIN | FEMALE_KIN):
+                return who
+        return _NOBODY
+
+
+def _is_short(before: str) -> bool:
+    """Whether what stands before "and" is no more than what somebody is."""
+    words = before.split()
+    return len(words) < _SHORT and "to" not in words
+
+
+def _is_predicate(text: str) -> bool:
+    return (
+        re.match(
+            rf"(?:{_ADVERB}\s+)*(?:{_THIRD_VERBS}|be|will|live|work|love|like|own|speak|have|named|called|just|died|passed|makes?|owns?)\b",
+            text,
+            re.IGNORECASE,
+        )
+        is not None
+    )
+
+
+def _predicate(said: str, *, is_third: bool, is_since: bool) -> str:
+    """Verb first, base forms, adverbs left out, and one way to say no."""
+    said = _NOW_AT.sub("nowat ", said)
+    said = _ADVERBS.sub(r"\1", said + " ").strip()
+    first, _, rest = said.partition(" ")
+    low = first.lower()
+    if low in ("am", "is", "are"):
+        low = "be"
+    elif is_third and low in _THIRD:
+        low = _THIRD[low]
+    said = _ADVERBS.sub(r"\1", f"{low} {rest} ").strip()
+    said = re.sub(r"^have (?:got\b(?! (?:married|engaged|divorced|to)\b)|got$)", "have", said)
+    said = re.sub(r"^have been\b", "been", said)
+    if said.startswith("have "):
+        done = said.split(" ", 2)[1]
+        if done in _PERFECT or (done in _LASTING and is_since):
+            said = said.replace(f"have {done}", _PERFECT.get(done) or _LASTING[done], 1)
+    said = _HAVE_DONE.sub("", said)
+    said = re.sub(rf"^do (?=(?:{'|'.join(_BASE)}|have)\b)", "", said)
+    said = re.sub(r"^(?:don't|never|have never|do not)\b", "not", said)
+    said = re.sub(
+        r"^(?:no longer|be nomore|have no longer)\b",
+        lambda found: "nomore be" if found[0] == "be nomore" else "nomore",
+        said,
+    )
+    said = re.sub(r"^be (?:not|no)\b", "not be", said)
+    said = re.sub(r"^used to\b", "usedto", said)
+    said = _ADVERBS.sub(r"\1", said + " ").strip()
+    if match := _ANYMORE.match(said):
+        return f"nomore {match['rest']}"
+    return _NO_MORE.sub("", said)

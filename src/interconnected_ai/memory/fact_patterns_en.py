@@ -1,0 +1,358 @@
+"""What English clauses state: patterns over predicates, by their first word; how clauses are made is `fact_clauses_en`'."""
+
+from collections.abc import Iterator
+
+from interconnected_ai.memory.fact_clauses import Clause, Found, Rule, pattern_of, rules_by_head
+from interconnected_ai.memory.fact_words import (
+    ENGLISH_JOB_ENDINGS,
+    ILLNESSES,
+    KIN,
+    LANGUAGES,
+    NATIONALITIES,
+    NO_JOBS,
+    PROFESSIONS,
+    RELIGIONS,
+)
+
+_MONTH = "(?:january|february|march|april|may|june|july|august|september|october|november|december|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)"
+_DAY = "(?:(?:mon|tues|wednes|thurs|fri|satur|sun)days?)"
+_FEW = "(?:an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|several|many|about|around|over|almost|nearly|\\d+)"
+_TIMES = (
+    rf"now|currently|these days|nowadays|at the moment|right now|at present|this (?:week|month|year|spring|summer|autumn|fall|winter|time|morning)|"
+    rf"last (?:week|month|year|spring|summer|autumn|fall|winter|night|{_MONTH}|{_DAY})|yesterday|today|recently|lately|again|already|back in|"
+    rf"anymore|any more|any longer|since|for (?:{_FEW}|years|months|ages|now|my|the (?:past|last)|health|life|good|free)\b|"
+    rf"(?:{_FEW}|a few|a couple(?: of)?) (?:\w+ )?(?:days|weeks|months|years|year|week|month|times?)\b|(?:once|twice|\w+ times) (?:a|per)|every\b|on {_DAY}|on the|"
+    rf"in my (?:spare|free)|in the (?:mornings?|evenings?|summer|winter)|(?:at|on) (?:the )?weekends?|at (?:all|night|home)\b|as well|too\b|tbh|btw|lol|haha|though|actually|honestly|"
+    rf"please|thanks|of course|by the way|more than|a lot|very much|so much|to bits|to death|with a passion|in (?:\d|{_MONTH}|general)|"
+    rf"by (?:trade|training)|any day|all day|all the time|all my life|my whole life|most of the time|from time|when|if|because|especially|here|as an? (?:kid|child|teen\w*|boy|girl)|ever|so far|originally|either"
+)
+_END = rf"(?=\s*(?:$|[.!?()\"]|\b(?:{_TIMES})\b))"
+_VALUE = r"(?P<value>[^.!?()\"]{2,80}?)" + _END
+_PLACE_END = (
+    rf"(?=\s*(?:$|[.!?()\"]|\b(?:{_TIMES}|next|this|with|for|as|where|from|to|ago|alone|together|remotely|full[- ]time|part[- ]time|doing|"
+    r"temporarily|permanently|about (?:an|\d)|by myself|on my own|mostly|mainly|until|after|before|and i|studying|just|fixing|on (?:a|my|nights|days)|"
+    r"at the (?:moment|same))\b|\s\d))"
+)
+_PLACE = r"(?P<value>[^.!?()\"]{2,60}?)" + _PLACE_END
+_A = r"(?:(?:an?|the|this|my|our|some) )?"
+_NUMBER = (
+    r"(?:(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[ -](?:one|two|three|four|five|six|seven|eight|nine))?|"
+    r"(?:thir|four|fif|six|seven|eigh|nine)teen)"
+)
+_SMALL = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
+
+
+def _words(text: str) -> str:
+    return "|".join(sorted(dict.fromkeys(text.split()), key=len, reverse=True))
+
+
+_LANGUAGE = rf"(?:{_words(LANGUAGES)}|sign language|british sign language|asl|bsl)"
+_LANGUAGES = rf"(?P<value>{_LANGUAGE}(?:(?:, and |,? and |, | & |/)(?:also |some |a (?:little|bit of) |a bit of |passable |broken |basic |fluent |good )?{_LANGUAGE})*)\b"
+_SKILL = r"(?:(?:both|some|a (?:little|bit)(?: bit)?(?: of)?|fluent|good|basic|broken|perfect|native|decent|conversational|passable|enough|my|how to speak|to speak) )*"
+_JOB = (
+    rf"(?:(?:[\w'/&-]+ ){{0,4}}?(?:(?:{_words(PROFESSIONS)})|(?!(?:{_words(NO_JOBS)})\b)[\w-]{{2,}}(?:{ENGLISH_JOB_ENDINGS}))(?:s\b)?(?: (?:driver|manager|officer|assistant|developer|engineer|teacher|tester|worker|designer|nurse|instructor|coach|analyst))?"
+    r"(?:-in-training)?|(?:ceo|cto|cfo|coo|vp|hr|pm|dev|qa|sre|dba)\b(?: \w+)?)"
+)
+_JOB_END = r"(?=\s*(?:$|[.!?()\"]|\b(?:at|for|in|by|and|from|with|who|working|specializing|specialising|on|since|of|here|now|too|living|based|over|near|these)\b))"
+_ILLNESS = (
+    rf"(?:(?:type (?:1|2|one|two)|severe|chronic|mild|bad|seasonal|social|clinical|bipolar|rheumatoid|high|low|an irregular|irregular|early|stage \d) )*"
+    rf"(?:{ILLNESSES.replace(' ', '|')}|\w*(?:itis|osis|emia|aemia|algia|phobia|pathy)\b|high blood pressure|low blood pressure|(?:high )?cholesterol|hay fever|bipolar(?: \d)?|"
+    r"(?:[\w'-]+ )?(?:disease|syndrome|disorder|condition|intolerance|deficiency|palsy|murmur|sclerosis|dystrophy|stutter|problems|issues)(?<!no problems)(?<!some issues))"
+)
+_DIET = (
+    r"(?P<value>vegan|vegetarian|veggie|pescatarian|pescetarian|plant[- ]based(?: diet)?|lactose[ -](?:intolerant|free)|gluten[ -](?:free|intolerant)|dairy[ -]free|"
+    r"flexitarian|(?:the |a )?[\w-]+ diet|keto|low[- ]carb|teetotal|a teetotall?er|kosher|halal|sugar[ -]free|paleo)\b"
+)
+_FOOD = (
+    r"(?:(?:red|raw|processed|cow's|white) )?(?:meat|dairy|sugar|alcohol|gluten|coffee|caffeine|bread|wine|beer|pork|beef|fish|seafood|eggs|milk|"
+    r"cheese|sweets|chicken|soda|fast food|carbs|chocolate|nuts|wheat|shellfish|lactose|onions|garlic|mushrooms|tomatoes|salt|spicy food|tea|drinking|booze|anything with \w+)"
+)
+_COUNT = r"(?:an?|one|two|three|four|five|six|seven|eight|nine|ten|\d+|some|a few|a couple of|several|my own|our own)"
+_THING_END = rf"(?=\s*(?:$|[.!?()\"]|,|\b(?:{_TIMES}|who|that|which|named|called|and (?:i|we|my|they|he|she|it|an?|two|three|four|five|some)|with|because|to|from|for (?:work|my|our|the|{_FEW})|parked|where)\b))"
+_THING = r"(?P<value>[^.!?()\",]{2,60}?)" + _THING_END
+_BOUGHT = (
+    r"(?P<value>(?:[\w'-]+ ){0,3}?(?:car|house|flat|apartment|condo|bungalow|dog|puppy|puppies|cat|kitten|kittens|cats|dogs|bike|bicycle|motorcycle|motorbike|boat|narrowboat|"
+    r"guitar|piano|violin|cello|laptop|macbook|iphone|phone|camera|truck|van|caravan|campervan|farm|cottage|telescope|horse|rabbit|hamster|parrot|cabin|tesla|toyota|honda|"
+    r"ford|bmw|audi|volvo|subaru|mazda|scooter|console|playstation|xbox|ps5|tv|tablet|ipad|pixel|greyhound|labrador|beagle|poodle|husky|corgi|bulldog|retriever|lab|vineyard|bookshop|business|"
+    r"drone|printer|watch|ring|yacht|land|allotment|garden|pony|goats|chickens|hens|bees|snake|lizard|gecko|turtle|tortoise|studio|kayak|skateboard|motorhome|rv)"
+    r"(?: (?:by|in|near|on) [\w' -]{2,25}| [A-Z0-9][\w-]*(?: [A-Z0-9][\w-]*)*)?)(?![\w-])"
+)
+_PROPER = r"(?P<value>(?-i:[A-Z])[\w&'.-]*(?: (?:of |the |and )?(?-i:[A-Z\d])[\w&'.-]*){0,4})"
+_NAME = r"(?P<value>(?!(?:and|but|a|an|the|not|so)\b)[^\W\d_][\w'-]*(?: (?-i:[A-Z])[\w'-]*){0,2})"
+_KIN_ONE = rf"(?:{'|'.join(sorted(KIN, key=len, reverse=True))})"
+_STUDIED = r"(?P<value>(?!(?:to|at|in|on|for|hard|abroad|here|there|online|every|a lot|with|how|the effects)\b)[^.!?()\"]{2,50}?)(?=\s*(?:$|[.!?()\"]|\b(?:at|in|from|with|for|as|on|and|since|here|now|this|part|full|online|abroad|because|these|right|currently)\b))"
+_PLANNED = (
+    r"(?=(?:visit|travel|mov|buy|sell|start|learn|study|marry|get (?:married|engaged|divorced|a)|propose|retir|renovate|paint|adopt|build|open|launch|apply|fly|spend|climb|attend|join|host|"
+    r"quit|leav|switch|become|publish|teach|celebrate|run|take part|go (?:to|back|on)|have a (?:baby|kid|child)|relocat|emigrat|return|enrol|hik|cycl|driv|walk|settl|start)\w*\b)"
+)
+_NO_ASK = r"(?!(?:say|be honest|ask|need|assume|use|read|do|try|write|test|fix|check|see|look|see if|hear|get back)\b)"
+
+RULES: tuple[Rule, ...] = (
+    # homes
+    Rule("lives in", "live reside stay", rf"(?:(?:at|in|near|outside|outside of|close to|on|by) )(?:the (?:city|town|village) of )?{_PLACE}"),
+    Rule("lives in", "live reside", rf"with (?:my|our) [\w' -]+? (?:in|near|outside|on) {_PLACE}"),
+    Rule("lives in", "live reside", rf"(?:alone|together|full[- ]time|part[- ]time|back|here|out|down|up|over) (?:in|near|outside|on) {_PLACE}"),
+    Rule("lives in", "be been", rf"(?:living|residing|based|located|settled|staying) (?:[\w-]+ )?(?:in|at|near|outside|outside of|close to|on|out of) {_PLACE}"),
+    Rule("lives in", "be been", rf"(?:living|staying) (?:with|alone)\b[\w' -]*? in {_PLACE}"),
+    Rule("lives in", "bare", rf"(?:based|located|living) (?:in|out of|near) {_PLACE}"),
+    Rule("lives in", "moved relocated resettled emigrated immigrated", rf"(?:back |over |out |house |permanently |in |away )*(?:with (?:my|our) [\w -]+? )?(?:from [^.,;!?\n]{{2,40}}? )?(?:in)?to (?!another\b|a new\b|the next\b|chapter\b|step\b){_PLACE}"),
+    Rule("lives in", "moved", rf"back (?:in )?with my \w+ in {_PLACE}"),
+    Rule("lives in", "moved", rf"in (?:together |with my \w+ )in {_PLACE}"),
+    Rule("lives in", "settled", rf"(?:down )?in {_PLACE}"),
+    Rule("lives in", "left", r"(?:(?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])\w+)?) for (?P<value>(?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])\w+)?)"),
+    Rule("lives in", "call called", r"(?P<value>(?-i:[A-ZÀ-Ý])[\w'-]+(?: (?-i:[A-ZÀ-Ý])[\w'-]+){0,2}) (?:my |our )?home\b"),
+    Rule("lives in", "rent have own", rf"an? (?:[\w-]+ )?(?:flat|apartment|room|house|studio|place|condo) in {_PLACE}"),
+    Rule("lives in", "commute", r"(?:to work )?from (?P<value>[\w' -]+?)(?= (?:to|into|every)\b|$)"),
+    Rule("lives in", "moved relocated emigrated", r"(?:away |out |back )*from (?P<value>[^.,;!?\n]{2,40}?)(?= to\b|$| (?:last|and|in|this|two|after|for|when|because|with)\b)", ends="value"),
+    Rule("lives in", "moved", rf"(?:away from|out of) {_PLACE}", ends="value"),
+    Rule("lives in", "moved relocated", rf"(?:back |over )*to [^.,;!?\n]{{2,40}}? from {_PLACE}", ends="value"),
+    Rule("lives in", "left", r"(?P<value>(?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])\w+)?)(?=$| (?:for (?-i:[A-Z])|in \d|years ago|last))", ends="value"),
+    Rule("lives in", "nomore usedto", rf"(?:be )?(?:live|living|based|staying|reside) (?:in|at|near|on|with) (?:my )?{_PLACE}", ends="value"),
+    Rule("lives in", "nomore", r"(?:be )?in (?P<value>(?-i:[A-Z])[\w' -]+)", ends="value"),
+    Rule("comes from", "be been come came hail was", rf"(?:originally |adopted )?from (?:a (?=[\w ]+ (?:village|town|city)))?{_PLACE}"),
+    Rule("comes from", "be been was bare", rf"(?:born|raised|born and raised|born and bred|brought up|adopted|bred) (?:in|from|near|on) (?!the (?:year|month)|{_MONTH}|\d)(?:(?:a |the )(?=\w+ (?:village|town)))?{_PLACE}"),
+    Rule("comes from", "moved came", rf"(?:here|over here|over) (?:to \w+ )?from {_PLACE}"),
+    Rule("comes from", "grew", rf"up (?:in|near|on|outside) {_PLACE}"),
+    Rule("comes from", "bare", rf"(?:originally )?from (?!now|then|today|what|time|there|here){_PLACE}"),
+    Rule("lives in", "nowat", r"in (?P<value>(?-i:[A-Z])[\w' -]+?)(?=$|[.,!?]| (?:with|and|for|after)\b)"),
+    Rule("works at", "nowat", rf"(?:at|with) {_A}(?!home|the moment|school|uni|university|work){_PLACE}"),
+    Rule("works at", "be been", r"in (?:the )?(?P<value>sales|marketing|finance|it|hr|tech|real estate|insurance|healthcare|education|construction|retail|hospitality|logistics|advertising|publishing|banking|law enforcement|the army|army|navy|military|air force|police|fashion|pharma|pr|consulting)(?=$|[.,!?]| (?:and|at|for)\b)"),
+    Rule("nationality", "be", rf"(?:half |originally |an? )?(?P<value>{_words(NATIONALITIES)})(?=$| (?:and|by|but|living|born)\b)"),
+    # work
+    Rule("works as", "work freelance serve", rf"(?:(?!as\b)[\w-]+ ){{0,7}}?as (?!(?:usual|well|before|always|of|soon|long|hard|if|such|expected|intended|a team|much|fast)\b){_A}{_PLACE}"),
+    Rule("works as", "be been", rf"(?:working|employed|freelancing|volunteering)(?: [\w-]+){{0,6}}? as (?!usual|well|before|always|of|soon|long|hard|if|such|expected){_A}{_PLACE}"),
+    Rule("works as", "be been bare", rf"(?:an? |the |now an? )?(?:\d+[- ]years?[- ]old )?(?P<value>{_JOB}){_JOB_END}(?! (?:here,)?at heart)", check="job"),
+    Rule("works as", "bare", rf"(?P<value>{_JOB}) here$", check="job"),
+    Rule("works as", "bare", rf"as an? (?P<value>{_JOB})(?=$|,| (?:i|we|my)\b)", check="job"),
+    Rule("works as", "be been", r"(?P<value>retired|unemployed|jobless|self[- ]employed|between jobs|out of work|a stay[- ]at[- ]home (?:mom|mum|dad|parent|mother|father))(?=$| (?:now|since|at|and|from|these|right)\b)"),
+    Rule("works as", "bare", r"(?P<value>retired|unemployed|self[- ]employed)$"),
+    Rule("works as", "became become got was", rf"(?:hired as |promoted to |made |appointed )?(?:an? |the )?(?P<value>(?:head of [\w -]+|{_JOB})){_JOB_END}", check="job"),
+    Rule("works as", "promoted hired be been", rf"(?:promoted |hired )(?:to|as|by [\w' -]+? as|at [\w' -]+? as) {_A}{_PLACE}"),
+    Rule("works as", "got was hired", rf"(?:hired )?(?:by|at) [\w' -]+? as {_A}{_PLACE}"),
+    Rule("works as", "start started starting", rf"as {_A}(?P<value>[\w' -]+?)(?=$|[.,!?]| (?:at|with|for|in|on|next|tomorrow)\b)"),
+    Rule("works at", "start started starting", rf"as [\w' -]+? (?:at|with|for|in) {_A}{_PLACE}"),
+    Rule("works as", "earn make earned", rf"(?:my|a) living (?:as|by) {_A}{_PLACE}"),
+    Rule("works as", "do", rf"[\w ]*?(?:shifts|work|job) as {_A}{_PLACE}"),
+    Rule("works as", "be", rf"doing an apprenticeship as {_A}{_PLACE}"),
+    Rule("works as", "be", r"an? (?P<value>[\w -]+?) by (?:trade|profession|training)(?!\W*but i)$"),
+    Rule("works at", "work serve", rf"(?:[\w-]+ (?=(?:at|for|in) )|(?:full[- ]time|part[- ]time|nights|days|the \w+ shift|remotely|now|back|freelance|night shifts?) )*(?:at|for|in|on the) {_A}(?!myself\b|free\b|it\b|them\b){_PLACE}"),
+    Rule("works at", "work", rf"as [\w' -]+? (?:at|for|in) {_A}{_PLACE}"),
+    Rule("works at", "be been", rf"(?:working|employed|volunteering) (?:[\w-]+ ){{0,2}}?(?:at|for|in|by) {_A}(?!myself\b|free\b|it\b|them\b){_PLACE}"),
+    Rule("works at", "be", rf"working as [\w' -]+? (?:at|for|in) {_A}{_PLACE}"),
+    Rule("works at", "be been bare", rf"(?:an? |the )?(?:[\w'-]+ ){{0,3}}{_JOB} (?:here )?(?:at|for) {_A}(?!{_FEW} |years|many|now|life){_PLACE}", check="job at"),
+    Rule("works at", "joined", _PROPER),
+    Rule("works at", "started start starting", rf"(?:(?:working|work|a (?:new )?job|my (?:new )?job) (?:at|for|with)|at) {_A}{_PLACE}"),
+    Rule("works at", "got found landed have started accepted was be", rf"(?:a |the |my )?(?:new |dream |part-time |full-time |summer )*(?:job|position|role|internship|gig|hired|offer) (?:at|with|by|from) {_A}{_PLACE}"),
+    Rule("works at", "got found landed have started accepted", rf"(?:a |the |my )?(?:new |dream |part-time |full-time |summer )*(?:job|position|role|gig|internship) as [\w' -]+? (?:at|with|for) {_A}{_PLACE}"),
+    Rule("works as", "got found landed have started accepted", rf"(?:a |the |my )?(?:new |dream |part-time |full-time |summer )*(?:job|position|role|gig) as {_A}(?P<value>[\w' -]+?)(?=$|[.,!?]| (?:at|with|for|in)\b)"),
+    Rule("works at", "got found landed have", rf"a (?:new )?job in {_A}{_PLACE}"),
+    Rule("works at", "love like enjoy", rf"my (?:new )?job (?:at|with|in) {_A}{_PLACE}"),
+    Rule("works at", "teach volunteer intern", rf"(?:[\w ]+? )?(?:at|in) {_A}(?!the evenings?|the mornings?|my){_PLACE}"),
+    Rule("works at", "switched", rf"jobs? from [^.,;!?\n]{{2,40}}? to {_PROPER}"),
+    Rule("works at", "switched left", rf"(?:jobs? from )?(?P<value>(?-i:[A-Z])[\w&-]+)(?= (?:to|in (?:{_MONTH}|\d)|for (?-i:[A-Z])))", ends="value", check="company"),
+    Rule("works at", "handed gave", rf"(?:in )?(?:my|the) notice (?:at|to) {_PROPER}", ends="value"),
+    Rule("works at", "quit left lost resigned", rf"(?:from )?(?:my|the|his|her|their)?\s?(?:[\w-]+ )?(?:job|position|post|role) (?:at|with|in|for) {_A}{_PLACE}", ends="value"),
+    Rule("works at", "quit resigned retired left", rf"(?:from )?{_A}{_PROPER}", ends="value", check="company"),
+    Rule("works at", "retired resigned", rf"from (?:the )?(?!work\b|teaching\b|my\b|my job\b){_PLACE}", ends="value"),
+    Rule("works at", "got was be been", rf"(?:fired|laid off|let go|sacked|made redundant)(?: last \w+| yesterday| today| recently)? (?:from|by|at) {_A}{_PLACE}", ends="value"),
+    Rule("works at", "nomore usedto", rf"(?:be )?(?:work|working|employed|teach) (?:at|for|in) {_A}{_PLACE}", ends="value"),
+    Rule("works at", "was", rf"working (?:at|for|in) {_A}(?P<value>[\w'& -]+?)(?= (?:until|till|before)\b|$)", ends="value"),
+    Rule("works at", "quit lost left gave", r"(?:up )?(?:my|the) (?P<value>(?:old |current |day |previous )?job)(?! (?:at|with|in|for|as)\b)(?=$|[.,!?;]| )", ends="relation"),
+    Rule("works at", "got was be been", r"(?P<value>fired|laid off|sacked|made redundant)(?=$|[.,!?;]| (?:last|this|in|yesterday|and|today)\b)", ends="relation"),
+    Rule("works at", "resigned retired", r"(?P<value>)(?=$|[.,!?;]| ?(?:last|this|in|yesterday|and|two|a)\b)", ends="relation", fixed="retired"),
+    Rule("works as", "quit left", r"(?:my|the) (?P<value>[\w -]+?) job(?! (?:at|with|in|for|as)\b)", ends="value", check="not old"),
+    Rule("works as", "quit left", rf"(?:my|the) job as {_A}{_PLACE}", ends="value"),
+    Rule("works as", "nomore usedto", rf"(?:be|work as) {_A}(?P<value>(?:student|(?:[\w-]+ ){{0,2}}{_JOB}))\b", ends="value", check="job"),
+    # ages and dates
+    Rule("age", "be bare", rf"(?:only |just |about |around |almost )?(?P<value>[1-9]\d|1[01]\d|{_NUMBER})(?: years? (?:old|young|of age)| ?y\.?o\.?\b| yrs old|(?=\s*(?:$|[,;!/]|\.(?!\d)| ?[fm]$| (?:and|now|last|this|in|today|yesterday|but|going)\b)))(?! (?:cm|kg|minutes|percent))"),
+    Rule("age", "be", rf"(?P<value>\d{{1,2}}|{_SMALL})(?: years? old| months old| and a half|(?=$|,| (?:and|now|in)\b))", only="kin"),
+    Rule("age", "be", rf"turning (?P<value>\d{{1,3}}|{_NUMBER})\b"),
+    Rule("age", "turned turn turning", rf"(?P<value>\d{{1,3}}|{_NUMBER}|{_SMALL})(?=$|[.,!?;]| (?:on|last|this|in|today|yesterday|and|years|next)\b)"),
+    Rule("age", "be", r"an? (?P<value>\d{1,3})[- ]years?[- ]old\b"),
+    Rule("birthday", "born", rf"(?:on |in )?(?P<value>(?:the )?(?:\w+ of )?{_MONTH}\b[^.!?]{{0,14}}|(?:the )?\d[^.!?]{{0,18}})"),
+    Rule("birthday", "be was bare", rf"born (?:on |in )?(?:the )?(?P<value>(?:\w+ of )?{_MONTH}\b[^.!?()\"]{{0,14}}?|\d{{1,2}}[^.!?()\"]{{0,18}}?|\d{{4}})(?=$|\W*$| (?:in (?-i:[A-Z])|and|so)\b)"),
+    # names
+    Rule("name", "be", r"called (?P<value>(?-i:[A-Z])[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*|[a-z]{3,}$)", only="author"),
+    Rule("name", "be", r"(?P<value>(?-i:[A-Z][a-z]{2,}))$", only="author", check="given name"),
+    Rule("name", "go", rf"by (?!train|bus|car|foot|bike|the\b){_NAME}", only="author"),
+    Rule("is called", "named", r"(?:is )?(?P<value>[^\W\d_][\w'.-]*(?: (?-i:[A-Z])[\w'-]*){0,2})", only="kin"),
+    Rule("is called", "be", r"(?:[\w -]{2,30}? )?(?:called|named) (?P<value>[^\W\d_][\w'.-]*(?: (?-i:[A-Z])[\w'-]*){0,2})", only="kin"),
+    # people
+    Rule("relationship", "be been", r"(?:happily |recently |newly |officially |still |back )?(?P<value>married|engaged|single|divorced|widowed|separated|an? widow(?:er)?|dating (?:a \w+ (?:named|called) )?(?-i:[A-Z])\w+)(?! to (?:my|the) (?:job|work|game))(?=\s*(?:$|[.!,;]|\b(?:to|with|and|for|now|since|again|from|in|over|almost|\d+|these|last|twice|two|three|ten|twenty|thirty)\b))", only="author"),
+    Rule("relationship", "be been", r"in an? (?P<value>(?:(?:long[- ]distance|happy|serious|open|committed|stable|new) )?relationship)\b", only="author"),
+    Rule("relationship", "got get", r"(?P<value>married|engaged|divorced)\b", only="author"),
+    Rule("relationship", "separated divorced married", r"(?P<value>)(?=$|[.,!?;]| ?(?:in|last|this|two|from|\d))", fixed="head", only="author"),
+    Rule("relationship", "got get be", r"back together with (?P<value>(?-i:[A-Z])\w+)", only="author"),
+    Rule("relationship", "broke split parted separated", r"(?:up|ways)? ?(?:with|from) (?:my )?(?P<value>[\w' -]{2,40}?)(?=$|[.,!?]| (?:on|last|in|this|after|because|two|a|yesterday|over|at)\b)", ends="relation", only="author"),
+    Rule("relationship", "nomore", r"be (?:with|dating|seeing) (?:my )?(?P<value>(?-i:[A-Z])\w+|boyfriend|girlfriend|partner|husband|wife)", ends="value", only="author"),
+    Rule("is", "be", r"(?P<value>pregnant(?: with \w+)?|getting (?:married|divorced)|married|engaged|divorced|single|expecting)\b", only="kin"),
+    Rule("is", "died passed", r"(?P<value>)(?:away)?", fixed="died", only="kin"),
+    Rule("is", "be", r"(?P<value>expecting (?:an? (?:baby(?: \w+)?|child|boy|girl)|twins|our (?:first|second|third)(?: \w+)?))", only="author"),
+    Rule("is", "be", r"(?P<value>pregnant(?: with \w+)?|left[- ]handed|ambidextrous|sober|an? (?:total |bit of an? |big )?(?:introvert|extrovert|night owl|early bird|perfectionist|smoker|non-?smoker|lefty|blood donor|twin)|on maternity leave|on parental leave|taking a gap year)(?=$|[.,!?;]| (?:since|and|now|for|at|by)\b)", only="author"),
+    Rule("family", "be", r"(?:an? |the )?(?P<value>(?:proud |single )?(?:mother|father|mom|mum|dad|parent|grandmother|grandfather|grandma|grandpa) (?:of|to) [\w ]+|only child|(?:youngest|oldest|eldest|middle child) of \w+(?: children| kids| siblings)?|twin|orphan)", only="author"),
+    Rule("family", "be", r"an? (?P<value>single (?:mom|mum|dad|parent|mother|father))\b", only="author"),
+    Rule("has", "be", r"an? single (?:mom|mum|dad|parent|mother|father) (?:with|of) (?P<value>(?:an?|one|two|three|four|five|\d) (?:kids?|children|boys?|girls?|sons?|daughters?))", only="author"),
+    Rule("family", "bare", r"(?P<value>(?:proud |single )?(?:mother|father|mom|mum|dad|parent) (?:of|to) (?:\w+ ?){1,2}?)(?=$| from\b)", only="author"),
+    # what is eaten, what ails
+    Rule("diet", "be been went gone became turned", rf"(?:an? |on )?(?:strict |lifelong |ethical |committed |now )*{_DIET}"),
+    Rule("diet", "bare", rf"(?:as )?(?:an? )?(?:strict |lifelong )*{_DIET}$"),
+    Rule("diet", "keep eat follow", rf"(?:only |mostly )?(?:an? |the )?{_DIET}"),
+    Rule("diet", "nomore usedto", rf"be (?:an? )?(?:strict )?{_DIET}", ends="value"),
+    Rule("does not eat", "not cannot can't nomore", rf"(?:eat|drink|do|have|touch|consume|tolerate|digest) (?P<value>{_FOOD}(?:(?:, | or | and |/){_FOOD})*)\b"),
+    Rule("does not eat", "not cannot can't nomore", rf"(?:eat|drink) (?!(?:much|enough|well|here|lunch|breakfast|dinner|out|at|after|before|a lot|many|that|this|it|anything$)\b){_PLACE}"),
+    Rule("does not eat", "not", r"(?P<value>drink)$"),
+    Rule("does not eat", "gave given cut stopped quit avoid went", rf"(?:up |out |off |eating |drinking |down on )*(?P<value>{_FOOD})\b"),
+    Rule("does not eat", "bare", rf"no (?P<value>{_FOOD}) (?:for me|please)"),
+    Rule("allergic to", "be", rf"(?:\w+ )?allergic (?:to|against) {_VALUE}"),
+    Rule("allergic to", "bare", rf"allergic to {_VALUE}"),
+    Rule("allergic to", "bare", r"(?P<value>[\w-]+(?: [\w-]+)?) allergy(?: here)?$"),
+    Rule("allergic to", "have been", rf"(?:an? )?(?:\w+ )?allergy to {_VALUE}"),
+    Rule("allergic to", "have", r"(?:an? )?(?:severe |bad |mild |serious )?(?P<value>(?!food\b|skin\b|seasonal\b|no\b|any\b|many\b|some\b|severe\b)[\w-]+(?: [\w-]+)?) allerg(?:y|ies)\b"),
+    Rule("illness", "have had suffer been live struggle fight battle be", rf"(?:from |with |suffering from |living with |struggling with |got |in therapy for |treated for |battling )?(?:an? |the )?(?P<value>{_ILLNESS}(?:,? (?:and|or) {_ILLNESS})*)(?![\w-])", check="ill"),
+    Rule("illness", "be been was got diagnosed", rf"(?:diagnosed |just diagnosed )?with (?:an? )?(?:(?:severe|mild|chronic) )?{_VALUE}", check="diagnosed"),
+    Rule("illness", "be bare", r"(?:an? )?(?:bit |partially |legally |fully )?(?P<value>(?:type (?:1|2|one|two) )?(?:diabetic|pre-?diabetic|asthmatic|epileptic|colou?r[ -]?blind|deaf|blind|dyslexic|autistic|an?emic|bipolar(?: \d| (?:one|two|I+))?|hiv[ -]positive|c(?:o)?eliac|arthritic|hard of hearing|an insomniac)(?: in (?:my|his|her|one|the)(?: \w+)? (?:eye|ear))?)\b"),
+    Rule("takes", "take", r"(?P<value>(?!(?:a|an|the|it|my|care|time|place|part|this|that|\d|long|one|some|notes|photos|pictures|pride)\b)[a-z]+(?:in|ol|ine|ide|ate|am|one|um|pril|zole|xin|mab|pam|ants?|pills|vitamins?|supplements|\w* insulin|lithium))(?= |$)"),
+    # languages and studies
+    Rule("speaks", "speak know understand", rf"{_SKILL}{_LANGUAGES}"),
+    Rule("speaks", "can", rf"speak {_SKILL}{_LANGUAGES}"),
+    Rule("speaks", "be", rf"(?:fluent|native|bilingual|proficient|conversational|an? native speaker)(?: in| of|:)? (?:both )?{_LANGUAGES}"),
+    Rule("speaks", "be", rf"an? (?:fluent |native )?{_LANGUAGES} speaker"),
+    Rule("learning", "be been", rf"(?:learning|studying|taking|picking up|brushing up on|teaching myself)(?: how)?(?: to(?: play| speak)?)? ?(?:the |some |my )?(?P<value>{_LANGUAGE}|(?:guitar|piano|violin|drums|ukulele|cello|bass|saxophone|python|rust|javascript|typescript|sql|code|coding|drive|driving|swim|knit|knitting|cook|paint|sew|dance|surf|ski)(?: lessons| classes)?)\b"),
+    Rule("learning", "started began start took", rf"(?:learning|studying|taking|to learn|up)(?: to(?: play)?)? (?:an? |the |some )?(?P<value>(?:\w+ )?(?:{_LANGUAGE}|guitar|piano|violin|drums|ukulele|python|rust|cello|sewing|knitting)(?: lessons| classes)?)\b"),
+    Rule("learning", "be", rf"on (?:my|the) \w+ attempt (?:at|to) learn(?:ing)? (?P<value>{_LANGUAGE})"),
+    Rule("learning", "quit stopped gave nomore", rf"(?:up )?(?:learning|studying|taking|learn) {_PLACE}", ends="value", check="language"),
+    Rule("studies at", "be been", rf"(?:an? |in )?(?:(?:first|second|third|final|fourth|phd|master's|masters|medical|law|graduate|grad|exchange|college|uni|university|my \w+|nursing)[ -]?(?:year)? ?)*(?:student|undergrad|freshman|sophomore|junior|senior|studying(?: [\w ]{{2,30}}?)?|enrolled|year(?: of [\w' ]+?)?|postdoc) (?:at|in (?=the university)) ?(?:the )?{_PLACE}"),
+    Rule("studies at", "study", rf"(?:[\w ]{{2,40}}? )?(?:at|in(?= (?:the )?(?-i:[A-Z]\w+ )?(?:university|college|school))) (?:the )?{_PLACE}"),
+    Rule("studies at", "go be", rf"(?:going )?to (?:school|college|university|uni)(?: [\w ]{{2,25}}?)? (?:at|in) (?:the )?{_PLACE}"),
+    Rule("studies at", "go attend be", r"(?:to |attending |going to )?(?:the )?(?P<value>(?=[\w ]*(?:university|college|school|institute|academy|conservatory|uni|elementary|kindergarten|high)\b|MIT\b|UCLA\b|ETH\b|NYU\b)(?-i:[A-Z])[\w&' -]+?)(?=$|\s*[,.!]| (?:and|doing|studying|for|now|in)\b)"),
+    Rule("studies at", "got", r"(?:accepted |admitted )?into (?P<value>[\w' ]*(?:school|university|college|(?-i:[A-Z])\w+)[\w' ]*?)(?=$|[.,!?;]| (?:for|last|this)\b)"),
+    Rule("studies at", "be", r"in (?P<value>(?:high|middle|elementary|primary|secondary|grad|graduate|law|med|medical|nursing|art) school|college|university|uni)(?=$|[.,!?]| (?:and|right|in|at|studying)\b)"),
+    Rule("studies at", "dropped", r"out of (?!the (?:race|running|game)\b)(?:the )?(?P<value>[\w' ]+?)(?=$|[.,!?;]| (?:last|in|after|to|this)\b)", ends="value"),
+    Rule("studies at", "be", rf"(?:doing|finishing|starting) (?:a|my) (?:phd|master's|masters|degree|ba|bachelor's|postdoc)(?: in [\w ]{{2,40}}?)? (?:at|in(?= (?-i:[A-Z]))) (?:the )?{_PLACE}"),
+    Rule("studies", "study", _STUDIED),
+    Rule("studies", "be been", rf"(?:studying|majoring in|reading(?= \w+ at)) (?!{_LANGUAGE}\b){_STUDIED}"),
+    Rule("studies", "major majored", rf"in {_STUDIED}"),
+    Rule("studies", "be", rf"(?:doing|finishing|starting) (?:a|my) (?:phd|doctorate|master's|masters|degree|ba|bachelor's) in {_STUDIED}"),
+    Rule("studies", "be", r"in (?:my|the) \w+ year of (?:an? |my )?(?P<value>[\w ]+?) (?:degree|course|program\w*|studies)\b"),
+    Rule("studies", "be", r"(?:an? )?(?:[\w-]+[ -]year )?(?P<value>(?:medical|law|nursing|engineering|physics|biology|history|art|computer science|business|economics|psychology|chemistry)) (?:student|undergrad|major)\b"),
+    Rule("studies", "be", rf"doing (?P<value>(?:{_words('geography history physics chemistry biology maths math english law medicine psychology philosophy engineering economics sociology art')}))\b"),
+    Rule("studies", "have had did do got", rf"(?:an? |my )?(?:phd|ph\.?d|doctorate|master'?s|masters|degree|ba|bsc|msc|ma|bachelor'?s|mba)(?: degree)? in {_STUDIED}"),
+    Rule("studies", "switched changed", rf"(?:my )?(?:major|majors|degree|course|studies) (?:from [\w ]+? )?to {_PLACE}"),
+    Rule("studies", "switched changed", r"(?:my )?(?:major|majors|degree|course|studies) from (?P<value>[\w ]+?)(?= to\b)", ends="value"),
+    Rule("graduated from", "graduated", rf"(?:in \d+ |last year |recently )?from (?:the )?{_PLACE}"),
+    Rule("graduated from", "finished completed", r"(?:my )?(?P<value>(?:high|law|med|medical|grad|secondary|business|art) ?school|college|university|uni)\b"),
+    Rule("graduated from", "did have got", rf"(?:an? |my )?(?:phd|doctorate|master'?s|masters|degree|ba|bsc|msc|ma|bachelor'?s|mba|undergrad)(?: in [\w ]+?)? (?:at|from) (?:the )?{_PLACE}"),
+    # tastes
+    Rule("likes", "usedto", rf"(?:like|love|enjoy|adore|be into|be a fan of) {_VALUE}", ends="value"),
+    Rule("dislikes", "nomore", rf"(?:like|love|enjoy|adore|care for) {_VALUE}"),
+    Rule("dislikes", "hate dislike detest loathe despise", _VALUE),
+    Rule("dislikes", "can't cannot", rf"(?:stand|bear|abide|stomach) (?!up\b|still\b|straight\b|next\b|here\b|for\b){_VALUE}"),
+    Rule("dislikes", "not", rf"(?:like|love|enjoy|care for|get on with) {_VALUE}"),
+    Rule("dislikes", "not", rf"(?:be )?(?:much |really |actually |exactly |particularly |too |that |at all )?(?:an? )?(?:(?:big |huge |great )?(?:fan of|lover of)|fond of|into|keen on|crazy about|interested in) {_VALUE}"),
+    Rule("dislikes", "not", r"(?:be )?(?:much of |really )?(?:an? )(?P<value>[\w -]{2,25}?) (?:fan|person|lover)\b"),
+    Rule("likes", "like love enjoy adore", _VALUE),
+    Rule("likes", "fallen fell", rf"in love with {_VALUE}"),
+    Rule("likes", "fallen fell", rf"out of love with {_VALUE}", ends="value"),
+    Rule("likes", "be been", rf"(?:all )?(?:an? )?(?:(?:big |huge |massive |real |die-?hard |lifelong )?(?:fan of|lover of|sucker for|supporter of)|fond of|in love with|into|crazy about|nuts about|mad about|keen on|passionate about|obsessed (?:with|by)|big on|hooked on|addicted to) {_VALUE}"),
+    Rule("likes", "be bare", r"(?:an? )?(?:big |huge |massive |real |die-?hard |lifelong |total )*(?P<value>(?!(?:big|huge|fan)\b)[\w' -]{2,25}?)[ -](?:fan|lover|enthusiast|buff|supporter|geek|nerd|nut|addict|person|drinker)\b(?! of)", check="fan"),
+    Rule("likes", "bare", rf"(?:an? )?(?:big |huge |massive )?fan of {_VALUE}"),
+    Rule("likes", "support", _PROPER),
+    Rule("likes", "read watch", rf"(?:a lot of|mostly|lots of) (?P<value>[\w -]{{2,30}}?){_END}"),
+    Rule("prefers", "prefer", _VALUE),
+    Rule("afraid of", "be", rf"(?:\w+ )?(?:afraid|scared|terrified|frightened|petrified) of {_VALUE}"),
+    # what people do in their time
+    Rule("hobby", "play", r"(?:the |some |a lot of )?(?P<value>(?!\w+ly\b)(?!(?:devil's|the devil|an? part|with|a role|along|it|dumb|a game|music$|around|nice|on|at|together|that|this|them|catch|hard|pretend|to|for|one|these|those|and)\b)[\w' -]{2,30}?)" + _END),
+    Rule("hobby", "be been", rf"playing (?:the |some )?(?P<value>(?!\w+ly\b)(?!(?:for|in|since|to|and|again|with|a role|along|it|dumb|a game|around|on|at|together|that|this|them|devil)\b)[\w' -]{{2,30}}?){_END}"),
+    Rule("hobby", "be", r"an? (?:keen |avid |passionate |amateur |casual |competitive |big |hobby )*(?P<value>runner|hiker|climber|cyclist|swimmer|surfer|skier|gamer|birdwatcher|knitter|rower|sailor|skateboarder|snowboarder|gardener|bookworm)(?=$|[.,!?]| (?:and|since|for)\b)", only="author"),
+    Rule("hobby", "do", r"(?P<value>marathons|triathlons|ironmans|half marathons|trail runs)\b"),
+    Rule("hobby", "collect", r"(?:old |vintage |rare )*(?P<value>[\w' -]{2,30}?)" + _END),
+    Rule("hobby", "do practise practice started", r"(?:some |a lot of |doing |to do )?(?P<value>yoga|pilates|crossfit|karate|judo|boxing|aikido|taekwondo|jiu-jitsu|bjj|martial arts|ballet|pottery|ceramics|gardening|photography|improv|triathlons?|parkour|gymnastics|archery|woodworking|calligraphy|origami)\b"),
+    Rule("hobby", "go", r"(?P<value>(?!shopping|crazy|missing|bowling for)[a-z]{3,}ing)\b"),
+    Rule("hobby", "go", r"to (?:the |a )?(?P<value>gym|yoga|pilates|dance class|karate|boxing|swimming|choir|spin class)\b"),
+    Rule("hobby", "sing", r"in (?:an? |the )?(?P<value>(?:[\w-]+ )?(?:choir|band))"),
+    Rule("hobby", "run", r"(?P<value>marathons|half[- ]marathons|ultras|ultramarathons|trails)\b"),
+    Rule("hobby", "paint knit sew draw sculpt write", r"(?P<value>)(?=$)", fixed="head"),
+    Rule("hobby", "nomore usedto", r"(?:play|do|collect) (?:the )?(?P<value>[\w' -]{2,30}?)" + _END, ends="value"),
+    # plans, decisions, wishes
+    Rule("decided", "decided chosen agreed", rf"(?:to |on |that )(?!that\b){_VALUE}"),
+    Rule("plans", "be", rf"(?:going to |about to |hoping to |looking to |set to |gonna ){_PLANNED}{_NO_ASK}(?P<value>[^.!?()\"]{{2,80}}?)(?=$|[.!?])"),
+    Rule("plans", "be", rf"planning (?:to |on |(?=an? )){_NO_ASK}(?P<value>[^.!?()\"]{{2,80}}?)(?=$|[.!?])"),
+    Rule("plans", "be", r"(?P<value>(?:moving(?! forward| on| along)|relocating|emigrating|getting married|trying for a (?:baby|child)|leaving (?:my|this) job|leaving for|retiring|flying|starting (?:at|a new)|going on maternity)\b[^.!?()\"]{0,60})"),
+    Rule("plans", "will", r"be (?P<value>(?:moving|relocating|starting|travelling|traveling|retiring|getting married|flying|studying|attending)\b[^.!?()\"]{0,70})"),
+    Rule("plans", "be", rf"saving (?:up )?(?:for|to buy) (?:an? )?{_VALUE}"),
+    Rule("plans", "plan intend hope", rf"(?:to|on) {_NO_ASK}(?P<value>[^.!?()\"]{{2,80}}?)(?=$|[.!?])"),
+    Rule("plans", "have", r"(?:an? )?(?P<value>(?:appointment|flight|surgery|operation) (?:with|on|to|at) [^.!?()\"]{2,50})"),
+    Rule("wants", "want", r"to (?P<value>(?:become|be|live|move|learn|open|start my|study|work (?:as|in|at)|travel|buy a|quit|retire|write a|have (?:kids|children|a))\b[^.!?()\"]{2,60})"),
+    # possessions
+    Rule("has", "have own drive ride keep adopted inherited raise breed", rf"(?:also )?{_COUNT} {_THING}"),
+    Rule("has", "run", r"(?:an?|my|our|my own|our own) (?P<value>(?:[\w-]+ ){0,2}?(?:business|bakery|shop|caf[eé]|store|farm|studio|salon|restaurant|company|startup|bar|pub|b&b|hotel|bookshop|brewery|blog|podcast|channel|nursery|daycare)(?: (?:in|near|selling) [\w -]+)?)(?=$|[.,!?]| (?:with|and|for|from)\b)"),
+    Rule("has", "bare", r"my (?P<value>car|bike|bicycle|motorbike|motorcycle|scooter|laptop|phone|van|boat) (?:got|was|has been) (?:stolen|totalled|totaled|wrecked)", ends="value"),
+    Rule("has", "have", r"(?P<value>(?:(?:twin|triplet|grown|small|young|little|identical|blue|brown|green|hazel|grey|gray|blond|blonde|red|dark|black|curly|long|short) )*(?:kids|children|girls|boys|sons|daughters|twins|triplets|eyes|hair|chickens|bees|goats|cats|dogs))(?=\s*(?:$|[.!,;]|\band\b))"),
+    Rule("has", "keep raise breed", r"(?P<value>(?:bees|chickens|hens|goats|sheep|pigs|rabbits|horses|cows|pigeons|ducks|cattle|fish|snakes)(?: and (?:a few |some )?\w+)?)\b"),
+    Rule("has", "homeschool", r"(?:our|my) (?P<value>\w+ (?:kids|children))"),
+    Rule("has", "wear", r"(?P<value>glasses|contacts|contact lenses|a hearing aid|hearing aids|braces)\b"),
+    Rule("has", "bought got purchased inherited adopted built rescued", rf"(?!rid\b)(?:me |us |myself |ourselves )?(?:an? |the |our |my |our first |my first |two |three |some |another )*{_BOUGHT}(?=\s*(?:$|[.!,;]|\b(?:last|this|and|for|from|yesterday|today|in|on|named|called|with|two|after|together|at|when)\b))"),
+    Rule("has", "got have", r"(?:my |a )?(?P<value>(?:driving|driver's|driver) licen[cs]e|citizenship|green card|us citizenship|dual citizenship|permanent residency)"),
+    Rule("has", "be", r"living with (?P<value>(?:an?|two|three|four|my) (?:cats?|dogs?|kids|parrots?))\b"),
+    Rule("has", "switched traded swapped", rf"(?:in )?(?:my |our |from )*(?:an? )?[\w' -]+? (?:to|for) (?:an? |the )?{_BOUGHT}"),
+    Rule("has", "switched traded swapped", r"(?:in )?(?:my |our |from )+(?:an? )?(?P<value>(?!job|jobs|major|smok)[\w'-]+(?: [\w'-]+)??) (?:to|for) (?:an? |the )?(?-i:[A-Z])", ends="value"),
+    Rule("has", "switched traded swapped", r"(?:in )?(?:my |our |from )*(?:an? )?[\w' -]+? (?:to|for) an? (?P<value>(?-i:[A-Z])[\w-]*(?: (?-i:[A-Z\d])[\w-]*)*)"),
+    Rule("has", "sold gave got scrapped crashed totalled wrecked ditched donated had lost", rf"(?:to sell |to give away |away |rid of |to rehome |to put (?:down )?)?(?:my|our|the|his|her) (?:old |beloved |dear |poor )?(?P<value>(?!job|keys?\b|mind\b|temper\b|way\b|soul\b)[\w' -]{{2,40}}?)(?= (?:to|away|for|on|because|and|down)\b|{_THING_END[3:]}", ends="value", check="sold"),
+    Rule("has", "not nomore", r"(?:have|own) (?:an? |the |my |any |two |three )?(?P<value>[\w' -]{2,40}?)(?=$|[.,!?;]| (?:and|or)\b)", ends="value", check="had"),
+    Rule("has", "usedto", rf"(?:have|own) (?:an? |the |my |any |two |three )?{_THING}", ends="value"),
+    Rule("has", "died passed ran got was", r"(?:away|stolen|totalled|totaled|wrecked|put down)?(?P<value>)(?=$|[.,!?;]| ?(?:last|in|of|this|at|two|yesterday)\b)", ends="value", fixed="who", only="pets", check="died"),
+    Rule("smokes", "gave quit stopped", r"(?:up )?(?P<value>smoking|cigarettes|vaping)\b", ends="value"),
+    Rule("smokes", "usedto", r"(?:be an? )?(?P<value>smoker|smoke)\b", ends="value"),
+    Rule("takes", "stopped quit nomore", r"(?:be )?(?:taking|take) (?P<value>(?!the\b|a\b|it\b)[a-z]+(?:in|ine|ide|ate|am|ants?|pills|medication|meds))\b", ends="value"),
+    Rule("religion", "be", rf"(?:an? )?(?:devout |practising |practicing |observant |orthodox )?(?P<value>{_words(RELIGIONS)})(?=$| (?:and|so|but|by)\b)"),
+    Rule("height", "be", r"(?P<value>\d'\d{0,2}\"?|\d+(?:\.\d+)? ?(?:cm|m|centimet\w+|feet|ft|foot)(?: \d+)?(?= tall))"),
+    Rule("weight", "weigh", r"(?:about |around )?(?P<value>\d+(?:\.\d+)? ?(?:kg|kilos?|lbs?|pounds|stone))"),
+    Rule("pronouns", "use go", r"(?:by )?(?P<value>(?:they/them|she/her|he/him|she/they|he/they))"),
+    Rule("wears size", "wear", r"(?:an? )?size (?P<value>\d+(?:\.\d)?)"),
+    # "my … is …", with no verb that is known before it
+    Rule("name", "bare", rf"my (?:full |first |real |given |christian |legal )?name(?:'s| is|s) (?!not\b|spelled\b|pronounced\b){_NAME}"),
+    Rule("name", "bare", rf"(?:(?:everyone|everybody|people|my friends|friends|most people|they all|all my friends) calls? me|(?:please |just |you can |everyone can |feel free to )*call me|the name(?:'s| is)|this is(?= (?-i:[A-Z])\w+ (?:from|here|again)\b)) {_NAME}(?! (?:when|if|at|on|after|back|in|from|to)\b)"),
+    Rule("name", "call", rf"me {_NAME}(?! (?:when|if|at|on|after|back|in|from|to)\b)"),
+    Rule("name", "bare", r"(?P<value>(?-i:[A-Z])[a-z]+) here$"),
+    Rule("name", "changed", rf"my (?:last |sur|first )?name (?:from [\w-]+ )?to {_NAME}"),
+    Rule("name", "changed", r"my (?:last |sur|first )?name from (?P<value>[\w-]+) to", ends="value"),
+    Rule("comes from", "bare", rf"this is (?-i:[A-Z])\w+ from {_PLACE}"),
+    Rule("comes from", "bare", rf"my (?:family|parents|ancestors) (?:is|are|comes?) (?:originally )?from {_PLACE}"),
+    Rule("comes from", "bare", rf"my (?:hometown|home town|home country|birthplace) is {_PLACE}"),
+    Rule("lives in", "bare", rf"(?:my|our) (?:flat|apartment|house|place|home|home city|current city) is (?:now )?(?:in |near |at )?(?:the )?{_PLACE}", check="place"),
+    Rule("lives in", "bare", rf"greetings from {_PLACE}"),
+    Rule("native language", "bare", rf"(?:my )?(?:native language|mother tongue|first language|native tongue)(?:'s| is|:)? (?P<value>{_LANGUAGE})\b"),
+    Rule("native language", "bare", rf"(?P<value>{_LANGUAGE}) is my (?:native language|mother tongue|first language|native tongue)"),
+    Rule("works as", "bare", rf"my (?:job|profession|occupation|job title|day job) is (?:being |an? )*{_PLACE}"),
+    Rule("allergic to", "bare", rf"my allerg(?:y|ies)(?: is| are) (?:to )?{_VALUE}"),
+    Rule("birthday", "bare", rf"(?:my )?(?:birthday|bday|b-day|date of birth|dob)(?:'s| is)?(?: on| in)? ?(?P<value>(?:the )?\d[^.!?()]{{0,20}}?|(?:the )?(?:\w+ of )?{_MONTH}\b[^.!?]{{0,12}}?|(?-i:[A-Z])[\w' ]+?)(?=$|\s*[.!?,])"),
+    Rule("anniversary", "bare", r"(?:my|our) (?:wedding )?anniversary is (?:on )?(?P<value>[^.!?]{3,20})$"),
+    Rule("wedding", "bare", r"(?:my|our) wedding is (?:on |in )?(?P<value>[^.!?]*\d[^.!?]{0,15}|(?:next )?\w+)$"),
+    Rule("exam", "bare", r"my (?:final )?(?:exam|exams) (?:is|are) (?:on |in )?(?P<value>[^.!?]{3,20})$"),
+    Rule("email", "bare", r"my (?:e-?mail)(?: address)? is (?P<value>\S+@\S+\w)"),
+    Rule("number", "bare", r"my (?:phone |mobile |cell )?(?:number|phone) is (?P<value>[+\d(][\d ()-]{4,})"),
+    Rule("address", "bare", r"(?:my )?(?:new |home |current )?address (?:is )?(?P<value>\d[^!?]{4,60}|[^!?]{3,40}\d[^!?]{0,20})$"),
+    Rule("timezone", "bare", r"my time ?zone is (?P<value>[^.!?]{2,30})$"),
+    Rule("blood type", "bare", r"my blood (?:type|group) is (?P<value>[^.!?]{1,20})$"),
+    Rule("star sign", "bare", r"my (?:star|zodiac) ?sign is (?P<value>\w+)"),
+    Rule("star sign", "be", r"an? (?P<value>aries|taurus|gemini|leo|virgo|libra|scorpio|sagittarius|capricorn|aquarius|pisces)\b"),
+    Rule("pronouns", "bare", r"my pronouns are (?P<value>[^.!?]+)$"),
+    Rule("height", "bare", r"my height is (?P<value>[^.!?]+)$"),
+    Rule("hobby", "bare", rf"my (?:main |favou?rite )?(?:hobby|hobbies|pastimes?) (?:is|are|includes?) {_VALUE}"),
+    Rule("wants", "bare", rf"my (?:dream|goal|ambition) is (?:to )?{_VALUE}"),
+    Rule("has", "bare", r"my (?:(?:new|current|old|daily|first) )?(?:car|bike|laptop|phone|truck|guitar|computer) is an? (?P<value>[^.!?,]{3,40}?)(?=$|\s*[.!?,]| which)"),
+    Rule("has", "bare", r"(?:my|the|our) (?P<value>twins|kids|boys|girls|dogs|cats) (?:start|starts|are|go|love|just|will)\b"),
+    Rule("is called", "bare", rf"(?:we |i )?named (?:my|our) {_KIN_ONE} (?P<value>[^\W\d_][\w'-]*)"),
+    Rule("diet", "bare", rf"as (?:an? )?{_DIET}$"),
+    Rule("favourite author", "bare", r"(?P<value>(?-i:[A-Z])[\w' ]+) is my (?:all[- ]time )?favourite(?: author| writer)$"),
+)  # fmt: skip
+_BY_HEAD = rules_by_head(RULES)
+
+
+def english_findings(clause: Clause) -> Iterator[Found]:
+    """What a clause may state, by the order of the rules."""
+    head, _, rest = clause.said.partition(" ")
+    head = head.lower()
+    for rule in _BY_HEAD.get(head, ()):
+        if match := pattern_of(rule).match(rest):
+            yield Found(rule, match, head, clause)

@@ -1,0 +1,385 @@
+"""Values as they are kept, and whether a value is what a rule takes it for."""
+
+import re
+from collections.abc import Callable, Mapping
+
+from interconnected_ai.memory.fact_clauses import Found
+from interconnected_ai.memory.fact_words import (
+    EMPTY_BEGINNINGS,
+    EMPTY_VALUES,
+    IDLE_ACTIONS,
+    IDLE_OBJECTS,
+    ILLNESSES_RU,
+    KIN,
+    LANGUAGES,
+    NATIONALITIES,
+    NO_ALLERGENS,
+    NO_JOBS,
+    NO_JOBS_RU,
+    NO_POSSESSIONS,
+    NOT_FOOD,
+    NOT_NAMES,
+    NOT_PLACES,
+    NUMBERS_RU,
+    PETS,
+    PLACE_WORDS,
+    PROFESSIONS,
+    PROFESSIONS_RU,
+    RELIGIONS,
+    RUSSIAN_JOB_ENDINGS,
+)
+from interconnected_ai.text import is_given_name, is_place_name, lemma, normalize
+
+_LAST_WORDS = re.compile(
+    r"\s+(?:now|currently|these days|nowadays|at the moment|right now|anymore|any more|any longer|too|as well|a lot|very much|so much|more than anything|"
+    r"today|yesterday|lately|recently|again|already|actually|though|since|last (?:week|month|year|summer|winter|spring|fall|autumn|night)|"
+    r"this (?:week|month|year|summer)|sometimes|especially|in general|by the way|btw|everyone|all|old|haha|lol|please|thanks|tbh|cause|with|and|or|in|at|"
+    r"сейчас|теперь|уже|тоже|очень|больше всего|больше|сегодня|вчера|недавно|снова|опять|с детства|вообще|кстати|и|а|с|в|на|лол|"
+    r"на прошлой неделе|в прошлом (?:году|месяце)|в этом году|этим летом|весной|летом|осенью|зимой)$",
+    re.IGNORECASE,
+)
+_FIRST_WORDS = re.compile(
+    r"^(?:(?:the city of|my|our|to(?= \w)|when it comes to|ни|это|мой|моя|мою|моё|мои|свой|свою|своего|-|–|—)\s+)",
+    re.IGNORECASE,
+)
+_FIRST_TIMES = re.compile(
+    r"^(?:(?:весной|летом|осенью|зимой|скоро|завтра|потом|на следующей неделе|в следующем (?:году|месяце)|в этом году|через \w+|к \w+|в (?:январе|феврале|марте|апреле|мае|июне|июле|августе|сентябре|октябре|ноябре|декабре)) )+",
+    re.IGNORECASE,
+)
+_SMALL = re.compile(r"(?<![\w-])[a-zа-яё][\w-]*")  # words without a capital, which would make them a name
+_CYRILLIC = re.compile("[а-яё]", re.IGNORECASE)
+_PLACE_RELATIONS = frozenset({"lives in", "works at", "comes from", "studies at"})
+_TASTES = frozenset({"likes", "dislikes", "prefers"})
+_OF_THE_READER = frozenset(
+    "your you твой твоя твоё твое твои твою твоего твоей твоих ваш ваша ваше ваши вашу вашего вашей ваших тебя вас".split()
+)
+# What points at something else that was said.
+_OF_THE_TALK = frozenset(
+    "it them him her this that these those there here yourself us its their his each "
+    "его ее их него них нее тебя вас нас меня себя чего этого это этом тебе вам ним ней ему ей им про и или".split()
+)
+_PREPOSITIONS = frozenset(
+    "in at on of for with from to by not very so as about into off over under than that which who no".split()
+)
+_PROFESSIONS = frozenset(normalize(word) for word in PROFESSIONS.replace("\\s+", " ").split())
+_ILLNESSES_RU = frozenset(ILLNESSES_RU.split())
+_ILLNESS_STEMS = tuple(normalize(name)[: max(4, len(name) - 2)] for name in ILLNESSES_RU.split())
+_PROFESSIONS_RU = frozenset(normalize(word) for word in PROFESSIONS_RU.split())
+_NO_JOBS = frozenset(NO_JOBS.split())
+_LANGUAGES = frozenset(LANGUAGES.split())
+_NO_WORKERS = frozenset(
+    "big huge terrible good great better lousy natural born bit kind sort morning people total complete real bad slow fast hard heavy".split()
+)
+_HAS_VERB = re.compile(
+    r"\b(?:is|can|has|will|was|does|says|said|are|would|should|could|must|lives|works|who|that)\b", re.IGNORECASE
+)
+_AGO = frozenset("old day current previous new first whole own good only next".split())
+_BODY = frozenset(
+    "back heart knee skin stomach kidney thyroid hearing vision eye sleep joint mental lung liver bad severe chronic gut digestive iron vitamin autoimmune nerve".split()
+)
+_NO_FANS = frozenset(
+    "heavy social big light huge morning night people day bad good nice real total great first last third second older young grumpy busy private key point missing".split()
+)
+_HAD = frozenset(
+    "kids children car tv television pets siblings brothers sisters dog cat bike licence license phone smartphone job degree religion tattoos house garden".split()
+)
+_NOT_GIVEN = frozenset(
+    f"{NATIONALITIES} {RELIGIONS} {LANGUAGES} aries taurus gemini leo virgo libra scorpio sagittarius capricorn aquarius pisces ok okay good sorry fine back "
+    "done batman ready happy sad tired bored hungry busy free new old young single married vegan vegetarian retired unemployed pregnant here home curious "
+    "interested looking trying wondering thinking just not also really very so still currently afraid sure glad excited confused lost stuck late early sick".split()
+)
+_NO_ILLNESSES = frozenset(
+    "самовывоз привоз вывоз паровоз тепловоз кредит визит лимит аппетит транзит депозит санскрит прогноз мороз колхоз совхоз навоз обоз наркоз гипноз бандит магнит дебит "
+    "симпатия апатия антипатия дома солома аксиома диплом идиома завоз перевоз подвоз воз симбиоз".split()
+)
+_AILING = re.compile(
+    "болезн|синдром|расстройств|недостаточност|холестерин|давлени|альцгеймер|паркинсон|аутизм|биполярк|почк|сердц|сустав|печен|проблемы с|порок|инфекци|простуд|грипп|ковид|орви|ангин|рак$|тревог|спин"
+)
+_NO_DIAGNOSES = frozenset(
+    "ошибку ошибка баг проблему работу квартиру задачу оценку пятерку двойку точку прививку укол лайк машину окна меня в на его ее их "
+    "время рекорд цель условие вопрос".split()
+)
+
+
+def value_of(found: Found) -> str:
+    """The value as it is kept; "" when it says nothing, or something else than the rule takes it for."""
+    rule, groups = found.rule, found.match.groupdict()
+    said = groups.get("value") or groups.get("value2") or ""
+    if not said and rule.fixed:
+        said = {"head": found.clause.verb or found.head, "who": found.clause.who}.get(rule.fixed, rule.fixed)
+    if rule.only == "pets" and found.clause.who not in PETS:
+        return ""
+    if rule.check and not _CHECKS[rule.check](found, normalize(said)):
+        return ""
+    if rule.check == "moving":
+        said = f"{found.clause.verb} {found.match[0]}"
+    return kept_value(said, rule.relation)
+
+
+def kept_value(said: str, relation: str) -> str:
+    """A value without what trails it; "" when nothing of it says what the relation is about."""
+    value = _clean(said)
+    if relation in ("plans", "wants"):
+        value = _FIRST_TIMES.sub("", value)
+    if relation not in ("plans", "decided", "wants", "birthday", "age"):
+        while (shorter := _LAST_WORDS.sub("", value)) != value:
+            value = shorter
+    value = _clean(_FIRST_WORDS.sub("", value))
+    words = normalize(value).split()
+    is_title = relation.startswith("favourite ") and value[:1].isupper()
+    if not words or (normalize(value) in EMPTY_VALUES and not is_title) or words[0] in EMPTY_BEGINNINGS:
+        return ""
+    if not _holds(relation, value, words):
+        return ""
+    if relation in ("name", "is called"):
+        value = value.removesuffix("'s")
+    if relation in ("name", "is called") and value == value.lower():
+        value = value.title()
+    return value
+
+
+def _holds(relation: str, value: str, words: list[str]) -> bool:
+    if relation in _PLACE_RELATIONS and (words[0] in NOT_PLACES or words[-1] in NOT_PLACES):
+        return False
+    if relation in ("name", "is called"):
+        return words[0] not in NOT_NAMES and len(words[0]) > 1
+    if relation == "has":
+        return not (
+            " to " in value
+            or all(word.isdigit() or word in NUMBERS_RU for word in words)
+            or not NO_POSSESSIONS.isdisjoint(_SMALL.findall(value)[:6])
+        )
+    if relation in _TASTES:
+        return _OF_THE_TALK.isdisjoint(words) and not (
+            _is_idle(words) or not {"is", "are", "was", "were"}.isdisjoint(words)
+        )
+    if relation == "afraid of":
+        return _OF_THE_TALK.isdisjoint(words)
+    if relation == "does not eat":
+        return words[0] not in NOT_FOOD
+    if relation == "allergic to":
+        return words[0] not in NO_ALLERGENS
+    if relation in ("lives in", "comes from"):
+        return _is_place(value, words) and (relation == "lives in" or _is_named(value, words))
+    return True
+
+
+def _is_place(value: str, words: list[str]) -> bool:
+    """Whether what somebody lives in or comes from is a place: "the countryside" is, "the marketing team" is not."""
+    if words[0] not in ("the", "a", "an") or not PLACE_WORDS.isdisjoint(words):
+        return True
+    return value.split()[1:2] != [] and value.split()[1][0].isupper()
+
+
+def _is_named(value: str, words: list[str]) -> bool:
+    """Whether a Russian place is one on the map, by its capital or the dictionary: "Я из омска", not "Я из бухгалтерии"."""
+    is_written_so = value != value.lower() or not _CYRILLIC.search(value)
+    return is_written_so or not PLACE_WORDS.isdisjoint(words) or any(map(_is_town, words))
+
+
+def _is_idle(words: list[str]) -> bool:
+    """Whether a taste is of the talk itself: "the idea", "to say this"."""
+    about = words[1] if words[0] == "the" and len(words) > 1 else words[0] if len(words) == 1 else ""
+    if not _OF_THE_READER.isdisjoint(words):
+        return True
+    is_russian = bool(_CYRILLIC.search(words[0]))
+    return words[0] in IDLE_ACTIONS or about in IDLE_OBJECTS or (is_russian and not IDLE_OBJECTS.isdisjoint(words))
+
+
+def _clean(value: str) -> str:
+    return " ".join(value.split()).strip(" \"'«»“”.,;:-–—()")
+
+
+def _is_job(found: Found, value: str) -> bool:
+    words = value.split()
+    if (
+        not words
+        or words[0].endswith("ing")
+        or words[0].isdigit()
+        or not _PREPOSITIONS.isdisjoint(words[:-1])
+        or words[-1] in _NO_JOBS
+        or words[-1] in KIN - _PROFESSIONS
+    ):
+        return False
+    if not _NO_WORKERS.isdisjoint(words[:-1]):
+        return False
+    if words[-1] == "student" and re.search(r"\b(?:at|of|in)\b", found.match.string[found.match.end("value") :]):
+        return False
+    if found.head == "bare" and words[-1] not in _PROFESSIONS and words[-1].removesuffix("s") not in _PROFESSIONS:
+        return False
+    if found.head == "bare" and _HAS_VERB.search(found.match.string[found.match.end() :]):
+        return False
+    said = found.match[0].lower()
+    return (
+        said.startswith(("a ", "an ", "the ", "now a"))
+        or found.head not in ("be", "been", "bare")
+        or any(word in _PROFESSIONS or word.removesuffix("s") in _PROFESSIONS for word in words)
+    )
+
+
+def _is_job_at(found: Found, value: str) -> bool:
+    before = normalize(found.match.string[: found.match.start("value")])
+    job = re.sub(r"^(?:an?|the) | (?:here )?(?:at|for|with)(?: an?| the| my| our| this| some)? $", "", before)
+    return _is_job(found, job) and not job.endswith("student") and value.split()[:1] not in (["heart"], ["life"])
+
+
+def _is_town(value: str) -> bool:
+    """Whether the dictionary knows a Russian word as a place on the map."""
+    return bool(value) and is_place_name(value.split()[-1])
+
+
+def _is_russian_job(word: str) -> bool:
+    form = lemma(normalize(word))
+    return (
+        form in _PROFESSIONS_RU
+        or normalize(word) in _PROFESSIONS_RU
+        or (form.endswith(RUSSIAN_JOB_ENDINGS) and form not in NO_JOBS_RU)
+    )
+
+
+def _job_word(found: Found, value: str) -> str:
+    return normalize(found.match.groupdict().get("job") or (value.split() or [""])[-1])
+
+
+def _is_instrumental_job(found: Found, value: str) -> bool:
+    word = _job_word(found, value)
+    if word in _INDECLINABLE:
+        return True
+    return word.endswith(("ом", "ем", "ой", "ей", "ею", "ым", "им")) and _is_russian_job(word)
+
+
+def _is_nominative_job(found: Found, value: str) -> bool:
+    word = _job_word(found, value)
+    if value.startswith(("бывш", "экс-")):
+        return False
+    if found.head == "bare" and lemma(word) not in _PROFESSIONS_RU and word not in _PROFESSIONS_RU:
+        return False
+    if found.clause.who in ("родители", "дети"):
+        return _is_russian_job(word)
+    return _is_russian_job(word) and (lemma(word) == word or word in _PROFESSIONS_RU)
+
+
+def _is_illness(found: Found, value: str) -> bool:
+    words = value.split()
+    return (
+        words[-1] not in ("problems", "issues", "condition", "deficiency", "disorder", "intolerance")
+        or not _BODY.isdisjoint(words)
+        or (words[-1] in ("disorder", "intolerance") and len(words) > 1)
+    )
+
+
+_FOOD_RU = re.compile(
+    "молочк|молок|глютен|сладк|мяс|рыб|орех|сахар|мучн|лактоз|яйц|алкогол|остр|жирн|жарен|хлеб|кофе|м[её]д|цитрус|морепродукт|свинин|говядин|солен|солён|пив|вин|чай|сыр|лук|чеснок|шоколад|клубник|томат|помидор"
+)
+_GIVEN = re.compile(
+    r"\b(?:машин|квартир|дом|дач|собак|кошк|кот|пианин|гитар|велосипед|телефон|ноут|комп|шкаф|диван|коляск|книг|щен|телевизор|самокат|мотоцикл)"
+)
+_WORK_PLACES = re.compile(
+    "школ|банк|компани|фирм|больниц|полици|арми|завод|офис|университет|магазин|служб|найм|професси|редакци|стартап|поликлиник|клиник|институт|театр|музе|ресторан|кафе|бизнес|айти|такси|агентств|министерств|продаж|маркетинг|декрет|лаборатор|фабрик|библиотек|аптек|суд|прокуратур|мчс|нии"
+)
+
+
+def _is_work_place(value: str) -> bool:
+    return value != value.lower() or _WORK_PLACES.search(value.lower()) is not None
+
+
+def _is_known_illness(value: str) -> bool:
+    words = [lemma(word) for word in value.split()]
+    if any(word.startswith(_ILLNESS_STEMS) for word in value.split()):
+        return True
+    return any(
+        word in _ILLNESSES_RU
+        or (word.endswith(("ит", "оз", "емия", "алгия", "патия", "фобия", "ома")) and word not in _NO_ILLNESSES)
+        for word in words
+    ) or bool(_AILING.search(value))
+
+
+_INDECLINABLE = frozenset({"бариста", "портье", "крупье", "кутюрье", "диджей"})
+
+
+def _is_sold(found: Found, value: str) -> bool:
+    said = found.clause.said.lower()
+    needed = {
+        "gave": (" to ", " away"),
+        "got": (" rid of",),
+        "had": (" to sell", " to give away", " to rehome", " to put"),
+    }
+    if found.head == "lost":
+        return not PETS.isdisjoint(value.split())
+    return found.head not in needed or any(word in said for word in needed[found.head])
+
+
+_CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
+    "job": _is_job,
+    "job at": _is_job_at,
+    "not old": lambda found, value: _AGO.isdisjoint(value.split()),
+    "company": lambda found, value: " for " not in found.match.string and value.split()[0] not in ("my", "the", "a"),
+    "place": lambda found, value: (
+        " in " in found.match[0] or " near " in found.match[0] or found.match["value"][:1].isupper()
+    ),
+    "language": lambda found, value: (
+        bool(_LANGUAGES.intersection(value.split())) or value.split()[-1] in ("guitar", "piano", "lessons", "classes")
+    ),
+    "ill": _is_illness,
+    "diagnosed": lambda found, value: (
+        (
+            _is_known_illness(value)
+            or (found.clause.verb or found.head).lower().startswith(("diagnos", "постав", "диагн", "выяв"))
+            or "diagnosed" in found.match[0].lower()
+        )
+        and value.split()[0] not in _NO_DIAGNOSES
+    ),
+    "fan": lambda found, value: _NO_FANS.isdisjoint(value.split()) and _PREPOSITIONS.isdisjoint(value.split()),
+    "sold": _is_sold,
+    "had": lambda found, value: found.head == "nomore" or value.split()[-1] in _HAD,
+    "died": lambda found, value: found.head in ("died", "passed") or found.match[0].strip() != "",
+    "city": lambda found, value: (
+        _is_town(value) and re.search(r"(?<!\w)(?:теперь|сейчас|уже)(?!\w)", found.clause.full.lower()) is not None
+    ),
+    "instrumental job": _is_instrumental_job,
+    "nominative job": _is_nominative_job,
+    "job there": lambda found, value: (
+        _is_nominative_job(found, "") and not (len(value.split()) == 1 and _is_town(value))
+    ),
+    "job in town": lambda found, value: _is_nominative_job(found, "") and _is_town(value),
+    "town": lambda found, value: _is_town(value),
+    "given name": lambda found, value: value not in _NOT_GIVEN,
+    "not over": lambda found, value: " над " not in f" {found.match.string} ",
+    "date": lambda found, value: any(sign.isdigit() for sign in value) or len(value.split()) > 1,
+    "name": lambda found, value: (
+        not value.endswith(("ться", "им", "ым", "ой", "ом", "ем")) or found.match["value"][:1].isupper()
+    ),
+    "greeting": lambda found, value: is_given_name(value.split()[0]),
+    "quit": lambda found, value: found.clause.verb.lower().startswith("увол") or "с работы" in found.match[0],
+    "work place": lambda found, value: (
+        found.clause.verb.lower().startswith(("увол", "устро")) or _is_work_place(found.match["value"])
+    ),
+    "somewhere": lambda found, value: (
+        found.clause.verb.lower().startswith(("перее", "перебр", "пересел", "перекоч", "эмигр", "релоц"))
+        or found.match["value"] != found.match["value"].lower()
+        or any(map(_is_town, value.split()))
+    ),
+    "somewhere from": lambda found, value: (
+        found.match["value"] != found.match["value"].lower()
+        or any(map(_is_town, value.split()))
+        or not PLACE_WORDS.isdisjoint(value.split())
+    ),
+    "thing given": lambda found, value: (
+        not found.clause.verb.lower().startswith(("отда", "подар")) or _GIVEN.search(value) is not None
+    ),
+    "infinitive": lambda found, value: (
+        any(word.endswith(("ть", "ться", "ти", "чь", "тись")) for word in value.split()[:3])
+        or (found.head == "plan" and not found.clause.verb.lower().startswith("наде"))
+    ),
+    "food ru": lambda found, value: _FOOD_RU.search(value) is not None,
+    "known illness": lambda found, value: _is_known_illness(value),
+    "изучаю": lambda found, value: found.clause.verb.lower().startswith(("изуча", "осваива")),
+    "хор": lambda found, value: re.search("хор|ансамбл|групп|капелл", value) is not None,
+    "moving": lambda found, value: True,
+    "stolen": lambda found, value: (
+        re.search("угнал|украл", found.match.string.lower()) is not None or found.head == "stolen"
+    ),
+    "развелся": lambda found, value: found.clause.verb.lower().startswith(("развел", "развёл", "разош")),
+    "расстался": lambda found, value: found.clause.verb.lower().startswith("расстал"),
+    "заикаюсь": lambda found, value: found.clause.verb.lower().startswith("заика"),
+}

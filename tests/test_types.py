@@ -1,6 +1,8 @@
-"""`Stream`: pieces in order, the whole at the end, closing from any thread, errors where they are read."""
+"""`Stream`: pieces in order, the whole at the end, closing from any thread, errors where they are read; `Told`: clauses."""
 
+import copy
 import gc
+import json
 import threading
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from interconnected_ai.errors import EngineError
-from interconnected_ai.types import Stream
+from interconnected_ai.types import Clause, Stream, Told, clauses_of
 
 
 class Maker:
@@ -140,3 +142,14 @@ def test_one_of_sixteen_threads_closes_the_stream_of_all() -> None:
         found = read_by_sixteen(Stream(maker.pieces()), closes_after=number)
         assert len(set(found)) == len(found)
         assert maker.num_given_back == 1
+
+
+def test_a_sentence_is_its_text_and_knows_its_clauses_wherever_it_goes() -> None:
+    told = Told.of("stays", "stays with law", expert="law").then("since it rains")
+    assert told == "stays with law; since it rains"
+    assert told.clauses == (Clause("stays", {"expert": "law"}), Clause("text", {"text": "since it rains"}))
+    assert json.dumps({"reason": told}) == '{"reason": "stays with law; since it rains"}'
+    other = copy.deepcopy(told)
+    assert (other, other.clauses) == (told, told.clauses)
+    assert clauses_of("plain") == (Clause("text", {"text": "plain"}),)
+    assert clauses_of("") == ()

@@ -11,6 +11,7 @@ InterconnectedAIError
 ├── AdapterError         an adapter that cannot be used: another base's, or of a kind that is not computed
 ├── EngineError          an engine that cannot run this model or this request
 ├── PoolError            an expert that cannot be borrowed
+├── QueueFullError       more was asked than may wait; it may be asked again later
 ├── ClosedError          something that was closed: a memory, an engine
 ├── ForkError            a forked process that cannot compute: its threads stayed with its parent
 ├── StorageError         a folder that cannot be written or read
@@ -29,11 +30,34 @@ A message says what was got, what is needed, and what to do. The command line tu
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Blame:
+    """Which setting of a call is wrong, apart from its name, since not every door calls it by Python's.
+
+    said: its value where that helps, the rule and the remedy.
+    """
+
+    setting: str
+    said: str
 
 
 class InterconnectedAIError(Exception):
-    """Anything that went wrong for a reason the person in front of the screen can act on."""
+    """Anything that went wrong for a reason the person in front of the screen can act on.
+
+    blames: the settings that are wrong, where it is known that the call is to blame.
+    """
+
+    blames: tuple[Blame, ...] = ()
+
+    def blaming(self, *blames: Blame) -> Self:
+        """The same error, with the settings that are to blame."""
+        self.blames = (*self.blames, *blames)
+        return self
 
 
 class ConfigError(InterconnectedAIError, ValueError):
@@ -62,12 +86,13 @@ class PromptError(InterconnectedAIError, ValueError):
 class FullWindowError(PromptError):
     """A conversation, or a prompt, that is longer than the model's window, answer included.
 
-    told: by what numbers, apart from the remedy, which is another one on the command line.
+    told: by what numbers, apart from the remedy, which is another one on the command line and over HTTP. room: how many tokens
+    an answer may have beside what is read, none where it is below one. can_drop: whether it would fit without its oldest turns.
     """
 
-    def __init__(self, told: str, remedy: str) -> None:
+    def __init__(self, told: str, remedy: str, *, room: int, can_drop: bool = False) -> None:
         super().__init__(f"{told}; {remedy}")
-        self.told = told
+        self.told, self.room, self.can_drop = told, room, can_drop
 
 
 class EncoderError(InterconnectedAIError):
@@ -87,7 +112,18 @@ class EngineError(InterconnectedAIError):
 
 
 class PoolError(InterconnectedAIError):
-    """An expert cannot be borrowed: larger than the budget, or nobody gave one back in time."""
+    """An expert cannot be borrowed: larger than the budget, nobody gave one back in time, or it was wanted at once."""
+
+
+class QueueFullError(InterconnectedAIError):
+    """More was asked than may wait; nothing was begun, and the same may be asked again later.
+
+    told: how much waits. setting: which bound whoever made the queue may raise.
+    """
+
+    def __init__(self, told: str, setting: str | None = None) -> None:
+        super().__init__(f"{told}; ask again later" + ("" if setting is None else f", or raise {setting}"))
+        self.told = told
 
 
 class ClosedError(InterconnectedAIError):

@@ -1,12 +1,20 @@
-"""Folders of models by path or by Hugging Face hub id: fetched when they are not on this machine, uploaded when asked."""
+"""Folders of models by path or by Hugging Face hub id: fetched when they are not on this machine, uploaded when asked.
+
+And `ONE_NETWORK`, the lock under which transformers makes networks.
+"""
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 from interconnected_ai.errors import NotAModelError, StorageError
 
 _WANTED = ["*.json", "*.safetensors", "*.md", "*.txt", "*.jinja", "encoder/*"]  # never pickles
+
+ONE_NETWORK = threading.RLock()
+"""Held while transformers makes a network. It switches initial weights and tied ones off for the whole process meanwhile, so
+that of two made at once one may lack weights, or have random ones (github.com/huggingface/transformers/pull/44940)."""
 
 
 def local_folder(folder_or_hub_id: str | Path) -> Path:

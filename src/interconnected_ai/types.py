@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from interconnected_ai.config import GenerationConfig  # pydantic is 15 MB that a memory does not need
 
 
-Piece = TypeVar("Piece")
+Part = TypeVar("Part")
 Whole = TypeVar("Whole")
+Made = TypeVar("Made")
 
 
-class Stream(Iterator[Piece], Generic[Piece, Whole]):
+class Stream(Iterator[Part], Generic[Part, Whole]):
     """What is made piece by piece: iterating gives the pieces as they come, `result` the whole.
 
     pieces: a generator that yields them, or None where it may be closed without one; it returns the whole, and gives back in
@@ -29,13 +30,13 @@ class Stream(Iterator[Piece], Generic[Piece, Whole]):
     dropping it.
     """
 
-    def __init__(self, pieces: Generator[Piece | None, None, Whole]) -> None:
+    def __init__(self, pieces: Generator[Part | None, None, Whole]) -> None:
         self._pieces = pieces
         self._reading = threading.Lock()
         self._closed = False
         self._whole: list[Whole] = []  # empty until the last piece
 
-    def __next__(self) -> Piece:
+    def __next__(self) -> Part:
         try:
             with self._reading:
                 piece = self._next_piece()
@@ -46,17 +47,42 @@ class Stream(Iterator[Piece], Generic[Piece, Whole]):
             raise StopIteration
         return piece
 
-    def _next_piece(self) -> Piece | None:
+    def _next_piece(self) -> Part | None:
         """The next one, None at the end."""
-        piece: Piece | None = None
-        while piece is None and not self._closed:
-            try:
-                piece = next(self._pieces)
-            except StopIteration as end:
-                if end.value is not None:
-                    self._whole.append(end.value)
-                return None
-        return piece
+        while True:
+            piece, is_over = self._step()
+            if piece is not None or is_over:
+                return piece
+
+    def _step(self) -> tuple[Part | None, bool]:
+        """What comes next, a piece or None, and whether that was the end."""
+        if self._closed:
+            return None, True
+        try:
+            return next(self._pieces), False
+        except StopIteration as end:
+            if end.value is not None:
+                self._whole.append(end.value)
+            return None, True
+
+    def passed_on(self, made: Callable[[Part], Made | None]) -> Generator[Made | None, None, Whole]:
+        """For the generator of a stream that is made of this one: `whole = yield from stream.passed_on(made)`.
+
+        made: a piece → what becomes of it, or None. Gives that, and None wherever this stream may be closed, so that closing
+        the other one ends this one there, not only at its next piece. It is closed at the end, as by a `with`. Raises as
+        `result` does.
+        """
+        with self:
+            while True:
+                try:
+                    with self._reading:
+                        piece, is_over = self._step()
+                finally:
+                    if self._closed:
+                        self._give_back()
+                if is_over:
+                    return self.result()
+                yield None if piece is None else made(piece)
 
     def close(self) -> None:
         """End it: no further piece comes, and what the pieces were made with is given back. More than once is the same."""
@@ -113,6 +139,19 @@ class TokenStep:
     top: tuple[tuple[int, float], ...] = ()
 
 
+class Piece(str):
+    """Some text of an answer as it comes, with the tokens that brought it to light."""
+
+    __slots__ = ("steps",)
+    steps: tuple[TokenStep, ...]
+
+    def __new__(cls, text: str, steps: tuple[TokenStep, ...] = ()) -> Self:
+        """The text, and the steps that were not told with a piece before."""
+        made = super().__new__(cls, text)
+        made.steps = steps
+        return made
+
+
 @dataclass(frozen=True)
 class Generation:
     """What continues one prompt: the new tokens alone, their log probabilities, and why it ended there.
@@ -121,6 +160,7 @@ class Generation:
     an answer held to a form that is whole and can have no more), "stop" (a stop string, not in `text`).
     satisfied: whether `text` is what json_schema, regex or choices ask for; False for an answer that was cut short, None
     where nothing was asked for. num_known_tokens: of the prompt, those that a cache supplied; the answer is the same without.
+    stopped_by: the stop string that ended it, where the answer was read as a stream of text.
     """
 
     token_ids: tuple[int, ...]
@@ -129,6 +169,7 @@ class Generation:
     steps: tuple[TokenStep, ...] = ()
     satisfied: bool | None = None
     num_known_tokens: int = field(default=0, compare=False)
+    stopped_by: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return "" if self.text is None else self.text
@@ -211,12 +252,48 @@ class ScoredExpert:
 
 
 @dataclass(frozen=True, slots=True)
+class Clause:
+    """A part of a sentence, so that it can be said in other languages. code: what it says; values: of whom and how much."""
+
+    code: str
+    values: Mapping[str, str | float]
+
+
+class Told(str):
+    """A sentence for people, in English, that knows its clauses. Wherever text is wanted it is that text."""
+
+    clauses: tuple[Clause, ...]
+
+    def __new__(cls, text: str, *clauses: Clause) -> Self:
+        """The text, and what it consists of."""
+        made = super().__new__(cls, text)
+        made.clauses = clauses
+        return made
+
+    @classmethod
+    def of(cls, code: str, text: str, /, **values: str | float) -> Self:
+        """A sentence of one clause."""
+        return cls(text, Clause(code, values))
+
+    def then(self, other: str, *, between: str = "; ") -> "Told":
+        """This, and behind it another one. between: in the text."""
+        return Told(f"{self}{between}{other}", *self.clauses, *clauses_of(other))
+
+
+def clauses_of(text: str) -> tuple[Clause, ...]:
+    """The clauses of a sentence; one that does not know its own is a clause by itself, with the code "text"."""
+    return text.clauses if isinstance(text, Told) else (Clause("text", {"text": text}),) if text else ()
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """Who is to answer a request, and why. Threads may share it.
 
-    experts: best first. reason: in words, for people. router: the kind of router that decided. abstains: it would rather not
-    decide; `experts` are then what it leans to. is_fallback: nobody was sure, and the answer is whom the settings name for
-    that. barred: experts that may not answer this request, whatever other routers say. considered: what was asked before.
+    experts: best first. reason: in words, for people; routers of this package give a `Told`. router: the kind of router
+    that decided. abstains: it would rather not decide; `experts` are then what it leans to. is_outside: it abstains since
+    the request is nobody's business, of which it is sure. is_fallback: nobody was sure, and the answer is whom the
+    settings name for that. barred: experts that may not answer this request, whatever other routers say. considered: what
+    was asked before.
     """
 
     experts: tuple[ScoredExpert, ...]
@@ -224,6 +301,7 @@ class Route:
     router: str
     abstains: bool = False
     is_fallback: bool = False
+    is_outside: bool = False
     barred: frozenset[str] = frozenset()
     considered: tuple["Route", ...] = ()
 

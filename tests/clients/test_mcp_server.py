@@ -238,6 +238,37 @@ def test_nothing_but_the_protocol_comes_to_standard_output(tmp_path: Path) -> No
     assert answers[3]["result"]["isError"]
 
 
+@pytest.mark.parametrize("kind", ["terminal", "pipe"])
+def test_ctrl_c_ends_a_server_whose_input_stays_open(kind: str, tmp_path: Path) -> None:
+    """As when it is started by hand: nobody writes another line, and nobody closes the input."""
+    hello = {
+        "jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
+    }  # fmt: skip
+    ours, theirs = os.openpty() if kind == "terminal" else os.pipe()[::-1]
+    process = subprocess.Popen(
+        [*IAI, "memory", "serve", str(tmp_path / "memory.db"), "--mcp"],
+        env=ENVIRONMENT, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        os.write(ours, (json.dumps(hello) + "\n").encode())
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["id"] == 1
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        os.close(theirs)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "Fatal" not in err
+    assert not list(tmp_path.glob("memory.db-*")), "the memory was closed"
+    if kind == "terminal":
+        assert "Ctrl-C ends it" in err
+
+
 def test_http_is_for_this_machine_alone_and_a_page_from_elsewhere_is_refused(tmp_path: Path) -> None:
     import urllib.error
     import urllib.request

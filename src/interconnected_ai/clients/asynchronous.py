@@ -105,6 +105,7 @@ class AsyncThreeLevelMemory:
     facts = _awaited(ThreeLevelMemory.facts)
     pins = _awaited(ThreeLevelMemory.pins)
     messages = _iterated(ThreeLevelMemory.messages)
+    find = _awaited(ThreeLevelMemory.find)
     history = _awaited(ThreeLevelMemory.history)
     summaries = _awaited(ThreeLevelMemory.summaries)
     sessions = _awaited(ThreeLevelMemory.sessions)

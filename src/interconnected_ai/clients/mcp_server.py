@@ -6,11 +6,15 @@ Needs the extra `mcp`, from the first call on.
 import asyncio
 import inspect
 import json
+import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -269,7 +273,7 @@ def serve(
     """Serve a memory to clients of MCP until they go (stdio) or the process is told to end, and close it.
 
     listening: a socket for HTTP (at `/mcp`); without one standard input and output are the protocol's, and nothing else may
-    be written there.
+    be written there. Raises `KeyboardInterrupt` on Ctrl-C, the memory closed.
     """
     asyncio.run(_serve(memory, user, session, listening))
 
@@ -285,8 +289,35 @@ async def _serve(memory: AsyncThreeLevelMemory, user: str, session: str, listeni
 
 async def _serve_stdio(server: "Server[Any]") -> None:
     stdio = require("mcp.server.stdio", "mcp", "an MCP server")
-    async with stdio.stdio_server() as (reading, writing):
+    # a file of its own: when Python ends it closes standard input, which is an error while a thread reads that
+    source = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+    async with stdio.stdio_server(stdin=_lines_of(source)) as (reading, writing):
         await server.run(reading, writing, server.create_initialization_options())
+
+
+async def _lines_of(source: BinaryIO) -> AsyncIterator[str]:
+    """The lines of a file or terminal, which a thread reads that nobody waits for, and closes at its end.
+
+    The SDK's own reading cannot be given up before there is a line: Ctrl-C on a terminal would seem to do nothing (python-sdk
+    issue 3551).
+    """
+    loop, lines, turn = asyncio.get_running_loop(), asyncio.Queue[bytes](), threading.Semaphore()
+
+    def read() -> None:
+        line = b"\n"
+        with source, suppress(RuntimeError):  # the loop was closed meanwhile
+            while line:
+                try:
+                    line = source.readline()
+                except OSError:  # the terminal is gone
+                    line = b""
+                turn.acquire()  # one line at a time waits to be answered
+                loop.call_soon_threadsafe(lines.put_nowait, line)
+
+    threading.Thread(target=read, name="standard input", daemon=True).start()
+    while line := await lines.get():
+        turn.release()
+        yield line.decode("utf-8", "replace")
 
 
 async def _serve_http(server: "Server[Any]", listening: socket.socket) -> None:

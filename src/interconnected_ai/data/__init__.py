@@ -41,6 +41,7 @@ from interconnected_ai.data.harvest import (
     MessageRow,
     docstring_rows,
     documentation,
+    documentation_by_module,
     message_rows,
 )
 from interconnected_ai.data.inspection import conflict_remarks, remarks_on, unlabelled_remarks
@@ -98,6 +99,7 @@ __all__ = [
     "decoded",
     "docstring_rows",
     "documentation",
+    "documentation_by_module",
     "is_table",
     "label_remarks",
     "load_splits",

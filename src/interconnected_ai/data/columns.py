@@ -12,7 +12,7 @@ from typing import NoReturn
 from interconnected_ai.arguments import checked
 from interconnected_ai.data.labels import read_labels
 from interconnected_ai.data.tables import Table, read_table
-from interconnected_ai.errors import DataError
+from interconnected_ai.errors import Blame, DataError
 
 _TEXT_NAMES = frozenset(
     "text texts sentence message msg content body utterance query question review comment document phrase request tweet post "
@@ -205,8 +205,9 @@ def _example(table: Table, text: str, label: str) -> tuple[str, str] | None:
 
 def _give_up(path: str, columns: list[_Column], why: str) -> NoReturn:
     told = "\n".join(f"  {column.told}" for column in columns)
-    raise DataError(
-        f"{path}: which columns are meant cannot be told: {why}. Name them: --text COLUMN --label COLUMN\n{told}"
+    reason = f"which columns are meant cannot be told: {why}"
+    raise DataError(f"{path}: {reason}. Name them: --text COLUMN --label COLUMN\n{told}").blaming(
+        Blame("text", f"{reason}; name the columns text and label\n{told}")
     )
 
 

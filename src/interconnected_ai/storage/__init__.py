@@ -4,9 +4,16 @@ from interconnected_ai.storage.arrays import load_arrays, save_arrays
 from interconnected_ai.storage.files import atomic_file, sha256_of
 from interconnected_ai.storage.folders import ANY, AnyVersion, atomic_folder, read_folder, recover, write_folder
 from interconnected_ai.storage.gguf import GGUF_SUFFIX, GgufHead, GgufTensor, is_gguf, read_gguf
-from interconnected_ai.storage.kinds import ADAPTER, CAUSAL, EXPERT, ROUTER, SYSTEM
+from interconnected_ai.storage.kinds import ADAPTER, CAUSAL, EXPERT, RECOLLECTION, ROUTER, SYSTEM
 from interconnected_ai.storage.locks import lock_path, locked
-from interconnected_ai.storage.manifests import FORMAT_VERSION, MANIFEST, check_folder, is_complete, version_of
+from interconnected_ai.storage.manifests import (
+    FORMAT_VERSION,
+    MANIFEST,
+    check_folder,
+    is_complete,
+    state_of,
+    version_of,
+)
 from interconnected_ai.storage.objects import read_json, write_json
 from interconnected_ai.storage.outputs import refuse_same, refuse_standing
 from interconnected_ai.storage.tensors import PICKLES, load_described_tensors, load_tensors, save_tensors, tensor_shapes
@@ -20,6 +27,7 @@ __all__ = [
     "GGUF_SUFFIX",
     "MANIFEST",
     "PICKLES",
+    "RECOLLECTION",
     "ROUTER",
     "SYSTEM",
     "AnyVersion",
@@ -44,6 +52,7 @@ __all__ = [
     "save_arrays",
     "save_tensors",
     "sha256_of",
+    "state_of",
     "tensor_shapes",
     "version_of",
     "write_folder",

@@ -36,6 +36,22 @@ def version_of(folder: str | Path) -> str | None:
         return None
 
 
+def state_of(path: str | Path) -> str:
+    """What tells what stands at a path from what stood there: of a folder of ours its version, of anything else names, sizes
+    and times of its files. It may be asked at any time, and of what is not there.
+    """
+    path = Path(path)
+    if (version := version_of(path)) is not None:
+        return version
+    try:
+        files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+        known = [(str(file.relative_to(path)), file.stat()) for file in files]
+    except OSError:  # nothing is there, or it goes just now
+        return "nothing"
+    told = [f"{name} {status.st_size} {status.st_mtime_ns} {status.st_ino}" for name, status in known]
+    return hashlib.sha256("\n".join(told).encode("utf-8", "surrogateescape")).hexdigest()
+
+
 def check_folder(folder: str | Path, *, kind: str) -> None:
     """Raise unless `folder` is a complete, unaltered folder of this `kind`, in a format this version reads.
 

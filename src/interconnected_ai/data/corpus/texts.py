@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +51,13 @@ class Texts:
     ) -> "Texts":
         """Documents that are in memory already."""
         return cls(((TRAIN, MemorySource(name, documents)),), (validation_fraction, test_fraction), seed)
+
+    @classmethod
+    def of_sides(cls, sides: Mapping[int, Iterable[Document | str]], *, name: str = "text") -> "Texts":
+        """Documents that are in memory already and belong to TRAIN, VALIDATION or TEST each."""
+        read_first = (TEST, VALIDATION, TRAIN)
+        sources = [(side, MemorySource(f"{name} {SIDES[side]}", sides[side])) for side in read_first if side in sides]
+        return cls(tuple(sources), (0.0, 0.0))
 
     def documents(self) -> Iterator[tuple[int, Document]]:
         """Every document with the number of its source, always in the same order."""

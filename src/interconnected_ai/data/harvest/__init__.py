@@ -5,7 +5,7 @@
 """
 
 from interconnected_ai.data.harvest.docstrings import DocstringRow, docstring_rows
-from interconnected_ai.data.harvest.documentation import documentation
+from interconnected_ai.data.harvest.documentation import documentation, documentation_by_module
 from interconnected_ai.data.harvest.libraries import LIBRARIES
 from interconnected_ai.data.harvest.messages import PROGRAMS, MessageRow, message_rows
 
@@ -16,5 +16,6 @@ __all__ = [
     "MessageRow",
     "docstring_rows",
     "documentation",
+    "documentation_by_module",
     "message_rows",
 ]

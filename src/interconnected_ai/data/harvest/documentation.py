@@ -5,14 +5,15 @@ Each text stands once. Libraries repeat themselves (`numpy.random.normal` and `G
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 from interconnected_ai.arguments import checked
 from interconnected_ai.data.corpus.documents import Document
 from interconnected_ai.data.harvest.docstrings import without_signatures
 from interconnected_ai.data.harvest.libraries import LIBRARIES, documented
 
-__all__ = ["LIBRARIES", "documentation"]
+__all__ = ["LIBRARIES", "documentation", "documentation_by_module"]
 
 MIN_WORDS = 4
 _RUN_WORDS = 8  # two texts that share most of their runs of eight words are copies of one another
@@ -35,7 +36,30 @@ def documentation(library: str) -> list[Document]:
 
     Raises `UnknownNameError` for a library other than `LIBRARIES`, `MissingExtraError` for one that is not installed.
     """
-    found = {Document(_clean(one.docstring), one.source) for one in documented(library) if _is_of(library, one.source)}
+    return _kept(
+        {Document(_clean(one.docstring), one.source) for one in documented(library) if _is_of(library, one.source)}
+    )
+
+
+@checked
+def documentation_by_module(libraries: Sequence[str] = LIBRARIES) -> dict[str, list[Document]]:
+    """The same of several libraries by the module that is documented: its first two dotted parts ("torch.nn"), or one for the
+    standard library ("asyncio"); in the order of their names. Copies stand once in all of them together.
+
+    Raises as `documentation` does.
+    """
+    modules: dict[Document, str] = {}
+    for library in libraries:
+        for one in documented(library):
+            if _is_of(library, one.source):
+                modules.setdefault(Document(_clean(one.docstring), one.source), one.label)
+    found: dict[str, list[Document]] = defaultdict(list)
+    for document in _kept(modules):
+        found[modules[document]].append(document)
+    return dict(sorted(found.items()))
+
+
+def _kept(found: Iterable[Document]) -> list[Document]:
     shortest_first = sorted(found, key=lambda one: (len(one.source), one.source, one.text))
     return sorted(_without_copies(shortest_first), key=lambda one: (one.source, one.text))
 

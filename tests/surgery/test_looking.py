@@ -1,5 +1,7 @@
 """Counting, suggesting, ablating, steering, roles, router rows from texts, mixtures of dense models."""
 
+import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 
 from interconnected_ai import surgery
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
-from interconnected_ai.errors import ConfigError, DataError, TokenizerError, UnknownNameError
+from interconnected_ai.errors import ConfigError, DataError, NotAModelError, TokenizerError, UnknownNameError
 from interconnected_ai.surgery import MoE, Program, Rule, make_role, perplexity, role, rows_for, tune, upcycle
 from interconnected_ai.surgery.analysis.importance import gradient_scores
 from interconnected_ai.surgery.analysis.usage import best_experts
@@ -344,6 +346,27 @@ def test_siblings_bring_an_expert_each_and_their_prompts_point_at_it() -> None:
     assert first > sum(float(share[0] + share[2]) for share in found.share("b"))
 
 
+def test_a_folder_without_a_model_is_no_dense_model(tmp_path: Path) -> None:
+    with pytest.raises(NotAModelError, match=r"no config\.json in .*; needs the folder of a dense Hugging Face model"):
+        upcycle(str(tmp_path), num_experts=2)
+
+
+def test_siblings_that_nothing_tells_apart_are_refused() -> None:
+    siblings = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        siblings.append(Qwen3ForCausalLM(Qwen3Config(**SIZES)).eval())
+    same = [texts(0), list(reversed(texts(0)))]
+    with pytest.raises(ConfigError, match=r"siblings 0 and 1 have the same prompts.*noise"):
+        upcycle(siblings, num_experts=4, prompts=same, tokenizer=tokenizer())
+    with pytest.raises(ConfigError, match="sees the prompts of all siblings alike"):
+        upcycle(siblings, num_experts=4, prompts=[["w1 w2"], ["w1  w2"]], tokenizer=tokenizer())
+    with pytest.raises(ConfigError, match="siblings 0 and 1 are the same model"):
+        upcycle([siblings[0], copy.deepcopy(siblings[0])], num_experts=4)
+    with pytest.raises(ConfigError, match="hold no text"):
+        upcycle(siblings, num_experts=4, prompts=[texts(0), [" "]], tokenizer=tokenizer())
+
+
 def test_dense_models_that_cannot_be_mixed_are_refused() -> None:
     torch.manual_seed(0)
     dense = Qwen3ForCausalLM(Qwen3Config(**SIZES))
@@ -355,4 +378,7 @@ def test_dense_models_that_cannot_be_mixed_are_refused() -> None:
         upcycle(make("qwen3_moe"))
     with pytest.raises(ConfigError, match="one list of texts"):
         upcycle(dense, prompts=[texts(0), texts(1)], tokenizer=tokenizer())
+    for setting in ({"num_experts": "8"}, {"top_k": True}, {"noise": math.nan}, {"seed": -1}, {"seed": "a"}):
+        with pytest.raises(ConfigError, match=next(iter(setting))):
+            upcycle(dense, **setting)  # type: ignore[arg-type]
     assert surgery.upcycle is upcycle

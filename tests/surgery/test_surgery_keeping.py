@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from interconnected_ai import surgery
 from interconnected_ai.bench.tiny_moes import TINY, make, prompts
@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_model_and_folder_as_they_were(tmp_path: Path, monkey
     def full(*args: Any, **kwargs: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(type(moe.model), "save_pretrained", full)
+    monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
     with pytest.raises(StorageError, match="No space left"):
         moe.save(tmp_path / "out")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before

@@ -15,7 +15,18 @@ from interconnected_ai import surgery
 from interconnected_ai.bench.tiny_moes import make
 from interconnected_ai.errors import ConfigError, ConflictError, InterconnectedAIError
 from interconnected_ai.storage import version_of
-from interconnected_ai.surgery import Checkpoint, MoE, RowRequest, make_role, tune
+from interconnected_ai.surgery import (
+    Checkpoint,
+    MoE,
+    Program,
+    RowRequest,
+    compare,
+    deepspeed_config,
+    make_role,
+    rows_for,
+    transformers_plan,
+    tune,
+)
 from properties import examples
 
 ODD = st.one_of(
@@ -48,6 +59,33 @@ CALLS: dict[str, Any] = {
     "row requests": lambda moe, a, b, c: moe.requests([RowRequest(role=a, allow=b, deny=c)]).__enter__(),
     "set_program": lambda moe, a, b, c: moe.set_program(a),
     "apply": lambda moe, a, b, c: moe.apply(a),
+    "ablate": lambda moe, a, b, c: moe.ablate(a).__enter__(),
+    "top_k for a moment": lambda moe, a, b, c: moe.top_k(a, b).__enter__(),
+    "suggest score": lambda moe, a, b, c: moe.suggest(TEXTS, score=a, over=b, max_tokens=c),
+    "unpack_experts": lambda moe, a, b, c: moe.unpack_experts(a),
+    "clone": lambda moe, a, b, c: moe.clone(a, b),
+    "layers": lambda moe, a, b, c: moe.layers[a].experts[b],
+    "rows_for": lambda moe, a, b, c: rows_for(moe, a, TEXTS if b is None else b),
+    "compare": lambda moe, a, b, c: compare(moe, moe, a, max_tokens=b, batch_size=c),
+    "transformers_plan": lambda moe, a, b, c: transformers_plan(moe, a),
+    "deepspeed_config": lambda moe, a, b, c: deepspeed_config(moe, a, way="autoep" if b is None else b),
+    "rule": lambda moe, a, b, c: moe.set_program(
+        Program.from_mapping({"rules": [{"do": a, "experts": b, "layers": c}]})
+    ),
+}
+FOLDER_CALLS: dict[str, Any] = {
+    "read": lambda disk, a, b, c: disk.read(a, b),
+    "stored": lambda disk, a, b, c: disk.stored(a, b),
+    "num_experts": lambda disk, a, b, c: disk.num_experts(a),
+    "set_top_k": lambda disk, a, b, c: disk.set_top_k(a),
+    "replace": lambda disk, a, b, c: disk.replace(a, b, disk.read(0, 1) if c is None else c),
+    "insert": lambda disk, a, b, c: disk.insert(a, disk.read(0, 1) if c is None else c, b),
+    "clone": lambda disk, a, b, c: disk.clone(a, b),
+    "remove": lambda disk, a, b, c: disk.remove(a, b),
+    "reorder": lambda disk, a, b, c: disk.reorder(a, b),
+    "merge": lambda disk, a, b, c: disk.merge(a, b, c),
+    "merge shares": lambda disk, a, b, c: disk.merge(0, [1, 2], a),
+    "apply": lambda disk, a, b, c: disk.apply(a),
 }
 
 
@@ -63,6 +101,26 @@ def test_any_value_of_a_setting_is_taken_or_refused_by_our_errors(call: str, a: 
         CALLS[call](moe, a, b, c)
     except InterconnectedAIError:
         assert differing(before, state(moe, IDS, outputs=False)) == []
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("settings") / "model"
+    MoE(make("qwen3_moe")).save(place)
+    return place
+
+
+@pytest.mark.parametrize("call", FOLDER_CALLS)
+@examples(12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(a=ODD, b=ODD, c=ODD)
+def test_any_value_is_taken_or_refused_of_a_folder_too(call: str, folder: Path, a: Any, b: Any, c: Any) -> None:
+    disk = Checkpoint(folder)
+    before = disk.sizes()
+    try:
+        FOLDER_CALLS[call](disk, a, b, c)
+    except InterconnectedAIError:
+        assert disk.sizes() == before
+        assert disk.recipe().steps == ()
 
 
 @pytest.mark.filterwarnings("ignore:the tokenizer had no token:UserWarning")

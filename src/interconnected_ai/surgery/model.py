@@ -18,9 +18,11 @@ from interconnected_ai.surgery.analysis.texts import perplexity
 from interconnected_ai.surgery.analysis.usage import Over, Usage, best_experts, measure_usage
 from interconnected_ai.surgery.anatomy.families import Family
 from interconnected_ai.surgery.anatomy.layer import Layers
-from interconnected_ai.surgery.checkpoints.saving import Saved, save
+from interconnected_ai.surgery.checkpoints.saving import Saved, save, save_as_stored
+from interconnected_ai.surgery.guard import guard
 from interconnected_ai.surgery.operations import adapting, holding, programming
 from interconnected_ai.surgery.operations import experts as edits
+from interconnected_ai.surgery.operations.generating import generate
 from interconnected_ai.surgery.operations.history import Recipe, Step
 from interconnected_ai.surgery.operations.recipes import recipe_of
 from interconnected_ai.surgery.operations.replaying import needs_same, needs_whole, replay
@@ -56,7 +58,8 @@ def _alone(method: Callable[Concatenate["MoE", P], T]) -> Callable[Concatenate["
 class MoE:
     """A transformers model whose experts and routers can be seen, changed, added, trained and programmed.
 
-    model: what was opened; it is changed in place. tokenizer: beside it in its folder, None without.
+    model: what was opened; it is changed in place, and its own `save_pretrained` and `push_to_hub` write what `save`
+    writes. tokenizer: beside it in its folder, None without.
     expert_parallel: devices the experts are to be spread over; operations warn when their number no longer divides.
 
     An operation that fails or is interrupted anywhere, even for lack of memory, leaves the model, its config and its history
@@ -80,6 +83,7 @@ class MoE:
 
     def _hold(self, session: Session) -> None:
         self.session = session
+        guard(session)
         for layer in session.layers:
             layer.operator = self
 
@@ -207,13 +211,24 @@ class MoE:
             raise
 
     @_alone
-    def save(self, folder: str | Path, *, verify: bool = True, replaces: str | AnyVersion | None = ANY) -> Saved:
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        verify: bool = True,
+        replaces: str | AnyVersion | None = ANY,
+        as_stored: bool = False,
+    ) -> Saved:
         """Write the model: an ordinary checkpoint where the format can hold it, else with a side-car that `surgery.open` reads.
 
-        Steps before it can no longer be undone. replaces: the version (`storage.version_of`) that must stand there. The folder
-        that the model was opened from must be as it was read: `ConflictError` when somebody saved to it since. Raises
-        `StorageError` when it cannot be written; what stood there stays, and so does the model in memory.
+        as_stored: a model that was opened from a quantised checkpoint goes back as it was, byte for byte, experts moved and
+        top-k set; `ConfigError` names a step that made other numbers. Without, it is written dequantised. Steps before it can
+        no longer be undone. replaces: the version (`storage.version_of`) that must stand there. The folder that the model was
+        opened from must be as it was read: `ConflictError` when somebody saved to it since. Raises `StorageError` when it
+        cannot be written; what stood there stays, and so does the model in memory.
         """
+        if as_stored:
+            return save_as_stored(self.session, folder, replaces=replaces)
         saved = save(self.session, folder, verify=verify, replaces=replaces)
         self.session.start_log()
         return saved
@@ -238,6 +253,31 @@ class MoE:
         """The same for a moment."""
         with self.session.for_a_moment(edits.set_top_k(self.session, top_k, layers)):
             yield
+
+    @_alone
+    def set_top_p(
+        self,
+        top_p: float | None,
+        *,
+        at_most: int | None = None,
+        at_least: int = 1,
+        layers: Iterable[int] | None = None,
+    ) -> None:
+        """Let a token take as few experts as together have this part of the router's probabilities; None: top-k again.
+
+        at_most: of them, None is the layer's top-k, so that a token takes fewer and never more. `usage(…).taken` says how many
+        that is. transformers' own `from_pretrained` loads the model without it. Raises `ConfigError` where the family's rule
+        knows one number only.
+        """
+        self.session.perform(edits.set_top_p(self.session, top_p, at_most, at_least, layers))
+
+    @_alone
+    def set_top_k_after(self, numbers: Mapping[int, int], layers: Iterable[int] | None = None) -> None:
+        """Let a token take another number of experts where its best one is one of these: expert → number; {}: top-k again.
+
+        Saved as top-p is.
+        """
+        self.session.perform(edits.set_top_k_after(self.session, numbers, layers))
 
     @_alone
     def replace(self, layer: int, expert: int, source: Any) -> None:
@@ -293,15 +333,33 @@ class MoE:
         self.session.perform(edits.remove(self.session, layer, experts))
 
     @_alone
-    def merge(self, layer: int, experts: Sequence[int], shares: Sequence[float] | None = None) -> int:
+    def merge(
+        self, layer: int, experts: Sequence[int], shares: Sequence[float] | None = None, *, align: bool = False
+    ) -> int:
         """Make one expert out of several: the mean of their weights and of their router rows; gives its number.
 
         shares: how much each counts, summing to 1; None counts all alike (give use counts from `usage` for a better mean).
-        A rule must name all of them or none.
+        align: order the inner places of each as the first one has them before the mean, which changes no expert and is what a
+        mean of experts needs that were not copies of each other once. A rule must name all of them or none.
         """
-        change, into = edits.merge(self.session, layer, experts, shares)
+        change, into = edits.merge(self.session, layer, experts, shares, align=align)
         self.session.perform(change)
         return into
+
+    @_alone
+    def join(
+        self,
+        layer: int,
+        clusters: Sequence[Sequence[int]],
+        shares: Sequence[Sequence[float]] | None = None,
+        *,
+        align: bool = False,
+    ) -> None:
+        """Merge several clusters of experts at once, each into its first; those after them move up.
+
+        What routers with groups need, which must lose as many of each. shares: a list for each cluster; the rest as in `merge`.
+        """
+        self.session.perform(edits.join(self.session, layer, clusters, shares, align=align))
 
     @_alone
     def reorder(self, layer: int, order: Sequence[int]) -> None:
@@ -340,6 +398,16 @@ class MoE:
         They hold for the thread that set them.
         """
         return programming.requests(self.session, requests)
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], requests: Sequence[RowRequest] = (), **settings: Any
+    ) -> list[list[int]]:
+        """What the model writes after each prompt (token ids), each row as its request wants: top-k, roles, rules, experts.
+
+        One batch for all; a row's answer is the one that it gets alone. requests: one a prompt, or none at all. settings: those
+        of transformers' `generate`. Gives the new tokens of each row, without its end token and what follows.
+        """
+        return generate(self.session, prompts, requests, settings)
 
     def follow(self) -> None:
         """Let routers know the forward pass they are in: padding, token ids, roles."""

@@ -7,6 +7,7 @@ from torch import nn
 
 from interconnected_ai.errors import ConfigError, NotAModelError
 from interconnected_ai.hub import local_folder
+from interconnected_ai.mixtures import REFUSED, num_experts_in
 from interconnected_ai.storage import read_json
 from interconnected_ai.surgery.anatomy.families import family_of
 from interconnected_ai.surgery.checkpoints.loading import load_session
@@ -39,8 +40,7 @@ def check_openable(folder: Path) -> None:
         )
     config = read_json(folder / "config.json")
     text = text_config_in(config, folder)
-    keys = ("num_experts", "num_local_experts", "n_routed_experts")
-    if not any(text.get(key) for key in keys):
+    if not num_experts_in(text) and text.get("model_type") not in REFUSED:
         raise ConfigError(
             f"{folder} holds a dense model ({text.get('model_type')}): its config.json names no experts; "
             f"surgery.upcycle makes a "

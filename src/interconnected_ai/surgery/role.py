@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from interconnected_ai.errors import DataError, UnknownNameError
 from interconnected_ai.surgery.analysis.texts import perplexity, tune
+from interconnected_ai.surgery.learnt_routers import log_routers, routers_of
 from interconnected_ai.surgery.model import MoE
-from interconnected_ai.surgery.operations.experts import set_routers
-from interconnected_ai.surgery.routing.programs import Program, Rule
+from interconnected_ai.surgery.routing.programs import Program
+from interconnected_ai.surgery.routing.rules import Rule
 from interconnected_ai.surgery.settings import need_by_layer, need_count, need_key, need_number, need_texts
 
 Method = Literal["lora", "full", "router"]
@@ -77,14 +78,14 @@ def make_role(
         token, parameters = _prepare(moe, name, picked, method, rank, seed, nudge=experts != "auto")
         for parameter in parameters if method == "router" else ():  # adapters go whole
             before.keep(parameter)
-        routers = _routers(moe) if method == "router" else {}
+        routers = routers_of(moe) if method == "router" else {}
         losses = tune(
             moe, learnt, parameters, steps=steps, batch_size=batch_size, seq_tokens=seq_tokens,
             learning_rate=_RATES[method] if learning_rate is None else learning_rate,
             balance_weight=0.01 if method == "router" else 0.0, prefix=[token], seed=seed,
         )  # fmt: skip
         if routers:
-            _log_routers(moe, routers)
+            log_routers(moe, routers)
             moe.session.unlogged = unlogged
         return Role(
             name=name,
@@ -129,25 +130,6 @@ def _picked(
     moe: MoE, learnt: Sequence[str], experts: Mapping[int, Sequence[int]] | Literal["auto"], share: float
 ) -> dict[int, tuple[int, ...]]:
     return moe.suggest(learnt, share=share) if experts == "auto" else need_by_layer("experts", experts)
-
-
-def _routers(moe: MoE) -> dict[str, Tensor]:
-    """A copy of all routers: LAYER.NAME → numbers."""
-    return {
-        f"{layer.number}.{name}": parameter.detach().clone()
-        for layer in moe.layers
-        for name, parameter in layer.router.named_parameters()
-    }
-
-
-@torch.no_grad()
-def _log_routers(moe: MoE, before: Mapping[str, Tensor]) -> None:
-    """Make what the routers have learnt a step, which a recipe holds and `undo` takes back."""
-    learnt = _routers(moe)
-    for layer in moe.layers:
-        for name, parameter in layer.router.named_parameters():
-            parameter.data.copy_(before[f"{layer.number}.{name}"])
-    moe.session.perform(set_routers(moe.session, learnt))
 
 
 def _prepare(

@@ -15,10 +15,12 @@ from torch import nn
 
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.nn import require_own_threads
+from interconnected_ai.surgery.adapters.edited_experts import put_state as put_experts_state
 from interconnected_ai.surgery.adapters.edited_experts import state_of
 from interconnected_ai.surgery.adapters.stand_ins import Adapters
 from interconnected_ai.surgery.anatomy.layer import Layer, Layers
 from interconnected_ai.surgery.anatomy.places import dissect
+from interconnected_ai.surgery.checkpoints.origin import Origin
 from interconnected_ai.surgery.operations.change import Change, Done
 from interconnected_ai.surgery.operations.history import Step, digest, fingerprint
 from interconnected_ai.surgery.operations.snapshot import Snapshot
@@ -35,6 +37,8 @@ class Session:
     """A transformers model with its layers of experts, its program, its adapters and its history.
 
     source: the folder of ours that it was opened from and the version that was read, None for any other origin.
+    origin: the folder that it was opened from, whoever wrote it, None for a model that was in memory.
+    log_is_whole: whether the log goes back to the opening.
     rerouting: how many `ablate(…, reroute=True)` blocks hold at the moment. lock: held by whoever changes something.
     adapters_at_start: name → digest of what each had learnt when the log began. unlogged: what the log lacks, in words.
     """
@@ -52,6 +56,8 @@ class Session:
         self.adapters: dict[str, Adapters] = {}
         self.warmups: list[Warmup] = []
         self.source: tuple[Path, str] | None = None
+        self.origin: Origin | None = None
+        self.log_is_whole = True
         self.rerouting = 0
         self.lock = RLock()
         self._done: list[Done] = []
@@ -61,12 +67,18 @@ class Session:
         self.adapters_at_start: dict[str, str] = {}
         self.unlogged: tuple[str, ...] = ()
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Neither copied nor pickled: a copy would share what it edits."""
+        raise ConfigError(
+            "a MoE can be neither copied nor pickled; save it (MoE.save) and open the folder (surgery.open)"
+        )
+
     # What it is
 
     @property
     def uniform(self) -> bool:
         """Whether every layer has as many experts and the same top-k: what a config.json can say."""
-        return len({(layer.num_experts, layer.top_k) for layer in self.layers}) == 1
+        return len({*((layer.num_experts, layer.top_k) for layer in self.layers), *self.anatomy.fixed}) == 1
 
     @property
     def plain(self) -> bool:
@@ -87,7 +99,7 @@ class Session:
 
     def routers_fingerprint(self) -> str:
         """Of the routers' weights as they are."""
-        return fingerprint([layer.router.weight for layer in self.layers])  # type: ignore[misc]
+        return fingerprint([layer.matrix for layer in self.layers])
 
     @contextmanager
     def watch(self, *, keep_graph: bool = True) -> Iterator[RouterRecord]:
@@ -108,6 +120,8 @@ class Session:
     def start_log(self) -> None:
         """A new log begins here; what was done before can no longer be undone."""
         with self.changing():
+            changed = bool(self._done or self.unlogged) or self.fingerprint != self.routers_fingerprint()
+            self.log_is_whole = self.log_is_whole and not changed
             self._done = []
             self.agree()
             self.made_for, self.fingerprint = self.description(), self.routers_fingerprint()
@@ -215,7 +229,7 @@ class Session:
         if uniform:
             first = self.layers.all[0]
             for config in self.anatomy.configs:
-                _say(config, ("num_experts_per_tok",), first.top_k)
+                _say(config, self.family.top_k_keys, first.top_k)
                 _say(config, self.family.count_keys, first.num_experts)
             for name, number in (("num_experts_per_tok", first.top_k), ("num_experts", first.num_experts)):
                 for module in self.anatomy.copies[name]:
@@ -255,9 +269,17 @@ class Session:
         self.warmups = [each for each in self.warmups if not each.finished]
         self.warmups += [] if warmup.finished else [warmup]
 
-    def hold_requests(self, more: int) -> None:
-        """One `requests` block more, or (-1) less: while any holds, all routers ask for the rows' settings."""
+    def hold_requests(self, more: int, *, counting: bool = False) -> None:
+        """One `requests` block more, or (-1) less: while any holds, all routers ask for the rows' settings.
+
+        counting: whether its rows ask for another top-k, so that tokens of one pass may take fewer experts than others.
+        """
         with self.changing() as before:
+            self.hooks.counting += more if counting else 0
+            if counting and self.hooks.counting == max(more, 0):
+                for layer in self.layers:
+                    fewer = self.hooks.counting > 0 or not layer.state.reach.plain
+                    put_experts_state(layer, replace(state_of(layer), fewer=fewer))
             self.hooks.holding += more
             if self.hooks.holding == max(more, 0):  # the first came, or the last went
                 self.install(before, self.program, self.functions)

@@ -10,15 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interconnected_ai.errors import ConfigError, UnknownNameError
-from interconnected_ai.hub import local_folder
+from interconnected_ai.errors import ConfigError, NotAModelError, UnknownNameError
+from interconnected_ai.hub import ONE_NETWORK, local_folder
 from interconnected_ai.surgery.analysis.prompts import hidden_means
 from interconnected_ai.surgery.anatomy.families import FAMILIES, Family
 from interconnected_ai.surgery.anatomy.ffn import weights_in
 from interconnected_ai.surgery.model import MoE
 from interconnected_ai.surgery.opening import tokenizer_in
+from interconnected_ai.surgery.settings import need_count, need_list, need_number, need_texts
 
 _ROUTER_STD = 0.02
+_MOST_EXPERTS = 4096  # four times what any published mixture has in a layer
+_ALIKE = 1e-5  # of a mean's length: below it the difference of two means is rounding
+_NOISE = "the difference of their mean hidden states is nothing but rounding, and a router pointed by it is noise."
 
 
 @torch.no_grad()
@@ -37,8 +41,11 @@ def upcycle(
     prompts: texts for each sibling, whose mean hidden states become its experts' router rows; None draws rows at random. noise:
     random numbers added to the experts, as a part of each tensor's spread, so that copies can grow apart. With copies of one
     model and no noise the outputs are the dense model's, up to rounding.
-    Raises `ConfigError` for models that do not fit together, `UnknownNameError` for a family without a mixture.
+    Raises `ConfigError` for models that do not fit together, for siblings or prompts that are the same, since nothing could
+    tell their experts apart, `NotAModelError` for a folder without a model, and `UnknownNameError` for a family without a
+    mixture.
     """
+    _check_settings(num_experts, top_k, noise, seed)
     dense = [_dense(source) for source in (sources if isinstance(sources, list | tuple) else [sources])]
     family = _family(dense[0])
     _check(dense, num_experts, top_k, prompts)
@@ -51,12 +58,12 @@ def upcycle(
     for layer in moe.layers:
         for expert in range(num_experts):
             source = dense[expert % len(dense)].model.layers[layer.number].mlp
-            weights = weights_in(source).to(layer.read(expert).gate).copy()
+            weights = weights_in(source).to(layer.read(expert).up).copy()
             if noise:
                 for tensor in weights.tensors().values():
                     tensor += noise * tensor.std() * torch.randn(tensor.shape, generator=generator).to(tensor)
             moe.replace(layer.number, expert, weights)
-        rows: Any = layer.router.weight
+        rows = layer.matrix
         rows.copy_(torch.randn(rows.shape, generator=generator) * _ROUTER_STD)
     if prompts is not None:
         _point(moe, prompts, num_experts)
@@ -69,7 +76,13 @@ def _dense(source: Any) -> Any:
         return source
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(local_folder(source), dtype="auto")
+    folder = local_folder(source)
+    if not (folder / "config.json").is_file():
+        raise NotAModelError(
+            f"no config.json in {folder}; needs the folder of a dense Hugging Face model, or its hub id as owner/name"
+        )
+    with ONE_NETWORK:
+        return AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
 
 
 def _family(model: Any) -> Family:
@@ -81,6 +94,15 @@ def _family(model: Any) -> Family:
     raise UnknownNameError("dense family to make a mixture of", model_type, known)
 
 
+def _check_settings(num_experts: int, top_k: int, noise: float, seed: int) -> None:
+    need_count("num_experts", num_experts)
+    if num_experts > _MOST_EXPERTS:
+        raise ConfigError(f"num_experts = {num_experts}: no layer has as many; needs {_MOST_EXPERTS} or fewer")
+    need_count("top_k", top_k)
+    need_number("noise", noise, above=-1e-300, up_to=1e3)
+    need_count("seed", seed, 0)
+
+
 def _check(dense: Sequence[Any], num_experts: int, top_k: int, prompts: Sequence[Sequence[str]] | None) -> None:
     shapes = [{name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} for model in dense]
     if any(shape != shapes[0] for shape in shapes):
@@ -90,11 +112,38 @@ def _check(dense: Sequence[Any], num_experts: int, top_k: int, prompts: Sequence
             f"num_experts = {num_experts}, top_k = {top_k}: needs 1 ≤ top_k ≤ num_experts, and an expert for each of "
             f"{len(dense)} models"
         )
-    if prompts is not None and len(prompts) != len(dense):
-        raise ConfigError(f"prompts for {len(prompts)} models; needs one list of texts for each of the {len(dense)}")
+    _check_siblings(dense)
+    if prompts is not None:
+        _check_prompts(need_list("prompts", prompts), len(dense))
     mlp = dense[0].model.layers[0].mlp
     if any(isinstance(part, nn.Linear) and part.bias is not None for part in mlp.modules()):
         raise ConfigError("the dense FFN has biases, for which these mixtures have no place")
+
+
+def _check_siblings(dense: Sequence[Any]) -> None:
+    for number, model in enumerate(dense):
+        for before, other in enumerate(dense[:number]):
+            theirs = other.state_dict()
+            if all(torch.equal(tensor, theirs[name]) for name, tensor in model.state_dict().items()):
+                raise ConfigError(
+                    f"siblings {before} and {number} are the same model: a router could learn nothing that tells their experts "
+                    "apart. Give one of them alone (copies grow apart with noise=), or siblings that learnt different texts"
+                )
+
+
+def _check_prompts(prompts: Sequence[Any], number: int) -> None:
+    if len(prompts) != number:
+        raise ConfigError(f"prompts for {len(prompts)} models; needs one list of texts for each of the {number}")
+    for which, texts in enumerate(prompts):
+        need_texts(texts, f"prompts of sibling {which}")
+        if not any(text.strip() for text in texts):
+            raise ConfigError(f"prompts of sibling {which} hold no text; give some of what it was trained on")
+        twin = next((before for before in range(which) if set(prompts[before]) == set(texts)), None)
+        if twin is not None:
+            raise ConfigError(
+                f"siblings {twin} and {which} have the same prompts: {_NOISE} Give each sibling texts of its own domain, or "
+                "leave prompts out"
+            )
 
 
 def _empty(dense: Any, family: Family, num_experts: int, top_k: int) -> Any:
@@ -116,7 +165,8 @@ def _empty(dense: Any, family: Family, num_experts: int, top_k: int) -> Any:
     known = AutoConfig.for_model(family.model_types[0])
     settings = {key: value for key, value in {**kept, **sizes}.items() if hasattr(known, key)}
     config = AutoConfig.for_model(family.model_types[0], **settings)
-    return AutoModelForCausalLM.from_config(config, dtype=dense.dtype)
+    with ONE_NETWORK:
+        return AutoModelForCausalLM.from_config(config, dtype=dense.dtype)
 
 
 def _copy_shared(model: Any, dense: Sequence[Any]) -> None:
@@ -139,8 +189,13 @@ def _point(moe: MoE, prompts: Sequence[Sequence[str]], num_experts: int) -> None
     found = [hidden_means(moe, texts) for texts in prompts]
     for layer in moe.layers:
         means = torch.stack([each[layer.number].mean() for each in found])
-        rows: Any = layer.router.weight
+        rows = layer.matrix
         centred = means - means.mean(dim=0, keepdim=True) if len(prompts) > 1 else means
+        if float(centred.norm(dim=1).min()) <= _ALIKE * float(means.norm(dim=1).mean()):
+            raise ConfigError(
+                f"layer {layer.number} sees the prompts of all siblings alike: {_NOISE} Give texts that differ more, or leave "
+                "prompts out"
+            )
         centred = centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-12)
         for expert in range(num_experts):
             rows[expert] += centred[expert % len(prompts)].to(rows)

@@ -30,6 +30,7 @@ class ExpertsState:
 
     variants: sets of modules that stand in for some experts, each with the condition under which it does. scale: expert →
     factor on its output. direction: expert → vector added to its output. transposed: how the stacks lie, for packed ones.
+    fewer: whether a token may take fewer experts than others, so that some indices are those of no expert.
     A change puts another state in its place, so that a pass that has begun sees one state.
     """
 
@@ -37,11 +38,12 @@ class ExpertsState:
     scale: Mapping[int, float] = field(default_factory=_none)
     direction: Mapping[int, Tensor] = field(default_factory=_none)
     transposed: bool = False
+    fewer: bool = False
 
     @property
     def plain(self) -> bool:
         """Whether the family's own experts would do the same."""
-        return not self.variants and not self.scale and not self.direction
+        return not self.variants and not self.scale and not self.direction and not self.fewer
 
 
 def state_of(layer: Layer) -> ExpertsState:
@@ -106,7 +108,8 @@ class EditedExperts(nn.Module):
         if "packed" in self._modules:
             out = self._unpacking(hidden, rerouted, weights)
         else:
-            out = self._others(hidden, rerouted, weights) if taken else super().forward(hidden, indices, weights)
+            odd = bool(taken) or state.fewer
+            out = self._others(hidden, rerouted, weights) if odd else super().forward(hidden, indices, weights)
         for module, tokens, share in taken:
             mine = module(hidden[tokens]) * share.unsqueeze(1)
             out = out.index_add(0, tokens, mine.to(out.dtype))

@@ -88,10 +88,13 @@ class _Product(torch.autograd.Function):
 def run_packed(experts: Any, expert: int, rows: Tensor, transposed: bool) -> Tensor:
     """One packed expert's output for these rows, in its family's own arithmetic."""
     packed = experts.packed
-    gate_up = _Product.apply(rows, packed.gate_up_proj, expert, transposed)
-    bias = getattr(experts, "gate_up_proj_bias", None)
+    name = "gate_up_proj" if hasattr(packed, "gate_up_proj") else "up_proj"
+    gate_up = _Product.apply(rows, getattr(packed, name), expert, transposed)
+    bias = getattr(experts, f"{name}_bias", None)
     gate_up = gate_up if bias is None else gate_up + bias[expert]
-    if hasattr(experts, "_apply_gate"):
+    if name == "up_proj":
+        inner = experts.act_fn(gate_up)
+    elif hasattr(experts, "_apply_gate"):
         inner = experts._apply_gate(gate_up)
     else:
         gate, up = gate_up.chunk(2, dim=-1)

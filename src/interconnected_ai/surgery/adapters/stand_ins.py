@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.storage import atomic_folder, save_tensors, write_json
-from interconnected_ai.surgery.anatomy.ffn import ExpertWeights, mix_of, run
+from interconnected_ai.surgery.anatomy.ffn import ExpertWeights, mix_of, run, weights_of
 from interconnected_ai.surgery.anatomy.layer import Layer, Layers
 
 
@@ -51,17 +51,20 @@ class LoRAExpert(nn.Module):
         weights, self.expert = layer.read(expert), expert
         self._read: Callable[[], ExpertWeights] = lambda: layer.read(self.expert)
         self._mix, self.scale = mix_of(layer.place.experts), alpha / rank
-        self.gate_up_a = _random(rank, weights.d_model, weights.gate, generator)
-        self.gate_up_b = nn.Parameter(weights.gate.new_zeros(2 * weights.d_ff, rank))
-        self.down_a = _random(rank, weights.d_ff, weights.gate, generator)
-        self.down_b = nn.Parameter(weights.gate.new_zeros(weights.d_model, rank))
+        self._gated = weights.gate is not None
+        self.gate_up_a = _random(rank, weights.d_model, weights.up, generator)
+        self.gate_up_b = nn.Parameter(weights.up.new_zeros((1 + self._gated) * weights.d_ff, rank))
+        self.down_a = _random(rank, weights.d_ff, weights.up, generator)
+        self.down_b = nn.Parameter(weights.up.new_zeros(weights.d_model, rank))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(tokens, d_model) → the same."""
         weights = self._read()
         low = F.linear(F.linear(hidden, self.gate_up_a), self.gate_up_b) * self.scale
-        gate_low, up_low = low.chunk(2, dim=-1)
-        gate = F.linear(hidden, weights.gate, weights.gate_bias) + gate_low
+        gate_low, up_low = self._halves(low, dim=-1)
+        gate = None
+        if weights.gate is not None and gate_low is not None:
+            gate = F.linear(hidden, weights.gate, weights.gate_bias) + gate_low
         up = F.linear(hidden, weights.up, weights.up_bias) + up_low
         inner = self._mix(gate, up)
         low = F.linear(F.linear(inner, self.down_a), self.down_b) * self.scale
@@ -71,11 +74,17 @@ class LoRAExpert(nn.Module):
     def merged(self) -> ExpertWeights:
         """The expert's weights with the updates added in."""
         weights = self._read()
-        gate_low, up_low = ((self.gate_up_b @ self.gate_up_a) * self.scale).chunk(2)
+        gate_low, up_low = self._halves((self.gate_up_b @ self.gate_up_a) * self.scale, dim=0)
+        gate = None if weights.gate is None or gate_low is None else weights.gate + gate_low
         down = weights.down + (self.down_b @ self.down_a) * self.scale
-        return ExpertWeights(
-            weights.gate + gate_low, weights.up + up_low, down, weights.gate_bias, weights.up_bias, weights.down_bias
-        )
+        return replace(weights, gate=gate, up=weights.up + up_low, down=down)
+
+    def _halves(self, both: Tensor, dim: int) -> tuple[Tensor | None, Tensor]:
+        """What belongs to the gate, None where there is none, and what to up."""
+        if not self._gated:
+            return None, both
+        gate, up = both.chunk(2, dim=dim)
+        return gate, up
 
 
 class WholeExpert(nn.Module):
@@ -90,11 +99,11 @@ class WholeExpert(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(tokens, d_model) → the same."""
-        return run(ExpertWeights(**dict(self.named_parameters())), self._mix, hidden)
+        return run(weights_of(dict(self.named_parameters())), self._mix, hidden)
 
     def merged(self) -> ExpertWeights:
         """Its weights as they are now."""
-        return ExpertWeights(**{name: parameter.detach() for name, parameter in self.named_parameters()})
+        return weights_of({name: parameter.detach() for name, parameter in self.named_parameters()})
 
 
 class Adapters:
@@ -139,12 +148,12 @@ class Adapters:
         Raises `ConfigError` for what PEFT cannot express: whole experts, conditions, transposed stacks.
         """
         first = self._layers.all[0]
-        layout = first.place.layout
-        if self.spec.kind != "lora" or self.spec.conditional or layout.transposed or layout.interleaved:
+        layout, gated = first.place.layout, first.read(0).gate is not None
+        if self.spec.kind != "lora" or self.spec.conditional or layout.transposed or layout.interleaved or not gated:
             raise ConfigError(
                 f"adapter {self.name!r} ({self.spec.kind}{', conditional' if self.spec.conditional else ''}, "
-                f"{first.family.name}) has "
-                "no form in PEFT; it takes unconditional LoRA on stacks of (experts, out, in). Save it with the model instead"
+                f"{first.family.name}) has no form in PEFT; it takes unconditional LoRA on stacks of (experts, out, in) with a "
+                "gate. Save it with the model instead"
             )
         with atomic_folder(folder, kind="peft adapter") as scratch:
             save_tensors(scratch / "adapter_model.safetensors", dict(self._peft_tensors()))

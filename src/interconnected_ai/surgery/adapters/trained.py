@@ -11,6 +11,8 @@ from interconnected_ai.errors import ConfigError, TrainingError
 from interconnected_ai.surgery.anatomy.layer import Layer
 from interconnected_ai.surgery.operations.history import as_bytes
 
+_CORRECTIONS = ("e_score_correction_bias", "expert_bias")
+
 
 @dataclass(frozen=True)
 class Moved:
@@ -32,7 +34,9 @@ def train_routers(model: nn.Module, layers: list[Layer]) -> list[nn.Parameter]:
                 "config has it, or train it by the balance loss alone"
             )
     model.requires_grad_(False)
-    rows = [parameter for layer in layers for parameter in layer.router.parameters()]
+    # what only the choice sees gets no gradient
+    unseen = {id(rows.tensor) for layer in layers for name, rows in layer.place.rows.items() if name in _CORRECTIONS}
+    rows = [each for layer in layers for each in layer.router.parameters() if id(each) not in unseen]
     for parameter in rows:
         parameter.requires_grad_(True)
     return rows

@@ -1,6 +1,6 @@
-"""What training each FFN expert promises for some texts, read off the gradient of the language model's loss."""
+"""What each FFN expert is worth for some texts, read off the gradient of the language model's loss."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -26,17 +26,64 @@ def gradient_scores(
 
     Raises `ConfigError` where experts are packed or adapted, since no gradient reaches their weights.
     """
-    rows = [row for row in token_rows(session, texts, max_tokens) if len(row) > 1]
-    if not rows:
-        raise DataError("texts of a single token teach nothing; give longer ones")
-    _needs_bare(session)
-    scores = {layer.number: torch.zeros(layer.num_experts, dtype=torch.float64) for layer in session.layers}
-    counted = {stack: layer for layer in session.layers for stack in _stacks(layer)}
-    with evaluating(session.model), _only(session.model, counted, scores):
+    rows = _rows(session, texts, max_tokens)
+    scores = _zeros(session)
+    counted = {stack: layer for layer in session.layers for stack in stacks(layer.place.experts).values()}
+
+    def count(stack: nn.Parameter, gradient: Tensor) -> None:
+        squares = gradient.flatten(1).float().square().sum(dim=1)
+        scores[counted[stack].number] += squares.double().cpu()
+
+    with evaluating(session.model), _only(session.model, counted, count):
         for batch in batches(session, rows, batch_size):
             _summed_loss(session, batch).backward()
     num_tokens = sum(len(row) - 1 for row in rows)
     return {number: each / num_tokens**2 for number, each in scores.items()}
+
+
+def first_order_scores(
+    session: Session, texts: Sequence[str], *, max_tokens: int = 256, batch_size: int = 1
+) -> dict[int, Tensor]:
+    """Layer → (experts,): Σ over batches of (∂L/∂mₑ)² / tokens², mₑ = 1 a factor on the expert's output.
+
+    What the loss would move by, to first order, were the expert taken out (Molchanov et al. 2019); batches are squared apart,
+    since at a minimum their sum is nothing. ∂L/∂mₑ is the product of the last matrix with its gradient. Layers compare.
+
+    Raises `ConfigError` where experts are packed or adapted.
+    """
+    rows = _rows(session, texts, max_tokens)
+    scores, slopes = _zeros(session), _zeros(session)
+    counted = {
+        stack: layer
+        for layer in session.layers
+        for name, stack in stacks(layer.place.experts).items()
+        if name.startswith("down_proj")
+    }
+
+    def count(stack: nn.Parameter, gradient: Tensor) -> None:
+        product = (stack.detach() * gradient).flatten(1).float().sum(dim=1)
+        slopes[counted[stack].number] += product.double().cpu()
+
+    with evaluating(session.model), _only(session.model, counted, count):
+        for batch in batches(session, rows, batch_size):
+            _summed_loss(session, batch).backward()
+            for number, slope in slopes.items():
+                scores[number] += slope.square()
+                slope.zero_()
+    num_tokens = sum(len(row) - 1 for row in rows)
+    return {number: each / num_tokens**2 for number, each in scores.items()}
+
+
+def _rows(session: Session, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+    rows = [row for row in token_rows(session, texts, max_tokens) if len(row) > 1]
+    if not rows:
+        raise DataError("texts of a single token teach nothing; give longer ones")
+    _needs_bare(session)
+    return rows
+
+
+def _zeros(session: Session) -> dict[int, Tensor]:
+    return {layer.number: torch.zeros(layer.num_experts, dtype=torch.float64) for layer in session.layers}
 
 
 def _needs_bare(session: Session) -> None:
@@ -54,20 +101,17 @@ def _needs_bare(session: Session) -> None:
         )
 
 
-def _stacks(layer: Layer) -> list[nn.Parameter]:
-    return list(stacks(layer.place.experts).values())
-
-
 @contextmanager
-def _only(model: nn.Module, counted: dict[nn.Parameter, Layer], scores: dict[int, Tensor]) -> Iterator[None]:
-    """For a moment these stacks alone take gradients, which are added to the scores and dropped."""
+def _only(
+    model: nn.Module, counted: dict[nn.Parameter, Layer], count: Callable[[nn.Parameter, Tensor], None]
+) -> Iterator[None]:
+    """For a moment these stacks alone take gradients, which are counted and dropped."""
     required = {parameter: parameter.requires_grad for parameter in model.parameters()}
     held = {stack: stack.grad for stack in counted}
 
-    def count(stack: Tensor) -> None:
+    def counting(stack: nn.Parameter) -> None:
         assert stack.grad is not None, "the hook runs when a gradient has come"
-        squares = stack.grad.flatten(1).float().square().sum(dim=1)
-        scores[counted[stack].number] += squares.double().cpu()  # type: ignore[index]
+        count(stack, stack.grad)
         stack.grad = None
 
     handles = []
@@ -76,7 +120,7 @@ def _only(model: nn.Module, counted: dict[nn.Parameter, Layer], scores: dict[int
             parameter.requires_grad_(parameter in counted)
         for stack in counted:
             stack.grad = None
-            handles.append(stack.register_post_accumulate_grad_hook(count))
+            handles.append(stack.register_post_accumulate_grad_hook(counting))
         yield
     finally:
         for handle in handles:

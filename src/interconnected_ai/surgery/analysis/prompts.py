@@ -11,13 +11,14 @@ from interconnected_ai.surgery.analysis.texts import batches, token_rows
 from interconnected_ai.surgery.anatomy.evaluation import evaluating
 from interconnected_ai.surgery.model import MoE
 from interconnected_ai.surgery.routing.context import current
-from interconnected_ai.surgery.routing.losses import unpacked
+from interconnected_ai.surgery.routing.token_routing import TokenRouting
 
 
 class _Means:
     """Running means over real tokens of what a router sees, of its logits and of the k-th best of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, routing: TokenRouting) -> None:
+        self._routing = routing
         self.hidden: Tensor | None = None
         self.logits: Tensor | None = None
         self.threshold = 0.0
@@ -25,7 +26,8 @@ class _Means:
 
     def add(self, router: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         hidden = args[0].detach().reshape(-1, args[0].shape[-1])
-        logits, _, indices = unpacked(router, output)
+        hidden = hidden if self._routing.prepare is None else self._routing.prepare(router, hidden)
+        logits, _, indices = self._routing.unpacked(router, output)
         forward = current()
         real = None if forward is None else forward.real_tokens()
         worst = logits.detach().topk(indices.shape[1], dim=-1).values[:, -1]
@@ -53,7 +55,7 @@ class _Means:
 def hidden_means(moe: MoE, texts: Sequence[str], *, max_tokens: int = 128, batch_size: int = 8) -> dict[int, _Means]:
     """What each layer's router sees of these texts, on average; padding is left out."""
     moe.follow()
-    found = {layer.number: _Means() for layer in moe.layers}
+    found = {layer.number: _Means(moe.family.routing) for layer in moe.layers}
     with ExitStack() as put, evaluating(moe.model):
         for layer in moe.layers:
             put.callback(layer.router.register_forward_hook(found[layer.number].add).remove)
@@ -77,7 +79,7 @@ def rows_for(moe: MoE, texts: Sequence[str], against: Sequence[str] = ()) -> dic
         direction = mean - outside[layer.number].mean() if against else mean
         reach = float(direction @ mean)
         threshold = inside[layer.number].threshold / inside[layer.number].tokens
-        weight: Tensor = layer.router.weight.detach()  # type: ignore[operator]
+        weight = layer.matrix.detach()
         if reach <= 1e-12 or threshold <= 0:
             rows[layer.number] = weight[inside[layer.number].favourite()].unsqueeze(0).clone()
         else:

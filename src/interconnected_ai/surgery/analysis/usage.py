@@ -63,6 +63,11 @@ class Usage:
         """Layer by layer, the busiest expert's load over the mean load: 1 is even."""
         return tuple(float(share.max() * len(share)) for share in self.share(domain))
 
+    def taken(self, domain: str) -> tuple[float, ...]:
+        """Layer by layer, how many experts a token took, on average."""
+        counts = self._counts(domain)
+        return tuple(float(chosen.sum()) / max(counts.tokens, 1) for chosen in counts.chosen)
+
     def dead(self) -> dict[int, list[int]]:
         """Experts that no token of any domain was sent to, by layer."""
         totals = [sum((counts.chosen[i] for counts in self._all()), torch.zeros(())) for i in range(len(self.layers))]
@@ -237,9 +242,10 @@ class _Counter:
         if routed.real is not None:
             real = routed.real.cpu()
             indices, weights = indices[real], weights[real]
-        flat = indices.reshape(-1)
+        taken = indices < routed.logits.shape[1]  # a token may take fewer than others
+        flat = indices[taken]
         self._chosen[routed.layer].index_add_(0, flat, torch.ones(len(flat), dtype=torch.float64))
-        self._gates[routed.layer].index_add_(0, flat, weights.reshape(-1))
+        self._gates[routed.layer].index_add_(0, flat, weights[taken])
         self._tokens[routed.layer] += len(indices)
 
     def counts(self) -> Counts:

@@ -1,15 +1,18 @@
 """One FFN expert as an ordinary feed-forward: its matrices apart, and how they lie in a family's stack."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interconnected_ai.errors import ConfigError
+from interconnected_ai.extras import require
 
-Mix = Callable[[Tensor, Tensor], Tensor]
+# (gate x or None, up x) → what goes into down
+Mix = Callable[[Tensor | None, Tensor], Tensor]
 
 # What other models call the three matrices of a gated FFN.
 _NAMES = (("gate_proj", "up_proj", "down_proj"), ("w1", "w3", "w2"), ("gate", "up", "down"))
@@ -17,9 +20,12 @@ _NAMES = (("gate_proj", "up_proj", "down_proj"), ("w1", "w3", "w2"), ("gate", "u
 
 @dataclass(frozen=True)
 class ExpertWeights:
-    """y = down(mix(gate x, up x)): gate and up are (d_ff, d_model), down (d_model, d_ff); biases where the family has them."""
+    """y = down(mix(gate x, up x)): gate and up are (d_ff, d_model), down (d_model, d_ff); biases where the family has them.
 
-    gate: Tensor
+    gate: None where experts have none, and mix is the activation of up alone (Nemotron-H).
+    """
+
+    gate: Tensor | None
     up: Tensor
     down: Tensor
     gate_bias: Tensor | None = None
@@ -29,12 +35,12 @@ class ExpertWeights:
     @property
     def d_model(self) -> int:
         """Width of what goes in and out."""
-        return self.gate.shape[1]
+        return self.up.shape[1]
 
     @property
     def d_ff(self) -> int:
         """Inner width."""
-        return self.gate.shape[0]
+        return self.up.shape[0]
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors there are, by name."""
@@ -84,14 +90,15 @@ class FFN(nn.Module):
 
     def __init__(self, weights: ExpertWeights, mix: Mix) -> None:
         super().__init__()
-        self.gate_proj = _linear(weights.gate, weights.gate_bias)
+        self.gate_proj = None if weights.gate is None else _linear(weights.gate, weights.gate_bias)
         self.up_proj = _linear(weights.up, weights.up_bias)
         self.down_proj = _linear(weights.down, weights.down_bias)
         self._mix = mix
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(…, d_model) → (…, d_model)."""
-        out: Tensor = self.down_proj(self._mix(self.gate_proj(hidden), self.up_proj(hidden)))
+        gate = None if self.gate_proj is None else self.gate_proj(hidden)
+        out: Tensor = self.down_proj(self._mix(gate, self.up_proj(hidden)))
         return out
 
     @property
@@ -107,15 +114,29 @@ def weights_in(module: nn.Module, what: str = "the module") -> ExpertWeights:
         gate, up = fused.weight.detach().chunk(2)
         return ExpertWeights(gate, up, module.down_proj.weight.detach())  # type: ignore[union-attr, operator]
     for names in _NAMES:
-        layers = [getattr(module, name, None) for name in names]
-        linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
+        linears = _linears(module, names)
         if len(linears) == len(names):
             biases = [None if layer.bias is None else layer.bias.detach() for layer in linears]
             return ExpertWeights(*(layer.weight.detach() for layer in linears), *biases)
+    plain = _linears(module, _NAMES[0][1:])
+    if getattr(module, "gate_proj", None) is None and len(plain) == 2:
+        first, last = plain
+        return ExpertWeights(
+            None, first.weight.detach(), last.weight.detach(), None, _data(first.bias), _data(last.bias)
+        )
     raise ConfigError(
         f"{what} is a {type(module).__name__} without the linear layers gate_proj, up_proj and down_proj (or w1, w3 and w2); "
         "give a gated feed-forward, another expert, or ExpertWeights"
     )
+
+
+def _linears(module: nn.Module, names: Sequence[str]) -> list[nn.Linear]:
+    layers = [getattr(module, name, None) for name in names]
+    return [layer for layer in layers if isinstance(layer, nn.Linear)]
+
+
+def _data(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach()
 
 
 def average(experts: list[ExpertWeights], shares: list[float] | None = None) -> ExpertWeights:
@@ -126,7 +147,29 @@ def average(experts: list[ExpertWeights], shares: list[float] | None = None) -> 
         total = sum(share * each.tensors()[name].float() for share, each in zip(shares, experts, strict=True))
         assert isinstance(total, Tensor), "there is at least one expert"
         means[name] = total.to(tensor.dtype)
-    return ExpertWeights(**means)
+    return weights_of(means)
+
+
+def weights_of(tensors: Mapping[str, Tensor]) -> ExpertWeights:
+    """An expert out of its tensors by name, as `ExpertWeights.tensors` gives them."""
+    whole: dict[str, Any] = {"gate": None, **tensors}
+    return ExpertWeights(**whole)
+
+
+def aligned(weights: ExpertWeights, to: ExpertWeights) -> ExpertWeights:
+    """The same function with its inner places in another order: each where `to` has the one most like it.
+
+    An FFN computes the same whatever the order of its inner width, and a mean of two is worth something only where the places
+    mean the same (Ainsworth et al. 2023; M-SMoE). The assignment is the best there is. Needs scipy.
+    """
+    optimize = require("scipy.optimize", "surgery", "aligning experts before a merge")
+    likeness = to.up.float() @ weights.up.float().T + to.down.float().T @ weights.down.float()
+    if to.gate is not None and weights.gate is not None:
+        likeness = likeness + to.gate.float() @ weights.gate.float().T
+    _, order = optimize.linear_sum_assignment(likeness.cpu().numpy(), maximize=True)
+    place = torch.from_numpy(order).to(weights.up.device)
+    inner = {name: tensor[place] for name, tensor in weights.tensors().items() if not name.startswith("down")}
+    return replace(weights, down=weights.down[:, place], **inner)
 
 
 @dataclass(frozen=True)
@@ -138,6 +181,9 @@ class Layout:
 
     def read(self, slices: Mapping[str, Tensor]) -> ExpertWeights:
         """The expert in one slice of each stacked tensor; shares memory where the layout allows."""
+        if "up_proj" in slices:
+            up, down = (slices[name].T if self.transposed else slices[name] for name in ("up_proj", "down_proj"))
+            return ExpertWeights(None, up, down, None, slices.get("up_proj_bias"), slices.get("down_proj_bias"))
         gate_up = slices["gate_up_proj"].T if self.transposed else slices["gate_up_proj"]
         down = slices["down_proj"].T if self.transposed else slices["down_proj"]
         bias = slices.get("gate_up_proj_bias")
@@ -146,10 +192,14 @@ class Layout:
 
     def write(self, weights: ExpertWeights) -> dict[str, Tensor]:
         """The slices that `read` turns back into these weights."""
-        gate_up = self._together(weights.gate, weights.up)
-        slices = {"gate_up_proj": gate_up, "down_proj": weights.down}
+        first = {"up_proj": weights.up}
+        if weights.gate is not None:
+            first = {"gate_up_proj": self._together(weights.gate, weights.up)}
+        slices = {**first, "down_proj": weights.down}
         if self.transposed:
             slices = {name: tensor.T for name, tensor in slices.items()}
+        if weights.gate is None and weights.up_bias is not None:
+            slices["up_proj_bias"] = weights.up_bias
         if weights.gate_bias is not None and weights.up_bias is not None:
             slices["gate_up_proj_bias"] = self._together(weights.gate_bias, weights.up_bias)
         if weights.down_bias is not None:
@@ -167,19 +217,33 @@ class Layout:
 
 
 def mix_of(experts: nn.Module) -> Mix:
-    """What joins gate and up in these experts: the family's own `_apply_gate`, else activation(gate) · up."""
-    own = getattr(experts, "_apply_gate", None)
-    if own is None:
-        activation = experts.act_fn
-        return lambda gate, up: up * activation(gate)  # type: ignore[operator]
-    if getattr(experts, "is_concatenated", True):
-        return lambda gate, up: own(torch.cat([gate, up], dim=-1))
-    return lambda gate, up: own(torch.stack([gate, up], dim=-1).flatten(-2))
+    """What joins gate and up in these experts: the family's own `_apply_gate`, else activation(gate) · up.
+
+    Where experts have no gate it is activation(up).
+    """
+    known: Any = experts
+    if not getattr(known, "has_gate", True):
+        return lambda gate, up: known.act_fn(up)
+    own = getattr(known, "_apply_gate", None)
+    concatenated = getattr(known, "is_concatenated", True)
+
+    def mix(gate: Tensor | None, up: Tensor) -> Tensor:
+        assert gate is not None, "experts with a gate have one"
+        if own is None:
+            mixed: Tensor = up * known.act_fn(gate)
+        elif concatenated:
+            mixed = own(torch.cat([gate, up], dim=-1))
+        else:
+            mixed = own(torch.stack([gate, up], dim=-1).flatten(-2))
+        return mixed
+
+    return mix
 
 
 def run(weights: ExpertWeights, mix: Mix, hidden: Tensor) -> Tensor:
     """The expert's output for these rows."""
-    inner = mix(F.linear(hidden, weights.gate, weights.gate_bias), F.linear(hidden, weights.up, weights.up_bias))
+    gate = None if weights.gate is None else F.linear(hidden, weights.gate, weights.gate_bias)
+    inner = mix(gate, F.linear(hidden, weights.up, weights.up_bias))
     return F.linear(inner, weights.down, weights.down_bias)
 
 

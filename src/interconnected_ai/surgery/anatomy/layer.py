@@ -13,7 +13,6 @@ from interconnected_ai.surgery.anatomy.families import Family
 from interconnected_ai.surgery.anatomy.ffn import FFN, ExpertWeights, mix_of
 from interconnected_ai.surgery.anatomy.places import Place, stacks
 from interconnected_ai.surgery.routing.edited_router import EditedRouter, RouterState
-from interconnected_ai.surgery.routing.losses import unpacked
 
 
 class Operator(Protocol):
@@ -57,11 +56,14 @@ class Layer:
         return self.place.router
 
     @property
+    def matrix(self) -> Tensor:
+        """The router's rows, (experts, d_model)."""
+        return self.place.rows["weight"].tensor
+
+    @property
     def num_experts(self) -> int:
         """Routed FFN experts, closed ones too."""
-        weight = self.place.router.weight
-        assert isinstance(weight, Tensor), "a router has rows"
-        return weight.shape[0]
+        return self.matrix.shape[0]
 
     @property
     def top_k(self) -> int:
@@ -73,9 +75,7 @@ class Layer:
     @property
     def d_model(self) -> int:
         """Width of the hidden states."""
-        weight = self.place.router.weight
-        assert isinstance(weight, Tensor), "a router has rows"
-        return weight.shape[1]
+        return self.matrix.shape[1]
 
     @property
     def closed(self) -> frozenset[int]:
@@ -129,20 +129,34 @@ class Layer:
     @torch.no_grad()
     def probe(self, num_tokens: int = 24) -> Probe:
         """Run the block on random hidden states, always the same, in evaluation."""
-        place, weight = self.place, self.place.router.weight
-        assert isinstance(weight, Tensor), "a router has rows"
+        place, routing = self.place, self.family.routing
         generator = torch.Generator().manual_seed(self.number)
-        hidden = torch.randn(1, num_tokens, self.d_model, generator=generator).to(weight)
+        known: Any = place.experts
+        dtype = next(
+            (each.dtype for each in stacks(known).values()), self.matrix.dtype
+        )  # packed experts have no stacks
+        hidden = torch.randn(1, num_tokens, self.d_model, generator=generator).to(self.matrix.device, dtype)
         seen: list[Any] = []
-        handle = place.router.register_forward_hook(lambda router, args, output: seen.append(unpacked(router, output)))
+        handle = place.router.register_forward_hook(
+            lambda router, args, output: seen.append(routing.unpacked(router, output))
+        )
         try:
             with evaluating(place.block):
-                out = place.block(hidden)
+                out = self._run(hidden)
         finally:
             handle.remove()
         out = out[0] if isinstance(out, tuple) else out
         _, weights, indices = seen[-1]
         return Probe(out.reshape(num_tokens, -1).clone(), weights.clone(), indices.clone())
+
+    def _run(self, hidden: Tensor) -> Any:
+        """The block, or its router and experts alone where they stand in the decoder layer itself."""
+        place = self.place
+        if place.block is not place.decoder:
+            return place.block(hidden)
+        flat = hidden.flatten(0, -2)
+        _, weights, indices = place.router(flat)
+        return place.experts(flat, indices, weights)
 
     def __repr__(self) -> str:
         shut = f", {len(self.closed)} closed" if self.closed else ""

@@ -12,7 +12,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from interconnected_ai.errors import IntegrityError, NotAModelError, UnsafeFileError
+from interconnected_ai.errors import ConfigError, IntegrityError, NotAModelError, UnsafeFileError
+from interconnected_ai.mixtures import text_config_of
 from interconnected_ai.storage import read_json
 from interconnected_ai.surgery.checkpoints.header import read_told
 from interconnected_ai.surgery.operations.history import RECIPE_TENSORS
@@ -154,7 +155,9 @@ def _listed(names: Iterable[str]) -> str:
 
 def text_config_in(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The part of a config.json that is about the language model."""
-    text = config.get("text_config") or config
-    if not isinstance(text, dict):
-        raise IntegrityError(f"{folder / 'config.json'}: text_config is a {type(text).__name__}, not an object")
+    try:
+        text = text_config_of(config, str(folder / "config.json"))
+    except ConfigError as error:
+        raise IntegrityError(str(error)) from error
+    assert isinstance(text, dict), "JSON objects are dictionaries"
     return text

@@ -32,7 +32,13 @@ def check_remaining(layer: Layer, order: Sequence[int]) -> None:
     if not order:
         raise ConfigError(f"layer {layer.number} would have no expert left; keep at least top-k = {layer.top_k}")
     in_reach = [each for each in order if each not in layer.closed]
-    if len(in_reach) < layer.top_k:
+    if len(in_reach) < layer.state.reach.most(layer.top_k):
+        if len(in_reach) >= layer.top_k:
+            raise ConfigError(
+                f"layer {layer.number} would have {len(in_reach)} experts in reach, and a token may take up to "
+                f"{layer.state.reach.most(layer.top_k)} (top-p, or the number after its best expert); change that first "
+                "(set_top_p, set_top_k_after)"
+            )
         raise ConfigError(
             f"layer {layer.number} would have {len(in_reach)} experts in reach, and a token takes {layer.top_k}; lower "
             f"top-k first (set_top_k({max(len(in_reach), 1)}, layers=[{layer.number}]))"

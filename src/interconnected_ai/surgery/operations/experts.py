@@ -1,6 +1,7 @@
 """Operations on top-k and on the experts that a layer has: each checks its arguments and gives the change."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace as dataclass_replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,11 +19,12 @@ from interconnected_ai.surgery.operations.renumbering import (
     follow_rules,
     follow_warmups,
 )
-from interconnected_ai.surgery.operations.snapshot import Snapshot, Undo
+from interconnected_ai.surgery.operations.snapshot import Snapshot, Undo, all_of
 from interconnected_ai.surgery.routing.programs import check_program
+from interconnected_ai.surgery.routing.reach import Reach
 from interconnected_ai.surgery.routing.warmup import Warmup
 from interconnected_ai.surgery.session import Session
-from interconnected_ai.surgery.settings import need_kind, need_list, need_number, need_numbers
+from interconnected_ai.surgery.settings import need_count, need_kind, need_list, need_number, need_numbers
 
 
 def set_top_k(session: Session, top_k: int, layers: Iterable[int] | None) -> Change:
@@ -40,6 +42,67 @@ def set_top_k(session: Session, top_k: int, layers: Iterable[int] | None) -> Cha
         verification.takes(top_k),
         reach=chosen,
     )
+
+
+def set_top_p(
+    session: Session, top_p: float | None, at_most: int | None, at_least: int, layers: Iterable[int] | None
+) -> Change:
+    """Let a token take as few experts as reach a part of the router's probabilities; None: top-k again."""
+    chosen = session.chosen(layers)
+    if top_p is not None:
+        need_number("top_p", top_p, above=0, up_to=1)
+    need_count("at_least", at_least)
+    for layer in chosen:
+        cap = layer.top_k if at_most is None else at_most
+        checks.check_top_k(layer, cap)
+        _needs_free_top_k(layer)
+        if at_least > cap:
+            raise ConfigError(f"at_least = {at_least}: a token of layer {layer.number} takes at most {cap}; take fewer")
+    given = {"top_p": top_p, "at_most": at_most, "at_least": at_least}
+
+    def new(reach: Reach) -> Reach:
+        return dataclass_replace(reach, top_p=top_p, at_most=at_most, at_least=at_least)
+
+    return _reached(session, "set_top_p", given, layers, chosen, new)
+
+
+def set_top_k_after(session: Session, numbers: Mapping[int, int], layers: Iterable[int] | None) -> Change:
+    """Let a token take another number of experts where its best one is one of these: expert → number; none: top-k again."""
+    chosen = session.chosen(layers)
+    need_kind("numbers", numbers, Mapping)
+    for layer in chosen:
+        layer.need(*numbers)
+        _needs_free_top_k(layer)
+        for number in numbers.values():
+            checks.check_top_k(layer, number)
+    led = {int(expert): number for expert, number in numbers.items()}
+    given = {"numbers": led}
+    return _reached(session, "set_top_k_after", given, layers, chosen, lambda reach: dataclass_replace(reach, led=led))
+
+
+def _needs_free_top_k(layer: Layer) -> None:
+    fixed = layer.family.routing.fixed_top_k
+    if fixed is not None:
+        raise ConfigError(
+            f"the router of {layer.family.name} always takes {fixed}; top-p and other numbers are not for it"
+        )
+
+
+def _reached(
+    session: Session,
+    what: str,
+    given: dict[str, Any],
+    layers: Iterable[int] | None,
+    chosen: Sequence[Layer],
+    new: Callable[[Reach], Reach],
+) -> Change:
+    named = {} if layers is None else {"layers": [layer.number for layer in chosen]}
+
+    def do(before: Snapshot) -> Undo:
+        session.follow(before)
+        return all_of([layer_edits.set_reach([layer], new(layer.state.reach)) for layer in chosen])
+
+    return Change(Step(what, given | named), chosen, do, verification.finite)
 
 
 def replace(session: Session, layer: int, expert: int, source: Any) -> Change:
@@ -166,13 +229,51 @@ def remove(session: Session, layer: int, experts: Iterable[int]) -> Change:
     )
 
 
-def merge(session: Session, layer: int, experts: Sequence[int], shares: Sequence[float] | None) -> tuple[Change, int]:
+def merge(
+    session: Session, layer: int, experts: Sequence[int], shares: Sequence[float] | None, *, align: bool = False
+) -> tuple[Change, int]:
     """Make one expert out of several; with its number."""
     place, numbers = session.layers[layer], list(need_numbers("experts", experts))
+    weights = _shares(place, numbers, shares, "merge")
+    step = Step("merge", {"layer": layer, "experts": numbers, "shares": weights} | _aligning(align))
+    change = _merged(session, place, step, [(numbers, weights)], align=align)
+    return change, numbers[0] - sum(each < numbers[0] for each in numbers[1:])
+
+
+def join(
+    session: Session,
+    layer: int,
+    clusters: Sequence[Sequence[int]],
+    shares: Sequence[Sequence[float]] | None,
+    *,
+    align: bool = False,
+) -> Change:
+    """Make one expert out of each of several clusters, at once: routers with groups keep as many in each."""
+    place = session.layers[layer]
+    named = [list(need_numbers("clusters", each)) for each in need_list("clusters", clusters)]
+    given = [None] * len(named) if shares is None else list(need_list("shares", shares))
+    if len(given) != len(named) or not named:
+        raise ConfigError(
+            f"{len(given)} lists of shares for {len(named)} clusters; give one for each, and one cluster or more"
+        )
+    everyone = [expert for each in named for expert in each]
+    if len(set(everyone)) != len(everyone):
+        raise ConfigError(f"join {named}: an expert stands in one cluster alone")
+    weights = [_shares(place, each, mine, "join") for each, mine in zip(named, given, strict=True)]
+    step = Step("join", {"layer": layer, "clusters": named, "shares": weights} | _aligning(align))
+    return _merged(session, place, step, list(zip(named, weights, strict=True)), align=align)
+
+
+def _aligning(align: bool) -> dict[str, bool]:
+    need_kind("align", align, bool)
+    return {"align": True} if align else {}
+
+
+def _shares(place: Layer, numbers: Sequence[int], shares: Sequence[float] | None, what: str) -> list[float]:
+    """How much each expert of a cluster counts, checked."""
     place.need(*numbers)
-    session.needs_free_numbers(place, "merge")
     if len(set(numbers)) != len(numbers) or len(numbers) < 2:
-        raise ConfigError(f"merge {numbers}: needs two or more different experts")
+        raise ConfigError(f"{what} {list(numbers)}: needs two or more different experts")
     weights = [1 / len(numbers)] * len(numbers) if shares is None else list(need_list("shares", shares))
     for share in weights:
         need_number("shares", share)
@@ -180,17 +281,23 @@ def merge(session: Session, layer: int, experts: Sequence[int], shares: Sequence
         raise ConfigError(
             f"shares {weights}: needs one for each of the {len(numbers)} experts, none below 0, summing to 1"
         )
-    order = [each for each in range(place.num_experts) if each not in numbers[1:]]
+    return weights
+
+
+def _merged(
+    session: Session, place: Layer, step: Step, clusters: Sequence[tuple[list[int], list[float]]], *, align: bool
+) -> Change:
+    session.needs_free_numbers(place, step.do)
+    gone = {expert for experts, _ in clusters for expert in experts[1:]}
+    order = [each for each in range(place.num_experts) if each not in gone]
     checks.check_remaining(place, order)
-    into = order.index(numbers[0])
-    change = _renumber(
+    return _renumber(
         session,
-        Step("merge", {"layer": layer, "experts": numbers, "shares": weights}),
-        Renumbering.by_order("merge", place, order, numbers, into),
-        lambda before: layer_edits.merge(before, place, numbers, weights, order),
+        step,
+        Renumbering.by_order(step.do, place, order, [experts for experts, _ in clusters]),
+        lambda before: layer_edits.merge(before, place, clusters, order, align=align),
         verification.finite,
     )
-    return change, into
 
 
 def reorder(session: Session, layer: int, order: Sequence[int]) -> Change:

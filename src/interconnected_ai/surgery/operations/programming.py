@@ -8,13 +8,20 @@ from torch import Tensor
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.surgery.adapters.edited_experts import put_state, state_of
-from interconnected_ai.surgery.operations import vocabulary
+from interconnected_ai.surgery.operations import checks, vocabulary
 from interconnected_ai.surgery.operations.change import Change
 from interconnected_ai.surgery.operations.history import Step
 from interconnected_ai.surgery.operations.snapshot import Snapshot, Undo
 from interconnected_ai.surgery.operations.verification import finite
 from interconnected_ai.surgery.routing.context import RowRequest
-from interconnected_ai.surgery.routing.programs import Function, Program, Rule, check_program, check_requests
+from interconnected_ai.surgery.routing.programs import (
+    Function,
+    Program,
+    check_own_rules,
+    check_program,
+    check_requests,
+)
+from interconnected_ai.surgery.routing.rules import Rule
 from interconnected_ai.surgery.session import Session
 from interconnected_ai.surgery.settings import need_kind, need_list, need_numbers
 
@@ -73,13 +80,20 @@ def requests(session: Session, rows: Sequence[RowRequest]) -> Iterator[None]:
             need_numbers("allow", request.allow)
         if request.role not in (None, *session.program.roles):
             raise UnknownNameError("role", request.role, session.program.roles)
+        for rule in need_list("rules", request.rules):
+            need_kind("a request's rule", rule, Rule)
+        if request.top_k is not None:
+            for layer in session.layers:
+                checks.check_top_k(layer, request.top_k)
     check_requests(rows, session.numbers(), session.takes())
-    session.hold_requests(+1)
+    check_own_rules(rows, session.program, session.numbers(), session.takes(), session.groups())
+    counting = any(request.top_k is not None for request in rows)
+    session.hold_requests(+1, counting=counting)
     try:
         with session.hooks.during(rows):
             yield
     finally:
-        session.hold_requests(-1)
+        session.hold_requests(-1, counting=counting)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from interconnected_ai.errors import ConfigError
 from interconnected_ai.surgery.adapters.stand_ins import Adapters, variants_of
 from interconnected_ai.surgery.anatomy.layer import Layer
 from interconnected_ai.surgery.operations.snapshot import Snapshot, Undo
-from interconnected_ai.surgery.routing.programs import Program, Rule
+from interconnected_ai.surgery.routing.programs import Program
+from interconnected_ai.surgery.routing.rules import Rule
 from interconnected_ai.surgery.routing.warmup import Warmup
 
 
@@ -17,23 +18,32 @@ from interconnected_ai.surgery.routing.warmup import Warmup
 class Renumbering:
     """Old number → new number of one layer's experts; those that are absent go.
 
-    what: the operation, for messages. num_experts: how many there are afterwards, new ones too. together: old numbers of
-    experts that become one.
+    what: the operation, for messages. num_experts: how many there are afterwards, new ones too. clusters: old numbers of
+    experts that become one, each time.
     """
 
     what: str
     layer: int
     num_experts: int
     to: dict[int, int]
-    together: frozenset[int] = frozenset()
+    clusters: tuple[frozenset[int], ...] = ()
 
     @classmethod
     def by_order(
-        cls, what: str, layer: Layer, order: Sequence[int], together: Iterable[int] = (), into: int = 0
+        cls, what: str, layer: Layer, order: Sequence[int], clusters: Iterable[Sequence[int]] = ()
     ) -> "Renumbering":
-        """Position i holds the old expert order[i]; numbers beyond the old ones are new experts. into: where `together` go."""
+        """Position i holds the old expert order[i]; numbers beyond the old ones are new experts. clusters: experts that go
+        where the first of each goes.
+        """
         to = {old: new for new, old in enumerate(order) if old < layer.num_experts}
-        return cls(what, layer.number, len(order), to | dict.fromkeys(together, into), frozenset(together))
+        for each in clusters:
+            to |= dict.fromkeys(each, to[each[0]])
+        return cls(what, layer.number, len(order), to, tuple(frozenset(each) for each in clusters))
+
+    @property
+    def together(self) -> frozenset[int]:
+        """All experts that become one with others."""
+        return frozenset(expert for each in self.clusters for expert in each)
 
     def back(self) -> "Renumbering":
         """The way back; experts that are new or became one have no old number."""
@@ -44,9 +54,10 @@ class Renumbering:
         """The new numbers of a rule's experts; `ConfigError` when none is left, or its experts become one with others."""
         named = set(rule.experts)
         told = f"{self.what}: the rule that says {rule.do} experts {_brief(rule.experts)}"
-        if named & self.together and not self.together <= named:
+        parted = next((each for each in self.clusters if named & each and not each <= named), None)
+        if parted is not None:
             raise ConfigError(
-                f"{told} names some of the experts {sorted(self.together)} of layer {self.layer} that become one, and not "
+                f"{told} names some of the experts {sorted(parted)} of layer {self.layer} that become one, and not "
                 "all; change the rule first (set_program)"
             )
         left = tuple(dict.fromkeys(self.to[expert] for expert in rule.experts if expert in self.to))

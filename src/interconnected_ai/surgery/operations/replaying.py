@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.surgery.adapters.stand_ins import spec_from
-from interconnected_ai.surgery.anatomy.ffn import ExpertWeights
+from interconnected_ai.surgery.anatomy.ffn import weights_of
 from interconnected_ai.surgery.operations import adapting, experts, layer_edits
 from interconnected_ai.surgery.operations.history import PUT_ADAPTER, Recipe, Step
 from interconnected_ai.surgery.routing.programs import Program
@@ -61,7 +61,7 @@ def _plainly(moe: Any, step: Step) -> None:
 
 
 def _replace(moe: Any, step: Step) -> None:
-    moe.replace(**step.arguments, source=ExpertWeights(**step.tensors))
+    moe.replace(**step.arguments, source=weights_of(step.tensors))
 
 
 def _insert(moe: Any, step: Step) -> None:
@@ -100,11 +100,14 @@ def _set_program(moe: Any, step: Step) -> None:
 
 _WAYS: dict[str, Callable[[Any, Step], None]] = {
     "set_top_k": _plainly,
+    "set_top_p": _plainly,
+    "set_top_k_after": _plainly,
     "replace": _replace,
     "insert": _insert,
     "let_in": _plainly,
     "remove": _plainly,
     "merge": _plainly,
+    "join": _plainly,
     "reorder": _plainly,
     "set_program": _set_program,
     "add_role": _plainly,

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from interconnected_ai.errors import ConfigError
+from interconnected_ai.surgery.routing.rules import Rule
 
 KEYWORD = "surgery_forward"
 
@@ -26,7 +27,8 @@ class RowRequest:
 
     prompt: its prompt's name, for rules with `prompt`. adapter: a flag, for rules with `adapter`, and the name of adapters
     that were set to wait for it. role: a role that holds from the first token on. allow: the only FFN experts it may use;
-    deny: those it may not; both hold in every layer.
+    deny: those it may not; both hold in every layer. top_k: how many experts its tokens take, in every layer; None is the
+    model's. rules: its own, beside the model's program.
     """
 
     prompt: str | None = None
@@ -34,6 +36,8 @@ class RowRequest:
     role: str | None = None
     allow: frozenset[int] | None = None
     deny: frozenset[int] = frozenset()
+    top_k: int | None = None
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,10 @@ class Forward:
         """One flag a row, spread over the row's tokens: (rows · seq,)."""
         return torch.tensor(flags, device=device).repeat_interleave(self.seq_tokens)
 
+    def per_row(self, numbers: Sequence[int], device: torch.device) -> Tensor:
+        """One number a row, spread over the row's tokens: (rows · seq,)."""
+        return torch.tensor(numbers, device=device).repeat_interleave(self.seq_tokens)
+
     def real_tokens(self) -> Tensor | None:
         """`real`, flat; None where nothing is padding."""
         return None if self.real is None else self.real.reshape(-1)
@@ -89,7 +97,8 @@ _REQUESTS: ContextVar[Mapping[int, tuple[RowRequest, ...]]] = ContextVar("surger
 class Hooks:
     """The hooks on one model that make `Forward` current in its blocks, and the settings they read.
 
-    role_tokens: token id → index of the role it begins. holding: how many `during` blocks hold, of all threads together.
+    role_tokens: token id → index of the role it begins. holding: how many `during` blocks hold, of all threads together;
+    counting: those of them whose rows ask for another top-k.
 
     Passes of several threads may run at once: what a pass needs it reads when it begins and carries along, and requests hold
     for the thread that set them.
@@ -98,6 +107,7 @@ class Hooks:
     role_tokens: dict[int, int] = field(default_factory=dict)
     role_names: tuple[str, ...] = ()
     holding: int = 0
+    counting: int = 0
     _handles: list[Any] = field(default_factory=list)
 
     @property
@@ -263,9 +273,16 @@ def dress(thing: Any, mixin: type) -> None:
 
 
 def undress(thing: Any, mixin: type) -> None:
-    """Give the module its own class back."""
-    if issubclass(type(thing), mixin):
-        thing.__class__ = type(thing).__mro__[2]
+    """Give the module its own class back, without this mixin; others that it wears stay on."""
+    own: Any = type(thing)
+    worn: list[type] = []
+    while issubclass(own, mixin):
+        _, outer, own = own.__mro__[:3]
+        worn += [] if outer is mixin else [outer]
+    if own is not type(thing):
+        for each in reversed(worn):
+            own = _dressed(own, each)
+        thing.__class__ = own
 
 
 @cache  # a class is a reference cycle: one for each module would wait for the collector

@@ -5,7 +5,7 @@ same for parametrizations. A subclass carries its parent's name and module, by w
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from interconnected_ai.surgery.routing.context import Forward, current, dress, undress
+from interconnected_ai.surgery.routing.reach import Reach, choose
 from interconnected_ai.surgery.routing.token_routing import Scores, TokenRouting
 
 # (hidden, logits, forward) → logits and, where some experts must be chosen, (tokens, experts) true for those
@@ -24,18 +25,24 @@ class RouterState:
     """What an edited router does besides routing.
 
     closed: FFN experts no token can reach. bias: expert → number added to its logit (a warm-up). program: rules that run
-    before the choice. A change puts another state in its place, so that a pass that has begun sees one state.
+    before the choice. reach: how many experts a token takes where that differs. A change puts another state in its place, so
+    that a pass that has begun sees one state.
     """
 
     routing: TokenRouting
     closed: frozenset[int] = frozenset()
     bias: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
     program: Apply | None = None
+    reach: Reach = field(default_factory=Reach)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "RouterState":
+        """Itself: it does not change, and so a copied module may have it too."""
+        return self
 
     @property
     def plain(self) -> bool:
         """Whether the family's own router would do the same."""
-        return not self.closed and not self.bias and self.program is None
+        return not self.closed and not self.bias and self.program is None and self.reach.plain
 
 
 def put_state(router: nn.Module, state: RouterState) -> None:
@@ -47,10 +54,16 @@ def put_state(router: nn.Module, state: RouterState) -> None:
 def settle_router(router: nn.Module) -> None:
     """The class that the router's state asks for."""
     state = router.__dict__.get("surgery")
-    if isinstance(state, RouterState) and not state.plain:
+    if isinstance(state, RouterState) and not (state.plain and _as_config_says(router, state.routing)):
         dress(router, EditedRouter)
     else:
         undress(router, EditedRouter)
+
+
+def _as_config_says(router: nn.Module, routing: TokenRouting) -> bool:
+    """Whether the top-k that the family's own router would take is this one's."""
+    known: Any = router
+    return not routing.top_k_in_config or getattr(known.config, routing.top_k_in_config) == known.top_k
 
 
 class EditedRouter(nn.Module):
@@ -58,15 +71,16 @@ class EditedRouter(nn.Module):
 
     surgery: RouterState
 
-    def forward(self, hidden: Tensor) -> Any:
-        """(…, d_model) → what the family's router returns."""
-        state, known = self.surgery, self._known()
+    def forward(self, hidden: Tensor, correction: Tensor | None = None) -> Any:
+        """(…, d_model) → what the family's router returns. correction: where its block keeps it."""
+        state, routing = self.surgery, self.surgery.routing
         hidden = hidden.reshape(-1, hidden.shape[-1])
-        num_experts = known.weight.shape[0]
+        matrix = _below(self, routing.matrix)
+        assert matrix is not None, "a router has rows"
+        num_experts = matrix.shape[0]
         opened = [e for e in range(num_experts) if e not in state.closed]
-        logits = state.routing.logits(
-            self, hidden, _rows(known.weight, opened), _maybe(getattr(known, "bias", None), opened)
-        )
+        bias = _below(self, routing.matrix.replace("weight", "bias"))
+        logits = routing.logits(self, hidden, _rows(matrix, opened), _maybe(bias, opened))
         if state.bias:
             added = [state.bias.get(e, 0.0) for e in opened]
             logits = logits + torch.tensor(added, device=logits.device, dtype=logits.dtype)
@@ -76,17 +90,45 @@ class EditedRouter(nn.Module):
             wide, forced = state.program(hidden, _spread(logits, opened, num_experts), forward)
             logits = wide[:, opened] if state.closed else wide
             forced = forced[:, opened] if forced is not None and state.closed else forced
-        correction = _maybe(getattr(known, "e_score_correction_bias", None), opened)
-        weights, indices = state.routing.choose(self, Scores(logits, correction, forced, hidden.dtype))
-        if state.closed:
-            indices = torch.tensor(opened, device=indices.device)[indices]
+        correction, scale = numbers_beside(self, routing, correction)
+        beside = Scores(logits, _maybe(correction, opened), forced, hidden.dtype, _maybe(scale, opened))
+        weights, indices = choose(self, routing, beside, _under(state.reach, opened), forward)
+        if state.closed:  # the last number is that of no expert
+            indices = torch.tensor([*opened, num_experts], device=indices.device)[indices]
         logits = _spread(logits, opened, num_experts)
-        if state.routing.returns_scores:
-            return torch.zeros_like(logits).scatter(1, indices, weights.to(logits.dtype)), logits
+        if routing.returns_scores:
+            room = logits.new_zeros(len(logits), num_experts + 1)
+            return room.scatter(1, indices, weights.to(logits.dtype))[:, :num_experts], logits
+        if routing.returns_probabilities:
+            logits = torch.softmax(logits, dim=-1, dtype=torch.float32)
         return logits, weights, indices
 
-    def _known(self) -> Any:
-        return self
+
+def numbers_beside(
+    router: nn.Module, routing: TokenRouting, correction: Tensor | None = None
+) -> tuple[Tensor | None, Tensor | None]:
+    """(experts,) the correction of the choice and the factor on each weight; None where there is none.
+
+    correction: where the block keeps it and hands it to its router.
+    """
+    correction = _below(router, routing.correction) if correction is None else correction
+    return None if correction is None else correction.reshape(-1), _below(router, routing.scale)
+
+
+def _below(router: nn.Module, path: str) -> Tensor | None:
+    """The tensor at a path of attributes below a router; None where there is none."""
+    found: Any = router
+    for name in path.split("."):
+        found = getattr(found, name, None) if name else None
+    return found if isinstance(found, Tensor) else None
+
+
+def _under(reach: Reach, opened: list[int]) -> Reach:
+    """The same under the numbers that open experts have among themselves."""
+    if not reach.led:
+        return reach
+    led = {opened.index(expert): number for expert, number in reach.led.items() if expert in opened}
+    return replace(reach, led=led)
 
 
 def _rows(weight: Tensor, opened: list[int]) -> Tensor:

@@ -21,7 +21,8 @@ _WRITTEN: ContextVar[tuple[int, ...]] = ContextVar("surgery_records", default=()
 class Routed:
     """One router's doing in one forward pass.
 
-    logits: (tokens, experts). weights, indices: (tokens, top_k). real: (tokens,) false for padding, None without any.
+    logits: (tokens, experts). weights, indices: (tokens, top_k), with the index `experts` where a token takes fewer. real:
+    (tokens,) false for padding, None without any.
     """
 
     layer: int
@@ -43,7 +44,8 @@ class RouterRecord:
         """E/k · Σₑ fₑ · Pₑ, the mean over layers (Fedus et al. 2021): 1 when use is even, E/k when k experts get all.
 
         fₑ is the share of (token, choice) pairs times k, counted from the router's own indices; Pₑ its mean probability, in
-        the sigmoid families its scores scaled to sum to 1. Padding is left out. transformers' own figure is k times this.
+        the sigmoid families its scores scaled to sum to 1. Padding is left out. transformers' own figure is k times this for
+        one layer; for several it pools the tokens of all layers before it multiplies.
         """
         return torch.stack([balance(self.routing, routed) for routed in self._seen()]).mean()
 
@@ -64,9 +66,11 @@ def balance(routing: TokenRouting, routed: Routed) -> Tensor:
     indices, probabilities = routed.indices, routing.probabilities(routed.logits)
     if routed.real is not None:
         indices, probabilities = indices[routed.real], probabilities[routed.real]
+    flat = indices.reshape(-1)
+    flat = flat[flat < num_experts]
     reachable = int((routed.logits > float("-inf")).any(dim=0).sum())
     counts = torch.zeros(num_experts, device=indices.device).index_add_(
-        0, indices.reshape(-1), torch.ones(indices.numel(), device=indices.device)
+        0, flat, torch.ones(flat.numel(), device=indices.device)
     )
     share = counts / max(len(indices), 1)
     return reachable / top_k * (share * probabilities.mean(dim=0)).sum()
@@ -88,7 +92,7 @@ def watching(
                 return
             forward = current()
             real = None if forward is None else forward.real_tokens()
-            logits, weights, indices = unpacked(router, output)
+            logits, weights, indices = routing.unpacked(router, output)
             if not keep_graph:
                 logits, weights = logits.detach(), weights.detach()
             prompt = forward is None or forward.prompt_tokens
@@ -101,17 +105,6 @@ def watching(
             put.callback(router.register_forward_hook(watch(layer)).remove)
         put.callback(_WRITTEN.reset, _WRITTEN.set((*_WRITTEN.get(), id(record))))
         yield record
-
-
-def unpacked(router: nn.Module, output: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits, weights and indices out of what a router returned."""
-    if len(output) == 3:
-        logits, weights, indices = output
-        return logits, weights, indices
-    scores, logits = output  # Llama 4: a score for every expert, zero where it was not chosen
-    known: Any = router
-    weights, indices = scores.topk(known.top_k, dim=-1)
-    return logits, weights, indices
 
 
 def _real(values: Tensor, real: Tensor | None) -> Tensor:

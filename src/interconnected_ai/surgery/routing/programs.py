@@ -1,6 +1,7 @@
 """Rules that run inside the routers: which FFN experts are forced, forbidden or preferred for which tokens, roles and rows."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
@@ -8,32 +9,13 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from interconnected_ai.config import Record
-from interconnected_ai.errors import ConfigError
+from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.surgery.routing.context import Forward, RowRequest
 from interconnected_ai.surgery.routing.edited_router import Apply
+from interconnected_ai.surgery.routing.rules import Rule
 
 # (hidden, logits, forward) → logits: a rule written in Python
 Function = Callable[[Tensor, Tensor, Forward], Tensor]
-
-_Ids = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)]
-
-
-class Rule(Record):
-    """When all the conditions hold for a token, something happens to its choice of FFN experts.
-
-    do: "force" (chosen for certain, as heavy as e¹ times the best rival), "prefer" (`bias` added to their logits), "forbid",
-    "only" (the others are forbidden). layers: where; None is everywhere. Conditions: tokens, the token's own id; role, the role
-    that holds at the token; prompt and adapter, set for its row by `RowRequest`. Without any, the rule always holds.
-    """
-
-    do: Literal["force", "prefer", "forbid", "only"]
-    experts: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)]
-    bias: float = 2.0
-    layers: _Ids | None = None
-    tokens: _Ids | None = None
-    role: str | None = None
-    prompt: str | None = None
-    adapter: str | None = None
 
 
 class Program(Record):
@@ -95,16 +77,33 @@ def check_requests(requests: Sequence[RowRequest], num_experts: dict[int, int], 
     """Raise `ConfigError` for a request that names an expert there is not, or leaves fewer than top-k."""
     for request in requests:
         for layer, there in num_experts.items():
+            wanted = top_k[layer] if request.top_k is None else request.top_k
             named = frozenset(request.allow or ()) | frozenset(request.deny)
             if any(not 0 <= expert < there for expert in named):
                 raise ConfigError(f"a request names experts {sorted(named)}; layer {layer} has 0 to {there - 1}")
             allowed = set(range(there)) if request.allow is None else set(request.allow)
             left = len(allowed - set(request.deny))
-            if left < top_k[layer]:
+            if left < wanted:
                 raise ConfigError(
-                    f"a request leaves {left} experts in layer {layer}; a token needs {top_k[layer]} "
+                    f"a request leaves {left} experts in layer {layer}; a token needs {wanted} "
                     "(top-k): allow more, or lower top-k"
                 )
+
+
+def check_own_rules(
+    requests: Sequence[RowRequest],
+    program: Program,
+    num_experts: dict[int, int],
+    top_k: dict[int, int],
+    groups: dict[int, tuple[int, int]],
+) -> None:
+    """Raise `ConfigError` for a row's own rule as `check_program` does, with the row's top-k."""
+    for request in requests:
+        takes = top_k if request.top_k is None else dict.fromkeys(top_k, request.top_k)
+        for rule in request.rules:
+            if rule.role is not None and rule.role not in program.roles:
+                raise UnknownNameError("role", rule.role, program.roles)
+        check_program(Program(rules=request.rules, roles=program.roles), num_experts, takes, groups)
 
 
 def compile_program(
@@ -119,39 +118,43 @@ def compile_program(
     Preferences and Python functions first, then what is forced, last what is forbidden: a ban always holds. limits: the layer's
     top-k and how many of its experts are closed, when it runs.
     """
-    rules = [rule for rule in program.rules if rule.layers is None or layer in rule.layers]
-    ordered = sorted(rules, key=lambda rule: ("prefer", "force", "forbid", "only").index(rule.do))
-    soft = [(rule, _Experts(rule.experts, num_experts)) for rule in ordered if rule.do in ("prefer", "force")]
-    hard = [(rule, _Experts(rule.experts, num_experts)) for rule in ordered if rule.do in ("forbid", "only")]
-    spared = num_experts - len({expert for rule, _ in hard if rule.do == "forbid" for expert in rule.experts})
-    restricts = any(rule.do == "only" for rule, _ in hard)
+    soft, hard = _ordered([(rule, None) for rule in program.rules], layer, num_experts)
+    spared = num_experts - len({expert for each in hard if each.rule.do == "forbid" for expert in each.rule.experts})
+    restricts = any(each.rule.do == "only" for each in hard)
     written = tuple(functions)
 
     def apply(hidden: Tensor, logits: Tensor, forward: Forward) -> tuple[Tensor, Tensor | None]:
         forced: Tensor | None = None
         for function in written:
             logits = _checked(function(hidden, logits, forward), logits, function)
-        for rule, experts in soft:
-            here = _cells(rule, program, forward, experts, logits)
+        own_soft, own_hard = _ordered(_of_rows(forward), layer, num_experts)
+        for each in sorted([*soft, *own_soft], key=_in_turn):
+            here = _cells(each, program, forward, logits)
             if here is None:
                 continue
-            if rule.do == "prefer":
-                logits = logits + rule.bias * here.to(logits.dtype)
+            if each.rule.do == "prefer":
+                logits = logits + each.rule.bias * here.to(logits.dtype)
             else:
                 logits = torch.where(here, logits.amax(dim=-1, keepdim=True) + 1.0, logits)
                 forced = here if forced is None else forced | here
-        banned = [_cells(rule, program, forward, experts, logits, invert=rule.do == "only") for rule, experts in hard]
+        banned = [_cells(each, program, forward, logits, invert=each.rule.do == "only") for each in (*hard, *own_hard)]
         asked = _refused(forward, num_experts, logits.device)
         cells = [each for each in (*banned, asked) if each is not None]
-        for each in cells:
-            logits = logits.masked_fill(each, float("-inf"))
-            forced = None if forced is None else forced & ~each
+        for cell in cells:
+            logits = logits.masked_fill(cell, float("-inf"))
+            forced = None if forced is None else forced & ~cell
         top_k, closed = limits()
-        could_starve = restricts or asked is not None or spared - closed < top_k  # else nobody needs to count
-        if cells and could_starve and bool(((logits > float("-inf")).sum(dim=-1) < top_k).any()):
-            raise ConfigError(
-                f"rules and requests together leave a token fewer than {top_k} experts (top-k) in layer {layer}; loosen one"
-            )
+        rows = top_ks(forward, top_k)
+        most = max(rows, default=top_k)
+        could_starve = (
+            restricts or asked is not None or own_hard or spared - closed < most
+        )  # else nobody needs to count
+        if cells and could_starve:
+            wanted = top_k if not rows else forward.per_row(rows, logits.device)
+            if bool(((logits > float("-inf")).sum(dim=-1) < wanted).any()):
+                raise ConfigError(
+                    f"rules and requests together leave a token fewer than {most} experts (top-k) in layer {layer}; loosen one"
+                )
         return logits, forced
 
     return apply
@@ -173,12 +176,49 @@ class _Experts:
         return self._on[device]
 
 
-def _cells(
-    rule: Rule, program: Program, forward: Forward, experts: _Experts, logits: Tensor, *, invert: bool = False
-) -> Tensor | None:
+@dataclass(frozen=True)
+class _Rule:
+    """A rule in one layer. row: the only row that it holds for, None for all."""
+
+    rule: Rule
+    experts: _Experts
+    row: int | None
+
+
+def _ordered(rules: Iterable[tuple[Rule, int | None]], layer: int, num_experts: int) -> tuple[list[_Rule], list[_Rule]]:
+    """The layer's rules: preferences before what is forced; and what is forbidden."""
+    here = [
+        _Rule(rule, _Experts(rule.experts, num_experts), row)
+        for rule, row in rules
+        if rule.layers is None or layer in rule.layers
+    ]
+    soft = sorted((each for each in here if each.rule.do in ("prefer", "force")), key=_in_turn)
+    return soft, [each for each in here if each.rule.do in ("forbid", "only")]
+
+
+def _in_turn(each: _Rule) -> int:
+    return ("prefer", "force").index(each.rule.do)
+
+
+def _of_rows(forward: Forward) -> list[tuple[Rule, int | None]]:
+    """The rules that rows brought along, each for its own row."""
+    return [(rule, row) for row, request in enumerate(forward.requests) for rule in request.rules]
+
+
+def top_ks(forward: Forward, otherwise: int) -> list[int]:
+    """How many experts each row asks for; none where no row asks."""
+    if all(request.top_k is None for request in forward.requests):
+        return []
+    return [otherwise if request.top_k is None else request.top_k for request in forward.requests]
+
+
+def _cells(each: _Rule, program: Program, forward: Forward, logits: Tensor, *, invert: bool = False) -> Tensor | None:
     """(tokens, experts) true where the rule speaks; None where it does not hold for any row."""
-    flags = ~experts.on(logits.device) if invert else experts.on(logits.device)
-    tokens = _holds(rule, program, forward, logits.device)
+    flags = ~each.experts.on(logits.device) if invert else each.experts.on(logits.device)
+    tokens = _holds(each.rule, program, forward, logits.device)
+    if each.row is not None and tokens is not None:
+        mine = forward.per_token([row == each.row for row in range(forward.rows)], logits.device)
+        tokens = _both(tokens, mine)
     if tokens is None:
         return None
     return flags.expand(len(logits), -1) if tokens is True else tokens.unsqueeze(1) & flags

@@ -16,6 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.experts import ExpertModel
+from interconnected_ai.experts.torch_engine import TorchEngine
+from interconnected_ai.experts.torch_products import can_pack
 from interconnected_ai.nn import MultiHeadAttention
 from interconnected_ai.planner.expert import (
     PRESETS,
@@ -366,3 +368,15 @@ def test_unknown_names_list_the_known_ones() -> None:
         expert_size(DOCUMENT).weight_bytes("fp16")
     with pytest.raises(UnknownNameError):
         pool_size(DOCUMENT, 1, 10**9, "float8")
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_planned_expert_takes_the_bytes_that_its_engine_says_it_holds(tied: bool) -> None:
+    model = ExpertModel(300, 64, 3, 4, max_seq_len=128, tie_weights=tied).eval()
+    if not can_pack(model.head.weight):
+        pytest.skip("oneDNN's layout needs an x86 CPU")
+    with TorchEngine(model, layout="packed") as engine:
+        pool = pool_size(model.config, 4, 10**9, "float32")
+        assert engine.num_bytes == pool.held_bytes
+    assert pool.copied_bytes > 0
+    assert pool_size(model.config, 4, 10**9, "float16").copied_bytes == 0

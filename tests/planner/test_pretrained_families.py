@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import given
-from moe_configs import FULL, SLIDING, Config, build, configs, example, few, on_meta
+from moe_configs import FULL, MEASURED, SLIDING, Config, build, configs, example, few, on_meta
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from interconnected_ai.planner.pretrained import FAMILIES, read_pretrained
+from interconnected_ai.planner.pretrained import read_pretrained
 from properties import examples
 
 
@@ -58,12 +58,12 @@ def test_every_tensor_of_an_olmoe_is_the_one_transformers_builds(config: Config)
     agrees(config)
 
 
-@pytest.mark.parametrize("model_type", sorted(set(FAMILIES) - {"qwen3_moe", "mixtral", "olmoe"}))
+@pytest.mark.parametrize("model_type", sorted(set(MEASURED) - {"qwen3_moe", "mixtral", "olmoe"}))
 def test_every_tensor_of_the_other_families_is_the_one_transformers_builds(model_type: str) -> None:
     examples(4)(given(configs(model_type))(agrees))()
 
 
-@pytest.mark.parametrize("model_type", sorted(FAMILIES))
+@pytest.mark.parametrize("model_type", MEASURED)
 def test_a_config_that_transformers_saved_reads_like_the_one_it_was_made_from(model_type: str, tmp_path: Path) -> None:
     config = example(model_type)
     AutoConfig.for_model(**config).save_pretrained(tmp_path)
@@ -82,7 +82,7 @@ def test_the_key_that_transformers_renames_on_saving_is_read_under_both_names(tm
     assert read_pretrained(values).num_experts == read_pretrained(example("qwen3_moe")).num_experts == 8
 
 
-@pytest.mark.parametrize("model_type", sorted(FAMILIES))
+@pytest.mark.parametrize("model_type", MEASURED)
 def test_weights_take_the_bytes_of_the_loaded_state_dict_and_of_the_saved_file(model_type: str, tmp_path: Path) -> None:
     config = example(model_type, num_hidden_layers=2, mlp_only_layers=[0], tie_word_embeddings=model_type == "olmoe")
     config.pop("layer_types", None)
@@ -119,7 +119,7 @@ def cache_after(model: nn.Module, steps: tuple[int, ...], batch: int) -> int:
     return cache_bytes(cache)
 
 
-@pytest.mark.parametrize("model_type", sorted(FAMILIES))
+@pytest.mark.parametrize("model_type", MEASURED)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_kv_cache_takes_the_bytes_of_a_real_forward_pass(model_type: str, dtype: torch.dtype) -> None:
     config = example(model_type)

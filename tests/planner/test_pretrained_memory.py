@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import torch
-from moe_configs import Config, build, example, published, ways
+from moe_configs import MEASURED, Config, build, example, published, ways
 from torch import nn
 
-from interconnected_ai.planner.pretrained import FAMILIES, PretrainedMoE, TrainingWay, read_pretrained
+from interconnected_ai.planner.pretrained import PretrainedMoE, TrainingWay, read_pretrained
 
 BATCH, SEQ = 2, 64
 
@@ -39,7 +39,7 @@ def sized(config: Config, precision: str, **more: Any) -> tuple[PretrainedMoE, d
     return model, ways(model, batch=BATCH, seq_tokens=SEQ, checkpointing=False, **more)
 
 
-@pytest.mark.parametrize("model_type", sorted(FAMILIES))
+@pytest.mark.parametrize("model_type", MEASURED)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_activations_of_full_training_are_those_autograd_keeps(model_type: str, precision: str) -> None:
     # a window would need a mask, and with one torch's attention keeps more

@@ -149,6 +149,17 @@ def test_an_added_branch_needs_no_gradient_of_its_input() -> None:
     assert counter.get_total_flops() == forward_flops(products) + backward_flops(products)
 
 
+def test_branches_of_as_many_classes_are_counted_together() -> None:
+    classes = [4, 7, 4, 4, 7]
+    branches = [{"name": f"branch-{number}", "num_classes": each} for number, each in enumerate(classes)]
+    shape = counted(SystemConfig.from_mapping({"branches": branches, "lora_rank": 3}))
+    together = shape.head_products(6)
+    apart = [product for each in classes for product in shape.branch_products(6, each)]
+    assert len(together) == 6
+    assert (forward_flops(together), backward_flops(together)) == (forward_flops(apart), backward_flops(apart))
+    assert sum(each.weight_numbers for each in together) == sum(each.weight_numbers for each in apart)
+
+
 def kept_bytes(module: nn.Module, run: Callable[[], Any]) -> int:
     """Bytes that autograd keeps, each storage once, weights left out."""
     weights = {p.untyped_storage().data_ptr() for p in module.parameters()}

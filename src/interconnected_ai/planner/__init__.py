@@ -4,6 +4,7 @@ Imports no torch: a plan answers at once.
 """
 
 from interconnected_ai.planner.comparison import Plan, plan
+from interconnected_ai.planner.council import CouncilCurve, CouncilPlan, curve_from, plan_council, published_curve
 from interconnected_ai.planner.devices import (
     DEVICES,
     Calibration,
@@ -17,8 +18,15 @@ from interconnected_ai.planner.devices import (
 )
 from interconnected_ai.planner.document import Claim, document_table
 from interconnected_ai.planner.duration import Range, Speed
-from interconnected_ai.planner.encoders import EncoderShape, encoder_shape
-from interconnected_ai.planner.expert import decode_rate, expert_preset, expert_size, kv_cache_bytes, pool_size
+from interconnected_ai.planner.encoders import EncoderShape, encoder_shape, known_encoders
+from interconnected_ai.planner.expert import (
+    decode_rate,
+    expert_preset,
+    expert_size,
+    expert_training_flops,
+    kv_cache_bytes,
+    pool_size,
+)
 from interconnected_ai.planner.fitting import free_bytes
 from interconnected_ai.planner.hyperparameters import Hyperparameter, explain, hyperparameters
 from interconnected_ai.planner.memory import feature_cache_bytes, inference_memory, overhead_of, training_memory
@@ -37,6 +45,8 @@ __all__ = [
     "AddedBranch",
     "Calibration",
     "Claim",
+    "CouncilCurve",
+    "CouncilPlan",
     "Device",
     "EncoderShape",
     "Fit",
@@ -51,6 +61,7 @@ __all__ = [
     "answer",
     "backward_flops",
     "calibration_path",
+    "curve_from",
     "decode_rate",
     "dense_twin",
     "document_table",
@@ -58,6 +69,7 @@ __all__ = [
     "encoder_shape",
     "expert_preset",
     "expert_size",
+    "expert_training_flops",
     "explain",
     "feature_cache_bytes",
     "find_device",
@@ -65,12 +77,15 @@ __all__ = [
     "free_bytes",
     "hyperparameters",
     "inference_memory",
+    "known_encoders",
     "kv_cache_bytes",
     "largest_fit",
     "load_calibration",
     "overhead_of",
     "plan",
+    "plan_council",
     "pool_size",
+    "published_curve",
     "read_devices",
     "read_pretrained",
     "request_from",

@@ -30,6 +30,7 @@ from interconnected_ai.planner.workload import (
     training_step,
     trunk_work,
 )
+from interconnected_ai.types import Told
 
 _ENCODE_BATCH = 64
 # Rows held out for validation, for each row of training: a tenth of all against eight tenths (the defaults of a run).
@@ -274,14 +275,21 @@ def _weights(num_params: int) -> dict[str, int]:
 
 
 def _notes(shape: SystemShape, request: PlanRequest) -> tuple[str, ...]:
+    tokens, epochs, pooler = request.mean_tokens, request.training.epochs, shape.encoder.num_pooler_params
+    is_given = request.tokens_per_text is not None
     notes = [
-        f"{request.mean_tokens} tokens a text"
-        + ("" if request.tokens_per_text else " (max_seq_len: give --tokens when your texts are shorter)"),
-        f"all {request.training.epochs} epochs; the low end of a range lets early stopping end the run as soon as it can",
-        "gradient checkpointing is computed for comparison; `iai train` does not offer it",
-    ]
-    if shape.encoder.num_pooler_params:
-        notes.append(
-            f"the encoder counts without its pooler ({shape.encoder.num_pooler_params:,} parameters), which nothing reads"
-        )
+        Told.of(
+            "tokens" if is_given else "tokens_at_most",
+            f"{tokens} tokens a text" + ("" if is_given else " (max_seq_len: give --tokens when your texts are shorter)"),
+            count=tokens,
+        ),
+        Told.of(
+            "epochs", f"all {epochs} epochs; the low end of a range lets early stopping end the run as soon as it can",
+            count=epochs,
+        ),
+        Told.of("checkpointing", "gradient checkpointing is computed for comparison; `iai train` does not offer it"),
+    ]  # fmt: skip
+    if pooler:
+        told = f"the encoder counts without its pooler ({pooler:,} parameters), which nothing reads"
+        notes.append(Told.of("pooler", told, count=pooler))
     return tuple(notes)

@@ -10,6 +10,7 @@ from interconnected_ai.planner.devices import Device
 from interconnected_ai.planner.precision import BYTES
 from interconnected_ai.planner.products import Product
 from interconnected_ai.planner.workload import Workload
+from interconnected_ai.types import Told
 
 
 @dataclass(frozen=True)
@@ -70,17 +71,24 @@ class Speed:
         found = self.device.calibration
         if found:
             best = max(rate for _, rate in found.products[self.precision])
-            return Assumption(
+            bandwidth, call = found.bandwidth / 1e9, found.op_seconds * 1e6
+            told = Told.of(
+                "measured",
                 f"measured on this machine on {found.date}: {best / 1e9:.0f} GFLOP/s in {self.precision}, "
-                f"{found.bandwidth / 1e9:.1f} GB/s, {found.op_seconds * 1e6:.1f} µs a call",
-                measured=True,
-            )
-        share = _SHARE_OF_PEAK[self.device.kind]
-        return Assumption(
-            f"assumed, not measured: {share:.0%} of the peak {self.device.peak_flops[self.precision] / 1e12:.3g} TFLOP/s in "
-            f"{self.precision} and {_SHARE_OF_BANDWIDTH:.0%} of {self.device.memory_bandwidth / 1e9:.0f} GB/s are reached",
-            measured=False,
-        )
+                f"{bandwidth:.1f} GB/s, {call:.1f} µs a call",
+                date=found.date, gflops=round(best / 1e9), precision=self.precision, bandwidth=bandwidth, microseconds=call,
+            )  # fmt: skip
+            return Assumption(told, measured=True)
+        share, peak = _SHARE_OF_PEAK[self.device.kind], self.device.peak_flops[self.precision] / 1e12
+        bandwidth = self.device.memory_bandwidth / 1e9
+        told = Told.of(
+            "assumed",
+            f"assumed, not measured: {share:.0%} of the peak {peak:.3g} TFLOP/s in {self.precision} and "
+            f"{_SHARE_OF_BANDWIDTH:.0%} of {bandwidth:.0f} GB/s are reached",
+            share=round(100 * share), tflops=peak, precision=self.precision, part=round(100 * _SHARE_OF_BANDWIDTH),
+            bandwidth=round(bandwidth),
+        )  # fmt: skip
+        return Assumption(told, measured=False)
 
     def seconds(self, parts: Iterable[Workload]) -> Range:
         """The parts one after the other."""

@@ -8,6 +8,7 @@ from interconnected_ai.planner.devices import Device
 from interconnected_ai.planner.duration import Range
 from interconnected_ai.planner.request import PlanRequest
 from interconnected_ai.planner.way import Way
+from interconnected_ai.types import Told
 
 Choice = Literal["moe", "dense"]
 
@@ -42,10 +43,8 @@ class Recommendation:
 def recommend(request: PlanRequest, device: Device, ways: Mapping[str, Way], retraining: Range) -> Recommendation:
     """Weigh rules and figures. Without a choice to make (no MoE layers to compare) the system asked for is kept."""
     if "moe" not in ways:
-        only = Reason(
-            "the system asked for has no MoE layers: there is nothing to compare it with", "dense", 1, "figures"
-        )
-        return Recommendation("dense", (only,), ())
+        told = Told.of("no_moe", "the system asked for has no MoE layers: there is nothing to compare it with")
+        return Recommendation("dense", (Reason(told, "dense", 1, "figures"),), ())
     reasons = (*_rules(request), *_figures(device, ways, retraining))
     score = {c: sum(r.weight for r in reasons if r.speaks_for == c) for c in ("moe", "dense")}
     choice: Choice = "dense" if score["dense"] > score["moe"] else "moe"
@@ -56,20 +55,23 @@ def _rules(request: PlanRequest) -> list[Reason]:
     """The document's rules, as far as the request says which case it is."""
     branches, rules = len(request.system.branches), []
     if branches >= 5:
-        rules.append(Reason(f"{branches} branches: from 5 on MoE", "moe", 2, "document"))
+        many = Told.of("many_branches", f"{branches} branches: from 5 on MoE", count=branches)
+        rules.append(Reason(many, "moe", 2, "document"))
     elif branches <= 3:
-        rules.append(Reason(f"{branches} branches: with 1–3 dense is simpler to debug", "dense", 1, "document"))
-    if request.added_branches:
-        rules.append(
-            Reason(f"{request.added_branches} more branches expected: growth asks for MoE", "moe", 2, "document")
-        )
+        few = Told.of("few_branches", f"{branches} branches: with 1–3 dense is simpler to debug", count=branches)
+        rules.append(Reason(few, "dense", 1, "document"))
+    if number := request.added_branches:
+        growth = Told.of("growth", f"{number} more branches expected: growth asks for MoE", count=number)
+        rules.append(Reason(growth, "moe", 2, "document"))
     if request.accuracy_floor is not None:
         if request.accuracy_floor > 0.99:
-            rules.append(Reason("accuracy above 99 % is critical: dense", "dense", 3, "document"))
+            told = Told.of("exact", "accuracy above 99 % is critical: dense")
+            rules.append(Reason(told, "dense", 3, "document"))
         else:
-            rules.append(Reason("an accuracy within a point is enough: MoE", "moe", 1, "document"))
+            told = Told.of("near", "an accuracy within a point is enough: MoE")
+            rules.append(Reason(told, "moe", 1, "document"))
     if request.budget_usd is not None:
-        rules.append(Reason("the budget is limited: MoE", "moe", 1, "document"))
+        rules.append(Reason(Told.of("budget", "the budget is limited: MoE"), "moe", 1, "document"))
     return rules
 
 
@@ -78,37 +80,39 @@ def _figures(device: Device, ways: Mapping[str, Way], retraining: Range) -> list
     dense, moe = ways["dense"], ways["moe"]
     speedup = dense.step_seconds.expected / moe.step_seconds.expected
     memory = moe.training.peak_bytes / dense.training.peak_bytes
+    latency = moe.latency_seconds.expected / dense.latency_seconds.expected
     out = [
         Reason(
-            f"a training step is {speedup:.1f} × as fast as the dense twin's",
+            Told.of(
+                "speed", f"a training step is {speedup:.1f} × as fast as the dense twin's", times=round(speedup, 1)
+            ),
             "moe" if speedup >= 1.2 else ("dense" if speedup <= 0.9 else None),
             2 if speedup >= 2 else 1,
             "figures",
         ),
         Reason(
-            f"training peaks at {memory:.0%} of the dense twin's memory",
+            Told.of(
+                "memory", f"training peaks at {memory:.0%} of the dense twin's memory", percent=round(100 * memory)
+            ),
             "moe" if memory < 0.9 else ("dense" if memory > 1.1 else None),
             1,
             "figures",
         ),
         Reason(
-            f"an answer takes {moe.latency_seconds.expected / dense.latency_seconds.expected:.0%} of the dense twin's time",
-            "moe" if moe.latency_seconds.expected < 0.8 * dense.latency_seconds.expected else None,
+            Told.of("latency", f"an answer takes {latency:.0%} of the dense twin's time", percent=round(100 * latency)),
+            "moe" if latency < 0.8 else None,
             1,
             "figures",
         ),
     ]
     if moe.fits_training and not dense.fits_training:
-        out.append(Reason(f"on {device.name} the MoE trains and its dense twin does not fit", "moe", 3, "figures"))
-    added = ways["added branch"].run_seconds.expected
-    out.append(
-        Reason(
-            f"one more branch takes {added / retraining.expected:.1%} of training everything again",
-            None,  # it holds for every frozen trunk, dense or MoE
-            0,
-            "figures",
-        )
+        told = f"on {device.name} the MoE trains and its dense twin does not fit"
+        out.append(Reason(Told.of("fits", told, device=device.name), "moe", 3, "figures"))
+    share = ways["added branch"].run_seconds.expected / retraining.expected
+    added = Told.of(
+        "added", f"one more branch takes {share:.1%} of training everything again", percent=round(100 * share, 1)
     )
+    out.append(Reason(added, None, 0, "figures"))  # it holds for every frozen trunk, dense or MoE
     return out
 
 
@@ -117,24 +121,25 @@ def _disagreements(request: PlanRequest, ways: Mapping[str, Way], retraining: Ra
     speedup = dense.step_seconds.expected / moe.step_seconds.expected
     out = []
     if speedup < 0.75 * CLAIMED_SPEEDUP:
-        out.append(f"the document promises training 4 × as fast; for these sizes {speedup:.1f} × is computed")
+        told = f"the document promises training 4 × as fast; for these sizes {speedup:.1f} × is computed"
+        out.append(Told.of("claimed_speed", told, times=round(speedup, 1)))
     memory = moe.inference.weights_bytes / dense.inference.weights_bytes
     if memory > CLAIMED_MEMORY + 0.1:
-        out.append(
+        told = (
             f"the document promises 41 % fewer parameters; here it is {1 - memory:.0%}, since the frozen encoder and the "
             "branches are the same in both"
         )
+        out.append(Told.of("claimed_memory", told, percent=round(100 * (1 - memory))))
     latency = moe.latency_seconds.expected / dense.latency_seconds.expected
     if latency > 0.5:
-        out.append(
-            f"the document promises answers 3.3 × as fast; here it is {1 / latency:.1f} ×: the encoder runs in both"
-        )
+        told = f"the document promises answers 3.3 × as fast; here it is {1 / latency:.1f} ×: the encoder runs in both"
+        out.append(Told.of("claimed_latency", told, times=round(1 / latency, 1)))
     if len(request.system.branches) <= 3 and speedup >= 2:
-        out.append(
-            f"the document's rule for 1–3 branches says dense, the figures say MoE trains {speedup:.1f} × as fast"
-        )
-    out.append(
+        told = f"the document's rule for 1–3 branches says dense, the figures say MoE trains {speedup:.1f} × as fast"
+        out.append(Told.of("claimed_rule", told, times=round(speedup, 1)))
+    told = (
         "the document credits MoE with cheap growth; it comes from freezing the trunk, and a frozen dense trunk grows as "
         "cheaply"
     )
+    out.append(Told.of("claimed_growth", told))
     return tuple(out)

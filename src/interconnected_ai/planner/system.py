@@ -4,6 +4,7 @@ Every count equals the built object's (`InterconnectedAISystem`, `DenseSystem`);
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -142,18 +143,24 @@ class SystemShape:
         weight: Literal["none", "frozen"] = "none" if learns_before else "frozen"
         return (*layers, Product("pooling", 1, seq, self.d_model, batch, weight, input_grad=True))
 
-    def branch_products(self, batch: int, num_classes: int, *, alone: bool = False) -> tuple[Product, ...]:
-        """One branch's on `batch` pooled vectors. alone: the branch learns on a finished trunk, nothing before it does."""
+    def branch_products(
+        self, batch: int, num_classes: int, *, num_alike: int = 1, alone: bool = False
+    ) -> tuple[Product, ...]:
+        """Those of so many branches of as many classes on `batch` pooled vectors.
+
+        alone: the branch learns on a finished trunk, nothing before it does.
+        """
         d_model, rank = self.d_model, self.config.lora_rank
         return (
-            Product("adapter", batch, d_model, rank, 1, "trained", input_grad=not alone),
-            Product("adapter", batch, rank, d_model, 1, "trained", input_grad=True),
-            Product("head", batch, d_model, num_classes, 1, "trained", input_grad=True),
+            Product("adapter", batch, d_model, rank, num_alike, "trained", input_grad=not alone),
+            Product("adapter", batch, rank, d_model, num_alike, "trained", input_grad=True),
+            Product("head", batch, d_model, num_classes, num_alike, "trained", input_grad=True),
         )
 
     def head_products(self, batch: int) -> tuple[Product, ...]:
         """Those of all branches: each answers for every row."""
-        return tuple(p for spec in self.config.branches for p in self.branch_products(batch, spec.num_classes))
+        alike = Counter(spec.num_classes for spec in self.config.branches)
+        return tuple(p for classes, n in alike.items() for p in self.branch_products(batch, classes, num_alike=n))
 
     def _moe_products(self, num_tokens: int) -> tuple[Product, ...]:
         config, rows = self.config, num_tokens * self.config.top_k

@@ -16,7 +16,7 @@ def _gpu(
     usd: tuple[float, str, str] | None,
     source: str,
 ) -> Device:
-    """A row for an NVIDIA GPU. usd: price per hour, whose, and when it was seen."""
+    """A row for a GPU. usd: price per hour, whose, and when it was seen."""
     price, price_source, price_date = usd or (None, "no public price with a date was found", "")
     return Device(
         name=name,
@@ -86,6 +86,7 @@ _M3_CLOCK = "Apple; Apple publishes no GPU clock, the lowest reported one is tak
 
 _A100_TFLOPS = {"float32": 19.5, "tf32": 156, "bfloat16": 312, "float16": 312, "int8": 624, "int4": 1248}
 _H100_TFLOPS = {"float32": 66.9, "tf32": 494.7, "bfloat16": 989.4, "float16": 989.4, "int8": 1978.9}
+_MI300_TFLOPS = {"float32": 163.4, "tf32": 653.7, "bfloat16": 1307.4, "float16": 1307.4, "int8": 2614.9}
 _V100_TFLOPS = {"float32": 15.7, "float16": 125}
 
 # Prices on demand, for one GPU, as the providers' own pages listed them in that month (read from dated transcriptions of
@@ -115,6 +116,12 @@ DEVICES: tuple[Device, ...] = (
         usd=(0.44, _RUNPOD, "2026-08"), source="https://images.nvidia.cn/content/Solutions/data-center/a40/nvidia-a40-datasheet.pdf",
     ),
     _gpu(
+        "A10G", "A10G 24GB",
+        mib=23028, gb_per_second=600,
+        tflops={"float32": 35, "tf32": 35, "bfloat16": 70, "float16": 70, "int8": 140, "int4": 280},
+        usd=None, source="NVIDIA A10G data sheet for AWS (d1.awsstatic.com/product-marketing/ec2, dense figures)",
+    ),
+    _gpu(
         "H100 SXM", "H100 80GB SXM", "H100 80GB HBM3", "H100-SXM5-80GB",
         mib=81559, gb_per_second=3350, tflops=_H100_TFLOPS, usd=(3.49, _RUNPOD, "2026-09"), source=_HOPPER,
     ),
@@ -123,6 +130,12 @@ DEVICES: tuple[Device, ...] = (
         mib=81559, gb_per_second=2000,
         tflops={"float32": 51.2, "tf32": 378, "bfloat16": 756.5, "float16": 756.5, "int8": 1513},
         usd=(2.89, _RUNPOD, "2026-09"), source=_HOPPER,
+    ),
+    _gpu(
+        "H100 NVL", "H100 NVL 94GB",
+        mib=95830, gb_per_second=3900,
+        tflops={"float32": 60, "tf32": 417.5, "bfloat16": 835.5, "float16": 835.5, "int8": 1670.5},
+        usd=None, source=f"{_HOPPER}; one of a pair's two cards",
     ),
     _gpu(
         "H200", "H200 SXM", "H200 141GB",
@@ -134,6 +147,22 @@ DEVICES: tuple[Device, ...] = (
         mib=183359, gb_per_second=8000,
         tflops={"float32": 80, "tf32": 1100, "bfloat16": 2250, "float16": 2250, "int8": 4500},
         usd=(6.79, _RUNPOD, "2026-09"), source="NVIDIA Blackwell architecture technical brief, HGX B200 at 1,000 W",
+    ),
+    _gpu(
+        "GB200", "GB200 186GB",
+        mib=189471, gb_per_second=8000,
+        tflops={"float32": 80, "tf32": 1250, "bfloat16": 2500, "float16": 2500, "int8": 5000},
+        usd=None, source="NVIDIA GB200 NVL72 data sheet: one of a superchip's two GPUs (dense = half of the sparse figures)",
+    ),
+    _gpu(
+        "MI300X", "Instinct MI300X", "AMD Instinct MI300X",
+        mib=196592, gb_per_second=5300, tflops=_MI300_TFLOPS, usd=None,
+        source="AMD Instinct MI300X data sheet (matrix cores, dense; TF32 stands for AMD's xf32)",
+    ),
+    _gpu(
+        "MI325X", "Instinct MI325X", "AMD Instinct MI325X",
+        mib=262128, gb_per_second=6000, tflops=_MI300_TFLOPS, usd=None,
+        source="AMD Instinct MI325X data sheet (matrix cores, dense; TF32 stands for AMD's xf32)",
     ),
     _gpu(
         "L4", "L4 24GB",
@@ -169,10 +198,28 @@ DEVICES: tuple[Device, ...] = (
         usd=None, source="GA106: 28 SMs at 1.777 GHz, with the rates per SM of the Ampere GA102 white paper",
     ),
     _gpu(
+        "RTX 3080 10GB", "GeForce RTX 3080", "RTX 3080",
+        mib=10240, gb_per_second=760,
+        tflops={"float32": 29.8, "tf32": 29.8, "bfloat16": 59.5, "float16": 59.5, "int8": 238, "int4": 476},
+        usd=None, source=_GA102,
+    ),
+    _gpu(
         "RTX 3090", "GeForce RTX 3090", "RTX 3090 24GB",
         mib=24576, gb_per_second=936,
         tflops={"float32": 35.6, "tf32": 35.6, "bfloat16": 71, "float16": 71, "int8": 284, "int4": 568},
         usd=(0.22, _RUNPOD_COMMUNITY, "2026-03"), source=_GA102,
+    ),
+    _gpu(
+        "RTX 4060", "GeForce RTX 4060", "RTX 4060 8GB",
+        mib=8188, gb_per_second=272,
+        tflops={"float32": 15.1, "tf32": 15.1, "bfloat16": 30.2, "float16": 30.2, "int8": 121, "int4": 242},
+        usd=None, source="AD107: 24 SMs at 2.46 GHz, with the rates per SM of the Ada architecture white paper",
+    ),
+    _gpu(
+        "RTX 4070", "GeForce RTX 4070", "RTX 4070 12GB",
+        mib=12282, gb_per_second=504,
+        tflops={"float32": 29.1, "tf32": 29.1, "bfloat16": 58.3, "float16": 58.3, "int8": 233, "int4": 466},
+        usd=None, source="AD104: 46 SMs at 2.475 GHz, with the rates per SM of the Ada architecture white paper",
     ),
     _gpu(
         "RTX 4090", "GeForce RTX 4090", "RTX 4090 24GB",
@@ -185,6 +232,18 @@ DEVICES: tuple[Device, ...] = (
         mib=32607, gb_per_second=1792,
         tflops={"float32": 104.8, "tf32": 104.8, "bfloat16": 209.5, "float16": 209.5, "int8": 838},
         usd=(0.69, _RUNPOD_COMMUNITY, "2026-03"), source="NVIDIA RTX Blackwell GPU architecture white paper, appendix A",
+    ),
+    _gpu(
+        "RTX A6000", "A6000", "RTX A6000 48GB",
+        mib=49140, gb_per_second=768,
+        tflops={"float32": 38.7, "tf32": 77.4, "bfloat16": 154.8, "float16": 154.8, "int8": 309.7, "int4": 619.3},
+        usd=None, source=f"{_GA102}, table of the RTX A6000",
+    ),
+    _gpu(
+        "RTX 6000 Ada", "RTX 6000 Ada Generation", "6000 Ada",
+        mib=49140, gb_per_second=960,
+        tflops={"float32": 91.1, "tf32": 182.1, "bfloat16": 364.2, "float16": 364.2, "int8": 728.5, "int4": 1457},
+        usd=None, source="NVIDIA RTX 6000 Ada Generation data sheet (dense = half of the sparse figures)",
     ),
     _apple("M1", 16, 68.25, 8, 1.278, _M2_CLOCK),
     _apple("M1 Pro", 32, 200, 16, 1.296, _M2_CLOCK),

@@ -4,7 +4,15 @@ Tests build the models and compare.
 """
 
 from interconnected_ai.planner.encoders.known import ALIASES, EMBEDDED_ENCODER, EMBEDDED_ENCODERS, KNOWN_ENCODERS
-from interconnected_ai.planner.encoders.reading import encoder_shape
+from interconnected_ai.planner.encoders.reading import encoder_shape, known_encoders
 from interconnected_ai.planner.encoders.shape import EncoderShape
 
-__all__ = ["ALIASES", "EMBEDDED_ENCODER", "EMBEDDED_ENCODERS", "KNOWN_ENCODERS", "EncoderShape", "encoder_shape"]
+__all__ = [
+    "ALIASES",
+    "EMBEDDED_ENCODER",
+    "EMBEDDED_ENCODERS",
+    "KNOWN_ENCODERS",
+    "EncoderShape",
+    "encoder_shape",
+    "known_encoders",
+]

@@ -14,10 +14,13 @@ from interconnected_ai.planner.encoders.shape import EncoderShape
 _SHORT_NAMES = {hub_id.partition("/")[2]: hub_id for hub_id in (*KNOWN_ENCODERS, *ALIASES)}
 
 
-def encoder_shape(name_or_path: str | None, *, config: Mapping[str, Any] | None = None) -> EncoderShape:
+def encoder_shape(
+    name_or_path: str | None, *, config: Mapping[str, Any] | None = None, is_place: bool = True
+) -> EncoderShape:
     """The shape of an encoder: an embedded one (None is the default), a folder or config.json on disk, a known hub id.
 
     A hub id may leave out its owner ("bert-base-uncased"). config: what a config.json holds, taken instead of looking.
+    is_place: whether the name may be a place on disk.
     Raises `UnknownNameError` for a name that is neither a path nor known, `ConfigError` for a config of an unknown
     architecture, without a key that is needed, or with values that cannot be.
     """
@@ -25,14 +28,23 @@ def encoder_shape(name_or_path: str | None, *, config: Mapping[str, Any] | None 
         return shape_of(config, name_or_path or "config", source=name_or_path or "config")
     if name_or_path is None:
         return encoder_shape(EMBEDDED_ENCODER)
-    path = None if name_or_path in EMBEDDED_ENCODERS else _config_path(name_or_path)
+    path = None if name_or_path in EMBEDDED_ENCODERS or not is_place else _config_path(name_or_path)
     if path is not None:
         return shape_of(read_config(path), name_or_path, source=str(path))
     hub_id = {**_SHORT_NAMES, **EMBEDDED_ENCODERS}.get(name_or_path, name_or_path)
     hub_id = ALIASES.get(hub_id, hub_id)
     if hub_id not in KNOWN_ENCODERS:
+        if not is_place:
+            raise UnknownNameError("encoder", name_or_path, [*_SHORT_NAMES, *EMBEDDED_ENCODERS])
         raise _unknown(name_or_path)
     return shape_of(KNOWN_ENCODERS[hub_id], name_or_path, source=hub_id)
+
+
+def known_encoders() -> tuple[EncoderShape, ...]:
+    """The encoders that can be named without a place, the narrowest first; embedded ones by their short names."""
+    hub_ids = [name for name in KNOWN_ENCODERS if name not in EMBEDDED_ENCODERS.values()]
+    shapes = [encoder_shape(name, is_place=False) for name in (*EMBEDDED_ENCODERS, *hub_ids)]
+    return tuple(sorted(shapes, key=lambda shape: shape.d_model))
 
 
 def _config_path(name: str) -> Path | None:

@@ -7,8 +7,15 @@ biases. Shapes are `config.ExpertConfig`s.
 
 from interconnected_ai.planner.expert.pool import PoolSize, expert_working_bytes, pool_size
 from interconnected_ai.planner.expert.presets import PRESETS, expert_preset
-from interconnected_ai.planner.expert.size import ExpertSize, expert_size, kv_cache_bytes, products
+from interconnected_ai.planner.expert.size import (
+    ExpertSize,
+    expert_size,
+    expert_training_flops,
+    kv_cache_bytes,
+    products,
+)
 from interconnected_ai.planner.expert.speed import TokenRate, decode_rate, prefill_rate
+from interconnected_ai.planner.expert.training import expert_training_step
 
 __all__ = [
     "PRESETS",
@@ -18,6 +25,8 @@ __all__ = [
     "decode_rate",
     "expert_preset",
     "expert_size",
+    "expert_training_flops",
+    "expert_training_step",
     "expert_working_bytes",
     "kv_cache_bytes",
     "pool_size",

@@ -13,7 +13,8 @@ from interconnected_ai.planner.precision import BYTES, weight_bytes
 class PoolSize:
     """What a pool of experts takes: RAM for those that stay in it, working memory for those that answer, disk for all.
 
-    expert_bytes: one expert's tensors, in RAM as on disk. working_bytes: what one expert that answers needs besides.
+    expert_bytes: one expert's tensors, in RAM as on disk. copied_bytes: what its engine holds of them a second time, in another
+    layout. working_bytes: what one expert that answers needs besides.
     load_seconds: one expert from the disk; cached_load_seconds: when the system still has the file in its page cache
     (a copy in memory, which reads and writes every byte). None where no bandwidth was given.
     """
@@ -27,6 +28,12 @@ class PoolSize:
     working_bytes: int
     load_seconds: float | None
     cached_load_seconds: float | None
+    copied_bytes: int = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """One expert in RAM, its engine's copies included."""
+        return self.expert_bytes + self.copied_bytes
 
     @property
     def fits(self) -> bool:
@@ -46,17 +53,17 @@ class PoolSize:
     @property
     def used_bytes(self) -> int:
         """RAM in use when every place is taken and `num_active` experts answer."""
-        return self.reserve_bytes + self.num_resident * self.expert_bytes + self.num_active * self.working_bytes
+        return self.reserve_bytes + self.num_resident * self.held_bytes + self.num_active * self.working_bytes
 
     @property
     def needed_bytes(self) -> int:
         """The least RAM that works: the reserve, and the experts that answer at the same time."""
-        return self.reserve_bytes + self.num_active * (self.expert_bytes + self.working_bytes)
+        return self.reserve_bytes + self.num_active * (self.held_bytes + self.working_bytes)
 
     @property
     def needed_for_all_bytes(self) -> int:
         """RAM in which every expert stays."""
-        return self.needed_bytes + (self.num_experts - self.num_active) * self.expert_bytes
+        return self.needed_bytes + (self.num_experts - self.num_active) * self.held_bytes
 
     @property
     def mean_load_seconds(self) -> float | None:
@@ -119,6 +126,7 @@ def pool_size(
     expert: a shape, or a number of parameters, of which the working memory cannot be told: give `working_bytes`, or none
     is counted. num_active: experts that answer at the same time. num_context_tokens: of each row, None is max_seq_len.
     reserve_bytes: what the process takes besides (Python and PyTorch take some hundred MB). Bandwidths: bytes per second.
+    Engines' second copies are counted for a shape, as the torch engine makes them on an x86 CPU.
     Raises `ConfigError` for counts that cannot be.
     """
     require_count("num_experts", num_experts)
@@ -133,15 +141,17 @@ def pool_size(
         working_bytes = 0
         if isinstance(expert, ExpertConfig):
             working_bytes = expert_working_bytes(expert, num_context_tokens, batch=batch, precision=precision)
+    copied_bytes = expert_size(expert).copied_bytes(precision) if isinstance(expert, ExpertConfig) else 0
     free = ram_bytes - reserve_bytes - num_active * working_bytes
     return PoolSize(
         num_experts=num_experts,
         num_active=num_active,
-        num_resident=min(num_experts, max(0, free // expert_bytes)),
+        num_resident=min(num_experts, max(0, free // (expert_bytes + copied_bytes))),
         ram_bytes=ram_bytes,
         reserve_bytes=reserve_bytes,
         expert_bytes=expert_bytes,
         working_bytes=working_bytes,
         load_seconds=_seconds("disk_bandwidth", expert_bytes, disk_bandwidth),
         cached_load_seconds=_seconds("memory_bandwidth", 2 * expert_bytes, memory_bandwidth),
+        copied_bytes=copied_bytes,
     )

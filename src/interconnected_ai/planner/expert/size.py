@@ -7,7 +7,7 @@ from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.planner.checks import known_precision, require_count
 from interconnected_ai.planner.precision import BYTES, weight_bytes
-from interconnected_ai.planner.products import Product
+from interconnected_ai.planner.products import Product, backward_flops, forward_flops
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,17 @@ class ExpertSize:
     def position_buffer_bytes(self) -> int:
         """The sinusoidal positions in float32: no parameters, but they stand in memory and in the state dict."""
         return self.shape.max_seq_len * self.shape.d_model * 4
+
+    @property
+    def num_matrix_params(self) -> int:
+        """What stands in linear layers: the matrices of attention and feed-forward, and the head, tied or not."""
+        shape = self.shape
+        blocks = shape.n_layers * (4 * shape.d_model * shape.d_model + 2 * shape.d_model * shape.inner)
+        return blocks + shape.vocab_size * shape.d_model
+
+    def copied_bytes(self, precision: str = "float32") -> int:
+        """What the torch engine holds a second time on an x86 CPU: every matrix in oneDNN's layout, in float32 alone."""
+        return 4 * self.num_matrix_params if known_precision(precision) == "float32" else 0
 
     def weight_bytes(self, precision: str = "float32", *, scales: bool = False) -> int:
         """Bytes of the parameters; `scales` adds those of a quantised format. The document's "MB" are MiB (2^20)."""
@@ -111,6 +122,12 @@ def products(
         Product("feed-forward", rows, d_ff, d_model, shape.n_layers, weight, trains),
         Product("head", head_rows, d_model, shape.vocab_size, 1, weight, trains),
     )
+
+
+def expert_training_flops(shape: ExpertConfig, num_tokens: int) -> float:
+    """FLOPs of training on so many tokens, in blocks of the whole window: every product forward, and twice backward."""
+    block = products(shape, 1, shape.max_seq_len, trains=True)
+    return num_tokens / shape.max_seq_len * (forward_flops(block) + backward_flops(block))
 
 
 def require_fits(shape: ExpertConfig, num_tokens: int) -> None:

@@ -36,8 +36,10 @@ def attention_adapters(model: PretrainedMoE, load: Load) -> Adapters:
 
 def expert_adapters(model: PretrainedMoE, load: Load) -> Adapters:
     """On all routed experts through PEFT's `target_parameters`, which builds each layer's whole adapted stack."""
-    d, f, stack = model.d_model, model.d_ff_expert, model.num_experts * 3 * model.d_model * model.d_ff_expert
-    in_layer = model.num_experts * load.lora_rank * (2 * d + 3 * f)  # gate and up share one matrix
+    experts, f = model.blueprint.experts, model.d_ff_expert
+    d, matrices = experts.d_latent or model.d_model, experts.num_matrices
+    stack = model.num_experts * matrices * d * f
+    in_layer = model.num_experts * load.lora_rank * (2 * d + matrices * f)  # gate and up share one matrix
     layers = sorted(model.blueprint.moe_layers)
     kept = dict.fromkeys(layers, float(model.top_k * load.each * (d + f)))
     fixed = dict.fromkeys(layers, load.each * (stack + in_layer))
@@ -46,7 +48,8 @@ def expert_adapters(model: PretrainedMoE, load: Load) -> Adapters:
 
 def single_expert_adapters(model: PretrainedMoE, load: Load) -> Adapters:
     """On gate, up and down of one FFN expert, which sees its fair share of the tokens."""
-    d, f, rank = model.d_model, model.d_ff_expert, load.lora_rank
+    experts, f, rank = model.blueprint.experts, model.d_ff_expert, load.lora_rank
+    d, matrices = experts.d_latent or model.d_model, experts.num_matrices
     layers = sorted(model.blueprint.moe_layers)[: load.single_expert_layers]
-    kept = dict.fromkeys(layers, model.top_k / model.num_experts * 4 * (2 * d + f + 3 * rank))
-    return Adapters(3 * rank * (d + f) * len(layers), kept, after_attention=True)
+    kept = dict.fromkeys(layers, model.top_k / model.num_experts * 4 * (2 * d + f + matrices * rank))
+    return Adapters(matrices * rank * (d + f) * len(layers), kept, after_attention=True)

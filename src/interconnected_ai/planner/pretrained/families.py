@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from interconnected_ai.errors import nearest_first
+from interconnected_ai.mixtures import MIXTURES
+from interconnected_ai.planner.pretrained import recent
 from interconnected_ai.planner.pretrained.attention import Attention, GatedDeltaNet
 from interconnected_ai.planner.pretrained.blueprint import Blueprint
 from interconnected_ai.planner.pretrained.parts import (
@@ -122,19 +124,38 @@ def _glm4_moe(settings: Settings) -> Blueprint:
 
 
 FAMILIES: dict[str, Callable[[Settings], Blueprint]] = {
+    "bailing_hybrid": recent.bailing_hybrid,
     "deepseek_v2": _deepseek_v2,
     "deepseek_v3": _deepseek_v3,
+    "deepseek_v32": recent.deepseek_v32,
+    "dots1": recent.dots1,
+    "ernie4_5_moe": recent.ernie4_5_moe,
+    "gemma4_text": recent.gemma4,
     "glm4_moe": _glm4_moe,
+    "glm4_moe_lite": recent.glm4_moe_lite,
+    "glm_moe_dsa": recent.glm_moe_dsa,
     "gpt_oss": _gpt_oss,
     "granitemoe": _granitemoe,
+    "hunyuan_v1_moe": recent.hunyuan_v1_moe,
+    "jamba": recent.jamba,
+    "lfm2_moe": recent.lfm2_moe,
+    "llama4_text": recent.llama4,
+    "mimo_v2_flash": recent.mimo_v2_flash,
     "minimax_m2": _minimax_m2,
+    "minimax_m3_vl_text": recent.minimax_m3,
     "mixtral": _mixtral,
+    "nemotron_h": recent.nemotron_h,
     "olmoe": _olmoe,
     "phimoe": _phimoe,
     "qwen2_moe": _qwen2_moe,
+    "qwen3_5_moe_text": recent.qwen3_5_moe,
     "qwen3_moe": _qwen3_moe,
     "qwen3_next": _qwen3_next,
+    "qwen3_vl_moe_text": _qwen3_moe,
+    "step3p5": recent.step3p5,
 }
+
+_EACH_LAYER_ITS_OWN = ("gemma4_text", "gemma4", "step3p5")  # what their layers differ in is known
 
 
 def read_blueprint(values: Mapping[str, Any], source: str) -> Blueprint:
@@ -145,11 +166,13 @@ def read_blueprint(values: Mapping[str, Any], source: str) -> Blueprint:
         raise settings.error(
             "key 'model_type' is missing, or no text; copy the config.json that belongs to the weights"
         )
-    if model_type not in FAMILIES:
+    names = next((row.model_types for row in MIXTURES if model_type in row.model_types), (model_type,))
+    family = next((FAMILIES[name] for name in names if name in FAMILIES), None)
+    if family is None:
         known = ", ".join(nearest_first(model_type, FAMILIES))
         raise settings.error(
             f"model_type {model_type!r} is no architecture the planner can size exactly; known, nearest first: {known}"
         )
-    if settings.has("per_layer_config"):
+    if settings.has("per_layer_config") and model_type not in _EACH_LAYER_ITS_OWN:
         raise settings.wrong("per_layer_config", "layers that differ cannot be sized here, nor built by transformers")
-    return FAMILIES[model_type](settings)
+    return family(settings)

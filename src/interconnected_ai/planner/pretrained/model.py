@@ -7,6 +7,7 @@ from typing import Any
 from interconnected_ai.planner.checks import require_count
 from interconnected_ai.planner.precision import BYTES, FLOAT_PRECISIONS
 from interconnected_ai.planner.pretrained.blueprint import Blueprint
+from interconnected_ai.planner.pretrained.flops import mixing_flops, weight_flops
 from interconnected_ai.planner.pretrained.load import require_float, require_precision
 from interconnected_ai.planner.pretrained.weights import Part, Weight, held_bytes, is_expert_matrix
 
@@ -121,6 +122,19 @@ class PretrainedMoE:
         numbers = sum(attention.cached_numbers(seq_tokens, expanded=expanded) for attention in attentions)
         states = sum(attention.state_numbers() for attention in attentions)
         return batch * (numbers * int(BYTES[precision]) + 4 * states)
+
+    def forward_flops(self, num_tokens: int, cached_tokens: int = 0, batch: int = 1) -> int:
+        """FLOPs of reading so many tokens behind those in the cache, in each row, and of the logits that follow the last one.
+
+        A prompt is `forward_flops(prompt)`, an answer's token `forward_flops(1, so_far)`. As `torch.utils.flop_counter` counts:
+        products alone, with the experts that tokens choose. Of positions those count that see each other: a window's, a
+        chunk's, those that an indexer chooses. States of linear attention and Mamba are counted token by token.
+        """
+        require_count("num_tokens", num_tokens)
+        require_count("cached_tokens", cached_tokens, least=0)
+        require_count("batch", batch)
+        layers, head = weight_flops(self.weights, self.blueprint)
+        return batch * (num_tokens * layers + mixing_flops(self.blueprint, num_tokens, cached_tokens) + head)
 
     def weights_bytes(self, precision: str | None = None, *, quantised_experts: bool = True) -> int:
         """Bytes of the loaded weights; in a floating-point precision those of the state_dict, tied weights once.

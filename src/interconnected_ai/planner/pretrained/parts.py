@@ -20,14 +20,21 @@ def blueprint_of(
     *,
     norm: Literal["rms", "float32 rms", "layer"] = "rms",
     head_bias: bool = False,
+    tied: bool = False,
+    dense_key: str = "intermediate_size",
+    **more: Any,
 ) -> Blueprint:
-    """The blueprint, after the checks that every family shares. moe_layers: None is all."""
+    """The blueprint, after the checks that every family shares.
+
+    moe_layers: None is all. tied: what the family assumes where the file is silent. dense_key: the width of its dense layers.
+    """
     if experts.top_k > experts.num_experts:
         rule = f"a token cannot choose more than the {experts.num_experts} FFN experts there are"
         raise settings.wrong("num_experts_per_tok", rule)
     layers = frozenset(range(len(attentions)) if moe_layers is None else moe_layers)
     if not layers:
         raise settings.error("no layer has FFN experts: this config.json builds a dense model; plan it as one")
+    has_dense = len(layers) + len(more.get("bare", ())) < len(attentions) or more.get("beside_experts", False)
     return Blueprint(
         model_type=settings.values["model_type"],
         vocab_size=settings.count("vocab_size"),
@@ -35,10 +42,11 @@ def blueprint_of(
         attentions=tuple(attentions),
         experts=experts,
         moe_layers=layers,
-        d_ff_dense=settings.count("intermediate_size") if len(layers) < len(attentions) else 0,
-        tied=settings.flag("tie_word_embeddings", False),
+        d_ff_dense=settings.count(dense_key) if has_dense else 0,
+        tied=settings.flag("tie_word_embeddings", tied),
         norm=norm,
         head_bias=head_bias,
+        **more,
     )
 
 
@@ -50,8 +58,9 @@ def n_layers_of(settings: Settings) -> int:
     return n_layers
 
 
-def heads_of(settings: Settings, head_dim: int | None = None, **more: bool) -> GroupedQueryAttention:
+def heads_of(settings: Settings, head_dim: int | None = None, **more: Any) -> GroupedQueryAttention:
     """Grouped-query attention without a window. head_dim: what the family assumes where the file is silent."""
+    kind = more.pop("kind", GroupedQueryAttention)
     n_heads = settings.count("num_attention_heads")
     kv_default = n_heads if settings.values["model_type"] in ("olmoe", "granitemoe") else None
     num_kv_heads = settings.count("num_key_value_heads", default=kv_default)
@@ -64,10 +73,11 @@ def heads_of(settings: Settings, head_dim: int | None = None, **more: bool) -> G
     size = settings.count("head_dim", default=head_dim)
     if size % 2:
         raise settings.error(f"head_dim = {size}: rotary positions need an even number; correct it or hidden_size")
-    return GroupedQueryAttention(n_heads, num_kv_heads, size, **more)
+    made: GroupedQueryAttention = kind(n_heads, num_kv_heads, size, **more)
+    return made
 
 
-def biased_heads_of(settings: Settings, head_dim: int | None = None, *, default: bool = False, **more: bool) -> Any:
+def biased_heads_of(settings: Settings, head_dim: int | None = None, *, default: bool = False, **more: Any) -> Any:
     """Heads whose four matrices have biases where `attention_bias` says so."""
     bias = settings.flag("attention_bias", default)
     return heads_of(settings, head_dim, bias=bias, out_bias=bias, **more)
@@ -96,6 +106,11 @@ def in_every_layer(
 
 def latent_in_every_layer(settings: Settings) -> list[Attention]:
     """DeepSeek's attention in every layer; a null `q_lora_rank` (V2-Lite) means one plain query matrix."""
+    return [latent_of(settings)] * n_layers_of(settings)
+
+
+def latent_of(settings: Settings, kind: type[LatentAttention] = LatentAttention, **more: Any) -> LatentAttention:
+    """DeepSeek's attention, or a kind of it."""
     if "q_lora_rank" not in settings.values:
         raise settings.error("key 'q_lora_rank' is missing; give a number, or null for one plain query matrix")
     if settings.count("qk_rope_head_dim") % 2:
@@ -103,7 +118,7 @@ def latent_in_every_layer(settings: Settings) -> list[Attention]:
     n_heads = settings.count("num_attention_heads")
     if settings.count("num_key_value_heads", default=n_heads) != n_heads:
         raise settings.wrong("num_key_value_heads", f"needs num_attention_heads = {n_heads}: latents serve all heads")
-    attention = LatentAttention(
+    return kind(
         n_heads=n_heads,
         q_rank=settings.count("q_lora_rank") if settings.has("q_lora_rank") else None,
         kv_rank=settings.count("kv_lora_rank"),
@@ -111,13 +126,14 @@ def latent_in_every_layer(settings: Settings) -> list[Attention]:
         d_rope=settings.count("qk_rope_head_dim"),
         d_value=settings.count("v_head_dim"),
         bias=settings.flag("attention_bias", False),
+        **more,
     )
-    return [attention] * n_layers_of(settings)
 
 
 def experts_of(settings: Settings, *keys: str, d_ff: str = "intermediate_size", **more: Any) -> Experts:
     """The routed FFN experts, their number under one of these keys."""
-    return Experts(settings.count(*keys), settings.count("num_experts_per_tok"), settings.count(d_ff), **more)
+    top_k = more.pop("top_k", ("num_experts_per_tok",))
+    return Experts(settings.count(*keys), settings.count(*top_k), settings.count(d_ff), **more)
 
 
 def qwen_experts_of(settings: Settings) -> Experts:
@@ -140,6 +156,15 @@ def deepseek_experts_of(settings: Settings, key: str, *, groups: bool, **more: A
         rule = f"{chosen} of {num_groups} groups of {size} FFN experts cannot give a token {experts.top_k}"
         raise settings.wrong("topk_group", rule)
     return experts
+
+
+def sparse_layers(settings: Settings, default: int = 0) -> list[int]:
+    """MoE layers: those that `mlp_layer_types` calls sparse, else all after the first `first_k_dense_replace`."""
+    types = settings.names("mlp_layer_types", n_layers_of(settings), ("dense", "sparse"))
+    if types is None:
+        first = settings.count("first_k_dense_replace", at_least=0, default=default)
+        return list(range(first, n_layers_of(settings)))
+    return [n for n, kind in enumerate(types) if kind == "sparse"]
 
 
 def every_step(settings: Settings) -> list[int]:

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from interconnected_ai.errors import ConfigError
+from interconnected_ai.mixtures import text_config_of
 from interconnected_ai.planner.precision import FLOAT_PRECISIONS
 from interconnected_ai.planner.pretrained.attention import GroupedQueryAttention, LatentAttention
 from interconnected_ai.planner.pretrained.families import read_blueprint
 from interconnected_ai.planner.pretrained.model import PretrainedMoE
 from interconnected_ai.planner.pretrained.settings import Settings
+
+_WRAPPED = "its config stands inside another"
 
 
 def read_pretrained(source: str | Path | Mapping[str, Any]) -> PretrainedMoE:
@@ -20,6 +23,7 @@ def read_pretrained(source: str | Path | Mapping[str, Any]) -> PretrainedMoE:
     architecture nobody here knows, and every key that is missing or cannot be.
     """
     values, name, where = _read(source)
+    values = _of_language_model(values, where)
     blueprint, settings = read_blueprint(values, where), Settings(values, where)
     precision, quantization = _stored_precision(settings), _quantization(settings)
     kinds = (GroupedQueryAttention, LatentAttention)
@@ -47,6 +51,17 @@ def read_pretrained(source: str | Path | Mapping[str, Any]) -> PretrainedMoE:
         notes=tuple(_notes(settings, precision, quantization, grouped)),
         blueprint=blueprint,
     )
+
+
+def _of_language_model(values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """A wrapper's language model, with what the wrapper says of all its parts."""
+    text = text_config_of(values, where)
+    if text is values:
+        return values
+    common = {
+        key: values[key] for key in ("dtype", "torch_dtype", "quantization_config") if values.get(key) is not None
+    }
+    return {**common, **{key: value for key, value in text.items() if value is not None}, _WRAPPED: True}
 
 
 def _read(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any], str, str]:
@@ -104,6 +119,8 @@ def _notes(settings: Settings, precision: str | None, quantization: str | None, 
         yield f"the checkpoint is stored in {quantization}; weights are counted in the precision each row names"
     if not grouped:
         yield "the KV cache holds compressed latents, as in transformers since August 2026; earlier versions expanded them"
+    if _WRAPPED in settings.values:
+        yield "the language model of a wrapper: its parts for pictures and sound are not counted"
     for key in ("num_nextn_predict_layers", "num_mtp_layers"):
         if settings.values.get(key):
             yield f"{key} = {settings.values[key]}: layers that predict further tokens are not built, nor counted"

@@ -44,10 +44,15 @@ def linear(name: str, d_in: int, d_out: int, *, bias: bool = False) -> list[Piec
     return [weight, Piece(f"{name}.bias", (d_out,))] if bias else [weight]
 
 
-def feed_forward(name: str, d_model: int, d_ff: int, *, bias: bool = False) -> list[Piece]:
-    """The pieces of a gated FFN (SwiGLU, Shazeer 2020)."""
+def feed_forward(
+    name: str, d_model: int, d_ff: int, *, bias: bool = False, gated: bool = True, fused: bool = False
+) -> list[Piece]:
+    """The pieces of an FFN, gated (SwiGLU, Shazeer 2020) or plain. fused: gate and up are one matrix."""
+    if fused:
+        both = linear(f"{name}.gate_up_proj", d_model, 2 * d_ff, bias=bias)
+        return [*both, *linear(f"{name}.down_proj", d_ff, d_model, bias=bias)]
     return [
-        *linear(f"{name}.gate_proj", d_model, d_ff, bias=bias),
+        *(linear(f"{name}.gate_proj", d_model, d_ff, bias=bias) if gated else []),
         *linear(f"{name}.up_proj", d_model, d_ff, bias=bias),
         *linear(f"{name}.down_proj", d_ff, d_model, bias=bias),
     ]

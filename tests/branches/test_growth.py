@@ -1,6 +1,7 @@
 """Training a branch on pooled vectors: an ordinary loop, which leaves nothing behind but the branch's weights."""
 
 import copy
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -147,6 +148,8 @@ def test_the_card_tells_how_a_branch_was_trained_and_what_it_answers() -> None:
         labels = torch.tensor([card.spec.labels.index(label) for label in held[1]])
         assert card.metrics == {"accuracy": (logits.argmax(-1) == labels).double().mean().item()}
         assert card.metrics["accuracy"] == fit.validation_accuracy
+        pairs = Counter(zip(labels.tolist(), logits.argmax(-1).tolist(), strict=True))
+        assert {(right, said): count for right, said, count in fit.confusion} == pairs
         assert card.temperature == fit_temperature(logits, labels) != 1.0
         inside = probabilities(logits, card).amax(-1) * branch.familiarity(system.encode(held[0]))
         apart = None

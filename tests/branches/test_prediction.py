@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import make_system, randomize, spec
-from interconnected_ai.branches import BranchCard, BranchPrediction, Prediction, prediction, probabilities
+from interconnected_ai.branches import BranchCard, BranchPrediction, Prediction, panel, prediction, probabilities
 from interconnected_ai.branches.prediction import Answers, AnswerTable
+from interconnected_ai.nn import in_evaluation
 
 TEXTS = ["my bank card", "rain and snow today please tell me", "cat", "the lion was on the horse now"]
 
@@ -125,3 +126,70 @@ def test_a_class_named_unknown_is_told_apart_from_not_knowing(labels: tuple[str,
     assert unsure[0].answer == ("unknown" if "unknown" not in labels else unsure[0].answer)
     assert unsure[0].answer.strip("()") == "unknown"
     assert spec("one", *labels) == card.spec  # one that has answered is equal to one that has not
+
+
+def test_a_branch_asked_beside_many_says_the_same_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(panel, "_MANY", 6)  # branches that know words, looked up together
+    names = [f"branch-{number}" for number in range(24)]
+    system = randomize(make_system(*names))
+    for number, name in enumerate(names):
+        if number % 2:
+            system.branch(name).take_words([*TEXTS[: number % 4], f"word {number}"])
+        if number % 3:
+            system.branch(name).directions = torch.randn(3, system.encoder.d_model)
+    randomize(system).train()  # their dropout says nothing here
+    features = system.features_of(TEXTS)
+    first = system.panel().table(features, 2)
+    whole = system.panel().table(features, 2)
+    assert system._panels._lexicon is not None
+    assert [first.answers(row) for row in range(4)] == [whole.answers(row) for row in range(4)]
+    assert list(whole.cards) == names
+    for name in names:
+        branch = system.branch(name)
+        alone = system.panel([name]).table(features, 2)
+        assert [whole.answer(name, row) for row in range(4)] == [alone.answer(name, row) for row in range(4)]
+        logits, near = branch.evaluate(features), branch.familiarity(features)
+        assert [alone.answer(name, row) for row in range(4)] == one_by_one(branch.card, logits, near, 2)
+        with torch.no_grad():
+            assert torch.equal(in_evaluation(branch)(*branch.read(features)), logits)
+
+
+def test_who_asks_the_same_branches_again_gets_the_same_panel_until_one_of_them_changes() -> None:
+    system = make_system("one", "two", "three")
+    whole, some = system.panel(), system.panel(["two", 0])
+    assert system.panel() is whole
+    assert system.panel(["two", "one"]) is some
+    assert [card.name for card, _ in some.members] == ["two", "one"]
+    system.cards["one"] = system.cards["one"].with_changes(temperature=2.0)
+    assert system.panel().members[0][0].temperature == 2.0
+    assert whole.members[0][0].temperature == 1.0
+    system.remove_branch("two")
+    assert [card.name for card, _ in system.panel().members] == ["one", "three"]
+
+
+def test_panels_of_many_choices_of_branches_are_forgotten_but_the_last() -> None:
+    system = make_system(*(f"branch-{number}" for number in range(12)))
+    first = system.panel([0])
+    for one in range(12):
+        for other in range(12):
+            assert [card.name for card, _ in system.panel([one, other]).members] == list(
+                dict.fromkeys([f"branch-{one}", f"branch-{other}"])
+            )
+    assert len(system._panels._known) == 64
+    assert system.panel([0]) is not first
+
+
+def test_words_that_a_branch_learns_anew_are_looked_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(panel, "_MANY", 2)
+    system = make_system("one", "two")
+    for name in ("one", "two"):
+        system.branch(name).take_words(TEXTS)
+    features = system.features_of(TEXTS)
+    for texts in (TEXTS[:2], TEXTS[2:]):
+        randomize(system)
+        asked = [system.panel().table(features, 3) for _ in range(2)][-1]
+        for name in ("one", "two"):
+            branch = system.branch(name)
+            wanted = one_by_one(branch.card, branch.evaluate(features), branch.familiarity(features), 3)
+            assert [asked.answer(name, row) for row in range(4)] == wanted
+        system.branch("one").take_words(texts)

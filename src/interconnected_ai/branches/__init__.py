@@ -1,5 +1,6 @@
 """Many classifiers on one trunk: a frozen encoder, shared MoE layers, and an adapter and head for each branch."""
 
+from interconnected_ai.branches.batched import BatchedPredictor, PredictorStats
 from interconnected_ai.branches.branch import Branch
 from interconnected_ai.branches.calibration import Answered, calibration
 from interconnected_ai.branches.changes import save_change
@@ -25,7 +26,13 @@ from interconnected_ai.branches.growth import (
 from interconnected_ai.branches.inference import inference
 from interconnected_ai.branches.multilingual import MULTILINGUAL_ENCODER, multilingual_encoder_file
 from interconnected_ai.branches.naming import ClassNames, readable_names
-from interconnected_ai.branches.prediction import BranchPrediction, Prediction, probabilities
+from interconnected_ai.branches.prediction import (
+    AnswerPart,
+    AnswerTable,
+    BranchPrediction,
+    Prediction,
+    probabilities,
+)
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
 from interconnected_ai.branches.trunk import Trunk
 from interconnected_ai.branches.vectors import TextVectors
@@ -34,7 +41,10 @@ from interconnected_ai.config import BranchCard
 __all__ = [
     "EMBEDDED_ENCODER",
     "MULTILINGUAL_ENCODER",
+    "AnswerPart",
+    "AnswerTable",
     "Answered",
+    "BatchedPredictor",
     "Branch",
     "BranchCard",
     "BranchCheck",
@@ -45,6 +55,7 @@ __all__ = [
     "Encoder",
     "InterconnectedAISystem",
     "Prediction",
+    "PredictorStats",
     "SystemOutput",
     "TextFeatures",
     "TextVectors",

@@ -24,7 +24,8 @@ from interconnected_ai.branches.multilingual import (
 )
 from interconnected_ai.branches.prefix import prefix_of, write_prefix
 from interconnected_ai.errors import ConfigError, EncoderError, IntegrityError, MissingExtraError, UnsafeFileError
-from interconnected_ai.nn import add_lora, require_own_threads, swap_dropouts
+from interconnected_ai.hub import ONE_NETWORK
+from interconnected_ai.nn import add_lora, require_own_threads, swap_dropouts, swap_gelus
 from interconnected_ai.storage import sha256_of
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Encoder(nn.Module):
         if isinstance(getattr(model, "pooler", None), nn.Module):
             model.pooler = None  # type: ignore[assignment]  # never read here, and random where a checkpoint lacks it
         self.model = model.requires_grad_(False).eval()
+        swap_gelus(self.model)
         self.tokenizer = tokenizer
         self.name = name
         self.prefix = prefix
@@ -327,9 +329,10 @@ def _pretrained(source: str | Path) -> tuple[nn.Module, Any]:
         text_alone = type(config) in AutoModelForTextEncoding._model_mapping  # of T5 the encoder without the decoder
         kind: Any = AutoModelForTextEncoding if text_alone else AutoModel
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        model, told = kind.from_pretrained(
-            source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-        )
+        with ONE_NETWORK:
+            model, told = kind.from_pretrained(
+                source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            )
     except Exception as error:  # the code of any of 600 families, and files of any kind
         raise EncoderError(
             f"cannot load the encoder {str(source)!r}: {(str(error).splitlines() or [type(error).__name__])[0]} Needs a folder "
@@ -377,6 +380,27 @@ def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[
     order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
+
+
+def like_lengths(lengths: Sequence[int]) -> list[list[int]]:
+    """Rows in groups, longest first, that take the least time: each row counts as the longest of its group, and each group as
+    `_PASS_TOKENS` more.
+    """
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    cost, begins = [0.0], [0]  # of the first so many rows, and where their last group begins
+    for end in range(1, len(order) + 1):
+        best = min(range(end), key=lambda start: cost[start] + (end - start) * lengths[order[start]])
+        cost.append(cost[best] + (end - best) * lengths[order[best]] + _PASS_TOKENS)
+        begins.append(best)
+    groups: list[list[int]] = []
+    end = len(order)
+    while end:
+        groups.append(order[begins[end] : end])
+        end = begins[end]
+    return groups[::-1]
+
+
+_PASS_TOKENS = 64  # how many positions take as long as another pass does beside them
 
 
 # Rows that go through the encoder together when a batch holds less text than this share of its positions.

@@ -18,15 +18,22 @@ def class_directions(pooled: Tensor, targets: Tensor, num_classes: int) -> Tenso
     return F.normalize(sums, dim=-1)
 
 
-def familiarity(pooled: Tensor, directions: Tensor | None) -> Tensor:
+def lengths_of(pooled: Tensor) -> Tensor:
+    """(num_texts,) how long each vector is, never quite zero."""
+    lengths: Tensor = torch.linalg.vector_norm(pooled, dim=-1).clamp(min=1e-12)
+    return lengths
+
+
+def familiarity(pooled: Tensor, directions: Tensor | None, lengths: Tensor | None = None) -> Tensor:
     """(num_texts,) cos² of each vector with the nearest class's direction: the share of it that this class explains, 0 to 1.
 
     Without directions (a branch that was never trained, or saved before they were kept) every text is familiar: ones.
+    lengths: `lengths_of(pooled)`, where it is known already.
     """
     if directions is None:
         return pooled.new_ones(pooled.shape[0])
     along = (pooled @ directions.T).amax(dim=-1).clamp(min=0.0)
-    lengths = torch.linalg.vector_norm(pooled, dim=-1).clamp(min=1e-12)
+    lengths = lengths_of(pooled) if lengths is None else lengths
     share: Tensor = (along / lengths).square().clamp(max=1.0)
     return share
 

@@ -6,22 +6,41 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from interconnected_ai.text import Ngrams, count_ngrams
+from interconnected_ai.branches.vocabulary import bags_of
+from interconnected_ai.nn import Bags
+from interconnected_ai.text import Lexicon, LookedUp, Ngrams, Vocabulary, count_ngrams
 
 
 class TextFeatures:
     """pooled: (num_texts, d_model), of the trunk. ngrams: the terms, counted when first asked for, once for all branches.
 
-    `features[rows]` are those of some texts. Several threads may read at once.
+    `features[rows]` are those of some texts. lexicon: where many branches ask, one that knows their vocabularies. Several
+    threads may read at once.
     """
 
-    def __init__(self, pooled: Tensor, texts: Sequence[str]) -> None:
-        self.pooled, self.texts = pooled, tuple(texts)
+    def __init__(self, pooled: Tensor, texts: Sequence[str], *, lexicon: Lexicon | None = None) -> None:
+        self.pooled, self.texts, self._lexicon = pooled, tuple(texts), lexicon
 
     @cached_property
     def ngrams(self) -> tuple[Ngrams, ...]:
         """The terms, some thousand texts in each part."""
         return tuple(count_ngrams(self.texts))
+
+    def bags(self, vocabulary: Vocabulary) -> Bags:
+        """The terms that a vocabulary knows."""
+        return bags_of(vocabulary, self.ngrams, self._looked_up)
+
+    @cached_property
+    def _looked_up(self) -> tuple[LookedUp, ...] | None:
+        return None if self._lexicon is None else tuple(self._lexicon.look_up(part.terms) for part in self.ngrams)
+
+    def with_lexicon(self, lexicon: Lexicon | None) -> "TextFeatures":
+        """The same, for many branches whose vocabularies the lexicon knows."""
+        if lexicon is None:
+            return self
+        made = TextFeatures(self.pooled, self.texts, lexicon=lexicon)
+        made.__dict__["ngrams"] = self.ngrams
+        return made
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -3,6 +3,7 @@
 import copy
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -48,7 +49,8 @@ class _Course:
 @dataclass(frozen=True)
 class BranchFit:
     """How training a branch went. validation_accuracy is a share of 1, NaN without validation rows, of the weights that had not
-    learnt these (see `TrainingConfig.refit`).
+    learnt these (see `TrainingConfig.refit`). confusion: what these weights answered to the validation rows, as (right class,
+    answer, how many rows), classes by their numbers.
     """
 
     card: BranchCard
@@ -56,6 +58,7 @@ class BranchFit:
     validation_accuracy: float
     encode_seconds: float
     train_seconds: float
+    confusion: tuple[tuple[int, int, int], ...] = ()
 
 
 @checked
@@ -105,9 +108,12 @@ def fit_branch(
         course = _regression_unless_beaten(branch, course, *held_out, config.watch)
     branch.directions = class_directions(features.pooled, targets, branch.head.out_features)
     fitted: dict[str, Any] = {"temperature": 1.0, "threshold": 0.0, "calibration_rows": 0, "outside_rows": 0}
+    confusion: tuple[tuple[int, int, int], ...] = ()
     if held_out is not None:
         apart = None if outside_features is None else _answered(branch, outside_features)
-        fitted = calibration(branch.card, _answered(branch, held_out[0]), held_out[1], apart)
+        answered = _answered(branch, held_out[0])
+        fitted = calibration(branch.card, answered, held_out[1], apart)
+        confusion = _confusion(held_out[1], answered.logits)
     changes = {
         **fitted,
         "trained": "added",
@@ -123,7 +129,13 @@ def fit_branch(
         branch.learnt = before | KnownTexts.of([*texts, *(() if validation is None else validation[0])])
     (sealed,) = system.sealed([branch], [changes])
     system.replace_branch(standing, sealed)
-    return BranchFit(sealed.card, course.epochs, course.accuracy, encoded - started, time.perf_counter() - encoded)
+    seconds = encoded - started, time.perf_counter() - encoded
+    return BranchFit(sealed.card, course.epochs, course.accuracy, *seconds, confusion)
+
+
+def _confusion(targets: Tensor, logits: Tensor) -> tuple[tuple[int, int, int], ...]:
+    pairs = Counter(zip(targets.tolist(), logits.argmax(dim=-1).tolist(), strict=True))
+    return tuple((right, said, count) for (right, said), count in sorted(pairs.items()))
 
 
 def _answered(branch: Branch, features: TextFeatures) -> Answered:

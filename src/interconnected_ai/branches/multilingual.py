@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from interconnected_ai.arguments import checked
 from interconnected_ai.branches.packed import EncoderSizes, PackedEncoder, Pieces
 from interconnected_ai.errors import IntegrityError, MissingExtraError
+from interconnected_ai.hub import ONE_NETWORK
 from interconnected_ai.storage import sha256_of
 
 MULTILINGUAL_ENCODER = "multilingual"
@@ -70,7 +71,7 @@ def _model(file: PackedEncoder) -> nn.Module:
         layer_norm_eps=sizes.norm_epsilon,
         pad_token_id=file.pieces.pad,
     )
-    with torch.device("meta"):  # no time for random weights that are replaced at once
+    with ONE_NETWORK, torch.device("meta"):  # no time for random weights that are replaced at once
         model: Any = BertModel(config, add_pooling_layer=False)
     model.load_state_dict(weights, assign=True)
     for name, buffer in _buffers(sizes).items():

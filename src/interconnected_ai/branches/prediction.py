@@ -2,8 +2,10 @@
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,17 +72,33 @@ def probabilities(logits: Tensor, card: BranchCard) -> Tensor:
     return (logits.float() / card.temperature).softmax(dim=-1)
 
 
+@dataclass(frozen=True, eq=False)
+class AnswerPart:
+    """What branches of as many classes say of some texts.
+
+    best: (num_texts, branches, top) float32, probabilities of the best classes, whose numbers are `classes`; familiarity,
+    unknown: (num_texts, branches).
+    """
+
+    cards: tuple[BranchCard, ...]
+    best: np.ndarray
+    classes: np.ndarray
+    familiarity: np.ndarray
+    unknown: np.ndarray
+
+
 class AnswerTable:
-    """All branches' answers to all texts as tensors. Softmax and the best labels are taken for many branches at once."""
+    """All branches' answers to all texts as arrays. Softmax and the best labels are taken for many branches at once.
+
+    parts: the branches by their numbers of classes. Any number of threads may read at once.
+    """
 
     def __init__(self, top_n: int) -> None:
         self.top_n = top_n
         self.cards: dict[str, BranchCard] = {}
-        # Names of branches, with (num_texts, branches, top_n) probabilities of their best classes, these classes' numbers, and
-        # (num_texts, branches) how familiar the texts are.
-        self._best: list[tuple[list[str], Tensor, Tensor, Tensor]] = []
+        self.parts: list[AnswerPart] = []
         self._places: dict[str, tuple[int, int]] = {}  # where a branch stands there
-        self._waiting: dict[int, list[tuple[str, Tensor, Tensor]]] = {}  # by the number of classes
+        self._waiting: dict[int, list[tuple[BranchCard, Tensor, Tensor]]] = {}  # by the number of classes
 
     @classmethod
     def read(cls, answered: Iterable[tuple[BranchCard, Tensor, Tensor]], top_n: int) -> "AnswerTable":
@@ -89,51 +107,72 @@ class AnswerTable:
         for card, logits, near in answered:
             table.cards[card.name] = card
             waiting = table._waiting.setdefault(logits.shape[-1], [])
-            waiting.append((card.name, logits.float() / card.temperature, near))
+            waiting.append((card, logits.float() / card.temperature, near))
             if len(waiting) * logits.numel() >= _MOST_NUMBERS:
                 table._take_best(logits.shape[-1])
         for num_classes in list(table._waiting):
             table._take_best(num_classes)
         return table
 
+    @property
+    def columns(self) -> list[int]:
+        """For each branch, in the branches' order, which it is when the parts stand side by side."""
+        begins = [0, *accumulate(len(part.cards) for part in self.parts)]
+        return [begins[part] + number for part, number in map(self._places.__getitem__, self.cards)]
+
     def _take_best(self, num_classes: int) -> None:
         waiting = self._waiting.pop(num_classes)
+        cards = tuple(card for card, _, _ in waiting)
         scaled = torch.stack([logits for _, logits, _ in waiting], dim=1)  # (num_texts, branches, num_classes)
-        best, classes = scaled.softmax(dim=-1).topk(min(self.top_n, num_classes), dim=-1)
-        near = torch.stack([near for _, _, near in waiting], dim=1)
-        names = [name for name, _, _ in waiting]
-        self._places.update({name: (len(self._best), number) for number, name in enumerate(names)})
-        self._best.append((names, best.cpu(), classes.cpu(), near.float().cpu()))
+        best, classes = (t.cpu().numpy() for t in scaled.softmax(dim=-1).topk(min(self.top_n, num_classes), dim=-1))
+        near = torch.stack([near for _, _, near in waiting], dim=1).float().cpu().numpy()
+        thresholds = np.array([card.threshold for card in cards])
+        unknown = best[..., 0].astype(np.float64) * near.astype(np.float64) < thresholds
+        self._places.update({card.name: (len(self.parts), number) for number, card in enumerate(cards)})
+        self.parts.append(AnswerPart(cards, best, classes, near, unknown))
 
     def answer(self, branch: str, row: int) -> BranchPrediction:
         """One branch's answer to one text."""
-        part, number = self._places[branch]
-        _, best, classes, near = self._best[part]
-        values, numbers = best[row, number].tolist(), classes[row, number].tolist()
-        return self._answer(self.cards[branch], values, numbers, near[row, number].item())
+        place, number = self._places[branch]
+        part = self.parts[place]
+        return _answer(
+            part.cards[number],
+            part.best[row, number].tolist(),
+            part.classes[row, number].tolist(),
+            part.familiarity[row, number].item(),
+            part.unknown[row, number].item(),
+        )
 
     def answers(self, row: int) -> dict[str, BranchPrediction]:
         """Every branch's answer to one text, in the branches' order."""
         found = {
-            name: self._answer(self.cards[name], values, numbers, familiar)
-            for names, best, classes, near in self._best
-            for name, values, numbers, familiar in zip(
-                names, best[row].tolist(), classes[row].tolist(), near[row].tolist(), strict=True
+            card.name: _answer(card, *said)
+            for part in self.parts
+            for card, *said in zip(
+                part.cards,
+                part.best[row].tolist(),
+                part.classes[row].tolist(),
+                part.familiarity[row].tolist(),
+                part.unknown[row].tolist(),
+                strict=True,
             )
         }
-        return found if len(self._best) == 1 else {name: found[name] for name in self.cards}
+        return found if len(self.parts) == 1 else {name: found[name] for name in self.cards}
 
-    def _answer(self, card: BranchCard, values: list[float], classes: list[int], familiar: float) -> BranchPrediction:
-        labels = card.spec.labels
-        return BranchPrediction(
-            branch=card.name,
-            label=labels[classes[0]],
-            confidence=values[0],
-            unknown=values[0] * familiar < card.threshold,
-            top=tuple(zip([labels[number] for number in classes], values, strict=True)),
-            refusal=card.spec.refusal,
-            familiarity=familiar,
-        )
+
+def _answer(
+    card: BranchCard, values: list[float], classes: list[int], familiar: float, unknown: bool
+) -> BranchPrediction:
+    labels = card.spec.labels
+    return BranchPrediction(
+        branch=card.name,
+        label=labels[classes[0]],
+        confidence=values[0],
+        unknown=unknown,
+        top=tuple(zip([labels[number] for number in classes], values, strict=True)),
+        refusal=card.spec.refusal,
+        familiarity=familiar,
+    )
 
 
 class Answers(Mapping[str, BranchPrediction]):

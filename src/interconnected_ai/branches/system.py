@@ -12,15 +12,23 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from interconnected_ai.arguments import checked, whole_number
 from interconnected_ai.branches import fingerprint as proof
 from interconnected_ai.branches.arguments import names_of, texts_of
 from interconnected_ai.branches.branch import Branch, Cards, key_of
 from interconnected_ai.branches.card import card_text
-from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, batches_by_length, known_as
+from interconnected_ai.branches.encoder import (
+    EMBEDDED_ENCODER,
+    Encoder,
+    batches_by_length,
+    known_as,
+    like_lengths,
+)
 from interconnected_ai.branches.features import TextFeatures
-from interconnected_ai.branches.prediction import Answers, AnswerTable, Prediction, known_branch
+from interconnected_ai.branches.panel import Panel, Panels
+from interconnected_ai.branches.prediction import Prediction, known_branch
 from interconnected_ai.branches.trunk import Trunk, pack
 from interconnected_ai.branches.turns import Turns
 from interconnected_ai.branches.vocabulary import bags_of
@@ -131,7 +139,7 @@ class InterconnectedAISystem(nn.Module):
         self._settings = config.with_changes(branches=[], base_model_name=known_as(config.base_model_name))
         self.trunk = Trunk(config, self.encoder.d_model, generator=generator)
         # Replaced as a whole and never changed, so that who took hold of it goes on with the branches it found.
-        self.branches = nn.ModuleDict()
+        self.branches, self._panels = nn.ModuleDict(), Panels()
         self.trunk_is_trained = False
         self._saved_versions: dict[Path, str] = {}  # of the folders this system came from or was saved to
         self._probe_texts: tuple[str, ...] = proof.PROBE_TEXTS
@@ -262,6 +270,23 @@ class InterconnectedAISystem(nn.Module):
         return branch.card
 
     @checked
+    def take_branches(self, source: Self) -> None:
+        """Have the branches of another system that has the same encoder and trunk, and no others, in one step.
+
+        Who predicts meanwhile gets the answers of all that stood before, or of all that stand then. Those that are the same
+        stay what they are. Raises `ConflictError` when what branches share differs.
+        """
+        require_same_shared_parts(self, source)
+        theirs = source._named()
+        with _changes():
+            standing = self._named()
+            kept = {name for name, branch in standing.items() if _is_same(branch, theirs.get(name))}
+            added = [copy.deepcopy(branch).to(self.encoder.device) for n, branch in theirs.items() if n not in kept]
+            if any(branch.probe is not None for branch in added):
+                self._probe_environment = source._probe_environment
+            self._change({branch: None for name, branch in standing.items() if name not in kept}, added)
+
+    @checked
     def remove_branch(self, name: str) -> None:
         """Take a branch out. The others keep their weights and outputs."""
         with _changes():
@@ -313,6 +338,7 @@ class InterconnectedAISystem(nn.Module):
             branches._modules.update(standing)  # as `update` would, in one step for all
             branches.training = self.branches.training  # without setting the branches' own
             self.branches = branches
+            self._panels = Panels(self._named().values())
 
     @checked
     def put_branch(self, branch: Branch, *, environment: str | None = None) -> None:
@@ -421,6 +447,28 @@ class InterconnectedAISystem(nn.Module):
                     progress(done, len(texts))
         return out.clone()  # a plain tensor: inference tensors cannot be learnt from
 
+    def encode_together(self, texts: Sequence[str]) -> Tensor:
+        """`encode`, up to rounding, of a few texts of any lengths in as little time as can be.
+
+        A CPU reads those of like length together, and little padding with them; the trunk, which sees no padding, takes all of
+        them at once.
+        """
+        token_ids = self.encoder.tokenize(texts_of(texts))
+        lengths = [len(ids) for ids in token_ids]
+        groups = like_lengths(lengths) if self.encoder.device.type == "cpu" else [list(range(len(lengths)))]
+        encoder, trunk = in_evaluation(self.encoder), in_evaluation(self.trunk)
+        with torch.inference_mode():
+            read = []
+            for rows in groups:
+                input_ids, mask = encoder.pad([token_ids[row] for row in rows])
+                read.append(pack(encoder(input_ids, mask), mask, self._settings.pooling))
+            width = max(mask.shape[1] for _, mask in read)
+            masks = torch.cat([F.pad(mask, (0, width - mask.shape[1])) for _, mask in read])
+            pooled: Tensor = trunk(torch.cat([tokens for tokens, _ in read]), masks)[0].float()
+            back = torch.tensor([row for rows in groups for row in rows], device=pooled.device).argsort()
+            pooled = pooled[back]
+        return pooled.clone()  # a plain tensor: inference tensors cannot be learnt from
+
     def predict(
         self,
         texts: Sequence[str],
@@ -436,14 +484,16 @@ class InterconnectedAISystem(nn.Module):
         Raises `DataError` for what is no list of texts, naming the first that is none, `ConfigError` for a number that cannot
         be, `UnknownNameError` for a branch that there is not.
         """
-        asked = [(branch.card, branch) for branch in self._named(branches).values()]
+        panel = self.panel(branches)
         texts, top_n = texts_of(texts), whole_number(top_n, "top_n", least=1)
         if not texts:
             return []
-        features = self.features_of(texts, batch_size=batch_size)
-        answered = ((card, branch.evaluate(features), branch.familiarity(features)) for card, branch in asked)
-        table = AnswerTable.read(answered, top_n)
-        return [Prediction(text, Answers(table, row)) for row, text in enumerate(texts)]
+        return panel.answers(self.features_of(texts, batch_size=batch_size), top_n)
+
+    def panel(self, branches: Sequence[int | str] | None = None) -> Panel:
+        """The named branches, or all of them, as they stand at this moment. Raises `UnknownNameError`."""
+        panels = self._panels
+        return panels.of(self._named(branches).values())
 
     @checked
     def logits_of(
@@ -717,6 +767,11 @@ def require_same_shared_parts(system: InterconnectedAISystem, other: Interconnec
         raise ConflictError(
             f"the {differs} of the two systems differs; a branch gives its outputs on its own trunk only"
         )
+
+
+def _is_same(branch: Branch, other: Branch | None) -> bool:
+    """Whether two branches answer alike, as their fingerprints prove."""
+    return other is not None and branch.card.fingerprint is not None and branch.card == other.card
 
 
 def _directions_of(branch: Branch, tensors: Mapping[str, Tensor], folder: Path) -> Tensor | None:

@@ -12,7 +12,7 @@ from interconnected_ai.nn.cross_entropy import linear_cross_entropy
 from interconnected_ai.nn.devices import device_of
 from interconnected_ai.nn.dropout import Dropout, swap_dropouts
 from interconnected_ai.nn.evaluation import in_evaluation
-from interconnected_ai.nn.feed_forward import FeedForward
+from interconnected_ai.nn.feed_forward import GELU, FeedForward, gelu, swap_gelus
 from interconnected_ai.nn.forks import require_own_threads
 from interconnected_ai.nn.grouped import GroupedBackend, choose_backend
 from interconnected_ai.nn.kv_cache import KVCache
@@ -25,9 +25,11 @@ from interconnected_ai.nn.regression import Problem, descend, root_of, softmax_r
 from interconnected_ai.nn.router import Routing, TokenRouter
 from interconnected_ai.nn.scores import macro_f1, watched_score
 from interconnected_ai.nn.standardization import Standardization
+from interconnected_ai.nn.threads import compute_with
 from interconnected_ai.nn.transformer import TransformerBlock
 
 __all__ = [
+    "GELU",
     "HIGHEST_TEMPERATURE",
     "LOWEST_TEMPERATURE",
     "AdaptedLinear",
@@ -52,10 +54,12 @@ __all__ = [
     "TransformerBlock",
     "add_lora",
     "choose_backend",
+    "compute_with",
     "descend",
     "device_of",
     "fit_temperature",
     "fit_threshold",
+    "gelu",
     "in_evaluation",
     "learning_rate_factor",
     "linear_cross_entropy",
@@ -70,6 +74,7 @@ __all__ = [
     "sinusoidal_positions",
     "softmax_regression",
     "swap_dropouts",
+    "swap_gelus",
     "swiglu",
     "times",
     "unmerge_lora",

@@ -24,6 +24,8 @@ class Bags(NamedTuple):
 
     def to(self, device: torch.device) -> "Bags":
         """The same on another device."""
+        if self.terms.device == device:
+            return self
         return Bags(*(tensor.to(device) for tensor in self))
 
     def take(self, rows: Tensor) -> "Bags":

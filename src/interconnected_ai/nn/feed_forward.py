@@ -1,4 +1,4 @@
-"""The dense feed-forward block, and the activations that it shares with the FFN experts."""
+"""The dense feed-forward block, and the activations: those that it shares with the FFN experts, and those of foreign models."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,46 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu}
+
+def gelu(hidden: Tensor) -> Tensor:
+    """x · Φ(x), the exact GELU (Hendrycks and Gimpel 2016), any shape → the same, by PyTorch's own kernel on a CPU too.
+
+    A contiguous tensor's GELU is oneDNN's there, which makes a program for every shape that it meets and keeps it, .8 MB each:
+    as many as there are lengths of texts, or counts of tokens that an expert gets. A transposed matrix's is PyTorch's, and as
+    fast. A single row is oneDNN's: it has one shape, and is its own transpose.
+    """
+    if hidden.dim() < 2 or not hidden.is_contiguous() or hidden.numel() in (0, hidden.shape[-1]):
+        return F.gelu(hidden)
+    return F.gelu(hidden.flatten(0, -2).T).T.view(hidden.shape)
+
+
+class GELU(nn.Module):
+    """`gelu` as a layer."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Any shape → the same."""
+        return gelu(hidden)
+
+
+def swap_gelus(model: nn.Module) -> None:
+    """Put `GELU` in place of every exact GELU inside `model`, torch's or transformers'.
+
+    Not while other threads compute with the model.
+    """
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if _is_exact_gelu(child):
+                setattr(parent, name, GELU())
+
+
+def _is_exact_gelu(module: nn.Module) -> bool:
+    # Looked at by what it calls: transformers' GELUActivation may have been told to compute in Python.
+    if type(module) is nn.GELU:
+        return module.approximate == "none"
+    return type(module).__name__ == "GELUActivation" and getattr(module, "act", None) is F.gelu
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": gelu, "relu": F.relu, "silu": F.silu}
 
 
 class FeedForward(nn.Module):

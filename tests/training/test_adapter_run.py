@@ -253,6 +253,19 @@ def test_what_cannot_be_learnt_from_leaves_nothing_behind(tmp_path: Path) -> Non
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("adapter")]
 
 
+def test_a_target_that_the_base_lacks_is_refused_before_anything_is_written_or_replaced(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    wrong = config.with_changes(adapter={"rank": 4, "targets": ["q_prj"]})
+    with pytest.raises(ConfigError, match="q_prj"):
+        train_adapter(wrong)
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["base", "texts.jsonl"]
+    train_adapter(config)
+    before = {place: sha256_of(place) for place in tmp_path.rglob("*") if place.is_file()}
+    with pytest.raises(ConfigError, match="q_prj"):
+        train_adapter(wrong, overwrite=True)
+    assert {place: sha256_of(place) for place in tmp_path.rglob("*") if place.is_file()} == before
+
+
 def test_a_checkpoint_holds_the_adapter_alone(tmp_path: Path) -> None:
     run = train_adapter(make_config(tmp_path))
     latest = sorted((run.training_folder / "checkpoints").glob("step-*"))[-1]

@@ -41,6 +41,7 @@ from interconnected_ai.training.expert import (
     held_out,
     refuse_taken_folders,
     sample_text,
+    shape_of_init,
     train_expert,
     training_folder,
 )
@@ -48,7 +49,7 @@ from interconnected_ai.training.failures import OUT_OF_MEMORY, Failure, failure_
 from interconnected_ai.training.interruption import TrainingStoppedError
 from interconnected_ai.training.origin import Origin
 from interconnected_ai.training.processes import Processes
-from interconnected_ai.training.run_folder import owned, process_rank, write_json_safely
+from interconnected_ai.training.run_folder import drop_folder, owned, process_rank, write_json_safely
 from interconnected_ai.training.run_record import RunRecord, read_run
 from interconnected_ai.training.system import (
     BASELINE,
@@ -60,6 +61,7 @@ from interconnected_ai.training.system import (
     FeatureCache,
     FitResult,
     GlobalBatch,
+    GrownBranch,
     KeptAnswers,
     LossParts,
     RowAnswers,
@@ -67,6 +69,7 @@ from interconnected_ai.training.system import (
     RunResults,
     Unseen,
     WordCounts,
+    add_branch,
     answer_rows,
     auroc,
     branch_metrics,
@@ -80,6 +83,8 @@ from interconnected_ai.training.system import (
     expected_calibration_error,
     finished_results,
     fit,
+    is_changed,
+    kept_answers,
     language_remark,
     likely_mislabelled,
     macro_f1,
@@ -87,6 +92,9 @@ from interconnected_ai.training.system import (
     metrics_of,
     reads_english_only,
     refuse_taken_folder,
+    remove_branch,
+    require_unchanged,
+    save_in_place,
     shape_for,
     splits_of_finished_run,
     splits_of_run,
@@ -122,6 +130,7 @@ __all__ = [
     "FitResult",
     "Foretold",
     "GlobalBatch",
+    "GrownBranch",
     "KeptAnswers",
     "LossParts",
     "Objective",
@@ -141,6 +150,7 @@ __all__ = [
     "adamw",
     "adapter_run_folder",
     "adapter_training_folder",
+    "add_branch",
     "answer_rows",
     "auroc",
     "base_tokenizer",
@@ -152,6 +162,7 @@ __all__ = [
     "compare_answers",
     "compare_systems",
     "data_files",
+    "drop_folder",
     "encoder_by_language",
     "encoder_of_run",
     "evaluate",
@@ -164,6 +175,8 @@ __all__ = [
     "fit_expert",
     "foretell",
     "held_out",
+    "is_changed",
+    "kept_answers",
     "language_remark",
     "likely_mislabelled",
     "look_ahead",
@@ -180,8 +193,12 @@ __all__ = [
     "refuse_taken_adapter",
     "refuse_taken_folder",
     "refuse_taken_folders",
+    "remove_branch",
+    "require_unchanged",
     "sample_text",
+    "save_in_place",
     "shape_for",
+    "shape_of_init",
     "splits_of_finished_run",
     "splits_of_run",
     "system_loss",

@@ -42,6 +42,7 @@ def refuse_busy_folder(folder: Path) -> None:
             pass
 
 
+@checked
 def drop_folder(folder: Path) -> None:
     """Remove a folder that others may be reading: it goes at once, and never stands there with half of its files."""
     aside = folder.with_name(f".{folder.name}.dropped")

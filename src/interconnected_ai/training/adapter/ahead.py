@@ -8,6 +8,7 @@ from interconnected_ai.data import Survey, Texts, survey
 from interconnected_ai.experts import Base, find_base
 from interconnected_ai.training.adapter.material import block_of, read_chats
 from interconnected_ai.training.adapter.opening import open_tokenizer, window_of
+from interconnected_ai.training.adapter.start import require_fitting
 from interconnected_ai.training.chats import ChatCorpus, PreferenceCorpus
 
 
@@ -29,9 +30,11 @@ class AdapterAhead:
 def look_ahead(config: AdapterRunConfig, base: Base | None = None) -> AdapterAhead:
     """Read the sources of a training as it would itself. base: found already.
 
-    Raises `DataError` for what cannot be learnt from, and what `find_base` raises.
+    Raises `DataError` for what cannot be learnt from, what `find_base` raises, and as a training does where it would begin
+    with another adapter that does not fit.
     """
     base = find_base(config.base) if base is None else base
+    require_fitting(config, base)
     window = window_of(base)
     seq_len = block_of(config, window)
     if config.text is not None:

@@ -96,8 +96,12 @@ class AdaptedNetwork(nn.Module):
 
     def pairs(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Name of each adapted layer, as the base has it → its A (rank, d_in) and B (d_out, rank)."""
-        layers = {name: self.network.get_submodule(name) for name in self.names}
-        return {name: (layer.lora_a.detach(), layer.lora_b.detach()) for name, layer in layers.items()}
+        return {name: (a.detach(), b.detach()) for name, (a, b) in ((name, self.matrices(name)) for name in self.names)}
+
+    def matrices(self, name: str) -> tuple[nn.Parameter, nn.Parameter]:
+        """A and B of an adapted layer, as they learn."""
+        layer = self.network.get_submodule(name)
+        return layer.lora_a, layer.lora_b
 
     def remember_less(self, less: bool) -> None:
         """Whether a layer's input alone is kept for the backward pass, and the layer computed again there."""
@@ -180,10 +184,10 @@ def _adapt(network: Any, shape: AdapterConfig, bits: int | None, generator: torc
     linears = {
         name: module for name, module in network.named_modules() if isinstance(module, nn.Linear) and module is not head
     }
-    chosen = {name: linear for name, linear in linears.items() if _is_target(name, shape.targets)}
+    chosen = {name: linear for name, linear in linears.items() if is_target(name, shape.targets)}
     known = sorted({name.rpartition(".")[2] for name in linears})
     for target in shape.targets:
-        if not any(_is_target(name, (target,)) for name in chosen):
+        if not any(is_target(name, (target,)) for name in chosen):
             raise ConfigError(
                 f"adapter.targets names {target!r}, which the base has no linear layer of; it has {', '.join(known)}"
             )
@@ -197,7 +201,8 @@ def _adapt(network: Any, shape: AdapterConfig, bits: int | None, generator: torc
     return tuple(chosen)
 
 
-def _is_target(name: str, targets: tuple[str, ...]) -> bool:
+def is_target(name: str, targets: tuple[str, ...]) -> bool:
+    """Whether a layer of this name is adapted; see `AdapterConfig`."""
     return not targets or any(name == target or name.endswith(f".{target}") for target in targets)
 
 

@@ -32,6 +32,7 @@ from interconnected_ai.training.adapter.material import (
 from interconnected_ai.training.adapter.network import AdaptedNetwork
 from interconnected_ai.training.adapter.opening import open_network, open_tokenizer
 from interconnected_ai.training.adapter.preferred import Preferred
+from interconnected_ai.training.adapter.start import begun_from, fill, require_fitting
 from interconnected_ai.training.computing import open_processes
 from interconnected_ai.training.interruption import going_on_later
 from interconnected_ai.training.outputs import beside, gone_if_refused, keep_config, refuse_taken
@@ -48,6 +49,7 @@ from interconnected_ai.training.run_folder import (
     refuse_busy_folder,
     write_json_safely,
 )
+from interconnected_ai.training.start import Start
 
 _log = logging.getLogger(__name__)
 _RESULTS, _BASE = "results.json", "base.json"
@@ -94,6 +96,7 @@ def train_adapter(
 
     resume: go on after an interruption, on what was read then. overwrite: drop what an earlier training left. surveyed: at
     hand already, in place of `config.text`.
+    A training that begins with another adapter (`config.init`) is resumed whatever has become of it since.
     A finished training that is resumed is returned as it stands. Ctrl-C and SIGTERM raise `TrainingStoppedError`, a
     `KeyboardInterrupt` that says from which checkpoint it goes on.
     Raises `StorageError` when the folder is taken and neither is asked for, `BusyError` while another training is at work
@@ -135,6 +138,8 @@ def _train(
     if processes.is_main:
         refuse_taken_adapter(config, resume=resume, overwrite=overwrite)
     with going_on_later(folder):
+        # Before anything is written or replaced: a base that lacks what is to be adapted is refused here.
+        model = None if resume and folder.exists() else _adapted(config, processes, base)
         words = open_tokenizer(base)
         if processes.is_main:
             if not resume and (folder / "run.yaml").is_file():
@@ -142,19 +147,21 @@ def _train(
             with gone_if_refused(folder):
                 keep_config(folder, config, resume=resume)
                 _keep_base(folder, base, resume=resume)
+                begun_from(folder, config, base, resume=resume)
                 prepare_material(folder, config, base, words, surveyed, resume=resume)
         processes.wait()
         if resume and is_complete(output) and (folder / _RESULTS).is_file():
             return _kept_run(output, folder)
         if processes.is_main:
             (folder / _RESULTS).unlink(missing_ok=True)  # of an adapter that has gone since
-        return _fitted(config, folder, processes, resume, base)
+        return _fitted(config, folder, processes, resume, base, model or _adapted(config, processes, base))
 
 
 def _replace(
     folder: Path, config: AdapterRunConfig, base: Base, words: PretrainedTokenizer, surveyed: Survey | None
 ) -> None:
     """What this training learns from in place of an older training's folder, which stays whole where that is refused."""
+    require_fitting(config, base)
     fresh = folder.with_name(f".{folder.name}.fresh")
     drop_folder(fresh)
     with gone_if_refused(fresh):
@@ -176,23 +183,30 @@ def _keep_base(folder: Path, base: Base, *, resume: bool) -> None:
     write_json_safely(kept, {"name": base.name, "sha256": base.sha256})
 
 
-def _fitted(config: AdapterRunConfig, folder: Path, processes: Processes, resume: bool, base: Base) -> AdapterRun:
-    output, training = Path(config.output), config.training
+def _adapted(config: AdapterRunConfig, processes: Processes, base: Base) -> AdaptedNetwork:
     # FSDP keeps a layer's weights in one type: that of the adapter's
     dtype = torch.float32 if processes.parallelism.shards else processes.choice.dtype
-    model = AdaptedNetwork(
+    return AdaptedNetwork(
         open_network(base, dtype),
         config.adapter,
         bits=config.base_bits,
-        generator=torch.Generator().manual_seed(training.seed),
+        generator=torch.Generator().manual_seed(config.training.seed),
     )
+
+
+def _fitted(
+    config: AdapterRunConfig, folder: Path, processes: Processes, resume: bool, base: Base, model: AdaptedNetwork
+) -> AdapterRun:
+    output = Path(config.output)
+    fill(model, folder, config, resume=resume)
     words = open_tokenizer(base)
     if config.preferences is None:
         run, train_tokens = _from_material(config, folder, processes, resume, model, words)
     else:
         run, train_tokens = _from_pairs(config, config.preferences.beta, folder, processes, resume, model)
     if processes.is_main:
-        card = _card(run, config, base, words.sha256, train_tokens, portrait_of(folder, config, words))
+        shown, start = portrait_of(folder, config, words), Start.kept_in(folder)
+        card = _card(run, config, base, words.sha256, train_tokens, shown, start)
         weights = {name: LowRank(a.cpu(), b.cpu(), model.scale) for name, (a, b) in model.pairs().items()}
         save_adapter(AdapterWeights(weights), output, card, dropout=config.adapter.dropout)
         write_json_safely(folder / _RESULTS, run.to_dict())
@@ -244,7 +258,8 @@ def _sources(config: AdapterRunConfig) -> list[str]:
     """Files and folders that a training reads."""
     text, chats = config.text, config.chats or config.preferences
     of_text = [] if text is None else [*text.paths, *text.validation, *text.test]
-    return [config.base, *of_text, *([] if chats is None else [*chats.paths, *chats.validation])]
+    of_init = [] if config.init is None else [config.init]
+    return [config.base, *of_init, *of_text, *([] if chats is None else [*chats.paths, *chats.validation])]
 
 
 def _card(
@@ -254,6 +269,7 @@ def _card(
     tokenizer_sha256: str,
     train_tokens: int,
     portrait: Portrait,
+    start: Start,
 ) -> ExpertCard:
     """What the adapter's card says of its training. Languages that cannot be told from its rows are those of the base."""
     found = run.test or run.fit.validation
@@ -284,6 +300,7 @@ def _card(
             "base_bits": config.base_bits,
             "adapter": config.adapter.to_dict(),
             "settings": config.training.to_dict(),
+            **start.to_dict(),
         },
     )
 

@@ -6,6 +6,7 @@ from interconnected_ai.training.expert.objective import Objective, adamw
 from interconnected_ai.training.expert.perplexity import held_out
 from interconnected_ai.training.expert.run import ExpertRun, refuse_taken_folders, train_expert, training_folder
 from interconnected_ai.training.expert.samples import sample_text
+from interconnected_ai.training.expert.start import shape_of_init
 
 __all__ = [
     "ExpertFit",
@@ -17,6 +18,7 @@ __all__ = [
     "held_out",
     "refuse_taken_folders",
     "sample_text",
+    "shape_of_init",
     "train_expert",
     "training_folder",
 ]

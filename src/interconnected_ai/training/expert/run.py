@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import TypeAdapter
 
 from interconnected_ai.arguments import checked
-from interconnected_ai.config import ExpertConfig, ExpertRunConfig
+from interconnected_ai.config import ExpertRunConfig
 from interconnected_ai.data import Corpus, CorpusPlan, Survey, Texts, survey
 from interconnected_ai.errors import TokenizerError
-from interconnected_ai.experts import ExpertCard, ExpertModel, load_expert, save_expert
+from interconnected_ai.experts import ExpertCard, ExpertModel, load_expert, load_tokenizer, save_expert
 from interconnected_ai.storage import is_complete, read_json
 from interconnected_ai.text import Tokenizer
 from interconnected_ai.training.computing import open_processes
@@ -24,6 +23,7 @@ from interconnected_ai.training.expert.fit import ExpertFit, fit_expert
 from interconnected_ai.training.expert.pace import within
 from interconnected_ai.training.expert.perplexity import Perplexity, held_out, measure
 from interconnected_ai.training.expert.samples import Samples
+from interconnected_ai.training.expert.start import begun_from, first_model, require_fitting
 from interconnected_ai.training.interruption import going_on_later
 from interconnected_ai.training.outputs import beside, gone_if_refused, keep_config, refuse_taken
 from interconnected_ai.training.prepared_text import is_prepared, portrait, prepare, prepared, tell_of_changed_text
@@ -37,6 +37,7 @@ from interconnected_ai.training.run_folder import (
     refuse_busy_folder,
     write_json_safely,
 )
+from interconnected_ai.training.start import Start
 
 _log = logging.getLogger(__name__)
 
@@ -113,6 +114,7 @@ def _train(
         if not resume and (folder / "run.yaml").is_file():
             surveyed = surveyed or survey(Texts.of_config(config.text))
             tokenizer = tokenizer or _tokenizer(config, surveyed)  # what is refused here leaves the old training whole
+            require_fitting(config, tokenizer)
             drop_folder(folder)
     with going_on_later(folder):
         if processes.is_main:
@@ -138,6 +140,7 @@ def _prepare(
     if not (resume and _is_finished(Path(config.output), folder)):
         (folder / _RESULTS).unlink(missing_ok=True)  # of an expert that has gone since
         _require_a_batch(folder, config)
+        begun_from(folder, config, Tokenizer.load(folder / _TOKENIZER), resume=resume)
 
 
 def _fitted(
@@ -149,7 +152,8 @@ def _fitted(
     words: Tokenizer,
     corpus: Corpus,
 ) -> ExpertRun:
-    output, model = Path(config.output), _fresh_model(config, words)
+    output, start = Path(config.output), Start.kept_in(folder)
+    model = first_model(folder, config, words, resume=resume)
     config = _paced(minutes, config, model, corpus, processes)
     fit = fit_expert(
         model,
@@ -168,7 +172,11 @@ def _fitted(
     if processes.is_main:
         shown = portrait(corpus, words)
         card = ExpertCard(
-            output.name, words.sha256, _card(run, config), languages=shown.languages, examples=shown.examples
+            output.name,
+            words.sha256,
+            {**_card(run, config), **start.to_dict()},
+            languages=shown.languages,
+            examples=shown.examples,
         )
         save_expert(model, output, words, card)
         write_json_safely(folder / _RESULTS, run.to_dict())
@@ -208,8 +216,8 @@ def refuse_taken_folders(config: ExpertRunConfig, *, resume: bool = False, overw
 
 def _sources(config: ExpertRunConfig) -> list[str]:
     """Files and folders that a training reads."""
-    text, tokenizer = config.text, config.tokenizer
-    return [*text.paths, *text.validation, *text.test, *([] if tokenizer is None else [tokenizer])]
+    text, others = config.text, (config.tokenizer, config.init)
+    return [*text.paths, *text.validation, *text.test, *(place for place in others if place is not None)]
 
 
 def kept_corpus(expert: Path) -> Corpus | None:
@@ -246,21 +254,18 @@ def _require_a_batch(folder: Path, config: ExpertRunConfig) -> None:
 
 
 def _tokenizer(config: ExpertRunConfig, found: Survey) -> Tokenizer:
-    if config.tokenizer is None:
+    if config.tokenizer is None and config.init is None:
         return Tokenizer.train(found.training_texts(), config.model.vocab_size, roles=config.roles)
-    path = Path(config.tokenizer)
-    words = Tokenizer.load(path / _TOKENIZER if path.is_dir() else path)
+    path = Path(str(config.tokenizer or config.init))
+    if config.tokenizer is None:
+        words = load_tokenizer(str(config.init))
+    else:
+        words = Tokenizer.load(path / _TOKENIZER if path.is_dir() else path)
     if missing := [role for role in config.roles if role not in words.roles]:
         raise TokenizerError(
             f"the tokenizer {path} has no role {missing[0]!r}; add it there first, or leave it out here"
         )
     return words
-
-
-def _fresh_model(config: ExpertRunConfig, words: Tokenizer) -> ExpertModel:
-    shape: ExpertConfig = config.model.with_changes(vocab_size=words.vocab_size)
-    generator = torch.Generator().manual_seed(config.training.seed)
-    return ExpertModel.from_config(shape, generator=generator)
 
 
 def _paced(

@@ -1,7 +1,13 @@
 """Training systems of branches: the learner, its loss and figures, measuring, and whole runs from rows to a model."""
 
 from interconnected_ai.nn import macro_f1
-from interconnected_ai.training.system.answers import KeptAnswers, RowAnswers, answer_rows, likely_mislabelled
+from interconnected_ai.training.system.answers import (
+    KeptAnswers,
+    RowAnswers,
+    answer_rows,
+    kept_answers,
+    likely_mislabelled,
+)
 from interconnected_ai.training.system.baseline import BASELINE, Baseline, WordCounts, measure_baselines
 from interconnected_ai.training.system.calibration import calibrate
 from interconnected_ai.training.system.comparison import Comparison, compare_answers, compare_systems
@@ -17,6 +23,14 @@ from interconnected_ai.training.system.epoch import train_epoch
 from interconnected_ai.training.system.features import FeatureCache
 from interconnected_ai.training.system.fit import FitResult, fit
 from interconnected_ai.training.system.foreign import FOREIGN_TEXTS
+from interconnected_ai.training.system.growing import (
+    GrownBranch,
+    add_branch,
+    is_changed,
+    remove_branch,
+    require_unchanged,
+    save_in_place,
+)
 from interconnected_ai.training.system.loss import GlobalBatch, LossParts, system_loss
 from interconnected_ai.training.system.metrics import (
     BranchMetrics,
@@ -47,6 +61,7 @@ __all__ = [
     "FeatureCache",
     "FitResult",
     "GlobalBatch",
+    "GrownBranch",
     "KeptAnswers",
     "LossParts",
     "RowAnswers",
@@ -54,6 +69,7 @@ __all__ = [
     "RunResults",
     "Unseen",
     "WordCounts",
+    "add_branch",
     "answer_rows",
     "auroc",
     "branch_metrics",
@@ -67,6 +83,8 @@ __all__ = [
     "expected_calibration_error",
     "finished_results",
     "fit",
+    "is_changed",
+    "kept_answers",
     "language_remark",
     "likely_mislabelled",
     "macro_f1",
@@ -74,6 +92,9 @@ __all__ = [
     "metrics_of",
     "reads_english_only",
     "refuse_taken_folder",
+    "remove_branch",
+    "require_unchanged",
+    "save_in_place",
     "shape_for",
     "splits_of_finished_run",
     "splits_of_run",

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,15 @@ from transformers import AutoModelForCausalLM
 
 from interconnected_ai.errors import AdapterError, ClosedError, EngineError, NotAModelError
 from interconnected_ai.experts import (
+    BatchLimits,
     Expert,
     ExpertCard,
     SharedBase,
     expert_card,
     export_expert,
     kind_of,
+    open_base,
+    open_expert,
     quantize_expert,
     read_adapter,
     save_adapter,
@@ -76,6 +81,44 @@ def test_experts_on_one_base_have_it_once_and_the_last_lets_it_go(
     assert lent_num_bytes() == 0
     with pytest.raises(ClosedError):
         torch_.generate("The router", **GREEDY)
+
+
+def test_a_base_that_is_an_expert_too_is_in_memory_once(experts: Path) -> None:
+    with Expert.from_pretrained(experts / "numpy") as numpy, Expert.from_pretrained(experts / "base") as alone:
+        one, expected = lent_num_bytes(), str(alone.generate("The router", **GREEDY))
+        base = open_base(experts / "base")
+        assert lent_num_bytes() == one
+        assert base.num_bytes == 0
+        assert str(base.generate("The router", **GREEDY)) == expected
+        assert base.card.kind == "causal"
+        assert base.score(["The router gives"]).nats == pytest.approx(alone.score(["The router gives"]).nats)
+        base.close()
+        assert str(numpy.generate("The router", **GREEDY)) != expected  # and goes on
+    assert lent_num_bytes() == 0
+    with open_base(experts / "base") as base:
+        assert lent_num_bytes() > 0
+    assert lent_num_bytes() == 0
+
+
+def test_a_base_answers_together_with_the_adapters_over_it(experts: Path) -> None:
+    """Whichever of both was opened first, and each as it does alone."""
+    prompts = ("The router gives", "every token", "two experts")
+    with open_base(experts / "base") as base, Expert.from_pretrained(experts / "numpy") as numpy:
+        alone = [str(each.generate(prompt, **GREEDY)) for each in (base, numpy) for prompt in prompts]
+    for first, second in ((open_base, open_expert), (open_expert, open_base)):
+        with ExitStack() as opened:
+            both = {
+                opener: opened.enter_context(
+                    opener(experts / ("base" if opener is open_base else "numpy"), batching=BatchLimits(num_rows=4))
+                )
+                for opener in (first, second)
+            }
+            asked = [(both[opener], prompt) for opener in (open_base, open_expert) for prompt in prompts]
+            with ThreadPoolExecutor(len(asked)) as callers:
+                found = list(callers.map(lambda one: str(one[0].generate(one[1], **GREEDY)), asked))
+            assert found == alone
+            engines = [each.engine for each in both.values()]
+            assert engines[0].batcher is engines[1].batcher is not None
 
 
 def test_an_expert_that_is_dropped_gives_its_share_back(experts: Path) -> None:

@@ -1,6 +1,7 @@
 """Causal language models of transformers as experts' models: what they compute, what is refused, what is saved."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from transformers import (
     GPT2LMHeadModel,
     GraniteConfig,
     GraniteForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
 )
 
 from interconnected_ai.errors import EngineError, IntegrityError, PromptError, UnsafeFileError
@@ -117,6 +120,27 @@ def test_ids_and_lengths_that_a_model_cannot_read_are_refused() -> None:
     }.values():
         with pytest.raises(PromptError, match=words):
             model.hidden(ids)
+
+
+def test_models_that_are_loaded_at_once_have_the_weights_that_they_have_alone(tmp_path: Path) -> None:
+    network = LlamaForCausalLM(LlamaConfig(**SHAPE, tie_word_embeddings=True, initializer_range=0.5))
+    folder = causal_folder(tmp_path / "tied", network)
+    expected = {name: tensor.clone() for name, tensor in CausalLM.from_pretrained(folder).network.state_dict().items()}
+    found: list[dict[str, torch.Tensor]] = []
+    start = threading.Barrier(8)
+
+    def load() -> None:
+        start.wait()
+        for _ in range(3):
+            found.append(CausalLM.from_pretrained(folder).network.state_dict())
+
+    threads = [threading.Thread(target=load) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 24
+    assert all(torch.equal(one[name], tensor) for one in found for name, tensor in expected.items())
 
 
 def _changed(folder: Path, **changes: Any) -> None:

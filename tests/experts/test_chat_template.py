@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.experts import chat_templates as shapes
-from tests.properties import examples
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from interconnected_ai.errors import ConfigError, PromptError, UnknownNameError
 from interconnected_ai.experts.chat import CHATML, ChatTemplate
 from interconnected_ai.types import ChatMessage
+from properties import examples
 
 VOCABULARIES = {
     "byte level": shapes.byte_level(),

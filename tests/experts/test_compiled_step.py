@@ -1,6 +1,7 @@
 """The compiled step of a single row: the numbers of PyTorch's calls, whatever came before it; a reason where there is none."""
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -16,9 +17,11 @@ from expert_models import ids, made
 
 from interconnected_ai import GenerationConfig
 from interconnected_ai.errors import EngineError, UnknownNameError
-from interconnected_ai.experts import CausalEngine, TorchEngine
+from interconnected_ai.experts import AdapterWeights, CausalEngine, LowRank, TorchEngine
+from interconnected_ai.experts.adapters.rows import GroupedAdapters
 from interconnected_ai.experts.cached_decoder import CachedDecoder
 from interconnected_ai.experts.causal import LeanDecoder, LlamaParts
+from interconnected_ai.experts.compilable_decoder import step_together
 from interconnected_ai.experts.compiled import StepLibrary, library, library_folder, pages, step, step_library
 from interconnected_ai.experts.torch_decoder import DecoderParts, TorchDecoder
 from interconnected_ai.experts.torch_products import LAYOUTS
@@ -32,6 +35,7 @@ EXPERTS: dict[str, dict[str, Any]] = {
     "tied": {"norm": "pre", "tie_weights": True},
     "odd widths": {"norm": "post", **ODD},
     "deeper": {"norm": "pre", "n_layers": 5, "d_model": 64, "d_ff": 256},
+    "wide": {"norm": "pre", "n_layers": 1, "d_model": 256, "d_ff": 2053},  # a thread's share is several pieces
 }
 NAMES = [*EXPERTS, *LEAN]
 
@@ -57,6 +61,11 @@ def decoder(name: str, compiled: StepLibrary | None) -> CachedDecoder[Any]:
 def close(ours: torch.Tensor, wanted: torch.Tensor) -> None:
     assert wanted.std() > 0.1
     torch.testing.assert_close(ours, wanted, atol=1e-5, rtol=1e-5)
+
+
+def near(ours: torch.Tensor, wanted: torch.Tensor) -> None:
+    """With an adapter logits are several times as large, and so is their rounding."""
+    torch.testing.assert_close(ours, wanted, atol=1e-4, rtol=1e-4)
 
 
 def both(name: str, compiled: StepLibrary) -> Callable[[Callable[[CachedDecoder[Any]], Any]], None]:
@@ -111,7 +120,7 @@ def test_what_a_compiled_row_remembers_is_what_the_calls_go_on_with(name: str, c
     close(ours.step(ids(1)), calls.step(ids(1)))
 
 
-@pytest.mark.parametrize("name", ["post-norm", "odd widths", "llama, wide heads", "mistral, window of 5"])
+@pytest.mark.parametrize("name", ["post-norm", "odd widths", "wide", "llama, wide heads", "mistral, window of 5"])
 def test_the_number_of_threads_changes_no_bit(
     name: str, compiled: StepLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +133,70 @@ def test_the_number_of_threads_changes_no_bit(
             one.start([PROMPTS[1]], 40)
         found.append(torch.cat([one.step(ids(1, seed=seed)).clone() for seed in range(8)]))
     assert all(torch.equal(found[0], other) for other in found[1:])
+
+
+@pytest.mark.parametrize(
+    "name", ["post-norm", "odd widths", "deeper", "wide", "llama, wide heads", "mistral, window of 5", "qwen3"]
+)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_rows_that_step_together_have_the_bits_of_each_alone(
+    name: str, threads: int, compiled: StepLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many they are, of whatever lengths, whoever joins and leaves."""
+    monkeypatch.setattr(step, "_BYTES_PER_THREAD", 1)
+    monkeypatch.setattr(step.torch, "get_num_threads", lambda: threads)
+    parts = decoder(name, compiled)._parts  # type: ignore[attr-defined]
+    lengths = [3, 11, 1, 6, 20, 2, 9, 4, 7]
+
+    def begun() -> list[Any]:
+        found = []
+        for number, length in enumerate(lengths):
+            one = TorchDecoder(parts) if name in EXPERTS else LeanDecoder(parts, 64)
+            one.start([ids(1, length, seed=number)[0].tolist()], 60)
+            found.append(one)
+        return found
+
+    alone, together = begun(), begun()
+    for number, beside in enumerate(
+        [[0], [0, 1], [0, 1, 2], [2, 1, 3, 0], [4], [8, 7, 6, 5, 4, 3, 2, 1, 0], [5, 0, 8, 6, 1]]
+    ):
+        tokens = ids(len(beside), seed=number).tolist()
+        found = step_together([together[row] for row in beside], tokens)
+        for row, token, logits in zip(beside, tokens, found, strict=True):
+            assert torch.equal(logits, alone[row].step(torch.tensor([token])))
+
+
+@pytest.mark.parametrize("name", ["llama", "llama, no groups, biases", "qwen3"])
+@pytest.mark.parametrize("rank", [1, 4, 16, 21])
+def test_a_row_with_an_adapter_gives_the_logits_of_the_calls(name: str, rank: int, compiled: StepLibrary) -> None:
+    model = network(name)
+    linears = {n: m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "v_proj" not in n}
+    generator = torch.Generator().manual_seed(rank)
+    weights = AdapterWeights(
+        {
+            each: LowRank(
+                torch.randn(rank, linear.in_features, generator=generator) * linear.in_features**-0.5,
+                torch.randn(linear.out_features, rank, generator=generator) * 0.3,
+                2.0,
+            )
+            for each, linear in linears.items()
+        }
+    ).prepared(torch.device("cpu"), torch.float32)
+    ours, calls = decoder(name, compiled), decoder(name, None)
+    plain = calls.start([PROMPTS[0]], 40)
+    first = [one.start([PROMPTS[0]], 40, adapters=GroupedAdapters([weights])) for one in (ours, calls)]
+    near(*first)
+    assert (first[0] - plain).abs().max() > 0.1
+    assert ours.steps_with is not None  # type: ignore[attr-defined]
+    assert calls.steps_with is None  # type: ignore[attr-defined]
+    for number in range(8):
+        near(ours.step(ids(1, seed=number)), calls.step(ids(1, seed=number)))
+    # Of rows with different adapters the one that stays goes on with its own.
+    mixed = [None, weights, None]
+    for one in (ours, calls):
+        one.start(PROMPTS[:3], 40, adapters=GroupedAdapters(mixed))
+        one.select([1])
+    near(ours.step(ids(1, seed=3)), calls.step(ids(1, seed=3)))
 
 
 def test_threads_generate_beside_each_other(compiled: StepLibrary) -> None:
@@ -187,20 +260,25 @@ def test_gathering_pages_changes_no_number_and_only_where_the_system_allows_it(
     setting.write_text("always [madvise] never", encoding="utf-8")
     tensors = [torch.arange(2**21 + 3.0) for _ in range(3)]
     wanted = [tensor.clone() for tensor in tensors]
-    before = _num_advised()
     pages.gather_pages(tensors[:1])
-    assert _num_advised() > before
+    assert _is_advised(tensors[0])
     setting.write_text("always madvise [never]", encoding="utf-8")
-    before = _num_advised()
+    before = [_is_advised(tensor) for tensor in tensors[1:]]
     pages.gather_pages(tensors[1:])
-    assert _num_advised() == before
+    assert [_is_advised(tensor) for tensor in tensors[1:]] == before
     assert all(torch.equal(tensor, other) for tensor, other in zip(tensors, wanted, strict=True))
 
 
-def _num_advised() -> int:
-    """Mappings of this process that were asked into large pages (flag hg)."""
-    lines = Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines()
-    return sum(line.startswith("VmFlags") and " hg" in line for line in lines)
+def _is_advised(tensor: torch.Tensor) -> bool:
+    """Whether the mapping that holds the tensor's first whole large page was asked into large pages (flag hg)."""
+    page = -(-tensor.data_ptr() // 2**21) * 2**21
+    is_its = False
+    for line in Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines():
+        if place := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+            is_its = int(place[1], 16) <= page < int(place[2], 16)
+        elif is_its and line.startswith("VmFlags"):
+            return " hg" in line
+    raise AssertionError("no mapping of this process holds the tensor")
 
 
 def test_tensors_side_by_side_are_one_span() -> None:

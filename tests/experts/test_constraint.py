@@ -14,7 +14,6 @@ from engine_parameters import parameter
 from expert_models import made, tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.properties import examples
 from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import decoders, models, normalizers
 
@@ -23,6 +22,7 @@ from interconnected_ai.errors import ConfigError, EngineError
 from interconnected_ai.experts import Engine, Expert, TorchEngine, generate, open_engine, save_expert
 from interconnected_ai.text import PretrainedTokenizer, Tokenizer
 from interconnected_ai.types import Generation
+from properties import examples
 
 WINDOW = 1200
 PROMPT = [1, 2, 3]

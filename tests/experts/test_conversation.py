@@ -7,13 +7,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.properties import examples
 
 from interconnected_ai.errors import EngineError, PromptError
 from interconnected_ai.experts.chat import ChatAnswer, Conversation, PromptCache
 from interconnected_ai.experts.chat.window import fit
 from interconnected_ai.experts.decoder import PrefixState
 from interconnected_ai.types import ChatMessage, Generation, Stream
+from properties import examples
 
 
 class Parrot:

@@ -12,7 +12,7 @@ from tiny_llamas import tiny_adapter, tiny_llama
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ConfigError, EngineError
 from interconnected_ai.experts import CausalLM, SharedBase, TorchEngine, measure
-from interconnected_ai.experts.deliberation import DeliberationEngine, RunningWeights, foretold, mixed
+from interconnected_ai.experts.deliberation import DeliberationEngine, RunningWeights, foretold, log_likelihoods, mixed
 from interconnected_ai.experts.scoring import HeldOut, token_nats
 from interconnected_ai.text import Tokenizer
 
@@ -60,6 +60,19 @@ def test_a_row_is_answered_as_it_is_alone_where_all_rows_show_as_much() -> None:
     assert together == [council([prompt], GREEDY)[0].token_ids for prompt in PROMPTS]
 
 
+def test_shares_are_what_the_members_words_weighed_on_the_average() -> None:
+    council = DeliberationEngine(engines())
+    assert council.shares == pytest.approx(dict.fromkeys(("one", "two", "three"), 1 / 3))
+    decoder = council.decoder()
+    decoder.start([PROMPTS[0]], 20)
+    weighed = [decoder.weights.log_weights.exp()[0]]
+    for token in (5, 7, 9):
+        decoder.step(torch.tensor([token]))
+        weighed.append(decoder.weights.log_weights.exp()[0])
+    assert list(council.shares.values()) == pytest.approx(torch.stack(weighed).mean(0).tolist())
+    assert len(set(council.shares.values())) == 3
+
+
 def test_one_member_answers_as_it_does_without_a_council() -> None:
     members = engines()
     alone = members["two"](PROMPTS, GREEDY)
@@ -80,6 +93,61 @@ def test_adapters_of_one_base_deliberate() -> None:
             (answer,) = council([words.encode("The router")], GREEDY)
             assert len(answer.token_ids) == 8
         assert not base.engine.is_closed
+
+
+def test_adapters_of_one_base_are_rows_of_one_batch_and_say_what_they_say_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = Tokenizer.train(TEXTS, 300)
+    with SharedBase(CausalLM(tiny_llama()), words, name="tiny") as base:
+        for seed, name in enumerate(["stdlib", "numpy"]):
+            base.add(name, tiny_adapter(tiny_llama(), seed))
+        apart = {"other": TorchEngine(made(3, vocab_size=words.vocab_size))}  # between the two of one base
+        members = {
+            "stdlib": base.engine_with("stdlib"),
+            **apart,
+            "base": base.engine,
+            "numpy": base.engine_with("numpy"),
+        }
+        prompt, prior = words.encode("The router gives"), [2.0, 1.0, 1.0, 1.0]
+        expected = by_hand(members, prior, prompt, 0.05)
+        made_decoders, real = [], base.engine.decoder
+        monkeypatch.setattr(base.engine, "decoder", lambda: made_decoders.append(real()) or made_decoders[-1])
+        council = DeliberationEngine(members, words, prior=dict(zip(members, prior, strict=True)), forgetting=0.05)
+        (answer,) = council([prompt], GREEDY)
+        assert list(answer.token_ids) == expected[: len(answer.token_ids)]
+        assert len(made_decoders) == 1
+        prompts, beams = [prompt, words.encode("To two experts.")], GREEDY.with_changes(num_beams=2)
+        alike = DeliberationEngine(members, words, num_evidence=2)  # every row shows as much as alone
+        together = [answer.token_ids for answer in alike(prompts, beams)]
+        assert together == [alike([one], beams)[0].token_ids for one in prompts]
+
+
+def test_a_text_is_as_likely_as_its_tokens_are_one_by_one() -> None:
+    words = Tokenizer.train(TEXTS, 300)
+    with SharedBase(CausalLM(tiny_llama()), words, name="tiny") as base:
+        base.add("numpy", tiny_adapter(tiny_llama(), 1))
+        members = {
+            "one": TorchEngine(made(1, vocab_size=words.vocab_size)),
+            "numpy": base.engine_with("numpy"),
+            "base": base.engine,
+        }
+        token_ids = [words.start_id, *words.encode(TEXTS[0])]
+        found = log_likelihoods(members, token_ids)
+        for name, engine in members.items():
+            decoder, expected = engine.decoder(), 0.0
+            logits = decoder.start([token_ids[:1]], len(token_ids))
+            for token in token_ids[1:]:
+                expected += float(logits.double().log_softmax(-1)[0, token])
+                logits = decoder.step(torch.tensor([token]))
+            assert found[name] == pytest.approx(expected, rel=1e-4)
+        few = log_likelihoods(members, token_ids, most_tokens=3)
+        assert all(few[name] > found[name] for name in members)
+        assert log_likelihoods(members, token_ids[:1]) == dict.fromkeys(members, 0.0)
+    with pytest.raises(EngineError, match="different tokenizers"):
+        log_likelihoods({"one": TorchEngine(made(1)), "two": TorchEngine(made(vocab_size=VOCABULARY + 1))}, [1, 2])
+    with pytest.raises(EngineError, match="'one' runs on object"):
+        log_likelihoods({"one": object()}, [1, 2])  # type: ignore[dict-item]
 
 
 @given(st.integers(1, 5), st.floats(0, 1), st.integers(0, 2**31))
@@ -130,7 +198,14 @@ def test_documents_cost_the_mixture_what_its_engine_would_pay() -> None:
     costs = found.costs()
     alone = found.mixture_costs(torch.tensor([[1.0, 0.0]] * 3), width=1)
     torch.testing.assert_close(alone, costs[:, 0])
+    given = found.costs(num_given=2)
+    torch.testing.assert_close(given, torch.stack([nats[2:].sum(0) for nats in found.nats]))
+    sure = found.mixture_costs(torch.tensor([[1.0, 0.0]] * 3), width=1, num_given=2)
+    torch.testing.assert_close(sure, given[:, 0])
     both = found.mixture_costs(forgetting=0.0)
+    rest = found.mixture_costs(forgetting=0.0, num_given=4)  # what the first four showed counts, and costs nothing
+    first = torch.stack([-(-nats[:4].sum(0)).logsumexp(0) + math.log(2) for nats in found.nats])
+    torch.testing.assert_close(rest, both - first)
     assert bool((both <= costs.min(dim=1).values + math.log(2) + 1e-6).all())
     decoder = DeliberationEngine({name: TorchEngine(model) for name, model in models.items()}, forgetting=0.0).decoder()
     token_ids = words.encode(TEXTS[2])
@@ -139,6 +214,33 @@ def test_documents_cost_the_mixture_what_its_engine_would_pay() -> None:
         paid -= float(logits.double().log_softmax(-1)[0, token])
         logits = decoder.step(torch.tensor([token]))
     assert paid == pytest.approx(float(both[2]), rel=1e-3)
+
+
+def test_a_request_shows_who_foretells_and_is_not_counted() -> None:
+    words = tokenizer()
+    models = {name: made(seed, vocab_size=words.vocab_size) for seed, name in enumerate(["one", "two", "three"])}
+    whole = foretold(models, TEXTS, words, most_tokens=12)
+    found = foretold(models, TEXTS, words, num_given=4, most_tokens=12)
+    assert found.nats[0].shape == (12, 3)
+    torch.testing.assert_close(found.costs() + found.given_costs(), whole.costs())
+    assert found.num_bytes[0] == len(words.decode(words.encode(TEXTS[0])[4:12]).encode())
+    assert sum(foretold(models, TEXTS, words).num_bytes) == sum(len(text.encode()) for text in TEXTS)
+    # the mixture that has read the request pays for the rest what the whole costs it beyond the request
+    for document, paid in zip(found.nats, found.mixture_costs(forgetting=0.1), strict=True):
+        weights, by_hand = RunningWeights(torch.ones(1, 3), 0.1), 0.0
+        for place, token in enumerate(-document[:, None]):
+            by_hand -= float((weights.log_weights + token).logsumexp(-1)) if place >= 4 else 0.0
+            weights.observe(token)
+        assert float(paid) == pytest.approx(by_hand)
+
+
+def test_a_seed_is_among_those_who_deliberate_whatever_its_prior() -> None:
+    words = tokenizer()
+    models = {name: made(seed, vocab_size=words.vocab_size) for seed, name in enumerate(["one", "two", "seed"])}
+    found = foretold(models, TEXTS, words)
+    priors = torch.tensor([[0.9, 0.08, 0.02]]).expand(len(TEXTS), -1)
+    alone = found.mixture_costs(torch.tensor([[0.9, 0.0, 0.02]]).expand(len(TEXTS), -1), forgetting=0.0)
+    torch.testing.assert_close(found.mixture_costs(priors, width=2, forgetting=0.0, always="seed"), alone)
 
 
 def test_what_cannot_deliberate_is_refused() -> None:

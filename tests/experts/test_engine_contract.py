@@ -98,7 +98,7 @@ def test_nothing_is_computed_before_the_first_token_is_asked_for_but_wrong_reque
         ([[1, 330]], "token id 330 is outside"),
         ([[]], "prompt 0 is empty"),
         ([], "no prompt given"),
-        ([[1] * WINDOW], "are more than max_seq_len"),
+        ([[1] * WINDOW], "are more than the window"),
         ([["a"]], "needed is a list of token ids"),
         ([[1.5]], "needed is a list of token ids"),
         (7, "prompts are a list"),

@@ -1,13 +1,13 @@
 """The pool at work: threads that borrow, wait, give up and fail, and experts that are closed when they go."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import pytest
 from expert_models import made
 
 from interconnected_ai.config import GenerationConfig
-from interconnected_ai.errors import ClosedError, ConfigError, EngineError, PoolError, UnknownNameError
+from interconnected_ai.errors import ClosedError, ConfigError, EngineError, ForkError, PoolError, UnknownNameError
 from interconnected_ai.experts import TorchEngine
 from interconnected_ai.experts.pool import ExpertPool
 
@@ -197,4 +197,258 @@ def test_what_cannot_be_is_refused() -> None:
         with pytest.raises(ConfigError, match="has an expert 'a' already"):
             pool.add("a", Thing, num_bytes=1)
         with pytest.raises(UnknownNameError), pool.borrow("z"):
+            pass
+        with pytest.raises(ConfigError, match="no expert is named"):
+            pool.ask()
+
+
+def test_several_are_borrowed_together_and_two_such_borrowers_never_block_each_other() -> None:
+    with pool_of("abc") as pool:
+        done: list[str] = []
+
+        def take(names: str) -> None:
+            for _ in range(5):
+                with pool.borrow_all(*names, timeout_seconds=120) as loans:
+                    assert [loan.name for loan in loans] == list(names)
+                    assert {loan.expert for loan in loans} <= set(Thing.there)
+            done.append(names)
+
+        threads = [threading.Thread(target=take, args=(names,)) for names in ("ab", "ba", "bc", "ca") * 2]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(180)
+        assert len(done) == 8
+        with pytest.raises(PoolError, match=r"'a', 'b', 'c' take 150 bytes"), pool.borrow_all(*"abc"):
+            pass
+
+
+def test_who_holds_one_asks_at_once_and_is_told_when_others_are_in_the_way() -> None:
+    with pool_of("abc") as pool, pool.borrow("a"), pool.borrow("b", at_once=True):
+        with pytest.raises(PoolError, match="no room for 'c' without waiting"), pool.borrow("c", at_once=True):
+            pass
+        with pool.borrow("a", at_once=True) as again:
+            assert again.was_resident
+
+
+def test_who_asked_may_stop_waiting_from_another_thread_and_no_load_is_made_for_it() -> None:
+    with pool_of("abc") as pool, pool.borrow("a"), pool.borrow("b"):
+        asked = pool.ask("c")
+        assert not asked.wait(0)
+        with pytest.raises(PoolError, match="not there yet"):
+            asked.loans()
+        ended = threading.Event()
+
+        def wait() -> None:
+            assert asked.wait(60)
+            ended.set()
+
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        asked.close()
+        asked.close()
+        assert ended.wait(60)
+        waiter.join(60)
+        with pytest.raises(PoolError, match="given back"):
+            asked.loans()
+        assert pool.stats().num_waiting == 0
+        assert pool.stats().experts["c"].num_loads == 0
+
+
+def test_one_that_was_opened_and_then_fails_is_closed_again() -> None:
+    class Mute(Thing):
+        @property
+        def num_bytes(self) -> int:
+            raise EngineError("no size")
+
+        @num_bytes.setter
+        def num_bytes(self, value: int) -> None:
+            pass
+
+    with pool_of("a", open=Mute) as pool:
+        with pytest.raises(EngineError, match="no size"), pool.borrow("a"):
+            pass
+        assert not Thing.there
+
+
+def test_a_load_that_ends_its_thread_is_told_to_everybody_who_waits_for_it() -> None:
+    begun = threading.Event()
+
+    def leaves() -> Thing:
+        assert begun.wait(60)
+        raise SystemExit(3)
+
+    with pool_of("a", open=leaves) as pool:
+        told: list[str] = []
+
+        def take() -> None:
+            try:
+                with pool.borrow("a", timeout_seconds=60):
+                    pass
+            except PoolError as error:
+                told.append(str(error))
+
+        threads = [threading.Thread(target=take) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while pool.stats().num_waiting < 4:
+            threading.Event().wait(0.01)
+        begun.set()
+        for thread in threads:
+            thread.join(60)
+        assert told == ["loading a was ended by SystemExit: 3"] * 4
+        assert pool.stats().used_bytes == 0
+
+
+def test_one_that_cannot_be_closed_has_gone_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    class Stuck(Thing):
+        def close(self) -> None:
+            super().close()
+            raise EngineError("stuck")
+
+    with pool_of("ab", budget=50, open=Stuck) as pool:
+        for name in "ab":
+            with pool.borrow(name, timeout_seconds=60):
+                pass
+    assert "closing a failed: EngineError: stuck" in caplog.text
+
+
+def test_what_stands_on_a_part_shares_it_and_the_part_goes_last() -> None:
+    pool: ExpertPool[Thing] = ExpertPool(100)
+    events: list[str] = []
+
+    class Told(Thing):
+        def __init__(self, name: str, num_bytes: int) -> None:
+            super().__init__(num_bytes)
+            self.name = name
+            events.append(f"+{name}")
+
+        def close(self) -> None:
+            super().close()
+            events.append(f"-{self.name}")
+
+    with pool:
+        pool.add_part("base", lambda: Told("base", 60), num_bytes=60)
+        for name in ("one", "two"):
+            pool.add(name, lambda name=name: Told(name, 5), num_bytes=5, parts=["base"])  # type: ignore[misc]
+        pool.add("other", lambda: Told("other", 50), num_bytes=50)
+        with pool.borrow_all("one", "two", timeout_seconds=60):
+            assert pool.stats().used_bytes == 70
+        with pool.borrow("other", timeout_seconds=60):
+            assert events[0] == "+base"
+            assert events[-2:] == ["-base", "+other"]
+        assert set(pool.stats().experts) == {"one", "two", "other"}
+
+
+def test_two_forms_of_an_expert_are_lent_one_after_the_other() -> None:
+    with ExpertPool[Thing](100) as pool:
+        pool.add("a", lambda: Thing(60), num_bytes=60, mapped=lambda: Thing(2), mapped_bytes=2)
+        with pool.borrow("a") as loan:
+            assert loan.expert.num_bytes == 2
+            assert pool.stats().experts["a"].state == "mapped"
+        with pool.borrow("a") as loan:
+            assert loan.expert.num_bytes == 2
+            assert loan.was_resident
+        while pool.stats().experts["a"].state != "resident":
+            threading.Event().wait(0.01)
+        with pool.borrow("a") as loan:
+            assert loan.expert.num_bytes == 60
+        assert pool.stats().used_bytes == 62
+        assert pool.unload("a")
+
+
+def test_what_an_expert_takes_is_looked_at_when_it_comes_back() -> None:
+    with pool_of("ab") as pool:
+        with pool.borrow("a"):
+            pass
+        with pool.borrow("b") as loan:
+            loan.expert.num_bytes = 90  # as chats do, of which it remembers the states
+            assert pool.stats().used_bytes == 100
+        while pool.stats().experts["a"].state != "absent" and pool.stats().experts["b"].state != "absent":
+            threading.Event().wait(0.01)
+        assert pool.stats().owed_bytes == 0
+
+
+def test_a_borrower_that_the_garbage_collector_ends_gives_back_what_it_had() -> None:
+    def borrowing(pool: ExpertPool[Thing]) -> Generator[Thing, None, None]:
+        with pool.borrow("a") as loan:
+            yield loan.expert
+
+    with pool_of("ab") as pool:
+        dropped = borrowing(pool)
+        next(dropped)
+        with pool._deciding():  # the collector may come in the middle of anything
+            del dropped
+            assert pool.stats().experts["a"].num_borrowers == 1
+        assert pool.stats().experts["a"].num_borrowers == 0
+
+
+def test_a_forked_child_leaves_its_parents_experts_alone() -> None:
+    with pool_of("a") as pool, pool.borrow("a"):
+        pool._process += 1  # as a child would see it
+        with pytest.raises(ForkError, match="belongs to the process"), pool.borrow("a"):
+            pass
+        pool.close()
+        assert len(Thing.there) == 1
+        pool._process -= 1
+
+
+def test_a_mapped_form_that_takes_no_fewer_bytes_is_left_aside() -> None:
+    with ExpertPool[Thing](60) as pool:
+        pool.add("a", lambda: Thing(60), num_bytes=60, mapped=lambda: Thing(90), mapped_bytes=90)
+        with pool.borrow("a") as loan:
+            assert loan.expert.num_bytes == 60
+
+
+def test_a_name_stands_for_another_expert_and_who_has_the_old_one_keeps_it() -> None:
+    with pool_of("a") as pool, pool.borrow("a") as old:
+        pool.replace("a", Thing, key="next", num_bytes=50)
+        with pool.borrow("a") as new:
+            assert new.expert is not old.expert
+            assert old.expert in Thing.there
+        assert pool.names == ("a",)
+    with pool_of("a") as pool:
+        with pool.borrow("a") as old:
+            pool.pin("a")
+            pool.replace("a", Thing, key="next", num_bytes=50)
+        while old.expert in Thing.there:  # gone when it was given back, though nobody needs its room
+            threading.Event().wait(0.01)
+        assert pool.stats().experts["a"].pinned
+        with pool.borrow("a") as again:
+            assert again.was_resident
+
+
+def test_what_cannot_be_loaded_does_not_come_in_the_place_of_what_is_there() -> None:
+    def broken() -> Thing:
+        raise EngineError("it is damaged")
+
+    with pool_of("a") as pool:
+        with pool.borrow("a") as old:
+            pass
+        with pytest.raises(EngineError, match="damaged"):
+            pool.replace("a", broken, key="next", num_bytes=50)
+        with pool.borrow("a") as still:
+            assert still.expert is old.expert
+        with pool.borrow("a"), pytest.raises(PoolError, match="did not come"):
+            pool.replace("a", Thing, key="large", num_bytes=60, wait_seconds=0.05)
+        assert pool.names == ("a",)
+        assert pool.unload("a")
+        while pool.stats().experts["a"].state != "absent":
+            threading.Event().wait(0.01)
+        pool.replace("a", broken, key="later", num_bytes=50)  # nothing is there, so nothing is loaded
+        with pytest.raises(EngineError, match="damaged"), pool.borrow("a"):
+            pass
+
+
+def test_a_name_that_is_taken_out_is_unknown_and_who_has_its_expert_keeps_it() -> None:
+    with pool_of("ab") as pool:
+        with pool.borrow("a") as held:
+            pool.remove("a")
+            assert held.expert in Thing.there
+            with pytest.raises(UnknownNameError):
+                pool.ask("a")
+        while held.expert in Thing.there:
+            threading.Event().wait(0.01)
+        pool.add("a", Thing, num_bytes=50)
+        with pool.borrow("a"):
             pass

@@ -179,7 +179,7 @@ def test_a_stream_is_what_generate_gives_with_the_same_seed(seed: int) -> None:
 
 
 def test_what_an_engine_raises_is_raised_where_the_stream_is_read() -> None:
-    with pytest.raises(PromptError, match="more than max_seq_len"):
+    with pytest.raises(PromptError, match="more than the window"):
         list(expert().stream(TEXTS[0], max_new_tokens=1000))
     with pytest.raises(ConfigError, match="no answer before its end"):
         expert().stream(TEXTS[0], num_beams=2)

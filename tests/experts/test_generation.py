@@ -270,7 +270,7 @@ def test_a_stream_yields_what_generate_gives_and_a_training_model_stays_one() ->
 
 def test_beyond_the_window_is_an_error_that_says_what_fits() -> None:
     model = made()
-    with pytest.raises(PromptError, match=r"prompt of 30 tokens and max_new_tokens=11 .* max_new_tokens of 10 at most"):
+    with pytest.raises(PromptError, match=r"prompt of 30 tokens and an answer of 11 .* max_new_tokens of 10 at most"):
         model.generate(ids(1, 30), 11)
     with pytest.raises(PromptError, match="give a shorter prompt"):
         model.generate(ids(1, 40), 1)

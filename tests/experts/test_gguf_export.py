@@ -149,7 +149,7 @@ def test_an_adapter_that_does_not_fit_its_base_is_refused(tmp_path: Path) -> Non
         with pytest.raises(EngineError, match=words):
             write_gguf_lora(AdapterWeights(modules), base, tmp_path / "adapter.gguf")
     assert not (tmp_path / "adapter.gguf").exists()
-    with pytest.raises(EngineError, match="GGUF is written for llama, mistral, qwen2, qwen3, this model is 'gpt_neox'"):
+    with pytest.raises(EngineError, match=r"GGUF is written for llama, .*, this model is 'gpt_neox'"):
         GgufShape.of_config({"model_type": "gpt_neox"})
 
 

@@ -16,6 +16,7 @@ from interconnected_ai.experts import AdapterWeights, CausalLM, Expert, GgufMode
 from interconnected_ai.experts.bases import find_base
 from interconnected_ai.experts.causal import CausalEngine, Int4Engine, why_not_int4
 from interconnected_ai.experts.causal.int4_weights import Blocks, Int4Head, Int4Weight, can_multiply
+from interconnected_ai.experts.compilable_decoder import step_together
 from interconnected_ai.experts.compiled import step_library
 from interconnected_ai.experts.export.gguf_causal import write_causal_gguf
 from interconnected_ai.text import PretrainedTokenizer
@@ -127,6 +128,40 @@ def test_adapters_compute_over_it_as_over_the_dequantised_base(tmp_path: Path) -
         assert (logits[0] - logits[1]).std() < 0.1 * logits[1].std()
         assert small.base_num_bytes < whole.base_num_bytes
         assert small.model_with(AdapterWeights(modules)).config.vocab_size == VOCAB
+
+
+@pytest.mark.skipif(step_library().calls is None, reason=f"no compiled step: {step_library().why_not}")
+@pytest.mark.parametrize("family", ["llama", "qwen3"])
+def test_the_compiled_step_adds_an_adapter_as_the_dequantised_base_does(tmp_path: Path, family: str) -> None:
+    """Of the kind llama the file's queries and keys stand in another order than the adapter's."""
+    base, drawn, modules = find_base(written(tmp_path / "model.gguf", family)), torch.Generator().manual_seed(2), {}
+    with SharedBase.open(base, engine="torch-int4") as small, SharedBase.open(base) as whole:
+        for name, (d_out, d_in) in small.engine.adaptable.items():
+            a, b = (torch.randn(5, d_in, generator=drawn), torch.randn(d_out, 5, generator=drawn))
+            modules[name] = LowRank(a * 0.1, b * 0.1, 1.0)
+        decoders = []
+        for shared in (small, whole):
+            shared.add("one", AdapterWeights(modules))
+            decoders.append(shared.engine_with("one").decoder())
+            decoders[-1].start([PROMPT[:1]], 40)  # type: ignore[attr-defined]
+            decoders[-1].rewind(1)  # type: ignore[attr-defined]  # what the prompt's own product left is not compared
+        for token in PROMPT:
+            found, wanted = (decoder.step(torch.tensor([token])) for decoder in decoders)
+            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(step_library().calls is None, reason=f"no compiled step: {step_library().why_not}")
+@pytest.mark.parametrize("precision", ["q4_0", "q4_1"])
+def test_rows_that_step_together_have_the_bits_of_each_alone(tmp_path: Path, precision: str) -> None:
+    with Int4Engine(GgufModel.read(written(tmp_path / "model.gguf", precision=precision)), step="compiled") as engine:
+        alone, together = ([engine.decoder() for _ in range(7)] for _ in range(2))
+        for number in range(7):
+            for decoders in (alone, together):
+                decoders[number].start([PROMPT[: number + 1]], 30)
+        for tokens in ([1, 2, 3, 4, 5, 6, 7], [7, 6, 5, 4, 3, 2, 1]):
+            found = step_together(together, tokens)
+            for decoder, token, logits in zip(alone, tokens, found, strict=True):
+                assert torch.equal(logits, decoder.step(torch.tensor([token])))
 
 
 def test_an_expert_opens_on_it_by_name_and_samples_as_any_engine(tmp_path: Path) -> None:

@@ -370,6 +370,40 @@ def test_a_stream_that_is_closed_leaves_the_server() -> None:
             stream.result()
 
 
+@pytest.mark.parametrize("piece", ["more ", "Ж" * 40, " "])
+def test_a_server_that_never_stops_is_left_at_the_length_that_was_asked_for(piece: str) -> None:
+    has_left = threading.Event()
+
+    def endless(connected: socket.socket) -> None:
+        connected.sendall(STREAM)
+        try:
+            while True:
+                connected.sendall(delta(piece))
+        except OSError:
+            has_left.set()
+
+    with serving(endless) as (_, expert):
+        answer = expert.generate("x", max_new_tokens=9)
+        assert answer.ended == "length"
+        assert answer.text.startswith(piece * 3)
+        assert len(answer.text.encode()) <= 9 * 64 + len(piece.encode())
+        assert has_left.wait(60)
+
+
+def test_a_server_that_thinks_without_an_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interconnected_ai.experts.remote.reading._MOST_BODY_BYTES", 20_000)
+    thought = event(index=0, delta={"reasoning_content": "hm"}, finish_reason=None)
+
+    def thinking(connected: socket.socket) -> None:
+        connected.sendall(STREAM)
+        while True:
+            connected.sendall(thought)
+
+    with serving(thinking) as (server, expert):
+        assert "it sent more than 20,000 bytes" in error_of(expert)
+        assert len(server.asked) == 1
+
+
 # What it cannot do, and how it is described
 
 

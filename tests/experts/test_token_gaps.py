@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.properties import examples
 
 from interconnected_ai.experts.engines.token_gaps import Pieces, UnsentText, fillings, is_within_character
+from properties import examples
 
 _BYTES = Pieces([bytes([number]) for number in range(256)])
 

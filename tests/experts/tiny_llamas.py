@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from expert_models import TEXTS
+from tests.experts.expert_models import TEXTS
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from interconnected_ai.experts import AdapterWeights, Base, LowRank, find_base

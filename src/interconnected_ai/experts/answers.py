@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from interconnected_ai.errors import EngineError
+from interconnected_ai.errors import Blame, EngineError
 from interconnected_ai.experts.asked import Asked
 from interconnected_ai.experts.constraint import Progress
 from interconnected_ai.experts.forms import Form
@@ -16,9 +16,18 @@ from interconnected_ai.types import Generation, TokenStep
 
 Ending = Literal["length", "eos", "stop"]
 
-NONE_LEFT = (
-    "no token is left to choose: bad_words, and the form that the answer is held to, forbid every token; forbid fewer"
+_NONE_LEFT = (
+    "no token is left to choose: {what}, and the form that the answer is held to, forbid every token; forbid fewer"
 )
+
+
+def none_left(form: str | None, before: str = "") -> EngineError:
+    """That every token is forbidden.
+
+    form: the setting that the answer is held to, if any. before: what else may be the reason.
+    """
+    blame = Blame(form or "bad_words", _NONE_LEFT.format(what="words that may not come"))
+    return EngineError(before + _NONE_LEFT.format(what="bad_words")).blaming(blame)
 
 
 def token_steps(logits: Tensor, token_ids: Tensor, rows: Sequence[int], logprobs: int | None) -> list[TokenStep]:
@@ -97,7 +106,7 @@ class GrowingAnswer:
         allowed = torch.ones(vocab_size, dtype=torch.bool) if self.progress is None else self.progress.allowed()
         allowed[self.banned()] = False
         if not bool(allowed.any()):
-            raise EngineError(NONE_LEFT)
+            raise none_left(self._config.form)
         return allowed
 
     def finished(self, *, num_known_tokens: int = 0) -> Generation:

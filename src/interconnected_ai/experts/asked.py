@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interconnected_ai.config import GenerationConfig
-from interconnected_ai.errors import ConfigError, FullWindowError, PromptError
+from interconnected_ai.errors import Blame, ConfigError, FullWindowError, PromptError
 from interconnected_ai.experts.constraint import Constraint
 from interconnected_ai.experts.forms import Form
 from interconnected_ai.experts.text_rules import TextRules
@@ -52,6 +52,7 @@ class Asked:
         if not isinstance(config, GenerationConfig):
             raise ConfigError(f"the settings are a GenerationConfig, got {type(config).__name__}")
         seed, rules = checked_seed(seed), TextRules.of(config, tokenizer)
+        require_known([token for token, _ in config.logit_bias], vocab_size, setting="logit_bias")
         read = checked_prompts(prompts, config, vocab_size=vocab_size, max_seq_len=max_seq_len)
         end_ids = tuple(dict.fromkeys((*end_ids, *turn.end_ids)))
         constraint = Constraint.of(config, tokenizer, vocab_size, end_ids)
@@ -86,9 +87,9 @@ def checked_prompts(
         room = max_seq_len - longest
         remedy = f"max_new_tokens of {room} at most" if room > 0 else "a shorter prompt"
         raise FullWindowError(
-            f"a prompt of {longest} tokens and max_new_tokens={config.max_new_tokens} are more than "
-            f"max_seq_len={max_seq_len}",
+            f"a prompt of {longest} tokens and an answer of {config.max_new_tokens} are more than the window of {max_seq_len}",
             f'give {remedy}, or window="slide" to forget the oldest tokens',
+            room=room,
         )
     return checked
 
@@ -103,14 +104,13 @@ def checked_seed(seed: int | None) -> int | None:
         raise ConfigError(f"seed={seed!r}: needed is a whole number, or None to draw one") from error
 
 
-def require_known(token_ids: Sequence[int], vocab_size: int) -> None:
-    """Raise `PromptError` for a token id outside the vocabulary."""
+def require_known(token_ids: Sequence[int], vocab_size: int, *, setting: str | None = None) -> None:
+    """Raise `PromptError` for a token id outside the vocabulary. setting: where they stand, if it is not the prompt."""
     unknown = next((token for token in token_ids if not 0 <= token < vocab_size), None)
     if unknown is not None:
-        raise PromptError(
-            f"token id {unknown} is outside the vocabulary of {vocab_size} (0 to {vocab_size - 1}); was the text "
-            "tokenized by another model's tokenizer?"
-        )
+        told = f"token id {unknown} is outside the vocabulary of {vocab_size} (0 to {vocab_size - 1})"
+        error = PromptError(f"{told}; was the text tokenized by another model's tokenizer?")
+        raise error if setting is None else error.blaming(Blame(setting, f"{told}; name tokens of this model"))
 
 
 def _prompts(prompts: Sequence[Sequence[int]]) -> list[Sequence[int]]:

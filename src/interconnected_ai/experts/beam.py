@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interconnected_ai.errors import EngineError
-from interconnected_ai.experts.answers import NONE_LEFT, Ending, as_generation, token_steps
+from interconnected_ai.experts.answers import Ending, as_generation, none_left, token_steps
 from interconnected_ai.experts.asked import Asked
 from interconnected_ai.experts.constraint import Progress, restrict
 from interconnected_ai.experts.decoder import Decoder
@@ -158,7 +157,7 @@ class _Search:
     def best(self) -> Generation:
         """The best answer that has ended."""
         if not self._finished:
-            raise EngineError(f"beam search found no answer: the model gave NaN instead of logits, or {NONE_LEFT}")
+            raise none_left(self._config.form, "beam search found no answer: the model gave NaN instead of logits, or ")
         found = self._finished[0]
         steps = found.beam.steps()
         if self._is_end(steps[-1]):

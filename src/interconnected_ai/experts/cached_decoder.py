@@ -86,7 +86,21 @@ class CachedDecoder(ABC, Generic[Cache]):
         """The window."""
         return self._max_seq_len
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._device
+
+    @property
+    def innermost(self) -> "CachedDecoder[Cache]":
+        """What computes."""
+        return self
+
     # What subclasses compute
+
+    @abstractmethod
+    def cache_bytes(self, capacity: int) -> int:
+        """Bytes of the keys and values of one row of this many tokens."""
 
     @abstractmethod
     def _new_cache(self, batch: int, capacity: int, starts: Tensor | None) -> Cache:
@@ -123,6 +137,22 @@ class CachedDecoder(ABC, Generic[Cache]):
         states: Sequence[PrefixState | None] | None = None,
     ) -> Tensor:
         """Forget everything, read the prompts: (batch, vocab_size) logits of the token after each, in float32."""
+        self.begin(prompts, capacity, adapters=adapters, states=states)
+        most = self._most_tokens(len(prompts))
+        while (logits := self.read(most)) is None:
+            continue
+        return logits
+
+    @torch.inference_mode()
+    def begin(
+        self,
+        prompts: Sequence[Sequence[int]],
+        capacity: int,
+        *,
+        adapters: RowAdapters | None = None,
+        states: Sequence[PrefixState | None] | None = None,
+    ) -> None:
+        """`start` without the reading, which `read` does piece by piece."""
         require_own_threads()
         if adapters is not None and not self.can_adapt:
             raise EngineError(f"{type(self).__name__} computes without adapters; open the expert merged into its base")
@@ -138,11 +168,22 @@ class CachedDecoder(ABC, Generic[Cache]):
         rows = [[0] * n + list(p) + [0] * (capacity - longest) for n, p in zip(self._lacking, prompts, strict=True)]
         self._token_ids = torch.tensor(rows, device=self._device)
         self._prepare(batch)
-        known = 0 if states is None else self._take(prompts, states)
-        for piece in self._token_ids[:, known:longest].split(self._most_tokens(batch), dim=1):
-            hidden = self._read(piece, last_only=True)
-            self._cache.advance(piece.shape[1])
-        return self._logits(hidden[:, -1]).float()
+        if states is not None:
+            self._take(prompts, states)
+
+    @torch.inference_mode()
+    def read(self, most_tokens: int) -> Tensor | None:
+        """Read so many more tokens of each prompt at most: the logits that `start` gives, None while there are more to read."""
+        known, end = self._cache.length, self._shared_slots
+        piece = self._token_ids[:, known : min(known + most_tokens, end)]
+        hidden = self._read(piece, last_only=True)
+        self._cache.advance(piece.shape[1])
+        return None if self._cache.length < end else self._logits(hidden[:, -1]).float()
+
+    @property
+    def num_read(self) -> int:
+        """Slots of the cache that are filled: of a row alone, its tokens that were read."""
+        return self._cache.length
 
     @torch.inference_mode()
     def step(self, token_ids: Tensor) -> Tensor:
@@ -188,10 +229,10 @@ class CachedDecoder(ABC, Generic[Cache]):
             self._lacking = [self._lacking[row] for row in rows]
             if self._mask is not None:
                 self._mask = self._mask[index]
-        if len(rows) != len(self._origins):
-            self._prepare(len(rows))
         if self._adapters is not None:
             self._adapters.select(rows)
+        if len(rows) != len(self._origins):
+            self._prepare(len(rows))
         self._origins = origins
 
     def _most_tokens(self, batch: int) -> int:

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from interconnected_ai.errors import EngineError, IntegrityError, PromptError, nearest_first
 from interconnected_ai.experts.bases import Base, find_base
 from interconnected_ai.experts.causal_folder import CONFIG, require_loadable, window_of
-from interconnected_ai.experts.gguf_network import LEAN, llama_network, require_plain_positions
+from interconnected_ai.experts.gguf_network import LEAN, is_mixture, llama_network, require_plain_positions
 from interconnected_ai.extras import require
-from interconnected_ai.nn import device_of, require_own_threads
+from interconnected_ai.hub import ONE_NETWORK
+from interconnected_ai.nn import device_of, require_own_threads, swap_gelus
 from interconnected_ai.storage import CAUSAL, atomic_folder, read_gguf, read_json
 from interconnected_ai.text import PretrainedTokenizer
 
@@ -43,6 +44,7 @@ class CausalLM(nn.Module):
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network: Any = network
+        swap_gelus(network)
         content = self.network.config.to_dict()
         weight = self.network.get_output_embeddings().weight
         self.config = CausalShape(weight.shape[0], window_of(content) or _UNBOUNDED, content["model_type"])
@@ -231,6 +233,11 @@ def _from_gguf(path: Path, dtype: Any) -> nn.Module:
     head = read_gguf(path)
     require_plain_positions(head)
     architecture = head.metadata.get("general.architecture")
+    if is_mixture(head) and architecture in LEAN:
+        raise EngineError(
+            f"{path} is a mixture of experts of the architecture {architecture!r}, which is not read from GGUF files on torch; "
+            "the engine llamacpp runs it, and a folder of the same model with safetensors runs on torch"
+        )
     if architecture in LEAN:
         return llama_network(head, dtype if isinstance(dtype, torch.dtype) else torch.float32)
     if architecture not in GGUF_SUPPORTED_ARCHITECTURES:
@@ -253,7 +260,8 @@ def _from_gguf(path: Path, dtype: Any) -> nn.Module:
 def _loaded(place: Path, load: Any) -> nn.Module:
     """What transformers loads, if every weight of it was in the files."""
     try:
-        network, told = load()
+        with ONE_NETWORK:
+            network, told = load()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise IntegrityError(
             f"transformers cannot load {place} ({type(error).__name__}: {str(error).splitlines()[0][:200]}); are config and "

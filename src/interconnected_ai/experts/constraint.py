@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from interconnected_ai.config import GenerationConfig
-from interconnected_ai.errors import ConfigError, EngineError
+from interconnected_ai.errors import Blame, ConfigError, EngineError
 from interconnected_ai.experts.forms import Form, library_tokens, reason_of
 from interconnected_ai.text import TextTokenizer, token_bytes
 
@@ -105,7 +105,7 @@ class Progress:
         if self._matcher.is_error():
             reason = reason_of(self._matcher)
             if not reason.startswith(_NO_LETTERS):
-                raise EngineError(f"{self._constraint.form.setting}: {reason}; simplify it")
+                raise self._too_much(reason)
             biases = bytearray(len(biases))
         allowed = torch.frombuffer(biases, dtype=torch.uint8)[: self._constraint.vocab_size] != 0
         if not self._matcher.is_accepting():  # where nothing else is left the library offers the end
@@ -116,8 +116,12 @@ class Progress:
         """After one more allowed token, not an end token."""
         matcher = self._matcher.deep_copy()
         if not matcher.consume_token(token_id):
-            raise EngineError(f"{self._constraint.form.setting}: {reason_of(matcher)}; simplify it")
+            raise self._too_much(reason_of(matcher))
         return Progress(self._constraint, matcher)
+
+    def _too_much(self, reason: str) -> EngineError:
+        setting, said = self._constraint.form.setting, f"{reason}; simplify it"
+        return EngineError(f"{setting}: {said}").blaming(Blame(setting, said))
 
 
 def restrict(logits: Tensor, rows: Sequence[Progress | None]) -> Tensor:

@@ -85,6 +85,9 @@ class RowAdapters(Protocol):
     def select(self, rows: Sequence[int]) -> None:
         """Keep the adapters of these rows, in this order; a row may come several times or not at all."""
 
+    def of_row(self, row: int, name: str) -> tuple[Tensor, Tensor] | None:
+        """What a row adds to the module `name`, x · aᵀ · bᵀ: a (rank, d_in), b (d_out, rank); None where nothing is added."""
+
 
 class ResumableDecoder(Decoder, Protocol):
     """A decoder that reads several tokens at once, goes back, and begins from what was read before.

@@ -1,7 +1,7 @@
 """`Expert`: a tokenizer, an engine and a card, from a folder to text; the model behind them is loaded when it is asked for."""
 
 import threading
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,16 @@ from torch import nn
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ClosedError, ConfigError, EngineError
+from interconnected_ai.experts.batch_limits import BatchLimits
 from interconnected_ai.experts.card import ExpertCard
 from interconnected_ai.experts.causal import CausalEngine
 from interconnected_ai.experts.causal_lm import CausalLM
 from interconnected_ai.experts.chat import ChatAnswer, ChatTemplate, Chatting, PromptCache, TooLong
 from interconnected_ai.experts.chat.speaker import Speaker
+from interconnected_ai.experts.decoder_engine import DecoderEngine
+from interconnected_ai.experts.deliberation.engine import with_logits
+from interconnected_ai.experts.deliberation.recalling import RecallingEngine
+from interconnected_ai.experts.deliberation.recollection import Recollection
 from interconnected_ai.experts.engine import Engine
 from interconnected_ai.experts.folder import save_expert
 from interconnected_ai.experts.kinds import kind_of
@@ -21,7 +26,7 @@ from interconnected_ai.experts.language_model import LanguageModel, LanguageShap
 from interconnected_ai.experts.model import ExpertModel
 from interconnected_ai.experts.opened import Opened, Opening
 from interconnected_ai.experts.scoring import HeldOut, Perplexity, measure
-from interconnected_ai.experts.streaming import TextFeed
+from interconnected_ai.experts.streaming import TextFeed, pieces_of
 from interconnected_ai.experts.text_expert import TextExpert, listed, require_text
 from interconnected_ai.experts.torch_engine import TorchEngine
 from interconnected_ai.text import PretrainedTokenizer, TextTokenizer, Tokenizer
@@ -57,6 +62,8 @@ class Expert(TextExpert, Chatting):
         self.tokenizer, self.card = tokenizer, card or ExpertCard()
         self.source: Path | None = None  # the folder or file that it was opened from
         self.engine: Generate = engine
+        self.recollection: Recollection | None = None
+        self._voice: Generate = engine  # what answers: the engine, or it and the recollection
         self._model, self._load = model, _unloadable
         self._config: LanguageShape | None = None  # where the model is not needed to tell
         self.prompt_cache = PromptCache() if prompt_cache is None else prompt_cache
@@ -121,6 +128,27 @@ class Expert(TextExpert, Chatting):
         """The model's shape."""
         return self.model.config if self._config is None else self._config
 
+    def batch(self, limits: BatchLimits | None = None) -> bool:
+        """As `TextExpert` has it: torch and its kin make answers together, those of adapters of one base among them."""
+        engine = self.engine
+        if not isinstance(engine, DecoderEngine) or not engine.can_batch:
+            return False
+        engine.batch(limits)
+        return True
+
+    def recall(self, recollection: Recollection | None) -> None:
+        """From here on what followed in remembered texts, where the last tokens stood in them, has its say in every answer.
+
+        None: no more. The recollection stays its owner's, who counts its bytes; many experts may have one. Answers are made
+        each by itself then, where they were made together. Raises `EngineError` for an engine that gives no logits, and for a
+        recollection of another tokenizer. Threads: from any; what is being answered goes on as it began.
+        """
+        self._require_open()
+        voice = self.engine
+        if recollection is not None:
+            voice = RecallingEngine(with_logits(self.card.name, self.engine), recollection, self.tokenizer)
+        self.recollection, self._voice = recollection, voice
+
     # What it holds
 
     @property
@@ -137,19 +165,20 @@ class Expert(TextExpert, Chatting):
         with self._loading:
             self._model, self._load = None, _unloadable
         self.prompt_cache.close()
+        self.recollection, self._voice = None, self.engine
         if isinstance(self.engine, Engine):
             self.engine.close()
 
     # Text to text
 
     def _generate(self, prompts: Sequence[str], config: GenerationConfig, seed: int | None) -> list[Generation]:
-        return self.engine([self._token_ids(prompt) for prompt in prompts], config, seed=seed)
+        return self._voice([self._token_ids(prompt) for prompt in prompts], config, seed=seed)
 
     def _stream(self, prompt: str, config: GenerationConfig, seed: int | None) -> Stream[str, Generation]:
         if config.num_beams > 1:
             raise ConfigError(f"num_beams={config.num_beams}: a beam search has no answer before its end; use generate")
-        tokens = self.engine.stream([self._token_ids(prompt)], config, seed=seed)
-        return Stream(_pieces(TextFeed(self.tokenizer, config.stop), tokens))
+        tokens = self._voice.stream([self._token_ids(prompt)], config, seed=seed)
+        return Stream(pieces_of(TextFeed(self.tokenizer, config.stop), tokens, lambda answer: answer))
 
     # Conversations
 
@@ -176,11 +205,10 @@ class Expert(TextExpert, Chatting):
     ) -> Stream[str, ChatAnswer]:
         """The answer to a conversation in pieces, as they come; see `Chatting`."""
         self._require_open()
-        if not isinstance(self.engine, Engine):
-            raise EngineError(
-                f"{type(self.engine).__name__} has no window and no end tokens; a chat needs an experts.Engine"
-            )
-        speaker = Speaker(self.engine, self.tokenizer, self.template, cache=self.prompt_cache)
+        voice = self._voice
+        if not isinstance(voice, Engine):
+            raise EngineError(f"{type(voice).__name__} has no window and no end tokens; a chat needs an experts.Engine")
+        speaker = Speaker(voice, self.tokenizer, self.template, cache=self.prompt_cache)
         return speaker.stream(messages, config, seed=seed, session=session, too_long=too_long, **settings)
 
     def forget(self, session: Hashable) -> None:
@@ -207,20 +235,26 @@ class Expert(TextExpert, Chatting):
             raise ClosedError(f"the expert {self.card.name!r} is closed; open it again with Expert.from_pretrained")
 
 
-def _pieces(feed: TextFeed, tokens: Stream[Any, list[Generation]]) -> Generator[str | None, None, Generation]:
-    with tokens:
-        for step in tokens:
-            yield feed.add(step.token_id) or None
-        (answer,) = tokens.result()
-    yield feed.finish() or None
-    return answer
+def open_expert(
+    place: str | Path,
+    *,
+    engine: str | None = None,
+    device: str | None = None,
+    mapped: bool = False,
+    batching: BatchLimits | None = None,
+) -> TextExpert:
+    """The expert at this place, of whatever kind, remote ones among them; engine and device are those of `from_pretrained`.
 
-
-def open_expert(place: str | Path, *, engine: str | None = None, device: str | None = None) -> TextExpert:
-    """The expert at this place, of whatever kind, remote ones among them; the arguments are those of `from_pretrained`."""
+    mapped: on the engine onnx leave the weights in their file: few private bytes and there at once, but slower steps. batching:
+    its answers are made together within these limits, where the engine does that (`TextExpert.batch`); None makes each by
+    itself.
+    """
     kind, there = kind_of(place)
-    opened = kind.open(there, Opening(engine, device))
-    return Expert.of(opened) if isinstance(opened, Opened) else opened
+    opened = kind.open(there, Opening(engine, device, mapped))
+    expert = Expert.of(opened) if isinstance(opened, Opened) else opened
+    if batching is not None:
+        expert.batch(batching)
+    return expert
 
 
 def _torch_engine(model: LanguageModel, tokenizer: TextTokenizer) -> Engine:

@@ -11,7 +11,7 @@ from typing import Any
 from unicodedata import normalize
 
 from interconnected_ai.config import GenerationConfig
-from interconnected_ai.errors import ConfigError
+from interconnected_ai.errors import Blame, ConfigError
 from interconnected_ai.experts.schemas import can_be_met
 from interconnected_ai.extras import require
 
@@ -44,9 +44,9 @@ class Form:
         form = cls(config.form, _grammar(config, _LAYOUT), _grammar(config, {}))
         start = form.matcher(_letters())
         if start.is_error():
-            raise ConfigError(f"{form.setting}: {reason_of(start)}")
+            raise _wrong(form.setting, reason_of(start))
         if not start.is_accepting() and not _going_on(start):
-            raise ConfigError(f"{form.setting}={getattr(config, form.setting)!r}: no text meets it; loosen it")
+            raise _wrong(form.setting, f"no text meets {getattr(config, form.setting)!r}; loosen it")
         return form
 
     def is_met_by(self, text: bytes) -> bool:
@@ -71,14 +71,16 @@ def _grammar(config: GenerationConfig, layout: dict[str, Any]) -> str:
     if config.json_schema is not None:
         schema = json.loads(config.json_schema)
         if not can_be_met(schema):
-            raise ConfigError(
-                "json_schema: no JSON meets it; it refers to itself without an end, or forbids everything"
-            )
+            raise _wrong("json_schema", "no JSON meets it; it refers to itself without an end, or forbids everything")
         return str(library.LLMatcher.grammar_from_json_schema({} if schema is True else schema, overrides=layout))
     if config.regex is not None:
         return str(library.LLMatcher.grammar_from_regex(config.regex))
     choices = [json.dumps(normalize("NFC", choice), ensure_ascii=False) for choice in config.choices]
     return str(library.LLMatcher.grammar_from_lark(f"start: {' | '.join(choices)}"))
+
+
+def _wrong(setting: str, said: str) -> ConfigError:
+    return ConfigError(f"{setting}: {said}").blaming(Blame(setting, said))
 
 
 def _going_on(matcher: Any) -> bool:

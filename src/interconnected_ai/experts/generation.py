@@ -8,7 +8,7 @@ from torch import Tensor
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import EngineError
-from interconnected_ai.experts.answers import NONE_LEFT, GrowingAnswer, token_steps
+from interconnected_ai.experts.answers import GrowingAnswer, none_left, token_steps
 from interconnected_ai.experts.asked import Asked, EndIds, as_end_ids
 from interconnected_ai.experts.beam import beam_search
 from interconnected_ai.experts.constraint import restrict
@@ -62,11 +62,15 @@ def generation_steps(decoder: Decoder, asked: Asked) -> Steps:
     return [answer.finished(num_known_tokens=num_known_by(reading)) for answer in answers]
 
 
-def _sample(decoder: Decoder, asked: Asked, answers: list[GrowingAnswer]) -> Generator[TokenStep, None, None]:
-    """The loop: pick a token for every row, let finished rows go, read the tokens."""
+def _sample(decoder: Decoder, asked: Asked, answers: list[GrowingAnswer]) -> Generator[TokenStep | None, None, None]:
+    """The loop: pick a token for every row, let finished rows go, read the tokens.
+
+    It yields None where the logits may not have been computed yet: whoever drives it does so before going on.
+    """
     going, config = list(answers), asked.config
     reader = reader_of(decoder, asked.prompts, config)
     logits = reader.start()
+    yield None
     picker = _Picker(config, asked.prompts, logits, asked.seed)
     while True:
         token_ids = picker.pick(logits, going)
@@ -82,6 +86,7 @@ def _sample(decoder: Decoder, asked: Asked, answers: list[GrowingAnswer]) -> Gen
             reader.select(kept)
             picker.select(kept)
         logits = reader.step([step.token_id for step in steps], token_ids)
+        yield None
 
 
 class _Picker:
@@ -106,7 +111,7 @@ class _Picker:
             token_ids = allowed.argmax(dim=-1)
         else:
             token_ids = narrow(allowed, self._config).draw(self._uniforms.next())
-        _require_chosen(allowed, token_ids)
+        _require_chosen(allowed, token_ids, self._config.form)
         self._penalties.note(token_ids)
         return token_ids
 
@@ -117,9 +122,9 @@ class _Picker:
             self._uniforms.select(rows)
 
 
-def _require_chosen(logits: Tensor, token_ids: Tensor) -> None:
+def _require_chosen(logits: Tensor, token_ids: Tensor, form: str | None) -> None:
     """Raise `EngineError` where no token could be chosen: the logits are not numbers, or every token is forbidden."""
     if not all(map(math.isfinite, logits.gather(1, token_ids[:, None])[:, 0].tolist())):
         if bool(logits.isnan().any()):
             raise EngineError("the model gave NaN instead of logits: its weights are broken; restore or retrain it")
-        raise EngineError(NONE_LEFT)
+        raise none_left(form)

@@ -14,10 +14,16 @@ from torch import Tensor, nn
 from interconnected_ai.errors import EngineError, IntegrityError
 from interconnected_ai.experts.export.gguf_llama import GgufShape
 from interconnected_ai.extras import require
+from interconnected_ai.hub import ONE_NETWORK
 from interconnected_ai.storage import GgufHead, GgufTensor
 
 LEAN = ("llama", "qwen2", "qwen3")  # GGUF's architectures that are read here
 _SCALING = "rope.scaling.type"
+
+
+def is_mixture(head: GgufHead) -> bool:
+    """Whether its feed-forward parts are experts behind a router (GGUF calls Mixtral a llama)."""
+    return bool(head.metadata.get(f"{head.metadata.get('general.architecture')}.expert_count"))
 
 
 def require_plain_positions(head: GgufHead) -> None:
@@ -37,7 +43,7 @@ def llama_network(head: GgufHead, dtype: torch.dtype) -> nn.Module:
 
     there = {tensor.name: tensor for tensor in head.tensors}
     config = AutoConfig.for_model(str(head.metadata["general.architecture"]), **llama_config(head, there))
-    with torch.random.fork_rng(devices=[]):  # what it draws as initial weights is overwritten
+    with ONE_NETWORK, torch.random.fork_rng(devices=[]):  # what it draws as initial weights is overwritten
         network: nn.Module = AutoModelForCausalLM.from_config(config, dtype=dtype)
     shape = GgufShape.of_head(head)
     dequantize = dequantizer(head.path)

@@ -33,3 +33,8 @@ def load_expert(folder_or_hub_id: str | Path) -> tuple[ExpertModel, Tokenizer, E
     """Model, tokenizer and card of an expert's folder, which is checked once."""
     files = read_files(folder_or_hub_id)
     return files.network(ExpertModel), files.own_tokenizer(), files.card
+
+
+def expert_key(folder_or_hub_id: str | Path) -> str:
+    """What tells an expert's weights and tokenizer from all others, from the checksums of its files."""
+    return read_files(folder_or_hub_id, weights=False, tokenizer=False).key

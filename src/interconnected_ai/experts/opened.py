@@ -20,10 +20,15 @@ ENGINES = ("torch", "onnx", "ctranslate2", "llamacpp", "torch-int4")
 
 @dataclass(frozen=True)
 class Opening:
-    """How an expert is to be opened. engine: None is the kind's own. device: of the engine torch, such as "cuda"."""
+    """How an expert is to be opened.
+
+    engine: None is the kind's own. device: of the engine torch, such as "cuda". mapped: the engine onnx leaves the weights in
+    their file, which takes few bytes and is there at once, but computes slower.
+    """
 
     engine: str | None = None
     device: str | None = None
+    mapped: bool = False
 
     def __post_init__(self) -> None:
         for name in ("engine", "device"):
@@ -43,6 +48,8 @@ class Opening:
             raise EngineError(f"the engine {name} cannot run {what}; {' and '.join(engines)} can")
         if self.device is not None and name != "torch":
             raise ConfigError(f"device={self.device!r} is for the engine torch; the engine {name} computes on the CPU")
+        if self.mapped and name != "onnx":
+            raise ConfigError(f"mapped=True is for the engine onnx; the engine {name} keeps its weights as it does")
         return name
 
 

@@ -87,5 +87,8 @@ class _Remembering:
         self._decoder.select(rows)
 
     def keep(self) -> None:
-        if self._turn.keep is not None and self._num_read:
-            self._turn.keep(self._decoder.state(0, self._num_read))
+        if self._turn.keep is None or not self._num_read:
+            return
+        state = self._decoder.state(0, self._num_read)
+        if state.num_tokens:  # of a turn that was stopped before its prompt was read, nothing
+            self._turn.keep(state)

@@ -84,7 +84,10 @@ def _cut_beyond(share: float, ordered: Tensor, total: Tensor) -> Tensor:
 
 
 class Penalties:
-    """What a row has said counts against saying it again: repetition (Keskar et al. 2019), presence and frequency."""
+    """What a row has said counts against saying it again: repetition (Keskar et al. 2019), presence and frequency.
+
+    And what counts for or against single tokens throughout: their bias.
+    """
 
     def __init__(
         self, config: GenerationConfig, prompts: Sequence[Sequence[int]], vocab_size: int, device: torch.device
@@ -94,12 +97,15 @@ class Penalties:
         self._seen = torch.zeros(shape, dtype=torch.bool, device=device) if config.repetition_penalty != 1.0 else None
         counts_matter = config.presence_penalty or config.frequency_penalty
         self._counts = torch.zeros(shape, device=device) if counts_matter else None
+        self._bias = _bias_of(config, vocab_size, device) if config.logit_bias else None
         if self._seen is not None:
             for row, prompt in enumerate(prompts):
                 self._seen[row, torch.tensor(prompt, device=device)] = True
 
     def apply(self, logits: Tensor) -> Tensor:
-        """(rows, vocab) → the same, with the penalties taken off."""
+        """(rows, vocab) → the same, with the bias added and the penalties taken off."""
+        if self._bias is not None:
+            logits = logits + self._bias
         if self._seen is not None:
             penalty = self._config.repetition_penalty
             punished = torch.where(logits > 0, logits / penalty, logits * penalty)
@@ -123,6 +129,15 @@ class Penalties:
             self._seen = self._seen[index.to(self._seen.device)]
         if self._counts is not None:
             self._counts = self._counts[index.to(self._counts.device)]
+
+
+def _bias_of(config: GenerationConfig, vocab_size: int, device: torch.device) -> Tensor:
+    """(vocab,)"""
+    bias = torch.zeros(vocab_size, device=device)
+    bias[torch.tensor([token for token, _ in config.logit_bias], device=device)] = torch.tensor(
+        [value for _, value in config.logit_bias], device=device
+    )
+    return bias
 
 
 class Uniforms:

@@ -7,6 +7,7 @@ from typing import Any, Self, overload
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ConfigError, PromptError
+from interconnected_ai.experts.batch_limits import BatchLimits
 from interconnected_ai.experts.card import ExpertCard
 from interconnected_ai.types import Generation, Stream
 
@@ -25,6 +26,13 @@ class TextExpert(ABC):
     @abstractmethod
     def num_bytes(self) -> int:
         """Bytes of memory that it takes here."""
+
+    def batch(self, limits: BatchLimits | None = None) -> bool:
+        """Make the answers of all calls together from here on, within these limits (None: those of `BatchLimits()`).
+
+        False where it makes each by itself, as engines do that batch on their own. Threads: from any, once for all.
+        """
+        return False
 
     @overload
     def generate(

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from interconnected_ai.experts.cached_decoder import CachedDecoder
+from interconnected_ai.experts.compilable_decoder import CompilableDecoder
 from interconnected_ai.experts.compiled import (
     NOT_COMPILED,
     BlockWeights,
     Compiled,
-    CompiledRow,
     ModelWeights,
     Norm,
     Product,
@@ -90,7 +89,7 @@ class _Block:
         return self.norm_2(self.w_out(self.w_in(hidden), hidden))
 
 
-class TorchDecoder(CachedDecoder[KVCache]):
+class TorchDecoder(CompilableDecoder):
     """Reads prompts and tokens on any device: equal to `ExpertModel.forward` in evaluation up to rounding (1e-5)."""
 
     def __init__(self, parts: DecoderParts) -> None:
@@ -100,7 +99,11 @@ class TorchDecoder(CachedDecoder[KVCache]):
         table, most_rows = self._table, parts.most_rows
         super().__init__(shape.vocab_size, shape.max_seq_len, table.device, table.dtype, most_rows=most_rows)
         self._room: _Room
-        self._row: CompiledRow | None = None
+
+    def cache_bytes(self, capacity: int) -> int:
+        """Bytes of the keys and values of one row of this many tokens."""
+        shape = self._model.config
+        return 2 * shape.n_layers * shape.d_model * capacity * self._table.element_size()
 
     def _new_cache(self, batch: int, capacity: int, starts: Tensor | None) -> KVCache:
         return self._model.new_cache(batch, capacity, starts=starts)
@@ -122,8 +125,6 @@ class TorchDecoder(CachedDecoder[KVCache]):
         return self._parts.head(self._parts.norm(hidden))
 
     def _step(self, token_ids: Tensor) -> Tensor:
-        if self._row is not None:
-            return self._row.step(token_ids, self._cache.tensor, self._cache.length)
         cache, place, room, attention = self._cache, self._cache.length, self._room, F.scaled_dot_product_attention
         pe, starts, hidden = self._model.positions.pe, cache.starts, room.hidden
         positions = pe[place] if starts is None else pe.index_select(0, place - starts)

@@ -27,6 +27,7 @@ class TorchEngine(DecoderEngine):
 
     name = "torch"
     has_native_threads = False  # PyTorch's, which the model asks about itself
+    can_batch = True
 
     def __init__(
         self,
@@ -68,6 +69,10 @@ class TorchEngine(DecoderEngine):
     def decoder(self) -> TorchDecoder:
         """A decoder of its own for one generation; all of them share the laid-out weights."""
         return TorchDecoder(self._laid_out())
+
+    def decoder_of_row(self, row: int) -> TorchDecoder:
+        """The same for one of a call's prompts."""
+        return self.decoder()
 
     @property
     def why_not_compiled(self) -> str:

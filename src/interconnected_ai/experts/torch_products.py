@@ -12,9 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from interconnected_ai.nn import gelu
+
 Map = Callable[[Tensor], Tensor]
 AddingMap = Callable[[Tensor, Tensor], Tensor]
 RMSNorm = tuple[Tensor, float]  # its gain g and ε
+
+_SIZES = (4, 8, 16, 32, 64, 96, 128, 192, 256)  # numbers of rows that oneDNN is asked for, near enough to fill up to
 
 
 class Layout(ABC):
@@ -54,13 +58,9 @@ class Plain(Layout):
         return lambda hidden: F.linear(hidden, weight, bias)
 
     def gelu(self, layer: nn.Linear) -> Map:
-        """The product, then the activation.
-
-        A contiguous tensor's GELU is oneDNN's, which makes a program for every size and keeps it, .8 MB each; a transposed
-        one's is PyTorch's own, and as fast.
-        """
+        """The product, then the activation."""
         linear = self.linear(layer)
-        return lambda hidden: F.gelu(linear(hidden).T).T
+        return lambda hidden: gelu(linear(hidden))
 
     def adding(self, layer: nn.Linear) -> AddingMap:
         """The product, then the sum."""
@@ -87,14 +87,14 @@ class Packed(Layout):
     These are the operators that torch.compile puts in place of linear layers when it freezes a model on a CPU
     (torch/_inductor/fx_passes/mkldnn_fusion.py). There is no public call for them, so `can_pack` looks whether they exist.
 
-    For every number of rows that it meets oneDNN makes a program and keeps it, a third of a megabyte each. So beyond 16 rows
-    they are filled up to the next multiple of 16.
+    For every number of rows that it meets oneDNN makes a program and keeps it, a third of a megabyte each. So rows are filled
+    up to one of a few numbers, and `most_rows` are multiplied at once at most.
     """
 
     min_rows = (
         4  # a single row goes through a kernel that reads no faster than MKL; four rows read the weights at full speed
     )
-    most_rows = 256
+    most_rows = _SIZES[-1]
     _ROWS = 16  # the number of rows that blocks are laid out for; they serve any other number too
 
     @classmethod
@@ -142,14 +142,21 @@ class Packed(Layout):
 
 def _product(weight: Tensor, bias: Tensor | None, activation: str = "none", algorithm: str = "") -> Map:
     """oneDNN's product with a packed weight."""
-    compute, block = torch.ops.mkldnn._linear_pointwise.default, Packed._ROWS
+    compute = torch.ops.mkldnn._linear_pointwise.default
 
-    def run(hidden: Tensor) -> Tensor:
+    def fill_up(hidden: Tensor) -> Tensor:
         rows = len(hidden)
-        if rows <= block or rows % block == 0:
+        lacking = next(size for size in _SIZES if size >= rows) - rows
+        if not lacking:
             return compute(hidden, weight, bias, activation, [], algorithm)  # type: ignore[no-any-return]
-        filled = F.pad(hidden, (0, 0, 0, block - rows % block))
+        filled = F.pad(hidden, (0, 0, 0, lacking))
         return compute(filled, weight, bias, activation, [], algorithm)[:rows]  # type: ignore[no-any-return]
+
+    # a function that called itself would hold its weights until the garbage is collected
+    def run(hidden: Tensor) -> Tensor:
+        if len(hidden) <= _SIZES[-1]:
+            return fill_up(hidden)
+        return torch.cat([fill_up(part) for part in hidden.split(_SIZES[-1])])
 
     return run
 

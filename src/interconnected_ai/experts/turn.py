@@ -10,7 +10,8 @@ from interconnected_ai.experts.decoder import PrefixState
 class Turn:
     """end_ids: tokens that end the answer beside the engine's own. known: what a decoder remembers of the prompt's beginning.
 
-    keep: is handed what the decoder remembers when the answer ends or is stopped; in the thread that reads the answer.
+    keep: is handed what the decoder remembers when the answer ends or is stopped; in the thread that reads the answer, or in
+    the one that makes all answers together.
     """
 
     end_ids: tuple[int, ...] = ()

@@ -43,6 +43,15 @@ class BorrowedBase:
             self.give_back()
             raise
 
+    @property
+    def num_bytes(self) -> int:
+        """Of the base, which all who have a share in it hold once."""
+        return self.shared.base_num_bytes
+
+    def close(self) -> None:
+        """As `give_back`, for who lends it as a part of others."""
+        self.give_back()
+
     def give_back(self) -> None:
         """Have it no more; the last one to do so closes the base. More than once is the same."""
         with _TABLE:

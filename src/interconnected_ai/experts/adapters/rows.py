@@ -64,6 +64,12 @@ class GroupedAdapters:
             self._keep(left)
         self._places = _Places.of(self._group_of_row, len(self._groups))
 
+    def of_row(self, row: int, name: str) -> tuple[Tensor, Tensor] | None:
+        """What a row adds to the module `name`; None where its adapter has nothing there."""
+        group = 0 if self._is_uniform else self._group_of_row[row]
+        part = None if group is None else self._groups[group].modules.get(name)
+        return None if part is None else (part.a, part.b)
+
     def _keep(self, groups: list[int]) -> None:
         places = {group: place for place, group in enumerate(groups)}
         self._groups = tuple(self._groups[group] for group in groups)

@@ -3,7 +3,7 @@
 import secrets
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -25,6 +25,7 @@ from interconnected_ai.experts.adapters.template import require_known_tokens
 from interconnected_ai.experts.adapters.weights import AdapterWeights
 from interconnected_ai.experts.asked import EndIds
 from interconnected_ai.experts.bases import Base, find_base
+from interconnected_ai.experts.batch_limits import BatchLimits
 from interconnected_ai.experts.causal.adaptable import AdaptableEngine
 from interconnected_ai.experts.causal.engine import CausalEngine
 from interconnected_ai.experts.causal.generic_decoder import AdapterHooks
@@ -210,6 +211,10 @@ class SharedBase:
     ) -> None:
         self.close()
 
+    def batch(self, limits: BatchLimits | None = None) -> None:
+        """Make the answers of all calls together from here on, whichever adapters they ask for; see `DecoderEngine.batch`."""
+        self.engine.batch(limits)
+
     # Text to text
 
     def engine_with(self, adapters: str | Sequence[str | None], *, end_ids: EndIds = None) -> AdapterEngine:
@@ -303,7 +308,8 @@ class SharedBase:
         """How an adapter reads conversations: as its own template says, where it has one, else as the base does."""
         if files.chats.template is None:
             return self.template
-        return ChatTemplate.of_source(files.chats, self.tokenizer)
+        sampling = files.chats.sampling or self.template.sampling
+        return ChatTemplate.of_source(replace(files.chats, sampling=sampling), self.tokenizer)
 
     def _ready(self, weights: AdapterWeights, said: str) -> AdapterWeights:
         for name, part in weights.named():

@@ -5,6 +5,7 @@ An adapter's own template goes before its base's. Tokens that the base lacks hav
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,14 @@ def require_known_tokens(added: Mapping[str, int], tokenizer: TextTokenizer, *, 
 
 
 def chat_template(own: TemplateSource, base: Path, tokenizer: TextTokenizer) -> ChatTemplate:
-    """How an adapter reads conversations: its own template, else that of the base at this place. Raises as `ChatTemplate`."""
-    return ChatTemplate.of_place(base, tokenizer) if own.template is None else ChatTemplate.of_source(own, tokenizer)
+    """How an adapter reads conversations: its own template, else that of the base at this place. Raises as `ChatTemplate`.
+
+    Answers are sampled as the base's makers advise where nobody of the adapter's does.
+    """
+    of_base = TemplateSource.of_place(base)
+    if own.template is None:
+        return ChatTemplate.of_source(of_base, tokenizer)
+    return ChatTemplate.of_source(replace(own, sampling=own.sampling or of_base.sampling), tokenizer)
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What adapters ask of a base's engine."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -11,6 +11,8 @@ from interconnected_ai.experts.decoder_engine import DecoderEngine
 
 class AdaptableEngine(DecoderEngine):
     """An engine whose decoders compute with adapters on the modules of its model."""
+
+    can_batch: ClassVar[bool] = True
 
     @property
     @abstractmethod
@@ -25,3 +27,7 @@ class AdaptableEngine(DecoderEngine):
     @abstractmethod
     def decoder(self) -> CachedDecoder[Any]:
         """A decoder of its own for one generation; all of an engine's share the weights. Raises `ClosedError` once closed."""
+
+    def decoder_of_row(self, row: int) -> CachedDecoder[Any]:
+        """The same for one of a call's prompts."""
+        return self.decoder()

@@ -27,6 +27,15 @@ class GenericDecoder(CachedDecoder["HuggingFaceCache"]):
         first = next(network.parameters())
         super().__init__(vocab_size, max_seq_len, first.device, first.dtype)
 
+    def cache_bytes(self, capacity: int) -> int:
+        """Bytes of the keys and values of one row of this many tokens, as the model's config tells."""
+        config: Any = self._network.config
+        text = config.get_text_config(decoder=True)
+        heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+        width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        itemsize = torch.empty(0, dtype=self._dtype).element_size()
+        return int(2 * text.num_hidden_layers * heads * width * capacity * itemsize)
+
     def _new_cache(self, batch: int, capacity: int, starts: Tensor | None) -> "HuggingFaceCache":
         return HuggingFaceCache(self._network, batch, starts)
 

@@ -29,7 +29,7 @@ from interconnected_ai.experts.compiled import (
 )
 from interconnected_ai.experts.export.gguf_llama import GgufShape
 from interconnected_ai.experts.gguf_model import GgufModel
-from interconnected_ai.experts.gguf_network import LEAN, dequantizer, llama_config, require_plain_positions
+from interconnected_ai.experts.gguf_network import LEAN, dequantizer, is_mixture, llama_config, require_plain_positions
 from interconnected_ai.experts.torch_products import AddingMap, Map
 from interconnected_ai.storage import GgufTensor
 
@@ -40,6 +40,8 @@ def why_not_int4(file: GgufModel) -> str:
     """Why this file cannot be computed with in its own 4 bits, "" if it can."""
     if file.architecture not in LEAN:
         return f"its architecture {file.architecture!r} is none of {', '.join(LEAN)}"
+    if is_mixture(file.head):
+        return "it is a mixture of experts"
     if not can_multiply():
         return "this PyTorch has no products of 4-bit weights for this CPU (AVX2 or AVX512 is needed)"
     if len(file.tensors) != len(file.head.tensors):

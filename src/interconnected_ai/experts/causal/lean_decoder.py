@@ -1,22 +1,23 @@
 """A Llama-shaped model as a `Decoder`, with next to nothing between two matrix products.
 
-`llama_parts` says what the maps are, `torch_products` how their weights stand in memory. The step of a single row
-without an adapter is `compiled`, where it can be.
+`llama_parts` says what the maps are, `torch_products` how their weights stand in memory. The step of a single row is
+`compiled`, where it can be, adapter included.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from interconnected_ai.experts.cached_decoder import CachedDecoder
 from interconnected_ai.experts.causal.llama_parts import LlamaBlock, LlamaParts
-from interconnected_ai.experts.compiled import CompiledRow
+from interconnected_ai.experts.compilable_decoder import CompilableDecoder
+from interconnected_ai.experts.compiled import CompiledModel, RowAdapter
 from interconnected_ai.nn import KVCache
 
 
-class LeanDecoder(CachedDecoder[KVCache]):
+class LeanDecoder(CompilableDecoder):
     """Reads prompts and tokens on any device: equal to the model's own forward up to rounding (1e-4)."""
 
     can_adapt = True
@@ -27,7 +28,11 @@ class LeanDecoder(CachedDecoder[KVCache]):
         self._parts, self._shape = parts, shape
         self._room: _Room
         self._turns: Tensor  # (capacity, 2 · head width), a row for each position
-        self._row: CompiledRow | None = None
+
+    def cache_bytes(self, capacity: int) -> int:
+        """Bytes of the keys and values of one row of this many tokens."""
+        shape = self._shape
+        return 2 * shape.n_layers * shape.n_kv_heads * shape.head_width * capacity * self._parts.table.element_size()
 
     def _new_cache(self, batch: int, capacity: int, starts: Tensor | None) -> KVCache:
         shape = self._shape
@@ -39,8 +44,24 @@ class LeanDecoder(CachedDecoder[KVCache]):
 
     def _prepare(self, batch: int) -> None:
         self._room = _Room(self._parts, batch)
-        compiled = self._parts.compiled.model if batch == 1 and self._adapters is None else None
-        self._row = None if compiled is None else compiled.row(self._cache.capacity, self._lacking[0], self._turns)
+        self._row = None
+        compiled = self._parts.compiled.model if batch == 1 else None
+        if compiled is None:
+            return
+        adapter = self._row_adapter(compiled)
+        if self._adapters is None or adapter is not None:
+            self._row = compiled.row(self._cache.capacity, self._lacking[0], self._turns, adapter)
+
+    def _row_adapter(self, compiled: CompiledModel) -> RowAdapter | None:
+        """What is added to a row alone, as the compiled step reads it; None where nothing is, or it cannot be read."""
+        adapters, blocks = self._adapters, self._parts.blocks
+        if adapters is None:
+            return None
+        names = [
+            [*block.attention_names, block.out_name, *block.gate_up_names, block.down_name] for block in blocks
+        ]  # in the order of PRODUCTS
+        parts = [adapters.of_row(0, name) for name in (*chain.from_iterable(names), "lm_head")]
+        return compiled.adapter(parts)
 
     def _logits(self, hidden: Tensor) -> Tensor:
         return self._headed(hidden, len(hidden) // self._cache.batch)
@@ -77,8 +98,6 @@ class LeanDecoder(CachedDecoder[KVCache]):
     # One token of a row
 
     def _step(self, token_ids: Tensor) -> Tensor:
-        if self._row is not None:
-            return self._row.step(token_ids, self._cache.tensor, self._cache.length)
         cache, place, room, attention = self._cache, self._cache.length, self._room, F.scaled_dot_product_attention
         torch.index_select(self._parts.table, 0, token_ids, out=room.hidden_rows)
         hidden = room.hidden

@@ -26,7 +26,9 @@ class Chatting(ABC):
     ) -> Stream[str, ChatAnswer]:
         """The answer to a conversation in pieces, as they come; its `result` is what `chat` gives.
 
-        config, settings: as `generate` has them; without `max_new_tokens` it is 512 at most, or a quarter of a small window.
+        config, settings: as `generate` has them; without `max_new_tokens` it is 512 at most, or a quarter of a small window,
+        and where nothing says how to sample it is as the model's makers advise (`generation_config.json` of a folder,
+        `general.sampling` of a GGUF file, SmolLM2's card), else at temperature 1.
         session: any name of the conversation, whose next turn then reads only what is new; None remembers nothing.
         too_long: beyond the window, "refuse", or "drop_oldest", and the answer says what was left out.
         Raises `PromptError` for messages that the template refuses or the window cannot hold.

@@ -1,11 +1,12 @@
 """Where a model keeps its chat template, and the names of its control tokens that the template uses."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from interconnected_ai.errors import ConfigError
+from interconnected_ai.experts.chat.advice import Sampling, advised_in_folder, advised_in_gguf
 from interconnected_ai.storage import read_gguf, read_json
 
 _TEMPLATE = "chat_template.jinja"
@@ -25,10 +26,14 @@ _IN_GGUF = {
 
 @dataclass(frozen=True)
 class TemplateSource:
-    """A template, None where the model has none, and what it may call by name, such as {"bos_token": "<s>"}."""
+    """A template, None where the model has none, and what it may call by name, such as {"bos_token": "<s>"}.
+
+    sampling: how its makers advise to sample answers.
+    """
 
     template: str | None
     names: Mapping[str, str]
+    sampling: Sampling = field(default_factory=dict)
 
     @classmethod
     def of_place(cls, place: Path) -> Self:
@@ -42,21 +47,25 @@ class TemplateSource:
         special = read_json(folder / _SPECIAL) if (folder / _SPECIAL).is_file() else {}
         names = {name: spelled for name in _NAMES if (spelled := _spelled({**special, **config}.get(name))) is not None}
         if (folder / _TEMPLATE).is_file():
-            return cls(_read(folder / _TEMPLATE), names)
+            return cls(_read(folder / _TEMPLATE), names, advised_in_folder(folder))
         kept = config.get("chat_template")
         if kept is None and (folder / _PROCESSOR).is_file():
             kept = read_json(folder / _PROCESSOR).get("chat_template")
-        return cls(_default_of(kept, folder), names)
+        return cls(_default_of(kept, folder), names, advised_in_folder(folder))
 
     @classmethod
     def in_gguf(cls, metadata: Mapping[str, Any]) -> Self:
         """Of a GGUF file's metadata. Raises `ConfigError` for a template that is no text."""
         ids = {name: metadata.get(f"tokenizer.ggml.{key}") for name, key in _IN_GGUF.items()}
+        template, advised = (
+            _default_of(metadata.get("tokenizer.chat_template"), "the GGUF file"),
+            advised_in_gguf(metadata),
+        )
         if not any(isinstance(token_id, int) for token_id in ids.values()):
-            return cls(_default_of(metadata.get("tokenizer.chat_template"), "the GGUF file"), {})
+            return cls(template, {}, advised)
         tokens = metadata.get("tokenizer.ggml.tokens", ())
         names = {n: str(tokens[i]) for n, i in ids.items() if isinstance(i, int) and 0 <= i < len(tokens)}
-        return cls(_default_of(metadata.get("tokenizer.chat_template"), "the GGUF file"), names)
+        return cls(template, names, advised)
 
 
 def _read(path: Path) -> str:

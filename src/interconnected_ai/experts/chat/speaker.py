@@ -1,20 +1,21 @@
 """`Speaker`: answers conversations with an engine, a template and what it remembers of the turns before."""
 
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from interconnected_ai.config import GenerationConfig
 from interconnected_ai.errors import ConfigError
+from interconnected_ai.experts.chat.advice import SAMPLED
 from interconnected_ai.experts.chat.answer import ChatAnswer
 from interconnected_ai.experts.chat.prompt_cache import PromptCache
 from interconnected_ai.experts.chat.template import ChatTemplate
 from interconnected_ai.experts.chat.window import TOO_LONG, TooLong, fit
 from interconnected_ai.experts.engine import Engine
 from interconnected_ai.experts.names import chosen
-from interconnected_ai.experts.streaming import TextFeed
+from interconnected_ai.experts.streaming import TextFeed, pieces_of
 from interconnected_ai.experts.turn import Turn
 from interconnected_ai.text import TextTokenizer
-from interconnected_ai.types import ChatMessage, Generation, Stream, TokenStep
+from interconnected_ai.types import ChatMessage, Generation, Stream
 
 LONGEST_ANSWER = 512  # tokens, where nobody says how many
 _ANSWERS_SHARE = 4  # of a small window: a quarter
@@ -53,14 +54,17 @@ class Speaker:
     ) -> Stream[str, ChatAnswer]:
         """The answer in pieces, as they come; joined they are the text, with the spaces around it.
 
-        config: None is an answer of 512 tokens at most, or of a quarter of a small window. settings: changes to it.
-        session: the conversation whose
-        turns before are remembered; None remembers nothing. Raises `PromptError` for messages that the template refuses or
-        the window cannot hold, before the first piece is asked for.
+        config: None is an answer of 512 tokens at most, or of a quarter of a small window, sampled as the model's makers
+        advise (`ChatTemplate.sampling`) where no setting says how. settings: changes to it.
+        session: the conversation whose turns before are remembered; None remembers nothing. Raises `PromptError` for messages
+        that the template refuses or the window cannot hold, before the first piece is asked for.
         """
         chosen("too_long", too_long, TOO_LONG)
         window, template = self._engine.max_seq_len, self.template
-        config = config or GenerationConfig(max_new_tokens=max(1, min(LONGEST_ANSWER, window // _ANSWERS_SHARE)))
+        if config is None:
+            config = GenerationConfig(max_new_tokens=max(1, min(LONGEST_ANSWER, window // _ANSWERS_SHARE)))
+            if settings.keys().isdisjoint((*SAMPLED, "num_beams")):
+                settings = {**template.sampling, **settings}
         wanted = config.with_changes(**settings) if settings else config
         if wanted.num_beams > 1:
             raise ConfigError(
@@ -83,15 +87,4 @@ class Speaker:
             said = ChatMessage("assistant", (generation.text or "").strip())
             return ChatAnswer(said, generation, len(prompt), generation.num_known_tokens, fitted.dropped)
 
-        return Stream(_pieces(feed, tokens, answer))
-
-
-def _pieces(
-    feed: TextFeed, tokens: Stream[TokenStep, list[Generation]], answer: Callable[[Generation], ChatAnswer]
-) -> Generator[str | None, None, ChatAnswer]:
-    with tokens:
-        for step in tokens:
-            yield feed.add(step.token_id) or None
-        (generation,) = tokens.result()
-    yield feed.finish() or None
-    return answer(generation)
+        return Stream(pieces_of(feed, tokens, answer))

@@ -13,6 +13,7 @@ from jinja2 import TemplateError, TemplateSyntaxError
 from tokenizers import Tokenizer as FastTokenizer
 
 from interconnected_ai.errors import ConfigError, PromptError, UnknownNameError
+from interconnected_ai.experts.chat.advice import Sampling
 from interconnected_ai.experts.chat.protection import ControlTokens, Marked, free_mark
 from interconnected_ai.experts.chat.sandbox import Allowance, AllowanceError, ChatEnvironment, at_one_moment, rendering
 from interconnected_ai.experts.chat.sources import TemplateSource
@@ -63,7 +64,7 @@ class ChatTemplate:
     runs in a sandbox, without a way out and with an end.
     fast: Hugging Face's fast tokenizer of the model; it is copied, and stays as it is. names: what the template may call by
     name, such as {"bos_token": "<s>"}. end_ids: tokens that end an answer whatever the template says. now: the clock of
-    `strftime_now`.
+    `strftime_now`. sampling: how the model's makers advise to sample its answers, for conversations that ask for nothing.
 
     What a person writes stays text: no message can end itself or change roles by spelling a control token. Where the
     vocabulary lacks ChatML's tokens, and they are text like any other, a message that spells them is refused.
@@ -82,7 +83,9 @@ class ChatTemplate:
         names: Mapping[str, str] | None = None,
         end_ids: Sequence[int] = (),
         now: Callable[[], datetime] = datetime.now,
+        sampling: Sampling | None = None,
     ) -> None:
+        self.sampling: Sampling = dict(sampling or {})
         self.source = _default(fast) if source is None else source
         if len(self.source) > _LONGEST_TEMPLATE:
             raise ConfigError(
@@ -124,11 +127,12 @@ class ChatTemplate:
     @classmethod
     def of_source(cls, found: TemplateSource, tokenizer: TextTokenizer) -> Self:
         """What was found somewhere, over an expert's tokenizer."""
-        return cls(found.template, tokenizer.fast, names={**tokenizer.special_names, **found.names})
+        names = {**tokenizer.special_names, **found.names}
+        return cls(found.template, tokenizer.fast, names=names, sampling=found.sampling)
 
     @classmethod
     def _of(cls, found: TemplateSource, fast: FastTokenizer, end_ids: Sequence[int]) -> Self:
-        return cls(found.template, fast, names=found.names, end_ids=end_ids)
+        return cls(found.template, fast, names=found.names, end_ids=end_ids, sampling=found.sampling)
 
     @property
     def sha256(self) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from interconnected_ai.errors import FullWindowError, PromptError
+from interconnected_ai.errors import FullWindowError
 from interconnected_ai.types import ChatMessage
 
 TooLong = Literal["refuse", "drop_oldest"]
@@ -36,7 +36,7 @@ def fit(
 
     count: messages → tokens of the prompt. too_long: "refuse", or "drop_oldest": whole turns go, a user's message with what
     answered it, until three quarters of the room are taken; system messages and the last turn stay.
-    Raises `FullWindowError` for what is to be refused, `PromptError` for a last turn that does not fit, with the numbers.
+    Raises `FullWindowError` for what is to be refused, and for a last turn that does not fit alone, with the numbers.
     """
     room = window - max_new_tokens
     num_tokens = count(messages)
@@ -47,6 +47,8 @@ def fit(
             f"the conversation takes {num_tokens:,} tokens, which with an answer of {max_new_tokens:,} is more than the "
             f"window of {window:,}",
             "begin anew, ask for a shorter answer (max_new_tokens), or let the oldest turns go (too_long='drop_oldest')",
+            room=window - num_tokens,
+            can_drop=True,
         )
     spoken = [place for place, message in enumerate(messages) if message.role != "system"]
     starts = [place for place in spoken[1:] if messages[place].role == "user"]
@@ -59,9 +61,11 @@ def fit(
     kept = without(first)
     num_tokens = count(kept)
     if num_tokens > room:
-        raise PromptError(
-            f"the last turn alone takes {num_tokens:,} tokens, which with max_new_tokens={max_new_tokens:,} is more than the "
-            f"window of {window:,}; give a shorter message, or ask for a shorter answer"
+        raise FullWindowError(
+            f"the last turn alone takes {num_tokens:,} tokens, which with an answer of {max_new_tokens:,} is more than the "
+            f"window of {window:,}",
+            "give a shorter message, or ask for a shorter answer (max_new_tokens)",
+            room=window - num_tokens,
         )
     dropped = tuple(message for message in messages[:first] if message.role != "system")
     return Fitted(tuple(kept), num_tokens, dropped)

@@ -1,4 +1,4 @@
-"""A token's step in one call of compiled C, where the machine has a compiler: `step.c`, its library, and its calls."""
+"""A token's step, of one row or of several, in one call of C, where there is a compiler: `step.c`, its library, its calls."""
 
 from interconnected_ai.experts.compiled.library import StepLibrary, library_folder, step_library
 from interconnected_ai.experts.compiled.step import (
@@ -7,7 +7,9 @@ from interconnected_ai.experts.compiled.step import (
     Compiled,
     CompiledModel,
     CompiledRow,
+    RowAdapter,
     require_compiled,
+    step_rows,
 )
 from interconnected_ai.experts.compiled.weights import BlockWeights, ModelWeights, Norm, Product
 
@@ -21,8 +23,10 @@ __all__ = [
     "ModelWeights",
     "Norm",
     "Product",
+    "RowAdapter",
     "StepLibrary",
     "library_folder",
     "require_compiled",
     "step_library",
+    "step_rows",
 ]

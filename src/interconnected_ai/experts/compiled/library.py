@@ -118,7 +118,7 @@ def _require_own(folder: Path) -> None:
 
 def _declared(calls: ctypes.CDLL) -> ctypes.CDLL:
     pointer, number = ctypes.c_void_p, ctypes.c_int64
-    calls.step.argtypes, calls.step.restype = [pointer, pointer, pointer, number, pointer], ctypes.c_int
+    calls.step.argtypes, calls.step.restype = [pointer, pointer, number], number
     calls.record_bytes.argtypes, calls.record_bytes.restype = [], number
     calls.scratch_numbers.argtypes, calls.scratch_numbers.restype = [pointer, number, number], number
     return calls

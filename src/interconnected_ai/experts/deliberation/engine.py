@@ -9,6 +9,7 @@ from interconnected_ai.experts.asked import Asked, EndIds
 from interconnected_ai.experts.decoder_engine import DecoderEngine
 from interconnected_ai.experts.deliberation.decoder import MixedDecoder
 from interconnected_ai.experts.deliberation.mixture import FORGETTING, RunningWeights, mixed
+from interconnected_ai.experts.deliberation.voices import voices_of
 from interconnected_ai.text import TextTokenizer
 from interconnected_ai.types import Generate
 
@@ -42,7 +43,7 @@ class DeliberationEngine(DecoderEngine):
         num_evidence: int = NUM_EVIDENCE,
         end_ids: EndIds = None,
     ) -> None:
-        engines = {name: _with_logits(name, engine) for name, engine in members.items()}
+        engines = {name: with_logits(name, engine) for name, engine in members.items()}
         if not engines:
             raise ConfigError("nobody is to deliberate; name one expert at least")
         if len(sizes := {name: engine.vocab_size for name, engine in engines.items()}) and len(set(sizes.values())) > 1:
@@ -61,11 +62,19 @@ class DeliberationEngine(DecoderEngine):
         self._forgetting, self._power, self._num_evidence = forgetting, power, num_evidence
         mixed(RunningWeights(self._prior, forgetting).log_weights, torch.zeros(1, len(engines), 2), power)  # in range?
         self._engines: dict[str, DecoderEngine] | None = engines
+        self._last: MixedDecoder | None = None
 
     @property
     def members(self) -> tuple[str, ...]:
         """The experts' names."""
         return tuple(self._engines or ())
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What each member's word weighed on the average of the tokens of what was begun last; equal before the first."""
+        names = self.members
+        told = [1 / max(1, len(names))] * len(names) if self._last is None else self._last.shares.tolist()
+        return dict(zip(names, told, strict=False))
 
     @property
     def num_bytes(self) -> int:
@@ -76,8 +85,10 @@ class DeliberationEngine(DecoderEngine):
         """A decoder of its own for one generation."""
         if self._engines is None:
             raise self._closed_error()
-        members = [engine.decoder() for engine in self._engines.values()]
-        return MixedDecoder(members, self._begin, power=self._power, num_evidence=self._num_evidence)
+        self._last = MixedDecoder(
+            voices_of(self._engines), self._begin, power=self._power, num_evidence=self._num_evidence
+        )
+        return self._last
 
     def _begin(self, num_rows: int) -> RunningWeights:
         return RunningWeights(self._prior.expand(num_rows, -1), self._forgetting)
@@ -90,12 +101,13 @@ class DeliberationEngine(DecoderEngine):
         self._engines = None
 
 
-def _with_logits(name: str, engine: Generate) -> DecoderEngine:
+def with_logits(name: str, engine: Generate) -> DecoderEngine:
+    """The engine, if it is one that gives logits; else raises `EngineError` naming the expert."""
     if not isinstance(engine, DecoderEngine):
         said = getattr(engine, "name", type(engine).__name__)
         raise EngineError(
-            f"the expert {name!r} runs on {said}, which gives no logits to mix; open it on torch, torch-int4 or onnx to let "
-            "it deliberate"
+            f"the expert {name!r} runs on {said}, which gives no logits to mix; open it on torch, torch-int4 or onnx "
+            "for that"
         )
     return engine
 

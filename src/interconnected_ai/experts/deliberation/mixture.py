@@ -10,7 +10,9 @@ from torch import Tensor
 
 from interconnected_ai.errors import ConfigError
 
-FORGETTING = 0.02
+# Of one that deliberates, however little a router thought of it: validation documents of adapters choose .2 to .3.
+LEAST_PRIOR = 0.25
+FORGETTING = 0.1  # what validation documents choose, of councils of adapters and of experts from one seed
 
 
 class RunningWeights:

@@ -24,7 +24,7 @@ from interconnected_ai.text import Tokenizer
 class Source:
     """An expert as its folder held it at one moment, and how an engine on it is to be opened.
 
-    precision: that the engine is to compute in.
+    precision: that the engine is to compute in. mapped: as `OnnxEngine` has it.
     """
 
     files: ExpertFiles
@@ -33,6 +33,7 @@ class Source:
     end_ids: tuple[int, ...] | None
     threads: int | None
     cache: Path | None
+    mapped: bool = False
 
     def converted(self, form: str, write: Callable[[Path], None], read: Callable[[Path], Engine]) -> Engine:
         """The engine that `read` opens on the folder with this expert in a form of its own."""
@@ -122,12 +123,13 @@ def source_on(
     end_ids: EndIds = None,
     threads: int | None = None,
     cache: str | Path | None = None,
+    mapped: bool = False,
 ) -> Source:
     """The same of a folder that is read already."""
     wanted = files.stored if precision is None else chosen("precision", precision, [FLOAT, *QUANTIZED])
     return Source(
         files, tokenizer or files.tokenizer, wanted, _checked_end_ids(end_ids, files.config),
-        _checked_threads(threads), None if cache is None else Path(cache),
+        _checked_threads(threads), None if cache is None else Path(cache), mapped,
     )  # fmt: skip
 
 
@@ -159,7 +161,7 @@ def _open_onnx(source: Source) -> Engine:
         write_onnx(source.network(), None, place, precision=source.precision, quantized=quantized)
 
     def read(place: Path) -> Engine:
-        return OnnxEngine(place, source.tokenizer, end_ids=source.end_ids, threads=source.threads)
+        return OnnxEngine(place, source.tokenizer, end_ids=source.end_ids, threads=source.threads, mapped=source.mapped)
 
     return source.converted("onnx", write, read)
 

@@ -3,17 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
-from interconnected_ai.errors import EngineError
+from interconnected_ai.errors import Blame, EngineError
 
 _COMPLETE = ("torch", "onnx")
 LACKING: dict[str, Mapping[str, Any]] = {
-    "llamacpp": {"num_beams": 1, "presence_penalty": 0.0, "frequency_penalty": 0.0, "window": "error"},
+    "llamacpp": {
+        "num_beams": 1,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+        "logit_bias": (),
+        "window": "error",
+    },
     "ctranslate2": {
         "min_p": 0.0,
         "repetition_penalty": 1.0,
         "presence_penalty": 0.0,
         "frequency_penalty": 0.0,
         "bad_words": (),
+        "logit_bias": (),
         "logprobs": None,
         "json_schema": None,
         "regex": None,
@@ -28,4 +35,5 @@ def refusal(engine: str, said: str, setting: str) -> EngineError:
     """That an engine has not what was said of this setting, and which ones have it."""
     able = [*_COMPLETE, *(name for name, lacks in LACKING.items() if name != engine and setting not in lacks)]
     listed = f"{', '.join(able[:-1])} and {able[-1]}"
-    return EngineError(f"the engine {engine} has no {said}; the engines {listed} have it")
+    blame = Blame(setting, f"the engine of this expert, {engine}, does not do it; leave it out, or ask another expert")
+    return EngineError(f"the engine {engine} has no {said}; the engines {listed} have it").blaming(blame)

@@ -131,7 +131,7 @@ class LlamaTokens:
     at an answer's end, the server is asked for the same answer in one piece, which names every token.
     """
 
-    _EVENT = b"data: "
+    _EVENT, _EVENT_ENDS = b"data: ", b"\n\n"
 
     def __init__(
         self,
@@ -144,6 +144,7 @@ class LlamaTokens:
     ) -> None:
         self._server, self._asked, self._row, self._num_noted = server, asked, row, num_noted
         self._connection, self._response = connection, response
+        self._unread = b""
         self._said: list[int] = []
         self._has_ended = False
         self.num_known = 0  # tokens of the prompt that the server had read before, once one of the answer has come
@@ -152,21 +153,37 @@ class LlamaTokens:
         """The next ones, at least one; empty at the end."""
         if self._has_ended:
             return []
-        while line := self._response.readline():
-            if not line.startswith(self._EVENT):
-                continue
-            event = json.loads(line.removeprefix(self._EVENT))
+        while True:
+            event = self._next_event()
             if "error" in event:
                 raise _refused(event)
-            if event["tokens"]:
+            if (progress := event.get("prompt_progress")) is not None:
+                self.num_known = int(progress["cache"])
+            elif event["tokens"]:
                 return self._sent(event)
-            if event["stop"]:
+            elif event["stop"]:
                 return self._ended(event)
-        raise EngineError("llama.cpp's server broke an answer off; ask again")
+
+    def _next_event(self) -> dict[str, Any]:
+        """Read by what has come, since the library's `readline` takes longer for a token than its step may have left."""
+        while True:
+            text, end, rest = self._unread.partition(self._EVENT_ENDS)
+            if end:
+                self._unread = rest
+                if text.startswith(self._EVENT):
+                    event: dict[str, Any] = json.loads(text.removeprefix(self._EVENT))
+                    return event
+                continue
+            try:
+                piece = self._response.read1()
+            except http.client.HTTPException:
+                piece = b""
+            if not piece:
+                raise EngineError("llama.cpp's server broke an answer off; ask again")
+            self._unread += piece
 
     def _sent(self, event: dict[str, Any]) -> list[TokenStep]:
         (token_id,) = event["tokens"]
-        self.num_known = num_known_of(event)
         missing = int(event["tokens_predicted"]) - len(self._said) - 1
         between = self._between(event["content"], int(token_id), missing) if missing > 0 else []
         steps = [TokenStep(self._row, token) for token in between]
@@ -177,6 +194,7 @@ class LlamaTokens:
 
     def _ended(self, event: dict[str, Any]) -> list[TokenStep]:
         self._has_ended = True
+        self.num_known = num_known_of(event)
         missing = int(event["tokens_predicted"]) - len(self._said)
         found = self._asked_again(missing) if missing > 0 else []
         self._said += found
@@ -194,7 +212,8 @@ class LlamaTokens:
 
     def _asked_again(self, missing: int, last: int | None = None) -> list[int]:
         num_tokens = len(self._said) + missing
-        (answer,) = self._server.complete({**self._asked, "stream": False, "n_predict": num_tokens})
+        asked = {**self._asked, "stream": False, "return_progress": False, "n_predict": num_tokens}
+        (answer,) = self._server.complete(asked)
         tokens = [int(token) for token in answer["tokens"]]
         if tokens[: len(self._said)] != self._said or len(tokens) != num_tokens or last not in (None, tokens[-1]):
             raise EngineError(

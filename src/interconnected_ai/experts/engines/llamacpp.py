@@ -283,7 +283,8 @@ class LlamaCppEngine(SamplerEngine):
 
     def _begun(self, asked: Asked, row: Heard, wanted: Mapping[str, Any], server: LlamaServer) -> LlamaTokens:
         lora = server.lora(self._adapter_of(asked, row.row))
-        request = {**wanted, "prompt": asked.prompts[row.row], "stream": True, "lora": lora}
+        # Progress tells once how much of the prompt was known, where timings would tell it with every token.
+        request = {**wanted, "prompt": asked.prompts[row.row], "stream": True, "return_progress": True, "lora": lora}
         return server.tokens(request, row.row, asked.config.logprobs or 0)
 
     def _adapter_of(self, asked: Asked, row: int) -> str | None:
@@ -337,11 +338,15 @@ class LlamaCppEngine(SamplerEngine):
         seed = (
             secrets.randbelow(2**32 - 1) if asked.seed is None else asked.seed % (2**32 - 1)
         )  # 2^32 - 1 would mean "any"
+        # Temperature 0 leaves the whole vocabulary to the sampler behind it, which takes exponentials of all of it.
+        is_greedy = config.temperature == 0.0
         return {
             "n_predict": config.max_new_tokens,
-            "samplers": ["penalties", "temperature", "top_k", "top_p", "min_p"],
+            "samplers": ["penalties", "top_k"]
+            if is_greedy
+            else ["penalties", "temperature", "top_k", "top_p", "min_p"],
             "temperature": config.temperature,
-            "top_k": min(config.top_k or 0, _MOST_INT),
+            "top_k": 1 if is_greedy else min(config.top_k or 0, _MOST_INT),
             "top_p": 1.0 if config.top_p is None else config.top_p,
             "min_p": config.min_p or 0.0,
             "repeat_penalty": config.repetition_penalty,
@@ -351,7 +356,6 @@ class LlamaCppEngine(SamplerEngine):
             "n_probs": 0 if config.logprobs is None else max(1, config.logprobs),
             "lora": server.lora(self._adapter),
             "return_tokens": True,
-            "timings_per_token": True,  # which tell how much of the prompt was known
             "cache_prompt": self._keeps_prompts,
         }
 

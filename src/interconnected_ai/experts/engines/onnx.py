@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from interconnected_ai.config import ExpertConfig
+from interconnected_ai.errors import EngineError
 from interconnected_ai.experts.asked import EndIds, require_known
 from interconnected_ai.experts.decoder_engine import DecoderEngine
+from interconnected_ai.experts.mapped import mapped_bytes
 from interconnected_ai.extras import require
 from interconnected_ai.storage import read_json
 from interconnected_ai.text import TextTokenizer
@@ -20,7 +22,9 @@ _ELEMENTS = {torch.float32: "float32", torch.int64: "int64", torch.int32: "int32
 class OnnxEngine(DecoderEngine):
     """Continues prompts with a folder that `write_onnx` wrote.
 
-    threads: of one step; None is torch's number. Raises `MissingExtraError` without ONNX Runtime.
+    threads: of one step; None is torch's number. mapped: weights stay in the file, which all processes map once, and are not
+    packed anew: few private bytes and there at once, but slower steps. Raises `MissingExtraError` without ONNX Runtime,
+    `EngineError` for a mapped engine on weights in fewer bits, which it would unpack at every step.
     """
 
     name = "onnx"
@@ -32,18 +36,24 @@ class OnnxEngine(DecoderEngine):
         *,
         end_ids: EndIds = None,
         threads: int | None = None,
+        mapped: bool = False,
     ) -> None:
         runtime = require("onnxruntime", "onnx", "the engine onnx")
         content = read_json(Path(folder) / "config.json")
         shape = ExpertConfig.from_mapping(content["model"], source=str(folder))
         super().__init__(shape.vocab_size, shape.max_seq_len, tokenizer, end_ids=end_ids)
-        self._shape = shape
-        self._num_bytes = (Path(folder) / "model.onnx.data").stat().st_size
-        self._session: Any = _session(runtime, Path(folder) / "model.onnx", threads or torch.get_num_threads())
+        self._shape, graph = shape, Path(folder) / "model.onnx"
+        if mapped and (precision := content.get("precision", "float32")) != "float32":
+            raise EngineError(
+                f"weights in {precision} cannot be mapped by the engine onnx, float32 can; leave mapped out"
+            )
+        data = graph.with_name("model.onnx.data")
+        self._num_bytes = mapped_bytes(shape) if mapped else data.stat().st_size
+        self._session: Any = _session(runtime, graph, threads or torch.get_num_threads(), mapped=mapped)
 
     @property
     def num_bytes(self) -> int:
-        """The weights."""
+        """The weights; of mapped ones what is private."""
         return 0 if self.is_closed else self._num_bytes
 
     def decoder(self) -> "OnnxDecoder":
@@ -145,8 +155,10 @@ class _Run:
         self._binding.bind_output(name, "cpu", 0, _ELEMENTS[tensor.dtype], tuple(tensor.shape), tensor.data_ptr())
 
 
-def _session(runtime: Any, path: Path, threads: int) -> Any:
+def _session(runtime: Any, path: Path, threads: int, *, mapped: bool) -> Any:
     options = runtime.SessionOptions()
+    if mapped:
+        options.add_session_config_entry("session.disable_prepacking", "1")
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3  # errors; what it warns of is the node order that we chose
     return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

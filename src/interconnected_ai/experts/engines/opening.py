@@ -50,9 +50,10 @@ def open_files(
     end_ids: EndIds = None,
     threads: int | None = None,
     cache: str | Path | None = None,
+    mapped: bool = False,
 ) -> Engine:
-    """The same on an expert's folder that is read already."""
-    source = source_on(files, tokenizer, precision, end_ids=end_ids, threads=threads, cache=cache)
+    """The same on an expert's folder that is read already. mapped: as `OnnxEngine` has it."""
+    source = source_on(files, tokenizer, precision, end_ids=end_ids, threads=threads, cache=cache, mapped=mapped)
     return open_source(choose(source).engine if name == "auto" else name, source)
 
 

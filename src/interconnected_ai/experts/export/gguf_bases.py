@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter
 from interconnected_ai.experts.adapters.merge import merge_weights, named_base
@@ -49,6 +50,22 @@ def write_base_gguf(
     if change is not None and change.chats.template is not None:
         tokenizer_entries = {**tokenizer_entries, "tokenizer.chat_template": change.chats.template}
     write_causal_gguf(model.network, tokenizer_entries, out, precision=precision, entries=entries)
+
+
+def write_network_gguf(
+    network: nn.Module, tokenizer: str | Path, out: str | Path, *, precision: str = "float32", name: str = ""
+) -> None:
+    """Write a transformers network that stands in memory, dense or a mixture of experts, as one GGUF file.
+
+    tokenizer: the folder with its tokenizer and chat template. name: what the file calls itself. Raises as `write_causal_gguf`
+    does, and `TokenizerError` for a tokenizer that GGUF does not know.
+    """
+    place = Path(tokenizer)
+    template = TemplateSource.in_folder(place).template
+    vocab_size = network.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
+    entries = gguf_entries(PretrainedTokenizer.from_folder(place), vocab_size, template=template)
+    named: dict[str, Any] = {"general.type": "model"} | ({"general.name": name} if name else {})
+    write_causal_gguf(network, entries, out, precision=precision, entries=named)
 
 
 def write_adapter_gguf(

@@ -1,4 +1,4 @@
-"""A Llama-shaped causal language model as one GGUF file, with its tokenizer and chat template: merged adapters, HF folders."""
+"""A Llama-shaped causal language model, dense or a mixture, as one GGUF file with its tokenizer and chat template."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from interconnected_ai.errors import EngineError
-from interconnected_ai.experts.export.gguf_llama import GgufShape
+from interconnected_ai.experts.export.gguf_llama import LAYER, GgufShape
+from interconnected_ai.experts.export.gguf_moe import ROUTERS, add_mixture, expert_tensors, mixture_of
 from interconnected_ai.experts.names import chosen
 from interconnected_ai.extras import require
 from interconnected_ai.storage import atomic_file
@@ -40,7 +41,8 @@ def write_causal_gguf(
 ) -> None:
     """Write one file that llama.cpp runs.
 
-    network: a `transformers` causal language model (Llama, Mistral, Qwen2, Qwen3). tokenizer_entries: names that begin with
+    network: a `transformers` causal language model (Llama, Mistral, Qwen2, Qwen3; Mixtral, Qwen2-MoE, Qwen3-MoE, OLMoE,
+    GraniteMoE, whose routers stay in float32). tokenizer_entries: names that begin with
     "tokenizer.", as a GGUF file has them (`text.gguf_entries`, or those of the file that the base came from). entries: others,
     such as general.name, general.license. precision: of all matrices whose rows are whole blocks.
     Raises `EngineError` for another family or a rotation that the format cannot describe, `UnknownNameError` for a precision,
@@ -49,18 +51,22 @@ def write_causal_gguf(
     gguf = require("gguf", "llamacpp", "export to GGUF")
     matrix_type, whole_type = CAUSAL_PRECISIONS[chosen("precision", precision, CAUSAL_PRECISIONS)]
     config = network.config.to_dict()  # type: ignore[union-attr, operator]
-    shape = GgufShape.of_config(config)
+    shape, mixture = GgufShape.of_config(config), mixture_of(config)
     with atomic_file(out) as scratch:
         writer = gguf.GGUFWriter(str(scratch), shape.architecture)
         try:
             _add_shape(writer, gguf, config)
+            if mixture is not None:
+                add_mixture(writer, mixture, config)
             named = f"MOSTLY_{matrix_type}" if matrix_type != "F32" else "ALL_F32"
             writer.add_file_type(gguf.LlamaFileType[named])
             for name, value in {**(entries or {}), **tokenizer_entries}.items():
                 add_entry(writer, name, value)
             for name, rows in _tensors(network, shape, config):
-                wanted = whole_type if name.removesuffix(".weight") in _WHOLE else matrix_type
-                is_kept = rows.dim() == 1 or rows.shape[-1] % _BLOCK != 0 or wanted == "F32"
+                stem = name.removesuffix(".weight")
+                wanted = whole_type if stem in _WHOLE else matrix_type
+                is_router = stem.rpartition(".")[2] in ROUTERS
+                is_kept = is_router or rows.dim() == 1 or rows.shape[-1] % _BLOCK != 0 or wanted == "F32"
                 kind = gguf.GGMLQuantizationType["F32" if is_kept else wanted]
                 array = rows.float().contiguous().numpy().astype(np.float32, copy=False)
                 writer.add_tensor(name, array if is_kept else gguf.quants.quantize(array, kind), raw_dtype=kind)
@@ -133,6 +139,11 @@ def _tensors(network: nn.Module, shape: GgufShape, config: Mapping[str, Any]) ->
     for name, tensor in network.state_dict().items():
         module, _, part = name.rpartition(".")
         if module == "lm_head" and config.get("tie_word_embeddings"):
+            continue
+        found = LAYER.fullmatch(name)
+        stacked = [] if found is None else list(expert_tensors(f"blk.{found[1]}", found[2], tensor.detach().cpu()))
+        if stacked:
+            yield from stacked
             continue
         there = shape.named(module)
         yield f"{there}.{part}", shape.turned(there, tensor.detach().cpu())

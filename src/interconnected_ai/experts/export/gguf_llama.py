@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from interconnected_ai.errors import EngineError
+from interconnected_ai.experts.export.gguf_moe import MIXTURES, PLACES
 from interconnected_ai.storage import GgufHead
 
 _ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}  # model_type → GGUF's
@@ -28,8 +29,9 @@ _IN_LAYER = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
-_LAYER = re.compile(r"model\.layers\.(\d+)\.(.+)")
+LAYER = re.compile(r"model\.layers\.(\d+)\.(.+)")
 _TURNED = ("attn_q", "attn_k")
+_TURNING = ("llama", "granitemoe")  # architectures whose heads lie otherwise
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,14 @@ class GgufShape:
     def of_config(cls, config: Mapping[str, Any]) -> "GgufShape":
         """Of a Hugging Face config.json; raises `EngineError` for a family that is not written here."""
         family = str(config.get("model_type"))
-        if family not in _ARCHITECTURES:
+        known = _ARCHITECTURES | {name: mixture.architecture for name, mixture in MIXTURES.items()}
+        if family not in known:
             raise EngineError(
-                f"GGUF is written for {', '.join(_ARCHITECTURES)}, this model is {family!r}; convert its folder with "
-                "llama.cpp's convert_hf_to_gguf.py"
+                f"GGUF is written for {', '.join(known)}, this model is {family!r}; convert its folder with llama.cpp's "
+                "convert_hf_to_gguf.py"
             )
         n_heads = int(config["num_attention_heads"])
-        return cls(_ARCHITECTURES[family], n_heads, int(config.get("num_key_value_heads") or n_heads))
+        return cls(known[family], n_heads, int(config.get("num_key_value_heads") or n_heads))
 
     @classmethod
     def of_head(cls, head: GgufHead) -> "GgufShape":
@@ -66,10 +69,10 @@ class GgufShape:
         """GGUF's name of a module: model.layers.3.mlp.up_proj → blk.3.ffn_up. Raises `EngineError` where it has none."""
         if module in _WHOLE:
             return _WHOLE[module]
-        found = _LAYER.fullmatch(module)
-        if found is None or found[2] not in _IN_LAYER:
+        found, places = LAYER.fullmatch(module), _IN_LAYER | PLACES
+        if found is None or found[2] not in places:
             raise EngineError(f"GGUF's {self.architecture} has no place for the module {module!r}")
-        return f"blk.{found[1]}.{_IN_LAYER[found[2]]}"
+        return f"blk.{found[1]}.{places[found[2]]}"
 
     def turned(self, name: str, rows: Tensor) -> Tensor:
         """Rows of the module of this GGUF name, in GGUF's order.
@@ -78,7 +81,7 @@ class GgufShape:
         after it: rows (head, half, place) become (head, place, half).
         """
         place = name.rpartition(".")[2]
-        if self.architecture != "llama" or place not in _TURNED:
+        if self.architecture not in _TURNING or place not in _TURNED:
             return rows
         heads = self.n_heads if place == "attn_q" else self.n_kv_heads
         halves = rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:])
@@ -87,7 +90,7 @@ class GgufShape:
     def returned(self, name: str, rows: Tensor) -> Tensor:
         """Rows of the module of this GGUF name, from GGUF's order to Hugging Face's: what `turned` did is taken back."""
         place = name.rpartition(".")[2]
-        if self.architecture != "llama" or place not in _TURNED:
+        if self.architecture not in _TURNING or place not in _TURNED:
             return rows
         heads = self.n_heads if place == "attn_q" else self.n_kv_heads
         pairs = rows.reshape(heads, rows.shape[0] // heads // 2, 2, *rows.shape[1:])

@@ -8,6 +8,7 @@ from interconnected_ai.experts.kinds.table import (
     expert_card,
     experts_in,
     kind_of,
+    mapped_num_bytes,
 )
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "expert_card",
     "experts_in",
     "kind_of",
+    "mapped_num_bytes",
 ]

@@ -18,7 +18,8 @@ class ExpertKind:
 
     title: what such an expert is, in a few words. recognises: whether a file or folder is one, from names and small files.
     card: what it says of itself, without its weights. open: for an `Expert`, what it is made of; else the expert itself.
-    engines: its own first; empty where it computes elsewhere. formats: of other programs → what writes them.
+    engines: its own first; empty where it computes elsewhere. formats: of other programs → what writes them. mapped_bytes: what
+    it takes on an engine with its weights mapped from their file, None where that cannot be.
     why_not_evaluate, why_not_quantize, why_not_export: "" where it can be done, else the reason and a way around.
     """
 
@@ -29,6 +30,7 @@ class ExpertKind:
     open: Callable[[Path, Opening], Opened | TextExpert]
     engines: tuple[str, ...]
     formats: Mapping[str, Exporter] = field(default_factory=dict)
+    mapped_bytes: Callable[[Path, str | None], int | None] = lambda place, engine: None
     why_not_evaluate: str = ""
     why_not_quantize: str = ""
     why_not_export: str = ""

@@ -6,6 +6,7 @@ from interconnected_ai.config import ExpertConfig
 from interconnected_ai.errors import StorageError
 from interconnected_ai.experts.card import ExpertCard
 from interconnected_ai.experts.kinds.kind import ExpertKind, Exporter
+from interconnected_ai.experts.mapped import mapped_bytes
 from interconnected_ai.experts.opened import Opened, Opening
 from interconnected_ai.storage import EXPERT, MANIFEST, read_json
 
@@ -54,13 +55,21 @@ def _open(place: Path, opening: Opening) -> Opened:
     files = read_files(place)
     tokenizer = files.own_tokenizer()
     if engine != "torch":
-        opened = open_files(engine, files, tokenizer)
+        opened = open_files(engine, files, tokenizer, mapped=opening.mapped)
         return Opened(
             opened, tokenizer, files.card, None, lambda: files.network(ExpertModel), place, config=files.config
         )
     model = files.network(ExpertModel)
     model = model if where is None else model.to(where)
     return Opened(TorchEngine(model, tokenizer), tokenizer, files.card, model, lambda: model, place)
+
+
+def _mapped_bytes(place: Path, engine: str | None) -> int | None:
+    path = place / "config.json"
+    content = read_json(path)
+    if engine != "onnx" or content.get("precision", "float32") != "float32":
+        return None
+    return mapped_bytes(ExpertConfig.from_mapping(content.get("model", {}), source=str(path)))
 
 
 def _exporter(format_name: str) -> Exporter:
@@ -80,5 +89,6 @@ OWN = ExpertKind(
     card=_card,
     open=_open,
     engines=_ENGINES,
+    mapped_bytes=_mapped_bytes,
     formats={name: _exporter(name) for name in ("gpt2", "gguf", "onnx", "ctranslate2")},
 )

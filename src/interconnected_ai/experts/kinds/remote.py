@@ -24,8 +24,9 @@ def _card(place: Path) -> ExpertCard:
 def _open(place: Path, opening: Opening) -> TextExpert:
     from interconnected_ai.experts.remote import RemoteExpert
 
-    if opening.engine is not None or opening.device is not None:
-        named = f"engine={opening.engine!r}" if opening.engine is not None else f"device={opening.device!r}"
+    given = {name: value for name, value in vars(opening).items() if value}
+    if given:
+        named = ", ".join(f"{name}={value!r}" for name, value in given.items())
         raise ConfigError(f"{named}: a remote expert is computed by its server; leave it out")
     return RemoteExpert.from_pretrained(place)
 

@@ -46,6 +46,12 @@ def expert_card(place: str | Path) -> ExpertCard:
     return kind.card(folder)
 
 
+def mapped_num_bytes(place: str | Path, engine: str | None) -> int | None:
+    """What an expert takes on this engine with its weights mapped from their file; None where it has no such form."""
+    kind, folder = kind_of(place)
+    return kind.mapped_bytes(folder, engine)
+
+
 def experts_in(folder: Path) -> Iterator[tuple[ExpertKind, Path]]:
     """The experts in a folder, in the order of their names; or the folder itself, where it is one."""
     own = _recognised(folder)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from interconnected_ai.config import GenerationConfig
-from interconnected_ai.errors import EngineError
+from interconnected_ai.errors import Blame, EngineError
 from interconnected_ai.experts.remote.description import RemoteServer
 from interconnected_ai.types import ChatMessage
 
@@ -14,6 +14,7 @@ _BEYOND: dict[str, Any] = {"top_k": None, "min_p": None, "repetition_penalty": 1
 _NEVER: dict[str, Any] = {
     "num_beams": 1,
     "bad_words": (),
+    "logit_bias": (),  # token ids are the server's own
     "logprobs": None,
     "window": "error",
     "regex": None,
@@ -31,7 +32,9 @@ def refuse_unknown(server: RemoteServer, config: GenerationConfig) -> None:
         remedy = (
             "name it in the extensions of remote.json if the server has it" if setting in _BEYOND else "leave it out"
         )
-        raise EngineError(f"a remote server has no {setting}={value!r}; {remedy}")
+        raise EngineError(f"a remote server has no {setting}={value!r}; {remedy}").blaming(
+            Blame(setting, "the server that this expert stands on does not do it; leave it out, or ask another expert")
+        )
 
 
 def asked_of(

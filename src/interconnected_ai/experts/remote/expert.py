@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Generator, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +26,7 @@ from interconnected_ai.types import ChatMessage, Generation, Stream
 
 _MOST_WAIT_SECONDS = 60.0  # a server that asks for a longer pause is not waited for
 _CHAT_TOKENS = 512
+_MOST_TOKEN_BYTES = 64  # on the average of an answer, in UTF-8
 _KEY = "…"  # stands where a server repeats the key
 
 
@@ -32,8 +34,9 @@ class RemoteExpert(TextExpert, Chatting):
     """An expert behind an OpenAI-compatible server. `token_ids` of its answers are empty.
 
     A request waits for the connection, the first piece and every further one as long as `RemoteServer` says. It is made again
-    after 429, 5xx and connections that fail, until a first piece has come; afterwards a failure is an `EngineError`. The key is
-    read from the environment at every request, and stands in no message.
+    after 429, 5xx and connections that fail, until a first piece has come; afterwards a failure is an `EngineError`. A server
+    that goes on beyond all that `max_new_tokens` can hold is left, and the answer ended by its length. The key is read from the
+    environment at every request, and stands in no message.
 
     Threads: any number of calls and streams at once, each on a connection of its own; `close` from any thread. A stream that is
     closed while it waits for the server ends when the server's next bytes come, or their time is up.
@@ -121,13 +124,18 @@ class RemoteExpert(TextExpert, Chatting):
         self, url: str, body: dict[str, Any], config: GenerationConfig, form: Form | None, key: str | None
     ) -> Generator[str | None, None, Generation]:
         said: list[str] = []
-        last = Piece("")
+        last, bytes_left = Piece(""), config.max_new_tokens * _MOST_TOKEN_BYTES
         try:
-            for piece in self._retried(url, body, key):
-                last = piece if piece.reason is not None else last
-                if piece.text:
-                    said.append(piece.text)
-                    yield piece.text
+            with closing(self._retried(url, body, key)) as parts:
+                for piece in parts:
+                    last = piece if piece.reason is not None else last
+                    if piece.text:
+                        said.append(piece.text)
+                        yield piece.text
+                        bytes_left -= len(piece.text.encode())
+                    if bytes_left < 0:
+                        last = Piece("", "length")
+                        break
         except EngineError as error:
             raise EngineError(_without(key, str(error))) from None  # its cause may hold the key too
         text = "".join(said)
@@ -135,7 +143,7 @@ class RemoteExpert(TextExpert, Chatting):
             (), _ended(last, config), text, satisfied=None if form is None else form.is_met_by(text.encode())
         )
 
-    def _retried(self, url: str, body: dict[str, Any], key: str | None) -> Iterator[Piece]:
+    def _retried(self, url: str, body: dict[str, Any], key: str | None) -> Generator[Piece, None, None]:
         """The pieces of the first try that comes to one."""
         for number in range(self.server.retries + 1):
             try:

@@ -70,9 +70,13 @@ def said_by(response: http.client.HTTPResponse) -> str:
 
 
 def _streamed(response: http.client.HTTPResponse) -> Iterator[Piece]:
+    num_bytes = 0
     for data in events(response):
         if data == _DONE:
             return
+        num_bytes += len(data)
+        if num_bytes > _MOST_BODY_BYTES:  # of thoughts without an end, say, which no setting bounds
+            raise MalformedError(f"more than {_MOST_BODY_BYTES:,} bytes")
         yield from _parts(_parsed(data.encode()))
 
 

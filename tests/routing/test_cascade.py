@@ -19,7 +19,7 @@ from interconnected_ai.routing import (
     RuleRouter,
     evaluate_router,
 )
-from interconnected_ai.types import Request, Route, ScoredExpert
+from interconnected_ai.types import Request, Route, ScoredExpert, Told
 from properties import examples
 
 RULES = RuleRouter.from_text(
@@ -87,6 +87,10 @@ def test_a_session_stays_unless_leaving_is_worth_it() -> None:
     stays = ask(cascade, "code .45 law .55", session="s")
     assert stays.expert == "code"
     assert "stays with code: law leads by 0.10, leaving costs 0.20" in stays.reason
+    assert isinstance(stays.reason, Told)
+    first, *others = stays.reason.clauses
+    assert (first.code, first.values["expert"], first.values["other"]) == ("stays_for_less", "code", "law")
+    assert [clause.code for clause in others] == ["text"]  # of a router that tells no clauses
     assert stays.runner_up == ScoredExpert("law", 0.55)
     assert ask(cascade, "code .45 law .55", session="other").expert == "law"
     assert ask(cascade, "code .45 law .55").expert == "law", "no session"
@@ -99,6 +103,44 @@ def test_a_session_stays_unless_leaving_is_worth_it() -> None:
     assert ask(cascade, "<|role=code|>", session="s").expert == "code", "a rule is not weighed"
     cascade.forget("s")
     assert ask(cascade, "code .45 law .55", session="s").expert == "law"
+
+
+def test_what_is_nobodys_business_ends_a_stay_and_a_follow_up_does_not() -> None:
+    class Elsewhere(Fixed):
+        """What it leaves alone is nobody's business, or "?!" not surely."""
+
+        def route(self, requests: Sequence[Request], /) -> list[Route]:
+            return [self._of(request.text) for request in requests]
+
+        def _of(self, text: str) -> Route:
+            if text.startswith("reshape"):
+                return Route((ScoredExpert("code", 0.9),), "arrays", "fixed")
+            leaning = (ScoredExpert("code", 0.4),)
+            return Route(leaning, "unlike", "fixed", abstains=True, is_outside="perhaps" not in text)
+
+    cascade = Cascade([Elsewhere()], "chat")
+    for follow_up in ("and in Python 2?", "а если пусто?", "why?"):
+        assert ask(cascade, "reshape an array", session="s").expert == "code"
+        assert ask(cascade, follow_up, session="s").expert == "code", follow_up
+    for elsewhere in ("Расскажи сказку про лису.", "Tell me a joke about foxes"):
+        assert ask(cascade, "reshape an array", session="s").expert == "code"
+        assert ask(cascade, f"perhaps {elsewhere}", session="s").expert == "code", "it is not sure"
+        (foreseen,) = cascade.foresee([Request(elsewhere, session="s")])
+        left = ask(cascade, elsewhere, session="s")
+        assert left == foreseen
+        assert (left.expert, left.is_fallback) == ("chat", True)
+        assert "leaves code, whose business it is not; fixed: unlike" in left.reason
+        assert ask(cascade, "and a longer one?", session="s").expert == "chat", "what was before is over"
+    assert ask(cascade, "reshape", session="s").expert == "code"
+    assert ask(cascade, "Tell me a joke about foxes", session="other").expert == "chat"
+
+
+def test_foreseeing_leaves_sessions_as_they_are() -> None:
+    cascade = Cascade([Fixed()], "chat", switching_cost=0.2)
+    ask(cascade, "code .9 law .1", session="s")
+    (foreseen,) = cascade.foresee([Request("code .1 law .9", session="s")])
+    assert foreseen.expert == "law"
+    assert ask(cascade, "code .45 law .55", session="s").expert == "code", "law was only foreseen"
 
 
 def test_the_requests_of_one_batch_know_of_the_ones_before() -> None:

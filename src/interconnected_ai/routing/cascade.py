@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.routing.fallbacks import check_fallbacks, stand_ins
+from interconnected_ai.routing.follow_ups import is_follow_up
 from interconnected_ai.routing.requests import understood
 from interconnected_ai.routing.rule_router import RULES
-from interconnected_ai.types import Request, Route, Router, ScoredExpert
+from interconnected_ai.types import Request, Route, Router, ScoredExpert, Told, clauses_of
 
 CASCADE = "cascade"
 SWITCHING_COST = 0.2
@@ -20,6 +21,9 @@ SessionKey = tuple[str | None, str]
 
 class Cascade:
     """The first router that does not abstain decides; where all do, the session's expert goes on, or else the fallback answers.
+
+    A session's stay ends where a router is sure that a request is nobody's business and the request is no follow-up: then the
+    fallback answers it, and what comes after is routed as if nothing had been before.
 
     Rules first: whom they bar nobody else may choose, and what they decide is not weighed. Other decisions leave a session's
     expert only where the new one's score is above its own by `switching_cost`. An expert that is not available, or barred,
@@ -52,8 +56,17 @@ class Cascade:
     def route(self, requests: Sequence[Request], /) -> list[Route]:
         """The routes of the requests, in order; those of one session each know of the ones before."""
         asked = [understood(request) for request in requests]
-        said = self._asked(asked)
-        return [self._decided(request, each) for request, each in zip(asked, said, strict=True)]
+        found = []
+        for request, said in zip(asked, self._asked(asked), strict=True):
+            route, ends_stay = self._decided(request, said)
+            self._note(request, route, ends_stay)
+            found.append(route)
+        return found
+
+    def foresee(self, requests: Sequence[Request], /) -> list[Route]:
+        """What `route` would say of each by itself; sessions stay as they are."""
+        asked = [understood(request) for request in requests]
+        return [self._decided(request, said)[0] for request, said in zip(asked, self._asked(asked), strict=True)]
 
     def forget(self, session: str, user: str | None = None) -> None:
         """Forget which expert a session is with."""
@@ -72,16 +85,21 @@ class Cascade:
             open_ones = [number for number in open_ones if not _decides(said[number][-1])]
         return said
 
-    def _decided(self, request: Request, said: list[Route]) -> Route:
+    def _decided(self, request: Request, said: list[Route]) -> tuple[Route, bool]:
+        """The route, and whether the session's stay with its expert ends with it."""
         barred = _barred(said)
         before = self._expert_of(request)
         if before is not None and not self._may_answer(before, barred):
             before = None
-        route = self._kept(said[-1], before) if said and _decides(said[-1]) else self._unsure(said, before)
-        route = replace(self._with_available(route, barred), barred=barred, considered=tuple(said))
+        ends_stay = before is not None and _is_elsewhere(request, said)
+        route = self._kept(said[-1], before) if said and _decides(said[-1]) else self._unsure(said, before, ends_stay)
+        return replace(self._with_available(route, barred), barred=barred, considered=tuple(said)), ends_stay
+
+    def _note(self, request: Request, route: Route, ends_stay: bool) -> None:
         if route.expert is not None and not route.is_fallback:
             self._remember(request, route.expert)
-        return route
+        elif ends_stay and request.session is not None:
+            self.forget(request.session, request.user)
 
     def _kept(self, route: Route, before: str | None) -> Route:
         """A decision, or the expert of the session where the decision leads too little to leave it."""
@@ -90,22 +108,30 @@ class Cascade:
             return route
         lead = best.score - route.score_of(before)
         if lead > self._switching_cost:
-            return replace(route, reason=f"{route.reason}; leaves {before}, {lead:.2f} surer")
-        words = f"stays with {before}: {best.expert} leads by {lead:.2f}, leaving costs {self._switching_cost:.2f}"
-        return replace(route, experts=_with_first(before, route.experts), reason=f"{words}; {route.reason}")
+            leaves = Told.of("leaves", f"leaves {before}, {lead:.2f} surer", expert=before, lead=lead)
+            return replace(route, reason=_then(route.reason, leaves))
+        cost = self._switching_cost
+        stays = Told.of(
+            "stays_for_less", f"stays with {before}: {best.expert} leads by {lead:.2f}, leaving costs {cost:.2f}",
+            expert=before, other=best.expert, lead=lead, cost=cost,
+        )  # fmt: skip
+        return replace(route, experts=_with_first(before, route.experts), reason=stays.then(route.reason))
 
-    def _unsure(self, said: list[Route], before: str | None) -> Route:
+    def _unsure(self, said: list[Route], before: str | None, ends_stay: bool) -> Route:
         """Nobody decides: the session's expert, whom a rule names for that, or the fallback."""
         leaning = next((route.experts for route in reversed(said) if route.experts and route.abstains), ())
-        why = "; ".join(f"{route.router}: {route.reason}" for route in said) or "no router was asked"
-        if before is not None:
-            return Route(_with_first(before, leaning), f"stays with {before}; {why}", CASCADE)
+        why = _said_by_all(said)
+        if ends_stay and before is not None:
+            told = f"leaves {before}, whose business it is not"
+            why = Told.of("leaves_business", told, expert=before).then(why)
+        elif before is not None:
+            stays = Told.of("stays", f"stays with {before}", expert=before)
+            return Route(_with_first(before, leaning), stays.then(why), CASCADE)
         default = next(
             (route.experts[0].expert for route in said if route.is_fallback and route.experts), self._fallback
         )
-        return Route(
-            _with_first(default, leaning), f"{default} answers where nobody is sure; {why}", CASCADE, is_fallback=True
-        )
+        unsure = Told.of("nobody_sure", f"{default} answers where nobody is sure", expert=default)
+        return Route(_with_first(default, leaning), unsure.then(why), CASCADE, is_fallback=True)
 
     def _with_available(self, route: Route, barred: frozenset[str]) -> Route:
         """The route to whoever stands in where its expert cannot answer; one that abstains where nobody can."""
@@ -114,14 +140,13 @@ class Cascade:
             return route
         others = (*stand_ins(wanted, self._fallbacks), self._fallback, *(each.expert for each in route.experts[1:]))
         chosen = next((name for name in others if self._may_answer(name, barred)), None)
-        why = "may not answer this request" if wanted in barred else "is not available"
+        code, why = ("barred", "may not answer this request") if wanted in barred else ("gone", "is not available")
         if chosen is None:
-            words = f"{wanted} {why}, and nobody can stand in; {route.reason}"
-            return replace(route, reason=words, abstains=True, is_fallback=True)
+            nobody = Told.of(f"{code}_nobody", f"{wanted} {why}, and nobody can stand in", expert=wanted)
+            return replace(route, reason=nobody.then(route.reason), abstains=True, is_fallback=True)
         experts = _with_first(chosen, tuple(each for each in route.experts if each.expert != wanted))
-        return replace(
-            route, experts=experts, reason=f"{wanted} {why}, {chosen} stands in; {route.reason}", is_fallback=True
-        )
+        other = Told.of(f"{code}_other", f"{wanted} {why}, {chosen} stands in", expert=wanted, other=chosen)
+        return replace(route, experts=experts, reason=other.then(route.reason), is_fallback=True)
 
     def _may_answer(self, expert: str, barred: frozenset[str]) -> bool:
         return expert not in barred and self._is_available(expert)
@@ -147,6 +172,13 @@ def _decides(route: Route) -> bool:
     return route.expert is not None and not route.is_fallback
 
 
+def _is_elsewhere(request: Request, said: Sequence[Route]) -> bool:
+    """Whether nobody decides, somebody knows that it is nobody's business, and it does not go on with what was before."""
+    if said and _decides(said[-1]):
+        return False
+    return any(route.is_outside for route in said) and not is_follow_up(request.text)
+
+
 def _barred(said: Sequence[Route]) -> frozenset[str]:
     return frozenset(expert for route in said for expert in route.barred)
 
@@ -156,8 +188,22 @@ def _without_barred(route: Route, barred: frozenset[str]) -> Route:
     if not barred.intersection(each.expert for each in route.experts):
         return route
     left = tuple(each for each in route.experts if each.expert not in barred)
-    words = f"{route.reason}; without {', '.join(sorted(barred))}"
+    names = ", ".join(sorted(barred))
+    words = _then(route.reason, Told.of("without", f"without {names}", experts=names))
     return replace(route, experts=left, reason=words, abstains=route.abstains or not left)
+
+
+def _then(reason: str, more: Told) -> Told:
+    """A reason, which may be another router's plain text, and something behind it."""
+    return Told(reason, *clauses_of(reason)).then(more)
+
+
+def _said_by_all(said: Sequence[Route]) -> Told:
+    """What every router said, under its name."""
+    if not said:
+        return Told.of("no_router", "no router was asked")
+    each = [Told.of("router", route.router, router=route.router).then(route.reason, between=": ") for route in said]
+    return Told("; ".join(each), *(clause for one in each for clause in one.clauses))
 
 
 def _with_first(expert: str, experts: Sequence[ScoredExpert]) -> tuple[ScoredExpert, ...]:

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from interconnected_ai.errors import ConfigError, DataError, UnknownNameError
-from interconnected_ai.routing.requests import is_empty, understood
-from interconnected_ai.types import Classified, Classify, Request, Route, ScoredExpert
+from interconnected_ai.routing.requests import EMPTY, is_empty, understood
+from interconnected_ai.types import Classified, Classify, Request, Route, ScoredExpert, Told
 
 CLASSIFIER = "classifier"
 
@@ -28,7 +28,7 @@ class ClassifierRouter:
         """The routes of the requests, in order. Raises `UnknownNameError` for a label that leads nowhere."""
         asked = [understood(request) for request in requests]
         full = [number for number, request in enumerate(asked) if not is_empty(request)]
-        found = [Route((), "the request is empty", CLASSIFIER, abstains=True) for _ in asked]
+        found = [Route((), EMPTY, CLASSIFIER, abstains=True) for _ in asked]
         if full:
             said = list(self._classify([asked[number].text for number in full]))
             if len(said) != len(full):
@@ -46,9 +46,16 @@ class ClassifierRouter:
                 scores[expert] += float(probability)
         experts = tuple(ScoredExpert(*pair) for pair in sorted(scores.items(), key=lambda pair: (-pair[1], pair[0])))
         if not said.top:
-            return Route(experts, "the classifier names no label", CLASSIFIER, abstains=True)
+            nothing = Told.of("no_label", "the classifier names no label")
+            return Route(experts, nothing, CLASSIFIER, abstains=True)
         label, probability = said.top[0]
         if said.unknown or self._experts[label] is None:
             why = "none of the classifier's labels" if said.unknown else f"{label!r} leads to nobody"
-            return Route(experts, f"{why}; nearest {label!r} {probability:.2f}", CLASSIFIER, abstains=True)
-        return Route(experts, f"classified as {label!r} {probability:.2f}", CLASSIFIER)
+            leads_nowhere = not said.unknown  # the classifier knows what it is, and that nobody is to answer it
+            told = Told.of(
+                "unknown_label" if said.unknown else "label_nowhere", f"{why}; nearest {label!r} {probability:.2f}",
+                label=label, score=probability,
+            )  # fmt: skip
+            return Route(experts, told, CLASSIFIER, abstains=True, is_outside=leads_nowhere)
+        told = Told.of("classified", f"classified as {label!r} {probability:.2f}", label=label, score=probability)
+        return Route(experts, told, CLASSIFIER)

@@ -10,12 +10,12 @@ import numpy as np
 from interconnected_ai.config import MOST_WIDE_WEIGHTS
 from interconnected_ai.errors import ConfigError, IntegrityError
 from interconnected_ai.routing.examples import Example, experts_in, held_out, inside, outside
-from interconnected_ai.routing.requests import is_empty, understood
+from interconnected_ai.routing.requests import EMPTY, is_empty, understood
 from interconnected_ai.routing.router_folder import read_router, write_router
 from interconnected_ai.routing.scope import FEWEST_OUTSIDE, Scope
 from interconnected_ai.routing.topic_model import NOBODY, TextViews, TopicModel, softmax
 from interconnected_ai.text import Vocabulary, model_id_of, ngrams_signature
-from interconnected_ai.types import Encode, Request, Route, ScoredExpert
+from interconnected_ai.types import Encode, Request, Route, ScoredExpert, Told
 
 LEARNED = "learned"
 KEEP = 0.965  # of the requests that are somebody's business, the share that is answered
@@ -23,7 +23,6 @@ SCALES = (0.5, 1.0, 2.0)  # of words beside vectors
 _MOST_TERMS = 30_000
 _STEPS = 60
 _FEWEST_CHOOSING = 20  # rows, with fewer of which nothing is chosen by them
-_EMPTY = "the request is empty"
 
 Topic = tuple[str | None, str | None]
 Say = Callable[[str], None]
@@ -127,7 +126,7 @@ class LearnedRouter:
         """The routes of the requests, in order; an empty one has none."""
         asked = [understood(request) for request in requests]
         full = [number for number, request in enumerate(asked) if not is_empty(request)]
-        found = [Route((), _EMPTY, LEARNED, abstains=True) for _ in asked]
+        found = [Route((), EMPTY, LEARNED, abstains=True) for _ in asked]
         if full:
             for number, route in zip(full, self._routes([asked[number].text for number in full]), strict=True):
                 found[number] = route
@@ -151,9 +150,16 @@ class LearnedRouter:
         likely = f"{first.expert} {first.score:.2f}, then {second.expert} {second.score:.2f}"
         threshold = self.settings.scope.threshold
         if sure < threshold:
-            words = f"unlike what was learnt ({sure:.2f}, {threshold:.2f} is needed); nearest {likely}"
-            return Route(experts, words, LEARNED, abstains=True)
-        return Route(experts, f"learnt from {self.settings.num_learnt:,} requests: {likely}", LEARNED)
+            words = Told.of(
+                "unlike_learnt", f"unlike what was learnt ({sure:.2f}, {threshold:.2f} is needed); nearest {likely}",
+                sure=sure, needed=threshold, expert=first.expert, score=first.score,
+            )  # fmt: skip
+            return Route(experts, words, LEARNED, abstains=True, is_outside=self.settings.scope.is_learnt)
+        words = Told.of(
+            "learnt", f"learnt from {self.settings.num_learnt:,} requests: {likely}", count=self.settings.num_learnt,
+            expert=first.expert, score=first.score, other=second.expert, next=second.score,
+        )  # fmt: skip
+        return Route(experts, words, LEARNED)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the router; `folder` is replaced whole or not at all. The encoder is named, not written."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from interconnected_ai.errors import ConfigError, DataError
 from interconnected_ai.routing.examples import Example, experts_in, inside
-from interconnected_ai.routing.requests import is_empty, understood
-from interconnected_ai.types import LogLikelihoods, Request, Route, Router, ScoredExpert
+from interconnected_ai.routing.requests import EMPTY, is_empty, understood
+from interconnected_ai.types import LogLikelihoods, Request, Route, Router, ScoredExpert, Told
 
 LIKELIHOOD = "likelihood"
 _LEAST_PRIOR = 1e-3  # what a prior leaves to an expert that it does not name
@@ -61,7 +61,7 @@ class LikelihoodRouter:
         """The routes of the requests, in order. Raises `DataError` for likelihoods that are no numbers."""
         asked = [understood(request) for request in requests]
         full = [number for number, request in enumerate(asked) if not is_empty(request)]
-        routes = [Route((), "the request is empty", LIKELIHOOD, abstains=True) for _ in asked]
+        routes = [Route((), EMPTY, LIKELIHOOD, abstains=True) for _ in asked]
         if full:
             some = [asked[number] for number in full]
             for number, found, prior in zip(full, self._likelihoods(some), self._priors(some), strict=True):
@@ -89,16 +89,22 @@ class LikelihoodRouter:
         scores = _posterior(found, prior, self.weight)
         experts = tuple(ScoredExpert(*pair) for pair in sorted(scores.items(), key=lambda pair: (-pair[1], pair[0])))
         if not experts:
-            return Route((), "no expert can read this request", LIKELIHOOD, abstains=True)
+            unread = Told.of("unreadable", "no expert can read this request")
+            return Route((), unread, LIKELIHOOD, abstains=True)
         best = experts[0]
         nats = f"ln likelihood {found[best.expert]:.1f}"
         if len(experts) > 1:
             nats += f" against {found[experts[1].expert]:.1f} of {experts[1].expert}"
-        leads = Route(experts, f"{best.expert} finds it likeliest: {nats}", LIKELIHOOD)
+        likeliest = Told.of(
+            "likeliest", f"{best.expert} finds it likeliest: {nats}", expert=best.expert, nats=found[best.expert]
+        )
+        leads = Route(experts, likeliest, LIKELIHOOD)
         if len(experts) > 1 and leads.margin < self.least_margin:
-            words = (
-                f"no expert finds it clearly likeliest ({leads.margin:.2f}, {self.least_margin:.2f} is needed): {nats}"
-            )
+            margin, needed = leads.margin, self.least_margin
+            words = Told.of(
+                "not_likeliest", f"no expert finds it clearly likeliest ({margin:.2f}, {needed:.2f} is needed): {nats}",
+                margin=margin, needed=needed, expert=best.expert,
+            )  # fmt: skip
             return Route(experts, words, LIKELIHOOD, abstains=True)
         return leads
 

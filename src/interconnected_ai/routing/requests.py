@@ -3,8 +3,9 @@
 import re
 from dataclasses import replace
 
-from interconnected_ai.types import Request
+from interconnected_ai.types import Request, Told
 
+EMPTY = Told.of("empty", "the request is empty")  # why nobody is chosen for one that `is_empty`
 # As `text.role_token` writes it.
 _ROLE = re.compile(r"\s*<\|role=(\w[\w.-]{0,62})\|>\s*")
 

@@ -14,7 +14,7 @@ from interconnected_ai.routing.rule_patterns import PatternSet
 from interconnected_ai.routing.rule_words import Phrase, PhraseIndex
 from interconnected_ai.routing.rules import Rule, RuleBook
 from interconnected_ai.text import language_of, words
-from interconnected_ai.types import Request, Route, ScoredExpert
+from interconnected_ai.types import Request, Route, ScoredExpert, Told
 
 RULES = "rules"
 # A rule is looked at only where one of its first such conditions holds; those with none are looked at for every request.
@@ -26,12 +26,20 @@ class Fired:
     """A rule whose conditions hold for a request, and by what each of them does."""
 
     rule: Rule
-    evidence: tuple[str, ...]
+    evidence: tuple[Told, ...]
+
+    @property
+    def told(self) -> Told:
+        """As a reason says it."""
+        name, line = self.rule.name, self.rule.line
+        rule = Told.of("rule", f"rule {name!r} (line {line})", rule=name, line=line)
+        evidence = self.evidence or (Told.of("always", "holds for every request"),)
+        return rule.then(
+            Told("; ".join(evidence), *(clause for one in evidence for clause in one.clauses)), between=": "
+        )
 
     def __str__(self) -> str:
-        return (
-            f"rule {self.rule.name!r} (line {self.rule.line}): {'; '.join(self.evidence) or 'holds for every request'}"
-        )
+        return str(self.told)
 
 
 class _Seen:
@@ -129,12 +137,13 @@ class RuleRouter:
         if sending:
             first, *others = sending
             experts = (ScoredExpert(first, 1.0), *(ScoredExpert(name, 0.0) for name in others))
-            return Route(experts, str(sending[first]) + _told(barred, fired), RULES, barred=barred)
+            return Route(experts, sending[first].told.then(_told(barred, fired), between=""), RULES, barred=barred)
         return self._otherwise(request, barred, fired)
 
     def _otherwise(self, request: Request, barred: frozenset[str], fired: Sequence[Fired]) -> Route:
         """Nobody is sent for: the default, or who stands in for it."""
-        why = "no rule sends this request anywhere" + _unheard(request, self.book) + _told(barred, fired)
+        nowhere = Told.of("no_rule", "no rule sends this request anywhere")
+        why = nowhere.then(_unheard(request, self.book), between="").then(_told(barred, fired), between="")
         default = self.book.default
         chosen = None
         if default is not None:
@@ -142,9 +151,8 @@ class RuleRouter:
             chosen = next((name for name in chain if name not in barred), None)
         if chosen is None:
             return Route((), why, RULES, abstains=True, barred=barred)
-        return Route(
-            (ScoredExpert(chosen, 0.0),), f"{why}; the default answers", RULES, is_fallback=True, barred=barred
-        )
+        why = why.then(Told.of("default", "the default answers", expert=chosen))
+        return Route((ScoredExpert(chosen, 0.0),), why, RULES, is_fallback=True, barred=barred)
 
     def _index(self, number: int, rule: Rule) -> None:
         kind = next((kind for kind in _INDEXED if getattr(rule.when, kind)), None)
@@ -165,9 +173,9 @@ class RuleRouter:
         return sorted(found)
 
 
-def _evidence(rule: Rule, seen: _Seen) -> tuple[str, ...] | None:
+def _evidence(rule: Rule, seen: _Seen) -> tuple[Told, ...] | None:
     """By what the conditions of a rule hold, in words; None where one does not."""
-    found: list[str] = []
+    found: list[Told] = []
     for holds in _CONDITIONS:
         words = holds(rule, seen)
         if words is None:
@@ -177,95 +185,114 @@ def _evidence(rule: Rule, seen: _Seen) -> tuple[str, ...] | None:
     return tuple(found)
 
 
-# Each: None where the condition does not hold, "" where the rule has none of that kind, else by what it holds.
+# Each: None where the condition does not hold, _NONE where the rule has none of that kind, else by what it holds.
+_NONE = Told("")
 
 
-def _prompt_id(rule: Rule, seen: _Seen) -> str | None:
+def _prompt_id(rule: Rule, seen: _Seen) -> Told | None:
     return _one_of("prompt id", rule.when.prompt_ids, seen.request.prompt_id)
 
 
-def _role(rule: Rule, seen: _Seen) -> str | None:
+def _role(rule: Rule, seen: _Seen) -> Told | None:
     return _one_of("role", rule.when.roles, seen.request.role)
 
 
-def _user(rule: Rule, seen: _Seen) -> str | None:
+def _user(rule: Rule, seen: _Seen) -> Told | None:
     return _one_of("user", rule.when.users, seen.request.user)
 
 
-def _language(rule: Rule, seen: _Seen) -> str | None:
-    return _one_of("language", rule.when.languages, seen.language) if rule.when.languages else ""
+def _language(rule: Rule, seen: _Seen) -> Told | None:
+    return _one_of("language", rule.when.languages, seen.language) if rule.when.languages else _NONE
 
 
-def _flags(rule: Rule, seen: _Seen) -> str | None:
+def _flags(rule: Rule, seen: _Seen) -> Told | None:
     if not rule.when.flags:
-        return ""
-    return f"flags {', '.join(rule.when.flags)}" if seen.request.flags.issuperset(rule.when.flags) else None
+        return _NONE
+    flags = ", ".join(rule.when.flags)
+    holds = seen.request.flags.issuperset(rule.when.flags)
+    return Told.of("flags", f"flags {flags}", flags=flags) if holds else None
 
 
-def _length(rule: Rule, seen: _Seen) -> str | None:
+def _length(rule: Rule, seen: _Seen) -> Told | None:
     when = rule.when
     if not when.min_words and not when.has_upper_limit:
-        return ""
-    return f"{seen.num_words} words" if when.min_words <= seen.num_words <= when.max_words else None
+        return _NONE
+    number = seen.num_words
+    return Told.of("length", f"{number} words", count=number) if when.min_words <= number <= when.max_words else None
 
 
-def _some_words(rule: Rule, seen: _Seen) -> str | None:
+def _some_words(rule: Rule, seen: _Seen) -> Told | None:
     if not rule.when.words:
-        return ""
+        return _NONE
     found = [phrase for phrase in rule.when.words if phrase in seen.phrases]
     return _shown(found, seen) if found else None
 
 
-def _all_words(rule: Rule, seen: _Seen) -> str | None:
+def _all_words(rule: Rule, seen: _Seen) -> Told | None:
     if not all(phrase in seen.phrases for phrase in rule.when.all_words):
         return None
     return _shown(rule.when.all_words, seen)
 
 
-def _no_words(rule: Rule, seen: _Seen) -> str | None:
+def _no_words(rule: Rule, seen: _Seen) -> Told | None:
     if any(phrase in seen.phrases for phrase in rule.when.no_words):
         return None
-    return f"without {', '.join(repr(str(phrase)) for phrase in rule.when.no_words)}" if rule.when.no_words else ""
+    if not rule.when.no_words:
+        return _NONE
+    phrases = ", ".join(repr(str(phrase)) for phrase in rule.when.no_words)
+    return Told.of("no_words", f"without {phrases}", words=phrases)
 
 
-def _patterns(rule: Rule, seen: _Seen) -> str | None:
+def _patterns(rule: Rule, seen: _Seen) -> Told | None:
     if not rule.when.patterns:
-        return ""
+        return _NONE
     found = next((pattern for pattern in rule.when.patterns if pattern in seen.patterns), None)
-    return None if found is None else f"{seen.patterns[found]!r} is {found}"
+    if found is None:
+        return None
+    said = seen.patterns[found]
+    return Told.of("pattern", f"{said!r} is {found}", said=said, pattern=found)
 
 
-_CONDITIONS: tuple[Callable[[Rule, _Seen], str | None], ...] = (
+_CONDITIONS: tuple[Callable[[Rule, _Seen], Told | None], ...] = (
     _prompt_id, _role, _user, _language, _flags, _length, _some_words, _all_words, _no_words, _patterns,
 )  # fmt: skip
 
 
-def _one_of(what: str, wanted: Sequence[str], found: str | None) -> str | None:
+def _one_of(what: str, wanted: Sequence[str], found: str | None) -> Told | None:
     if not wanted:
-        return ""
-    return f"{what} {found}" if found in wanted else None
+        return _NONE
+    return (
+        Told.of(what.replace(" ", "_"), f"{what} {found}", value=found)
+        if found is not None and found in wanted
+        else None
+    )
 
 
-def _shown(phrases: Sequence[Phrase], seen: _Seen) -> str:
+def _shown(phrases: Sequence[Phrase], seen: _Seen) -> Told:
     """The text's own words, and the rule's where they differ."""
     pairs = [(seen.phrases[phrase], str(phrase)) for phrase in phrases]
-    return ", ".join(repr(said) if said == rule.lower() else f"{said!r} is {rule!r}" for said, rule in pairs)
+    if not pairs:
+        return _NONE
+    text = ", ".join(repr(said) if said == rule.lower() else f"{said!r} is {rule!r}" for said, rule in pairs)
+    return Told.of("words", text, words=", ".join(said for said, _ in pairs))
 
 
-def _told(barred: frozenset[str], fired: Sequence[Fired]) -> str:
+def _told(barred: frozenset[str], fired: Sequence[Fired]) -> Told:
     """Who may not answer, and by which rules."""
     if not barred:
-        return ""
+        return _NONE
     by = ", ".join(repr(each.rule.name) for each in fired if each.rule.to is None)
-    return f"; barred by {by}: {', '.join(sorted(barred))}"
+    names = ", ".join(sorted(barred))
+    return Told.of("barred", f"; barred by {by}: {names}", rules=by, experts=names)
 
 
-def _unheard(request: Request, book: RuleBook) -> str:
+def _unheard(request: Request, book: RuleBook) -> Told:
     """That a role was asked for which nobody knows, or which no rule hears of."""
     role = understood(request).role
     if role is None:
-        return ""
+        return _NONE
     if book.roles is not None and role not in book.roles:
-        return f" (unknown role {role!r}; known: {', '.join(book.roles)})"
+        known = ", ".join(book.roles)
+        return Told.of("unknown_role", f" (unknown role {role!r}; known: {known})", role=role, known=known)
     heard = any(role in rule.when.roles for rule in book.rules)
-    return "" if heard else f" (no rule has the role {role!r})"
+    return _NONE if heard else Told.of("unheard_role", f" (no rule has the role {role!r})", role=role)

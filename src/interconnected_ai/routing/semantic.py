@@ -15,11 +15,11 @@ from interconnected_ai.errors import ConfigError, DataError, IntegrityError
 from interconnected_ai.routing.examples import Example, ExpertCard, inside, outside
 from interconnected_ai.routing.learned import KEEP
 from interconnected_ai.routing.neighbours import Neighbours
-from interconnected_ai.routing.requests import is_empty, understood
+from interconnected_ai.routing.requests import EMPTY, is_empty, understood
 from interconnected_ai.routing.router_folder import read_router, write_router
 from interconnected_ai.routing.topic_model import TextViews
 from interconnected_ai.text import count_ngrams, model_id_of, ngrams_signature
-from interconnected_ai.types import Encode, Request, Route, ScoredExpert
+from interconnected_ai.types import Encode, Request, Route, ScoredExpert, Told
 
 SEMANTIC = "semantic"
 # The usual ones first: another is taken only where it is right more often.
@@ -116,7 +116,7 @@ class SemanticRouter:
         """The routes of the requests, in order; an empty one has none."""
         asked = [understood(request) for request in requests]
         full = [number for number, request in enumerate(asked) if not is_empty(request)]
-        found = [Route((), "the request is empty", SEMANTIC, abstains=True) for _ in asked]
+        found = [Route((), EMPTY, SEMANTIC, abstains=True) for _ in asked]
         for start in range(0, len(full), _AT_ONCE):
             some = full[start : start + _AT_ONCE]
             similar = self._similarities([asked[number].text for number in some])
@@ -171,9 +171,16 @@ class SemanticRouter:
         text = self._texts[nearest]
         text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
         if like < self.nearness.threshold:
-            words = f"unlike every example ({like:.2f}, {self.nearness.threshold:.2f} is needed); nearest {text!r}"
+            threshold = self.nearness.threshold
+            words = Told.of(
+                "unlike_examples", f"unlike every example ({like:.2f}, {threshold:.2f} is needed); nearest {text!r}",
+                like=like, needed=threshold, example=text,
+            )  # fmt: skip
             return Route(experts, words, SEMANTIC, abstains=True)
-        return Route(experts, f"like {text!r} of {self.experts[self._owners[nearest]]}", SEMANTIC)
+        owner = self.experts[self._owners[nearest]]
+        return Route(
+            experts, Told.of("like_example", f"like {text!r} of {owner}", example=text, expert=owner), SEMANTIC
+        )
 
 
 def _texts_of(cards: Sequence[ExpertCard]) -> tuple[list[str], np.ndarray]:

@@ -1,9 +1,10 @@
 """What a council answers, and how it came to it."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from interconnected_ai.types import ChatMessage, Generation, Route
+from interconnected_ai.types import ChatMessage, Clause, Generation, Route, ScoredExpert, clauses_of
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,10 @@ class Timings:
 class CouncilAnswer:
     """The answer to one request; `str()` of it is the text.
 
-    experts: who answered, the surest first; several deliberated. route: who was chosen and why. recalled: ids of the messages
-    whose words the expert was shown. notices: what went otherwise than wanted, in words: an expert set aside, a memory that was
-    busy. generation: as the expert's engine gives it.
+    experts: who answered, the surest first; several deliberated. weights: of several, what the word of each weighed on the
+    average of the tokens. route: who was chosen and why. recalled: ids of the messages whose words the expert was shown.
+    notices: what went otherwise than wanted, in words: an expert set aside, a memory that was busy. generation: as the
+    expert's engine gives it.
     """
 
     message: ChatMessage
@@ -42,15 +44,21 @@ class CouncilAnswer:
     num_recalled_tokens: int = 0
     notices: tuple[str, ...] = ()
     timings: Timings = Timings()
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.message.content
 
     @property
+    def runner_up(self) -> ScoredExpert | None:
+        """Who scored highest of those that did not answer."""
+        return next((each for each in self.route.experts if each.expert not in self.experts), None)
+
+    @property
     def why(self) -> str:
         """Who answered and why, in one line."""
-        who = ", ".join(self.experts)
-        runner_up = self.route.runner_up
+        who = ", ".join(f"{name} ({self.weights[name]:.0%})" if name in self.weights else name for name in self.experts)
+        runner_up = self.runner_up
         second = f"; next would be {runner_up.expert} ({runner_up.score:.2f})" if runner_up else ""
         return f"{who}: {self.route.reason}{second}"
 
@@ -59,7 +67,11 @@ class CouncilAnswer:
         return {
             "text": self.message.content,
             "experts": list(self.experts),
+            "weights": dict(self.weights),
             "why": self.why,
+            "reason": self.route.reason,
+            "reason_clauses": [_plain(clause) for clause in clauses_of(self.route.reason)],
+            "runner_up": None if self.runner_up is None else asdict(self.runner_up),
             "scores": {each.expert: each.score for each in self.route.experts},
             "is_fallback": self.route.is_fallback,
             "ended": self.generation.ended,
@@ -67,5 +79,11 @@ class CouncilAnswer:
             "recalled": list(self.recalled),
             "num_recalled_tokens": self.num_recalled_tokens,
             "notices": list(self.notices),
+            "notice_clauses": [_plain(clause) for notice in self.notices for clause in clauses_of(notice)],
             "timings": asdict(self.timings),
         }
+
+
+def _plain(clause: Clause) -> dict[str, Any]:
+    """What a clause says, by its code, so that it can be said in another language."""
+    return {"code": clause.code, "values": dict(clause.values)}

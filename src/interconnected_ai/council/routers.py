@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from interconnected_ai.config import CouncilConfig
+from interconnected_ai.council.asking import AskingRouter
 from interconnected_ai.errors import ConfigError, InterconnectedAIError
-from interconnected_ai.experts import ExpertCard
+from interconnected_ai.experts import ExpertCard, ExpertPool, TextExpert
 from interconnected_ai.routing import Cascade, LearnedRouter, RuleRouter, SemanticRouter, kind_of_router
 from interconnected_ai.routing import ExpertCard as RoutingCard
 from interconnected_ai.types import Encode, Router
@@ -14,6 +15,7 @@ def cascade_of(
     config: CouncilConfig,
     cards: Mapping[str, ExpertCard | InterconnectedAIError],
     is_available: Callable[[str], bool],
+    pool: ExpertPool[TextExpert],
 ) -> Cascade:
     """The routers that the config names, in their order. Raises `ConfigError` for rules that name nobody of the council."""
     routers: list[Router] = []
@@ -28,6 +30,14 @@ def cascade_of(
         routers += [_saved(folder, encode, config) for folder in config.routers]
         if len(described) > 1:
             routers.append(SemanticRouter.fit(described, encode))
+    if config.likelihood:
+        knows_best = next((one for one in routers[::-1] if not isinstance(one, RuleRouter)), None)
+        routers.append(
+            AskingRouter(
+                pool, list(config.experts), most=config.likelihood, prior=knows_best, always=[config.fallback],
+                weight=config.likelihood_weight, wait_seconds=config.wait_seconds,
+            )
+        )  # fmt: skip
     return Cascade(
         routers, config.fallback, fallbacks=fallbacks, switching_cost=config.switching_cost, is_available=is_available
     )

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 30.0, 900.0
@@ -27,6 +28,7 @@ class Wellness:
         self._clock = clock
         self._lock = threading.Lock()
         self._ailing: dict[str, Ailment] = {}
+        self._on_trial: set[str] = set()
 
     def failed(self, expert: str, reason: str) -> Ailment:
         """It failed: it is not asked for a while, twice as long as the last time."""
@@ -43,10 +45,28 @@ class Wellness:
             self._ailing.pop(expert, None)
 
     def is_well(self, expert: str) -> bool:
-        """Whether it may be asked."""
+        """Whether it may be asked: it is not set aside, and nobody is just finding out whether it can answer again."""
         with self._lock:
-            ailment = self._ailing.get(expert)
-            return ailment is None or self._clock() >= ailment.until
+            return self._may_be_asked(expert)
+
+    @contextmanager
+    def trying(self, expert: str) -> Iterator[bool]:
+        """Whether it may be asked, for as long as the block lasts; after a pause one caller at a time finds out."""
+        with self._lock:
+            may = self._may_be_asked(expert)
+            is_trial = may and expert in self._ailing
+            if is_trial:
+                self._on_trial.add(expert)
+        try:
+            yield may
+        finally:
+            if is_trial:
+                with self._lock:
+                    self._on_trial.discard(expert)
+
+    def _may_be_asked(self, expert: str) -> bool:
+        ailment = self._ailing.get(expert)
+        return ailment is None or (self._clock() >= ailment.until and expert not in self._on_trial)
 
     def ailments(self) -> dict[str, Ailment]:
         """Those who are set aside, and why."""

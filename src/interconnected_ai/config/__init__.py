@@ -19,6 +19,7 @@ from interconnected_ai.config.generation import GenerationConfig
 from interconnected_ai.config.overrides import setting_names, with_settings
 from interconnected_ai.config.record import Record
 from interconnected_ai.config.runs import ExpertRunConfig, RunConfig
+from interconnected_ai.config.serving import ServingConfig
 from interconnected_ai.config.settings import merged, settings_in, settings_of
 from interconnected_ai.config.system import (
     DOCUMENT_BRANCHES,
@@ -62,6 +63,7 @@ __all__ = [
     "PreferencesConfig",
     "Record",
     "RunConfig",
+    "ServingConfig",
     "SystemConfig",
     "TableData",
     "TrainingConfig",

@@ -76,7 +76,8 @@ class AdapterRunConfig(Record):
     """Everything `iai expert adapt` needs: the adapter's folder, its base, what it learns from, its shape and its training.
 
     base: smollm2, a folder, a GGUF file or a hub id. base_bits: 4 keeps the base's linear layers in four bits (NF4) while the
-    adapter learns. text, chats or preferences: one of the three.
+    adapter learns. text, chats or preferences: one of the three. init: an adapter of the same base and rank whose matrices the
+    training begins with; not of preferences, whose reference is the base alone.
     """
 
     output: Place
@@ -84,6 +85,7 @@ class AdapterRunConfig(Record):
     text: CorpusConfig | None = None
     chats: ChatsConfig | None = None
     preferences: PreferencesConfig | None = None
+    init: Place | None = None
     adapter: AdapterConfig = AdapterConfig()
     base_bits: Literal[4] | None = None
     training: AdapterTrainingConfig = AdapterTrainingConfig()
@@ -101,5 +103,14 @@ class AdapterRunConfig(Record):
             raise ValueError(
                 "give one of text (documents to go on with), chats (conversations to answer) and preferences (better and worse "
                 "answers)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _begins_where_its_reference_does(self) -> Self:
+        if self.init is not None and self.preferences is not None:
+            raise ValueError(
+                f"init={self.init!r} with preferences: what they teach is measured against the base alone; merge that "
+                "adapter into its base (iai expert export --to safetensors) and adapt the result, or leave init out"
             )
         return self

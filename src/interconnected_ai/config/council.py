@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from interconnected_ai.config.record import Place, Record
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+Several = Annotated[
+    tuple[Place, ...], Field(strict=False), BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)
+]
+_NAMED = ("docs:", "hf:")  # texts that are no place on disk
 
 
 class MemberConfig(Record):
@@ -31,6 +35,10 @@ class CouncilConfig(Record):
     rules, routers: asked in this order, rules first; with `semantic` the experts' cards are asked last. encoder: of routers
     that are learnt, None is the embedded English one.
     memory: the store; None remembers nothing. memory_tokens: at most so many are recalled for an answer.
+    likelihood: where the routers are not sure, so many of the experts that they lean to are asked how likely they find the
+    request; 0 asks nobody. likelihood_weight: how much of their word counts beside what the routers said.
+    recollection: a folder that `Recollection.save_pretrained` wrote, or texts (files, folders, `docs:numpy`): what followed in
+    them, where the last tokens stood there, has its say in every answer.
     width: how many experts deliberate; 1 is one alone. forgetting, power: of deliberation, see `experts.deliberation`.
     system: what every expert is told before everything. wait_seconds: for an expert to come into memory.
     """
@@ -44,11 +52,14 @@ class CouncilConfig(Record):
     routers: Annotated[tuple[Place, ...], Field(strict=False)] = ()
     semantic: bool = True
     encoder: Place | None = None
+    likelihood: Annotated[int, Field(ge=0, le=64)] = 0
+    likelihood_weight: Annotated[float, Field(ge=0.0, le=1.0, strict=False)] = 0.1
     switching_cost: Annotated[float, Field(ge=0.0, le=1.0, strict=False)] = 0.2
     memory: Place | None = None
     memory_tokens: Annotated[int, Field(ge=0)] = 1500
+    recollection: Several = ()
     width: Annotated[int, Field(ge=1, le=64)] = 1
-    forgetting: Annotated[float, Field(ge=0.0, le=1.0, strict=False)] = 0.02
+    forgetting: Annotated[float, Field(ge=0.0, le=1.0, strict=False)] = 0.1
     power: Annotated[float, Field(ge=0.0, le=1.0, strict=False)] = 1.0
     system: str | None = None
     max_new_tokens: Annotated[int, Field(ge=1)] = 256
@@ -83,5 +94,6 @@ class CouncilConfig(Record):
             experts=experts,
             rules=None if self.rules is None else there(self.rules),
             routers=tuple(map(there, self.routers)),
+            recollection=tuple(place if place.startswith(_NAMED) else there(place) for place in self.recollection),
             memory=None if self.memory is None or "://" in self.memory else there(self.memory),
         )

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -14,6 +15,10 @@ _MOST_DEPTH = 64
 _MOST_CHOICES = 10_000
 
 
+TokenId = Annotated[int, Field(ge=0)]
+Bias = Annotated[float, Field(ge=-100.0, le=100.0, strict=False)]
+
+
 class GenerationConfig(Record):
     """How a language model continues a prompt. The default samples from the model's own distribution.
 
@@ -24,6 +29,7 @@ class GenerationConfig(Record):
     repetition_penalty: logits of tokens seen in prompt or answer are divided by it where positive, multiplied where negative
     (Keskar et al. 2019). presence_penalty, frequency_penalty: taken from the logits of tokens in the answer, once, and for
     each time they stand there. stop: the answer ends before any of these strings. bad_words: strings that may not appear.
+    logit_bias: token id → what is added to its logit, -100 to 100, which all but forbids or demands it; kept as pairs.
     logprobs: how many of the likeliest tokens' log probabilities to note at every step; 0 notes the chosen one's alone,
     None nothing. window: what happens beyond max_seq_len, "error" or "slide" (the oldest tokens are forgotten).
 
@@ -49,6 +55,7 @@ class GenerationConfig(Record):
     frequency_penalty: Annotated[float, Field(ge=-2.0, le=2.0, strict=False)] = 0.0
     stop: Annotated[tuple[str, ...], Field(strict=False)] = ()
     bad_words: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    logit_bias: tuple[tuple[TokenId, Bias], ...] = ()
     logprobs: Annotated[int, Field(ge=0, le=100)] | None = None
     window: Literal["error", "slide"] = "error"
     json_schema: str | None = None
@@ -94,6 +101,20 @@ class GenerationConfig(Record):
         except (TypeError, ValueError) as error:
             raise ValueError(f"the schema is not JSON: {error}") from error
 
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _as_pairs(cls, given: Any) -> Any:
+        """A mapping, whose keys are text in JSON, or pairs, in the order of the tokens."""
+        pairs = list(given.items()) if isinstance(given, Mapping) else given
+        if not isinstance(pairs, list | tuple):
+            return given
+        if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+            raise ValueError('needed is a mapping of token ids to numbers, such as {"42": -100}')
+        read = [(_token_of(token), bias) for token, bias in pairs]
+        if len({token for token, _ in read}) < len(read):
+            raise ValueError("it names a token twice; give it once")
+        return tuple(sorted(read, key=lambda pair: str(pair[0])))
+
     @field_validator("stop", "bad_words", "choices")
     @classmethod
     def _whole_characters(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -128,6 +149,10 @@ class GenerationConfig(Record):
         if twice := next((choice for choice, times in Counter(choices).items() if times > 1), None):
             raise ValueError(f"choices hold {twice!r} twice; give it once")
         return choices
+
+
+def _token_of(token: object) -> object:
+    return int(token) if isinstance(token, str) and token.isascii() and token.isdecimal() and len(token) < 20 else token
 
 
 def _require_whole(text: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from interconnected_ai.config.settings import as_yaml, settings_in
-from interconnected_ai.errors import ConfigError, nearest_first
+from interconnected_ai.errors import Blame, ConfigError, nearest_first
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -34,7 +34,7 @@ class _Constructor(ModelMetaclass):
         try:
             return super().__call__(**settings)
         except ValidationError as error:
-            raise ConfigError(_explain(cls, error, cls.__name__)) from error
+            raise _wrong(cls, error, cls.__name__) from error
 
 
 class Record(BaseModel, metaclass=_Constructor):
@@ -50,7 +50,7 @@ class Record(BaseModel, metaclass=_Constructor):
         try:
             return cls.model_validate(dict(settings))
         except ValidationError as error:
-            raise ConfigError(_explain(cls, error, source)) from error
+            raise _wrong(cls, error, source) from error
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
@@ -74,22 +74,28 @@ def _kind_of(settings: object) -> str:
     return "NoneType; is the file empty?" if settings is None else type(settings).__name__
 
 
-def _explain(record: type[Record], error: ValidationError, source: str) -> str:
+def _wrong(record: type[Record], error: ValidationError, source: str) -> ConfigError:
     """One line per mistake: where, what was got, what is needed."""
-    lines = []
+    lines, blames = [], []
     for mistake in error.errors():
         where = ".".join(str(part) for part in mistake["loc"]) or record.__name__
         if mistake["type"] == "extra_forbidden":
             known = _known_keys(record, mistake["loc"][:-1])
             nearest = ", ".join(nearest_first(str(mistake["loc"][-1]), known)[:5])
+            said = f"unknown key; known, nearest first: {nearest}"
             lines.append(f"{source}: unknown key {where!r}; known, nearest first: {nearest}")
         elif mistake["type"] == "missing":
+            said = "it is missing"
             lines.append(f"{source}: key {where!r} is missing")
         elif mistake["type"] == "value_error":
-            lines.append(f"{source}: {where}: {mistake['ctx']['error']}")
+            said = str(mistake["ctx"]["error"])
+            lines.append(f"{source}: {where}: {said}")
         else:
-            lines.append(f"{source}: {where} = {_SHORT.repr(mistake['input'])}: {mistake['msg']}")
-    return "\n".join(lines)
+            said = f"{_SHORT.repr(mistake['input'])}: {mistake['msg']}"
+            lines.append(f"{source}: {where} = {said}")
+        if mistake["loc"]:
+            blames.append(Blame(where, said))
+    return ConfigError("\n".join(lines)).blaming(*blames)
 
 
 def _known_keys(record: type[Record], path: tuple[int | str, ...]) -> list[str]:

@@ -17,12 +17,15 @@ class ExpertRunConfig(Record):
 
     tokenizer: a tokenizer.json, or a folder that holds one, such as another expert's; None trains one on the text, of at
     most `model.vocab_size` tokens. The model's vocabulary is the tokenizer's own.
+    init: an expert whose weights the training begins with, of the same shape but for dropout and window; its tokenizer is
+    taken where none is named, and another one is refused. None begins with random weights.
     """
 
     output: Place
     text: CorpusConfig
     model: ExpertConfig
     tokenizer: Place | None = None
+    init: Place | None = None
     roles: Annotated[tuple[str, ...], Field(strict=False)] = ()
     training: ExpertTrainingConfig = ExpertTrainingConfig()
 

@@ -35,11 +35,11 @@ def base_in(folder: Path, seed: int = 0) -> Base:
     return find_base(folder)
 
 
-def adapters_in(folder: Path, base: Base) -> dict[str, Path]:
-    """One a library; that of NumPy moves its feed-forward blocks, the others nothing."""
+def adapters_in(folder: Path, base: Base, *, moving: str = "numpy") -> dict[str, Path]:
+    """One a library; this one moves its feed-forward blocks, the others so little that no perplexity shows it."""
     for number, name in enumerate(SEEN):
         generator = torch.Generator().manual_seed(number)
-        size = 1.0 if name == "numpy" else 0.0
+        size = 1.0 if name == moving else 1e-6  # no two are the same model
         modules = {
             f"model.layers.{layer}.mlp.{part}": LowRank(
                 torch.randn(2, d_in, generator=generator), torch.randn(d_out, 2, generator=generator) * size, 1.0
@@ -53,7 +53,7 @@ def adapters_in(folder: Path, base: Base) -> dict[str, Path]:
 
 
 def small_texts() -> dict[str, Texts]:
-    return {name: Texts(12 * WORDS, WORDS) for name in (*SEEN, "sklearn")}
+    return {name: Texts([f"What {name} is for.", *12 * WORDS], WORDS) for name in (*SEEN, "sklearn")}
 
 
 def test_the_mixture_stands_beside_every_dense_model_it_was_made_of(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_the_mixture_stands_beside_every_dense_model_it_was_made_of(tmp_path: Pa
         base, adapters_in(tmp_path, base), small_texts(), router_steps=3, course=COURSE
     )
     assert list(found)[:4] == [base.name, *SEEN]
-    assert found["stdlib"] == pytest.approx(found[base.name])  # its adapter moves nothing
+    assert found["stdlib"] == pytest.approx(found[base.name])  # its adapter moves next to nothing
     assert found["numpy"]["numpy"] != pytest.approx(found[base.name]["numpy"])
     assert found["mean of weights"]["numpy"] != pytest.approx(found["numpy"]["numpy"])
     assert found["mixture, routers trained"] != found["mixture, routers as pointed"]
@@ -70,10 +70,9 @@ def test_the_mixture_stands_beside_every_dense_model_it_was_made_of(tmp_path: Pa
     assert len(trained.losses) == 3
 
 
-def test_a_mixture_of_adapters_that_move_nothing_is_the_base(tmp_path: Path) -> None:
+def test_a_mixture_of_adapters_that_move_next_to_nothing_is_the_base(tmp_path: Path) -> None:
     base = base_in(tmp_path / "base")
-    adapters = adapters_in(tmp_path, base)
-    still = dict.fromkeys(SEEN, adapters["stdlib"])
+    still = adapters_in(tmp_path, base, moving="")
     _, found, _ = mixture_of_base(base, still, small_texts(), router_steps=1, course=COURSE)
     for figures in found.values():
         assert figures == pytest.approx(found[base.name], rel=1e-5)

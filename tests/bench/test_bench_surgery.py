@@ -8,7 +8,6 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from interconnected_ai.bench.surgery import (
-    OPERATIONS,
     Size,
     bench_packing,
     bench_program,
@@ -16,15 +15,12 @@ from interconnected_ai.bench.surgery import (
     bench_whole_model,
     peak_bytes,
 )
+from interconnected_ai.bench.surgery_offload import bench_offload
+from interconnected_ai.bench.surgery_pruning import PruningCourse, bench_pruning
 from interconnected_ai.bench.surgery_suggestion import Course, bench_suggestion, choices, compare
 from interconnected_ai.bench.tiny_moes import make
 from interconnected_ai.errors import DataError, UnknownNameError
-from interconnected_ai.surgery import MoE
-
-
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_every_operation_of_the_table_holds_for_a_family(operation: str) -> None:
-    assert OPERATIONS[operation](MoE(make("granitemoe")))
+from interconnected_ai.surgery import MoE, Training
 
 
 def test_packed_experts_are_below_the_goal() -> None:
@@ -117,3 +113,40 @@ def test_every_quarter_has_as_many_experts() -> None:
         "suggested": 4, "used": 4, "random 0": 4, "random 1": 4, "all": 16,
     }  # fmt: skip
     assert found["random 0"] != found["random 1"]
+
+
+def test_half_of_the_experts_are_set_beside_random_and_the_whole_model_trained_as_long(tmp_path: Path) -> None:
+    MoE(make("qwen3_moe"), tokenizer()).save(tmp_path / "base", verify=False)
+    course = PruningCourse(
+        methods=("use", "random"), random_seeds=1, num_asked=2, num_validation=2, num_test=2, seq_tokens=16, batch_size=2,
+        training=Training("router", steps=2, batch_size=2, seq_tokens=16), most_texts=12,
+    )  # fmt: skip
+    said: list[str] = []
+    found = bench_pruning(tmp_path / "base", course=course, say=said.append)
+    tested = found["pruning_test"]
+    assert list(tested) == ["whole", "use", "random"]
+    assert found["pruned_half_perplexity"] == tested["use"]["repaired"] / tested["whole"]["before"]
+    assert found["random_half_perplexity"] == tested["random"]["repaired"] / tested["whole"]["before"]
+    assert [row["method"] for row in found["pruning_validation"]] == ["whole", "use", "random"]
+    assert len(said) == 6
+    with pytest.raises(DataError, match="'pruning' needs a mixture"):
+        bench_surgery(parts=["pruning"])
+
+
+def test_an_offloaded_mixture_is_set_beside_the_whole_and_beside_the_disk(tmp_path: Path) -> None:
+    MoE(make("qwen3_moe"), tokenizer()).save(tmp_path / "base", verify=False)
+    found = bench_offload(1, model=tmp_path / "base", tokens=3)
+    assert set(found["offload_tokens_per_second"]) == {"whole", "half", "blind", "disk"}
+    assert 0 < found["offload_bytes_share"] <= 0.5
+    speed = found["offload_tokens_per_second"]
+    assert found["offload_share"] == speed["half"] / speed["whole"]
+
+
+def test_top_p_is_set_beside_top_k_in_experts_perplexity_and_speed(tmp_path: Path) -> None:
+    MoE(make("qwen3_moe"), tokenizer()).save(tmp_path / "base", verify=False)
+    found = bench_surgery(parts=["top-p"], model=tmp_path / "base", repeats=1)["top_p"]
+    taken = [each["experts_taken"] for each in found.values()]
+    assert list(found) == ["top-k", "top-p 0.4", "top-p 0.6", "top-p 0.8", "top-p 1"]
+    assert taken[0] == taken[-1] == 2
+    assert taken[1] <= taken[2] <= taken[3] <= 2
+    assert found["top-p 1"]["perplexity"] == pytest.approx(found["top-k"]["perplexity"], rel=1e-4)

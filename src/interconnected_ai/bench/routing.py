@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from interconnected_ai.bench.routing_rules import rules_from
+from interconnected_ai.bench.routing_sessions import session_figures
 from interconnected_ai.bench.routing_sets import ROUTING_SETS, RoutingSet, load_routing_set
 from interconnected_ai.bench.timing import machine
 from interconnected_ai.branches import Encoder, TextVectors
@@ -62,7 +63,7 @@ def bench_routing(
         loaded = [each.on_validation() for each in loaded]
     if rows is not None:
         loaded = [each.first(rows) for each in loaded]
-    measured = [_measure(each, say) for each in loaded]
+    measured = [_measure(each, say, on_validation) for each in loaded]
     figures = {key: value for each in measured[:1] for key, value in each["figures"].items()}
     figures |= {f"{each['set']}_{key}": value for each in measured for key, value in each["figures"].items()}
     return {
@@ -83,7 +84,7 @@ def routing_goal_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _measure(asked: RoutingSet, say: Say) -> dict[str, Any]:
+def _measure(asked: RoutingSet, say: Say, on_validation: bool) -> dict[str, Any]:
     """One set's part of the JSON: every router is made before a row is asked."""
     texts = [each.text for each in asked.train]
     choice = encoder_by_language(texts)
@@ -107,6 +108,9 @@ def _measure(asked: RoutingSet, say: Say) -> dict[str, Any]:
     for name, metrics in found.items():
         say(f"  {name}: {_in_words(metrics)}")
     say(f"  tfidf_svm: {tfidf:.2%} right")
+    sessions = {}
+    if any(each.expert is None for each in asked.test):
+        sessions = session_figures(learned, asked.test, "English", chooses=on_validation)
     times = _times(asked, rules, learned, semantic, encode)
     return {
         "set": asked.name,
@@ -124,6 +128,7 @@ def _measure(asked: RoutingSet, say: Say) -> dict[str, Any]:
             "false_oos": found["learned"].false_oos if found["learned"].oos_recall is not None else None,
             "knn_oos_recall": found["knn"].oos_recall,
             "knn_false_oos": found["knn"].false_oos if found["knn"].oos_recall is not None else None,
+            **sessions,
             **times,
         },
     }

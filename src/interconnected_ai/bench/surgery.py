@@ -1,10 +1,9 @@
 """Surgery in figures: operations that hold in every family, adapters of single experts beside PEFT, 4 bits, router rules."""
 
 import gc
-import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interconnected_ai.bench.family_suite import family_table, passing
+from interconnected_ai.bench.surgery_offload import bench_offload
+from interconnected_ai.bench.surgery_pruning import PRUNING_COURSE, PruningCourse, bench_pruning
+from interconnected_ai.bench.surgery_reach import bench_reach
 from interconnected_ai.bench.surgery_suggestion import COURSE, RANK, Course, bench_suggestion
 from interconnected_ai.bench.timing import machine, take_turns
-from interconnected_ai.bench.tiny_moes import TINY, make, prompts
-from interconnected_ai.errors import DataError, InterconnectedAIError, UnknownNameError
+from interconnected_ai.errors import DataError, UnknownNameError
+from interconnected_ai.mixtures import REFUSED
 from interconnected_ai.surgery import MoE, Program, Rule
-from interconnected_ai.surgery import open as open_moe
 
 # the fewer tokens an expert gets, the more it costs to materialise every expert's update, as PEFT does
 ROWS, FEW_TOKENS, MANY_TOKENS = 4, 64, 256
+OF_A_MODEL = ("suggestion", "pruning", "top-p")  # parts that need one
 
 
 def bench_surgery(
@@ -31,22 +34,29 @@ def bench_surgery(
     course: Course = COURSE,
     seed: int = 0,
     num_seeds: int = 1,
+    pruning: PruningCourse = PRUNING_COURSE,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> dict[str, Any]:
     """These parts, all of them if none is named and the suggestion where a model is. model: the `base` folder of `iai surgery
-    quickstart`, for the part "suggestion": what LoRA on suggested experts gains, in `num_seeds` comparisons of `course`.
+    quickstart`, for the parts "suggestion" (what LoRA on suggested experts gains, in `num_seeds` comparisons of `course`), and
+    when they are named "pruning" (what half of the experts cost) and "top-p" (what fewer experts a token spare).
     """
-    known = (*PARTS, "suggestion")
+    known = (*PARTS, *OF_A_MODEL)
     if unknown := [name for name in parts if name not in known]:
         raise UnknownNameError("part", unknown[0], known)
-    if "suggestion" in parts and model is None:
+    if model is None and (lacking := [name for name in OF_A_MODEL if name in parts]):
         raise DataError(
-            "the part 'suggestion' needs a mixture: name the folder `base` of `iai surgery quickstart` (--model)"
+            f"the part {lacking[0]!r} needs a mixture: name the folder `base` of `iai surgery quickstart` (--model)"
         )
     found: dict[str, Any] = {"machine": machine()}
     for name, run in PARTS.items():
         found |= run(repeats) if not parts or name in parts else {}
     if model is not None and (not parts or "suggestion" in parts):
         found |= bench_suggestion(model, course=course, seed=seed, num_seeds=num_seeds)
+    if model is not None and "pruning" in parts:
+        found |= bench_pruning(model, course=pruning, seed=seed, say=say)
+    if model is not None and "top-p" in parts:
+        found |= bench_reach(model, repeats)
     return found
 
 
@@ -54,139 +64,18 @@ def bench_surgery(
 
 
 def bench_families() -> dict[str, Any]:
-    """Every operation on a tiny random model of every family: family → operation → whether it held."""
-    ticks = {family: {name: _held(check, family) for name, check in OPERATIONS.items()} for family in TINY}
-    return {"ticks": ticks, "families_passing": sum(all(row.values()) for row in ticks.values())}
-
-
-def _held(check: Callable[[MoE], bool], family: str) -> bool:
-    try:
-        return check(MoE(make(family)))
-    except (InterconnectedAIError, RuntimeError, IndexError):
-        return False
-
-
-@torch.no_grad()
-def _logits(moe: MoE) -> Tensor:
-    out: Tensor = moe.model(prompts()).logits
-    return out
-
-
-def _inserted(moe: MoE) -> tuple[int, ...]:
-    return moe.insert(0, [moe.layers[0].experts[0]] * moe.layers[0].groups[0])
-
-
-def _top_k(moe: MoE) -> bool:
-    before = _logits(moe)
-    if moe.family.routing.fixed_top_k is None:
-        moe.set_top_k(3)
-        return moe.layers[1].top_k == 3 and not torch.equal(_logits(moe), before)
-    return moe.layers[0].top_k == moe.family.routing.fixed_top_k
-
-
-def _insert(moe: MoE) -> bool:
-    before = _logits(moe)
-    _inserted(moe)
-    return torch.equal(_logits(moe), before)
-
-
-def _undo(moe: MoE) -> bool:
-    before = _logits(moe)
-    moe.let_in(0, _inserted(moe))
-    moe.replace(1, 0, moe.layers[0].experts[3])
-    while moe.steps:
-        moe.undo()
-    return torch.equal(_logits(moe), before)
-
-
-def _reorder(moe: MoE) -> bool:
-    before, num_groups = _logits(moe), moe.layers[0].groups[0]
-    size = 8 // num_groups
-    moe.reorder(0, [g * size + (i + 1) % size for g in range(num_groups) for i in range(size)])
-    return torch.allclose(_logits(moe), before, rtol=1e-3, atol=1e-3)
-
-
-def _uneven(moe: MoE) -> bool:
-    moe.let_in(0, _inserted(moe))
-    with torch.no_grad():
-        out = moe.model(prompts(), labels=prompts(), output_router_logits=True)
-    return not moe.uniform and bool(torch.isfinite(out.loss))
-
-
-def _lora(moe: MoE) -> bool:
-    with moe.watch() as seen:
-        before = _logits(moe)
-    expert = int(seen.passes[0].indices.flatten().mode().values)
-    adapter = moe.lora({0: [expert]}, rank=2)
-    if not torch.allclose(_logits(moe), before, rtol=1e-3, atol=1e-3):
-        return False
-    with torch.no_grad():
-        for parameter in adapter.parameters():
-            parameter.add_(0.1)
-    optimizer = torch.optim.AdamW(moe.model.parameters(), lr=1e-2, weight_decay=0.1)
-    with moe.verified_training():
-        moe.model(prompts(), labels=prompts()).loss.backward()
-        optimizer.step()
-    after = _logits(moe)
-    moe.merge_adapter("lora")
-    return torch.allclose(_logits(moe), after, rtol=1e-3, atol=1e-3)
-
-
-def _router(moe: MoE) -> bool:
-    moe.train_only("router")
-    optimizer = torch.optim.AdamW(moe.model.parameters(), lr=1e-2, weight_decay=0.1)
-    with moe.verified_training():
-        with moe.watch() as seen:
-            loss = moe.model(prompts(), labels=prompts()).loss
-        (loss + 0.01 * seen.balance_loss()).backward()
-        optimizer.step()
-    return True
-
-
-def _program(moe: MoE) -> bool:
-    moe.set_program(Program(rules=(Rule(do="force", experts=(3,)),)))
-    with moe.watch() as seen:
-        _logits(moe)
-    return all(bool((routed.indices == 3).any(dim=1).all()) for routed in seen.passes)
-
-
-def _pack(moe: MoE) -> bool:
-    before = _logits(moe)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a tiny random router changes its mind at the least rounding
-        moe.pack_experts()
-    held = bool(torch.isfinite(_logits(moe)).all())
-    moe.undo()
-    return held and torch.equal(_logits(moe), before)
-
-
-def _vanilla(moe: MoE) -> bool:
-    moe.replace(0, 1, moe.layers[1].experts[2])
-    with tempfile.TemporaryDirectory() as folder:
-        return moe.save(Path(folder) / "out").vanilla
-
-
-def _side_car(moe: MoE) -> bool:
-    before = _logits(moe)
-    _inserted(moe)
-    with tempfile.TemporaryDirectory() as folder:
-        moe.save(Path(folder) / "out")
-        return torch.equal(_logits(open_moe(Path(folder) / "out")), before)
-
-
-OPERATIONS: Mapping[str, Callable[[MoE], bool]] = {
-    "top-k": _top_k,
-    "insert, same bits": _insert,
-    "undo, same bits": _undo,
-    "reorder": _reorder,
-    "uneven layers": _uneven,
-    "LoRA on one": _lora,
-    "router alone": _router,
-    "program": _program,
-    "4 bits": _pack,
-    "vanilla": _vanilla,
-    "side-car": _side_car,
-}
+    """Every step of the suite on a tiny random model of every family: family → step → whether it held, and why not."""
+    table = family_table()
+    return {
+        "ticks": {family: {name: not why for name, why in steps.items()} for family, steps in table.items()},
+        "failures": {
+            family: {name: why for name, why in steps.items() if why}
+            for family, steps in table.items()
+            if any(steps.values())
+        },
+        "refused": dict(REFUSED),
+        "families_passing": passing(table),
+    }
 
 
 # Adapters beside PEFT
@@ -429,4 +318,5 @@ PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "packing": lambda repeats: bench_packing(),
     "program": lambda repeats: bench_program(repeats),
     "gpu": lambda repeats: bench_gpu(repeats),
+    "offload": lambda repeats: bench_offload(repeats),
 }

@@ -15,6 +15,7 @@ from conftest import make_encoder, make_rows
 from interconnected_ai import surgery
 from interconnected_ai.data import write_rows
 from interconnected_ai.experts import Expert, ExpertModel
+from interconnected_ai.serving import KeyFile
 from interconnected_ai.text import PretrainedTokenizer, Tokenizer
 
 WORDS = "sun rain cloud wind snow storm mist warm coin bank loan stock fund money price trade the of is was".split()
@@ -29,6 +30,8 @@ def make_artefacts(folder: Path) -> None:
     _council(folder)
     _memory(folder)
     _mixture(folder)
+    surgery.upcycle(str(folder / "base"), num_experts=2, top_k=1).save(folder / "upcycled")
+    KeyFile(folder / "keys.json").add("laptop")
     (folder / "empty.txt").touch()
     (folder / "cp1251.txt").write_bytes("привет, мир".encode("cp1251"))
     (folder / "binary.bin").write_bytes(bytes(range(256)) * 4)
@@ -166,6 +169,7 @@ def calls(folder: Path) -> dict[str, list[str]]:
         "generate": [expert, "the sun", "--max-new-tokens", "2"],
         "chat": [expert, "the sun", "--max-new-tokens", "2"],
         "council init": [at["experts"]],
+        "council plan": ["--tokens", "100000", "--domains", "3", "--minutes", "1", "--device", "L4"],
         "council route": [at["council.yaml"], "bank card"],
         "report": [run, "--output", "page.html"],
         "expert data": [corpus, "--unit", "paragraph"],
@@ -191,16 +195,25 @@ def calls(folder: Path) -> dict[str, list[str]]:
         "route evaluate": [at["topics.jsonl"], "--router", at["router"], "--timed", "1"],
         "route explain": ["bank card", "--rules", at["rules.yaml"]],
         "route train": [at["topics.jsonl"], "--out", "routed", *_router(folder)],
+        "serve": [at["council.yaml"], "--check"],
+        "key add": ["phone", "--keys", "keys.json"],
+        "key list": ["--keys", at["keys.json"]],
+        "key revoke": ["laptop", "--keys", at["keys.json"]],
         "surgery inspect": [mixture],
         "surgery usage": [mixture, "--texts", at["texts"]],
+        "surgery compare": [mixture, mixture, "--page", "out.md"],
         "surgery top-k": [mixture, "1", "--output", "edited"],
         "surgery replace": [mixture, "--layer", "0", "--expert", "1", "--with", "1:2", "--output", "edited"],
         "surgery insert": [mixture, "--like", "1", "--output", "edited"],
         "surgery remove": [mixture, "--experts", "3", "--output", "edited"],
+        "surgery prune": [
+            mixture, "--texts", at["texts"], "--keep", "0.5", "--seq-tokens", "8", "--output", "edited",
+        ],
         "surgery role": [
             mixture, "--name", "weather", "--texts", at["texts"], "--steps", "1", "--seq-tokens", "8", "--experts", "0",
             "--output", "edited",
         ],
+        "surgery export": [at["upcycled"], "--output", "mixture.gguf"],
         "surgery apply": [at["recipe.yaml"], mixture, "--output", "edited"],
         "memory backup": [store, "copy.db"],
         "memory check": [store],

@@ -69,6 +69,16 @@ class TestGiven:
         assert first["num_known_tokens"] == 0
         assert second["num_known_tokens"] >= first["num_prompt_tokens"]
 
+    def test_lines_may_be_commands(
+        self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pipe(monkeypatch, "/system коротко\n/seed 3\nсолнце\n//seed 4\n/reset\nthe sun\n/exit\nunheard\n".encode())
+        found = run_json(capsys, str(folder), "--lines", *SHORT)
+        assert [one["content"] for one in found["messages"] if one["role"] != "assistant"] == ["коротко", "the sun"]
+        assert len(found["turns"]) == 3
+        pipe(monkeypatch, b"/seed many\n")
+        assert "/seed many" in run_json(capsys, str(folder), "--lines", code=2)["error"]["message"]
+
     def test_messages_are_turns_under_a_system_message(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         found = run_json(capsys, str(folder), "the", "sun", "--system", "warm", "--seed", "3", "--max-new-tokens", "4")
         assert [one["content"] for one in found["messages"]][:2] == ["warm", "the"]

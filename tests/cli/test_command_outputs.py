@@ -22,17 +22,19 @@ pytest.importorskip("onnx", reason='needs the extra "onnx"')
 pytest.importorskip("Stemmer", reason='needs the extra "memory"')
 
 WRITING = {"--output", "--out", "-o", "--write", "--plot", "--png", "--save", "--export"}
-# Paths that are read, by the name of the argument.
+# Paths that are read, or added to (--keys, --state), by the name of the argument.
 READ = {
-    "--config", "--data", "--devices", "--experts", "--file", "--json-schema", "--model", "--others", "--outside", "--router",
-    "--rules", "--set", "--text", "--texts", "--tokenizer", "--validation", "config", "council", "data", "expert", "file",
-    "folder", "model", "recipe", "run", "run_a", "run_b", "source", "table", "target",
+    "--adapters", "--config", "--curve", "--data", "--devices", "--dir", "--experts", "--file", "--json-schema", "--keys",
+    "--model", "--others", "--outside", "--router", "--rules", "--set", "--state", "--text", "--texts", "--tokenizer",
+    "--validation", "config", "council", "data", "expert", "file", "folder", "model", "recipe", "run", "run_a", "run_b",
+    "source", "table", "target",
 }  # fmt: skip
 # What takes minutes is refused before it begins; what stands there is a file that says so.
 LONG = {
     "quickstart": "run.yaml",
     "expert quickstart": "numpy/manifest.json",
     "surgery quickstart": "quickstart.json",
+    "council quickstart": "council.yaml",
     "bench gpu": "gpu.json",
 }
 # A folder that is worked in, with checkpoints to go on from: --overwrite drops what stands there before the work begins.
@@ -100,6 +102,7 @@ def call(written: Written, world: Path) -> list[str]:
         "quickstart": ["--data", texts],
         "expert quickstart": [],
         "surgery quickstart": [],
+        "council quickstart": ["--base", str(world / "base"), "--adapters", str(world / "experts")],
         "bench gpu": ["--device", "cpu", "--part", "adapters"],
         "surgery role": [*calls(world)["surgery role"], "--others", str(world / "corpus.txt")],
         "surgery replace": [*calls(world)["surgery replace"], "--from", str(world / "mixture")],

@@ -1,6 +1,8 @@
 """`iai council`, and `iai chat` with a council: who answered and why, in a pipe, as JSON, and by what is typed."""
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import yaml
 
 pytest.importorskip("re2")
 
-from council.tiny_councils import RULES, saved_expert
+from tests.council.tiny_councils import RULES, saved_expert
+
 from interconnected_ai.cli.council_chat import CouncilTalk
 from interconnected_ai.cli.output import Output
 from interconnected_ai.config import CouncilConfig
@@ -133,12 +136,38 @@ def test_what_is_typed_is_obeyed(council: Path, capsys: pytest.CaptureFixture[st
         assert "Riga" in shown.out
         talk.say("hello")
         assert talk.answers[-1].experts == ("code", "general")
+        capsys.readouterr()
+        assert talk.obey("/why")
+        told = capsys.readouterr().out
+        assert all(f"{name} ({share:.0%})" in told for name, share in talk.answers[-1].weights.items())
         for line, reason in (("/width none", "whole number"), ("/width 0", "one expert"), ("/route", "needs a text")):
             with pytest.raises(DataError, match=reason):
                 talk.obey(line)
         with pytest.raises(DataError, match="no command"):
             talk.obey("/nonsense")
         assert not talk.obey("/exit")
+
+
+def test_lines_of_a_pipe_are_turns_and_commands(
+    council: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [
+        "Меня зовут Анна.", "/system Отвечай кратко.", "/route суд и иск", "/width 2", "Что говорит суд?", "/why",
+        "/memory Анна", "/experts", f"/save {tmp_path / 'chat.jsonl'}", "//route is no command here", "/exit", "unheard",
+    ]  # fmt: skip
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\n".join(said).encode())))
+    assert command_line.run_main("chat", str(council), "--lines", *SHORT) == 0
+    shown = capsys.readouterr()
+    assert "law: rule 'courts'" in shown.out
+    assert "user: Меня зовут Анна." in shown.out
+    assert "— law, general" in shown.err
+    assert len((tmp_path / "chat.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\n".join(said[2:8]).encode())))
+    told = run_json(capsys, "chat", str(council), "--lines", *SHORT)
+    assert [turn["experts"] for turn in told["turns"]] == [["law", "general"]]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"hello\n/nonsense\nhello")))
+    error = run_json(capsys, "chat", str(council), "--lines", *SHORT, code=2)["error"]
+    assert "no command '/nonsense'" in error["message"]
 
 
 def test_a_council_that_names_what_cannot_be_is_refused(

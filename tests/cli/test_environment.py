@@ -23,7 +23,7 @@ from interconnected_ai.text import Tokenizer
 from pages import ROOT
 
 IAI = [sys.executable, "-m", "interconnected_ai.cli"]
-OURS = ("IAI_", "XDG_", "HF_", "OMP_", "NO_COLOR", "COLUMNS", "TERM", "TTY_", "FORCE_COLOR")
+OURS = ("IAI_", "XDG_", "HF_", "OMP_", "ONEDNN_", "NO_COLOR", "COLUMNS", "TERM", "TTY_", "FORCE_COLOR")
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -233,6 +233,35 @@ def test_omp_num_threads_is_what_we_compute_with(threads: str) -> None:
     code = "import interconnected_ai.branches, interconnected_ai.experts, torch; print(torch.get_num_threads())"
     variables = environment(OMP_NUM_THREADS=threads)
     assert subprocess.check_output([sys.executable, "-c", code], env=variables, text=True).strip() == threads
+
+
+# Forty shapes, each met twice: a program that is not kept is made again. The second line says what stood in the environment.
+SHAPES = """
+import os, sys
+import torch
+from interconnected_ai.cli import iai, main
+
+@iai.command("shapes")
+def shapes():
+    with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON_CREATION):
+        for rows in (*range(2, 42), *range(2, 42)):
+            torch.nn.functional.gelu(torch.ones(rows, 16))
+    print("capacity", os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"])
+
+iai._verbs["shapes"] = "Forty shapes."
+iai.get_command = lambda context, name: shapes
+main(["shapes"])
+"""
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch has no oneDNN here")
+@pytest.mark.parametrize(
+    ("given", "capacity", "misses"), [({}, 128, 40), ({"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8"}, 8, 80)]
+)
+def test_onednn_keeps_as_many_programs_as_the_variable_says(given: dict[str, str], capacity: int, misses: int) -> None:
+    told = subprocess.check_output([sys.executable, "-c", SHAPES], env=environment(**given), text=True)
+    assert f"capacity {capacity}" in told
+    assert told.count("create:cache_miss") == misses
 
 
 @pytest.mark.gpu

@@ -56,6 +56,22 @@ def test_a_training_is_resumed_by_its_folder_alone(world: Path, capsys: pytest.C
     assert "no training of" in error_of(capsys, "expert", "train", "--out", str(world / "experts" / "x"), "--resume")
 
 
+def test_a_branch_has_the_shape_and_the_tokenizer_of_its_seed(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seed, out = str(world / "experts" / "pets"), str(world / "branch")
+    call = ["expert", "train", "--text", str(world / "two.txt"), "--unit", "line", "--init", seed, "--out"]
+    short = ["--batch-size", "4", "--steps", "2", "--precision", "float32", "--device", "cpu"]
+    told = run_json(capsys, *call, out, *short)
+    results = json.loads((world / "experts" / "pets-training" / "results.json").read_text())
+    assert told["num_params"] == results["num_params"]
+    card = json.loads((world / "branch" / "config.json").read_text())
+    assert card["training"]["init"] == "pets"
+    assert card["tokenizer_sha256"] == json.loads(Path(seed, "config.json").read_text())["tokenizer_sha256"]
+    assert run_json(capsys, "expert", "train", "--out", out, "--resume")["was_finished"]
+    assert "n_layers=1" in error_of(capsys, *call, str(world / "wide"), "--layers", "2", *short)
+    nowhere = [*call[:-2], str(world / "nowhere"), "--out", str(world / "x")]
+    assert "nowhere" in error_of(capsys, *nowhere, *short)
+
+
 def test_a_config_is_read_and_flags_go_before_it(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (world / "run.yaml").write_text(
         "output: unused\ntext: {paths: [one.txt], unit: line}\n"
@@ -94,3 +110,10 @@ def test_the_command_to_try_can_be_typed_as_it_stands(world: Path, capsys: pytes
     assert run_main("expert", "train", *texts, "--out", str(out), *SMALL) == 0
     told = " ".join(capsys.readouterr().out.split())  # as wide as the terminal
     assert f"Try: iai generate '{out}'" in told
+
+
+def test_what_is_said_of_adapters_needs_a_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for options, named in ((("--steps", "3"), "--steps"), (("--no-scratch",), "--no-scratch")):
+        assert run_main("expert", "quickstart", "--output", str(tmp_path / "experts"), *options) == 2
+        assert f"{named} says something of adapters alone" in capsys.readouterr().err
+    assert not (tmp_path / "experts").exists()

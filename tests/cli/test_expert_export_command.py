@@ -8,7 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experts"))
 from artefacts import snapshot
 from command_line import error_of, run_json
-from expert_models import TEXTS, made, tokenizer
+from tests.experts.expert_models import TEXTS, made, tokenizer
 
 from interconnected_ai.errors import ConfigError, StorageError
 from interconnected_ai.experts import export_expert, load_model, save_expert

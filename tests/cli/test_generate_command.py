@@ -136,7 +136,7 @@ def test_an_answer_that_was_cut_short_is_told_on_stderr(
     [
         (["--top-p", "1.5"], "top_p"),
         (["--num-beams", "2", "--temperature", "0.5"], "searches"),
-        (["--max-new-tokens", "100"], "more than max_seq_len=64"),
+        (["--max-new-tokens", "100"], "more than the window of 64"),
         (["--engine", "troch"], "unknown engine 'troch'"),
         (["--stream"], "no --json"),
         (["--window", "open"], "window"),

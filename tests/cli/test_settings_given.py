@@ -19,7 +19,7 @@ pytest.importorskip("Stemmer", reason='needs the extra "memory"')
 OF_CHANCE = [
     "expert adapt",
     "init", "train", "branch add", "compare", "quickstart", "generate", "expert train", "expert quickstart", "surgery role",
-    "surgery quickstart",
+    "surgery quickstart", "council quickstart",
 ]  # fmt: skip
 OF_A_CONFIG = ["expert adapt", "init", "train", "doctor", "expert train", "plan system"]
 

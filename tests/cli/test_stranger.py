@@ -62,6 +62,11 @@ INSTEAD = {
     "iai expert adapt --base smollm2 --text docs/ --out experts/mine": ("iai expert adapt --help", "the same"),
     "iai chat smollm2": ("iai chat experts/docs hello --max-new-tokens 2", "the same, and no terminal to talk at"),
     "iai memory serve memory.db --mcp": ("iai memory serve --help", "serves until it is stopped"),
+    "iai council quickstart": ("iai council quickstart --help", "minutes, on a model of 135 million parameters"),
+    "iai surgery export pruned --output pruned.gguf --quantize q8_0": (
+        "iai surgery export --help", "the tokenizer of this tiny model is none that a GGUF file holds",
+    ),
+    "iai serve council.yaml": ("iai serve --help", "serves until it is stopped"),
     "iai bench moe": ("iai bench moe --help", "minutes of measuring"),
     "iai expert quickstart": (
         f"iai expert train --text docs/plan.md --out experts/numpy {SMALL}", "three and a half minutes",

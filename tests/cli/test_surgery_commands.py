@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from artefacts import make_base
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
+from interconnected_ai import surgery
 from interconnected_ai.cli import main
 from interconnected_ai.cli.surgery.inputs import texts_in
 from interconnected_ai.errors import DataError
+from interconnected_ai.experts import GgufModel
 
 WORDS = (
     "sun rain cloud wind snow storm mist warm coin bank loan stock fund money price trade the a of and is was".split()
@@ -241,3 +244,76 @@ def test_texts_that_hold_other_ends_of_lines_are_read_and_a_bad_row_is_named_by_
     file.write_text('{"text": "one\u2028two"}\n\n{"txt": "four"}\n', encoding="utf-8")
     with pytest.raises(DataError, match=r"texts\.jsonl, line 3: needs"):
         texts_in(file)
+
+
+def test_prune_says_what_it_costs_and_writes_a_model_that_vanilla_transformers_opens(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["prune", folder / "model", "--texts", folder / "weather", "--keep", "0.5", "--seq-tokens", "8"]
+    dry = run(capsys, *asked)
+    assert dry["dry_run"]
+    assert set(dry["perplexity"]) == {"before", "pruned"}
+    found = run(capsys, *asked, "--repair", "router", "--steps", "2", "--output", folder / "out")
+    assert set(found["perplexity"]) == {"before", "pruned", "repaired"}
+    assert found["perplexity"]["pruned"] == dry["perplexity"]["pruned"]
+    assert {len(gone) for gone in found["removed"].values()} == {4}
+    assert AutoModelForCausalLM.from_pretrained(folder / "out").config.num_experts == 4
+
+
+def test_prune_compares_methods_and_shares_in_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run(
+        capsys, "prune", folder / "model", "--texts", folder / "weather", "--table", "--method", "use", "--method", "random",
+        "--keep", "0.5", "--random-seeds", "2", "--seq-tokens", "8", "--repair", "lora", "--rank", "2", "--steps", "1",
+    )  # fmt: skip
+    assert [(row["method"], row["seed"]) for row in found["rows"]] == [
+        ("whole", 0), ("use", 0), ("random", 0), ("random", 1),
+    ]  # fmt: skip
+    assert all(row["repaired"] > 0 for row in found["rows"])
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--keep", "0.5", "--keep", "0.25"], "--table"),
+        (["--table", "--output", "x"], "--table writes no model"),
+        (["--steps", "3"], "--repair"),
+        (["--repair", "router", "--rank", "3"], "--rank"),
+        (["--random-seeds", "2"], "--random-seeds"),
+    ],
+)
+def test_what_prune_would_ignore_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], more: list[str], told: str
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["surgery", "prune", str(folder / "model"), "--texts", str(folder / "weather"), *more])
+    assert left.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_prune_keeps_what_top_k_needs_unless_it_is_lowered(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["prune", folder / "model", "--texts", folder / "weather", "--keep", "0.125", "--seq-tokens", "8"]
+    with pytest.raises(SystemExit) as left:
+        main(["surgery", *map(str, asked)])
+    assert left.value.code == 2
+    assert "--top-k" in capsys.readouterr().err
+    found = run(capsys, *asked, "--top-k", "1", "--output", folder / "one")
+    assert {len(gone) for gone in found["removed"].values()} == {7}
+
+
+def test_export_writes_a_file_that_llamacpp_opens_and_refuses_what_it_cannot_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("gguf")
+    make_base(tmp_path / "base")
+    surgery.upcycle(str(tmp_path / "base"), num_experts=4, top_k=2).save(tmp_path / "model")
+    run(capsys, "remove", tmp_path / "model", "--experts", "1", "--output", tmp_path / "edited")
+    found = run(capsys, "export", tmp_path / "edited", "--output", tmp_path / "edited.gguf", "--quantize", "float16")
+    assert found["family"] == "Mixtral"
+    assert (tmp_path / "edited.gguf").stat().st_size == found["size_bytes"]
+    assert GgufModel.read(tmp_path / "edited.gguf").metadata["llama.expert_count"] == 3
+    run(capsys, "insert", tmp_path / "model", "--like", "1", "--output", tmp_path / "closed")
+    with pytest.raises(SystemExit) as left:
+        main(["surgery", "export", str(tmp_path / "closed"), "--output", str(tmp_path / "closed.gguf")])
+    assert left.value.code == 2
+    assert "closed or warming experts" in capsys.readouterr().err
+    assert not (tmp_path / "closed.gguf").exists()

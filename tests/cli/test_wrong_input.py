@@ -31,7 +31,7 @@ from properties import NIGHTLY, PROFILE
 pytest.importorskip("Stemmer", reason='needs the extra "memory"')
 pytest.importorskip("pymorphy3", reason='needs the extra "memory"')
 
-LONG = {"quickstart", "expert quickstart", "surgery quickstart", "plan calibrate"}
+LONG = {"quickstart", "expert quickstart", "surgery quickstart", "council quickstart", "plan calibrate"}
 GUARD_SECONDS = 8  # a call that a wrong value makes long is stopped as by Ctrl-C, and must end as after it
 
 # What is no UTF-8 comes from a terminal as surrogates; NUL cannot come from one.

@@ -9,6 +9,7 @@ from click.shell_completion import CompletionItem
 
 from interconnected_ai import __version__
 from interconnected_ai.cli.chatter import without_chatter
+from interconnected_ai.cli.environment import with_defaults
 from interconnected_ai.cli.failures import (
     READER_GONE,
     Invocation,
@@ -18,6 +19,9 @@ from interconnected_ai.cli.failures import (
     undisturbed,
 )
 from interconnected_ai.errors import nearest_first
+
+# oneDNN, under PyTorch on CPUs, makes a program for every new shape of a tensor and keeps 1,024 of them, up to .8 MB each.
+_BOUNDS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 
 # verb → what it does, in the order of a first encounter
 VERBS = {
@@ -38,6 +42,8 @@ VERBS = {
     "council": "Experts, a router and a memory as one: write its config; iai chat talks with it.",
     "route": "Who answers a request, and why: explain, train and measure routers.",
     "memory": "Search a memory, see what a model would be given, import, export, forget.",
+    "serve": "Serve councils, experts and systems over HTTP, to every program that speaks OpenAI's dialect.",
+    "key": "Who may ask a server: make, list and revoke API keys.",
     "bench": "Measure the numbers that the README quotes.",
     "help": "What a verb takes: iai help VERB [SUBVERB].",
 }
@@ -89,7 +95,7 @@ def iai() -> None:
 
     Every command takes --json: one JSON object on stdout, everything else on stderr. Exit code 0: done; 1: `doctor` or
     `branch verify` found something; 2: wrong input, or what the machine refuses; 70: a fault of this program; 130: stopped
-    (143: a training, by SIGTERM); 141: the reader of the output went away (`| head`).
+    (143: a training or a server, by SIGTERM); 141: the reader of the output went away (`| head`).
     """
 
 
@@ -99,7 +105,7 @@ def main(args: list[str] | None = None) -> None:
     call = Invocation(given)
     make_streams_usable()
     try:
-        with without_chatter():
+        with without_chatter(), with_defaults(_BOUNDS):
             code = iai.main(args=given, prog_name="iai", standalone_mode=False, obj=call)
         _leave_other_processes()
         sys.exit(code if isinstance(code, int) else 0)  # click hands back the code of `Exit` instead of raising it

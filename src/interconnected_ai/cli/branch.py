@@ -1,10 +1,11 @@
 """`iai branch add|list|verify|remove|export|import`."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import click
 
@@ -15,18 +16,13 @@ from interconnected_ai.cli.output import Output, percent, with_output
 from interconnected_ai.cli.outputs import OutputPath, Source, asked_to_replace, overwrite_option
 from interconnected_ai.cli.rows import column_options, model_folder, warn_of_rows
 from interconnected_ai.cli.settings import seed_option
-from interconnected_ai.config import BranchCard, BranchSpec, RunConfig, TrainingConfig, Watch
-from interconnected_ai.errors import DataError, IntegrityError, NotAModelError
+from interconnected_ai.config import BranchCard, BranchSpec, TrainingConfig, Watch
+from interconnected_ai.errors import NotAModelError
 from interconnected_ai.progress import Progress
 from interconnected_ai.storage import SYSTEM, read_folder, read_json
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from interconnected_ai.branches import BranchCheck, InterconnectedAISystem
-
-# A threshold needs no more of them, and each must be encoded.
-_MOST_FOREIGN_TEXTS = 200
 
 run_argument = click.argument("run", type=RunPath())
 
@@ -68,33 +64,21 @@ def add(
 ) -> None:
     """Train branch NAME on the finished trunk of RUN and save it there, beside what others may have saved meanwhile."""
     BranchSpec.from_mapping({"name": name, "num_classes": 2}, source="branch")  # refuses an unsafe name before any work
-    from interconnected_ai.branches import fit_branch
-    from interconnected_ai.data import Rows, Splits, read_rows, split_rows
+    from interconnected_ai.data import Rows, read_rows
+    from interconnected_ai.training import add_branch
 
     system = _open(run)
     rows = read_rows(path, text, {name: label})
     apart = None if validation is None else read_rows(validation, text, {name: label})
     warn_of_rows(output, system, rows if apart is None else Rows.joined([rows, apart]))
-    held_out, train = split_rows(rows, [0.1], seed=seed) if apart is None else (apart, rows)
-    spec = Splits(train, held_out, Rows.of_branch(name, [], [])).specs()[0]
-    system.add_branch(spec)
     settings = TrainingConfig(epochs=epochs, patience=patience, watch=watch, seed=seed)
-    fit = fit_branch(
-        system,
-        name,
-        *train.of(name),
-        validation=held_out.of(name),
-        outside=_foreign_texts(run),
-        config=settings,
-        encode=_encode_of(run, system),
-    )
-    checks = _unchanged(system, leave_out=name)
-
-    def add_to(newest: "InterconnectedAISystem") -> None:
-        newest.take_branch(name, system)
-        _unchanged(newest)
-
-    _save(system, run, add_to)
+    with _Telling() as telling:
+        grown = add_branch(
+            system, model_folder(run), name, rows, run=run, held_out=apart, config=settings, tell=telling.tell
+        )
+    for remark in grown.remarks:
+        click.echo(remark, err=True)
+    spec, fit, checks = grown.spec, grown.fit, grown.checks
     output.say(
         f"Branch {name!r}: {spec.num_classes} classes, {fit.card.num_rows} rows, validation accuracy "
         f"{percent(fit.validation_accuracy)} %, encoded in {fit.encode_seconds:.1f} s, trained in {fit.train_seconds:.1f} s.",
@@ -160,6 +144,8 @@ def _calibrated_on(card: BranchCard) -> str:
 @with_output
 def verify(run: Path, output: Output) -> None:
     """Compute every branch's outputs on the stored probe texts again; exit code 1 when one differs on the same machine."""
+    from interconnected_ai.training import is_changed
+
     system = _open(run)
     checks = system.verify()
     output.table(
@@ -167,7 +153,7 @@ def verify(run: Path, output: Output) -> None:
         ["branch", "bit-identical", "max |Δ|", "same machine and libraries"],
         [(c.branch, c.identical, f"{c.max_abs_diff:g}", c.same_machine) for c in checks],
     )
-    changed = [c for c in checks if not c.identical and (c.same_machine or c.max_abs_diff > 1e-3)]
+    changed = [check for check in checks if is_changed(check)]
     if any(not c.same_machine for c in checks):
         output.say(
             "Fingerprints were taken elsewhere: other libraries or processors round differently in the last bits."
@@ -187,14 +173,9 @@ def remove(run: Path, name: str, yes: bool, output: Output) -> None:
     system = _open(run)
     name = system.branch_name(name)
     confirm(f"Remove branch {name!r} of {run} for good?", yes=yes)
-    system.remove_branch(name)
-    checks = _unchanged(system)
+    from interconnected_ai.training import remove_branch
 
-    def remove_from(newest: "InterconnectedAISystem") -> None:
-        newest.remove_branch(name)
-        _unchanged(newest)
-
-    saved = _save(system, run, remove_from)
+    saved, checks = remove_branch(system, model_folder(run), name)
     output.say(f"Removed {name!r}; the other {len(checks)} branches are unchanged.")
     output.result({"removed": name, "branches": saved.branch_names, "old_outputs_max_abs_diff": _largest(checks)})
 
@@ -230,6 +211,7 @@ def import_(run: Path, file: Path, name: str | None, output: Output) -> None:
     A name that is taken needs --name, or --overwrite to replace that branch.
     """
     from interconnected_ai.branches import import_branch
+    from interconnected_ai.training import require_unchanged, save_in_place
 
     system = _open(run)
 
@@ -238,13 +220,13 @@ def import_(run: Path, file: Path, name: str | None, output: Output) -> None:
         return card.name
 
     added = bring_in(system)
-    checks = _unchanged(system)
+    checks = require_unchanged(system)
 
     def again(newest: "InterconnectedAISystem") -> None:
         bring_in(newest)
-        _unchanged(newest)
+        require_unchanged(newest)
 
-    saved = _save(system, run, again)
+    saved = save_in_place(system, model_folder(run), again)
     own = [check for check in checks if check.branch == added]
     others = [check for check in checks if check.branch != added]
     proved = "its outputs are those of the fingerprint" if own else "it has no fingerprint: it was never trained"
@@ -262,38 +244,26 @@ def import_(run: Path, file: Path, name: str | None, output: Output) -> None:
     )
 
 
-def _foreign_texts(run: Path) -> list[str]:
-    """Validation texts of the run's first branches: what the new branch should call unknown. None without their data."""
-    from interconnected_ai.training import splits_of_finished_run
+class _Telling:
+    """Shows how far an encoding is; what follows it is short."""
 
-    if not (run / "run.yaml").is_file():
-        return []
-    try:
-        texts = splits_of_finished_run(run, RunConfig.from_file(run / "run.yaml")).validation.texts
-        return texts[:: max(1, len(texts) // _MOST_FOREIGN_TEXTS)]
-    except DataError as error:
-        click.echo(f"The threshold for unknown text is fitted on the branch's own rows alone: {error}", err=True)
-        return []
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._bar: Progress | None = None
 
+    def tell(self, doing: str, done: int, total: int) -> None:
+        """See `training.add_branch`."""
+        if doing != "encoding" or not done:
+            self._open.close()
+            self._bar = self._open.enter_context(Progress(total, 0, doing)) if doing == "encoding" else None
+        elif self._bar is not None:
+            self._bar.advance(done, total=total)
 
-def _encode_of(run: Path, system: "InterconnectedAISystem") -> "Callable[[Sequence[str]], Tensor]":
-    """How texts get their vectors, with progress told: those that the run's training encoded come from its feature cache."""
-    from interconnected_ai.training import FeatureCache
+    def __enter__(self) -> Self:
+        return self
 
-    kept, cache = run / "run.yaml", None
-    if not system.encoder.has_lora and kept.is_file():
-        folder = Path(RunConfig.from_file(kept).training.feature_cache or run / "features")
-        cache = FeatureCache(folder, system) if folder.is_dir() else None
-
-    def encode(texts: Sequence[str]) -> "Tensor":
-        with Progress(len(texts), 0, "encoding") as bar:
-
-            def tell(done: int, total: int) -> None:
-                bar.advance(done, total=total)
-
-            return system.encode(texts, progress=tell) if cache is None else cache.pooled(texts, progress=tell)
-
-    return encode
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
 
 def _open(run: Path) -> "InterconnectedAISystem":
@@ -318,27 +288,5 @@ def _folder(run: Path) -> Path:
     return model_folder(run)
 
 
-def _save(
-    system: "InterconnectedAISystem", run: Path, again: "Callable[[InterconnectedAISystem], None]"
-) -> "InterconnectedAISystem":
-    """again: the change once more, on what somebody else has saved in the run meanwhile."""
-    from interconnected_ai.branches import save_change
-
-    folder = model_folder(run)
-    return save_change(system, folder, again, include_encoder=(folder / "encoder").is_dir())
-
-
-def _unchanged(system: "InterconnectedAISystem", leave_out: str | None = None) -> "list[BranchCheck]":
-    """Every other branch's check; our own promise, so that one that fails ends the command before anything is written."""
-    checks = [check for check in system.verify() if check.branch != leave_out]
-    for check in checks:
-        if not check.identical and (check.same_machine or check.max_abs_diff > 1e-3):
-            raise IntegrityError(
-                f"branch {check.branch!r} no longer gives its stored outputs (max |Δ| = {check.max_abs_diff:g}); "
-                "nothing was saved. Look with: iai branch verify"
-            )
-    return checks
-
-
-def _largest(checks: "list[BranchCheck]") -> float:
+def _largest(checks: "Iterable[BranchCheck]") -> float:
     return max((check.max_abs_diff for check in checks), default=0.0)

@@ -13,7 +13,14 @@ import click
 
 from interconnected_ai.cli.alternatives import alternatives, means_standard_input
 from interconnected_ai.cli.completion import ExpertPath
-from interconnected_ai.cli.generate import given_settings, in_a_full_window, standard_input, with_settings
+from interconnected_ai.cli.generate import (
+    given_settings,
+    in_a_full_window,
+    recollect,
+    recollection_option,
+    standard_input,
+    with_settings,
+)
 from interconnected_ai.cli.interruption import stopped_by_interrupt
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.outputs import OutputPath, overwrite_option
@@ -25,7 +32,9 @@ if TYPE_CHECKING:
     from interconnected_ai.types import ChatMessage
 
 _IN_A_FULL_WINDOW = "begin anew, lower --max-new-tokens, or let the oldest turns go: --too-long drop-oldest"
+_ALONE_IN_A_FULL_WINDOW = "say it in fewer words, or lower --max-new-tokens"
 _PROMPT, _GOES_ON = "> ", "… "
+SOMEBODY = "default"  # whose conversation it is where nobody says
 _COUNCILS = (".yaml", ".yml", ".json")
 _COMMANDS = {
     "/help": "these commands",
@@ -53,18 +62,23 @@ _COMMANDS = {
     help="When the window is full: the oldest turns are no longer read, which is said, or an error.",
 )
 @click.option(
-    "--session", default="default", show_default=True, help="Of a council: which conversation is gone on with."
+    "--session", default=SOMEBODY, show_default=True, help="Of a council: which conversation is gone on with."
 )
 @click.option(
-    "--user", default="default", show_default=True, help="Of a council: who asks; nobody else's words are recalled."
+    "--user", default=SOMEBODY, show_default=True, help="Of a council: who asks; nobody else's words are recalled."
 )
-@click.option("--lines", is_flag=True, help="Every line of standard input is a turn, instead of all of it one.")
+@click.option(
+    "--lines",
+    is_flag=True,
+    help="Every line of standard input is a turn, or a command of /help, instead of all of it one turn.",
+)
 @click.option("--save", type=OutputPath(), help="Write the chat to this file at its end, as JSON lines.")
 @click.option(
     "--engine",
     help="What computes; `auto` takes the fastest installed.  [default: torch; llamacpp for a GGUF file]",
 )
 @click.option("--device", help="Where the torch engine computes, such as cuda.  [default: cpu]")
+@recollection_option
 @overwrite_option
 @alternatives("lines", "messages")
 @alternatives("json_schema", "regex", "choices")
@@ -81,6 +95,7 @@ def command(
     save: Path | None,
     engine: str | None,
     device: str | None,
+    recollection: tuple[str, ...],
     output: Output,
     **settings: Any,
 ) -> None:
@@ -88,7 +103,7 @@ def command(
 
     Without messages standard input is what is said.
     On a terminal the chat goes on until /exit or Ctrl-D. Ctrl-C stops an answer and keeps the chat; /help lists what else can
-    be said to the program.
+    be said to the program, there and in --lines.
     """
     given = given_settings(settings, output)
     GenerationConfig.from_mapping(given, source="iai chat")  # what cannot be is said before anything is loaded
@@ -99,24 +114,23 @@ def command(
         )
     said = None if is_talk else _said(messages, lines=lines)
     if expert.suffix.lower() in _COUNCILS and expert.is_file():
-        if named := [
-            name for name, value in (("--system", system), ("--engine", engine), ("--device", device)) if value
-        ]:
+        of_an_expert = {"--system": system, "--engine": engine, "--device": device, "--recollection": recollection}
+        if named := [name for name, value in of_an_expert.items() if value]:
             raise click.UsageError(f"{named[0]} is of an expert; a council's config says it")
-        _with_council(expert, said, given, seed, output, session=session, user=user, save=save)
+        chat_with_council(expert, said, given, seed, output, session=session, user=user, save=save, obeys=lines)
         return
     from interconnected_ai.experts import Chatting, Conversation, open_expert
 
     with open_expert(expert, engine=engine, device=device) as opened:
         if not isinstance(opened, Chatting):
             raise EngineError(f"{expert} cannot hold a conversation; ask it with iai generate")
+        recollect(opened, recollection, output)
         held = Conversation(opened, system=system, too_long="refuse" if too_long == "refuse" else "drop_oldest")
         chat = _Chat(held, given, seed, output, is_talk=is_talk)
         if said is None:
             _talk(chat.say, lambda line: _obey(line, chat), output)
         else:
-            for text in said:
-                chat.say(text)
+            _take(said, chat.say, lambda line: _obey(line, chat), obeys=lines)
         if save is not None:
             _write(save, held.messages, overwrite=True)  # what stands there was looked at before
         output.result(
@@ -128,27 +142,35 @@ def command(
         )
 
 
-def _with_council(
+def chat_with_council(
     place: Path,
     said: Sequence[str] | None,
     settings: Mapping[str, Any],
     seed: int | None,
     output: Output,
     *,
-    session: str,
-    user: str,
-    save: Path | None,
+    session: str = SOMEBODY,
+    user: str = SOMEBODY,
+    save: Path | None = None,
+    obeys: bool = False,
 ) -> None:
+    """Hold a chat with the council of a file. said: the turns; None is a talk on the terminal. obeys: turns may be commands."""
     from interconnected_ai.cli.council_chat import CouncilTalk
     from interconnected_ai.council import Council
 
     with Council.from_config(place) as council:
         talk = CouncilTalk(council, settings, seed, output, session=session, user=user, is_talk=said is None)
+
+        def obey(line: str) -> bool:
+            if line.partition(" ")[0] != "/save":
+                return talk.obey(line)
+            _save_as_asked(line, talk.messages, output)
+            return True
+
         if said is None:
-            _talk(talk.say, talk.obey, output)
+            _talk(talk.say, obey, output)
         else:
-            for text in said:
-                talk.say(text)
+            _take(said, talk.say, obey, obeys=obeys)
         if save is not None:
             _write(save, talk.messages, overwrite=True)
         output.result({"council": str(place), "turns": [answer.to_dict() for answer in talk.answers]})
@@ -166,7 +188,7 @@ class _Chat:
 
     def say(self, text: str) -> None:
         """Show the answer as it comes; Ctrl-C ends it where it is in a talk, and the program elsewhere."""
-        with in_a_full_window(_IN_A_FULL_WINDOW):
+        with in_a_full_window(_IN_A_FULL_WINDOW, alone=_ALONE_IN_A_FULL_WINDOW):
             answering = self.held.say(text, seed=self.seed, **self._settings)
         interrupts = stopped_by_interrupt(answering.close) if self._is_talk else nullcontext(lambda: False)
         with answering, interrupts as was_stopped:
@@ -192,15 +214,30 @@ def _talk(say: Callable[[str], None], obey: Callable[[str], bool], output: Outpu
     output.note("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves.")
     for line in _lines_of_terminal():
         try:
-            if line.startswith("/") and not line.startswith("//"):
-                if not obey(line):
-                    return
-            elif line.strip():
-                say(line.removeprefix("/") if line.startswith("//") else line)
+            if not _heard(line, say, obey):
+                return
         except InterconnectedAIError as error:
             click.echo(f"{error}", err=True)
         except OSError as error:
             click.echo(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), err=True)
+
+
+def _take(turns: Sequence[str], say: Callable[[str], None], obey: Callable[[str], bool], *, obeys: bool) -> None:
+    """Turn by turn what was given, until a command says to leave; what cannot be done ends it. obeys: turns may be commands."""
+    for turn in turns:
+        if not obeys:
+            say(turn)
+        elif not _heard(turn, say, obey):
+            return
+
+
+def _heard(line: str, say: Callable[[str], None], obey: Callable[[str], bool]) -> bool:
+    """Say a line, or do what it commands; False where it is to leave."""
+    if line.startswith("/") and not line.startswith("//"):
+        return obey(line)
+    if line.strip():
+        say(line.removeprefix("/") if line.startswith("//") else line)
+    return True
 
 
 def _obey(line: str, chat: _Chat) -> bool:
@@ -211,7 +248,7 @@ def _obey(line: str, chat: _Chat) -> bool:
         return False
     if name == "/help":
         for what, words in _COMMANDS.items():
-            click.echo(f"  {what:<16} {words}")
+            click.echo(f"  {what:<16} {words}", err=chat.output.as_json)
     elif name == "/system":
         chat.held.system = rest or None
     elif name == "/seed":
@@ -219,13 +256,17 @@ def _obey(line: str, chat: _Chat) -> bool:
     elif name == "/reset":
         chat.held.reset()
     elif name == "/save":
-        path, overwrite = _file_of(rest)
-        _write(path, chat.held.messages, overwrite=overwrite)
-        chat.output.note(f"the chat is in {path}")
+        _save_as_asked(line, chat.held.messages, chat.output)
     else:
         known = ", ".join(what.split()[0] for what in _COMMANDS if what.startswith("/") and not what.startswith("//"))
         raise DataError(f"no command {name!r}; known: {known}. To say it to the expert write /{line}")
     return True
+
+
+def _save_as_asked(line: str, messages: "Sequence[ChatMessage]", output: Output) -> None:
+    path, overwrite = _file_of(line.partition(" ")[2].strip())
+    _write(path, messages, overwrite=overwrite)
+    output.note(f"the chat is in {path}")
 
 
 def _file_of(text: str) -> tuple[Path, bool]:

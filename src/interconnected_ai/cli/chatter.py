@@ -3,10 +3,11 @@
 Errors of theirs are raised or logged as errors, and pass. The Python API leaves all of it as the libraries have it.
 """
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from interconnected_ai.cli.environment import with_defaults
 
 # Read by each library when it is imported, and by processes that the command starts. What the person has set is kept.
 _SETTINGS = {
@@ -26,14 +27,8 @@ def without_chatter() -> Iterator[None]:
     One that is imported in the block stays silent afterwards: a process of ours runs one command. Settings of the process are
     changed, so one thread at a time.
     """
-    added = {name: value for name, value in _SETTINGS.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        with _hushed_transformers("TRANSFORMERS_VERBOSITY" in added):
-            yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
+    with with_defaults(_SETTINGS) as added, _hushed_transformers("TRANSFORMERS_VERBOSITY" in added):
+        yield
 
 
 @contextmanager

@@ -20,7 +20,9 @@ COMMANDS = {
     "/why": "who gave the last answer, why, and what took how long",
     "/memory [WORDS]": "facts that are remembered; with words the messages that have to do with them",
     "/width N": "how many experts deliberate",
+    "/system [TEXT]": "what every expert is told before everything; without a text nothing is",
     "/seed [N]": "the same seed gives the same answer; without a number every answer draws its own",
+    "/save FILE": "write the chat as JSON lines, as `iai expert adapt --chat` reads it; --overwrite replaces the file",
     "/exit": "leave, as Ctrl-D does",
     "//text": "say /text to the council",
 }
@@ -44,6 +46,7 @@ class CouncilTalk:
         self.answers: list[CouncilAnswer] = []
         self.messages: list[ChatMessage] = []
         self.width: int | None = None
+        self.system: str | None = None  # None: as the config says it
         self._settings, self._session, self._user, self._is_talk = settings, session, user, is_talk
 
     def say(self, text: str) -> None:
@@ -51,8 +54,9 @@ class CouncilTalk:
         from interconnected_ai.types import ChatMessage
 
         answering = self.council.stream(
-            text, session=self._session, user=self._user, width=self.width, seed=self.seed, **self._settings
-        )
+            text, session=self._session, user=self._user, width=self.width, system=self.system, seed=self.seed,
+            **self._settings,
+        )  # fmt: skip
         interrupts = stopped_by_interrupt(answering.close) if self._is_talk else nullcontext(lambda: False)
         with answering, interrupts as was_stopped:
             for piece in answering:
@@ -78,7 +82,7 @@ class CouncilTalk:
             return False
         if name == "/help":
             for what, words in COMMANDS.items():
-                click.echo(f"  {what:<16} {words}")
+                self._echo(f"  {what:<16} {words}")
         elif name == "/experts":
             self._show_experts()
         elif name == "/route":
@@ -87,6 +91,8 @@ class CouncilTalk:
             self._show_why()
         elif name == "/memory":
             self._show_memory(rest)
+        elif name == "/system":
+            self.system = rest
         elif name == "/width":
             self.width = _number(rest, "/width")
         elif name == "/seed":
@@ -95,6 +101,9 @@ class CouncilTalk:
             known = ", ".join(what.split()[0] for what in COMMANDS if not what.startswith("//"))
             raise DataError(f"no command {name!r}; known: {known}. To say it to the council write /{line}")
         return True
+
+    def _echo(self, line: str) -> None:
+        click.echo(line, err=self.output.as_json)
 
     def _show_experts(self) -> None:
         stats, ailing = self.council.pool.stats(), self.council.wellness.ailments()
@@ -109,6 +118,8 @@ class CouncilTalk:
             )
             for name, each in stats.experts.items()
         ]
+        if (shared := stats.used_bytes - sum(each.num_bytes for each in stats.experts.values())) > 0:
+            rows.append(("what they share", "", f"{shared / 1e6:,.0f} MB", "", "", ""))
         self.output.table(
             f"{stats.used_bytes / 1e6:,.0f} of {stats.budget_bytes / 1e6:,.0f} MB",
             ["expert", "state", "takes", "loads", "hits", "set aside"],
@@ -118,17 +129,17 @@ class CouncilTalk:
     def _show_route(self, text: str) -> None:
         if not text:
             raise DataError("/route needs a text; give what you would ask")
-        route = self.council.route(text)
+        route = self.council.route(text, session=self._session, user=self._user)
         scores = ", ".join(f"{each.expert} {each.score:.2f}" for each in route.experts[:5])
-        click.echo(f"{route.expert or 'nobody'}: {route.reason} ({scores})")
+        self._echo(f"{route.expert or 'nobody'}: {route.reason} ({scores})")
 
     def _show_why(self) -> None:
         if not self.answers:
             raise DataError("nothing was answered yet; ask something")
         answer = self.answers[-1]
         took = answer.timings
-        click.echo(answer.why)
-        click.echo(
+        self._echo(answer.why)
+        self._echo(
             f"recall {1000 * took.recall:.0f} ms, route {1000 * took.route:.0f}, borrow {1000 * took.borrow:.0f}, first piece "
             f"{1000 * took.first_piece:.0f}, answer {1000 * took.generate:.0f}, remember {1000 * took.remember:.0f}; "
             f"{answer.num_prompt_tokens} tokens read, {answer.num_recalled_tokens} of them recalled"
@@ -140,10 +151,10 @@ class CouncilTalk:
             raise DataError("this council remembers nothing; name a file as `memory` in its config")
         if words:
             for found in memory.search(words, user=self._user, limit=5):
-                click.echo(f"  {found.message.role}: {found.message.content[:200]}")
+                self._echo(f"  {found.message.role}: {found.message.content[:200]}")
             return
         for fact in memory.facts(user=self._user):
-            click.echo(f"  {fact}")
+            self._echo(f"  {fact}")
 
 
 def _number(text: str, command: str) -> int:

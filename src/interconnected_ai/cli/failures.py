@@ -66,8 +66,12 @@ class Invocation:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """A Ctrl-C that comes in this block is dropped: it is too short to be stopped, and must not be cut."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+    """A Ctrl-C that comes in this block is dropped: it is too short to be stopped, and must not be cut.
+
+    Where something else than Python's own handler stands it stays: it may keep what comes for later, and then cuts nothing.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -142,6 +142,8 @@ def _say_what_else(done: "Transfer", output: Output) -> None:
     """What an import did beside adding."""
     if done.num_facts:
         output.say(f"Added {done.num_facts:,} facts that were set by hand.")
+    if done.num_zones:
+        output.say(f"Added where the clocks of {done.num_zones:,} users hang.")
     if done.num_edited:
         output.say(f"Of those, {done.num_edited:,} have other words now; the old ones are kept as their history.")
     if done.num_bad:
@@ -719,12 +721,12 @@ def _message(message: Any) -> dict[str, Any]:
 
 def _clock(memory: "ThreeLevelMemory", user: str | None, time_zone: str | None) -> Callable[[float | None], str]:
     """How moments are shown: by a clock in the zone that is given, or a user's, or (user None) this machine's."""
-    from interconnected_ai.memory import clock_at, zone_of
+    from interconnected_ai.memory import shown_at, zone_of
 
     zone = zone_of(time_zone)
     if zone is None and user is not None:
         zone = memory.time_zone_of(user)
-    return lambda time: "–" if time is None else f"{clock_at(time, zone):%Y-%m-%d %H:%M}"
+    return lambda time: "–" if time is None else f"{shown_at(time, zone):%Y-%m-%d %H:%M}"
 
 
 def _safe(text: str) -> str:

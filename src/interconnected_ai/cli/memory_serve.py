@@ -61,8 +61,7 @@ def serve(
         return
     model = vector_model(vectors)
     listening = None if http is None else listening_socket(http)
-    # a terminal is read in a thread of the SDK's that Ctrl-C does not reach
-    where = "standard input and output" + ("; Ctrl-D ends it" if sys.stdin.isatty() else "")
+    where = "standard input and output" + ("; Ctrl-C ends it" if sys.stdin.isatty() else "")
     if listening is not None:
         where = f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
         output.result({"address": where, "user": user, "session": session})

@@ -58,12 +58,13 @@ class Output:
             self._console.print(sentence, markup=False)
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Print a table for people; numbers are aligned to the right."""
+        """Print a table for people; numbers are aligned to the right, and names of one word in the first column stay whole."""
         table = Table(title=title, title_justify="left", title_style="bold")
         cells = [[_shown(cell) for cell in row] for row in rows]
         for index, column in enumerate(columns):
             numeric = all(_is_number(row[index]) for row in cells) and bool(cells)
-            table.add_column(column, justify="right" if numeric else "left")
+            is_name = index == 0 and all(" " not in row[0] and 3 * len(row[0]) <= self._console.width for row in cells)
+            table.add_column(column, justify="right" if numeric else "left", no_wrap=is_name)
         for row in cells:
             table.add_row(*row)
         self._console.print(table)

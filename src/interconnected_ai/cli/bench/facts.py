@@ -8,15 +8,15 @@ from interconnected_ai.cli.output import Output, with_output
 
 
 @click.command("facts")
-@click.option("--tuning", is_flag=True, help="Of the half that the rules were chosen on, with what they read wrongly.")
+@click.option("--tuning", is_flag=True, help="Of the part that the rules were chosen on, with what they read wrongly.")
 @with_output
 def command(tuning: bool, output: Output) -> None:
     """The facts that rules find in labelled sentences, English and Russian: precision, recall, and what they make up."""
     from interconnected_ai.bench import bench_facts, fact_goal_rows
 
-    found = bench_facts(tuning=tuning)
+    found = bench_facts("tuning" if tuning else "reported")
     output.table(
-        f"Facts, on the {found['half']} half of 212 sentences a language",
+        f"Facts, on {found['num_sentences_en']} English and {found['num_sentences_ru']} Russian sentences ({found['part']})",
         ["what", "language", "value", "goal"],
         [
             (row["what"], row["language"], f"{row['value']:.3f}", f"{'≤' if row['at_most'] else '≥'} {row['goal']:.2f}")

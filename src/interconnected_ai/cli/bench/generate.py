@@ -13,14 +13,22 @@ from interconnected_ai.cli.outputs import Source
 @click.option(
     "--lookup", type=Source(), metavar="BASE", help="Measure prompt look-up alone, on this base, such as smollm2."
 )
-@alternatives("engines", "lookup")
+@click.option(
+    "--lengths", type=click.IntRange(min=1), metavar="N",
+    help="Measure memory alone, over prompts of 1 to N tokens (the goal is that of 2000).",
+)  # fmt: skip
+@alternatives("engines", "lookup", "lengths")
+@alternatives("repeats", "lengths")
 @with_output
-def command(repeats: int, engines: tuple[str, ...], lookup: str | None, output: Output) -> None:
+def command(repeats: int, engines: tuple[str, ...], lookup: str | None, lengths: int | None, output: Output) -> None:
     """Every engine that is installed against transformers' generate, 29M parameters, 64 + 128 tokens."""
     from interconnected_ai.bench import bench_generate
 
     if lookup is not None:
         _print_lookup(lookup, repeats, output)
+        return
+    if lengths is not None:
+        _print_lengths(lengths, output)
         return
 
     found = bench_generate(repeats=repeats, only=engines)
@@ -71,3 +79,15 @@ def _print_lookup(base: str, repeats: int, output: Output) -> None:
         ("  new", "lookup_open"),
     ]
     print_measured(output, found, asked)
+
+
+def _print_lengths(num_lengths: int, output: Output) -> None:
+    from interconnected_ai.bench import bench_lengths
+
+    found = bench_lengths(num_lengths)
+    output.table(
+        f"Resident memory over prompts of 1 to {num_lengths} tokens, torch, float32, one thread",
+        ["model", "MB before", "after", "growth %"],
+        [(r["model"], r["before_mb"], r["after_mb"], percent(r["growth"])) for r in found["length_rows"]],
+    )
+    print_measured(output, found, [("worst growth (goal ≤ 0.05 over 2000 lengths)", "rss_growth_lengths")])

@@ -1,6 +1,7 @@
 """`iai bench memory`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,15 +18,15 @@ from interconnected_ai.cli.output import Output, with_output
 )
 @click.option("--vectors", is_flag=True, help="Also with the embedded vector model: about an hour of one core.")
 @click.option(
-    "--part", type=click.Choice(("all", "questions")), default="all", show_default=True,
-    help="Everything, or only our own questions over made-up chats, which need no data.",
+    "--part", type=click.Choice(("all", "questions", "times")), default="all", show_default=True,
+    help="Everything; only our own questions over made-up chats, which need no data; or only times and bytes.",
 )  # fmt: skip
 @click.option("--growth/--no-growth", default=True, show_default=True, help="Also 10 thousand to 3 million tokens.")
 @click.option("--peers/--no-peers", default=True, show_default=True, help="Also other rankings in the same run.")
 @with_output
 def command(folder: Path | None, vectors: bool, part: str, growth: bool, peers: bool, output: Output) -> None:
     """The memory: evidence within budgets, time, bytes, against peers and against its goals."""
-    from interconnected_ai.bench import bench_memory, goal_rows, questions_asked
+    from interconnected_ai.bench import bench_memory, goal_rows, questions_asked, times_and_bytes
 
     if part == "questions":
         asked = questions_asked(vectors=vectors, say=output.step)
@@ -38,26 +39,22 @@ def command(folder: Path | None, vectors: bool, part: str, growth: bool, peers: 
         return
     if folder is None:
         raise click.UsageError("--data is needed; without it: --part questions")
+    if part == "times":
+        found = times_and_bytes(folder, say=output.step)
+        _show_goals([row for row in goal_rows(found) if row["value"] is not None], output)
+        _say_times(found, output)
+        output.result(found)
+        return
     found = bench_memory(folder, vectors=vectors, growth=growth, peers=peers, say=output.step)
     rows = goal_rows(found)
-    output.table(
-        "Measured, and the goals",
-        ["what", "value", "goal", "met"],
-        [(r["what"], "–" if r["value"] is None else r["value"], r["goal"], r["met"]) for r in rows],
-    )
+    _show_goals(rows, output)
     keys = list(next(iter(found["recall"].values())))
     output.table(
         "Recall, the same questions and budgets",
         ["", *keys],
         [(name, *(values[key] for key in keys)) for name, values in found["recall"].items()],
     )
-    output.say(
-        f"Flushing 4 KiB to this disk took {found['disk_flush_median_ms']:.2f} ms (p95 {found['disk_flush_p95_ms']:.2f}), "
-        f"a durable add {found['add_median_ms']:.2f} ms (p95 {found['add_p95_ms']:.2f}); {found['num_messages']:,} messages, "
-        f"{found['file_mb']:.1f} MB on disk.",
-        f"Processor time of a context: {found['context_busy_median_ms']:.1f} ms (p95 {found['context_busy_p95_ms']:.1f}), "
-        f"in Russian {found['context_busy_median_ms_ru']:.1f} ms (p95 {found['context_busy_p95_ms_ru']:.1f}).",
-    )
+    _say_times(found, output)
     budgets = ("4k", "8k", "12k")
     output.table(
         "Evidence in whole contexts, with their facts, timeline, last messages and headings",
@@ -79,3 +76,21 @@ def command(folder: Path | None, vectors: bool, part: str, growth: bool, peers: 
             [["–" if value is None else value for value in row.values()] for row in found["growth"]],
         )
     output.result({**found, "goals": rows})
+
+
+def _show_goals(rows: list[dict[str, Any]], output: Output) -> None:
+    output.table(
+        "Measured, and the goals",
+        ["what", "value", "goal", "met"],
+        [(r["what"], "–" if r["value"] is None else r["value"], r["goal"], r["met"]) for r in rows],
+    )
+
+
+def _say_times(found: dict[str, Any], output: Output) -> None:
+    output.say(
+        f"Flushing 4 KiB to this disk took {found['disk_flush_median_ms']:.2f} ms (p95 {found['disk_flush_p95_ms']:.2f}), "
+        f"a durable add {found['add_median_ms']:.2f} ms (p95 {found['add_p95_ms']:.2f}); {found['num_messages']:,} messages, "
+        f"{found['file_mb']:.1f} MB on disk.",
+        f"Processor time of a context: {found['context_busy_median_ms']:.1f} ms (p95 {found['context_busy_p95_ms']:.1f}), "
+        f"in Russian {found['context_busy_median_ms_ru']:.1f} ms (p95 {found['context_busy_p95_ms_ru']:.1f}).",
+    )

@@ -60,6 +60,12 @@ def command(folder: Path, sets: tuple[str, ...], rows: int | None, on_validation
                 f"{percent(figures['oos_recall_at_4_percent_false'])} % where 4 % of the in-scope ones are refused; nearest "
                 f"examples: {percent(figures['knn_oos_recall'])} % at {percent(figures['knn_false_oos'])} %"
             )
+        if "session_left_outside" in figures:
+            output.say(
+                f"{each['set']}, second turns of a session with an expert: {percent(figures['session_left_outside'])} % of the "
+                f"out-of-scope ones leave it, {percent(figures['session_stayed_follow_up'])} % of the follow-ups and "
+                f"{percent(figures['session_stayed_same'])} % of the requests of its own stay"
+            )
         output.say(*(f"{each['set']}: left out {sentence}" for sentence in each["cut"]))
     output.say(f"{found['seconds'] / 60:.1f} minutes")
     output.result(found)

@@ -11,6 +11,7 @@ import click
 from interconnected_ai.cli.alternatives import alternatives
 from interconnected_ai.cli.expert.run_config import (
     absolute,
+    expert_place,
     given_keys,
     is_bare,
     make_sources_absolute,
@@ -56,6 +57,10 @@ _TRAINING = {
 @click.option(
     "--preferences", "preferences", type=Source(), multiple=True, metavar="FILE",
     help="Pairs of a chosen and a rejected answer (DPO).",
+)  # fmt: skip
+@click.option(
+    "--init", type=Source(), metavar="ADAPTER",
+    help="An adapter of the same base whose matrices, and rank, it begins with.  [default: one that changes nothing]",
 )  # fmt: skip
 @click.option("--beta", type=float, help="Of preferences: how dear it is to leave the base.  [default: 0.1]")
 @click.option("--column", help="Column or key of the text in tables.  [default: text]")
@@ -159,6 +164,8 @@ def _config(given: Mapping[str, Any]) -> AdapterRunConfig:
     settings = {"adapter": {}, "training": {}, **settings_of_file(file)}
     if file:
         make_sources_absolute(settings, _KINDS, file.parent)
+        if isinstance(settings.get("init"), str):
+            settings["init"] = expert_place(settings["init"], file.parent)
     _add_sources(settings, given)
     if given["out"] is not None:
         settings["output"] = str(given["out"])
@@ -166,15 +173,25 @@ def _config(given: Mapping[str, Any]) -> AdapterRunConfig:
         raise click.UsageError("say where the adapter goes: --out experts/NAME")
     base = given["base"] or settings.get("base") or DEFAULT_BASE
     settings["base"] = str(Path(base).resolve()) if Path(base).exists() else base
+    if given["init"] is not None:
+        settings["init"] = expert_place(given["init"], Path())
     if given["base_bits"] is not None:
         settings["base_bits"] = int(given["base_bits"])
     for part, flags in (("adapter", _ADAPTER), ("training", _TRAINING)):
         settings[part] = {**settings[part], **given_keys(given, flags)}
+    if isinstance(settings.get("init"), str) and "rank" not in settings["adapter"]:
+        settings["adapter"] |= _rank_of(settings["init"])
     if given["targets"]:
         settings["adapter"]["targets"] = list(given["targets"])
     settings = with_settings(AdapterRunConfig, settings, given["assignments"])
     make_sources_absolute(settings, _KINDS, Path())
     return AdapterRunConfig.from_mapping(settings, source=str(file or "iai expert adapt"))
+
+
+def _rank_of(adapter: str) -> dict[str, int]:
+    from interconnected_ai.experts import read_adapter
+
+    return {"rank": read_adapter(adapter).weights.rank}
 
 
 def _add_sources(settings: dict[str, Any], given: Mapping[str, Any]) -> None:

@@ -47,6 +47,11 @@ def make_sources_absolute(settings: Mapping[str, Any], parts: Sequence[str], fol
                     part[key] = [absolute(path, folder) if isinstance(path, str) else path for path in paths]
 
 
+def expert_place(expert: str, folder: Path) -> str:
+    """An expert's folder does not depend on where it is read from; what stands nowhere there may be a hub id."""
+    return absolute(expert, folder) if (folder / expert).exists() else expert
+
+
 def absolute(path: str, folder: Path) -> str:
     """A path that does not depend on where it is read from; datasets and documentation have none."""
     return path if path.startswith(("hf:", "docs:")) else str((folder / path).resolve())

@@ -9,6 +9,7 @@ import click
 from interconnected_ai.cli.alternatives import alternatives
 from interconnected_ai.cli.expert.run_config import (
     absolute,
+    expert_place,
     given_keys,
     is_bare,
     make_sources_absolute,
@@ -60,6 +61,12 @@ _TRAINING = {
     type=Source(),
     help="A tokenizer.json, or an expert that has one.  [default: one is trained on the text]",
 )
+@click.option(
+    "--init",
+    type=Source(),
+    metavar="EXPERT",
+    help="An expert whose weights, shape and tokenizer it begins with.  [default: random weights]",
+)
 @click.option("--role", "roles", multiple=True, help="A role token for a tokenizer that is trained; repeatable.")
 @click.option("--vocab-size", type=int, help="Most tokens of a tokenizer that is trained.")
 @click.option("--d-model", type=int, help="Width.")
@@ -89,6 +96,8 @@ _TRAINING = {
 @alternatives("minutes", "steps")
 @alternatives("minutes", "epochs")
 @alternatives("tokenizer", "vocab_size")
+@alternatives("init", "vocab_size")
+@alternatives("init", "preset")
 @with_output
 def command(resume: bool, overwrite: bool, output: Output, **given: Any) -> None:
     """Train an expert on text and write it to --out.
@@ -164,9 +173,11 @@ def _config(given: dict[str, Any]) -> ExpertRunConfig:
         raise click.UsageError("say where the expert goes: --out experts/NAME")
     if given["tokenizer"] is not None:
         settings["tokenizer"] = str(Path(given["tokenizer"]).resolve())
+    if given["init"] is not None:
+        settings["init"] = expert_place(given["init"], Path())
     if given["roles"]:
         settings["roles"] = list(given["roles"])
-    settings["model"] = _shape(settings["model"], given, has_file=file is not None)
+    settings["model"] = _shape(settings["model"], given, has_file=file is not None, init=settings.get("init"))
     training = given_keys(given, _TRAINING)
     if given["samples"]:
         training["samples"] = list(given["samples"])
@@ -176,9 +187,15 @@ def _config(given: dict[str, Any]) -> ExpertRunConfig:
     return ExpertRunConfig.from_mapping(settings, source=str(file or "iai expert train"))
 
 
-def _shape(settings: dict[str, Any], given: dict[str, Any], *, has_file: bool) -> dict[str, Any]:
-    """The model's shape: a preset (the small one, where neither it nor a config is given), then the flags."""
+def _shape(settings: dict[str, Any], given: dict[str, Any], *, has_file: bool, init: object) -> dict[str, Any]:
+    """The model's shape: that of the expert it begins with, or a preset (the small one, where neither it nor a config is
+    given), then the flags.
+    """
     flags = given_keys(given, _MODEL)
+    if isinstance(init, str):
+        from interconnected_ai.training import shape_of_init
+
+        return {**shape_of_init(init).to_dict(), **settings, **flags}
     if given["preset"] is None and has_file:
         return {**settings, **flags}
     from interconnected_ai.planner import expert_preset
@@ -193,3 +210,5 @@ def _make_absolute(settings: dict[str, Any], folder: Path) -> None:
     make_sources_absolute(settings, ("text",), folder)
     if isinstance(path := settings.get("tokenizer"), str):
         settings["tokenizer"] = absolute(path, folder)
+    if isinstance(place := settings.get("init"), str):
+        settings["init"] = expert_place(place, folder)

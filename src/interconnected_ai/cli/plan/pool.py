@@ -42,6 +42,11 @@ def command(experts: int, ram_gb: float, preset_name: str | None, params: int | 
         ["what", "value"],
         [
             ("one expert", spoken_bytes(found.expert_bytes)),
+            *(
+                [("its engine's second copy of the matrices", spoken_bytes(found.copied_bytes))]
+                if found.copied_bytes
+                else []
+            ),
             ("working memory of one that answers", spoken_bytes(found.working_bytes)),
             ("stay in memory", f"{found.num_resident} of {experts}"),
             ("memory in use", spoken_bytes(found.used_bytes)),

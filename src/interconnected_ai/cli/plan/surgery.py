@@ -7,7 +7,7 @@ import click
 
 from interconnected_ai.cli.output import Output, with_output
 from interconnected_ai.cli.plan.options import device_options
-from interconnected_ai.cli.units import spoken_bytes
+from interconnected_ai.cli.units import spoken_bytes, spoken_count
 
 
 @click.command("surgery")
@@ -41,12 +41,14 @@ def command(config: Path, batch: int, seq_tokens: int, precision: str | None, lo
         checkpointing=checkpointing,
     )
     free = free_bytes(place)
+    prompt_flops, token_flops = model.forward_flops(seq_tokens), model.forward_flops(1, seq_tokens)
     splits = [split_over(model, way, free, num_devices) for way in ways]
     output.say(
         f"{model.name} ({model.model_type}): {model.num_params:,} parameters, {model.num_active_params:,} active per token "
         f"({model.num_active_params_without_lookup:,} without the embedding's rows)",
         f"{model.n_layers} layers, {model.num_moe_layers} of them with {model.num_experts} experts of "
         f"{model.num_expert_params:,}, top-{model.top_k}; routers {model.num_router_params:,}",
+        f"{spoken_count(prompt_flops)}FLOPs to read {seq_tokens:,} tokens, {spoken_count(token_flops)}FLOPs for one after them",
         f"{place.name}: {spoken_bytes(free)} free beside the runtime; {batch} rows of {seq_tokens:,} tokens on each device",
     )
     output.table(
@@ -72,6 +74,8 @@ def command(config: Path, batch: int, seq_tokens: int, precision: str | None, lo
     output.result(
         {
             "model": model.summary(),
+            "prompt_flops": prompt_flops,
+            "token_flops": token_flops,
             "device": place.name,
             "free_bytes": free,
             "ways": [

@@ -10,11 +10,14 @@ VERBS = {
     "quickstart": "Train a small MoE on text that is on this machine, then the whole story on it.",
     "inspect": "A checkpoint's layers, experts, router and sizes, from its headers alone.",
     "usage": "Which experts serve which texts; a heat map; the experts worth training.",
+    "compare": "What differs between two mixtures, and how far their answers lie apart.",
     "top-k": "Let a token take another number of experts.",
     "replace": "Put another expert, or the mean of several, where one stands.",
     "insert": "Add experts that change nothing until they are let in.",
     "remove": "Take experts out.",
+    "prune": "Take out or join the experts worth least on some texts; what that costs, and a short repair.",
     "role": "Train experts on a role's texts and switch them on by its token.",
+    "export": "Write a mixture as a GGUF file, which llama.cpp runs.",
     "apply": "Replay a recipe on a model.",
 }
 

@@ -21,6 +21,7 @@ def command(folder: str, output: Output) -> None:
         f"{found.folder.name}: {found.family.name}, {found.num_params:,} parameters, {spoken_bytes(found.size_bytes)} in "
         f"{len(found.files)} files; a token takes {found.top_k} experts",
         f"Router: {found.router}",
+        *([f"Quantised: {found.scheme.name}; experts move with their scales"] if found.scheme is not None else []),
         *(
             ["Beside the weights: rules, adapters or closed experts, which only surgery.open reads"]
             if found.has_side_car
@@ -53,6 +54,7 @@ def command(folder: str, output: Output) -> None:
             "top_k": found.top_k,
             "router": found.router,
             "side_car": found.has_side_car,
+            "quantised": None if found.scheme is None else found.scheme.name,
             "layers": [
                 {"number": layer.number, "num_experts": layer.num_experts, "expert_params": layer.expert_params,
                  "expert_bytes": layer.expert_bytes, "apart": layer.apart, "router": list(layer.router),

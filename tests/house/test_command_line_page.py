@@ -14,7 +14,15 @@ PAGES = ["docs/command-line.md", "docs/command-line.ru.md"]
 
 
 # What libraries read, not we; tests/cli/test_environment.py tries each.
-OF_LIBRARIES = {"HF_HOME", "HF_HUB_OFFLINE", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "TERM", "COLUMNS"}
+OF_LIBRARIES = {
+    "HF_HOME",
+    "HF_HUB_OFFLINE",
+    "OMP_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+    "TERM",
+    "COLUMNS",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY",
+}
 
 
 def first_cells(page: str, pattern: str) -> set[str]:

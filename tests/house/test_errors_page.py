@@ -10,7 +10,11 @@ from interconnected_ai import errors
 from interconnected_ai.cli import failures
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
-ALL = [e for _, e in inspect.getmembers(errors, inspect.isclass) if e.__module__ == errors.__name__]
+ALL = [
+    e
+    for _, e in inspect.getmembers(errors, inspect.isclass)
+    if e.__module__ == errors.__name__ and issubclass(e, BaseException)
+]
 
 
 def drawn(text: str) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from interconnected_ai.config import CouncilConfig, ExpertRunConfig, RunConfig
+from interconnected_ai.config import CouncilConfig, ExpertRunConfig, RunConfig, ServingConfig
 from interconnected_ai.errors import InterconnectedAIError
 from interconnected_ai.planner import PlanRequest, find_device
 from interconnected_ai.routing import RuleRouter
@@ -39,7 +39,10 @@ def loads(block: str, tmp_path: Path) -> bool:
     file = tmp_path / "shown.yaml"
     file.write_text(block, encoding="utf-8")
     takers: list[Callable[[], Any]] = [
-        *(lambda kind=kind: kind.from_file(file) for kind in (RunConfig, ExpertRunConfig, CouncilConfig, PlanRequest)),
+        *(
+            lambda kind=kind: kind.from_file(file)
+            for kind in (RunConfig, ExpertRunConfig, CouncilConfig, ServingConfig, PlanRequest)
+        ),
         lambda: RuleRouter.from_text(block),
         lambda: is_a_device_table(block, tmp_path),
     ]

@@ -140,7 +140,7 @@ class Encoder(nn.Module):
         On a GPU the model's own pass is as fast. Neither where weights are spread over processes nor where somebody watches
         the model's passes by a hook.
         """
-        evaluated = not self.training and not torch.is_grad_enabled()
+        evaluated = not self.model.training and not torch.is_grad_enabled()
         usual = self.computes_in_parts and can_leave_out_padding(self.model)
         return self._is_same_unpadded and evaluated and usual and self.device.type == "cpu"
 

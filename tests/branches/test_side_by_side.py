@@ -10,7 +10,15 @@ from interconnected_ai.branches.side_by_side import logits_of
 from interconnected_ai.nn import in_evaluation
 from interconnected_ai.text import count_ngrams
 
-TEXTS = ["my bank card", "rain and snow today", "cat", "the lion was on the horse now", "Сколько денег?", "?!", "money money"]
+TEXTS = [
+    "my bank card",
+    "rain and snow today",
+    "cat",
+    "the lion was on the horse now",
+    "Сколько денег?",
+    "?!",
+    "money money",
+]
 
 
 def of_all_kinds() -> InterconnectedAISystem:
@@ -20,7 +28,9 @@ def of_all_kinds() -> InterconnectedAISystem:
         labels = ["one", "two", "three"][: 2 + number % 2]
         system.add_branch(spec(f"branch-{number}", *labels))
         if number % 3:
-            system.branch(f"branch-{number}").take_words([*TEXTS[: number % 6], f"another {number}"], scale=1.0 + number)
+            system.branch(f"branch-{number}").take_words(
+                [*TEXTS[: number % 6], f"another {number}"], scale=1.0 + number
+            )
     return randomize(system)
 
 
@@ -67,7 +77,9 @@ def test_terms_are_put_into_a_table_where_it_is_not_nearly_empty(monkeypatch: py
         for kind in (0, 1):  # characters, words
             begin, end = counted.ends[2 * row + kind : 2 * row + kind + 2]
             wanted = torch.zeros(len(counted.terms))
-            wanted[torch.from_numpy(counted.columns[begin:end]).long()] = torch.from_numpy(counted.frequencies[begin:end])
+            wanted[torch.from_numpy(counted.columns[begin:end]).long()] = torch.from_numpy(
+                counted.frequencies[begin:end]
+            )
             assert torch.equal(table.frequencies[row + kind * len(TEXTS)], wanted)
     assert torch.equal(table.squares, table.frequencies.square())
     apart = [f"{chr(97 + number % 26) * 3}{number} {number * 7919}" for number in range(400)]

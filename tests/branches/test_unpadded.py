@@ -23,7 +23,9 @@ class Rows:
 
 
 def own_vectors(encoder: Encoder, ids: list[int]) -> Tensor:
-    found: Tensor = encoder.model(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids))).last_hidden_state
+    found: Tensor = encoder.model(
+        input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids))
+    ).last_hidden_state
     return found[0]
 
 
@@ -54,7 +56,9 @@ def test_vectors_are_the_models_own_on_whichever_side_padding_stands(texts: list
     assert not found[~mask].any()
     for row, ids in enumerate(rows):
         torch.testing.assert_close(found[row, : len(ids)], own_vectors(tiny, ids), atol=1e-5, rtol=1e-4)
-    on_the_left = tiny(input_ids.flip(1), mask.flip(1))  # of BERT's kind the positions then begin later, as in the model
+    on_the_left = tiny(
+        input_ids.flip(1), mask.flip(1)
+    )  # of BERT's kind the positions then begin later, as in the model
     wanted = tiny.model(input_ids=input_ids.flip(1), attention_mask=mask.flip(1).long()).last_hidden_state
     torch.testing.assert_close(on_the_left[mask.flip(1)], wanted[mask.flip(1)], atol=1e-5, rtol=1e-4)
 

@@ -92,4 +92,5 @@ def this_environment(device: torch.device) -> str:
     if device.type == "cuda":
         return f"torch {torch.__version__}, {torch.cuda.get_device_name(device)}"
     capability = torch.backends.cpu.get_cpu_capability()
-    return f"torch {torch.__version__}, {platform.machine()} {capability}, {torch.get_num_threads()} threads, PyTorch's GELU, unpadded"
+    threads = f"{torch.get_num_threads()} threads"
+    return f"torch {torch.__version__}, {platform.machine()} {capability}, {threads}, PyTorch's GELU, unpadded"

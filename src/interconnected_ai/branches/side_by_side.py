@@ -1,5 +1,5 @@
-"""What many branches say of the same texts, in a few products for all of them: each small product by itself takes longer to call
-than to compute, and lets no other thread of Python run."""
+"""What many branches say of the same texts, in a few products for all of them: a small product takes longer to call than to
+compute, and who calls keeps other threads of Python waiting."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,9 @@ from interconnected_ai.branches.vocabulary import TermTable
 from interconnected_ai.branches.wide import WidePart
 from interconnected_ai.nn import LoRA
 
-_MOST_NUMBERS = 1 << 20  # of branches and of what is computed of them, taken at once: 4 MB, which stay in a processor's cache
+_MOST_NUMBERS = (
+    1 << 20
+)  # of branches and of what is computed of them, taken at once: 4 MB, which stay in a processor's cache
 _SHORTEST = 1e-12  # of what a text says: nothing, where no term of it is known
 
 
@@ -64,7 +66,7 @@ class _Factors:
 
 
 def _alike(factors: Sequence[_Factors], features: TextFeatures) -> Iterator[list[int]]:
-    """Numbers of branches of one kind, some at a time. On a GPU one at a time: how it multiplies depends on how many there are."""
+    """Numbers of branches of one kind, some at a time; on a GPU, which multiplies many otherwise than one, one at a time."""
     kinds: dict[tuple[object, ...], list[int]] = {}
     for number, own in enumerate(factors):
         kinds.setdefault(own.kind, []).append(number)
@@ -124,7 +126,9 @@ def _heard_in(table: TermTable, wide: Sequence[WidePart], words: Sequence[Tensor
     squares = table.squares.t().expand(len(wide), -1, -1)
     lengths = torch.bmm(rare.square(), squares).sqrt_().clamp_(min=_SHORTEST)  # (branches, 1, 2 · num_texts)
     scales = torch.stack([part.scale for part in wide]).view(-1, 1, 1)
-    said = torch.bmm(weights.transpose(1, 2), frequencies).mul_(scales / lengths)  # (branches, num_classes, 2 · num_texts)
+    said = torch.bmm(weights.transpose(1, 2), frequencies).mul_(
+        scales / lengths
+    )  # (branches, num_classes, 2 · num_texts)
     characters, words = said.chunk(2, dim=-1)
     return (characters + words).transpose(1, 2)
 

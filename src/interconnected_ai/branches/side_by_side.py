@@ -87,31 +87,42 @@ def _num_numbers(one: _Factors, features: TextFeatures) -> int:
 
 def _said(factors: Sequence[_Factors], features: TextFeatures) -> Tensor:
     """(branches, num_texts, num_classes) logits of branches of one kind."""
-    first = factors[0]
-    pooled = features.pooled.to(first.head.dtype).expand(len(factors), -1, -1)
-    lora_a = _stacked([own.lora_a for own in factors])  # (branches, rank, d_model)
-    lora_b = _stacked([own.lora_b for own in factors])  # (branches, d_model, rank)
-    heads = _stacked([own.head for own in factors])  # (branches, num_classes, d_model)
-    low = torch.bmm(pooled, lora_a.transpose(1, 2))
-    moved = torch.baddbmm(pooled, low, lora_b.transpose(1, 2), alpha=first.scale)
-    logits = torch.bmm(moved, heads.transpose(1, 2)) + _stacked([own.bias for own in factors]).unsqueeze(1)
-    wide = [own.wide for own in factors if own.wide is not None]
-    words = [own.words for own in factors if own.words is not None]
-    if not wide:
+    number, several = len(factors), _two_or_more(factors)
+    logits = _meant(several, features)[:number]
+    if factors[0].wide is None:
         return logits
     table = features.table if logits.device.type == "cpu" else None
     if table is not None:
-        return logits + _heard_in(table, wide, words, features).to(logits.dtype)
+        return logits + _heard_in(table, several, features)[:number].to(logits.dtype)
+    wide = [own.wide for own in factors if own.wide is not None]
     bags = [features.bags(part.vocabulary).to(logits.device) for part in wide]
     return logits + torch.stack([part.forward(each) for part, each in zip(wide, bags, strict=True)])
 
 
-def _heard_in(table: TermTable, wide: Sequence[WidePart], words: Sequence[Tensor], features: TextFeatures) -> Tensor:
-    """(branches, num_texts, num_classes): scale · Σₜ xₜ · Wₜ of each wide part, see `WidePart`; words: their W.
+def _two_or_more(factors: Sequence[_Factors]) -> Sequence[_Factors]:
+    """One alone twice: where several threads compute, they share a product by itself otherwise than they share out several."""
+    return factors if len(factors) > 1 else [*factors, *factors]
+
+
+def _meant(factors: Sequence[_Factors], features: TextFeatures) -> Tensor:
+    """(branches, num_texts, num_classes): W · (x + Δ(x)) + b of the pooled vectors x."""
+    pooled = features.pooled.to(factors[0].head.dtype).expand(len(factors), -1, -1)
+    lora_a = torch.stack([own.lora_a for own in factors])  # (branches, rank, d_model)
+    lora_b = torch.stack([own.lora_b for own in factors])  # (branches, d_model, rank)
+    heads = torch.stack([own.head for own in factors])  # (branches, num_classes, d_model)
+    low = torch.bmm(pooled, lora_a.transpose(1, 2))
+    moved = torch.baddbmm(pooled, low, lora_b.transpose(1, 2), alpha=factors[0].scale)
+    return torch.bmm(moved, heads.transpose(1, 2)) + torch.stack([own.bias for own in factors]).unsqueeze(1)
+
+
+def _heard_in(table: TermTable, factors: Sequence[_Factors], features: TextFeatures) -> Tensor:
+    """(branches, num_texts, num_classes): scale · Σₜ xₜ · Wₜ of each wide part, see `WidePart`.
 
     x is made of length 1 at the end, where it is one number a text, and not for each term.
     """
     num_terms = table.frequencies.shape[1]
+    wide = [own.wide for own in factors if own.wide is not None]
+    words = [own.words for own in factors if own.words is not None]
     places = np.stack([features.places_in(part.vocabulary) for part in wide])  # (branches, num_terms)
     rarity = np.empty(places.shape, dtype=np.float32)
     for part, row, out in zip(wide, places, rarity, strict=True):
@@ -131,8 +142,3 @@ def _heard_in(table: TermTable, wide: Sequence[WidePart], words: Sequence[Tensor
     )  # (branches, num_classes, 2 · num_texts)
     characters, words = said.chunk(2, dim=-1)
     return (characters + words).transpose(1, 2)
-
-
-def _stacked(matrices: Sequence[Tensor]) -> Tensor:
-    """One after another along a new first axis; one alone is not copied."""
-    return matrices[0].unsqueeze(0) if len(matrices) == 1 else torch.stack(list(matrices))

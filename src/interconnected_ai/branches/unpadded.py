@@ -31,7 +31,7 @@ def tokens_of(model: nn.Module, input_ids: Tensor, mask: Tensor, parts: Sequence
     """
     require_own_threads()
     read: Any = model
-    tokens = read.embeddings(input_ids=input_ids)[mask]
+    tokens: Tensor = read.embeddings(input_ids=input_ids)[mask]
     if hasattr(read, "embeddings_project"):  # ELECTRA's
         tokens = read.embeddings_project(tokens)
     attention = _Attention.over(mask, parts, read.config.num_attention_heads)

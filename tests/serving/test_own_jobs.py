@@ -75,7 +75,7 @@ def test_an_uploaded_table_becomes_a_branch_while_requests_are_answered(
         assert InterconnectedAISystem.from_pretrained(tmp_path / "system").branch_names == ["one", "two", "three"]
         assert not list((tmp_path / "state").rglob("rows.csv"))
         (complaints,) = (tmp_path / "state").rglob("errors.txt")
-        assert "OMP_WAIT_POLICY = 'PASSIVE'" in complaints.read_text()  # its threads sleep where they wait for each other
+        assert "OMP_WAIT_POLICY = 'PASSIVE'" in complaints.read_text()  # its threads sleep
 
         status, _, gone = call(url, "/v1/branches/three", method="DELETE")
         assert (status, gone["branches"]) == (200, ["one", "two"])

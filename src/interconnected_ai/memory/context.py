@@ -22,7 +22,17 @@ from interconnected_ai.memory.passages import ends_of, passages_of
 from interconnected_ai.memory.questions import Question
 from interconnected_ai.memory.ranking import best_first
 from interconnected_ai.memory.records import Message, Pin, Portions, Summary
-from interconnected_ai.memory.rendering import Words, fact_line, message_lines, quoted, summary_line, words_for
+from interconnected_ai.memory.quoting import quoted
+from interconnected_ai.memory.rendering import (
+    Line,
+    Words,
+    estimate_of,
+    fact_line,
+    joined,
+    message_lines,
+    summary_line,
+    words_for,
+)
 from interconnected_ai.memory.scope import Scope
 from interconnected_ai.memory.search import Hits, SearchWeights, rank_evidence, word_hits
 from interconnected_ai.memory.shares import Shares, shares_of
@@ -59,22 +69,24 @@ class Parts:
     last: list[tuple[Message, str]] = field(default_factory=list)
     has_frame: bool = True
 
-    def block(self) -> str:
+    def block(self) -> list[Line]:
         """Everything but the last messages."""
-        lines = [*self._section(self.words.pinned, self.pins), *self._section(self.words.facts, self.facts)]
-        lines += self._section(self.words.timeline, self._timeline())
-        lines += self._section(self.words.evidence, self.lines_of([(m, shown) for _, m, shown in self.evidence]))
-        return "\n".join(lines)
+        told = ((self.words.pinned, self.pins), (self.words.facts, self.facts), (self.words.timeline, self._timeline()))
+        lines = [line for title, texts in told for line in self._section(title, [(text, None) for text in texts])]
+        evidence = self.lines_of([(m, shown) for _, m, shown in self.evidence])
+        return [*lines, *self._section(self.words.evidence, evidence)]
 
-    def text(self, block: str) -> str:
+    def lines(self, block: list[Line]) -> list[Line]:
         """The block and the last messages, all as quotations."""
-        last = self._section(self.words.last, self.lines_of(self.last))
-        return self._framed("\n".join(part for part in (block, *last) if part))
+        return self._framed([*block, *self._section(self.words.last, self.lines_of(self.last))])
 
-    def messages(self, block: str) -> tuple[dict[str, str], ...]:
+    def text(self, block: list[Line]) -> str:
+        """The same as a text."""
+        return joined(self.lines(block))
+
+    def messages(self, block: list[Line]) -> tuple[dict[str, str], ...]:
         """The block as one user message, then the last messages. Whatever the log calls system comes as a quotation."""
-        block = self._framed(block)
-        shown = [{"role": "user", "content": block}] if block else []
+        shown = [{"role": "user", "content": joined(self._framed(block))}] if block else []
         return (*shown, *(_as_turn(message, said) for message, said in self.last))
 
     def drop_least(self) -> bool:
@@ -92,18 +104,18 @@ class Parts:
             return True
         return False
 
-    def lines_of(self, messages: Sequence[tuple[Message, str]]) -> list[str]:
+    def lines_of(self, messages: Sequence[tuple[Message, str]]) -> list[Line]:
         """Messages in order, (message, words to show), as they are shown."""
         return list(message_lines(messages, self.zone, self.words, self.session))
 
     def _timeline(self) -> list[str]:
         return [summary_line(summary, self.zone, self.words, self.session) for _, summary in self.timeline]
 
-    def _framed(self, text: str) -> str:
-        return f"{self.words.preface}\n{text}" if text and self.has_frame else text
+    def _framed(self, lines: list[Line]) -> list[Line]:
+        return self._section(self.words.preface, lines)
 
-    def _section(self, title: str, lines: list[str]) -> list[str]:
-        return [title, *lines] if lines and self.has_frame else lines
+    def _section(self, title: str, lines: list[Line]) -> list[Line]:
+        return [(title, None), *lines] if lines and self.has_frame else lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +173,13 @@ def fit(parts: Parts, budget_tokens: int, count_tokens: CountTokens) -> tuple[st
     """(text, messages, tokens of the larger of the two), after dropping what is over the budget."""
     while True:
         block = parts.block()
-        text, messages = parts.text(block), parts.messages(block)
-        num_tokens = count_tokens(text) if text else 0
-        if text and count_tokens is not estimate_tokens:  # the estimate adds up: the parts take what the whole takes
-            num_tokens = max(num_tokens, sum(count_tokens(message["content"]) for message in messages))
+        lines = parts.lines(block)
+        text, messages = joined(lines), parts.messages(block)
+        if count_tokens is estimate_tokens:  # it adds up: the parts take what the whole takes
+            num_tokens = estimate_of(lines)
+        else:
+            counts = (count_tokens(text), sum(count_tokens(message["content"]) for message in messages))
+            num_tokens = max(counts) if text else 0
         if num_tokens <= budget_tokens:
             return text, messages, num_tokens
         over = num_tokens - budget_tokens
@@ -233,8 +248,8 @@ def _add_everything(parts: Parts, room: Room, rows: Rows, scope: Scope, recent: 
     shown = {message.number for message in recent}
     every.sort(key=lambda message: (message.time, message.number))
     earlier = [(message, message.content) for message in every if message.number not in shown]
-    lines = [*parts.lines_of(earlier), *parts.lines_of(last), parts.words.last]
-    num_needed = room.count_tokens("\n".join(lines))
+    lines = [*parts.lines_of(earlier), *parts.lines_of(last), (parts.words.last, None)]
+    num_needed = estimate_of(lines) if room.count_tokens is estimate_tokens else room.count_tokens(joined(lines))
     if num_needed > room.left:
         return False
     room.take(num_needed)

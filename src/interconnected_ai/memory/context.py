@@ -1,6 +1,6 @@
 """Building a context: what comes along always, what was found, in order of time, and never a token over the budget."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import cached_property
@@ -37,7 +37,7 @@ from interconnected_ai.memory.scope import Scope
 from interconnected_ai.memory.search import Hits, SearchWeights, rank_evidence, word_hits
 from interconnected_ai.memory.shares import Shares, shares_of
 from interconnected_ai.memory.speakers import part_of
-from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.memory.store import Rows, Store, for_in
 from interconnected_ai.memory.times import day_at
 from interconnected_ai.text import estimate_tokens, language_of, terms
 from interconnected_ai.types import CountTokens
@@ -46,6 +46,7 @@ _NUM_RECENT_FACTS, _NUM_FOUND_FACTS = 24, 24
 _CANDIDATES_FOR_ONE = 5
 _LONGEST_EVIDENCE = 0.25  # of the room for evidence: a message that takes more comes by its passages
 _MOST_EXCERPTS = 4
+_FEW_SUMMARIES = 32  # more than fit, mostly
 _LEAST_LINE_TOKENS = 3  # `> #1 user: `, by whatever counter
 _LEAST_SECTION_TOKENS = 40  # with less, no more facts and summaries are looked for
 _LEAST_FILLING_TOKENS = 16  # with less, no more messages are looked for
@@ -160,10 +161,10 @@ def gather(store: Store, rows: Rows, scope: Scope, pins: Sequence[Pin], order: O
         _fill(parts, room, store, rows, scope)
         if room.left > _LEAST_SECTION_TOKENS:
             _add_facts(parts, room, told, order.portions.facts_tokens)
-            room.take(-sum(told.summaries[number] for number in summaries))
+            room.take(-sum(summaries.values()))
             summaries = _choose_summaries(parts, room, told, order.portions.timeline_tokens)
     rank = {number: place for place, number in enumerate(summaries)}
-    parts.timeline = [(rank[one.number], one) for one in summaries_of(rows, summaries)] if summaries else []
+    parts.timeline = [(rank[one.number], one) for one in summaries_of(rows, [*summaries])] if summaries else []
     parts.evidence.sort(key=lambda item: (item[1].time, item[1].number))
     _join_last(parts, recent)
     return parts
@@ -308,21 +309,39 @@ class _Teller:
             days[minute] = day_at(fact.time, self._zone)
         return days[minute]
 
+    def summaries_in(self, most: int) -> dict[int, int]:
+        """Number → tokens, with what stands before it, of the summaries that fit into so many: in the order in which they are
+        wanted, those that were hit, the best first, then the newest, too long ones passed over."""
+        chosen: dict[int, int] = {}
+        left = _take_fitting(chosen, self._hit_summaries, most)
+        newest = self._newest_summaries(left, _FEW_SUMMARIES)
+        left = _take_fitting(chosen, newest, left)
+        if len(newest) == _FEW_SUMMARIES:
+            _take_fitting(chosen, self._newest_summaries(left), left)
+        return chosen
+
     @cached_property
-    def summaries(self) -> dict[int, int]:
-        """Number → tokens with what stands before it: those that were hit, the best first, then the newest."""
-        frame = self.frame_tokens
-        where, whose = self._scope.where()
-        sizes = dict(
-            self._rows.all(
-                f"SELECT number, num_tokens FROM summaries WHERE {where} AND method <> 'pending' AND num_tokens > 0 "
-                "ORDER BY last_time DESC, number DESC",
-                whose,
-            )
+    def _hit_summaries(self) -> list[Sized]:
+        ranked = best_first(self._hits.summaries)
+        if not ranked:
+            return []
+        marks, numbers = for_in(ranked)
+        sizes = dict(self._summaries(f"AND number IN ({marks})", *numbers))
+        return [(number, sizes[number]) for number in ranked if number in sizes]
+
+    def _newest_summaries(self, most: int, limit: int | None = None) -> list[Sized]:
+        """The newest that are no longer."""
+        if most <= self.frame_tokens:
+            return []
+        at_most = "" if limit is None else f" LIMIT {limit}"
+        return self._summaries(
+            f"AND num_tokens <= ? ORDER BY last_time DESC, number DESC{at_most}", most - self.frame_tokens
         )
-        hit = self._hits.summaries
-        ranked = [*(n for n in best_first(hit) if n in sizes), *(n for n in sizes if n not in hit)]
-        return {number: sizes[number] + frame for number in ranked}
+
+    def _summaries(self, clause: str, *values: int) -> list[Sized]:
+        where, whose = self._scope.where()
+        query = f"SELECT number, num_tokens FROM summaries WHERE {where} AND method <> 'pending' AND num_tokens > 0 {clause}"
+        return [(number, num_tokens + self.frame_tokens) for number, num_tokens in self._rows.all(query, whose, *values)]
 
     @cached_property
     def frame_tokens(self) -> int:
@@ -344,21 +363,23 @@ def _add_facts(parts: Parts, room: Room, told: _Teller, most: int) -> None:
     parts.facts = [line for _, _, line in shown]
 
 
-def _choose_summaries(parts: Parts, room: Room, told: _Teller, most: int) -> list[int]:
-    """The numbers of the summaries that fit, in the order in which they are wanted; what they need is taken."""
+def _choose_summaries(parts: Parts, room: Room, told: _Teller, most: int) -> dict[int, int]:
+    """The summaries that fit, in the order in which they are wanted, and the tokens of each, which are taken."""
     most = min(most, room.left)
     if most <= 0:
-        return []
-    chosen: list[int] = []
-    most -= room.count_line(parts.words.timeline)
-    for number, cost in told.summaries.items():
-        if cost <= most:
-            chosen.append(number)
-            most -= cost
-            room.take(cost)
-        if most < told.frame_tokens:
-            break
+        return {}
+    chosen = told.summaries_in(most - room.count_line(parts.words.timeline))
+    room.take(sum(chosen.values()))
     return chosen
+
+
+def _take_fitting(chosen: dict[int, int], sizes: Iterable[Sized], most: int) -> int:
+    """Put those that fit among the chosen, each once; what is left of so many tokens."""
+    for number, cost in sizes:
+        if cost <= most and number not in chosen:
+            chosen[number] = cost
+            most -= cost
+    return most
 
 
 def _add_evidence(parts: Parts, room: Room, rows: Rows, found: Sequence[Sized], order: Order) -> None:

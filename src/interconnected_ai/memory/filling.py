@@ -47,10 +47,9 @@ class Room:
     count_line: CountTokens = field(init=False)
     _heads: dict[tuple[str, int], int] = field(default_factory=dict)
     _day_tokens: int = 0
-    _headed: set[int] = field(
-        default_factory=set
-    )  # minutes, in which no day of a calendar ends, of the days with a heading
-    _day_of: dict[int, str] = field(default_factory=dict)  # by the minute
+    # minutes, in which no day of a calendar ends, of the days with a heading; the day of a minute
+    _headed: set[float] = field(default_factory=set)
+    _day_of: dict[float, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.count_line = counts_of_lines(self.count_tokens)
@@ -81,7 +80,8 @@ class Room:
         key = message.role, len(str(message.place))
         if key not in self._heads:
             self._heads[key] = self.count_line(f"\n> #{message.place} {message.role}: ")
-        return self._heads[key] + (0 if self._has_heading(message.time) else self._day_tokens)
+        has_heading = message.time // 60 in self._headed or self._has_heading(message.time)
+        return self._heads[key] + (0 if has_heading else self._day_tokens)
 
     def take_message(
         self, message: Message, shown: str, most: int | None = None, frame_tokens: int | None = None
@@ -98,23 +98,20 @@ class Room:
         if cost > (self.left if most is None else min(self.left, most)):
             return False
         self.left -= cost
-        if not self._has_heading(message.time):
+        if message.time // 60 not in self._headed:
             self.days.add(self._day(message.time))
         return True
 
     def _has_heading(self, seconds: float) -> bool:
         """Whether the day of a moment has one; hundreds of messages are looked at, many of one minute."""
-        minute = int(seconds // 60)
-        if minute in self._headed:
-            return True
         if self._day(seconds) not in self.days:
             return False
-        self._headed.add(minute)
+        self._headed.add(seconds // 60)
         return True
 
     def _day(self, seconds: float) -> str:
         """As `day_at`."""
-        minute = int(seconds // 60)
+        minute = seconds // 60
         if (day := self._day_of.get(minute)) is None:
             day = self._day_of[minute] = day_at(seconds, self.zone)
         return day

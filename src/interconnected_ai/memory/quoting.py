@@ -38,16 +38,12 @@ def content_thousandths(content: str) -> int:
     return token_thousandths(quoted(content)) - _MARK_THOUSANDTHS
 
 
-def head_thousandths(first: str, place: int | None = None) -> int:
+@lru_cache(maxsize=1_024)
+def head_thousandths(speaker: str, num_digits: int) -> int:
     """What a line break, and all that stands before the words of a message, add to a context.
 
-    first: what `quoted_plainly` is given, or what is behind the number of the message's place, where it has one. It ends with
-    a colon and a space.
+    speaker: what stands before the words, but for the number of the message's place; it ends with a colon and a space.
+    num_digits: of that number, 0 where there is none. All digits count alike.
     """
-    return _head_thousandths("" if place is None else f"#{'0' * len(str(place))} ", first)
-
-
-@lru_cache(maxsize=1_024)
-def _head_thousandths(number: str, first: str) -> int:
-    """Digits count alike, and numbers of so many digits are few."""
-    return token_thousandths(f"\n> {number}{first}".rstrip())
+    number = f"#{'0' * num_digits} " if num_digits else ""
+    return token_thousandths(f"\n> {number}{speaker}".rstrip())

@@ -138,24 +138,37 @@ def message_lines(
     numbers, which count within a session. A message that is dated ahead says so itself.
     """
     heading = ""
-    days: dict[int, str] = {}  # by the minute, in which no day of a calendar ends
+    days: dict[tuple[float, bool], str] = {}  # by the minute, in which no day of a calendar ends
+    speakers: dict[tuple[str, bool], str] = {}
+    heads: dict[tuple[str, int], int] = {}  # by speaker and how many digits the number has
     for message, shown in messages:
-        elsewhere = f", {words.elsewhere}" if session not in (None, message.session) else ""
-        minute = int(message.time // 60)
-        if (day := days.get(minute)) is None:
-            day = days[minute] = day_at(message.time, zone)
-        under = f"[{day}{elsewhere}]"
+        is_elsewhere = session is not None and message.session != session
+        minute = message.time // 60, is_elsewhere
+        if (under := days.get(minute)) is None:
+            elsewhere = f", {words.elsewhere}" if is_elsewhere else ""
+            under = days[minute] = f"[{day_at(message.time, zone)}{elsewhere}]"
         if under != heading:
             heading = under
             yield heading, None
-        ahead = f" ({words.ahead})" if message.is_ahead else ""
-        first = f"{message.role}{ahead}: "
-        if one_line(message.role) != message.role:
-            first = f"{one_line(first)} "
-        thousandths = None
-        if shown is message.content and message.thousandths is not None:
-            thousandths = message.thousandths + head_thousandths(first, None if elsewhere else message.place)
-        yield quoted_plainly(shown, first if elsewhere else f"#{message.place} {first}"), thousandths
+        role = message.role, message.is_ahead
+        if (speaker := speakers.get(role)) is None:
+            speaker = speakers[role] = _speaker(message, words)
+        place = "" if is_elsewhere else str(message.place)
+        line = quoted_plainly(shown, f"#{place} {speaker}" if place else speaker)
+        if shown is not message.content or message.thousandths is None:
+            yield line, None
+            continue
+        head = speaker, len(place)
+        if (head_tokens := heads.get(head)) is None:
+            head_tokens = heads[head] = head_thousandths(*head)
+        yield line, head_tokens + message.thousandths
+
+
+def _speaker(message: Message, words: Words) -> str:
+    """What stands between a message's number and its words."""
+    ahead = f" ({words.ahead})" if message.is_ahead else ""
+    speaker = one_line(f"{message.role}{ahead}:")
+    return f"{speaker} "
 
 
 def fact_line(fact: Told, replaced: str, words: Words, day: str) -> str:

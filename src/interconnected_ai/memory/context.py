@@ -156,7 +156,7 @@ def gather(store: Store, rows: Rows, scope: Scope, pins: Sequence[Pin], order: O
         shown = {message.number for message, _ in parts.last}
         limit = _num_candidates(rows, scope, room.left)
         found = rank_evidence(store, rows, scope, order.question, hits, order.weights, limit)
-        _add_evidence(parts, room, rows, [one for one in found.sizes() if one[0] not in shown], order)
+        _add_evidence(parts, room, rows, found.sizes(but=shown), order)
     if order.portions.fills:
         _fill(parts, room, store, rows, scope)
         if room.left > _LEAST_SECTION_TOKENS:
@@ -193,8 +193,10 @@ def fit(parts: Parts, budget_tokens: int, count_tokens: CountTokens) -> tuple[st
 def ids_of(parts: Parts, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(ids of messages that stand there in full, ids of those that stand there only cut or summarised)."""
     shown = [*((m, said) for _, m, said in parts.evidence), *parts.last]
-    full = dict.fromkeys(message.id for message, said in shown if said == message.content)
-    partly = dict.fromkeys(message.id for message, said in shown if said != message.content)
+    full: dict[str, None] = {}
+    partly: dict[str, None] = {}
+    for message, said in shown:
+        (full if said == message.content else partly)[message.id] = None
     for ids in _ids_under(rows, [summary.number for _, summary in parts.timeline]):
         partly.update(dict.fromkeys(ids))
     return tuple(full), tuple(id for id in partly if id not in full)
@@ -393,10 +395,9 @@ def _add_evidence(parts: Parts, room: Room, rows: Rows, found: Sequence[Sized], 
             return message.content
         return passages_of(message, asked, min(most, longest // 2), parts.words, room.count_tokens)
 
-    ranks = {number: rank for rank, (number, _) in enumerate(found)}
-    wanted = [one for one in found if one[1] <= longest or one[0] in excerpted]
-    for message, shown in pack(rows, wanted, room, longest, shorten):
-        parts.evidence.append((ranks[message.number], message, shown))
+    wanted = [one for one in found if one[1] <= longest or one[0] in excerpted] if excerpted else found
+    packed = pack(rows, wanted, room, longest, shorten)
+    parts.evidence += [(rank, message, shown) for rank, (message, shown) in enumerate(packed)]
 
 
 def _fill(parts: Parts, room: Room, store: Store, rows: Rows, scope: Scope) -> None:

@@ -146,19 +146,21 @@ def pack(
 def _portions(wanted: Iterable[Sized], room: Room, longest: int | None) -> Iterator[list[int]]:
     """The numbers of what may fit, some at a time: by the next ones there is less room, and most need not be read."""
     part: list[int] = []
-    asked = 0
+    asked, left = 0, room.left  # which changes while a part is being taken, and not between
+    if left < LEAST_MESSAGE_TOKENS:
+        return
     for number, num_tokens in wanted:
-        if room.left < LEAST_MESSAGE_TOKENS:
-            return
-        cost = LINE_TOKENS + (num_tokens if longest is None else min(num_tokens, longest))
-        if cost > room.left:
+        cost = LINE_TOKENS + (num_tokens if longest is None or num_tokens < longest else longest)
+        if cost > left:
             continue
         part.append(number)
         asked += cost
         # what fits for sure is read at once
-        if len(part) >= _MOST_AT_ONCE or (len(part) >= _READ_AT_ONCE and asked >= room.left) or asked >= 2 * room.left:
+        if len(part) >= _MOST_AT_ONCE or (len(part) >= _READ_AT_ONCE and asked >= left) or asked >= 2 * left:
             yield part
-            part, asked = [], 0
+            part, asked, left = [], 0, room.left
+            if left < LEAST_MESSAGE_TOKENS:
+                return
     if part:
         yield part
 

@@ -20,9 +20,9 @@ from interconnected_ai.memory.log import last_messages, messages_in
 from interconnected_ai.memory.numbering import number_of
 from interconnected_ai.memory.passages import ends_of, passages_of
 from interconnected_ai.memory.questions import Question
+from interconnected_ai.memory.quoting import quoted
 from interconnected_ai.memory.ranking import best_first
 from interconnected_ai.memory.records import Message, Pin, Portions, Summary
-from interconnected_ai.memory.quoting import quoted
 from interconnected_ai.memory.rendering import (
     Line,
     Words,
@@ -343,7 +343,9 @@ class _Teller:
     def _summaries(self, clause: str, *values: int) -> list[Sized]:
         where, whose = self._scope.where()
         query = f"SELECT number, num_tokens FROM summaries WHERE {where} AND method <> 'pending' AND num_tokens > 0 {clause}"
-        return [(number, num_tokens + self.frame_tokens) for number, num_tokens in self._rows.all(query, whose, *values)]
+        return [
+            (number, num_tokens + self.frame_tokens) for number, num_tokens in self._rows.all(query, whose, *values)
+        ]
 
     @cached_property
     def frame_tokens(self) -> int:

@@ -184,7 +184,7 @@ def read_messages(rows: Rows, numbers: Sequence[int]) -> dict[int, Message]:
             level = level_at(place, stale_upto, long_upto)
             found[number] = Message(
                 id, user, name, place, role, content, time, num_tokens, level, number, bool(replies), bool(ahead), thousandths
-            )
+            )  # fmt: skip
     return found
 
 
@@ -361,9 +361,11 @@ def as_seconds(time: float | int | str | datetime | None, now: float, what: str 
 
 
 def _message(row: tuple[Any, ...]) -> Message:
-    id, user, session, number, role, content, time, num_tokens, is_reply, stale_upto, long_upto, ahead, thousandths = row
+    id, user, session, number, role, content, time, num_tokens, is_reply, stale_upto, long_upto, ahead, thousandths = (
+        row
+    )
     place = place_of(number)
     level = level_at(place, stale_upto, long_upto)
     return Message(
         id, user, session, place, role, content, time, num_tokens, level, number, bool(is_reply), bool(ahead), thousandths
-    )
+    )  # fmt: skip

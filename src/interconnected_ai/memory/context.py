@@ -1,6 +1,6 @@
 """Building a context: what comes along always, what was found, in order of time, and never a token over the budget."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import cached_property
@@ -37,7 +37,7 @@ from interconnected_ai.memory.scope import Scope
 from interconnected_ai.memory.search import Hits, SearchWeights, rank_evidence, word_hits
 from interconnected_ai.memory.shares import Shares, shares_of
 from interconnected_ai.memory.speakers import part_of
-from interconnected_ai.memory.store import Rows, Store, for_in
+from interconnected_ai.memory.store import Outline, Rows, Store, for_in
 from interconnected_ai.memory.times import day_at
 from interconnected_ai.text import estimate_tokens, language_of, terms
 from interconnected_ai.types import CountTokens
@@ -152,13 +152,15 @@ def gather(store: Store, rows: Rows, scope: Scope, pins: Sequence[Pin], order: O
     _add_last(parts, room, recent, shares)
     _add_facts(parts, room, told, shares.facts_tokens)
     summaries = _choose_summaries(parts, room, told, shares.timeline_tokens)
+    known: Mapping[int, Outline] = {}
     if room.left > LEAST_MESSAGE_TOKENS:
         shown = {message.number for message, _ in parts.last}
         limit = _num_candidates(rows, scope, room.left)
         found = rank_evidence(store, rows, scope, order.question, hits, order.weights, limit)
+        known = found.known
         _add_evidence(parts, room, rows, found.sizes(but=shown), order)
     if order.portions.fills:
-        _fill(parts, room, store, rows, scope)
+        _fill(parts, room, store, rows, scope, known)
         if room.left > _LEAST_SECTION_TOKENS:
             _add_facts(parts, room, told, order.portions.facts_tokens)
             room.take(-sum(summaries.values()))
@@ -402,14 +404,17 @@ def _add_evidence(parts: Parts, room: Room, rows: Rows, found: Sequence[Sized], 
     parts.evidence += [(rank, message, shown) for rank, (message, shown) in enumerate(packed)]
 
 
-def _fill(parts: Parts, room: Room, store: Store, rows: Rows, scope: Scope) -> None:
-    """What the hits left free: in full what came in part, then the neighbours of what is shown, then the newest."""
+def _fill(parts: Parts, room: Room, store: Store, rows: Rows, scope: Scope, known: Mapping[int, Outline]) -> None:
+    """What the hits left free: in full what came in part, then the neighbours of what is shown, then the newest.
+
+    known: outlines of what was looked at for the hits, by number.
+    """
     parts.last = [(m, _in_full(m, shown, room)) for m, shown in reversed(parts.last)][::-1]
     parts.evidence = [(rank, m, _in_full(m, shown, room)) for rank, m, shown in parts.evidence]
     if room.left < _LEAST_FILLING_TOKENS:
         return
     hits = [message.number for _, message, _ in parts.evidence]
-    _add_more(parts, room, rows, neighbours(store, rows, hits, room))
+    _add_more(parts, room, rows, neighbours(store, rows, hits, room, known))
     _add_more(parts, room, rows, newest(rows, scope, room))
 
 

@@ -1,6 +1,6 @@
 """What goes into the tokens that are left: messages in a given order, as many as fit. The order is the caller's affair."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import lru_cache
@@ -8,7 +8,7 @@ from functools import lru_cache
 from interconnected_ai.memory.log import read_messages
 from interconnected_ai.memory.records import Message
 from interconnected_ai.memory.scope import Scope
-from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.memory.store import Outline, Rows, Store
 from interconnected_ai.memory.times import day_at
 from interconnected_ai.text import estimate_tokens
 from interconnected_ai.types import CountTokens
@@ -165,19 +165,27 @@ def _portions(wanted: Iterable[Sized], room: Room, longest: int | None) -> Itera
         yield part
 
 
-def neighbours(store: Store, rows: Rows, numbers: Sequence[int], room: Room) -> list[Sized]:
-    """The messages up to three places away from these that may fit, the nearest first, of the nearest the first one's."""
+def neighbours(
+    store: Store, rows: Rows, numbers: Sequence[int], room: Room, known: Mapping[int, Outline]
+) -> list[Sized]:
+    """The messages up to three places away from these that may fit, the nearest first, of the nearest the first one's.
+
+    known: outlines that were read already, which are not read again.
+    """
+    shown = set(numbers)
     wanted: dict[int, None] = {}
     for distance in range(1, _NEIGHBOURS_REACH + 1):
         for number in numbers:
             wanted[number + distance] = None
             wanted[number - distance] = None
-    shown = set(numbers)
+        if len(wanted) - len(shown) >= _MOST_NEIGHBOURS:
+            break
     chosen = [number for number in wanted if number not in shown][:_MOST_NEIGHBOURS]
-    if not chosen:
-        return []
-    found = store.outlines(rows, chosen, room.left - LINE_TOKENS)
-    return [(number, found[number][2]) for number in chosen if number in found]
+    most = room.left - LINE_TOKENS
+    unknown = [number for number in chosen if number not in known]
+    read = store.outlines(rows, unknown, most) if unknown else {}
+    found = [known.get(number) or read.get(number) for number in chosen]
+    return [(outline[0], outline[2]) for outline in found if outline is not None and outline[2] <= most]
 
 
 def newest(rows: Rows, scope: Scope, room: Room) -> list[Sized]:

@@ -15,7 +15,7 @@ from interconnected_ai.memory.migration import migrate
 from interconnected_ai.memory.quoting import content_thousandths
 from interconnected_ai.memory.records import Message
 from interconnected_ai.memory.rendering import ENGLISH, RUSSIAN, estimate_of, joined, message_lines
-from interconnected_ai.text import estimate_tokens
+from interconnected_ai.text import estimate_tokens, token_thousandths
 from memory_stores import MakeMemory, message_of
 from properties import examples
 
@@ -105,7 +105,7 @@ def test_a_half_is_decided_by_the_text_itself() -> None:
 
 
 def token_half(text: str) -> bool:
-    return rendering.token_thousandths(text) % 1_000 == 500
+    return token_thousandths(text) % 1_000 == 500
 
 
 def test_the_tokens_of_a_context_are_the_estimate_of_its_text(make: MakeMemory) -> None:
@@ -121,8 +121,12 @@ def test_words_of_messages_are_not_counted_again_for_a_context(
     memory = make(count_tokens=estimate_tokens)
     talked(memory)
     counted: list[str] = []
-    count = rendering.token_thousandths
-    monkeypatch.setattr(rendering, "token_thousandths", lambda text: counted.append(text) or count(text))
+
+    def count(text: str) -> int:
+        counted.append(text)
+        return token_thousandths(text)
+
+    monkeypatch.setattr(rendering, "token_thousandths", count)
     monkeypatch.setattr(rendering, "estimate_tokens", lambda text: pytest.fail("the whole text was estimated"))
     context = memory.context("alpha", budget_tokens=900)
     assert len(context.source_ids) > 10

@@ -82,7 +82,9 @@ def test_neighbours_that_were_read_already_are_not_read_again(
         shown = [every[100], every[102]]
         near = [101, 99, 103, 98, 104, 97, 105]
         assert neighbours(store, rows, shown, room, {}) == [(every[n], 18) for n in near]
-        assert neighbours(store, rows, shown, Room(20, count_words), known) == []  # 18 words and what stands before them
+        assert (
+            neighbours(store, rows, shown, Room(20, count_words), known) == []
+        )  # 18 words and what stands before them
         monkeypatch.setattr(store, "outlines", lambda *_: pytest.fail("what is known was read"))
         assert neighbours(store, rows, shown, room, known) == [(every[n], 18) for n in near]
 

@@ -111,14 +111,19 @@ _TOKENS = _Scale(
 )  # fmt: skip
 
 
-def _in_thousandths(weights: Mapping[bytes, float]) -> dict[bytes, float]:
-    return {what: round(1_000 * weight) for what, weight in weights.items()}
+def _thousandths(weight: float) -> int:
+    """No weight has more than three decimals: whole numbers, whose sums are exact in any order."""
+    return round(1_000 * weight)
 
 
-# No weight has more than three decimals, so that these are whole numbers, whose sums are exact in any order.
+def _all_thousandths(weights: Mapping[bytes, float]) -> dict[bytes, float]:
+    return {what: _thousandths(weight) for what, weight in weights.items()}
+
+
 _THOUSANDTHS = _Scale(
-    _in_thousandths(_PATTERNS), _in_thousandths(_LEADS), _in_thousandths(_PAIRS),
-    *(round(1_000 * _WEIGHTS[name]) for name in ("rare consonant", "four consonants", "three vowels")), 1_000,
+    _all_thousandths(_PATTERNS), _all_thousandths(_LEADS), _all_thousandths(_PAIRS),
+    _thousandths(_WEIGHTS["rare consonant"]), _thousandths(_WEIGHTS["four consonants"]),
+    _thousandths(_WEIGHTS["three vowels"]), _thousandths(1),
 )  # fmt: skip
 _NO_LEADS = bytes(byte for byte in range(256) if bytes([byte]) not in _LEADS)
 _CYRILLIC = tuple(bytes([byte]) for byte in range(0xD0, 0xD2))

@@ -122,15 +122,15 @@ def _heard_in(table: TermTable, factors: Sequence[_Factors], features: TextFeatu
     """
     num_terms = table.frequencies.shape[1]
     wide = [own.wide for own in factors if own.wide is not None]
-    words = [own.words for own in factors if own.words is not None]
+    own_words = [own.words for own in factors if own.words is not None]
     places = np.stack([features.places_in(part.vocabulary) for part in wide])  # (branches, num_terms)
     rarity = np.empty(places.shape, dtype=np.float32)
     for part, row, out in zip(wide, places, rarity, strict=True):
         part.vocabulary.rarity.take(row, mode="clip", out=out)
     rare = torch.from_numpy(rarity * (places >= 0)).unsqueeze(1)  # (branches, 1, num_terms), 0 for what is not known
     rows = torch.from_numpy(np.maximum(places, 0))
-    weights = words[0].new_empty(len(wide), num_terms, words[0].shape[1])
-    for own, row, out in zip(words, rows, weights, strict=True):
+    weights = own_words[0].new_empty(len(wide), num_terms, own_words[0].shape[1])
+    for own, row, out in zip(own_words, rows, weights, strict=True):
         torch.index_select(own, 0, row, out=out)
     weights = weights.float().mul_(rare.transpose(1, 2))
     frequencies = table.frequencies.t().expand(len(wide), -1, -1)  # (branches, num_terms, 2 · num_texts)

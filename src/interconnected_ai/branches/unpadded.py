@@ -80,8 +80,8 @@ class _Attention:
         """(num_tokens, d_model) each → the same."""
         mixed = []
         for part in self.parts:
-            of_heads = [self._apart(each, part) for each in (query, key, value)]
-            found = F.scaled_dot_product_attention(*of_heads, attn_mask=part.mask)  # (rows, heads, width, d_head)
+            asking, asked, told = (self._apart(each, part) for each in (query, key, value))
+            found = F.scaled_dot_product_attention(asking, asked, told, part.mask)  # (rows, heads, width, d_head)
             mixed.append(found.transpose(1, 2).flatten(2).flatten(0, 1))
         return torch.cat(mixed).index_select(0, self.back)
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.memory import EVIDENCE_ONLY, Capacities, Context, Portions, ThreeLevelMemory
+from interconnected_ai.memory.filling import Room, neighbours
 from interconnected_ai.memory.rendering import ENGLISH, RUSSIAN
 from interconnected_ai.memory.shares import shares_of
 from interconnected_ai.text import estimate_tokens
@@ -69,6 +70,23 @@ def test_what_the_hits_leave_free_is_filled_with_their_neighbours_and_the_newest
     assert len(recent) > 15
     assert set(numbers) == {*range(94, 107), *recent} & set(numbers)
     assert 850 <= found.num_tokens <= 900
+
+
+def test_neighbours_that_were_read_already_are_not_read_again(
+    long_chat: ThreeLevelMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, room = long_chat.store, Room(1_000, count_words)
+    with store.read() as rows:
+        every = sorted(rows.column("SELECT number FROM messages"))
+        known = store.outlines(rows, every)
+        shown = [every[100], every[102]]
+        near = [101, 99, 103, 98, 104, 97, 105]
+        assert neighbours(store, rows, shown, room, {}) == [(every[n], 18) for n in near]
+        assert (
+            neighbours(store, rows, shown, Room(20, count_words), known) == []
+        )  # 18 words and what stands before them
+        monkeypatch.setattr(store, "outlines", lambda *_: pytest.fail("what is known was read"))
+        assert neighbours(store, rows, shown, room, known) == [(every[n], 18) for n in near]
 
 
 def test_a_question_that_hits_nothing_is_answered_with_the_newest(long_chat: ThreeLevelMemory) -> None:

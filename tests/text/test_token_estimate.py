@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interconnected_ai.text import estimate_tokens, token_estimate
+from interconnected_ai.text import estimate_tokens, rounded_thousandths, token_estimate, token_thousandths
 from properties import examples
 
 COUNTED = json.loads((Path(__file__).parent / "o200k_counts.json").read_text(encoding="utf-8"))
@@ -81,3 +81,34 @@ def test_patterns_are_counted_where_runs_begin_as_in_the_whole_text(kind: str) -
 @given(st.text(st.sampled_from("aabeBU10 \n\t.,kЁяé—Ⴀไ한😀\ud83d"), max_size=60) | st.text(st.characters(codec=None)))
 def test_patterns_are_counted_where_runs_begin_in_any_text(text: str) -> None:
     assert estimate_tokens(text) == counted_plainly(text)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_thousandths_are_what_the_estimate_rounds(kind: str) -> None:
+    for one in COUNTED:
+        if one["kind"] == kind:
+            assert rounded_thousandths(token_thousandths(one["text"])) in (None, estimate_tokens(one["text"]))
+
+
+@examples(300)
+@given(st.text(st.sampled_from("aabeBU10 \n\t.,kЁяé—Ⴀ大한😀"), min_size=1, max_size=60) | st.text(min_size=1))
+def test_thousandths_are_what_the_estimate_rounds_in_any_text(text: str) -> None:
+    assert abs(token_thousandths(text) / 1_000 - token_estimate._sum_of(text, token_estimate._TOKENS)) < 1e-6
+    assert rounded_thousandths(token_thousandths(text)) in (None, estimate_tokens(text))
+
+
+def test_only_a_half_is_not_rounded() -> None:
+    told = {0: 1, 499: 1, 500: None, 501: 1, 1_499: 1, 1_500: None, 1_501: 2, 2_500: None, 12_000_499: 12_000}
+    assert {thousandths: rounded_thousandths(thousandths) for thousandths in told} == told
+
+
+_ANY = st.text(st.sampled_from("aabeBU10 \n.,:>kЁя—한"), max_size=30) | st.text(max_size=30)
+
+
+@examples(300)
+@given(_ANY, _ANY)
+def test_thousandths_add_up_where_a_text_is_cut_before_a_line_or_between_a_mark_and_a_space(
+    first: str, second: str
+) -> None:
+    for before, behind in ((first.rstrip("\r\n"), f"\n{second}"), (f"{first}>", f" {second}")):
+        assert token_thousandths(before) + token_thousandths(behind) == token_thousandths(before + behind)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, MutableMapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from interconnected_ai.branches.familiarity import familiarity
 from interconnected_ai.branches.features import TextFeatures
+from interconnected_ai.branches.side_by_side import logits_of
 from interconnected_ai.branches.wide import WidePart
 from interconnected_ai.config import MOST_WIDE_WEIGHTS, BranchCard, BranchSpec, SystemConfig
 from interconnected_ai.errors import ConfigError, UnknownNameError
@@ -64,15 +64,11 @@ class Branch(nn.Module):
     def logits(self, features: TextFeatures | Tensor) -> Tensor:
         """`evaluate` for who asks many branches: within his own `torch.inference_mode`, and an inference tensor.
 
-        The products of `forward` one by one: 200 branches of seven modules each would be called and asked for their mode in
-        twice the time that they compute.
+        `forward` up to rounding, and to the last bit what `logits_of` gives of this branch among others.
         """
-        pooled, bags = self.read(features)
-        adapter, head = self.adapter, self.head
-        pooled = pooled.to(head.weight.dtype)
-        moved = F.linear(F.linear(pooled, adapter.lora_a), adapter.lora_b) * adapter.scale
-        logits = F.linear(pooled + moved, head.weight, head.bias)
-        return logits if self.wide is None or bags is None else logits + self.wide.forward(bags)
+        if not isinstance(features, TextFeatures):
+            features = TextFeatures(self.read(features)[0], [""] * len(features))
+        return logits_of([self], features)[0]
 
     def familiarity(self, features: TextFeatures | Tensor) -> Tensor:
         """(num_texts,), 0 to 1: how near texts lie to a class that was learnt, by their pooled vectors; no gradients."""

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interconnected_ai.arguments import checked
-from interconnected_ai.branches.contract import NEEDED, length_limit, require_gradients, require_readable_ids, traits_of
+from interconnected_ai.branches.contract import (
+    NEEDED,
+    are_alike,
+    length_limit,
+    require_gradients,
+    require_readable_ids,
+    traits_of,
+)
 from interconnected_ai.branches.fingerprint import PROBE_TEXTS, tokenizer_fingerprint
 from interconnected_ai.branches.multilingual import (
     MULTILINGUAL_ENCODER,
@@ -23,6 +30,7 @@ from interconnected_ai.branches.multilingual import (
     read_packed_encoder,
 )
 from interconnected_ai.branches.prefix import prefix_of, write_prefix
+from interconnected_ai.branches.unpadded import can_leave_out_padding, tokens_of
 from interconnected_ai.errors import ConfigError, EncoderError, IntegrityError, MissingExtraError, UnsafeFileError
 from interconnected_ai.hub import ONE_NETWORK
 from interconnected_ai.nn import add_lora, require_own_threads, swap_dropouts, swap_gelus
@@ -85,6 +93,7 @@ class Encoder(nn.Module):
         traits = traits_of(self._hidden, self.tokenize, self.pad, self.max_seq_len)
         self.d_model, self.stands_padding = traits.d_model, traits.stands_padding
         self.reads_both_ways = traits.reads_both_ways
+        self._is_same_unpadded = self._is_read_the_same_unpadded()
 
     @classmethod
     @checked
@@ -123,6 +132,17 @@ class Encoder(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.model.parameters()).device
+
+    @property
+    def leaves_out_padding(self) -> bool:
+        """Whether no padding is computed as things are: for BERT and its kin, in evaluation, on a CPU.
+
+        On a GPU the model's own pass is as fast. Neither where weights are spread over processes nor where somebody watches
+        the model's passes by a hook.
+        """
+        evaluated = not self.model.training and not torch.is_grad_enabled()
+        usual = self.computes_in_parts and can_leave_out_padding(self.model)
+        return self._is_same_unpadded and evaluated and usual and self.device.type == "cpu"
 
     @cached_property
     def fingerprint(self) -> str:
@@ -244,7 +264,7 @@ class Encoder(nn.Module):
     def forward(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """(batch, seq) ids and mask → (batch, seq, d_model). A batch that is mostly padding is computed in parts.
 
-        An encoder whose padding leaks gets rows of one length at a time, and none.
+        An encoder whose padding leaks gets rows of one length at a time, and none. See `leaves_out_padding` too.
         """
         if not self.stands_padding:
             return self._without_padding(input_ids, mask)
@@ -252,9 +272,14 @@ class Encoder(nn.Module):
             return self._hidden(input_ids, mask)
         lengths = mask.sum(dim=1)
         padded_left = not bool(mask[:, 0].all())
-        if len(mask) <= _PART or padded_left or int(lengths.sum()) > _MOSTLY_TEXT * mask.numel():
-            return self._hidden(input_ids, mask)
         parts = lengths.argsort(descending=True, stable=True).split(_PART)
+        if len(mask) <= _PART or int(lengths.sum()) > _MOSTLY_TEXT * mask.numel():
+            parts = (torch.arange(len(mask), device=mask.device),)
+        if self.leaves_out_padding:
+            tokens = tokens_of(self.model, input_ids, mask, parts)
+            return tokens.new_zeros(*mask.shape, self.d_model).masked_scatter(mask.unsqueeze(-1), tokens)
+        if len(parts) == 1 or padded_left:
+            return self._hidden(input_ids, mask)
         out = []
         for rows in parts:  # each part only as wide as its longest row
             width = int(lengths[rows[0]])
@@ -279,6 +304,15 @@ class Encoder(nn.Module):
             out = out.masked_scatter(here.unsqueeze(-1), hidden)
         assert out is not None
         return out
+
+    def _is_read_the_same_unpadded(self) -> bool:
+        """Tried, for a model's config may have its blocks compute otherwise than its kin's."""
+        if not (self.stands_padding and can_leave_out_padding(self.model)):
+            return False
+        input_ids, mask = self.pad(self.tokenize(PROBE_TEXTS[:2]))
+        with torch.no_grad():
+            rows = torch.arange(len(mask), device=mask.device)
+            return are_alike(tokens_of(self.model, input_ids, mask, [rows]), self._hidden(input_ids, mask)[mask])
 
     def _require_room_for_text(self) -> None:
         before = len(self._token_ids_of_nothing())

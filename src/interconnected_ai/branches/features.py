@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from interconnected_ai.branches.vocabulary import bags_of
+from interconnected_ai.branches.vocabulary import TermTable, bags_of
 from interconnected_ai.nn import Bags
 from interconnected_ai.text import Lexicon, LookedUp, Ngrams, Vocabulary, count_ngrams
 
@@ -29,6 +30,16 @@ class TextFeatures:
     def bags(self, vocabulary: Vocabulary) -> Bags:
         """The terms that a vocabulary knows."""
         return bags_of(vocabulary, self.ngrams, self._looked_up)
+
+    @cached_property
+    def table(self) -> TermTable | None:
+        """The terms as a table, where that takes less time than `bags` do; a function of the texts alone."""
+        return TermTable.of(self.ngrams)
+
+    def places_in(self, vocabulary: Vocabulary) -> np.ndarray:
+        """(num_terms,) where the table's terms stand in a vocabulary; -1 for what it does not know."""
+        (part,) = self.ngrams
+        return vocabulary.places_of(part.terms) if self._looked_up is None else self._looked_up[0].places_in(vocabulary)
 
     @cached_property
     def _looked_up(self) -> tuple[LookedUp, ...] | None:

@@ -87,8 +87,10 @@ def compare_with_stored(
 
 
 def this_environment(device: torch.device) -> str:
-    """What the last bits of a float32 result depend on: library, instruction set or GPU, threads, and whose GELU it is."""
+    """What the last bits of a float32 result depend on: library, instruction set or GPU, threads, whose GELU it is, and whether
+    padding is computed."""
     if device.type == "cuda":
         return f"torch {torch.__version__}, {torch.cuda.get_device_name(device)}"
     capability = torch.backends.cpu.get_cpu_capability()
-    return f"torch {torch.__version__}, {platform.machine()} {capability}, {torch.get_num_threads()} threads, PyTorch's GELU"
+    threads = f"{torch.get_num_threads()} threads"
+    return f"torch {torch.__version__}, {platform.machine()} {capability}, {threads}, PyTorch's GELU, unpadded"

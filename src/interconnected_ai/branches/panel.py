@@ -9,6 +9,7 @@ from interconnected_ai.branches.branch import Branch
 from interconnected_ai.branches.familiarity import lengths_of
 from interconnected_ai.branches.features import TextFeatures
 from interconnected_ai.branches.prediction import Answers, AnswerTable, Prediction
+from interconnected_ai.branches.side_by_side import logits_of
 from interconnected_ai.config import BranchCard
 from interconnected_ai.nn import require_own_threads
 from interconnected_ai.text import Lexicon, Vocabulary
@@ -42,9 +43,10 @@ class Panel:
             features = features.with_lexicon(self._panels.lexicon_of(self.vocabularies))
         with torch.inference_mode():
             lengths = lengths_of(features.pooled)
+            logits = logits_of([branch for _, branch in self.members], features)
+            answered = zip(self.members, logits, strict=True)
             return AnswerTable.read(
-                ((card, branch.logits(features), branch.nearness(features, lengths)) for card, branch in self.members),
-                top_n,
+                ((card, said, branch.nearness(features, lengths)) for (card, branch), said in answered), top_n
             )
 
     def answers(self, features: TextFeatures, top_n: int) -> list[Prediction]:

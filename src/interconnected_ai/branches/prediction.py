@@ -107,7 +107,7 @@ class AnswerTable:
         for card, logits, near in answered:
             table.cards[card.name] = card
             waiting = table._waiting.setdefault(logits.shape[-1], [])
-            waiting.append((card, logits.float() / card.temperature, near))
+            waiting.append((card, logits, near))
             if len(waiting) * logits.numel() >= _MOST_NUMBERS:
                 table._take_best(logits.shape[-1])
         for num_classes in list(table._waiting):
@@ -123,7 +123,8 @@ class AnswerTable:
     def _take_best(self, num_classes: int) -> None:
         waiting = self._waiting.pop(num_classes)
         cards = tuple(card for card, _, _ in waiting)
-        scaled = torch.stack([logits for _, logits, _ in waiting], dim=1)  # (num_texts, branches, num_classes)
+        logits = torch.stack([logits for _, logits, _ in waiting], dim=1).float()  # (num_texts, branches, num_classes)
+        scaled = logits / logits.new_tensor([card.temperature for card in cards]).unsqueeze(1)
         best, classes = (t.cpu().numpy() for t in scaled.softmax(dim=-1).topk(min(self.top_n, num_classes), dim=-1))
         near = torch.stack([near for _, _, near in waiting], dim=1).float().cpu().numpy()
         thresholds = np.array([card.threshold for card in cards])

@@ -450,14 +450,15 @@ class InterconnectedAISystem(nn.Module):
     def encode_together(self, texts: Sequence[str]) -> Tensor:
         """`encode`, up to rounding, of a few texts of any lengths in as little time as can be.
 
-        A CPU reads those of like length together, and little padding with them; the trunk, which sees no padding, takes all of
-        them at once.
+        Where an encoder computes padding, a CPU reads those of like length together, and little padding with them; the trunk,
+        which sees no padding, takes all of them at once.
         """
         token_ids = self.encoder.tokenize(texts_of(texts))
         lengths = [len(ids) for ids in token_ids]
-        groups = like_lengths(lengths) if self.encoder.device.type == "cpu" else [list(range(len(lengths)))]
         encoder, trunk = in_evaluation(self.encoder), in_evaluation(self.trunk)
         with torch.inference_mode():
+            at_once = encoder.leaves_out_padding or encoder.device.type != "cpu"
+            groups = [list(range(len(lengths)))] if at_once else like_lengths(lengths)
             read = []
             for rows in groups:
                 input_ids, mask = encoder.pad([token_ids[row] for row in rows])

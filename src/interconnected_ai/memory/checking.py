@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 
 from interconnected_ai.memory.log import message_entry
 from interconnected_ai.memory.numbering import Kind, entry_of, number_of, session_of
+from interconnected_ai.memory.quoting import content_thousandths
 from interconnected_ai.memory.store import Rows, Store
 
 _MOST_TOLD = 20  # of one kind
+_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ def check(store: Store, rows: Rows) -> Check:
     if faults := store.faults(rows):
         return Check(tuple(faults), (), 0)
     damage = list(_strays(rows))
-    unexplained = [*_counts(rows), *_derived(rows), *_index(store, rows)]
+    unexplained = [*_counts(rows), *_estimates(rows), *_derived(rows), *_index(store, rows)]
     total = rows.one("SELECT count(*) FROM messages")
     assert total is not None, "a count is always one row"
     return Check(tuple(damage), tuple(unexplained), int(total[0]), tuple(_remarks(rows)))
@@ -83,6 +85,17 @@ def _counts(rows: Rows) -> Iterator[str]:
         assert found is not None, "a sum is always one row"
         if [int(value) for value in found] != counts:
             yield f"session {name!r} of user {user!r}: {kept} are {counts}, its messages have {list(map(int, found))}"
+
+
+def _estimates(rows: Rows) -> Iterator[str]:
+    """Messages of which something else is noted down than what their words add to the estimate of a context."""
+    number, num_told = -1, 0
+    query = f"SELECT number, content, {rows.thousandths} FROM messages WHERE number > ? ORDER BY number LIMIT ?"
+    while found := rows.all(query, number, _ROWS_AT_ONCE):
+        for number, content, thousandths in found:
+            if thousandths not in (None, content_thousandths(content)) and num_told < _MOST_TOLD:
+                num_told += 1
+                yield f"message {number} does not add what is noted to the estimate of a context"
 
 
 _DERIVED = {

@@ -1,6 +1,6 @@
 """Building a context: what comes along always, what was found, in order of time, and never a token over the budget."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import cached_property
@@ -20,14 +20,24 @@ from interconnected_ai.memory.log import last_messages, messages_in
 from interconnected_ai.memory.numbering import number_of
 from interconnected_ai.memory.passages import ends_of, passages_of
 from interconnected_ai.memory.questions import Question
+from interconnected_ai.memory.quoting import quoted
 from interconnected_ai.memory.ranking import best_first
 from interconnected_ai.memory.records import Message, Pin, Portions, Summary
-from interconnected_ai.memory.rendering import Words, fact_line, message_lines, quoted, summary_line, words_for
+from interconnected_ai.memory.rendering import (
+    Line,
+    Words,
+    estimate_of,
+    fact_line,
+    joined,
+    message_lines,
+    summary_line,
+    words_for,
+)
 from interconnected_ai.memory.scope import Scope
 from interconnected_ai.memory.search import Hits, SearchWeights, rank_evidence, word_hits
 from interconnected_ai.memory.shares import Shares, shares_of
 from interconnected_ai.memory.speakers import part_of
-from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.memory.store import Outline, Rows, Store, for_in
 from interconnected_ai.memory.times import day_at
 from interconnected_ai.text import estimate_tokens, language_of, terms
 from interconnected_ai.types import CountTokens
@@ -36,6 +46,7 @@ _NUM_RECENT_FACTS, _NUM_FOUND_FACTS = 24, 24
 _CANDIDATES_FOR_ONE = 5
 _LONGEST_EVIDENCE = 0.25  # of the room for evidence: a message that takes more comes by its passages
 _MOST_EXCERPTS = 4
+_FEW_SUMMARIES = 32  # more than fit, mostly
 _LEAST_LINE_TOKENS = 3  # `> #1 user: `, by whatever counter
 _LEAST_SECTION_TOKENS = 40  # with less, no more facts and summaries are looked for
 _LEAST_FILLING_TOKENS = 16  # with less, no more messages are looked for
@@ -59,22 +70,24 @@ class Parts:
     last: list[tuple[Message, str]] = field(default_factory=list)
     has_frame: bool = True
 
-    def block(self) -> str:
+    def block(self) -> list[Line]:
         """Everything but the last messages."""
-        lines = [*self._section(self.words.pinned, self.pins), *self._section(self.words.facts, self.facts)]
-        lines += self._section(self.words.timeline, self._timeline())
-        lines += self._section(self.words.evidence, self.lines_of([(m, shown) for _, m, shown in self.evidence]))
-        return "\n".join(lines)
+        told = ((self.words.pinned, self.pins), (self.words.facts, self.facts), (self.words.timeline, self._timeline()))
+        lines = [line for title, texts in told for line in self._section(title, [(text, None) for text in texts])]
+        evidence = self.lines_of([(m, shown) for _, m, shown in self.evidence])
+        return [*lines, *self._section(self.words.evidence, evidence)]
 
-    def text(self, block: str) -> str:
+    def lines(self, block: list[Line]) -> list[Line]:
         """The block and the last messages, all as quotations."""
-        last = self._section(self.words.last, self.lines_of(self.last))
-        return self._framed("\n".join(part for part in (block, *last) if part))
+        return self._framed([*block, *self._section(self.words.last, self.lines_of(self.last))])
 
-    def messages(self, block: str) -> tuple[dict[str, str], ...]:
+    def text(self, block: list[Line]) -> str:
+        """The same as a text."""
+        return joined(self.lines(block))
+
+    def messages(self, block: list[Line]) -> tuple[dict[str, str], ...]:
         """The block as one user message, then the last messages. Whatever the log calls system comes as a quotation."""
-        block = self._framed(block)
-        shown = [{"role": "user", "content": block}] if block else []
+        shown = [{"role": "user", "content": joined(self._framed(block))}] if block else []
         return (*shown, *(_as_turn(message, said) for message, said in self.last))
 
     def drop_least(self) -> bool:
@@ -92,18 +105,18 @@ class Parts:
             return True
         return False
 
-    def lines_of(self, messages: Sequence[tuple[Message, str]]) -> list[str]:
+    def lines_of(self, messages: Sequence[tuple[Message, str]]) -> list[Line]:
         """Messages in order, (message, words to show), as they are shown."""
         return list(message_lines(messages, self.zone, self.words, self.session))
 
     def _timeline(self) -> list[str]:
         return [summary_line(summary, self.zone, self.words, self.session) for _, summary in self.timeline]
 
-    def _framed(self, text: str) -> str:
-        return f"{self.words.preface}\n{text}" if text and self.has_frame else text
+    def _framed(self, lines: list[Line]) -> list[Line]:
+        return self._section(self.words.preface, lines)
 
-    def _section(self, title: str, lines: list[str]) -> list[str]:
-        return [title, *lines] if lines and self.has_frame else lines
+    def _section(self, title: str, lines: list[Line]) -> list[Line]:
+        return [(title, None), *lines] if lines and self.has_frame else lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,19 +152,21 @@ def gather(store: Store, rows: Rows, scope: Scope, pins: Sequence[Pin], order: O
     _add_last(parts, room, recent, shares)
     _add_facts(parts, room, told, shares.facts_tokens)
     summaries = _choose_summaries(parts, room, told, shares.timeline_tokens)
+    known: Mapping[int, Outline] = {}
     if room.left > LEAST_MESSAGE_TOKENS:
         shown = {message.number for message, _ in parts.last}
         limit = _num_candidates(rows, scope, room.left)
         found = rank_evidence(store, rows, scope, order.question, hits, order.weights, limit)
-        _add_evidence(parts, room, rows, [one for one in found.sizes() if one[0] not in shown], order)
+        known = found.known
+        _add_evidence(parts, room, rows, found.sizes(but=shown), order)
     if order.portions.fills:
-        _fill(parts, room, store, rows, scope)
+        _fill(parts, room, store, rows, scope, known)
         if room.left > _LEAST_SECTION_TOKENS:
             _add_facts(parts, room, told, order.portions.facts_tokens)
-            room.take(-sum(told.summaries[number] for number in summaries))
+            room.take(-sum(summaries.values()))
             summaries = _choose_summaries(parts, room, told, order.portions.timeline_tokens)
     rank = {number: place for place, number in enumerate(summaries)}
-    parts.timeline = [(rank[one.number], one) for one in summaries_of(rows, summaries)] if summaries else []
+    parts.timeline = [(rank[one.number], one) for one in summaries_of(rows, [*summaries])] if summaries else []
     parts.evidence.sort(key=lambda item: (item[1].time, item[1].number))
     _join_last(parts, recent)
     return parts
@@ -161,10 +176,13 @@ def fit(parts: Parts, budget_tokens: int, count_tokens: CountTokens) -> tuple[st
     """(text, messages, tokens of the larger of the two), after dropping what is over the budget."""
     while True:
         block = parts.block()
-        text, messages = parts.text(block), parts.messages(block)
-        num_tokens = count_tokens(text) if text else 0
-        if text and count_tokens is not estimate_tokens:  # the estimate adds up: the parts take what the whole takes
-            num_tokens = max(num_tokens, sum(count_tokens(message["content"]) for message in messages))
+        lines = parts.lines(block)
+        text, messages = joined(lines), parts.messages(block)
+        if count_tokens is estimate_tokens:  # it adds up: the parts take what the whole takes
+            num_tokens = estimate_of(lines)
+        else:
+            counts = (count_tokens(text), sum(count_tokens(message["content"]) for message in messages))
+            num_tokens = max(counts) if text else 0
         if num_tokens <= budget_tokens:
             return text, messages, num_tokens
         over = num_tokens - budget_tokens
@@ -177,8 +195,10 @@ def fit(parts: Parts, budget_tokens: int, count_tokens: CountTokens) -> tuple[st
 def ids_of(parts: Parts, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(ids of messages that stand there in full, ids of those that stand there only cut or summarised)."""
     shown = [*((m, said) for _, m, said in parts.evidence), *parts.last]
-    full = dict.fromkeys(message.id for message, said in shown if said == message.content)
-    partly = dict.fromkeys(message.id for message, said in shown if said != message.content)
+    full: dict[str, None] = {}
+    partly: dict[str, None] = {}
+    for message, said in shown:
+        (full if said == message.content else partly)[message.id] = None
     for ids in _ids_under(rows, [summary.number for _, summary in parts.timeline]):
         partly.update(dict.fromkeys(ids))
     return tuple(full), tuple(id for id in partly if id not in full)
@@ -233,8 +253,8 @@ def _add_everything(parts: Parts, room: Room, rows: Rows, scope: Scope, recent: 
     shown = {message.number for message in recent}
     every.sort(key=lambda message: (message.time, message.number))
     earlier = [(message, message.content) for message in every if message.number not in shown]
-    lines = [*parts.lines_of(earlier), *parts.lines_of(last), parts.words.last]
-    num_needed = room.count_tokens("\n".join(lines))
+    lines = [*parts.lines_of(earlier), *parts.lines_of(last), (parts.words.last, None)]
+    num_needed = estimate_of(lines) if room.count_tokens is estimate_tokens else room.count_tokens(joined(lines))
     if num_needed > room.left:
         return False
     room.take(num_needed)
@@ -293,21 +313,41 @@ class _Teller:
             days[minute] = day_at(fact.time, self._zone)
         return days[minute]
 
+    def summaries_in(self, most: int) -> dict[int, int]:
+        """Number → tokens, with what stands before it, of the summaries that fit into so many: in the order in which they are
+        wanted, those that were hit, the best first, then the newest, too long ones passed over."""
+        chosen: dict[int, int] = {}
+        left = _take_fitting(chosen, self._hit_summaries, most)
+        newest = self._newest_summaries(left, _FEW_SUMMARIES)
+        left = _take_fitting(chosen, newest, left)
+        if len(newest) == _FEW_SUMMARIES:
+            _take_fitting(chosen, self._newest_summaries(left), left)
+        return chosen
+
     @cached_property
-    def summaries(self) -> dict[int, int]:
-        """Number → tokens with what stands before it: those that were hit, the best first, then the newest."""
-        frame = self.frame_tokens
-        where, whose = self._scope.where()
-        sizes = dict(
-            self._rows.all(
-                f"SELECT number, num_tokens FROM summaries WHERE {where} AND method <> 'pending' AND num_tokens > 0 "
-                "ORDER BY last_time DESC, number DESC",
-                whose,
-            )
+    def _hit_summaries(self) -> list[Sized]:
+        ranked = best_first(self._hits.summaries)
+        if not ranked:
+            return []
+        marks, numbers = for_in(ranked)
+        sizes = dict(self._summaries(f"AND number IN ({marks})", *numbers))
+        return [(number, sizes[number]) for number in ranked if number in sizes]
+
+    def _newest_summaries(self, most: int, limit: int | None = None) -> list[Sized]:
+        """The newest that are no longer."""
+        if most <= self.frame_tokens:
+            return []
+        at_most = "" if limit is None else f" LIMIT {limit}"
+        return self._summaries(
+            f"AND num_tokens <= ? ORDER BY last_time DESC, number DESC{at_most}", most - self.frame_tokens
         )
-        hit = self._hits.summaries
-        ranked = [*(n for n in best_first(hit) if n in sizes), *(n for n in sizes if n not in hit)]
-        return {number: sizes[number] + frame for number in ranked}
+
+    def _summaries(self, clause: str, *values: int) -> list[Sized]:
+        where, whose = self._scope.where()
+        query = f"SELECT number, num_tokens FROM summaries WHERE {where} AND method <> 'pending' AND num_tokens > 0 {clause}"
+        return [
+            (number, num_tokens + self.frame_tokens) for number, num_tokens in self._rows.all(query, whose, *values)
+        ]
 
     @cached_property
     def frame_tokens(self) -> int:
@@ -329,21 +369,23 @@ def _add_facts(parts: Parts, room: Room, told: _Teller, most: int) -> None:
     parts.facts = [line for _, _, line in shown]
 
 
-def _choose_summaries(parts: Parts, room: Room, told: _Teller, most: int) -> list[int]:
-    """The numbers of the summaries that fit, in the order in which they are wanted; what they need is taken."""
+def _choose_summaries(parts: Parts, room: Room, told: _Teller, most: int) -> dict[int, int]:
+    """The summaries that fit, in the order in which they are wanted, and the tokens of each, which are taken."""
     most = min(most, room.left)
     if most <= 0:
-        return []
-    chosen: list[int] = []
-    most -= room.count_line(parts.words.timeline)
-    for number, cost in told.summaries.items():
-        if cost <= most:
-            chosen.append(number)
-            most -= cost
-            room.take(cost)
-        if most < told.frame_tokens:
-            break
+        return {}
+    chosen = told.summaries_in(most - room.count_line(parts.words.timeline))
+    room.take(sum(chosen.values()))
     return chosen
+
+
+def _take_fitting(chosen: dict[int, int], sizes: Iterable[Sized], most: int) -> int:
+    """Put those that fit among the chosen, each once; what is left of so many tokens."""
+    for number, cost in sizes:
+        if cost <= most and number not in chosen:
+            chosen[number] = cost
+            most -= cost
+    return most
 
 
 def _add_evidence(parts: Parts, room: Room, rows: Rows, found: Sequence[Sized], order: Order) -> None:
@@ -357,20 +399,22 @@ def _add_evidence(parts: Parts, room: Room, rows: Rows, found: Sequence[Sized], 
             return message.content
         return passages_of(message, asked, min(most, longest // 2), parts.words, room.count_tokens)
 
-    ranks = {number: rank for rank, (number, _) in enumerate(found)}
-    wanted = [one for one in found if one[1] <= longest or one[0] in excerpted]
-    for message, shown in pack(rows, wanted, room, longest, shorten):
-        parts.evidence.append((ranks[message.number], message, shown))
+    wanted = [one for one in found if one[1] <= longest or one[0] in excerpted] if excerpted else found
+    packed = pack(rows, wanted, room, longest, shorten)
+    parts.evidence += [(rank, message, shown) for rank, (message, shown) in enumerate(packed)]
 
 
-def _fill(parts: Parts, room: Room, store: Store, rows: Rows, scope: Scope) -> None:
-    """What the hits left free: in full what came in part, then the neighbours of what is shown, then the newest."""
+def _fill(parts: Parts, room: Room, store: Store, rows: Rows, scope: Scope, known: Mapping[int, Outline]) -> None:
+    """What the hits left free: in full what came in part, then the neighbours of what is shown, then the newest.
+
+    known: outlines of what was looked at for the hits, by number.
+    """
     parts.last = [(m, _in_full(m, shown, room)) for m, shown in reversed(parts.last)][::-1]
     parts.evidence = [(rank, m, _in_full(m, shown, room)) for rank, m, shown in parts.evidence]
     if room.left < _LEAST_FILLING_TOKENS:
         return
     hits = [message.number for _, message, _ in parts.evidence]
-    _add_more(parts, room, rows, neighbours(store, rows, hits, room))
+    _add_more(parts, room, rows, neighbours(store, rows, hits, room, known))
     _add_more(parts, room, rows, newest(rows, scope, room))
 
 

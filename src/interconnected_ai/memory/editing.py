@@ -52,8 +52,10 @@ def edit(store: Store, rows: Rows, session: int, message: NewMessage, now: float
     )  # fmt: skip
     store.remove_terms(rows, [message_entry(number, bool(is_reply), num_words)])
     rows.run(
-        "UPDATE messages SET role = ?, content = ?, is_reply = ?, num_tokens = ?, num_words = ? WHERE number = ?",
-        message.role, message.content, int(message.is_reply), message.num_tokens, message.terms.num_words, number,
+        "UPDATE messages SET role = ?, content = ?, is_reply = ?, num_tokens = ?, num_words = ?, thousandths = ? "
+        "WHERE number = ?",
+        message.role, message.content, int(message.is_reply), message.num_tokens, message.terms.num_words,
+        message.thousandths, number,
     )  # fmt: skip
     store.add_terms(
         rows,

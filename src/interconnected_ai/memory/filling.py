@@ -1,6 +1,6 @@
 """What goes into the tokens that are left: messages in a given order, as many as fit. The order is the caller's affair."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import lru_cache
@@ -8,7 +8,7 @@ from functools import lru_cache
 from interconnected_ai.memory.log import read_messages
 from interconnected_ai.memory.records import Message
 from interconnected_ai.memory.scope import Scope
-from interconnected_ai.memory.store import Rows, Store
+from interconnected_ai.memory.store import Outline, Rows, Store
 from interconnected_ai.memory.times import day_at
 from interconnected_ai.text import estimate_tokens
 from interconnected_ai.types import CountTokens
@@ -47,10 +47,9 @@ class Room:
     count_line: CountTokens = field(init=False)
     _heads: dict[tuple[str, int], int] = field(default_factory=dict)
     _day_tokens: int = 0
-    _headed: set[int] = field(
-        default_factory=set
-    )  # minutes, in which no day of a calendar ends, of the days with a heading
-    _day_of: dict[int, str] = field(default_factory=dict)  # by the minute
+    # minutes, in which no day of a calendar ends, of the days with a heading; the day of a minute
+    _headed: set[float] = field(default_factory=set)
+    _day_of: dict[float, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.count_line = counts_of_lines(self.count_tokens)
@@ -81,7 +80,8 @@ class Room:
         key = message.role, len(str(message.place))
         if key not in self._heads:
             self._heads[key] = self.count_line(f"\n> #{message.place} {message.role}: ")
-        return self._heads[key] + (0 if self._has_heading(message.time) else self._day_tokens)
+        has_heading = message.time // 60 in self._headed or self._has_heading(message.time)
+        return self._heads[key] + (0 if has_heading else self._day_tokens)
 
     def take_message(
         self, message: Message, shown: str, most: int | None = None, frame_tokens: int | None = None
@@ -98,23 +98,20 @@ class Room:
         if cost > (self.left if most is None else min(self.left, most)):
             return False
         self.left -= cost
-        if not self._has_heading(message.time):
+        if message.time // 60 not in self._headed:
             self.days.add(self._day(message.time))
         return True
 
     def _has_heading(self, seconds: float) -> bool:
         """Whether the day of a moment has one; hundreds of messages are looked at, many of one minute."""
-        minute = int(seconds // 60)
-        if minute in self._headed:
-            return True
         if self._day(seconds) not in self.days:
             return False
-        self._headed.add(minute)
+        self._headed.add(seconds // 60)
         return True
 
     def _day(self, seconds: float) -> str:
         """As `day_at`."""
-        minute = int(seconds // 60)
+        minute = seconds // 60
         if (day := self._day_of.get(minute)) is None:
             day = self._day_of[minute] = day_at(seconds, self.zone)
         return day
@@ -149,36 +146,46 @@ def pack(
 def _portions(wanted: Iterable[Sized], room: Room, longest: int | None) -> Iterator[list[int]]:
     """The numbers of what may fit, some at a time: by the next ones there is less room, and most need not be read."""
     part: list[int] = []
-    asked = 0
+    asked, left = 0, room.left  # which changes while a part is being taken, and not between
+    if left < LEAST_MESSAGE_TOKENS:
+        return
     for number, num_tokens in wanted:
-        if room.left < LEAST_MESSAGE_TOKENS:
-            return
-        cost = LINE_TOKENS + (num_tokens if longest is None else min(num_tokens, longest))
-        if cost > room.left:
+        cost = LINE_TOKENS + (num_tokens if longest is None or num_tokens < longest else longest)
+        if cost > left:
             continue
         part.append(number)
         asked += cost
         # what fits for sure is read at once
-        if len(part) >= _MOST_AT_ONCE or (len(part) >= _READ_AT_ONCE and asked >= room.left) or asked >= 2 * room.left:
+        if len(part) >= _MOST_AT_ONCE or (len(part) >= _READ_AT_ONCE and asked >= left) or asked >= 2 * left:
             yield part
-            part, asked = [], 0
+            part, asked, left = [], 0, room.left
+            if left < LEAST_MESSAGE_TOKENS:
+                return
     if part:
         yield part
 
 
-def neighbours(store: Store, rows: Rows, numbers: Sequence[int], room: Room) -> list[Sized]:
-    """The messages up to three places away from these that may fit, the nearest first, of the nearest the first one's."""
+def neighbours(
+    store: Store, rows: Rows, numbers: Sequence[int], room: Room, known: Mapping[int, Outline]
+) -> list[Sized]:
+    """The messages up to three places away from these that may fit, the nearest first, of the nearest the first one's.
+
+    known: outlines that were read already, which are not read again.
+    """
+    shown = set(numbers)
     wanted: dict[int, None] = {}
     for distance in range(1, _NEIGHBOURS_REACH + 1):
         for number in numbers:
             wanted[number + distance] = None
             wanted[number - distance] = None
-    shown = set(numbers)
+        if len(wanted) - len(shown) >= _MOST_NEIGHBOURS:
+            break
     chosen = [number for number in wanted if number not in shown][:_MOST_NEIGHBOURS]
-    if not chosen:
-        return []
-    found = store.outlines(rows, chosen, room.left - LINE_TOKENS)
-    return [(number, found[number][2]) for number in chosen if number in found]
+    most = room.left - LINE_TOKENS
+    unknown = [number for number in chosen if number not in known]
+    read = store.outlines(rows, unknown, most) if unknown else {}
+    found = [known.get(number) or read.get(number) for number in chosen]
+    return [(outline[0], outline[2]) for outline in found if outline is not None and outline[2] <= most]
 
 
 def newest(rows: Rows, scope: Scope, room: Room) -> list[Sized]:

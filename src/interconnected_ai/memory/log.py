@@ -12,6 +12,7 @@ from interconnected_ai.errors import Blame, DataError, UnknownNameError
 from interconnected_ai.memory.jobs import want
 from interconnected_ai.memory.levels import BOUNDARY_COLUMNS, Boundaries, level_at, settle
 from interconnected_ai.memory.numbering import MAX_PLACE, Kind, entry_of, number_of, place_of, session_of
+from interconnected_ai.memory.quoting import content_thousandths
 from interconnected_ai.memory.records import Capacities, Message, SessionInfo
 from interconnected_ai.memory.search import session_range
 from interconnected_ai.memory.speakers import is_named, is_reply, one_line
@@ -34,6 +35,7 @@ class NewMessage:
     content: str
     time: float
     num_tokens: int
+    thousandths: int
     terms: Terms
 
     @property
@@ -52,7 +54,10 @@ def new_message(role: str, content: str, *, time: float, id: str | None, num_tok
     check_text("content", content)
     if not isinstance(num_tokens, int) or num_tokens < 0:
         raise DataError(f"count_tokens returned {num_tokens!r}; needed is a number of tokens from 0")
-    return NewMessage(id or uuid.uuid4().hex[:20], role, content, time, num_tokens, indexed_terms(role, content))
+    thousandths = content_thousandths(content)
+    return NewMessage(
+        id or uuid.uuid4().hex[:20], role, content, time, num_tokens, thousandths, indexed_terms(role, content)
+    )
 
 
 def indexed_terms(role: str, content: str) -> Terms:
@@ -120,10 +125,10 @@ def append(
     is_ahead = message.time >= end_of_tomorrow(clock.time())
     is_late = not is_ahead and newest > message.time
     rows.run(
-        "INSERT INTO messages (number, session, id, role, is_reply, content, time, num_tokens, num_words, ahead) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO messages (number, session, id, role, is_reply, content, time, num_tokens, num_words, ahead, "
+        "thousandths) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         where, number, message.id, message.role, int(message.is_reply), message.content, message.time, message.num_tokens,
-        message.terms.num_words, int(is_ahead),
+        message.terms.num_words, int(is_ahead), message.thousandths,
     )  # fmt: skip
     store.add_terms(
         rows, owner, [(message_entry(where, message.is_reply, message.terms.num_words), message.terms.terms)]
@@ -148,12 +153,14 @@ def message_entry(number: int, is_reply: bool, num_words: int) -> int:
 
 _COLUMNS = (
     "m.id, s.user_name, s.name, m.number, m.role, m.content, m.time, m.num_tokens, m.is_reply, s.stale_upto, s.long_upto, "
-    "coalesce(m.ahead, 0) "
+    "coalesce(m.ahead, 0), {thousandths} "
     "FROM messages m JOIN sessions s ON s.number = m.session"
 )
+_OWN_COLUMNS = "id, number, role, content, time, num_tokens, is_reply, coalesce(ahead, 0), {thousandths}"
 
 
-_OWN_COLUMNS = "id, number, role, content, time, num_tokens, is_reply, coalesce(ahead, 0)"
+def _columns(rows: Rows) -> str:
+    return _COLUMNS.format(thousandths=rows.thousandths)
 
 
 def read_messages(rows: Rows, numbers: Sequence[int]) -> dict[int, Message]:
@@ -167,23 +174,24 @@ def read_messages(rows: Rows, numbers: Sequence[int]) -> dict[int, Message]:
     told = {session: of_it for session, *of_it in rows.all(query, *sessions)}
     for start in range(0, len(numbers), 512):
         marks, part = for_in(numbers[start : start + 512])
-        query = f"SELECT session, {_OWN_COLUMNS} FROM messages WHERE number IN ({marks})"
-        for session, id, number, role, content, time, num_tokens, replies, ahead in rows.all(query, *part):
+        columns = _OWN_COLUMNS.format(thousandths=rows.thousandths)
+        query = f"SELECT session, {columns} FROM messages WHERE number IN ({marks})"
+        for session, id, number, role, content, time, num_tokens, replies, ahead, thousandths in rows.all(query, *part):
             if session not in told:  # a stray, which a check tells of
                 continue
             user, name, stale_upto, long_upto = told[session]
             place = place_of(number)
             level = level_at(place, stale_upto, long_upto)
             found[number] = Message(
-                id, user, name, place, role, content, time, num_tokens, level, number, bool(replies), bool(ahead)
-            )
+                id, user, name, place, role, content, time, num_tokens, level, number, bool(replies), bool(ahead), thousandths
+            )  # fmt: skip
     return found
 
 
 def find_message(rows: Rows, sessions: Sequence[int], id: str) -> Message | None:
     """The message of that id in the first of the sessions that has one."""
     for session in sessions:
-        found = rows.one(f"SELECT {_COLUMNS} WHERE m.session = ? AND m.id = ?", session, id)
+        found = rows.one(f"SELECT {_columns(rows)} WHERE m.session = ? AND m.id = ?", session, id)
         if found is not None:
             return _message(found)
     return None
@@ -196,7 +204,7 @@ def find_messages_of(rows: Rows, user: str, ids: Sequence[str]) -> list[Message]
         part = ids[start : start + 512]
         marks = ", ".join("?" * len(part))
         for row in rows.all(
-            f"SELECT {_COLUMNS} WHERE s.user_name = ? AND m.id IN ({marks}) ORDER BY m.number", user, *part
+            f"SELECT {_columns(rows)} WHERE s.user_name = ? AND m.id IN ({marks}) ORDER BY m.number", user, *part
         ):
             found.setdefault(row[0], []).append(_message(row))
     return [message for id in dict.fromkeys(ids) for message in found.get(id, ())]
@@ -229,7 +237,7 @@ def last_messages(rows: Rows, session: int, num_last: int) -> list[Message]:
 def messages_between(rows: Rows, session: int, first_place: int, last_place: int) -> list[Message]:
     """The messages at these places, both included, in order."""
     found = rows.all(
-        f"SELECT {_COLUMNS} WHERE m.number >= ? AND m.number <= ? ORDER BY m.number",
+        f"SELECT {_columns(rows)} WHERE m.number >= ? AND m.number <= ? ORDER BY m.number",
         number_of(session, first_place), number_of(session, last_place),
     )  # fmt: skip
     return [_message(row) for row in found]
@@ -238,7 +246,7 @@ def messages_between(rows: Rows, session: int, first_place: int, last_place: int
 def messages_after(rows: Rows, session: int, place: int, limit: int) -> list[Message]:
     """The next messages after a place, in order."""
     found = rows.all(
-        f"SELECT {_COLUMNS} WHERE m.number > ? AND m.number < ? ORDER BY m.number LIMIT ?",
+        f"SELECT {_columns(rows)} WHERE m.number > ? AND m.number < ? ORDER BY m.number LIMIT ?",
         number_of(session, place), session_range(session)[1], limit,
     )  # fmt: skip
     return [_message(row) for row in found]
@@ -353,9 +361,11 @@ def as_seconds(time: float | int | str | datetime | None, now: float, what: str 
 
 
 def _message(row: tuple[Any, ...]) -> Message:
-    id, user, session, number, role, content, time, num_tokens, is_reply, stale_upto, long_upto, ahead = row
+    id, user, session, number, role, content, time, num_tokens, is_reply, stale_upto, long_upto, ahead, thousandths = (
+        row
+    )
     place = place_of(number)
     level = level_at(place, stale_upto, long_upto)
     return Message(
-        id, user, session, place, role, content, time, num_tokens, level, number, bool(is_reply), bool(ahead)
-    )
+        id, user, session, place, role, content, time, num_tokens, level, number, bool(is_reply), bool(ahead), thousandths
+    )  # fmt: skip

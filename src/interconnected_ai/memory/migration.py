@@ -10,11 +10,13 @@ from interconnected_ai.memory.fact_rules import has_one_value, is_of_the_rules
 from interconnected_ai.memory.facts import fold_again, hash_of
 from interconnected_ai.memory.log import end_of_tomorrow
 from interconnected_ai.memory.provenance import remember, remembered
+from interconnected_ai.memory.quoting import content_thousandths
 from interconnected_ai.memory.schema import FORMER_INDEXES, SCHEMA_VERSION
 from interconnected_ai.memory.store import Rows, Store
 
 # What is of this version or later answers as it stands: it only lacks what makes answers fast.
 _READABLE_VERSION = 2
+_ROWS_AT_ONCE = 256
 
 
 def migrate(store: Store) -> None:
@@ -31,6 +33,8 @@ def migrate(store: Store) -> None:
             version = _version(rows)
             if version < _READABLE_VERSION:
                 _to_users(store, rows)
+            if version < SCHEMA_VERSION:
+                _count_thousandths(rows)
             if version < SCHEMA_VERSION:  # nobody else did meanwhile
                 remember(rows, "schema_version", str(SCHEMA_VERSION))
     except StorageError as error:
@@ -38,6 +42,17 @@ def migrate(store: Store) -> None:
             f"{store.location} is of an earlier version and is changed when it is opened, which did not go well ({error}); "
             "open it once where it can be written"
         ) from error
+
+
+def _count_thousandths(rows: Rows) -> None:
+    """Write down what the words of each message add to the estimate of a context."""
+    number = -1
+    while found := rows.all(
+        "SELECT number, content FROM messages WHERE number > ? ORDER BY number LIMIT ?", number, _ROWS_AT_ONCE
+    ):
+        counted = [(content_thousandths(content), number) for number, content in found]
+        rows.many("UPDATE messages SET thousandths = ? WHERE number = ?", counted)
+        number = found[-1][0]
 
 
 def _version(rows: Rows) -> int:

@@ -47,6 +47,8 @@ _ESCAPE, _NUL, _SELF = "\ue000", "\ue0000", "\ue0001"
 class _Rows:
     """A connection inside a transaction, for the process that began it."""
 
+    thousandths = "thousandths"
+
     def __init__(self, connection: Any) -> None:
         self._connection, self._process = connection, os.getpid()
 

@@ -165,13 +165,14 @@ def lend_to_neighbours(scores: Mapping[int, float], share: float, reach: int = 1
     An answer often stands beside the words that were asked for. BM25 adds up over terms, so adding the neighbours' scores
     does for each question what indexing a message together with its neighbours does once and for all, at no bytes.
     """
-    lent: defaultdict[int, float] = defaultdict(float, scores)
+    lent = dict(scores)
+    known = lent.get
     for distance in range(1, reach + 1):
         part = share**distance
         for place, score in scores.items():
             gain = part * score
-            lent[place - distance] += gain
-            lent[place + distance] += gain
+            lent[place - distance] = known(place - distance, 0.0) + gain
+            lent[place + distance] = known(place + distance, 0.0) + gain
     return lent
 
 
@@ -182,13 +183,13 @@ def lend_to_stretches(lent: Mapping[int, float], scores: Mapping[int, float], sh
     that do stand together.
     """
     part = share / (3 << _STRETCH_BITS)
-    gains: defaultdict[int, float] = defaultdict(float)
+    gains: dict[int, float] = {}
+    found = gains.get
     for place, score in scores.items():
         stretch, gain = place >> _STRETCH_BITS, part * score
-        gains[stretch - 1] += gain
-        gains[stretch] += gain
-        gains[stretch + 1] += gain
-    found = gains.get
+        gains[stretch - 1] = found(stretch - 1, 0.0) + gain
+        gains[stretch] = found(stretch, 0.0) + gain
+        gains[stretch + 1] = found(stretch + 1, 0.0) + gain
     return {place: score + found(place >> _STRETCH_BITS, 0.0) for place, score in lent.items()}
 
 

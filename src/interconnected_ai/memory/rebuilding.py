@@ -57,8 +57,8 @@ def _index_again(store: Store, rows: Rows, session: int, count_tokens: CountToke
                 num_tokens=count_tokens(message.content),
             )
             rows.run(
-                "UPDATE messages SET num_tokens = ?, num_words = ?, is_reply = ? WHERE number = ?",
-                new.num_tokens, new.terms.num_words, int(new.is_reply), message.number,
+                "UPDATE messages SET num_tokens = ?, num_words = ?, is_reply = ?, thousandths = ? WHERE number = ?",
+                new.num_tokens, new.terms.num_words, int(new.is_reply), new.thousandths, message.number,
             )  # fmt: skip
             entries.append((message_entry(message.number, new.is_reply, new.terms.num_words), new.terms.terms))
         store.add_terms(rows, owner, entries)

@@ -63,6 +63,7 @@ class Message:
     """One message of the log, as it was given. place counts from 1 within the session; level is where it stands now.
 
     is_ahead: it was dated beyond tomorrow when it came. It is kept and found, supersedes nothing, and is no newest message.
+    thousandths: of a token, what its words add to the estimate of a context that quotes them; None where that is not known.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Message:
     number: int
     is_reply: bool
     is_ahead: bool = False
+    thousandths: int | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

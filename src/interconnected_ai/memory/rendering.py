@@ -1,18 +1,20 @@
 """How a context looks: recalled words as quotations with their source, in Russian or English. Words only, no choices."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
 from interconnected_ai.memory.facts import Told
+from interconnected_ai.memory.quoting import head_thousandths, quoted, quoted_plainly
 from interconnected_ai.memory.records import Message, Summary
 from interconnected_ai.memory.speakers import one_line
 from interconnected_ai.memory.times import day_at
-from interconnected_ai.text import Language
+from interconnected_ai.text import Language, estimate_tokens, rounded_thousandths, token_thousandths
 
-# What a screen would act on rather than show. Line breaks and tabs stay, except in a heading.
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
+# A line of a context, which may be a quotation of many lines. With it what it adds to the estimate of a text, the line break
+# before it included, in thousandths of a token; None where that was not counted yet.
+Line = tuple[str, int | None]
+_BREAK_THOUSANDTHS = token_thousandths("\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,47 +112,63 @@ def words_for(language: Language) -> Words:
     return RUSSIAN if language == "Russian" else ENGLISH
 
 
-def quoted(text: str, first: str = "") -> str:
-    """A text as a quotation: every line begins with >, so that no stored line can pass for one of ours.
-
-    first: stands before the text on its first line, whatever line breaks a name in it has.
-    """
-    return _quoted(text, one_line(first) + " " * first.endswith(" "))
+def joined(lines: Sequence[Line]) -> str:
+    """The text of lines."""
+    return "\n".join([line for line, _ in lines])
 
 
-def _quoted(text: str, first: str) -> str:
-    """The same, first being one line already."""
-    if text.isprintable():  # one line, as most messages are
-        return f"> {first}{text}".rstrip()
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    lines = (line if line.isprintable() else _CONTROL.sub(" ", line) for line in text.split("\n"))
-    return "\n".join([f"> {first}{next(lines)}".rstrip(), *(f"> {line}".rstrip() for line in lines)])
+def estimate_of(lines: Sequence[Line]) -> int:
+    """`estimate_tokens` of the text of lines, of which none is empty or ends with a line break."""
+    if not lines:
+        return 0
+    known = sum(thousandths for _, thousandths in lines if thousandths is not None)
+    rest = "\n".join([line for line, thousandths in lines if thousandths is None])
+    # the first line has no line break before it
+    known += token_thousandths(rest) if rest else -_BREAK_THOUSANDTHS
+    found = rounded_thousandths(known)
+    return estimate_tokens(joined(lines)) if found is None else found
 
 
 def message_lines(
     messages: Sequence[tuple[Message, str]], zone: tzinfo | None, words: Words, session: str | None
-) -> Iterator[str]:
+) -> Iterator[Line]:
     """Messages in order, (message, words to show), under the day they are of in the zone: `> #12 user: …`.
 
     session: the one that is being spoken in, None where it does not matter. Days of others say so, and their messages have no
     numbers, which count within a session. A message that is dated ahead says so itself.
     """
     heading = ""
-    days: dict[int, str] = {}  # by the minute, in which no day of a calendar ends
+    days: dict[tuple[float, bool], str] = {}  # by the minute, in which no day of a calendar ends
+    speakers: dict[tuple[str, bool], str] = {}
+    heads: dict[tuple[str, int], int] = {}  # by speaker and how many digits the number has
     for message, shown in messages:
-        elsewhere = f", {words.elsewhere}" if session not in (None, message.session) else ""
-        minute = int(message.time // 60)
-        if (day := days.get(minute)) is None:
-            day = days[minute] = day_at(message.time, zone)
-        under = f"[{day}{elsewhere}]"
+        is_elsewhere = session is not None and message.session != session
+        minute = message.time // 60, is_elsewhere
+        if (under := days.get(minute)) is None:
+            elsewhere = f", {words.elsewhere}" if is_elsewhere else ""
+            under = days[minute] = f"[{day_at(message.time, zone)}{elsewhere}]"
         if under != heading:
             heading = under
-            yield heading
-        ahead = f" ({words.ahead})" if message.is_ahead else ""
-        number = "" if elsewhere else f"#{message.place} "
-        quote = _quoted if one_line(message.role) == message.role else quoted
-        yield quote(shown, f"{number}{message.role}{ahead}: ")
+            yield heading, None
+        role = message.role, message.is_ahead
+        if (speaker := speakers.get(role)) is None:
+            speaker = speakers[role] = _speaker(message, words)
+        place = "" if is_elsewhere else str(message.place)
+        line = quoted_plainly(shown, f"#{place} {speaker}" if place else speaker)
+        if shown is not message.content or message.thousandths is None:
+            yield line, None
+            continue
+        head = speaker, len(place)
+        if (head_tokens := heads.get(head)) is None:
+            head_tokens = heads[head] = head_thousandths(*head)
+        yield line, head_tokens + message.thousandths
+
+
+def _speaker(message: Message, words: Words) -> str:
+    """What stands between a message's number and its words."""
+    ahead = f" ({words.ahead})" if message.is_ahead else ""
+    speaker = one_line(f"{message.role}{ahead}:")
+    return f"{speaker} "
 
 
 def fact_line(fact: Told, replaced: str, words: Words, day: str) -> str:

@@ -1,6 +1,6 @@
 """Tables of a memory, in words that SQLite and PostgreSQL both understand, and the version they are of."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # The log is `messages`, `edits`, `sessions` (names), `pins`, `hand_facts` and `user_zones`; everything else is derived from it.
 # In `sessions`: places up to long_upto stand in the long level, those up to stale_upto in the stale one, the rest in current.
@@ -50,7 +50,8 @@ LATER_TABLES = (
 
 # What stores may lack, since it came later: (table, column, type), and indexes that need such columns. `migration` fills them.
 # sessions.owner: under which the session's terms stand in the index, the same for all of a user's (see `scope`).
-# messages.ahead: 1 where it was dated beyond tomorrow when it came.
+# messages.ahead: 1 where it was dated beyond tomorrow when it came; thousandths: of a token, what its words add to the estimate
+# of a context (see `quoting`).
 # facts.repeats: the fact that the row only says again; own_until: how long it holds by itself, valid_until with its repeats.
 LATER_COLUMNS = (
     ("facts", "value_hash", "{int}"),
@@ -61,6 +62,7 @@ LATER_COLUMNS = (
     ("facts", "own_until", "{real}"),
     ("sessions", "owner", "{int}"),
     ("messages", "ahead", "{int}"),
+    ("messages", "thousandths", "{int}"),
 )
 LATER_INDEXES = (
     """CREATE INDEX IF NOT EXISTS facts_of_user ON facts (user_name, subject, relation, value_hash)""",

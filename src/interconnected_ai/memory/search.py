@@ -68,9 +68,10 @@ class Ranked:
     by_words: Container[int]
     by_others: Mapping[str, Container[int]]
 
-    def sizes(self) -> list[tuple[int, int]]:
-        """(number, tokens) of each."""
-        return [(number, self.known[number][2]) for number in self.numbers]
+    def sizes(self, but: Container[int] = frozenset()) -> list[tuple[int, int]]:
+        """(number, tokens) of each, some left out."""
+        known = self.known
+        return [(number, known[number][2]) for number in self.numbers if number not in but]
 
     def candidates(self) -> list[Candidate]:
         """All that is known of each."""

@@ -70,8 +70,9 @@ _open_here: "WeakSet[SQLiteStore]" = WeakSet()
 class _Rows:
     """A connection inside a transaction, for the process that began it."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, thousandths: str = "thousandths") -> None:
         self._connection, self._process = connection, os.getpid()
+        self.thousandths = thousandths
 
     def run(self, sql: str, *values: Any) -> int:
         return self._mine().execute(sql, values).rowcount
@@ -140,6 +141,7 @@ class SQLiteStore(Store):
             self.engine.take_salt(self.location, other.engine, other.location)
         self._read_only = False
         self._names: tuple[int, frozenset[str]] = (0, frozenset())
+        self._thousandths = "thousandths"
         self._vectors: VectorCache | None = None
         _open_here.add(self)
         self._file: tuple[int, int] | None = None
@@ -186,7 +188,7 @@ class SQLiteStore(Store):
     def read(self) -> Iterator[_Rows]:
         """See `Store`."""
         with refusals(self.location, self._busy_seconds), self._readers.lend() as connection:
-            rows = _Rows(connection)
+            rows = _Rows(connection, self._thousandths)
             try:
                 rows.run("BEGIN")
                 self._require_there()
@@ -396,6 +398,9 @@ class SQLiteStore(Store):
             require_ours(path, self.engine, opener=self)
             self._check_owner()
         if self._read_only:
+            with self.read() as rows:
+                if not _has_column(rows, "messages", "thousandths"):
+                    self._thousandths = "NULL"
             return
         if fresh:
             make_private(path)
@@ -421,7 +426,7 @@ class SQLiteStore(Store):
         for statement in LATER_TABLES:
             rows.run(statement.format(**SQLITE_TYPES))
         for table, column, kind in LATER_COLUMNS:
-            if rows.one("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", table, column) is None:
+            if not _has_column(rows, table, column):
                 rows.run(f"ALTER TABLE {table} ADD COLUMN {column} {kind.format(**SQLITE_TYPES)}")
         for statement in LATER_INDEXES:
             rows.run(statement)
@@ -523,6 +528,10 @@ class SQLiteStore(Store):
                 f"{self.location}: a thread of the parent was at this file when the process was forked, and SQLite would take "
                 "its locks for ours; fork while the memory is at rest, or start the process anew (spawn)"
             )
+
+
+def _has_column(rows: _Rows, table: str, column: str) -> bool:
+    return rows.one("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", table, column) is not None
 
 
 def _identity(path: str) -> tuple[int, int] | None:

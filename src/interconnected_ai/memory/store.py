@@ -20,7 +20,12 @@ def for_in(values: Sequence[int]) -> tuple[str, list[int]]:
 
 
 class Rows(Protocol):
-    """An open transaction: SQL with `?` for values."""
+    """An open transaction: SQL with `?` for values.
+
+    thousandths: the column of messages, or NULL where a database of an earlier version lacks it and cannot be given it.
+    """
+
+    thousandths: str
 
     def run(self, sql: str, *values: Any) -> int:
         """Carry out a statement; how many rows it changed."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from interconnected_ai.text.stems import is_given_name, is_place_name, lemma, stem
     from interconnected_ai.text.stopwords import STOP_WORDS
     from interconnected_ai.text.text_tokenizer import TextTokenizer, token_bytes
-    from interconnected_ai.text.token_estimate import estimate_tokens
+    from interconnected_ai.text.token_estimate import estimate_tokens, rounded_thousandths, token_thousandths
     from interconnected_ai.text.tokenizer import END, Tokenizer, role_token
     from interconnected_ai.text.vocabulary import Vocabulary, WeightedTerms
 
@@ -47,6 +47,8 @@ _FILES = {
     "ngrams_signature": "ngrams",
     "PretrainedTokenizer": "pretrained",
     "estimate_tokens": "token_estimate",
+    "rounded_thousandths": "token_estimate",
+    "token_thousandths": "token_estimate",
     "is_blank": "prose",
     "normalize": "prose",
     "sentences": "prose",
@@ -98,10 +100,12 @@ __all__ = [
     "ngrams_signature",
     "normalize",
     "role_token",
+    "rounded_thousandths",
     "sentences",
     "stem",
     "terms",
     "token_bytes",
+    "token_thousandths",
     "unit_rows",
     "words",
 ]

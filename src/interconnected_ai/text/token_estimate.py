@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from string import ascii_lowercase, ascii_uppercase, digits
 
 _VOWELS, _RARE = "aeiouy", "jkqvwxz"
@@ -89,6 +90,41 @@ _PATTERNS = _pattern_weights(_WEIGHTS)
 _AT_EDGES = tuple((what, what.replace(b"a", b"A")) for what in _PATTERNS if what not in (b"aU", b"Ua"))
 _LEADS = dict(_leads((*_TWO_BYTES, *_MORE_BYTES)))
 _PAIRS = {**dict(_leads(_AFTER_E0, b"\xe0")), **dict(_leads(_AFTER_E1, b"\xe1")), **dict(_leads(_AFTER_E2, b"\xe2"))}
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """What each part counts for, in tokens or in thousandths of them."""
+
+    patterns: Mapping[bytes, float]
+    leads: Mapping[bytes, float]
+    pairs: Mapping[bytes, float]
+    rare_consonant: float
+    four_consonants: float
+    three_vowels: float
+    three_digits: float
+
+
+_TOKENS = _Scale(
+    _PATTERNS, _LEADS, _PAIRS,
+    _WEIGHTS["rare consonant"], _WEIGHTS["four consonants"], _WEIGHTS["three vowels"], 1,
+)  # fmt: skip
+
+
+def _thousandths(weight: float) -> int:
+    """No weight has more than three decimals: whole numbers, whose sums are exact in any order."""
+    return round(1_000 * weight)
+
+
+def _all_thousandths(weights: Mapping[bytes, float]) -> dict[bytes, float]:
+    return {what: _thousandths(weight) for what, weight in weights.items()}
+
+
+_THOUSANDTHS = _Scale(
+    _all_thousandths(_PATTERNS), _all_thousandths(_LEADS), _all_thousandths(_PAIRS),
+    _thousandths(_WEIGHTS["rare consonant"]), _thousandths(_WEIGHTS["four consonants"]),
+    _thousandths(_WEIGHTS["three vowels"]), _thousandths(1),
+)  # fmt: skip
 _NO_LEADS = bytes(byte for byte in range(256) if bytes([byte]) not in _LEADS)
 _CYRILLIC = tuple(bytes([byte]) for byte in range(0xD0, 0xD2))
 _NO_OTHER_LEADS = _NO_LEADS + b"".join(_CYRILLIC)
@@ -106,16 +142,37 @@ def estimate_tokens(text: str) -> int:
     script see the weights. Of a few hundred characters and more it is within about a tenth, in the mean a few hundredths
     above. Give the model's own counter where the count must be exact.
     """
-    if not text:
-        return 0
+    return max(1, round(_sum_of(text, _TOKENS))) if text else 0
+
+
+def token_thousandths(text: str) -> int:
+    """What `estimate_tokens` rounds, in thousandths of a token, exactly.
+
+    It adds up where a text is cut before a line break that follows none, and between a mark and a space: the sum of the parts
+    is that of the whole.
+    """
+    return int(_sum_of(text, _THOUSANDTHS))
+
+
+def rounded_thousandths(thousandths: int) -> int | None:
+    """The estimate of a text, which is not empty, of so many thousandths.
+
+    None where they say one half, which is rounded by what the sum of fractions is short of it or over it: the text itself is to
+    be estimated.
+    """
+    whole, part = divmod(thousandths, 1_000)
+    return None if part == 500 else max(1, whole + (part > 500))
+
+
+def _sum_of(text: str, scale: _Scale) -> float:
     data = text.encode("utf-8", "surrogatepass")
-    tokens = _tokens_of_classes(data.translate(_CLASSES, _LATER_BYTES))
+    tokens = _tokens_of_classes(data.translate(_CLASSES, _LATER_BYTES), scale)
     if len(data) != len(text):
-        tokens += _tokens_of_scripts(data)
-    return max(1, round(tokens))
+        tokens += _tokens_of_scripts(data, scale)
+    return tokens
 
 
-def _tokens_of_classes(classes: bytes) -> float:
+def _tokens_of_classes(classes: bytes, scale: _Scale) -> float:
     letters = classes.translate(_LETTERS_ALIKE)
     # in a title the first small letter of a run is A, and a capital or a wider character inside of one is u or n: without the
     # others, runs keep their beginning and what stands before it, and most of the text is gone
@@ -127,23 +184,23 @@ def _tokens_of_classes(classes: bytes) -> float:
     numbers[b"U"] += capitals_inside
     numbers[b"aU"] = letters.count(b"aU") if capitals_inside else 0
     numbers[b"Ua"] = letters.count(b"Ua") if numbers[b"U"] else 0
-    tokens = sum(weight * numbers[what] for what, weight in _PATTERNS.items())
-    tokens += _WEIGHTS["rare consonant"] * classes.count(b"k")
+    tokens = sum(weight * numbers[what] for what, weight in scale.patterns.items())
+    tokens += scale.rare_consonant * classes.count(b"k")
     sounds = classes.translate(_CONSONANTS_ALIKE)
-    tokens += _WEIGHTS["four consonants"] * sounds.count(b"bbbb") + _WEIGHTS["three vowels"] * sounds.count(b"aaa")
+    tokens += scale.four_consonants * sounds.count(b"bbbb") + scale.three_vowels * sounds.count(b"aaa")
     if b"0" in edges:
         threes = edges.replace(b"000", b"D")
-        tokens += threes.count(b"D") + threes.count(b"0") - threes.count(b"00")
+        tokens += scale.three_digits * (threes.count(b"D") + threes.count(b"0") - threes.count(b"00"))
     return tokens
 
 
-def _tokens_of_scripts(data: bytes) -> float:
+def _tokens_of_scripts(data: bytes, scale: _Scale) -> float:
     # a set looks at every byte by itself, and of a Russian text half are the same two
     leads = set(map(_as_byte, set(data.translate(None, _NO_OTHER_LEADS))))
     leads.update(one for one in _CYRILLIC if one in data)
-    tokens = sum(_LEADS[one] * data.count(one) for one in sorted(leads))
+    tokens = sum(scale.leads[one] * data.count(one) for one in sorted(leads))
     pairs: Counter[bytes] = Counter()
     for first in _PAIRED:
         if first in data:
             pairs.update(first + rest[:1] for rest in data.split(first)[1:])
-    return tokens + sum(_PAIRS[pair] * number for pair, number in sorted(pairs.items()))
+    return tokens + sum(scale.pairs[pair] * number for pair, number in sorted(pairs.items()))

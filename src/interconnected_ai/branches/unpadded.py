@@ -1,0 +1,91 @@
+"""BERT and its kin over the tokens of texts of any lengths, one text after another: padding is computed in attention alone.
+
+Which rows attention reads together is left to the encoder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from interconnected_ai.nn import require_own_threads
+
+# Models of transformers whose blocks are BERT's and differ in what a token begins with.
+_KIN = {"BertModel", "CamembertModel", "ElectraModel", "RobertaModel", "XLMRobertaModel"}
+
+
+def can_leave_out_padding(model: nn.Module) -> bool:
+    """Whether `tokens_of` reads this model as it stands: nobody watches its passes, and none of its tokens is hidden."""
+    watched = model._forward_hooks or model._forward_pre_hooks
+    config: Any = getattr(model, "config", None)
+    return type(model).__name__ in _KIN and not watched and not config.is_decoder
+
+
+def tokens_of(model: nn.Module, input_ids: Tensor, mask: Tensor, parts: Sequence[Tensor]) -> Tensor:
+    """(batch, seq) ids and mask → (num_tokens, d_model): the model's last vectors of the real tokens, row after row.
+
+    parts: numbers of rows that attention reads together, each row once. For evaluation: nothing is dropped out.
+    """
+    require_own_threads()
+    read: Any = model
+    tokens: Tensor = read.embeddings(input_ids=input_ids)[mask]
+    if hasattr(read, "embeddings_project"):  # ELECTRA's
+        tokens = read.embeddings_project(tokens)
+    attention = _Attention.over(mask, parts, read.config.num_attention_heads)
+    for layer in read.encoder.layer:
+        heads = layer.attention.self
+        mixed = attention(heads.query(tokens), heads.key(tokens), heads.value(tokens))
+        tokens = layer.attention.output(mixed, tokens)
+        tokens = layer.output(layer.intermediate(tokens), tokens)
+    return tokens
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows that are read together. places: (rows · width,) which tokens they are; mask: (rows, 1, 1, width), None for all."""
+
+    num_rows: int
+    places: Tensor
+    mask: Tensor | None
+
+
+@dataclass(frozen=True)
+class _Attention:
+    """Attention within each row. back: (num_tokens,) where each token stands among the places of all parts."""
+
+    parts: list[_Part]
+    back: Tensor
+    num_heads: int
+
+    @classmethod
+    def over(cls, mask: Tensor, rows: Sequence[Tensor], num_heads: int) -> "_Attention":
+        lengths = mask.sum(dim=1)
+        begins = lengths.cumsum(0) - lengths
+        parts, back = [], lengths.new_empty(int(lengths.sum()))
+        begin = 0
+        for some in rows:
+            width = int(lengths[some].max())
+            places = torch.arange(width, device=mask.device)
+            real = places < lengths[some, None]  # (rows, width)
+            tokens = torch.where(real, begins[some, None] + places, begins[some, None])
+            back[tokens[real]] = begin + real.flatten().nonzero().flatten()
+            parts.append(_Part(len(some), tokens.flatten(), None if bool(real.all()) else real[:, None, None]))
+            begin += real.numel()
+        return cls(parts, back, num_heads)
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """(num_tokens, d_model) each → the same."""
+        mixed = []
+        for part in self.parts:
+            of_heads = [self._apart(each, part) for each in (query, key, value)]
+            found = F.scaled_dot_product_attention(*of_heads, attn_mask=part.mask)  # (rows, heads, width, d_head)
+            mixed.append(found.transpose(1, 2).flatten(2).flatten(0, 1))
+        return torch.cat(mixed).index_select(0, self.back)
+
+    def _apart(self, tokens: Tensor, part: _Part) -> Tensor:
+        """(num_tokens, d_model) → (rows, heads, width, d_head)."""
+        apart = tokens.index_select(0, part.places)
+        return apart.view(part.num_rows, -1, self.num_heads, tokens.shape[-1] // self.num_heads).transpose(1, 2)

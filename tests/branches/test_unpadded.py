@@ -1,0 +1,100 @@
+"""Texts without padding: BERT and its kin compute real tokens alone, and give the model's own vectors."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from conftest import make_encoder, make_system, make_tokenizer, randomize
+from interconnected_ai.branches import Encoder
+
+SHORT, LONG = "bank", "the cat will show me the money in my bank account today please tell me now of rain and snow"
+TEXTS = [SHORT, LONG, "cat dog horse", "rain", "the money", *[SHORT] * 15, "snow in the wind"]
+
+
+class Rows:
+    """How many positions go through a layer of the encoder's blocks, pass by pass."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.counts: list[int] = []
+        encoder.model.encoder.layer[0].intermediate.register_forward_pre_hook(self._see)  # type: ignore[union-attr,index]
+
+    def _see(self, module: nn.Module, given: tuple[Tensor, ...]) -> None:
+        self.counts.append(given[0].shape[:-1].numel())
+
+
+def own_vectors(encoder: Encoder, ids: list[int]) -> Tensor:
+    found: Tensor = encoder.model(
+        input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids))
+    ).last_hidden_state
+    return found[0]
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "attention"])
+def test_no_padding_is_computed_and_every_text_has_the_vector_that_it_has_alone(pooling: str) -> None:
+    tiny = make_encoder()
+    system = randomize(make_system("a", encoder=tiny, pooling=pooling))
+    wanted = torch.cat([system.encode([text]) for text in TEXTS])
+    num_tokens = sum(map(len, tiny.tokenize(TEXTS)))
+    rows = Rows(tiny)
+    found = system.encode_together(TEXTS)
+    assert rows.counts == [num_tokens]  # nor any group by itself
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+    rows.counts.clear()
+    torch.testing.assert_close(system.encode(TEXTS, batch_size=6), wanted, atol=1e-5, rtol=1e-4)
+    assert (len(rows.counts), sum(rows.counts)) == (4, num_tokens)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("texts", [TEXTS, TEXTS[:3], [LONG] * 3, [SHORT]], ids=["parts", "one part", "full", "alone"])
+def test_vectors_are_the_models_own_on_whichever_side_padding_stands(texts: list[str]) -> None:
+    tiny = make_encoder()
+    assert tiny.leaves_out_padding
+    rows = tiny.tokenize(texts)
+    input_ids, mask = tiny.pad(rows)
+    found = tiny(input_ids, mask)
+    assert found.shape == (*mask.shape, tiny.d_model)
+    assert not found[~mask].any()
+    for row, ids in enumerate(rows):
+        torch.testing.assert_close(found[row, : len(ids)], own_vectors(tiny, ids), atol=1e-5, rtol=1e-4)
+    on_the_left = tiny(
+        input_ids.flip(1), mask.flip(1)
+    )  # of BERT's kind the positions then begin later, as in the model
+    wanted = tiny.model(input_ids=input_ids.flip(1), attention_mask=mask.flip(1).long()).last_hidden_state
+    torch.testing.assert_close(on_the_left[mask.flip(1)], wanted[mask.flip(1)], atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_model_that_computes_otherwise_than_its_kin_keeps_its_own_way() -> None:
+    usual = make_encoder()
+    for layer in usual.model.encoder.layer:  # type: ignore[union-attr]
+        layer.attention.self.scaling = 3.0  # type: ignore[union-attr]
+        for part in (layer.attention.self.query, layer.attention.self.key):  # type: ignore[union-attr]
+            part.weight.mul_(20)  # type: ignore[union-attr,operator]
+    sharp = Encoder(usual.model, make_tokenizer(), max_seq_len=32)
+    assert not sharp.leaves_out_padding
+    ids = sharp.tokenize([LONG, SHORT])
+    found = sharp(*sharp.pad(ids))
+    for row, own in enumerate(ids):
+        torch.testing.assert_close(found[row, : len(own)], own_vectors(sharp, own), atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_who_watches_the_model_and_who_learns_see_its_own_passes() -> None:
+    tiny = make_encoder()
+    assert tiny.leaves_out_padding
+    with torch.enable_grad():
+        assert not tiny.leaves_out_padding
+    tiny.computes_in_parts = False
+    assert not tiny.leaves_out_padding
+    tiny.computes_in_parts = True
+    handle = tiny.model.register_forward_hook(lambda *_: None)
+    assert not tiny.leaves_out_padding
+    handle.remove()
+    assert tiny.leaves_out_padding
+    tiny.add_lora(2, alpha=4.0, dropout=0.5, generator=torch.Generator().manual_seed(0))
+    tiny.train()
+    assert not tiny.leaves_out_padding
+    tiny.eval()
+    randomize(make_system("a", encoder=tiny))
+    (ids,) = tiny.tokenize([LONG])
+    torch.testing.assert_close(tiny(*tiny.pad([ids]))[0], own_vectors(tiny, ids), atol=1e-5, rtol=1e-4)

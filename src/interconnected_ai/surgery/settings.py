@@ -3,20 +3,48 @@
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 from torch import nn
 
-from interconnected_ai.errors import ConfigError, DataError
+from interconnected_ai.errors import ConfigError, DataError, UnknownNameError
+from interconnected_ai.storage import AnyVersion
 
 _KEY = re.compile(r"\w[\w-]{0,62}")
 _TAKEN = frozenset(dir(nn.ModuleDict()))  # it refuses names of its own attributes
 
 
-def need_count(name: str, value: Any, least: int = 1) -> None:
-    """Raise `ConfigError` unless this is a whole number, `least` or more."""
+def need_count(name: str, value: Any, least: int = 1, most: int | None = None) -> None:
+    """Raise `ConfigError` unless this is a whole number, `least` or more, and `most` or less."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigError(f"{name} = {value!r}: needs a whole number of at least {least}")
+    if most is not None and value > most:
+        raise ConfigError(f"{name} = {value!r}: needs a whole number of at most {most}")
+
+
+def need_seed(value: Any) -> None:
+    """Raise `ConfigError` unless torch's generators take this as a seed."""
+    need_count("seed", value, 0, 2**63 - 1)
+
+
+def need_choice(kind: str, value: Any, known: Iterable[str]) -> None:
+    """Raise `UnknownNameError` unless this is one of the known names."""
+    names = tuple(known)
+    if not isinstance(value, str) or value not in names:
+        raise UnknownNameError(kind, value, names)
+
+
+def need_path(name: str, value: Any) -> None:
+    """Raise `ConfigError` unless this can be a path."""
+    if not isinstance(value, str | PathLike) or "\0" in str(value):
+        raise ConfigError(f"{name} = {value!r:.80}: needs a path")
+
+
+def need_version(value: Any) -> None:
+    """Raise `ConfigError` unless this says what must stand where something is saved."""
+    if value is not None and not isinstance(value, str | AnyVersion):
+        raise ConfigError(f"replaces = {value!r:.80}: needs a version (storage.version_of), None or storage.ANY")
 
 
 def need_number(name: str, value: Any, above: float = -math.inf, up_to: float = math.inf) -> None:

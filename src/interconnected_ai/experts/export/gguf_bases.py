@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from interconnected_ai.arguments import checked, shown
+from interconnected_ai.errors import ConfigError
 from interconnected_ai.experts.adapters.folder import AdapterFiles, read_adapter
 from interconnected_ai.experts.adapters.merge import merge_weights, named_base
 from interconnected_ai.experts.adapters.shared_base import require_same_base
@@ -52,14 +54,18 @@ def write_base_gguf(
     write_causal_gguf(model.network, tokenizer_entries, out, precision=precision, entries=entries)
 
 
+@checked
 def write_network_gguf(
     network: nn.Module, tokenizer: str | Path, out: str | Path, *, precision: str = "float32", name: str = ""
 ) -> None:
     """Write a transformers network that stands in memory, dense or a mixture of experts, as one GGUF file.
 
     tokenizer: the folder with its tokenizer and chat template. name: what the file calls itself. Raises as `write_causal_gguf`
-    does, and `TokenizerError` for a tokenizer that GGUF does not know.
+    does, `TokenizerError` for a tokenizer that GGUF does not know, and `ConfigError` for what is no path.
     """
+    for setting, path in (("tokenizer", tokenizer), ("out", out)):
+        if "\0" in str(path):
+            raise ConfigError(f"{setting}={shown(path)}: no path holds a null character")
     place = Path(tokenizer)
     template = TemplateSource.in_folder(place).template
     vocab_size = network.get_input_embeddings().weight.shape[0]  # type: ignore[operator]

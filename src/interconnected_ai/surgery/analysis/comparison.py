@@ -14,7 +14,7 @@ from interconnected_ai.surgery.anatomy.evaluation import evaluating
 from interconnected_ai.surgery.anatomy.ffn import ExpertWeights
 from interconnected_ai.surgery.anatomy.layer import Layer
 from interconnected_ai.surgery.model import MoE
-from interconnected_ai.surgery.settings import need_count, need_kind
+from interconnected_ai.surgery.settings import need_count, need_kind, need_texts
 
 _UNLIKE = 1.0  # two independent experts of one size lie √2 of their length apart
 
@@ -134,6 +134,11 @@ def compare(
     """
     need_kind("first", first, MoE)
     need_kind("second", second, MoE)
+    need_texts(names, "names")
+    if len(names) != 2:
+        raise ConfigError(f"names = {names!r:.80}: needs two, one for each model")
+    if texts is not None:
+        need_kind("texts", texts, Mapping)
     need_count("max_tokens", max_tokens, 2)
     need_count("batch_size", batch_size)
     _check_pair(first, second)

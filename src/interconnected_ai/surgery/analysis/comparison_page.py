@@ -8,6 +8,7 @@ from pathlib import Path
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.storage import atomic_file
 from interconnected_ai.surgery.analysis.comparison import Comparison, LayerDifference
+from interconnected_ai.surgery.settings import need_path
 
 SUFFIXES = (".md", ".html", ".htm")
 _MOST_ROWS = 50
@@ -31,6 +32,7 @@ class Part:
 
 def write_comparison(comparison: Comparison, page: str | Path) -> None:
     """Write the page, by the name's ending; whole or not at all. `ConfigError` for another ending."""
+    need_path("page", page)
     path = Path(page)
     if path.suffix not in SUFFIXES:
         raise ConfigError(f"{path}: needs a name that ends in {', '.join(SUFFIXES)}")

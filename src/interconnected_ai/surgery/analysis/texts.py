@@ -13,7 +13,9 @@ from torch.nn import functional as F
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError, TokenizerError
 from interconnected_ai.surgery.anatomy.evaluation import evaluating
 from interconnected_ai.surgery.routing.losses import RouterRecord
-from interconnected_ai.surgery.settings import need_count, need_number, need_texts
+from interconnected_ai.surgery.settings import need_count, need_number, need_seed, need_texts
+
+_MOST_ROWS, _MOST_TOKENS = 1 << 20, 1 << 30  # of one step, and of a row
 
 
 class TextModel(Protocol):
@@ -116,12 +118,12 @@ def tune(
     use is 1. prefix: ids before every row, such as a role's token. Raises `NonFiniteLossError`.
     """
     need_count("steps", steps)
-    need_count("batch_size", batch_size)
-    need_count("seed", seed, 0)
-    need_count("seq_tokens", seq_tokens, len(prefix) + 2)
+    need_count("batch_size", batch_size, most=_MOST_ROWS)
+    need_seed(seed)
+    need_count("seq_tokens", seq_tokens, len(prefix) + 2, _MOST_TOKENS)
     need_number("learning_rate", learning_rate, above=0, up_to=1e3)
-    need_number("weight_decay", weight_decay, above=-1e-300)
-    need_number("balance_weight", balance_weight, above=-1e-300)
+    need_number("weight_decay", weight_decay, above=-1e-300, up_to=1e9)
+    need_number("balance_weight", balance_weight, above=-1e-300, up_to=1e9)
     if not parameters:
         raise ConfigError("nothing to train: no parameters were given")
     rows = _cut(moe, texts, seq_tokens, prefix)

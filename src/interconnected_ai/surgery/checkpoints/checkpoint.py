@@ -37,7 +37,7 @@ from interconnected_ai.surgery.checkpoints.safetensor_files import (
 )
 from interconnected_ai.surgery.operations.history import Recipe, Step, as_bytes, fingerprint
 from interconnected_ai.surgery.operations.replaying import needs_same, needs_whole
-from interconnected_ai.surgery.settings import need_kind, need_list, need_number, need_numbers
+from interconnected_ai.surgery.settings import need_kind, need_list, need_number, need_numbers, need_path, need_version
 from interconnected_ai.surgery.sizes import Sizes
 
 KIND = "interconnected_ai surgery"
@@ -415,6 +415,8 @@ class Checkpoint:
         Raises `ConfigError` when layers differ, which the format cannot hold, and for a folder with a side-car, whose rules and
         adapters would be left pointing at other experts.
         """
+        need_path("target", target)
+        need_version(replaces)
         if self.has_side_car:
             raise ConfigError(
                 f"{self.folder} has {SIDE_CAR} beside its weights (rules, adapters or closed experts), which editing its files "

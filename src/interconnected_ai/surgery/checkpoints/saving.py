@@ -29,6 +29,7 @@ from interconnected_ai.surgery.checkpoints.notes import write_notes
 from interconnected_ai.surgery.checkpoints.origin import carry_side_files, keep, needs_no_loss, rebased
 from interconnected_ai.surgery.operations.recipes import recipe_of
 from interconnected_ai.surgery.session import Session
+from interconnected_ai.surgery.settings import need_path, need_version
 
 _SHARD_BYTES = 4 << 30
 
@@ -50,6 +51,8 @@ def save(
     verify: open it again and compare every tensor and the logits of a probe, at the cost of a second copy in memory. replaces:
     see `storage.atomic_folder`; the folder that the session was opened from must be the one that was read.
     """
+    need_path("folder", folder)
+    need_version(replaces)
     needs_savable(session)
     words = lost_words(session)
     if replaces is ANY and session.source is not None and session.source[0] == Path(folder).resolve():
@@ -74,6 +77,8 @@ def save_as_stored(session: Session, folder: str | Path, *, replaces: str | AnyV
 
     Raises `ConfigError` where it was not opened from one, or a step makes numbers, which would have to be quantised.
     """
+    need_path("folder", folder)
+    need_version(replaces)
     origin = session.origin
     if origin is None or origin.scheme is None:
         raise ConfigError("as_stored: the model was not opened from a quantised checkpoint; save it without")

@@ -16,6 +16,7 @@ from torch import Tensor
 from interconnected_ai.config import settings_in
 from interconnected_ai.errors import ConfigError, IntegrityError
 from interconnected_ai.storage import atomic_file, load_tensors, save_tensors, sha256_of
+from interconnected_ai.surgery.settings import need_path
 
 VERSION = 1
 RECIPE = "recipe.yaml"  # in the folder of a model
@@ -56,7 +57,10 @@ class Recipe:
 
     def save(self, path: str | Path) -> None:
         """Write the YAML file, and the tensors beside it under the same name with `.safetensors`."""
+        need_path("path", path)
         path = Path(path)
+        if not path.name:
+            raise ConfigError(f"path = {str(path)!r}: needs the name of a file, such as steps.yaml")
         tensors = {
             f"{number}.{name}": tensor
             for number, step in enumerate(self.steps)

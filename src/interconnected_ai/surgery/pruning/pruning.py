@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.errors import ConfigError
 from interconnected_ai.surgery.analysis.importance import first_order_scores
 from interconnected_ai.surgery.analysis.texts import token_rows, tune
 from interconnected_ai.surgery.anatomy.layer import Layer
@@ -21,7 +21,7 @@ from interconnected_ai.surgery.pruning.measuring import Seen, need_settled, see
 from interconnected_ai.surgery.pruning.merging import by_similarity, shares_of
 from interconnected_ai.surgery.pruning.reconstruction import by_output
 from interconnected_ai.surgery.pruning.schedules import Budget, Schedule, by_score, check_share, cut
-from interconnected_ai.surgery.settings import need_count, need_kind, need_number
+from interconnected_ai.surgery.settings import need_choice, need_count, need_kind, need_number, need_seed
 
 Method = Literal["reap", "output", "merge", "gradient", "gate", "use", "random"]
 Repair = Literal["router", "lora", "experts"]
@@ -37,6 +37,7 @@ METHODS: dict[Method, str] = {
 }
 _RATES: dict[Repair, float] = {"router": 3e-3, "lora": 2e-3, "experts": 1e-4}
 _NAME = "repair"
+_MOST_RANK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,10 @@ def rank(
     max_tokens: of each text. sample_tokens: of a layer, for "output" and "merge", which run all experts on each. seed: of the
     sample, and of "random". Raises `ConfigError` where experts are closed, warm up, are packed or (gradient) adapted.
     """
-    if method not in METHODS:
-        raise UnknownNameError("method", method, METHODS)
+    need_choice("method", method, METHODS)
+    need_count("batch_size", batch_size)
     need_count("sample_tokens", sample_tokens)
-    need_count("seed", seed, 0)
+    need_seed(seed)
     with moe.session.changing():  # nobody may edit what is being measured
         need_settled(moe.session)
         if method == "random":
@@ -178,9 +179,8 @@ def repair(
     what: "router" the routers alone; "lora" low-rank updates of all experts, with the routers, written into the weights at
     the end; "experts" all of the experts' weights, with the routers. learning_rate: None is 3e-3, 2e-3 and 1e-4.
     """
-    if what not in _RATES:
-        raise UnknownNameError("training", what, _RATES)
-    need_count("rank", rank)
+    need_choice("training", what, _RATES)
+    need_count("rank", rank, most=_MOST_RANK)
     if learning_rate is not None:
         need_number("learning_rate", learning_rate, above=0, up_to=1e3)
     unlogged = moe.session.unlogged

@@ -7,9 +7,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.errors import ConfigError
 from interconnected_ai.surgery.anatomy.layer import Layer
-from interconnected_ai.surgery.settings import need_number
+from interconnected_ai.surgery.settings import need_choice, need_number
 
 Budget = Literal["layer", "global"]
 BUDGETS: tuple[Budget, ...] = ("layer", "global")
@@ -87,8 +87,7 @@ def cut(layers: Iterable[Layer], schedules: Mapping[int, Schedule], keep: float,
     Raises `ConfigError` where the routers' top-k or groups need more, or nothing would go.
     """
     need_number("keep", keep, above=0, up_to=1)
-    if budget not in BUDGETS:
-        raise UnknownNameError("budget", budget, BUDGETS)
+    need_choice("budget", budget, BUDGETS)
     known = list(layers)
     if budget == "layer":
         taken = {layer.number: _moves_of(layer, schedules[layer.number], keep) for layer in known}

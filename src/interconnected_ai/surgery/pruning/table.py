@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interconnected_ai.errors import UnknownNameError
 from interconnected_ai.surgery.analysis.texts import perplexity
 from interconnected_ai.surgery.model import MoE
 from interconnected_ai.surgery.pruning.pruning import METHODS, Method, Repair, prune_by, rank, repair
 from interconnected_ai.surgery.pruning.schedules import Budget, check_share
-from interconnected_ai.surgery.settings import need_count, need_number
+from interconnected_ai.surgery.settings import need_choice, need_count, need_kind, need_list, need_number, need_seed
 
 
 @dataclass(frozen=True)
@@ -63,12 +62,14 @@ def pruning_table(
     trained as long, so that what the texts teach is not taken for what the training repairs. random_seeds: rankings of the
     method "random". top_k: set before all else. The other arguments are those of `rank` and `prune`.
     """
-    unknown = [method for method in methods if method not in METHODS]
-    if unknown:
-        raise UnknownNameError("method", unknown[0], METHODS)
-    for share in shares:
+    for method in need_list("methods", methods):
+        need_choice("method", method, METHODS)
+    for share in need_list("shares", shares):
         need_number("shares", share, above=0, up_to=1)
     need_count("random_seeds", random_seeds)
+    need_seed(seed)
+    if training is not None:
+        need_kind("training", training, Training)
     reading: dict[str, Any] = {"max_tokens": max_tokens, "batch_size": batch_size}
     taught = texts if learnt is None else learnt
 

@@ -15,7 +15,13 @@ from interconnected_ai.text import normalize, terms
 
 LANGUAGES = ("en", "ru")
 Part = Literal["tuning", "checking", "reported"]
-_PARTS: tuple[Part, ...] = ("tuning",) * 9 + ("checking",) * 2 + ("reported",) * 9
+# The files of sentences, and the parts that those of each are in. Sentences in which the rules began are for tuning alone: they
+# have been read too often.
+_FILES: dict[str, tuple[Part, ...]] = {
+    "": ("tuning",),
+    "people_": ("tuning",) * 9 + ("checking",) * 2 + ("reported",) * 9,
+    "chats_": ("tuning", "reported"),
+}
 # key, what it is, the goal, and whether the goal is a ceiling
 GOALS = (
     ("facts_precision", "facts found that are true", 0.92, False),
@@ -39,31 +45,34 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A sentence and what it states. A fact-free one states nothing."""
+    """A sentence and what it states. A fact-free one states nothing. file: where it stands."""
 
     text: str
     facts: tuple[Label, ...]
     part: Part
+    file: str = ""
 
 
 def sentences_of(language: str, part: Part | None = None) -> list[Labelled]:
-    """The labelled sentences of a language, `en` or `ru`, in their order; of one part or all of them.
-
-    Those in which the rules began are for tuning alone: they have been read too often.
-    """
-    begun, people = (_lines(f"{name}{language}.tsv") for name in ("", "people_"))
-    every = [_labelled(line, "tuning") for line in begun]
-    every += [_labelled(line, _PARTS[crc32(line.partition("\t")[0].encode()) % len(_PARTS)]) for line in people]
+    """The labelled sentences of a language, `en` or `ru`, in their order; of one part or all of them."""
+    every = [
+        _labelled(line, parts[crc32(line.partition("\t")[0].encode()) % len(parts)], f"{name}{language}")
+        for name, parts in _FILES.items()
+        for line in _lines(f"{name}{language}.tsv")
+    ]
     return [sentence for sentence in every if part in (None, sentence.part)]
 
 
 def bench_facts(part: Part = "reported") -> dict[str, Any]:
-    """Everything of `iai bench facts --json`: rates by language, and every sentence that was read wrongly."""
-    found: dict[str, Any] = {"part": part}
+    """Everything of `iai bench facts --json`: rates by language and by file, and every sentence that was read wrongly."""
+    found: dict[str, Any] = {"part": part, "by_file": {}}
     wrong = []
     for language in LANGUAGES:
-        rates, missed = rates_of(sentences_of(language, part))
+        sentences = sentences_of(language, part)
+        rates, missed = rates_of(sentences)
         found |= {f"{key}_{language}": value for key, value in rates.items()}
+        for file in dict.fromkeys(sentence.file for sentence in sentences):
+            found["by_file"][file], _ = rates_of([sentence for sentence in sentences if sentence.file == file])
         wrong += [{"language": language, **row} for row in missed]
     return {**found, "wrong": wrong}
 
@@ -123,9 +132,9 @@ def _lines(name: str) -> list[str]:
     return text.splitlines()
 
 
-def _labelled(line: str, part: Part) -> Labelled:
+def _labelled(line: str, part: Part, file: str) -> Labelled:
     text, _, labels = line.partition("\t")
-    return Labelled(text, tuple(_label(label) for label in labels.split("|")) if labels else (), part)
+    return Labelled(text, tuple(_label(label) for label in labels.split("|")) if labels else (), part, file)
 
 
 def _label(label: str) -> Label:

@@ -23,6 +23,11 @@ def command(tuning: bool, output: Output) -> None:
             for row in fact_goal_rows(found)
         ],
     )
+    output.table(
+        "By file",
+        ["sentences", "how many", "precision", "recall", "in fact-free"],
+        [(file, rates["num_sentences"], *(f"{rates[key]:.3f}" for key, *_ in GOALS)) for file, rates in found["by_file"].items()],
+    )
     if tuning:
         output.table(
             "Read wrongly",

@@ -30,7 +30,7 @@ _END = rf"(?=\s*(?:$|[.!?()\"]|\b(?:{_TIMES})\b))"
 _VALUE = r"(?P<value>[^.!?()\"]{2,80}?)" + _END
 _PLACE_END = (
     rf"(?=\s*(?:$|[.!?()\"]|\b(?:{_TIMES}|next|this|with|for|as|where|from|to|ago|alone|together|remotely|full[- ]time|part[- ]time|doing|"
-    r"temporarily|permanently|about (?:an|\d)|by myself|on my own|mostly|mainly|until|after|before|and i|studying|just|fixing|on (?:a|my|nights|days)|"
+    r"and counting|temporarily|permanently|about (?:an|\d)|by myself|on my own|mostly|mainly|until|after|before|and i|studying|just|fixing|on (?:a|my|nights|days)|"
     r"at the (?:moment|same))\b|\s\d))"
 )
 _PLACE = r"(?P<value>[^.!?()\"]{2,60}?)" + _PLACE_END
@@ -68,7 +68,7 @@ _FOOD = (
     r"cheese|sweets|chicken|soda|fast food|carbs|chocolate|nuts|wheat|shellfish|lactose|onions|garlic|mushrooms|tomatoes|salt|spicy food|tea|drinking|booze|anything with \w+)"
 )
 _COUNT = r"(?:an?|one|two|three|four|five|six|seven|eight|nine|ten|\d+|some|a few|a couple of|several|my own|our own)"
-_THING_END = rf"(?=\s*(?:$|[.!?()\"]|,|\b(?:{_TIMES}|who|that|which|named|called|and (?:i|we|my|they|he|she|it|an?|two|three|four|five|some)|with|because|to|from|for (?:work|my|our|the|{_FEW})|parked|where)\b))"
+_THING_END = rf"(?=\s*(?:$|[.!?()\"]|,|\b(?:{_TIMES}|who|that|which|named|called|plus|and (?:i|we|my|they|he|she|it|an?|two|three|four|five|some)|with|because|to|from|for (?:work|my|our|the|{_FEW})|parked|where)\b))"
 _THING = r"(?P<value>[^.!?()\",]{2,60}?)" + _THING_END
 _BOUGHT = (
     r"(?P<value>(?:[\w'-]+ ){0,3}?(?:car|house|flat|apartment|condo|bungalow|dog|puppy|puppies|cat|kitten|kittens|cats|dogs|bike|bicycle|motorcycle|motorbike|boat|narrowboat|"
@@ -91,32 +91,35 @@ RULES: tuple[Rule, ...] = (
     # homes
     Rule("lives in", "live reside stay", rf"(?:(?:at|in|near|outside|outside of|close to|on|by) )(?:the (?:city|town|village) of )?{_PLACE}"),
     Rule("lives in", "live reside", rf"with (?:my|our) [\w' -]+? (?:in|near|outside|on) {_PLACE}"),
-    Rule("lives in", "live reside", rf"(?:alone|together|full[- ]time|part[- ]time|back|here|out|down|up|over) (?:in|near|outside|on) {_PLACE}"),
+    Rule("lives in", "live reside", rf"(?:(?:alone|together|full[- ]time|part[- ]time|back|here|out|down|up|over|on (?:my|his|her|their|our) own|by (?:my|him|her)self) )+(?:in|near|outside|on) {_PLACE}"),
     Rule("lives in", "be been", rf"(?:living|residing|based|located|settled|staying) (?:[\w-]+ )?(?:in|at|near|outside|outside of|close to|on|out of) {_PLACE}"),
     Rule("lives in", "be been", rf"(?:living|staying) (?:with|alone)\b[\w' -]*? in {_PLACE}"),
     Rule("lives in", "bare", rf"(?:based|located|living) (?:in|out of|near) {_PLACE}"),
-    Rule("lives in", "moved relocated resettled emigrated immigrated", rf"(?:back |over |out |house |permanently |in |away )*(?:with (?:my|our) [\w -]+? )?(?:from [^.,;!?\n]{{2,40}}? )?(?:in)?to (?!another\b|a new\b|the next\b|chapter\b|step\b){_PLACE}"),
+    Rule("lives in", "moved relocated resettled emigrated immigrated", rf"(?:back |over |out |up |down |across |abroad |house |permanently |in |away |all the way )*(?:with (?:my|our) [\w -]+? )?(?:from [^.,;!?\n]{{2,40}}? )?(?:in)?to (?!another\b|a new\b|the next\b|chapter\b|step\b){_PLACE}"),
+    Rule("lives in", "be nowat", rf"at (?:my|our) [\w' -]+? (?:in|near|outside) {_PLACE}"),
+    Rule("lives in", "spent", r"(?:my (?:whole|entire|early|adult) life|all my life|(?:\w+ )+years) in (?P<value>(?-i:[A-Z])[\w' -]+?)(?= (?:before|until|till|previously)\b)", ends="value"),
     Rule("lives in", "moved", rf"back (?:in )?with my \w+ in {_PLACE}"),
     Rule("lives in", "moved", rf"in (?:together |with my \w+ )in {_PLACE}"),
     Rule("lives in", "settled", rf"(?:down )?in {_PLACE}"),
     Rule("lives in", "left", r"(?:(?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])\w+)?) for (?P<value>(?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])\w+)?)"),
     Rule("lives in", "call called", r"(?P<value>(?-i:[A-ZÀ-Ý])[\w'-]+(?: (?-i:[A-ZÀ-Ý])[\w'-]+){0,2}) (?:my |our )?home\b"),
-    Rule("lives in", "rent have own", rf"an? (?:[\w-]+ )?(?:flat|apartment|room|house|studio|place|condo) in {_PLACE}"),
+    Rule("lives in", "rent have own", rf"an? (?:[\w-]+ ){{0,3}}?(?:flat|apartment|room|house|studio|place|condo|bed|bedroom|bedsit|semi|terrace|bungalow|flatshare|houseshare|maisonette|loft) in {_PLACE}"),
     Rule("lives in", "commute", r"(?:to work )?from (?P<value>[\w' -]+?)(?= (?:to|into|every)\b|$)"),
     Rule("lives in", "moved relocated emigrated", r"(?:away |out |back )*from (?P<value>[^.,;!?\n]{2,40}?)(?= to\b|$| (?:last|and|in|this|two|after|for|when|because|with)\b)", ends="value"),
     Rule("lives in", "moved", rf"(?:away from|out of) {_PLACE}", ends="value"),
     Rule("lives in", "moved relocated", rf"(?:back |over )*to [^.,;!?\n]{{2,40}}? from {_PLACE}", ends="value"),
-    Rule("lives in", "left", r"(?P<value>(?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])\w+)?)(?=$| (?:for (?-i:[A-Z])|in \d|years ago|last))", ends="value"),
+    Rule("lives in", "left", r"(?P<value>(?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])\w+)?)(?=$| (?:for (?-i:[A-Z])|(?:back )?in \d|years ago|last))", ends="value", check="no company"),
     Rule("lives in", "nomore usedto", rf"(?:be )?(?:live|living|based|staying|reside) (?:in|at|near|on|with) (?:my )?{_PLACE}", ends="value"),
     Rule("lives in", "nomore", r"(?:be )?in (?P<value>(?-i:[A-Z])[\w' -]+)", ends="value"),
     Rule("comes from", "be been come came hail was", rf"(?:originally |adopted )?from (?:a (?=[\w ]+ (?:village|town|city)))?{_PLACE}"),
-    Rule("comes from", "be been was bare", rf"(?:born|raised|born and raised|born and bred|brought up|adopted|bred) (?:in|from|near|on) (?!the (?:year|month)|{_MONTH}|\d)(?:(?:a |the )(?=\w+ (?:village|town)))?{_PLACE}"),
+    Rule("comes from", "be been was bare", rf"(?:born|raised|born and raised|born and bred|brought up|adopted|bred) (?:in|from|near|on) (?!{_DAY}|the (?:year|month)|{_MONTH}|\d)(?:(?:a |the )(?=\w+ (?:village|town)))?{_PLACE}"),
     Rule("comes from", "moved came", rf"(?:here|over here|over) (?:to \w+ )?from {_PLACE}"),
     Rule("comes from", "grew", rf"up (?:in|near|on|outside) {_PLACE}"),
     Rule("comes from", "bare", rf"(?:originally )?from (?!now|then|today|what|time|there|here){_PLACE}"),
     Rule("lives in", "nowat", r"in (?P<value>(?-i:[A-Z])[\w' -]+?)(?=$|[.,!?]| (?:with|and|for|after)\b)"),
-    Rule("works at", "nowat", rf"(?:at|with) {_A}(?!home|the moment|school|uni|university|work){_PLACE}"),
+    Rule("works at", "nowat", rf"(?:at|with) {_A}(?!{_KIN_ONE}|parents|in-laws|home|the moment|school|uni|university|work){_PLACE}"),
     Rule("works at", "be been", r"in (?:the )?(?P<value>sales|marketing|finance|it|hr|tech|real estate|insurance|healthcare|education|construction|retail|hospitality|logistics|advertising|publishing|banking|law enforcement|the army|army|navy|military|air force|police|fashion|pharma|pr|consulting)(?=$|[.,!?]| (?:and|at|for)\b)"),
+    Rule("nationality", "bare", rf"(?:half|quarter|part|proud|proudly) (?P<value>{_words(NATIONALITIES)})(?=$| (?:and|but|by|here)\b)"),
     Rule("nationality", "be", rf"(?:half |originally |an? )?(?P<value>{_words(NATIONALITIES)})(?=$| (?:and|by|but|living|born)\b)"),
     # work
     Rule("works as", "work freelance serve", rf"(?:(?!as\b)[\w-]+ ){{0,7}}?as (?!(?:usual|well|before|always|of|soon|long|hard|if|such|expected|intended|a team|much|fast)\b){_A}{_PLACE}"),
@@ -126,7 +129,13 @@ RULES: tuple[Rule, ...] = (
     Rule("works as", "bare", rf"as an? (?P<value>{_JOB})(?=$|,| (?:i|we|my)\b)", check="job"),
     Rule("works as", "be been", r"(?P<value>retired|unemployed|jobless|self[- ]employed|between jobs|out of work|a stay[- ]at[- ]home (?:mom|mum|dad|parent|mother|father))(?=$| (?:now|since|at|and|from|these|right)\b)"),
     Rule("works as", "bare", r"(?P<value>retired|unemployed|self[- ]employed)$"),
-    Rule("works as", "became become got was", rf"(?:hired as |promoted to |made |appointed )?(?:an? |the )?(?P<value>(?:head of [\w -]+|{_JOB})){_JOB_END}", check="job"),
+    Rule("works as", "was", rf"an? (?P<value>{_JOB}){_JOB_END}", ends="value", check="job"),
+    Rule("works at", "was", rf"an? (?:[\w'-]+ ){{0,3}}{_JOB} (?:at|for) {_A}(?!{_FEW} |years|many|life){_PLACE}", ends="value", check="job at"),
+    Rule("works as", "took", r"(?P<value>early retirement)"),
+    Rule("works as", "will be", rf"(?:be |going to be |gonna be )(?:an? |the )(?P<value>{_JOB}){_JOB_END}", check="job"),
+    Rule("works at", "will be", rf"(?:be |going to be |gonna be )(?:an? |the )(?:[\w'-]+ ){{0,3}}{_JOB} (?:at|for) {_A}{_PLACE}", check="job at"),
+    Rule("works at", "went", rf"back (?:to work )?(?:to|at|for|with) {_PROPER}", check="employer"),
+    Rule("works as", "became become got was", rf"(?:hired as |promoted to |made |appointed )?(?:an? |the )?(?P<value>(?:head of [\w -]+|{_JOB})){_JOB_END}", check="job now"),
     Rule("works as", "promoted hired be been", rf"(?:promoted |hired )(?:to|as|by [\w' -]+? as|at [\w' -]+? as) {_A}{_PLACE}"),
     Rule("works as", "got was hired", rf"(?:hired )?(?:by|at) [\w' -]+? as {_A}{_PLACE}"),
     Rule("works as", "start started starting", rf"as {_A}(?P<value>[\w' -]+?)(?=$|[.,!?]| (?:at|with|for|in|on|next|tomorrow)\b)"),
@@ -138,6 +147,7 @@ RULES: tuple[Rule, ...] = (
     Rule("works at", "work serve", rf"(?:[\w-]+ (?=(?:at|for|in) )|(?:full[- ]time|part[- ]time|nights|days|the \w+ shift|remotely|now|back|freelance|night shifts?) )*(?:at|for|in|on the) {_A}(?!myself\b|free\b|it\b|them\b){_PLACE}"),
     Rule("works at", "work", rf"as [\w' -]+? (?:at|for|in) {_A}{_PLACE}"),
     Rule("works at", "be been", rf"(?:working|employed|volunteering) (?:[\w-]+ ){{0,2}}?(?:at|for|in|by) {_A}(?!myself\b|free\b|it\b|them\b){_PLACE}"),
+    Rule("works at", "be been", rf"(?:teaching|lecturing|tutoring|nursing|volunteering) (?:[\w-]+ ){{0,4}}?(?:at|in) {_A}(?!{_MONTH}|the evenings?|my){_PLACE}"),
     Rule("works at", "be", rf"working as [\w' -]+? (?:at|for|in) {_A}{_PLACE}"),
     Rule("works at", "be been bare", rf"(?:an? |the )?(?:[\w'-]+ ){{0,3}}{_JOB} (?:here )?(?:at|for) {_A}(?!{_FEW} |years|many|now|life){_PLACE}", check="job at"),
     Rule("works at", "joined", _PROPER),
@@ -179,6 +189,8 @@ RULES: tuple[Rule, ...] = (
     Rule("is called", "be", r"(?:[\w -]{2,30}? )?(?:called|named) (?P<value>[^\W\d_][\w'.-]*(?: (?-i:[A-Z])[\w'-]*){0,2})", only="kin"),
     # people
     Rule("relationship", "be been", r"(?:happily |recently |newly |officially |still |back )?(?P<value>married|engaged|single|divorced|widowed|separated|an? widow(?:er)?|dating (?:a \w+ (?:named|called) )?(?-i:[A-Z])\w+)(?! to (?:my|the) (?:job|work|game))(?=\s*(?:$|[.!,;]|\b(?:to|with|and|for|now|since|again|from|in|over|almost|\d+|these|last|twice|two|three|ten|twenty|thirty)\b))", only="author"),
+    Rule("relationship", "not", r"(?:be )?married(?P<value>)(?=$|[.!,;]| (?:and|but|yet)\b)", fixed="not married", only="author"),
+    Rule("relationship", "tied", r"the knot(?P<value>)", fixed="tied the knot", only="author"),
     Rule("relationship", "be been", r"in an? (?P<value>(?:(?:long[- ]distance|happy|serious|open|committed|stable|new) )?relationship)\b", only="author"),
     Rule("relationship", "got get", r"(?P<value>married|engaged|divorced)\b", only="author"),
     Rule("relationship", "separated divorced married", r"(?P<value>)(?=$|[.,!?;]| ?(?:in|last|this|two|from|\d))", fixed="head", only="author"),
@@ -188,14 +200,15 @@ RULES: tuple[Rule, ...] = (
     Rule("is", "be", r"(?P<value>pregnant(?: with \w+)?|getting (?:married|divorced)|married|engaged|divorced|single|expecting)\b", only="kin"),
     Rule("is", "died passed", r"(?P<value>)(?:away)?", fixed="died", only="kin"),
     Rule("is", "be", r"(?P<value>expecting (?:an? (?:baby(?: \w+)?|child|boy|girl)|twins|our (?:first|second|third)(?: \w+)?))", only="author"),
-    Rule("is", "be", r"(?P<value>pregnant(?: with \w+)?|left[- ]handed|ambidextrous|sober|an? (?:total |bit of an? |big )?(?:introvert|extrovert|night owl|early bird|perfectionist|smoker|non-?smoker|lefty|blood donor|twin)|on maternity leave|on parental leave|taking a gap year)(?=$|[.,!?;]| (?:since|and|now|for|at|by)\b)", only="author"),
+    Rule("is", "be", r"(?P<value>pregnant(?: with \w+)?|left[- ]handed|ambidextrous|sober|an? (?:total |bit of an? |big )?(?:introvert|extrovert|night owl|early bird|perfectionist|smoker|non-?smoker|lefty|blood donor|twin)|a leftie|a southpaw|on (?:maternity|paternity|mat) leave|on parental leave|taking a gap year)(?=$|[.,!?;]| (?:since|and|now|for|at|by)\b)", only="author"),
     Rule("family", "be", r"(?:an? |the )?(?P<value>(?:proud |single )?(?:mother|father|mom|mum|dad|parent|grandmother|grandfather|grandma|grandpa) (?:of|to) [\w ]+|only child|(?:youngest|oldest|eldest|middle child) of \w+(?: children| kids| siblings)?|twin|orphan)", only="author"),
+    Rule("family", "be", r"(?P<value>one of (?:two|three|four|five|six|seven|eight|nine|ten|\d+) (?:kids|children|siblings|brothers|sisters|boys|girls))", only="author"),
     Rule("family", "be", r"an? (?P<value>single (?:mom|mum|dad|parent|mother|father))\b", only="author"),
     Rule("has", "be", r"an? single (?:mom|mum|dad|parent|mother|father) (?:with|of) (?P<value>(?:an?|one|two|three|four|five|\d) (?:kids?|children|boys?|girls?|sons?|daughters?))", only="author"),
     Rule("family", "bare", r"(?P<value>(?:proud |single )?(?:mother|father|mom|mum|dad|parent) (?:of|to) (?:\w+ ?){1,2}?)(?=$| from\b)", only="author"),
     # what is eaten, what ails
     Rule("diet", "be been went gone became turned", rf"(?:an? |on )?(?:strict |lifelong |ethical |committed |now )*{_DIET}"),
-    Rule("diet", "bare", rf"(?:as )?(?:an? )?(?:strict |lifelong )*{_DIET}$"),
+    Rule("diet", "bare", rf"(?:as )?(?:an? )?(?:strict |lifelong )*{_DIET}(?:$| (?:here|so|since|for|now)\b)"),
     Rule("diet", "keep eat follow", rf"(?:only |mostly )?(?:an? |the )?{_DIET}"),
     Rule("diet", "nomore usedto", rf"be (?:an? )?(?:strict )?{_DIET}", ends="value"),
     Rule("does not eat", "not cannot can't nomore", rf"(?:eat|drink|do|have|touch|consume|tolerate|digest) (?P<value>{_FOOD}(?:(?:, | or | and |/){_FOOD})*)\b"),
@@ -210,10 +223,12 @@ RULES: tuple[Rule, ...] = (
     Rule("allergic to", "have", r"(?:an? )?(?:severe |bad |mild |serious )?(?P<value>(?!food\b|skin\b|seasonal\b|no\b|any\b|many\b|some\b|severe\b)[\w-]+(?: [\w-]+)?) allerg(?:y|ies)\b"),
     Rule("illness", "have had suffer been live struggle fight battle be", rf"(?:from |with |suffering from |living with |struggling with |got |in therapy for |treated for |battling )?(?:an? |the )?(?P<value>{_ILLNESS}(?:,? (?:and|or) {_ILLNESS})*)(?![\w-])", check="ill"),
     Rule("illness", "be been was got diagnosed", rf"(?:diagnosed |just diagnosed )?with (?:an? )?(?:(?:severe|mild|chronic) )?{_VALUE}", check="diagnosed"),
-    Rule("illness", "be bare", r"(?:an? )?(?:bit |partially |legally |fully )?(?P<value>(?:type (?:1|2|one|two) )?(?:diabetic|pre-?diabetic|asthmatic|epileptic|colou?r[ -]?blind|deaf|blind|dyslexic|autistic|an?emic|bipolar(?: \d| (?:one|two|I+))?|hiv[ -]positive|c(?:o)?eliac|arthritic|hard of hearing|an insomniac)(?: in (?:my|his|her|one|the)(?: \w+)? (?:eye|ear))?)\b"),
+    Rule("illness", "be bare", r"(?:an? )?(?:bit |partially |legally |fully )?(?P<value>(?:type (?:1|2|one|two) )?(?:diabetic|pre-?diabetic|asthmatic|epileptic|colou?r[ -]?blind|deaf|blind|dyslexic|autistic|an?emic|bipolar(?: \d| (?:one|two|I+))?|hiv[ -]positive|(?:registered )?disabled|in a wheelchair|c(?:o)?eliac|arthritic|hard of hearing|an insomniac)(?: in (?:my|his|her|one|the)(?: \w+)? (?:eye|ear))?)\b"),
+    Rule("takes", "be been bare take started prescribed put", r"(?:me |us )?(?:back |now |still |taking )*(?:on )?(?:a )?(?:low |high )?(?:dose |doses )?(?:of )?(?P<value>[a-z]+(?: and [a-z]+)?)(?=$|[.,!?]| (?:for|since|now|and|every|twice|daily|once|three|two|a|about|because|at|the|to)\b)", check="medicine"),
     Rule("takes", "take", r"(?P<value>(?!(?:a|an|the|it|my|care|time|place|part|this|that|\d|long|one|some|notes|photos|pictures|pride)\b)[a-z]+(?:in|ol|ine|ide|ate|am|one|um|pril|zole|xin|mab|pam|ants?|pills|vitamins?|supplements|\w* insulin|lithium))(?= |$)"),
     # languages and studies
     Rule("speaks", "speak know understand", rf"{_SKILL}{_LANGUAGES}"),
+    Rule("speaks", "bare", rf"my (?P<value>{_LANGUAGE})(?: is|'s) (?!terrible|bad|awful|rubbish|shaky|rusty|non)(?:\w+ )?(?:fluent|good|decent|great|perfect|excellent|ok|okay|passable|native|near[- ]native|alright)\b"),
     Rule("speaks", "can", rf"speak {_SKILL}{_LANGUAGES}"),
     Rule("speaks", "be", rf"(?:fluent|native|bilingual|proficient|conversational|an? native speaker)(?: in| of|:)? (?:both )?{_LANGUAGES}"),
     Rule("speaks", "be", rf"an? (?:fluent |native )?{_LANGUAGES} speaker"),
@@ -259,6 +274,7 @@ RULES: tuple[Rule, ...] = (
     Rule("likes", "support", _PROPER),
     Rule("likes", "read watch", rf"(?:a lot of|mostly|lots of) (?P<value>[\w -]{{2,30}}?){_END}"),
     Rule("prefers", "prefer", _VALUE),
+    Rule("afraid of", "bare", r"(?P<value>(?!(?:it|this|that|he|she|they|you|what|nothing)\b)[\w' -]{2,30}?) (?:scares?|terrif(?:y|ies)|frightens?|freaks?|petrif(?:y|ies)) (?:the \w+ out of )?me\b"),
     Rule("afraid of", "be", rf"(?:\w+ )?(?:afraid|scared|terrified|frightened|petrified) of {_VALUE}"),
     # what people do in their time
     Rule("hobby", "play", r"(?:the |some |a lot of )?(?P<value>(?!\w+ly\b)(?!(?:devil's|the devil|an? part|with|a role|along|it|dumb|a game|music$|around|nice|on|at|together|that|this|them|catch|hard|pretend|to|for|one|these|those|and)\b)[\w' -]{2,30}?)" + _END),
@@ -279,6 +295,7 @@ RULES: tuple[Rule, ...] = (
     Rule("plans", "be", rf"planning (?:to |on |(?=an? )){_NO_ASK}(?P<value>[^.!?()\"]{{2,80}}?)(?=$|[.!?])"),
     Rule("plans", "be", r"(?P<value>(?:moving(?! forward| on| along)|relocating|emigrating|getting married|trying for a (?:baby|child)|leaving (?:my|this) job|leaving for|retiring|flying|starting (?:at|a new)|going on maternity)\b[^.!?()\"]{0,60})"),
     Rule("plans", "will", r"be (?P<value>(?:moving|relocating|starting|travelling|traveling|retiring|getting married|flying|studying|attending)\b[^.!?()\"]{0,70})"),
+    Rule("plans", "be", rf"(?:putting|setting) (?:(?:some |a bit of )?(?:money|cash) )?aside (?:some (?:money|cash) )?for (?:an? )?{_VALUE}"),
     Rule("plans", "be", rf"saving (?:up )?(?:for|to buy) (?:an? )?{_VALUE}"),
     Rule("plans", "plan intend hope", rf"(?:to|on) {_NO_ASK}(?P<value>[^.!?()\"]{{2,80}}?)(?=$|[.!?])"),
     Rule("plans", "have", r"(?:an? )?(?P<value>(?:appointment|flight|surgery|operation) (?:with|on|to|at) [^.!?()\"]{2,50})"),
@@ -293,24 +310,28 @@ RULES: tuple[Rule, ...] = (
     Rule("has", "wear", r"(?P<value>glasses|contacts|contact lenses|a hearing aid|hearing aids|braces)\b"),
     Rule("has", "bought got purchased inherited adopted built rescued", rf"(?!rid\b)(?:me |us |myself |ourselves )?(?:an? |the |our |my |our first |my first |two |three |some |another )*{_BOUGHT}(?=\s*(?:$|[.!,;]|\b(?:last|this|and|for|from|yesterday|today|in|on|named|called|with|two|after|together|at|when)\b))"),
     Rule("has", "got have", r"(?:my |a )?(?P<value>(?:driving|driver's|driver) licen[cs]e|citizenship|green card|us citizenship|dual citizenship|permanent residency)"),
+    Rule("has", "bare", r"(?P<value>(?:one|two|three|four|five|\d) (?:kids?|children|boys?|girls?|sons?|daughters?|lads?|cats?|dogs?|grandkids|grandchildren|horses?))(?=$|[.,!]| (?:and|under|at|who)\b)"),
+    Rule("has", "live", r"(?:[\w' -]+? )?with (?P<value>(?:an?|two|three|four) (?:[\w-]+ )?(?:cats?|dogs?|kids|parrots?|children|rabbits?|hamsters?))\b"),
     Rule("has", "be", r"living with (?P<value>(?:an?|two|three|four|my) (?:cats?|dogs?|kids|parrots?))\b"),
     Rule("has", "switched traded swapped", rf"(?:in )?(?:my |our |from )*(?:an? )?[\w' -]+? (?:to|for) (?:an? |the )?{_BOUGHT}"),
     Rule("has", "switched traded swapped", r"(?:in )?(?:my |our |from )+(?:an? )?(?P<value>(?!job|jobs|major|smok)[\w'-]+(?: [\w'-]+)??) (?:to|for) (?:an? |the )?(?-i:[A-Z])", ends="value"),
     Rule("has", "switched traded swapped", r"(?:in )?(?:my |our |from )*(?:an? )?[\w' -]+? (?:to|for) an? (?P<value>(?-i:[A-Z])[\w-]*(?: (?-i:[A-Z\d])[\w-]*)*)"),
     Rule("has", "sold gave got scrapped crashed totalled wrecked ditched donated had lost", rf"(?:to sell |to give away |away |rid of |to rehome |to put (?:down )?)?(?:my|our|the|his|her) (?:old |beloved |dear |poor )?(?P<value>(?!job|keys?\b|mind\b|temper\b|way\b|soul\b)[\w' -]{{2,40}}?)(?= (?:to|away|for|on|because|and|down)\b|{_THING_END[3:]}", ends="value", check="sold"),
+    Rule("has", "binned flogged rehomed wrote put", rf"(?:off )?(?:my|our|the) (?:old |beloved |dear |poor )?(?P<value>(?!job|kettle|bins?\b)[\w' -]{{2,30}}?)(?= (?:down|to sleep|last|on|for|in the|and|because|after|yesterday|this)\b|{_THING_END[3:]}", ends="value", check="parted with"),
     Rule("has", "not nomore", r"(?:have|own) (?:an? |the |my |any |two |three )?(?P<value>[\w' -]{2,40}?)(?=$|[.,!?;]| (?:and|or)\b)", ends="value", check="had"),
     Rule("has", "usedto", rf"(?:have|own) (?:an? |the |my |any |two |three )?{_THING}", ends="value"),
     Rule("has", "died passed ran got was", r"(?:away|stolen|totalled|totaled|wrecked|put down)?(?P<value>)(?=$|[.,!?;]| ?(?:last|in|of|this|at|two|yesterday)\b)", ends="value", fixed="who", only="pets", check="died"),
-    Rule("smokes", "gave quit stopped", r"(?:up )?(?P<value>smoking|cigarettes|vaping)\b", ends="value"),
+    Rule("smokes", "gave quit stopped", r"(?:up )?(?:the )?(?P<value>smoking|cigarettes|vaping|tobacco|fags|ciggies|cigs|smokes)\b", ends="value"),
     Rule("smokes", "usedto", r"(?:be an? )?(?P<value>smoker|smoke)\b", ends="value"),
     Rule("takes", "stopped quit nomore", r"(?:be )?(?:taking|take) (?P<value>(?!the\b|a\b|it\b)[a-z]+(?:in|ine|ide|ate|am|ants?|pills|medication|meds))\b", ends="value"),
     Rule("religion", "be", rf"(?:an? )?(?:devout |practising |practicing |observant |orthodox )?(?P<value>{_words(RELIGIONS)})(?=$| (?:and|so|but|by)\b)"),
+    Rule("height", "bare", r"(?P<value>\d'\d{0,2}\"?|\d ?ft ?\d{0,2}|(?:five|six) (?:foot|feet)(?: \w+)?|1[.,]?\d\d ?(?:m|cm))$", only="author"),
     Rule("height", "be", r"(?P<value>\d'\d{0,2}\"?|\d+(?:\.\d+)? ?(?:cm|m|centimet\w+|feet|ft|foot)(?: \d+)?(?= tall))"),
     Rule("weight", "weigh", r"(?:about |around )?(?P<value>\d+(?:\.\d+)? ?(?:kg|kilos?|lbs?|pounds|stone))"),
     Rule("pronouns", "use go", r"(?:by )?(?P<value>(?:they/them|she/her|he/him|she/they|he/they))"),
     Rule("wears size", "wear", r"(?:an? )?size (?P<value>\d+(?:\.\d)?)"),
     # "my … is …", with no verb that is known before it
-    Rule("name", "bare", rf"my (?:full |first |real |given |christian |legal )?name(?:'s| is|s) (?!not\b|spelled\b|pronounced\b){_NAME}"),
+    Rule("name", "bare", rf"(?:my )?(?:full |first |real |given |christian |legal )?name(?:'s| is|s) (?!not\b|spelled\b|pronounced\b){_NAME}"),
     Rule("name", "bare", rf"(?:(?:everyone|everybody|people|my friends|friends|most people|they all|all my friends) calls? me|(?:please |just |you can |everyone can |feel free to )*call me|the name(?:'s| is)|this is(?= (?-i:[A-Z])\w+ (?:from|here|again)\b)) {_NAME}(?! (?:when|if|at|on|after|back|in|from|to)\b)"),
     Rule("name", "call", rf"me {_NAME}(?! (?:when|if|at|on|after|back|in|from|to)\b)"),
     Rule("name", "bare", r"(?P<value>(?-i:[A-Z])[a-z]+) here$"),

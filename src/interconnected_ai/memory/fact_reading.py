@@ -62,7 +62,7 @@ _UNSURE = re.compile(
 )  # fmt: skip
 _REPORTED = re.compile(
     r"\b(?<!i )(?<!i've )(?<!just )(?:said|says|saying|told|tells|claims?|claimed|thinks?|thought|believes?|wrote|writes|heard|asked|asks|assumes?|"
-    r"insists?|quotes?|quoted|sings?|sang|according to|rumou?r|states?|mentioned|replied|answered|shouted|"
+    r"insists?|quotes?|quoted|(?:sings?|sang)(?! (?:in|with|at|along)\b)|according to|rumou?r|states?|mentioned|replied|answered|shouted|(?:he|she|they|mum|mom|dad|my \w+)(?:'s| is| was| were)? (?:goes|go|went|like)(?= ?[:,\"'])|"
     r"сказал[аи]?|говор(?:ит|ят|ил[аи]?)(?! (?:по[- ]|на (?!что)|свободно|немного|только))|написал[аи]?(?! заявлени)|пишет|пишут|утверждает|утверждают|думает|думают|считает|считают|спросил[аи]?|"
     r"спрашивает|ответил[аи]?|передал[аи]?|по словам|пёт|поёт|поется|поётся|слышал[аи]?|(?:про)?читал[аи]?,? что|решил[аи], что я|(?<!не )уверен[аы]?, что|уверяет|обещает|рассказал[аи]?|рассказывал[аи]?|кажется|цитирую)\b",
     re.IGNORECASE,

@@ -7,6 +7,9 @@ import click
 from interconnected_ai.cli.output import Output, with_output
 
 
+_RATES = ("facts_precision", "facts_recall", "facts_in_fact_free")
+
+
 @click.command("facts")
 @click.option("--tuning", is_flag=True, help="Of the part that the rules were chosen on, with what they read wrongly.")
 @with_output
@@ -26,7 +29,10 @@ def command(tuning: bool, output: Output) -> None:
     output.table(
         "By file",
         ["sentences", "how many", "precision", "recall", "in fact-free"],
-        [(file, rates["num_sentences"], *(f"{rates[key]:.3f}" for key, *_ in GOALS)) for file, rates in found["by_file"].items()],
+        [
+            (file, rates["num_sentences"], *(f"{rates[key]:.3f}" for key in _RATES))
+            for file, rates in found["by_file"].items()
+        ],
     )
     if tuning:
         output.table(

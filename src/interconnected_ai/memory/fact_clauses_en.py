@@ -43,7 +43,18 @@ _DIALECT = tuple(
         (r"\b(?:could|can)(?:n't| ?not|nt) (?:live|survive|function|do|cope|go a day) without\b", "love"),
         (r"^(?:hi|hiya|hello|hey|hey up|ello|cheers|greetings)(?: (?:all|everyone|everybody|there|folks|guys|y'all|lads))? from\b", "greetings from"),
         (r"\b(?:gotta|had to|having to|have had to|we've had to) (give up|give away|give|sell|rehome|put|let go of|get rid of|quit|leave|drop|cut out|scrap|move)\b", _as_done),
-        (r"\bpack(?:ed|ing)? in (?:the )?(?=smok|fags|cig|booze|drink|job|my job|work)", "quit "),
+        (r"\b(?:pack|jack|chuck)(?:ed|ing)? in (?:the )?(?=smok|fags|cig|booze|drink|job|my |work|teach|nurs)", "quit "),
+        (r"\bcan(?:'t| ?not|t) get enough of\b", "love"),
+        (r"\b(my|the) (?:other half|better half|missus)\b", "my partner"),
+        (r"\bthe (wife|husband|hubby|kids)(?=(?:'s| is| was| has| works| are| have| and i)\b)", r"my \1"),
+        (r"\b(my|our) (?:eldest|youngest|oldest|middle one|little one|lo)(?=(?:'s| is| was| has| just| starts?| turned| started| goes| loves)\b)", r"\1 kid"),
+        (r"\bit's my birthday (?=on|in)", "my birthday is "),
+        (r"^it's ((?-i:[A-Z])[a-z]+),? (?:here|btw|by the way)\b", r"my name is \1"),
+        (
+            r"\b(?:they|the (?:doctors?|gp|clinic|hospital)|my (?:doctor|gp|dr|doc|psychiatrist|cardiologist|consultant|neurologist)|doctors?|doc|gp|dr|psychiatrist|cardiologist)"
+            r"(?:'ve|'s| have| has)? (?:just )?(?:put|started|got|prescribed|given|gave|stuck) me (?:back )?(?:on(?:to)? )?(?:a course of )?(?=[a-z])",
+            "i am on ",
+        ),
         (r"\bkicked (?:the )?(?=smok|fags|cig|booze|drink|habit)", "quit "),
         (r"\bspent (?:\w+ ){1,4}in ([\w' -]+?) (?:before that|before this|previously|until then|up to then)\b", r"used to live in \1"),
         (r"\b(?:before that|before this|previously|prior to that),? (i|we) lived\b", r"\1 used to live"),
@@ -51,7 +62,7 @@ _DIALECT = tuple(
         (r"\b(i|we) (lived|worked) ((?:in|at|for|as) [\w' -]+?) (?:before that|before this|until then|previously)\b", _as_over),
         (r"\b(my|our) (?:lil|lil'|littl|wee) ", r"\1 little "),
         (rf"\b((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE}))'s (?=(?:got|been|had|just|moved|gone|started|left|quit|lost|become|bought|taken)\b)", r"\1 has "),
-        (r"^(mum|mom|dad|gran|grandma|grandpa|nan|husband|wife|hubby|boyfriend|girlfriend|sister|brother|son|daughter|kid|partner|grandad|granddad|mother|father)(?='s| is| was| has| had| lives| works| loves| hates| got| grew| comes| speaks| drives)", r"my \1"),
+        (r"^(mum|mom|dad|gran|grandma|grandpa|nan|husband|wife|hubby|boyfriend|girlfriend|sister|brother|son|daughter|kid|partner|grandad|granddad|mother|father)(?='s| is| passed| died| moved| was| has| had| lives| works| loves| hates| got| grew| comes| speaks| drives)", r"my \1"),
         (r"^(?:the )?(missus|mrs|wifey)(?='s| is| has| works)", "my wife"),
         (r"\b(?:gf|girl friend)\b", "girlfriend"),
         (r"\b(?:bf|boy friend)\b", "boyfriend"),
@@ -135,7 +146,7 @@ _PAST = (
     "moved relocated left quit resigned retired got bought sold adopted joined started began finished graduated became lost gave "
     "broke split turned switched changed dropped stopped decided grew married divorced inherited named found landed separated "
     "lived worked studied learned learnt planned chosen decided agreed purchased settled emigrated immigrated earned completed "
-    "hired promoted diagnosed totalled totaled crashed wrecked binned flogged rehomed ditched prescribed put tied went took did passed trained tutored spent picked rented defended named christened visited qualified jacked kicked packed upgraded downsized retrained resettled transferred suffered swapped traded rented built cut fallen fell taught owned had taken gone handed picked "
+    "hired promoted diagnosed totalled totaled crashed wrecked binned flogged rehomed ditched prescribed put tied went took given did passed trained tutored spent picked rented defended named christened visited qualified jacked kicked packed upgraded downsized retrained resettled transferred suffered swapped traded rented built cut fallen fell taught owned had taken gone handed picked "
     "signed enrolled transferred passed majored ditched scrapped donated rescued welcomed proposed enlisted outgrown outgrew dumped kept called turning came died"
 ).split()
 _PARTICIPLES = (
@@ -246,7 +257,9 @@ _FILLING = re.compile(
     r"(?:[,\s]+(?:btw|lol|haha+|hehe|tbh|though|actually|by the way|fyi|ofc|atm|rn|at all|xd+|x+|innit|mate|now|these days|nowadays|at the moment|right now|currently|at present|please|pls|thanks|thx|:\)|;\)|:d|❤️?|🙂|😊|😂))+$",
     re.IGNORECASE,
 )
-_NOW_AT = re.compile(r"^(?:be |am |is |are )?(?:now|currently) (?=(?:in|at|with)\b)", re.IGNORECASE)
+_NOW_AT = re.compile(
+    r"^(?:be |am |is |are )?(?:now|currently) (?=(?:(?:up|down|over|out|back) )?(?:in|at|with)\b)", re.IGNORECASE
+)
 _BARE_VERB = re.compile(rf"^(?:{_VERBS}|{_THIRD_VERBS})(?=\s|$)", re.IGNORECASE)
 _BARE_PARTICIPLE = re.compile(rf"^(?:not (?:really |a )?)?(?:{'|'.join(_PARTICIPLES)})\b", re.IGNORECASE)
 _HAVE_DONE = re.compile(rf"^have (?=(?:{'|'.join(_PAST)})\b)", re.IGNORECASE)
@@ -266,6 +279,9 @@ _KIN_NAMED = re.compile(
     rf"\b(?:my|our|(?:an?|one)(?! (?:[\w-]+ )?(?:friend|mate|colleague|coworker|neighbou?r|family|couple|mother|father|mom|dad|mum|kid|child|baby|pet|partner|parent)\b))\s+(?:(?P<age>\d{{1,2}})[- ]?(?:yo|y/o|years?[- ]old)\s+)?(?:{_OLDER}|(?:[\w-]+ ){{1,2}}?)(?P<who>(?!company|team|project|startup|boss|doctor|therapist|teacher)(?:{_KIN_WORDS}))(?!'|-)\b(?: (?:called|named))?(?:,? (?P<name>(?-i:[A-Z])[\w'-]*))?",
     re.IGNORECASE,
 )
+# "worked as a chef for years, now I drive a cab": what lasted is over where the rest says how it is now.
+_IS_NOW = re.compile(r"[,;.]\s*(?:but |and |so )?(?:now|these days|nowadays)\b|\bbut now\b", re.IGNORECASE)
+_LASTED = re.compile(r"(?<!have )(?<!i've )(?<!we've )\b(work|live)d (?=(?:as|at|in|for) )", re.IGNORECASE)
 _NAMED_THEM = re.compile(
     r"^(?:named|called|christened|calling) (?P<whom>him|her|it|them) (?P<name>(?-i:[A-Z])[\w'-]*)", re.IGNORECASE
 )
@@ -301,6 +317,8 @@ def english_clauses(sentence: str) -> Iterator[Clause]:
     for pattern, spelled in _DIALECT:
         sentence = pattern.sub(spelled, sentence)
     sentence = _ASIDES.sub(" ", sentence)
+    if _IS_NOW.search(sentence):
+        sentence = _LASTED.sub(r"used to \1 ", sentence)
     yield from _Reader().read(sentence)
 
 

@@ -148,7 +148,7 @@ _DOCTORS = re.compile(
     re.IGNORECASE,
 )
 # What follows makes a past that lasted one that is over: «ездил на приоре, теперь взял джили».
-_SINCE_THEN = re.compile(r"^(?:и |а |но |ну )*(?:теперь|сейчас|щас|ныне|нынче|потом|затем)(?![\w-])|(?<![\w-])теперь(?![\w-])", re.IGNORECASE)
+_SINCE_THEN = re.compile(r"^(?:и |а |но |ну )*(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])|(?<![\w-])теперь(?![\w-])", re.IGNORECASE)
 _UNTIL_THEN = re.compile(
     r"(?<![\w-])до (?:декрета|пенсии|развода|свадьбы|переезда|армии|войны|ковида|пандемии|школы|института|универа|родов|замужества|травмы|этого|того)(?![\w-])",
     re.IGNORECASE,
@@ -226,7 +226,7 @@ _NAMED_SO = re.compile(
     rf"(?<![\w-])(?P<who>{_KIN_FORMS}) по (?:имени|кличке|прозвищу) (?P<name>{_NAME})", re.IGNORECASE
 )
 _OWNER = re.compile(r"(?<![\w-])(?:у (?:меня|нас))(?![\w-])\s*", re.IGNORECASE)
-_ME = re.compile(r"(?<![\w-])(?:мне|нам)(?![\w-])\s*", re.IGNORECASE)
+_ME = re.compile(r"(?<![\w-])(?<!к )(?<!ко )(?<!обо )(?<!при )(?:мне|нам)(?![\w-])\s*", re.IGNORECASE)
 _I = re.compile(r"(?<![\w-])(?:я|мы)(?![\w-])\s*", re.IGNORECASE)
 _THEY = re.compile(
     r"^(?:и |а )?(?P<who>он|она|они|ему|ей|им|его|её|ее|их|у него|у неё|у нее|у них|который|которая)(?![\w-])\s*",

@@ -30,7 +30,7 @@ _END = rf"(?=\s*(?:$|[.!?()\"]|\b(?:{_TIMES})\b))"
 _VALUE = r"(?P<value>[^.!?()\"]{2,80}?)" + _END
 _PLACE_END = (
     rf"(?=\s*(?:$|[.!?()\"]|\b(?:{_TIMES}|next|this|with|for|as|where|from|to|ago|alone|together|remotely|full[- ]time|part[- ]time|doing|"
-    r"and counting|temporarily|permanently|about (?:an|\d)|by myself|on my own|mostly|mainly|until|after|before|and i|studying|just|fixing|on (?:a|my|nights|days)|"
+    r"and counting|in the end|eventually|temporarily|permanently|about (?:an|\d)|by myself|on my own|mostly|mainly|until|after|before|and i|studying|just|fixing|on (?:a|my|nights|days)|"
     r"at the (?:moment|same))\b|\s\d))"
 )
 _PLACE = r"(?P<value>[^.!?()\"]{2,60}?)" + _PLACE_END
@@ -73,6 +73,7 @@ _THING = r"(?P<value>[^.!?()\",]{2,60}?)" + _THING_END
 _BOUGHT = (
     r"(?P<value>(?:[\w'-]+ ){0,3}?(?:car|house|flat|apartment|condo|bungalow|dog|puppy|puppies|cat|kitten|kittens|cats|dogs|bike|bicycle|motorcycle|motorbike|boat|narrowboat|"
     r"guitar|piano|violin|cello|laptop|macbook|iphone|phone|camera|truck|van|caravan|campervan|farm|cottage|telescope|horse|rabbit|hamster|parrot|cabin|tesla|toyota|honda|"
+    r"golf|fiesta|yaris|corsa|polo|focus|civic|corolla|prius|camry|qashqai|juke|niro|sportage|picanto|clio|megane|octavia|fabia|astra|tiguan|passat|outback|forester|kia|nissan|hyundai|renault|peugeot|skoda|vw|volkswagen|jeep|lexus|e-bike|"
     r"ford|bmw|audi|volvo|subaru|mazda|scooter|console|playstation|xbox|ps5|tv|tablet|ipad|pixel|greyhound|labrador|beagle|poodle|husky|corgi|bulldog|retriever|lab|vineyard|bookshop|business|"
     r"drone|printer|watch|ring|yacht|land|allotment|garden|pony|goats|chickens|hens|bees|snake|lizard|gecko|turtle|tortoise|studio|kayak|skateboard|motorhome|rv)"
     r"(?: (?:by|in|near|on) [\w' -]{2,25}| [A-Z0-9][\w-]*(?: [A-Z0-9][\w-]*)*)?)(?![\w-])"
@@ -116,7 +117,8 @@ RULES: tuple[Rule, ...] = (
     Rule("comes from", "moved came", rf"(?:here|over here|over) (?:to \w+ )?from {_PLACE}"),
     Rule("comes from", "grew", rf"up (?:in|near|on|outside) {_PLACE}"),
     Rule("comes from", "bare", rf"(?:originally )?from (?!now|then|today|what|time|there|here){_PLACE}"),
-    Rule("lives in", "nowat", r"in (?P<value>(?-i:[A-Z])[\w' -]+?)(?=$|[.,!?]| (?:with|and|for|after)\b)"),
+    Rule("lives in", "nowat", r"(?:(?:up|down|over|out|back) )?in (?P<value>(?-i:[A-Z])[\w' -]+?)(?=$|[.,!?]| (?:with|and|for|after|now|these|currently|at|nowadays)\b)"),
+    Rule("lives in", "been", rf"(?:(?:up|down|over|out|back|here) )?in (?P<value>(?-i:[A-Z])[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)(?= (?:since|for|now|about|nearly|almost|over|{_FEW} (?:years|months))\b)"),
     Rule("works at", "nowat", rf"(?:at|with) {_A}(?!{_KIN_ONE}|parents|in-laws|home|the moment|school|uni|university|work){_PLACE}"),
     Rule("works at", "be been", r"in (?:the )?(?P<value>sales|marketing|finance|it|hr|tech|real estate|insurance|healthcare|education|construction|retail|hospitality|logistics|advertising|publishing|banking|law enforcement|the army|army|navy|military|air force|police|fashion|pharma|pr|consulting)(?=$|[.,!?]| (?:and|at|for)\b)"),
     Rule("nationality", "bare", rf"(?:half|quarter|part|proud|proudly) (?P<value>{_words(NATIONALITIES)})(?=$| (?:and|but|by|here)\b)"),
@@ -129,7 +131,7 @@ RULES: tuple[Rule, ...] = (
     Rule("works as", "bare", rf"as an? (?P<value>{_JOB})(?=$|,| (?:i|we|my)\b)", check="job"),
     Rule("works as", "be been", r"(?P<value>retired|unemployed|jobless|self[- ]employed|between jobs|out of work|a stay[- ]at[- ]home (?:mom|mum|dad|parent|mother|father))(?=$| (?:now|since|at|and|from|these|right)\b)"),
     Rule("works as", "bare", r"(?P<value>retired|unemployed|self[- ]employed)$"),
-    Rule("works as", "was", rf"an? (?P<value>{_JOB}){_JOB_END}", ends="value", check="job"),
+    Rule("works as", "was", rf"an? (?P<value>{_JOB})(?= (?:at|for|until|till|before|back then|all my life|years ago)\b)", ends="value", check="job"),
     Rule("works at", "was", rf"an? (?:[\w'-]+ ){{0,3}}{_JOB} (?:at|for) {_A}(?!{_FEW} |years|many|life){_PLACE}", ends="value", check="job at"),
     Rule("works as", "took", r"(?P<value>early retirement)"),
     Rule("works as", "will be", rf"(?:be |going to be |gonna be )(?:an? |the )(?P<value>{_JOB}){_JOB_END}", check="job"),
@@ -167,6 +169,7 @@ RULES: tuple[Rule, ...] = (
     Rule("works at", "got was be been", rf"(?:fired|laid off|let go|sacked|made redundant)(?: last \w+| yesterday| today| recently)? (?:from|by|at) {_A}{_PLACE}", ends="value"),
     Rule("works at", "nomore usedto", rf"(?:be )?(?:work|working|employed|teach) (?:at|for|in) {_A}{_PLACE}", ends="value"),
     Rule("works at", "was", rf"working (?:at|for|in) {_A}(?P<value>[\w'& -]+?)(?= (?:until|till|before)\b|$)", ends="value"),
+    Rule("works at", "handed gave", r"(?:in )?(?:my|our) (?P<value>notice)(?: in)?(?=$|[.,!?]| (?:yesterday|today|last|on|this|at the weekend)\b)", ends="relation"),
     Rule("works at", "quit lost left gave", r"(?:up )?(?:my|the) (?P<value>(?:old |current |day |previous )?job)(?! (?:at|with|in|for|as)\b)(?=$|[.,!?;]| )", ends="relation"),
     Rule("works at", "got was be been", r"(?P<value>fired|laid off|sacked|made redundant)(?=$|[.,!?;]| (?:last|this|in|yesterday|and|today)\b)", ends="relation"),
     Rule("works at", "resigned retired", r"(?P<value>)(?=$|[.,!?;]| ?(?:last|this|in|yesterday|and|two|a)\b)", ends="relation", fixed="retired"),
@@ -190,6 +193,9 @@ RULES: tuple[Rule, ...] = (
     # people
     Rule("relationship", "be been", r"(?:happily |recently |newly |officially |still |back )?(?P<value>married|engaged|single|divorced|widowed|separated|an? widow(?:er)?|dating (?:a \w+ (?:named|called) )?(?-i:[A-Z])\w+)(?! to (?:my|the) (?:job|work|game))(?=\s*(?:$|[.!,;]|\b(?:to|with|and|for|now|since|again|from|in|over|almost|\d+|these|last|twice|two|three|ten|twenty|thirty)\b))", only="author"),
     Rule("relationship", "not", r"(?:be )?married(?P<value>)(?=$|[.!,;]| (?:and|but|yet)\b)", fixed="not married", only="author"),
+    Rule("relationship", "broke", r"up(?P<value>)(?=$|[.!?]| (?:in|last|this|two|a|over|on)\b)(?! with)", fixed="broke up", only="author"),
+    Rule("relationship", "split", r"up(?P<value>)(?=$|[.!?]| (?:in|last|this|two|a|over|on)\b)(?! with)", fixed="split up", only="author"),
+    Rule("relationship", "split broke", r"up, (?:me|myself) and (?P<value>(?-i:[A-Z])\w+)$", ends="relation", only="author"),
     Rule("relationship", "tied", r"the knot(?P<value>)", fixed="tied the knot", only="author"),
     Rule("relationship", "be been", r"in an? (?P<value>(?:(?:long[- ]distance|happy|serious|open|committed|stable|new) )?relationship)\b", only="author"),
     Rule("relationship", "got get", r"(?P<value>married|engaged|divorced)\b", only="author"),
@@ -215,6 +221,9 @@ RULES: tuple[Rule, ...] = (
     Rule("does not eat", "not cannot can't nomore", rf"(?:eat|drink) (?!(?:much|enough|well|here|lunch|breakfast|dinner|out|at|after|before|a lot|many|that|this|it|anything$)\b){_PLACE}"),
     Rule("does not eat", "not", r"(?P<value>drink)$"),
     Rule("does not eat", "gave given cut stopped quit avoid went", rf"(?:up |out |off |eating |drinking |down on )*(?P<value>{_FOOD})\b"),
+    Rule("does not eat", "be been bare", rf"off (?:the )?(?P<value>{_FOOD}|drink)(?=$|[.,!?]| (?:since|for|now|completely|these|until|this)\b)"),
+    Rule("does not eat", "bare", rf"(?P<value>{_FOOD}) (?:doesn't|don't|does not|do not|never) agrees? with me\b"),
+    Rule("allergic to", "bare", r"(?P<value>(?!(?:it|this|that|he|she|they|you|what|nothing)\b)[\w' -]{2,25}?) (?:makes? my (?:throat|face|lips|tongue|eyes|skin) (?:swell|itch|close|puff|burn|water)|(?:brings?|bring) me out in|gives? me (?:hives|a rash))"),
     Rule("does not eat", "bare", rf"no (?P<value>{_FOOD}) (?:for me|please)"),
     Rule("allergic to", "be", rf"(?:\w+ )?allergic (?:to|against) {_VALUE}"),
     Rule("allergic to", "bare", rf"allergic to {_VALUE}"),
@@ -222,9 +231,10 @@ RULES: tuple[Rule, ...] = (
     Rule("allergic to", "have been", rf"(?:an? )?(?:\w+ )?allergy to {_VALUE}"),
     Rule("allergic to", "have", r"(?:an? )?(?:severe |bad |mild |serious )?(?P<value>(?!food\b|skin\b|seasonal\b|no\b|any\b|many\b|some\b|severe\b)[\w-]+(?: [\w-]+)?) allerg(?:y|ies)\b"),
     Rule("illness", "have had suffer been live struggle fight battle be", rf"(?:from |with |suffering from |living with |struggling with |got |in therapy for |treated for |battling )?(?:an? |the )?(?P<value>{_ILLNESS}(?:,? (?:and|or) {_ILLNESS})*)(?![\w-])", check="ill"),
+    Rule("illness", "have", r"(?:an? )?(?P<value>(?:dodgy|bulging|slipped|trapped|torn|weak|knackered|gammy|herniated|underactive|overactive|enlarged) (?:back|knees?|hips?|shoulder|heart|thyroid|lungs|stomach|eyes|eyesight|discs?|nerve|hearing|bladder|chest))(?=$|[.,!?]| (?:so|and|since|from|now|too)\b)"),
     Rule("illness", "be been was got diagnosed", rf"(?:diagnosed |just diagnosed )?with (?:an? )?(?:(?:severe|mild|chronic) )?{_VALUE}", check="diagnosed"),
     Rule("illness", "be bare", r"(?:an? )?(?:bit |partially |legally |fully )?(?P<value>(?:type (?:1|2|one|two) )?(?:diabetic|pre-?diabetic|asthmatic|epileptic|colou?r[ -]?blind|deaf|blind|dyslexic|autistic|an?emic|bipolar(?: \d| (?:one|two|I+))?|hiv[ -]positive|(?:registered )?disabled|in a wheelchair|c(?:o)?eliac|arthritic|hard of hearing|an insomniac)(?: in (?:my|his|her|one|the)(?: \w+)? (?:eye|ear))?)\b"),
-    Rule("takes", "be been bare take started prescribed put", r"(?:me |us )?(?:back |now |still |taking )*(?:on )?(?:a )?(?:low |high )?(?:dose |doses )?(?:of )?(?P<value>[a-z]+(?: and [a-z]+)?)(?=$|[.,!?]| (?:for|since|now|and|every|twice|daily|once|three|two|a|about|because|at|the|to)\b)", check="medicine"),
+    Rule("takes", "be been bare take started prescribed put", r"(?:me |us )?(?:back |now |still |taking )*(?:on )?(?:a )?(?:low |high )?(?:dose |doses )?(?:of )?(?P<value>(?:vitamin [a-z]\d*|[a-z]+)(?: and (?:vitamin [a-z]\d*|[a-z]+))?)(?=$|[.,!?]| (?:for|since|now|and|every|twice|daily|once|three|two|a|about|because|at|the|to)\b)", check="medicine"),
     Rule("takes", "take", r"(?P<value>(?!(?:a|an|the|it|my|care|time|place|part|this|that|\d|long|one|some|notes|photos|pictures|pride)\b)[a-z]+(?:in|ol|ine|ide|ate|am|one|um|pril|zole|xin|mab|pam|ants?|pills|vitamins?|supplements|\w* insulin|lithium))(?= |$)"),
     # languages and studies
     Rule("speaks", "speak know understand", rf"{_SKILL}{_LANGUAGES}"),
@@ -292,6 +302,7 @@ RULES: tuple[Rule, ...] = (
     # plans, decisions, wishes
     Rule("decided", "decided chosen agreed", rf"(?:to |on |that )(?!that\b){_VALUE}"),
     Rule("plans", "be", rf"(?:going to |about to |hoping to |looking to |set to |gonna ){_PLANNED}{_NO_ASK}(?P<value>[^.!?()\"]{{2,80}}?)(?=$|[.!?])"),
+    Rule("plans", "be", rf"(?P<value>due (?:in {_MONTH}|on (?:the )?\d[\w ]{{0,15}}|any day(?: now)?|next month))\b"),
     Rule("plans", "be", rf"planning (?:to |on |(?=an? )){_NO_ASK}(?P<value>[^.!?()\"]{{2,80}}?)(?=$|[.!?])"),
     Rule("plans", "be", r"(?P<value>(?:moving(?! forward| on| along)|relocating|emigrating|getting married|trying for a (?:baby|child)|leaving (?:my|this) job|leaving for|retiring|flying|starting (?:at|a new)|going on maternity)\b[^.!?()\"]{0,60})"),
     Rule("plans", "will", r"be (?P<value>(?:moving|relocating|starting|travelling|traveling|retiring|getting married|flying|studying|attending)\b[^.!?()\"]{0,70})"),
@@ -301,13 +312,14 @@ RULES: tuple[Rule, ...] = (
     Rule("plans", "have", r"(?:an? )?(?P<value>(?:appointment|flight|surgery|operation) (?:with|on|to|at) [^.!?()\"]{2,50})"),
     Rule("wants", "want", r"to (?P<value>(?:become|be|live|move|learn|open|start my|study|work (?:as|in|at)|travel|buy a|quit|retire|write a|have (?:kids|children|a))\b[^.!?()\"]{2,60})"),
     # possessions
-    Rule("has", "have own drive ride keep adopted inherited raise breed", rf"(?:also )?{_COUNT} {_THING}"),
+    Rule("has", "have own drive ride keep adopted inherited raise breed", rf"(?:also )?{_COUNT} (?!(?:cab|taxi|bus|tram|train|forklift|ambulance|hgv|minicab)\b){_THING}"),
     Rule("has", "run", r"(?:an?|my|our|my own|our own) (?P<value>(?:[\w-]+ ){0,2}?(?:business|bakery|shop|caf[eé]|store|farm|studio|salon|restaurant|company|startup|bar|pub|b&b|hotel|bookshop|brewery|blog|podcast|channel|nursery|daycare)(?: (?:in|near|selling) [\w -]+)?)(?=$|[.,!?]| (?:with|and|for|from)\b)"),
-    Rule("has", "bare", r"my (?P<value>car|bike|bicycle|motorbike|motorcycle|scooter|laptop|phone|van|boat) (?:got|was|has been) (?:stolen|totalled|totaled|wrecked)", ends="value"),
+    Rule("has", "bare", r"my (?P<value>car|bike|bicycle|motorbike|motorcycle|scooter|laptop|phone|van|boat) (?:got|was|has been) (?:stolen|nicked|robbed|written off|totalled|totaled|wrecked)", ends="value"),
     Rule("has", "have", r"(?P<value>(?:(?:twin|triplet|grown|small|young|little|identical|blue|brown|green|hazel|grey|gray|blond|blonde|red|dark|black|curly|long|short) )*(?:kids|children|girls|boys|sons|daughters|twins|triplets|eyes|hair|chickens|bees|goats|cats|dogs))(?=\s*(?:$|[.!,;]|\band\b))"),
     Rule("has", "keep raise breed", r"(?P<value>(?:bees|chickens|hens|goats|sheep|pigs|rabbits|horses|cows|pigeons|ducks|cattle|fish|snakes)(?: and (?:a few |some )?\w+)?)\b"),
     Rule("has", "homeschool", r"(?:our|my) (?P<value>\w+ (?:kids|children))"),
     Rule("has", "wear", r"(?P<value>glasses|contacts|contact lenses|a hearing aid|hearing aids|braces)\b"),
+    Rule("has", "picked", rf"up (?:an? |our first |my first |two |three |another )(?:used |new |secondhand |second-hand )?{_BOUGHT}(?=\s*(?:$|[.!,;]|\b(?:last|this|and|for|from|yesterday|today|in|on|named|called|with|two|after|at|when)\b))"),
     Rule("has", "bought got purchased inherited adopted built rescued", rf"(?!rid\b)(?:me |us |myself |ourselves )?(?:an? |the |our |my |our first |my first |two |three |some |another )*{_BOUGHT}(?=\s*(?:$|[.!,;]|\b(?:last|this|and|for|from|yesterday|today|in|on|named|called|with|two|after|together|at|when)\b))"),
     Rule("has", "got have", r"(?:my |a )?(?P<value>(?:driving|driver's|driver) licen[cs]e|citizenship|green card|us citizenship|dual citizenship|permanent residency)"),
     Rule("has", "bare", r"(?P<value>(?:one|two|three|four|five|\d) (?:kids?|children|boys?|girls?|sons?|daughters?|lads?|cats?|dogs?|grandkids|grandchildren|horses?))(?=$|[.,!]| (?:and|under|at|who)\b)"),

@@ -163,7 +163,7 @@ def _holds(relation: str, value: str, words: list[str]) -> bool:
     if relation == "does not eat":
         return words[0] not in NOT_FOOD
     if relation == "allergic to":
-        return words[0] not in NO_ALLERGENS
+        return words[0] not in NO_ALLERGENS and _OF_THE_READER.isdisjoint(words)
     if relation == "lives in" and words[0] in _SEVERAL:
         return False
     if relation in ("lives in", "comes from"):
@@ -259,7 +259,7 @@ _MEDICINE_EN = re.compile(
     r"methotrexate|prednis(?:ol)?one|steroids|antidepressants?|antibiotics?|statins?|beta blockers?|ssris?|snris?|hrt|the pill|melatonin|antihistamines?|"
     r"cetirizine|loratadine|salbutamol|ventolin|metformin|ozempic|mounjaro|wegovy|semaglutide|tirzepatide|ritalin|adderall|vyvanse|concerta|elvanse|"
     r"methylphenidate|prozac|zoloft|lexapro|wellbutrin|bupropion|mirtazapine|quetiapine|olanzapine|risperidone|aripiprazole|levodopa|tamoxifen|finasteride|"
-    r"paracetamol|nurofen|naproxen|diazepam|valium|xanax|humira|infliximab|adalimumab|dupixent|[a-z]+mab|vitamins?|iron tablets|chemo|thyroxin|levo)$"
+    r"paracetamol|nurofen|naproxen|diazepam|valium|xanax|humira|infliximab|adalimumab|dupixent|[a-z]+mab|vitamins?|vitamin [a-z]\d*|magnesium|iron|zinc|iron tablets|chemo|thyroxin|levo)$"
 )
 
 
@@ -343,6 +343,10 @@ _WORK_PLACES = re.compile(
 )
 
 
+_VISITED = re.compile("^(?:офис|магазин|больниц|кафе|ресторан|аптек|театр|музе|университет|библиотек|клиник|суд|школ)")
+_PETS_RU = re.compile("собак|собач|^пс[аи]?|^п[её]с|^кот|кошк|кошеч|щен|овчарк|лабрадор|хомя|крыс|кролик|попуга|такс|хаски|лошад|^кон[ья]|корги|пудел|мопс|хорьк")
+
+
 def _is_work_place(value: str) -> bool:
     return (value != value.lower() and not _is_in_town(value)) or _WORK_PLACES.search(value.lower()) is not None
 
@@ -416,7 +420,10 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     "parted with": _is_parted,
     "employer": lambda found, value: " над " not in f" {found.match.string} " and not _is_in_town(value),
     "no town": lambda found, value: not _is_in_town(value),
-    "known work place": lambda found, value: _WORK_PLACES.search(value) is not None,
+    "work place again": lambda found, value: (
+        found.match.string.endswith(" работать")
+        or (found.clause.verb.lower().startswith("верну") and _WORK_PLACES.search(value) is not None and not _VISITED.search(value))
+    ),
     "instrumental job there": lambda found, value: _is_instrumental_job(found, "") and not _is_in_town(value),
     "introduced": lambda found, value: not _is_town(value),
     "new name": lambda found, value: re.search(r"(?<!\w)теперь(?!\w)", found.clause.full.lower()) is not None,
@@ -440,14 +447,16 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
         or not PLACE_WORDS.isdisjoint(value.split())
     ),
     "thing given": lambda found, value: (
-        not found.clause.verb.lower().startswith(("отда", "подар", "разбил", "утопил")) or _GIVEN.search(value) is not None
+        any(map(_PETS_RU.search, value.split()))
+        if found.clause.verb.lower().startswith("усып")
+        else not found.clause.verb.lower().startswith(("отда", "подар", "разбил", "утопил")) or _GIVEN.search(value) is not None
     ),
     "infinitive": lambda found, value: (
         any(word.endswith(("ть", "ться", "ти", "чь", "тись")) for word in value.split()[:3])
         or (found.head == "plan" and not found.clause.verb.lower().startswith("наде"))
     ),
     "food ru": lambda found, value: _FOOD_RU.search(value) is not None,
-    "dream": lambda found, value: value.startswith(("о ", "об ")) or any(word.endswith(("ть", "ться", "ти", "чь", "тись")) for word in value.split()[:2]),
+    "dream": lambda found, value: re.match("об? (?:сво|собствен|дом|дач|собак|кошк|коте|дет|реб|машин|переезд|велосипед|мотоцикл|карьер)", value) is not None or any(word.endswith(("ть", "ться", "ти", "чь", "тись")) for word in value.split()[:2]),
     "known illness": lambda found, value: _is_known_illness(value),
     "изучаю": lambda found, value: found.clause.verb.lower().startswith(("изуча", "осваива")),
     "хор": lambda found, value: re.search("хор|ансамбл|групп|капелл", value) is not None,

@@ -60,6 +60,10 @@ PROFESSIONS = (
     "guard guide sergeant marine soldier officer cop chef baker candlemaker potter weaver farmhand vintner brewer rancher shepherd "
     "banker broker actuary auditor consultant negotiator notary assistant teller underwriter copyeditor proofreader ghostwriter dietician "
     "researcher astronaut astrophysicist geneticist botanist chemist neurologist cardiologist oncologist dermatologist anaesthetist podiatrist "
+    "postie copper brickie sparky childminder scaffolder groundworker beautician solicitor barrister conveyancer magistrate radiographer sonographer phlebotomist "
+    "audiologist physio chiropodist actuary underwriter dog\\s+groomer dog\\s+walker nail\\s+technician care\\s+assistant teaching\\s+assistant support\\s+worker letting\\s+agent "
+    "estate\\s+agent quantity\\s+surveyor product\\s+owner scrum\\s+master project\\s+manager data\\s+analyst call\\s+handler sous\\s+chef pastry\\s+chef barrister glazier "
+    "plasterer tiler decorator cabinetmaker upholsterer seamstress cobbler farrier groom jockey cabbie trucker bouncer croupier barmaid barman landlord publican "
     "optometrist osteopath acupuncturist homemaker housekeeper nanny au\\s+pair babysitter"
 )
 # How names of professions end, where the list does not know them, and what ends so and is none.
@@ -138,7 +142,7 @@ _NO_POSSESSIONS = (
     "sort way need duty part party dinner lunch breakfast drink nap shower vacation holiday break chat talk debate argument fight tendency stuff smile "
     "blast good great fun amazing nice peer project projects score result results value values memory memories idea tradition role update "
     "scenario sequence process step steps reaction hunch respect faith trust confidence support success luck money cash fund funds control power "
-    "allergy allergies appointment mistakes mistake knee knees leg arm shoulder hip neck ankle wrist foot tooth stomach "
+    "back backs thyroid eyesight allergy allergies appointment mistakes mistake knee knees leg arm shoulder hip neck ankle wrist foot tooth stomach "
     "throat ache pain flu injury promotion raise refund ticket tickets haircut letter reply answer response warning chat say"
 )
 _NO_POSSESSIONS_RU = (

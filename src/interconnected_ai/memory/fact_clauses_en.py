@@ -36,34 +36,6 @@ _DIALECT = tuple(
         (r"\bhave(?:n't|nt| not)\b|\bhas(?:n't|nt| not)\b", "have not"),
         (r"\b(?:be|i'm|we're) no longer\b", "be nomore"),
         (r"\bnow,? (i'm|we're) (?=(?:in|at|with)\b)", r"\1 now "),
-        (
-            r"\b(i'm|we're) (?=(?:in|at|with|over in|out in|down in|up in) [\w' -]{2,30}? (?:now|these days|nowadays|at the moment|currently|for now|at present)\b(?! (?:and|but) then))",
-            r"\1 now ",
-        ),
-        (r"\b(?:could|can)(?:n't| ?not|nt) (?:live|survive|function|do|cope|go a day) without\b", "love"),
-        (r"^(?:hi|hiya|hello|hey|hey up|ello|cheers|greetings)(?: (?:all|everyone|everybody|there|folks|guys|y'all|lads))? from\b", "greetings from"),
-        (r"\b(?:gotta|had to|having to|have had to|we've had to) (give up|give away|give|sell|rehome|put|let go of|get rid of|quit|leave|drop|cut out|scrap|move)\b", _as_done),
-        (r"\b(?:pack|jack|chuck)(?:ed|ing)? in (?:the )?(?=smok|fags|cig|booze|drink|job|my |work|teach|nurs)", "quit "),
-        (r"\bcan(?:'t| ?not|t) get enough of\b", "love"),
-        (r"\b(my|the) (?:other half|better half|missus)\b", "my partner"),
-        (r"\bthe (wife|husband|hubby|kids)(?=(?:'s| is| was| has| works| are| have| and i)\b)", r"my \1"),
-        (r"\b(my|our) (?:eldest|youngest|oldest|middle one|little one|lo)(?=(?:'s| is| was| has| just| starts?| turned| started| goes| loves)\b)", r"\1 kid"),
-        (r"\bit's my birthday (?=on|in)", "my birthday is "),
-        (r"^it's ((?-i:[A-Z])[a-z]+),? (?:here|btw|by the way)\b", r"my name is \1"),
-        (
-            r"\b(?:they|the (?:doctors?|gp|clinic|hospital)|my (?:doctor|gp|dr|doc|psychiatrist|cardiologist|consultant|neurologist)|doctors?|doc|gp|dr|psychiatrist|cardiologist)"
-            r"(?:'ve|'s| have| has)? (?:just )?(?:put|started|got|prescribed|given|gave|stuck) me (?:back )?(?:on(?:to)? )?(?:a course of )?(?=[a-z])",
-            "i am on ",
-        ),
-        (r"\bkicked (?:the )?(?=smok|fags|cig|booze|drink|habit)", "quit "),
-        (r"\bspent (?:\w+ ){1,4}in ([\w' -]+?) (?:before that|before this|previously|until then|up to then)\b", r"used to live in \1"),
-        (r"\b(?:before that|before this|previously|prior to that),? (i|we) lived\b", r"\1 used to live"),
-        (r"\b(?:before that|before this|previously|prior to that),? (i|we) worked\b", r"\1 used to work"),
-        (r"\b(i|we) (lived|worked) ((?:in|at|for|as) [\w' -]+?) (?:before that|before this|until then|previously)\b", _as_over),
-        (r"\b(my|our) (?:lil|lil'|littl|wee) ", r"\1 little "),
-        (rf"\b((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE}))'s (?=(?:got|been|had|just|moved|gone|started|left|quit|lost|become|bought|taken)\b)", r"\1 has "),
-        (r"^(mum|mom|dad|gran|grandma|grandpa|nan|husband|wife|hubby|boyfriend|girlfriend|sister|brother|son|daughter|kid|partner|grandad|granddad|mother|father)(?='s| is| passed| died| moved| was| has| had| lives| works| loves| hates| got| grew| comes| speaks| drives)", r"my \1"),
-        (r"^(?:the )?(missus|mrs|wifey)(?='s| is| has| works)", "my wife"),
         (r"\b(?:gf|girl friend)\b", "girlfriend"),
         (r"\b(?:bf|boy friend)\b", "boyfriend"),
         (r"\bhubby\b", "husband"),
@@ -76,6 +48,76 @@ _DIALECT = tuple(
         (r"\bgrad(?:ed)? from\b", "graduated from"),
         (r"\bloove+\b|\bluv\b|\blove{2,}\b", "love"),
     )
+)
+# Idioms said another way, each with words of which a sentence must have one for it to be tried at all.
+_IDIOMS = tuple(
+    (frozenset(words.split()), re.compile(pattern, re.IGNORECASE), spelled)
+    for words, pattern, spelled in (
+        (
+            "now these nowadays moment currently present",
+            r"\b(i'm|we're) (?=(?:in|at|with|over in|out in|down in|up in) [\w' -]{2,30}? "
+            r"(?:now|these days|nowadays|at the moment|currently|for now|at present)\b(?! (?:and|but) then))"
+            r"(?!.*\b(?:for (?:the|an?) (?:weekend|week|few|night|day|couple|conference|wedding|meeting)|on holiday|visiting))",
+            r"\1 now ",
+        ),
+        ("without", r"\b(?:could|can)(?:n't| ?not|nt) (?:live|survive|function|do|cope|go a day) without\b", "love"),
+        ("enough", r"\bcan(?:'t| ?not|t) get enough of\b", "love"),
+        (
+            "from",
+            r"^(?:hi|hiya|hello|hey|hey up|ello|cheers|greetings)(?: (?:all|everyone|everybody|there|folks|guys|y'all|lads))? from\b",
+            "greetings from",
+        ),
+        (
+            "gotta had having",
+            r"\b(?:gotta|had to|having to) (give up|give away|give|sell|rehome|put|let go of|get rid of|quit|leave|drop|cut out|scrap|move)\b",
+            _as_done,
+        ),
+        (
+            "pack packed packing jack jacked jacking chuck chucked chucking",
+            r"\b(?:pack|jack|chuck)(?:ed|ing)? in (?:the )?(?=smok|fags|cig|booze|drink|job|my |work|teach|nurs)",
+            "quit ",
+        ),
+        ("kicked", r"\bkicked (?:the )?(?=smok|fags|cig|booze|drink|habit)", "quit "),
+        ("half missus", r"\b(?:my|the) (?:other half|better half|missus)\b", "my partner"),
+        ("the", r"\bthe (wife|husband|hubby|kids)(?=(?:'s| is| was| has| works| are| have| and i)\b)", r"my \1"),
+        (
+            "eldest youngest oldest middle little lo",
+            r"\b(my|our) (?:eldest|youngest|oldest|middle one|little one|lo)(?=(?:'s| is| was| has| just| starts?| turned| started| goes| loves)\b)",
+            r"\1 kid",
+        ),
+        ("birthday", r"\bit's my birthday (?=on|in)", "my birthday is "),
+        ("here btw by", r"^it's ((?-i:[A-Z])[a-z]+),? (?:here|btw|by the way)\b", r"my name is \1"),
+        (
+            "me",
+            r"\b(?:they|the (?:doctors?|gp|clinic|hospital)|my (?:doctor|gp|dr|doc|psychiatrist|cardiologist|consultant|neurologist)|doctors?|doc|gp|dr|"
+            r"psychiatrist|cardiologist)(?:'ve|'s| have| has)? (?:just )?(?:put|started|got|prescribed|given|gave|stuck) me (?:back )?"
+            r"(?:on(?:to)? )?(?:a course of )?(?=[a-z])",
+            "i am on ",
+        ),
+        (
+            "spent",
+            r"\bspent (?:\w+ ){1,4}in ((?-i:[A-Z])[\w' -]*?) (?:before that|before this|previously|until then|up to then)\b",
+            r"used to live in \1",
+        ),
+        ("before previously prior", r"\b(?:before that|before this|previously|prior to that),? (i|we) lived\b", r"\1 used to live"),
+        ("before previously prior", r"\b(?:before that|before this|previously|prior to that),? (i|we) worked\b", r"\1 used to work"),
+        (
+            "before until previously",
+            r"\b(i|we) (lived|worked) ((?:in|at|for|as) [\w' -]+?) (?:before that|before this|until then|previously)\b",
+            _as_over,
+        ),
+        ("lil littl wee", r"\b(my|our) (?:lil|lil'|littl|wee) ", r"\1 little "),
+        (
+            "s",
+            rf"\b((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE}))'s (?=(?:got|been|had|just|moved|gone|started|left|quit|lost|become|bought|taken)\b)",
+            r"\1 has ",
+        ),
+    )
+)  # fmt: skip
+_BARE_KIN_FIRST = re.compile(
+    r"^(?=(?:mum|mom|dad|gran|grandma|grandpa|nan|husband|wife|hubby|boyfriend|girlfriend|sister|brother|son|daughter|kid|partner|grandad|granddad|"
+    r"mother|father)(?:'s| is| passed| died| moved| was| has| had| lives| works| loves| hates| got| grew| comes| speaks| drives)\b)",
+    re.IGNORECASE,
 )
 _SIBLINGS = {"sis": "sister", "bro": "brother"}
 
@@ -280,6 +322,7 @@ _KIN_NAMED = re.compile(
     re.IGNORECASE,
 )
 # "worked as a chef for years, now I drive a cab": what lasted is over where the rest says how it is now.
+_WORD = re.compile("[a-z]+")
 _IS_NOW = re.compile(r"[,;.]\s*(?:but |and |so )?(?:now|these days|nowadays)\b|\bbut now\b", re.IGNORECASE)
 _LASTED = re.compile(r"(?<!have )(?<!i've )(?<!we've )\b(work|live)d (?=(?:as|at|in|for) )", re.IGNORECASE)
 _NAMED_THEM = re.compile(
@@ -289,9 +332,8 @@ _PET_NAMED = re.compile(
     rf"\b(?:an?|his|her|their|one) (?:[\w-]+ ){{0,2}}?(?P<who>{'|'.join(word for word in sorted(PETS) if word.isascii())}) (?:called|named) (?P<name>(?-i:[A-Z])[\w'-]*)",
     re.IGNORECASE,
 )
-_LAST_KIN = re.compile(
-    rf"(?:^|\b(?:an?|new|rescue|our|my|one|lab|little|baby) )(?:[\w-]+ )?(?P<who>(?!company|team|project|startup){_KIN_WORDS})$", re.IGNORECASE
-)
+_KIN_ONES = KIN - frozenset("company team project startup".split())
+_COUNTED_KIN = re.compile(r"(?:^|\b(?:an?|new|rescue|our|my|one|lab|little|baby) )(?:[\w-]+ )?[\w-]+$", re.IGNORECASE)
 _HEIGHT = re.compile(r"^(?:\d'\d{0,2}\"?|\d ?ft ?\d{0,2}|(?:five|six) (?:foot|feet)(?: \w+)?|1[.,]\d\d ?m|1\d\d ?cm)$", re.IGNORECASE)
 _CALLED_ME = re.compile(
     r"^(?:they|my (?:parents|mum|mom|dad|mother|father)) (?:named|called|christened) me (?P<name>(?-i:[A-Z])[\w'-]*)", re.IGNORECASE
@@ -314,10 +356,16 @@ _LASTING = {"lived": "live", "worked": "work", "studied": "study", "taught": "te
 
 def english_clauses(sentence: str) -> Iterator[Clause]:
     """The clauses of a sentence that are of its author or of kin; what is said of others or in doubt is left out."""
+    words = frozenset(_WORD.findall(sentence.lower()))
+    for needed, idiom, said in _IDIOMS:
+        if not needed.isdisjoint(words):
+            sentence = idiom.sub(said, sentence)
+    sentence = _BARE_KIN_FIRST.sub("my ", sentence)
     for pattern, spelled in _DIALECT:
         sentence = pattern.sub(spelled, sentence)
-    sentence = _ASIDES.sub(" ", sentence)
-    if _IS_NOW.search(sentence):
+    if "," in sentence:
+        sentence = _ASIDES.sub(" ", sentence)
+    if ("now" in words or "nowadays" in words or "these" in words) and _IS_NOW.search(sentence):
         sentence = _LASTED.sub(r"used to \1 ", sentence)
     yield from _Reader().read(sentence)
 
@@ -415,7 +463,7 @@ class _Reader:
             yield Clause("", f"bare {pieces.pop(0)[1]}")
             self._is_state = self._is_plain = True
             self._is_first = False
-        if len(pieces) > 1 and pieces[1][0] == "," and (age := _AGE.match(pieces[0][1])) and int(age["age"]) > _CHILD:
+        if len(pieces) > 1 and pieces[1][0] == "," and not pieces[1][1][:1].isdigit() and (age := _AGE.match(pieces[0][1])) and int(age["age"]) > _CHILD:
             pieces.pop(0)
             yield Clause("", f"be {age['age']}")
             self._is_state, self._is_introduced = True, True
@@ -426,7 +474,7 @@ class _Reader:
             self._who, self._head = owned, ""
             yield Clause(owned, f"named {text}")
             return
-        if given := _CALLED_ME.match(text):
+        if text[:2] in ("th", "Th", "my", "My") and (given := _CALLED_ME.match(text)):
             yield Clause("", f"be called {given['name']}")
             return
         named = _THEIR_NAME.match(text)
@@ -480,8 +528,8 @@ class _Reader:
             yield Clause("", f"have a {clause.who}")
         if clause.who and (met := _PET_NAMED.search(rest)):
             yield Clause(self._met(met["who"], None), f"named {met['name']}")
-        if not clause.who and head in ("have", "bought", "got", "adopted", "own", "rescued", "be", "picked", "keep") and (last := _LAST_KIN.search(rest)):
-            self._owned = self._met(last["who"], None)
+        if not clause.who and head in ("have", "bought", "got", "adopted", "own", "rescued", "be", "picked", "keep") and (last := rest.rsplit(" ", 1)[-1].lower()) in _KIN_ONES and _COUNTED_KIN.search(rest):
+            self._owned = self._met(last, None)
         if not clause.who and (met := _KIN_NAMED.search(rest)):
             who = self._met(met["who"], None)
             if met["name"]:

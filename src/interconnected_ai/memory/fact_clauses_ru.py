@@ -139,6 +139,7 @@ _HAD_TO = re.compile(
     re.IGNORECASE,
 )
 # Whose word about one's health is not told as somebody's doing: «врач прописал» is «прописали».
+_DOCTORS_DO = "прописал выписал назначил запретил поставил обнаружил нашел нашёл нашл выявил".split()
 _DOCTORS = re.compile(
     r"(?<![\w-])(?:(?:лечащ|участков|семейн)\w+ )?(?:врачи?|доктора?|терапевт|кардиолог|невролог|эндокринолог|аллерголог|гастроэнтеролог|психиатр|"
     r"дерматолог|ревматолог|гинеколог|уролог|педиатр|онколог|окулист|лор|диетолог|стоматолог)(?: мне)? "
@@ -148,7 +149,10 @@ _DOCTORS = re.compile(
     re.IGNORECASE,
 )
 # What follows makes a past that lasted one that is over: «ездил на приоре, теперь взял джили».
-_SINCE_THEN = re.compile(r"^(?:и |а |но |ну )*(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])|(?<![\w-])теперь(?![\w-])", re.IGNORECASE)
+_SINCE_THEN = re.compile(r"(?<![\w-])(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])", re.IGNORECASE)
+_BEGINS_NOW = re.compile(
+    r"^(?:и |а |но |ну )*(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])|(?<![\w-])теперь(?![\w-])", re.IGNORECASE
+)
 _UNTIL_THEN = re.compile(
     r"(?<![\w-])до (?:декрета|пенсии|развода|свадьбы|переезда|армии|войны|ковида|пандемии|школы|института|универа|родов|замужества|травмы|этого|того)(?![\w-])",
     re.IGNORECASE,
@@ -247,8 +251,16 @@ _ITEMS = 4
 
 def russian_clauses(sentence: str) -> Iterator[Clause]:
     """The clauses of a sentence that are of its author or of kin; what is said of others or in doubt is left out."""
-    sentence = _NOT_SINCE.sub("больше не", sentence)
-    yield from _Reader().read(_DOCTORS.sub("", _HAD_TO.sub(_as_done, _ASIDES.sub(" ", sentence))))
+    low = sentence.lower()
+    if "," in low:
+        sentence = _ASIDES.sub(" ", sentence)
+    if " как не" in low or "уже " in low or "не курю" in low:
+        sentence = _NOT_SINCE.sub("больше не", sentence)
+    if "пришлось" in low or "довелось" in low:
+        sentence = _HAD_TO.sub(_as_done, sentence)
+    if any(done in low for done in _DOCTORS_DO):
+        sentence = _DOCTORS.sub("", sentence)
+    yield from _Reader().read(sentence)
 
 
 def _as_done(found: re.Match[str]) -> str:
@@ -346,11 +358,13 @@ class _Reader:
     def read(self, sentence: str) -> Iterator[Clause]:
         is_hedged = False
         pieces = _pieces(sentence)
-        changed = max((place for place, (_, text) in enumerate(pieces) if _SINCE_THEN.search(text)), default=0)
+        is_changed = len(pieces) > 1 and _SINCE_THEN.search(sentence) is not None
+        changed = max((place for place, (_, text) in enumerate(pieces) if _BEGINS_NOW.search(text)), default=0) if is_changed else 0
+        is_until = " до " in f" {sentence.lower()}"
         for place, (joint, text) in enumerate(pieces):
             if not text or joint in _SKIPPED:
                 continue
-            self._is_over = place < changed or _UNTIL_THEN.search(text) is not None
+            self._is_over = place < changed or (is_until and _UNTIL_THEN.search(text) is not None)
             if place == 0 and len(pieces) > 1 and _AGE.match(pieces[1][1]) and re.fullmatch(_NAME, text):
                 yield Clause("", f"меня-зовут {text}")  # «Настя, 27, …»
                 continue
@@ -499,9 +513,7 @@ class _Reader:
                 yield from self._with_verb(self._who, rest, "be" if self._who else "given")
             return
         if self._who is not None:
-            if _PRESCRIBED.search(said):
-                yield from self._with_verb(self._who, rest, "be")
-            elif self._who == "" and _AGE.match(rest):
+            if self._who == "" and _AGE.match(rest):
                 yield Clause("", f"мне {rest}", f"мне {rest}")
             else:
                 yield Clause(self._who, f"bare {said}", f"bare {rest}")
@@ -582,7 +594,6 @@ _LASTING = frozenset(
 )
 
 
-_PRESCRIBED = re.compile(r"(?<![\w-])(?:прописал|выписал|назначил|запретил|противопоказал)[аи]?(?![\w-])", re.IGNORECASE)
 _CALLED = re.compile(r"^(?:(?:зовут|назвал[аи]?|кличка|звать|имя|по кличке|по имени)\s*[-–—:]?\s*)", re.IGNORECASE)
 _PLEASED = re.compile(r"^(?:очень )?(?:приятно(?: познакомиться)?|рад[а]? (?:знакомству|познакомиться)|будем знакомы)(?![\w-])", re.IGNORECASE)
 _MINE_CALLED = re.compile(r"(?<![\w-])(?:меня|нас)(?![\w-])", re.IGNORECASE)

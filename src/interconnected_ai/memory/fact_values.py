@@ -90,11 +90,11 @@ _NOT_GIVEN = frozenset(
     "interested looking trying wondering thinking just not also really very so still currently afraid sure glad excited confused lost stuck late early sick".split()
 )
 _NO_ILLNESSES = frozenset(
-    "самовывоз привоз вывоз паровоз тепловоз кредит визит лимит аппетит транзит депозит санскрит прогноз мороз колхоз совхоз навоз обоз наркоз гипноз бандит магнит дебит "
+    "иврит самовывоз привоз вывоз паровоз тепловоз кредит визит лимит аппетит транзит депозит санскрит прогноз мороз колхоз совхоз навоз обоз наркоз гипноз бандит магнит дебит "
     "симпатия апатия антипатия дома солома аксиома диплом идиома завоз перевоз подвоз воз симбиоз".split()
 )
 _AILING = re.compile(
-    "болезн|синдром|расстройств|недостаточност|холестерин|давлени|альцгеймер|паркинсон|аутизм|биполярк|почк|сердц|сустав|печен|проблемы с|порок|инфекци|простуд|грипп|ковид|орви|ангин|рак$|рак |опухол|грыж|киста|камни в|паническ|тревог|спин|^(?:вич|окр|птср|рпп|всд|дцп|хобл|срк|гэрб|ибс)$"
+    "болезн|синдром|расстройств|недостаточност|холестерин|давлени|альцгеймер|паркинсон|аутизм|биполярк|почк|сердц|сустав|печен|проблемы с|порок|инфекци|простуд|грипп|ковид|орви|ангин|рак$|рак |опухол|грыж|киста|камни в|паническ|тревог|спин|л[её]гки|зрени|слух|^(?:вич|окр|птср|рпп|всд|дцп|хобл|срк|гэрб|ибс)$"
 )
 _NO_DIAGNOSES = frozenset(
     "ошибку ошибка баг проблему работу квартиру задачу оценку пятерку двойку точку прививку укол лайк машину окна меня в на его ее их "
@@ -112,9 +112,19 @@ def value_of(found: Found) -> str:
         return ""
     if rule.check and not _CHECKS[rule.check](found, normalize(said)):
         return ""
+    if rule.relation == "works at":
+        said = _without_job(said)
     if rule.check == "moving":
         said = f"{found.clause.verb} {found.match[0]}"
     return kept_value(said, rule.relation)
+
+
+def _without_job(said: str) -> str:
+    """«стройке разнорабочим» is «стройке»."""
+    words = said.split()
+    if len(words) > 1 and words[-1].endswith(("ом", "ем", "ой", "ей", "ым", "им")) and words[-1].islower() and _is_russian_job(words[-1]):
+        return " ".join(words[:-1])
+    return said
 
 
 def kept_value(said: str, relation: str) -> str:
@@ -339,7 +349,7 @@ _GIVEN = re.compile(
     r"\b(?:тачк|авто|приор|пианино|синтезатор|кровать|кресл|игрушк|вещи|кошеч|щено|попуга|хомяк|пса(?!\w)|пёс|пес(?!\w)|машин|квартир|дом|дач|собак|кошк|кот|пианин|гитар|велосипед|телефон|ноут|комп|шкаф|диван|коляск|книг|щен|телевизор|самокат|мотоцикл)"
 )
 _WORK_PLACES = re.compile(
-    "школ|банк|компани|фирм|больниц|полици|арми|завод|офис|университет|магазин|служб|найм|професси|редакци|стартап|поликлиник|клиник|институт|театр|музе|ресторан|кафе|бизнес|айти|такси|агентств|министерств|продаж|маркетинг|декрет|лаборатор|фабрик|библиотек|аптек|суд|прокуратур|мчс|нии"
+    "школ|банк|компани|фирм|больниц|полици|арми|завод|офис|университет|магазин|служб|найм|професси|редакци|стартап|поликлиник|клиник|институт|театр|музе|ресторан|кафе|бизнес|айти|такси|агентств|министерств|продаж|маркетинг|декрет|лаборатор|фабрик|газет|телевид|радио|издательств|телеканал|мэри|администрац|налогов|почт|ателье|салон|детсад|садик|турфирм|таможн|вокзал|аэропорт|депо|цех|склад|типографи|колл-центр|госслужб|гимнази|лице[йяе]|вуз|кафедр|консалтинг|маркетплейс|строй|библиотек|аптек|суд|прокуратур|мчс|нии"
 )
 
 
@@ -375,6 +385,12 @@ def _is_sold(found: Found, value: str) -> bool:
     if found.head == "lost":
         return not PETS.isdisjoint(value.split())
     return found.head not in needed or any(word in said for word in needed[found.head])
+
+
+def _is_hired(found: Found, value: str) -> bool:
+    said = found.match["value"]
+    is_of_work = found.clause.verb.lower().startswith(("увол", "устро"))
+    return (is_of_work and not _is_in_town(value)) or _is_work_place(said)
 
 
 _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
@@ -434,7 +450,8 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     "greeting": lambda found, value: is_given_name(value.split()[0]),
     "quit": lambda found, value: found.clause.verb.lower().startswith("увол") or "с работы" in found.match[0],
     "work place": lambda found, value: (
-        found.clause.verb.lower().startswith(("увол", "устро")) or _is_work_place(found.match["value"])
+        not (found.clause.verb.lower().startswith("выш") and _VISITED.search(value) and "на работу" not in found.clause.said)
+        and _is_hired(found, value)
     ),
     "somewhere": lambda found, value: (
         found.clause.verb.lower().startswith(("перее", "перебр", "пересел", "перекоч", "эмигр", "релоц"))

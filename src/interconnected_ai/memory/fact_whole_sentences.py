@@ -30,7 +30,7 @@ _RULES = (
 _WATCHED = re.compile(
     r"\b(?:always|never|from now on|in (?:the )?future|remember|don't|do not|keep|make sure|going forward|please|avoid|deadline|favou?rite|hi|hello|hey|hiya|greetings|"
     r"всегда|никогда|впредь|отныне|с этого момента|больше|запомни\w*|не забудь\w*|не забывай\w*|имей\w* в виду|учти\w*|учитывай\w*|пожалуйста|только|дедлайн|срок|"
-    r"любим\w+|^это|с вами|на связи|беспокоит|привет|здравствуй\w*|добрый|всем|называй\w*|обращайся|отвечай\w*|пиши\w*)\b",
+    r"любим\w+|^это|с вами|на связи|беспокоит|привет|здравствуй\w*|добрый|всем|называй\w*|обращайся|говори|общайся|объясняй|отвечай\w*|пиши\w*)\b",
     re.IGNORECASE,
 )
 _CYRILLIC = re.compile("[а-яё]", re.IGNORECASE)

@@ -1,7 +1,8 @@
 """How true the facts are that the rules find: precision and recall on labelled sentences, English and Russian.
 
 The sentences come with the package. Rules were chosen on one part of them and looked over once on a second; a third is what is
-reported. Which part a sentence is in follows from its own bytes.
+reported. Which part a sentence is in follows from its own bytes. A fourth was labelled before any rule had read it and measured
+once, before its errors were looked at: it says how rules do on sentences of strangers, and no rule is chosen on it.
 """
 
 from collections.abc import Sequence
@@ -14,13 +15,14 @@ from interconnected_ai.memory import Statement, statements
 from interconnected_ai.text import normalize, terms
 
 LANGUAGES = ("en", "ru")
-Part = Literal["tuning", "checking", "reported"]
+Part = Literal["tuning", "checking", "reported", "held"]
 # The files of sentences, and the parts that those of each are in. Sentences in which the rules began are for tuning alone: they
 # have been read too often.
 _FILES: dict[str, tuple[Part, ...]] = {
     "": ("tuning",),
     "people_": ("tuning",) * 9 + ("checking",) * 2 + ("reported",) * 9,
-    "chats_": ("tuning", "reported"),
+    "chats_": ("tuning", "held"),
+    "talk_": ("held",),
 }
 # key, what it is, the goal, and whether the goal is a ceiling
 GOALS = (

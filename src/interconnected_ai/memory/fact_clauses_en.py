@@ -55,11 +55,18 @@ _IDIOMS = tuple(
     for words, pattern, spelled in (
         (
             "now these nowadays moment currently present",
-            r"\b(i'm|we're) (?=(?:in|at|with|over in|out in|down in|up in) [\w' -]{2,30}? "
+            r"\b(i'm|we're) (?=(?:in|at|with|over in|out in|down in|up in|back in) [\w' -]{2,30}? "
             r"(?:now|these days|nowadays|at the moment|currently|for now|at present)\b(?! (?:and|but) then))"
             r"(?!.*\b(?:for (?:the|an?) (?:weekend|week|few|night|day|couple|conference|wedding|meeting)|on holiday|visiting))",
             r"\1 now ",
         ),
+        (
+            "was",
+            r"\b(i|we) was (?:at|with) ((?-i:[A-Z])[\w&'-]+) (?=(?:before|until|till|for \w+ years|and now|but now)\b)",
+            r"\1 used to work at \2 ",
+        ),
+        ("big", r"\bbig into\b", "into"),
+        ("haven hasn", r"\b(?:haven't|havent|have not|have never) (?:eaten|touched|had|drunk) (?:a |any )?(?=\w+)", "never eat "),
         ("without", r"\b(?:could|can)(?:n't| ?not|nt) (?:live|survive|function|do|cope|go a day) without\b", "love"),
         ("enough", r"\bcan(?:'t| ?not|t) get enough of\b", "love"),
         (
@@ -181,14 +188,14 @@ _THEIR_NAME = re.compile(r"^(?P<who>his|her|their|its|whose) name(?:'s| is| was)
 _BASE = (
     "live reside work love like hate enjoy adore prefer dislike detest loathe despise own speak know study attend teach play "
     "drive run plan intend hope want suffer take collect keep sing paint practise practice eat drink wear commute volunteer "
-    "learn manage lead come hail grow do go ride breed raise avoid follow support use need call weigh stand rent hold serve "
+    "lecture learn manage lead come hail grow do go ride breed raise avoid follow support use need call weigh stand rent hold serve "
     "identify major struggle smoke understand watch read write make"
 ).split()
 _PAST = (
     "moved relocated left quit resigned retired got bought sold adopted joined started began finished graduated became lost gave "
     "broke split turned switched changed dropped stopped decided grew married divorced inherited named found landed separated "
     "lived worked studied learned learnt planned chosen decided agreed purchased settled emigrated immigrated earned completed "
-    "hired promoted diagnosed totalled totaled crashed wrecked binned flogged rehomed ditched prescribed put tied went took given did passed trained tutored spent picked rented defended named christened visited qualified jacked kicked packed upgraded downsized retrained resettled transferred suffered swapped traded rented built cut fallen fell taught owned had taken gone handed picked "
+    "hired promoted diagnosed totalled totaled crashed wrecked binned flogged rehomed ditched prescribed tied went took given did passed trained tutored spent picked rented defended named christened visited qualified jacked kicked packed upgraded downsized retrained resettled transferred suffered swapped traded rented built cut fallen fell taught owned had taken gone handed picked "
     "signed enrolled transferred passed majored ditched scrapped donated rescued welcomed proposed enlisted outgrown outgrew dumped kept called turning came died"
 ).split()
 _PARTICIPLES = (
@@ -197,12 +204,12 @@ _PARTICIPLES = (
     "asthmatic doing taking training staying majoring self-employed unemployed employed freelancing enrolled thinking getting "
     "happily proud passionate crazy keen lactose gluten coeliac celiac deaf colourblind colorblind left-handed afraid scared terrified bilingual native "
     "putting setting teetotal half quarter disabled prepping dating "
-    "fluent moving relocating switching about transitioning turning expecting recovering separated addicted raising renting teaching running owning"
+    "sober fluent moving relocating switching about transitioning turning expecting recovering separated addicted raising renting teaching running owning"
 ).split()
 _THIRD = {
     **{verb + "s": verb for verb in _BASE},
     "studies": "study", "goes": "go", "does": "do", "teaches": "teach", "watches": "watch", "has": "have", "had": "had",
-    "practises": "practise", "is": "be", "are": "be", "am": "be",
+    "practises": "practise", "turns": "turn", "is": "be", "are": "be", "am": "be",
 }  # fmt: skip
 _VERBS = "|".join(
     sorted(
@@ -338,6 +345,7 @@ _HEIGHT = re.compile(r"^(?:\d'\d{0,2}\"?|\d ?ft ?\d{0,2}|(?:five|six) (?:foot|fe
 _CALLED_ME = re.compile(
     r"^(?:they|my (?:parents|mum|mom|dad|mother|father)) (?:named|called|christened) me (?P<name>(?-i:[A-Z])[\w'-]*)", re.IGNORECASE
 )
+_BABY = re.compile(r"(?:just )?(?:an? |our )(?:\w+ )?(?:baby|little) ?(?:boy|girl)?\b", re.IGNORECASE)
 _CHILDREN = frozenset("son daughter baby twins kid child girl boy".split())
 _CHILD = 15  # years up to which a bare number at the beginning is no age of an author
 _ALSO_LIVING = re.compile(
@@ -524,6 +532,8 @@ class _Reader:
             who = self._kin_of({"him": "he", "her": "she", "them": "they", "it": "it"}[match["whom"].lower()])
             if who is not None and not clause.who:
                 yield Clause(who, f"named {match['name']}")
+        if not clause.who and head in ("had", "have", "got", "welcomed") and _BABY.match(rest):
+            self._kin.append("baby")
         if clause.who in _CHILDREN and clause.said.startswith(("was born", "born")):
             yield Clause("", f"have a {clause.who}")
         if clause.who and (met := _PET_NAMED.search(rest)):

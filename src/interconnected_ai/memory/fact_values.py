@@ -165,7 +165,7 @@ def _holds(relation: str, value: str, words: list[str]) -> bool:
             or not NO_POSSESSIONS.isdisjoint(_SMALL.findall(value)[:6])
         )
     if relation in _TASTES:
-        return _OF_THE_TALK.isdisjoint(words) and not (
+        return _OF_THE_TALK.isdisjoint(words) and words[0] not in ("и", "или") and not (
             _is_idle(words) or not {"is", "are", "was", "were"}.isdisjoint(words)
         )
     if relation == "afraid of":

@@ -77,7 +77,7 @@ NO_JOBS = (
     "letter power summer winter october november december september however rather together whether either neither super cancer twitter doctor-in father-to-be elder center corner "
     "hipster procrastinator overthinker sinner runner swimmer climber cyclist hiker skier surfer traveler traveller lurker newbie owner commuter vegetarian "
     "stoner rocker bachelor ancestor successor predecessor competitor debtor minister-to-be participant applicant claimant elephant giant "
-    "redundant plant infant important distant instant pregnant constant tolerant intolerant allergic sweater later her quarter computer folder offer matter poor nor or error mirror colour color major "
+    "masters master's bachelors redundant plant infant important distant instant pregnant constant tolerant intolerant allergic sweater later her quarter computer folder offer matter poor nor or error mirror colour color major "
     "factor actor-like mayor-like doer quitter keeper taker giver liar mister sir finder helper maker bit-player night-owl"
 )
 PROFESSIONS_RU = (
@@ -127,7 +127,8 @@ LANGUAGES = (
     "english russian german french spanish italian portuguese dutch polish czech ukrainian turkish arabic hebrew hindi urdu bengali "
     "mandarin chinese cantonese japanese korean vietnamese thai greek swedish norwegian danish finnish hungarian romanian bulgarian "
     "serbian croatian georgian armenian kazakh persian farsi swahili latin esperanto icelandic estonian latvian lithuanian catalan "
-    "welsh irish tatar indonesian malay tagalog"
+    "welsh irish tatar indonesian malay tagalog tamil telugu marathi gujarati punjabi malayalam kannada sinhala nepali burmese khmer lao mongolian uzbek azerbaijani "
+    "albanian macedonian slovak slovene bosnian afrikaans zulu xhosa yoruba igbo hausa amharic somali pashto kurdish gaelic basque galician maltese yiddish belarusian"
 )
 
 # What may follow "I have a …" without being anything that somebody has.

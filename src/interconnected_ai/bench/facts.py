@@ -66,16 +66,21 @@ def sentences_of(language: str, part: Part | None = None) -> list[Labelled]:
 
 
 def bench_facts(part: Part = "reported") -> dict[str, Any]:
-    """Everything of `iai bench facts --json`: rates by language and by file, and every sentence that was read wrongly."""
+    """Everything of `iai bench facts --json`: rates by language and by file, and every sentence that was read wrongly.
+
+    Beside what is reported stand the files that were held apart, by their rates alone.
+    """
     found: dict[str, Any] = {"part": part, "by_file": {}}
     wrong = []
     for language in LANGUAGES:
         sentences = sentences_of(language, part)
         rates, missed = rates_of(sentences)
         found |= {f"{key}_{language}": value for key, value in rates.items()}
-        for file in dict.fromkeys(sentence.file for sentence in sentences):
-            found["by_file"][file], _ = rates_of([sentence for sentence in sentences if sentence.file == file])
+        beside = sentences_of(language, "held") if part == "reported" else []
+        for sentence in (*sentences, *beside):
+            found["by_file"].setdefault(f"{sentence.file} ({sentence.part})", []).append(sentence)
         wrong += [{"language": language, **row} for row in missed]
+    found["by_file"] = {name: rates_of(sentences)[0] for name, sentences in found["by_file"].items()}
     return {**found, "wrong": wrong}
 
 

@@ -331,7 +331,7 @@ _KIN_NAMED = re.compile(
 # "worked as a chef for years, now I drive a cab": what lasted is over where the rest says how it is now.
 _WORD = re.compile("[a-z]+")
 _IS_NOW = re.compile(r"[,;.]\s*(?:but |and |so )?(?:now|these days|nowadays)\b|\bbut now\b", re.IGNORECASE)
-_LASTED = re.compile(r"(?<!have )(?<!i've )(?<!we've )\b(work|live)d (?=(?:as|at|in|for) )", re.IGNORECASE)
+_LASTED = re.compile(r"(?<!have )(?<!i've )(?<!we've )\b(work|live)e?d (?=(?:as|at|in|for) )", re.IGNORECASE)
 _NAMED_THEM = re.compile(
     r"^(?:named|called|christened|calling) (?P<whom>him|her|it|them) (?P<name>(?-i:[A-Z])[\w'-]*)", re.IGNORECASE
 )
@@ -341,9 +341,12 @@ _PET_NAMED = re.compile(
 )
 _KIN_ONES = KIN - frozenset("company team project startup".split())
 _COUNTED_KIN = re.compile(r"(?:^|\b(?:an?|new|rescue|our|my|one|lab|little|baby) )(?:[\w-]+ )?[\w-]+$", re.IGNORECASE)
-_HEIGHT = re.compile(r"^(?:\d'\d{0,2}\"?|\d ?ft ?\d{0,2}|(?:five|six) (?:foot|feet)(?: \w+)?|1[.,]\d\d ?m|1\d\d ?cm)$", re.IGNORECASE)
+_HEIGHT = re.compile(
+    r"^(?:\d'\d{0,2}\"?|\d ?ft ?\d{0,2}|(?:five|six) (?:foot|feet)(?: \w+)?|1[.,]\d\d ?m|1\d\d ?cm)$", re.IGNORECASE
+)
 _CALLED_ME = re.compile(
-    r"^(?:they|my (?:parents|mum|mom|dad|mother|father)) (?:named|called|christened) me (?P<name>(?-i:[A-Z])[\w'-]*)", re.IGNORECASE
+    r"^(?:they|my (?:parents|mum|mom|dad|mother|father)) (?:named|called|christened) me (?P<name>(?-i:[A-Z])[\w'-]*)",
+    re.IGNORECASE,
 )
 _BABY = re.compile(r"(?:just )?(?:an? |our )(?:\w+ )?(?:baby|little) ?(?:boy|girl)?\b", re.IGNORECASE)
 _CHILDREN = frozenset("son daughter baby twins kid child girl boy".split())
@@ -471,7 +474,13 @@ class _Reader:
             yield Clause("", f"bare {pieces.pop(0)[1]}")
             self._is_state = self._is_plain = True
             self._is_first = False
-        if len(pieces) > 1 and pieces[1][0] == "," and not pieces[1][1][:1].isdigit() and (age := _AGE.match(pieces[0][1])) and int(age["age"]) > _CHILD:
+        if (
+            len(pieces) > 1
+            and pieces[1][0] == ","
+            and not pieces[1][1][:1].isdigit()
+            and (age := _AGE.match(pieces[0][1]))
+            and int(age["age"]) > _CHILD
+        ):
             pieces.pop(0)
             yield Clause("", f"be {age['age']}")
             self._is_state, self._is_introduced = True, True
@@ -538,7 +547,12 @@ class _Reader:
             yield Clause("", f"have a {clause.who}")
         if clause.who and (met := _PET_NAMED.search(rest)):
             yield Clause(self._met(met["who"], None), f"named {met['name']}")
-        if not clause.who and head in ("have", "bought", "got", "adopted", "own", "rescued", "be", "picked", "keep") and (last := rest.rsplit(" ", 1)[-1].lower()) in _KIN_ONES and _COUNTED_KIN.search(rest):
+        if (
+            not clause.who
+            and head in ("have", "bought", "got", "adopted", "own", "rescued", "be", "picked", "keep")
+            and (last := rest.rsplit(" ", 1)[-1].lower()) in _KIN_ONES
+            and _COUNTED_KIN.search(rest)
+        ):
             self._owned = self._met(last, None)
         if not clause.who and (met := _KIN_NAMED.search(rest)):
             who = self._met(met["who"], None)
@@ -663,6 +677,8 @@ def _predicate(said: str, *, is_third: bool, is_since: bool) -> str:
     said = _ADVERBS.sub(r"\1", f"{low} {rest} ").strip()
     said = re.sub(r"^have (?:got\b(?! (?:married|engaged|divorced|to)\b)|got$)", "have", said)
     said = re.sub(r"^have been\b", "been", said)
+    if is_since:  # "been in Berlin since 2017"
+        said = re.sub(r"^been (?=in [A-Z])", "nowat ", said)
     if said.startswith("have "):
         done = said.split(" ", 2)[1]
         if done in _PERFECT or (done in _LASTING and is_since):

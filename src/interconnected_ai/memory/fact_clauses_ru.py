@@ -274,29 +274,47 @@ def _starts_clause(text: str) -> bool:
     words = re.findall(r"[\w-]+", text.lower().replace("ё", "е"))
     if not words:
         return False
-    return any(word in _FORMS for word in words[:4]) or words[0] in (
-        "я",
-        "мы",
-        "у",
-        "мне",
-        "нам",
-        "меня",
-        "мой",
-        "моя",
-        "не",
-        "она",
-        "он",
-        "его",
-        "ее",
-        "их",
-        "зовут",
-        "теперь",
-    ) or _goes_on(words)
+    return (
+        any(word in _FORMS for word in words[:4])
+        or words[0]
+        in (
+            "я",
+            "мы",
+            "у",
+            "мне",
+            "нам",
+            "меня",
+            "мой",
+            "моя",
+            "не",
+            "она",
+            "он",
+            "его",
+            "ее",
+            "их",
+            "зовут",
+            "теперь",
+        )
+        or _goes_on(words)
+    )
 
 
 def _goes_on(words: list[str]) -> bool:
     """Whether what follows "and" is a clause by its verb, though nobody knows which: «и ни разу не пожалел»."""
-    while words and words[0] in ("ни", "разу", "даже", "сразу", "потом", "очень", "больше", "уже", "теперь", "так", "всё", "все"):
+    while words and words[0] in (
+        "ни",
+        "разу",
+        "даже",
+        "сразу",
+        "потом",
+        "очень",
+        "больше",
+        "уже",
+        "теперь",
+        "так",
+        "всё",
+        "все",
+    ):
         words = words[1:]
     return len(words) > 1 and words[0] == "не" and _PAST_FORM.search(words[1]) is not None
 
@@ -359,7 +377,11 @@ class _Reader:
         is_hedged = False
         pieces = _pieces(sentence)
         is_changed = len(pieces) > 1 and _SINCE_THEN.search(sentence) is not None
-        changed = max((place for place, (_, text) in enumerate(pieces) if _BEGINS_NOW.search(text)), default=0) if is_changed else 0
+        changed = (
+            max((place for place, (_, text) in enumerate(pieces) if _BEGINS_NOW.search(text)), default=0)
+            if is_changed
+            else 0
+        )
         is_until = " до " in f" {sentence.lower()}"
         for place, (joint, text) in enumerate(pieces):
             if not text or joint in _SKIPPED:
@@ -605,7 +627,10 @@ _LASTING = frozenset(
 
 _CALLED = re.compile(r"^(?:(?:зовут|назвал[аи]?|кличка|звать|имя|по кличке|по имени)\s*[-–—:]?\s*)", re.IGNORECASE)
 _OTHER_ONE = re.compile(r"^(?:старш|младш|средн)(?:ему|ей|ий|ая)\s+", re.IGNORECASE)
-_PLEASED = re.compile(r"^(?:очень )?(?:приятно(?: познакомиться)?|рад[а]? (?:знакомству|познакомиться)|будем знакомы)(?![\w-])", re.IGNORECASE)
+_PLEASED = re.compile(
+    r"^(?:очень )?(?:приятно(?: познакомиться)?|рад[а]? (?:знакомству|познакомиться)|будем знакомы)(?![\w-])",
+    re.IGNORECASE,
+)
 _MINE_CALLED = re.compile(r"(?<![\w-])(?:меня|нас)(?![\w-])", re.IGNORECASE)
 
 
@@ -623,7 +648,9 @@ def _is_object_kin(match: re.Match[str], full: str) -> bool:
     if full.lower().startswith("у ") or match["name"] or not (_OBLIQUE.search(form) or form in _ANIMATE):
         return False
     verb = _verb_in(full[match.end() :])
-    return verb is not None and (verb[0] in ("sold", "bought", "swapped") or (verb[1] == "author" and verb[0] not in _IMPERSONAL))
+    return verb is not None and (
+        verb[0] in ("sold", "bought", "swapped") or (verb[1] == "author" and verb[0] not in _IMPERSONAL)
+    )
 
 
 def _squeeze(text: str) -> str:

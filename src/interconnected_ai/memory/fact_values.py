@@ -73,7 +73,9 @@ _NO_WORKERS = frozenset(
 _HAS_VERB = re.compile(
     r"\b(?:is|can|has|will|was|does|says|said|are|would|should|could|must|lives|works|who|that)\b", re.IGNORECASE
 )
-_SEVERAL = frozenset("два две три двух трёх трех четырёх четырех пяти шести семи восьми девяти десяти многих нескольких разных several many various different".split())
+_SEVERAL = frozenset(
+    "два две три двух трёх трех четырёх четырех пяти шести семи восьми девяти десяти многих нескольких разных several many various different".split()
+)
 _AGO = frozenset("old day current previous new first whole own good only next".split())
 _BODY = frozenset(
     "back heart knee skin stomach kidney thyroid hearing vision eye sleep joint mental lung liver bad severe chronic gut digestive iron vitamin autoimmune nerve".split()
@@ -122,7 +124,12 @@ def value_of(found: Found) -> str:
 def _without_job(said: str) -> str:
     """«стройке разнорабочим» is «стройке»."""
     words = said.split()
-    if len(words) > 1 and words[-1].endswith(("ом", "ем", "ой", "ей", "ым", "им")) and words[-1].islower() and _is_russian_job(words[-1]):
+    if (
+        len(words) > 1
+        and words[-1].endswith(("ом", "ем", "ой", "ей", "ым", "им"))
+        and words[-1].islower()
+        and _is_russian_job(words[-1])
+    ):
         return " ".join(words[:-1])
     return said
 
@@ -140,8 +147,10 @@ def kept_value(said: str, relation: str) -> str:
     value = _clean(_FIRST_WORDS.sub("", value))
     words = normalize(value).split()
     is_title = relation.startswith("favourite ") and value[:1].isupper()
-    if not words or (normalize(value) in EMPTY_VALUES and not is_title) or (
-        words[0] in EMPTY_BEGINNINGS and relation != "family"
+    if (
+        not words
+        or (normalize(value) in EMPTY_VALUES and not is_title)
+        or (words[0] in EMPTY_BEGINNINGS and relation != "family")
     ):
         return ""
     if not _holds(relation, value, words):
@@ -165,8 +174,10 @@ def _holds(relation: str, value: str, words: list[str]) -> bool:
             or not NO_POSSESSIONS.isdisjoint(_SMALL.findall(value)[:6])
         )
     if relation in _TASTES:
-        return _OF_THE_TALK.isdisjoint(words) and words[0] not in ("и", "или") and not (
-            _is_idle(words) or not {"is", "are", "was", "were"}.isdisjoint(words)
+        return (
+            _OF_THE_TALK.isdisjoint(words)
+            and words[0] not in ("и", "или")
+            and not (_is_idle(words) or not {"is", "are", "was", "were"}.isdisjoint(words))
         )
     if relation == "afraid of":
         return _OF_THE_TALK.isdisjoint(words)
@@ -252,7 +263,9 @@ def _is_in_town(value: str) -> bool:
 
 
 # How names of towns begin, and what towns are called among people.
-_OF_TOWNS = frozenset("великий великом нижний нижнем нижнего старый старом новый новом на дону город городе центре центр самом самой".split())
+_OF_TOWNS = frozenset(
+    "великий великом нижний нижнем нижнего старый старом новый новом на дону город городе центре центр самом самой".split()
+)
 _TOWNS_SAID = frozenset(
     "спб мск екб нск нн крд питер питере питера питеру мо екат екате ебург ебурге челяба челябе владик владике хабара новосиб новосибе нижний нижнем столице столицу столицы".split()
 )
@@ -294,7 +307,9 @@ def _is_parted(found: Found, value: str) -> bool:
     return found.head != "wrote" or " off" in said
 
 
-_NO_MEDICINE = frozenset("апельсин мандарин магазин бензин витаминка жасмин розмарин тмин вермут сапсан барин грузин".split())
+_NO_MEDICINE = frozenset(
+    "апельсин мандарин магазин бензин витаминка жасмин розмарин тмин вермут сапсан барин грузин".split()
+)
 
 
 def _is_medicine_ru(value: str) -> bool:
@@ -354,7 +369,9 @@ _WORK_PLACES = re.compile(
 
 
 _VISITED = re.compile("^(?:офис|магазин|больниц|кафе|ресторан|аптек|театр|музе|университет|библиотек|клиник|суд|школ)")
-_PETS_RU = re.compile("собак|собач|^пс[аи]?|^п[её]с|^кот|кошк|кошеч|щен|овчарк|лабрадор|хомя|крыс|кролик|попуга|такс|хаски|лошад|^кон[ья]|корги|пудел|мопс|хорьк")
+_PETS_RU = re.compile(
+    "собак|собач|^пс[аи]?|^п[её]с|^кот|кошк|кошеч|щен|овчарк|лабрадор|хомя|крыс|кролик|попуга|такс|хаски|лошад|^кон[ья]|корги|пудел|мопс|хорьк"
+)
 
 
 def _is_work_place(value: str) -> bool:
@@ -429,16 +446,25 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     "town": lambda found, value: _is_town(value),
     "given name": lambda found, value: value not in _NOT_GIVEN,
     "medicine": lambda found, value: (
-        all(map(_is_medicine_ru, value.split(" и "))) if _CYRILLIC.search(value) else all(map(_is_medicine_en, value.split(" and ")))
+        all(map(_is_medicine_ru, value.split(" и ")))
+        if _CYRILLIC.search(value)
+        else all(map(_is_medicine_en, value.split(" and ")))
     ),
-    "job now": lambda found, value: found.head != "was" and _is_job(found, value) or re.match("hired|promoted|made|appointed", found.match[0].lower()) is not None and _is_job(found, value),
+    "job now": lambda found, value: (
+        (found.head != "was" and _is_job(found, value))
+        or (re.match("hired|promoted|made|appointed", found.match[0].lower()) is not None and _is_job(found, value))
+    ),
     "no company": lambda found, value: found.match["value"].lower() not in _EMPLOYERS,
     "parted with": _is_parted,
     "employer": lambda found, value: " над " not in f" {found.match.string} " and not _is_in_town(value),
     "no town": lambda found, value: not _is_in_town(value),
     "work place again": lambda found, value: (
         found.match.string.endswith(" работать")
-        or (found.clause.verb.lower().startswith("верну") and _WORK_PLACES.search(value) is not None and not _VISITED.search(value))
+        or (
+            found.clause.verb.lower().startswith("верну")
+            and _WORK_PLACES.search(value) is not None
+            and not _VISITED.search(value)
+        )
     ),
     "instrumental job there": lambda found, value: _is_instrumental_job(found, "") and not _is_in_town(value),
     "introduced": lambda found, value: not _is_town(value),
@@ -450,7 +476,11 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     "greeting": lambda found, value: is_given_name(value.split()[0]),
     "quit": lambda found, value: found.clause.verb.lower().startswith("увол") or "с работы" in found.match[0],
     "work place": lambda found, value: (
-        not (found.clause.verb.lower().startswith("выш") and _VISITED.search(value) and "на работу" not in found.clause.said)
+        not (
+            found.clause.verb.lower().startswith("выш")
+            and _VISITED.search(value)
+            and "на работу" not in found.clause.said
+        )
         and _is_hired(found, value)
     ),
     "somewhere": lambda found, value: (
@@ -466,14 +496,19 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     "thing given": lambda found, value: (
         any(map(_PETS_RU.search, value.split()))
         if found.clause.verb.lower().startswith("усып")
-        else not found.clause.verb.lower().startswith(("отда", "подар", "разбил", "утопил")) or _GIVEN.search(value) is not None
+        else not found.clause.verb.lower().startswith(("отда", "подар", "разбил", "утопил"))
+        or _GIVEN.search(value) is not None
     ),
     "infinitive": lambda found, value: (
         any(word.endswith(("ть", "ться", "ти", "чь", "тись")) for word in value.split()[:3])
         or (found.head == "plan" and not found.clause.verb.lower().startswith("наде"))
     ),
     "food ru": lambda found, value: _FOOD_RU.search(value) is not None,
-    "dream": lambda found, value: re.match("об? (?:сво|собствен|дом|дач|собак|кошк|коте|дет|реб|машин|переезд|велосипед|мотоцикл|карьер)", value) is not None or any(word.endswith(("ть", "ться", "ти", "чь", "тись")) for word in value.split()[:2]),
+    "dream": lambda found, value: (
+        re.match("об? (?:сво|собствен|дом|дач|собак|кошк|коте|дет|реб|машин|переезд|велосипед|мотоцикл|карьер)", value)
+        is not None
+        or any(word.endswith(("ть", "ться", "ти", "чь", "тись")) for word in value.split()[:2])
+    ),
     "known illness": lambda found, value: _is_known_illness(value),
     "изучаю": lambda found, value: found.clause.verb.lower().startswith(("изуча", "осваива")),
     "хор": lambda found, value: re.search("хор|ансамбл|групп|капелл", value) is not None,

@@ -6,7 +6,6 @@ import click
 
 from interconnected_ai.cli.output import Output, with_output
 
-
 _RATES = ("facts_precision", "facts_recall", "facts_in_fact_free")
 
 

@@ -26,6 +26,7 @@ pytest_plugins = ["memory_stores", "serving.browser.browsing"]  # fixtures of bo
 
 # Tiny products gain nothing from a second thread and lose much by waiting for it.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # nor those of commands that tests start
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["TZ"] = "UTC"  # wherever the tests run: the zone of this machine is the default for printed days

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tests.serving.own_halls import TEXTS, csv_of, job_events, own_server, saved
 
 from interconnected_ai import InterconnectedAISystem
 from interconnected_ai.serving import KeyFile
+from interconnected_ai.serving.own.growing import patient_environment
 
 
 def answers_of(url: str) -> list[Any]:
@@ -30,7 +32,10 @@ def answers_of(url: str) -> list[Any]:
     return found
 
 
-def test_an_uploaded_table_becomes_a_branch_while_requests_are_answered(tmp_path: Path) -> None:
+def test_an_uploaded_table_becomes_a_branch_while_requests_are_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_DISPLAY_ENV", "true")
     with own_server(tmp_path) as (url, _):
         before = answers_of(url)
         status, headers, job = upload(url, csv_of("three"), name="three", epochs="2")
@@ -69,6 +74,8 @@ def test_an_uploaded_table_becomes_a_branch_while_requests_are_answered(tmp_path
         assert call(url, "/v1/branches/one")[2]["confusion"] is None
         assert InterconnectedAISystem.from_pretrained(tmp_path / "system").branch_names == ["one", "two", "three"]
         assert not list((tmp_path / "state").rglob("rows.csv"))
+        (complaints,) = (tmp_path / "state").rglob("errors.txt")
+        assert "OMP_WAIT_POLICY = 'PASSIVE'" in complaints.read_text()  # its threads sleep
 
         status, _, gone = call(url, "/v1/branches/three", method="DELETE")
         assert (status, gone["branches"]) == (200, ["one", "two"])
@@ -84,6 +91,15 @@ def test_an_uploaded_table_becomes_a_branch_while_requests_are_answered(tmp_path
         assert call(url, f"/v1/jobs/{kept['id']}", method="DELETE")[0] == 200
         assert call(url, f"/v1/jobs/{kept['id']}")[0] == 404
         assert call(url, "/v1/jobs")[2]["data"] == []
+
+
+@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
+def test_who_says_how_threads_wait_is_heeded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+        monkeypatch.delenv(each, raising=False)
+    assert patient_environment() == {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    monkeypatch.setenv(name, "20")
+    assert patient_environment() == dict(os.environ)
 
 
 def zipped(size: int) -> bytes:

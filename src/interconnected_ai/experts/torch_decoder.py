@@ -5,6 +5,7 @@ of one length; `torch_products` says how the weights stand in memory. A single r
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +35,7 @@ class DecoderParts:
     blocks: tuple["_Block", ...]
     norm: Map
     head: Map
-    min_rows: int
+    room_for: Callable[[int], int]
     most_rows: int | None = None
     compiled: Compiled = NOT_COMPILED
 
@@ -47,7 +48,7 @@ class DecoderParts:
         blocks = tuple(_Block.of(block, layout) for block in model.blocks)  # type: ignore[arg-type]
         compiled = NOT_COMPILED if library is None else Compiled.of(weights_of(model), library)
         return cls(
-            model, blocks, _norm_of(model.norm), layout.linear(model.head), layout.min_rows, layout.most_rows, compiled
+            model, blocks, _norm_of(model.norm), layout.linear(model.head), layout.room_for, layout.most_rows, compiled
         )
 
 
@@ -159,14 +160,14 @@ class TorchDecoder(CompilableDecoder):
 class _Room:
     """Tensors that every step writes anew, and views of them that need not be made at every step.
 
-    There are at least `min_rows` rows; those beyond the batch stay zero or hold what nobody reads.
+    There are as many rows as the layout makes room for; those beyond the batch stay zero or hold what nobody reads.
     """
 
     def __init__(self, parts: DecoderParts, batch: int) -> None:
         shape, like = parts.model.config, parts.model.embedding.weight
         width, head_width = shape.d_model, shape.head_width
         self.batch = batch
-        self.hidden, self.mixed = like.new_zeros(2, max(batch, parts.min_rows), width).unbind()
+        self.hidden, self.mixed = like.new_zeros(2, parts.room_for(batch), width).unbind()
         self.hidden_rows = self.hidden[:batch]
         self.mixed_heads = self.mixed[:batch].view(batch, shape.n_heads, 1, head_width)
         self._queries = (batch, shape.n_heads, 1, head_width), (3 * width, head_width, head_width, 1)

@@ -18,14 +18,17 @@ Map = Callable[[Tensor], Tensor]
 AddingMap = Callable[[Tensor, Tensor], Tensor]
 RMSNorm = tuple[Tensor, float]  # its gain g and ε
 
-_SIZES = (4, 8, 16, 32, 64, 96, 128, 192, 256)  # numbers of rows that oneDNN is asked for, near enough to fill up to
+_SIZES = (4, 8, 16, 32)  # numbers of rows that oneDNN is asked for, near enough to fill up to
 
 
 class Layout(ABC):
     """How weights stand in memory. The maps take (rows, d_in) and give (rows, d_out)."""
 
-    min_rows: int = 1  # fewer rows than this take as long, or longer: they are filled up
     most_rows: int | None = None  # more rows than this are better read in pieces
+
+    def room_for(self, rows: int) -> int:
+        """Rows that tensors best have which every step of this many writes anew; those beyond hold what nobody reads."""
+        return rows
 
     @classmethod
     def num_copied_bytes(cls, model: nn.Module) -> int:
@@ -87,15 +90,20 @@ class Packed(Layout):
     These are the operators that torch.compile puts in place of linear layers when it freezes a model on a CPU
     (torch/_inductor/fx_passes/mkldnn_fusion.py). There is no public call for them, so `can_pack` looks whether they exist.
 
-    For every number of rows that it meets oneDNN makes a program and keeps it, a third of a megabyte each. So rows are filled
-    up to one of a few numbers, and `most_rows` are multiplied at once at most.
+    For every number of rows that it meets oneDNN makes a program and keeps it, half a megabyte each. So few rows, those of a
+    step, are filled up to one of a few numbers. More of them, those of a prompt, are not bound by reading the weights: the
+    product of the model's own takes them, which makes no programs, and is faster than filling up.
     """
 
-    min_rows = (
-        4  # a single row goes through a kernel that reads no faster than MKL; four rows read the weights at full speed
-    )
-    most_rows = _SIZES[-1]
+    most_rows = 256  # bounds what a prompt's pass takes in memory
     _ROWS = 16  # the number of rows that blocks are laid out for; they serve any other number too
+
+    def __init__(self) -> None:
+        self._many = Plain()
+
+    def room_for(self, rows: int) -> int:
+        """What they would be filled up to; a single row goes through a kernel that reads no faster than MKL, four do."""
+        return _filled(rows)
 
     @classmethod
     def num_copied_bytes(cls, model: nn.Module) -> int:
@@ -104,11 +112,11 @@ class Packed(Layout):
 
     def linear(self, layer: nn.Linear) -> Map:
         """One product, its bias included."""
-        return _product(self._pack(layer), layer.bias)
+        return _product(self._pack(layer), layer.bias, self._many.linear(layer))
 
     def gelu(self, layer: nn.Linear) -> Map:
         """One product, its activation included."""
-        return _product(self._pack(layer), layer.bias, "gelu", "none")
+        return _product(self._pack(layer), layer.bias, self._many.gelu(layer), "gelu", "none")
 
     def adding(self, layer: nn.Linear) -> AddingMap:
         """The product, then the sum: oneDNN's fused sum costs more than the addition of a few rows."""
@@ -123,10 +131,13 @@ class Packed(Layout):
         gain, eps = norm
         width = len(gain)
         weight = self._packed(torch.cat([layer.weight.detach() for layer in layers]) * (gain.detach() * width**0.5))
-        product = _product(weight, _side_by_side_biases(layers))
+        many = self._many.normed(norm, layers)
+        product = _product(weight, _side_by_side_biases(layers), many)
         least = gain.new_full((), (width * eps) ** 0.5)
 
         def run(hidden: Tensor) -> Tensor:
+            if len(hidden) > _SIZES[-1]:
+                return many(hidden)
             length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
             return product(hidden / torch.hypot(length, least))
 
@@ -140,25 +151,25 @@ class Packed(Layout):
         return packed
 
 
-def _product(weight: Tensor, bias: Tensor | None, activation: str = "none", algorithm: str = "") -> Map:
-    """oneDNN's product with a packed weight."""
+def _product(weight: Tensor, bias: Tensor | None, many: Map, activation: str = "none", algorithm: str = "") -> Map:
+    """oneDNN's product with a packed weight. many: the same of more rows than it is asked for."""
     compute = torch.ops.mkldnn._linear_pointwise.default
 
-    def fill_up(hidden: Tensor) -> Tensor:
+    def run(hidden: Tensor) -> Tensor:
         rows = len(hidden)
-        lacking = next(size for size in _SIZES if size >= rows) - rows
+        if rows > _SIZES[-1]:
+            return many(hidden)
+        lacking = _filled(rows) - rows
         if not lacking:
             return compute(hidden, weight, bias, activation, [], algorithm)  # type: ignore[no-any-return]
         filled = F.pad(hidden, (0, 0, 0, lacking))
         return compute(filled, weight, bias, activation, [], algorithm)[:rows]  # type: ignore[no-any-return]
 
-    # a function that called itself would hold its weights until the garbage is collected
-    def run(hidden: Tensor) -> Tensor:
-        if len(hidden) <= _SIZES[-1]:
-            return fill_up(hidden)
-        return torch.cat([fill_up(part) for part in hidden.split(_SIZES[-1])])
-
     return run
+
+
+def _filled(rows: int) -> int:
+    return next((size for size in _SIZES if size >= rows), rows)
 
 
 def _side_by_side_biases(layers: Sequence[nn.Linear]) -> Tensor | None:

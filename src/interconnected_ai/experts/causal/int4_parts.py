@@ -103,8 +103,8 @@ class Int4Parts:
         if library is not None:
             compiled = Compiled.of(_weights_of(reader, shape, table, out_table, last, eps), library)
         parts = LlamaParts(
-            shape, table, blocks, lambda hidden: head(read_head(hidden)), read_head, frequencies, 1.0, min_rows=1,
-            compiled=compiled,
+            shape, table, blocks, lambda hidden: head(read_head(hidden)), read_head, frequencies, 1.0,
+            room_for=lambda rows: rows, compiled=compiled,
         )  # fmt: skip
         return cls(parts, num_bytes, reader.shapes)
 

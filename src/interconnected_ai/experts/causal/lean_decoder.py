@@ -173,12 +173,12 @@ class LeanDecoder(CompilableDecoder):
 class _Room:
     """Tensors that every step writes anew, and views of them that need not be made at every step.
 
-    There are at least `min_rows` rows; those beyond the batch stay zero or hold what nobody reads.
+    There are as many rows as the layout makes room for; those beyond the batch stay zero or hold what nobody reads.
     """
 
     def __init__(self, parts: LlamaParts, batch: int) -> None:
         shape, like = parts.shape, parts.table
-        rows, width = max(batch, parts.min_rows), shape.head_width
+        rows, width = parts.room_for(batch), shape.head_width
         wide = shape.n_heads * width
         self.batch = batch
         self.hidden, self.mixed = like.new_zeros(rows, shape.d_model), like.new_zeros(rows, wide)

@@ -4,6 +4,7 @@ Llama, Mistral (sliding window), Qwen2 (biases), Qwen3 (norms of queries and key
 SwiGLU (Touvron et al. 2023; Su et al. 2021; Ainslie et al. 2023; Shazeer 2020). What else there is goes the generic way.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,7 +109,7 @@ class LlamaParts:
     read_head: Map
     frequencies: Tensor
     rope_scale: float
-    min_rows: int
+    room_for: Callable[[int], int]
     most_rows: int | None = None
     compiled: Compiled = NOT_COMPILED
 
@@ -134,7 +135,7 @@ class LlamaParts:
         compiled = NOT_COMPILED if library is None else Compiled.of(weights_of(network), library)
         return cls(
             shape, inner.embed_tokens.weight, blocks, layout.normed(_norm(inner.norm), [lm_head]), _rms(inner.norm),
-            inner.rotary_emb.inv_freq, float(inner.rotary_emb.attention_scaling), layout.min_rows,
+            inner.rotary_emb.inv_freq, float(inner.rotary_emb.attention_scaling), layout.room_for,
             layout.most_rows, compiled,
         )  # fmt: skip
 

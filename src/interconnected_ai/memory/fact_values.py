@@ -276,18 +276,21 @@ _MEDICINE_RU = re.compile(
     r"лирика|ламиктал|вальпроат|депакин|финлепсин|кеппр|метотрексат|железо|магний|омега|литий|гормоны|антидепрессант\w*|антибиотик\w*|витамин\w*|транквилизатор\w*|нейролептик\w*|"
     r"таблетк\w*|статины|сорбифер|детралекс|мексидол|глицин|эналаприл|каптоприл|лозартан|бисопролол)(?:а|у|е|ом|ы|ов|ах|ами)?$"
 )
-_MEDICINE_EN = re.compile(
-    r"(?:pril|sartan|statin|olol|dipine|prazole|formin|gliptin|gliflozin|xaban|thyroxine|oxetine|aline|alopram|traline|triptyline|zepam|zolam|zodone|"
-    r"cillin|mycin|floxacin|cycline|profen|codone|codeine|morphine|tramadol|pregabalin|gabapentin|lamotrigine|lithium|insulin|warfarin|heparin|aspirin|"
-    r"methotrexate|prednis(?:ol)?one|steroids|antidepressants?|antibiotics?|statins?|beta blockers?|ssris?|snris?|hrt|the pill|melatonin|antihistamines?|"
-    r"cetirizine|loratadine|salbutamol|ventolin|metformin|ozempic|mounjaro|wegovy|semaglutide|tirzepatide|ritalin|adderall|vyvanse|concerta|elvanse|"
-    r"methylphenidate|prozac|zoloft|lexapro|wellbutrin|bupropion|mirtazapine|quetiapine|olanzapine|risperidone|aripiprazole|levodopa|tamoxifen|finasteride|"
-    r"paracetamol|nurofen|naproxen|diazepam|valium|xanax|humira|infliximab|adalimumab|dupixent|[a-z]+mab|vitamins?|vitamin [a-z]\d*|magnesium|iron|zinc|iron tablets|chemo|thyroxin|levo)$"
+# How medicines end, and medicines that end otherwise.
+_MEDICINES_EN = tuple(
+    (
+        "pril sartan statin olol dipine prazole formin gliptin gliflozin xaban thyroxine thyroxin oxetine alopram traline triptyline zepam zolam zodone cillin "
+        "mycin floxacin cycline profen codone codeine morphine tramadol pregabalin gabapentin lamotrigine lithium insulin warfarin heparin aspirin methotrexate "
+        "prednisone prednisolone steroids antidepressants antidepressant antibiotics antibiotic statins blockers ssris ssri hrt pill melatonin antihistamines "
+        "cetirizine loratadine salbutamol ventolin ozempic mounjaro wegovy semaglutide tirzepatide ritalin adderall vyvanse concerta elvanse methylphenidate "
+        "prozac zoloft lexapro wellbutrin bupropion mirtazapine quetiapine olanzapine risperidone aripiprazole levodopa tamoxifen finasteride paracetamol "
+        "nurofen naproxen valium xanax humira infliximab adalimumab dupixent vitamin vitamins magnesium zinc chemo"
+    ).split()
 )
 
 
 def _is_medicine_en(value: str) -> bool:
-    return _MEDICINE_EN.search(value) is not None
+    return value.endswith(_MEDICINES_EN) or value.startswith("vitamin ") or value in ("iron", "iron tablets")
 
 
 # Employers that everybody knows, which a name after "left" is rather than a town.

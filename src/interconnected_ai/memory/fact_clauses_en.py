@@ -5,9 +5,27 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from interconnected_ai.memory.fact_clauses import Clause
-from interconnected_ai.memory.fact_words import FEMALE_KIN, KIN, MALE_KIN
+from interconnected_ai.memory.fact_words import FEMALE_KIN, KIN, MALE_KIN, PETS
 
 _NOBODY = None  # a clause of others, or of nobody that is known
+
+_PEOPLE = "|".join(sorted((word for word in KIN if word.isalpha()), key=len, reverse=True))
+_DONE = {
+    "give": "gave", "sell": "sold", "rehome": "rehomed", "put": "put", "let": "gave", "get": "got", "quit": "quit", "leave": "left", "drop": "dropped",
+    "cut": "cut", "scrap": "scrapped", "move": "moved",
+}  # fmt: skip
+
+
+def _as_done(found: re.Match[str]) -> str:
+    """ "had to sell" as "sold": what had to be done was done."""
+    first, _, rest = found[1].lower().partition(" ")
+    return f"{_DONE[first]} {rest}".strip()
+
+
+def _as_over(found: re.Match[str]) -> str:
+    """ "I lived in Hull before that" as "I used to live in Hull"."""
+    return f"{found[1]} used to {'live' if found[2].lower() == 'lived' else 'work'} {found[3]}"
+
 
 # How the first words of a clause are spelled in one way.
 _DIALECT = tuple(
@@ -31,6 +49,83 @@ _DIALECT = tuple(
         (r"\bloove+\b|\bluv\b|\blove{2,}\b", "love"),
     )
 )
+# Idioms said another way, each with words of which a sentence must have one for it to be tried at all.
+_IDIOMS = tuple(
+    (frozenset(words.split()), re.compile(pattern, re.IGNORECASE), spelled)
+    for words, pattern, spelled in (
+        (
+            "now these nowadays moment currently present",
+            r"\b(i'm|we're) (?=(?:in|at|with|over in|out in|down in|up in|back in) [\w' -]{2,30}? "
+            r"(?:now|these days|nowadays|at the moment|currently|for now|at present)\b(?! (?:and|but) then))"
+            r"(?!.*\b(?:for (?:the|an?) (?:weekend|week|few|night|day|couple|conference|wedding|meeting)|on holiday|visiting))",
+            r"\1 now ",
+        ),
+        (
+            "was",
+            r"\b(i|we) was (?:at|with) ((?-i:[A-Z])[\w&'-]+) (?=(?:before|until|till|for \w+ years|and now|but now)\b)",
+            r"\1 used to work at \2 ",
+        ),
+        ("big", r"\bbig into\b", "into"),
+        ("haven hasn", r"\b(?:haven't|havent|have not|have never) (?:eaten|touched|had|drunk) (?:a |any )?(?=\w+)", "never eat "),
+        ("without", r"\b(?:could|can)(?:n't| ?not|nt) (?:live|survive|function|do|cope|go a day) without\b", "love"),
+        ("enough", r"\bcan(?:'t| ?not|t) get enough of\b", "love"),
+        (
+            "from",
+            r"^(?:hi|hiya|hello|hey|hey up|ello|cheers|greetings)(?: (?:all|everyone|everybody|there|folks|guys|y'all|lads))? from\b",
+            "greetings from",
+        ),
+        (
+            "gotta had having",
+            r"\b(?:gotta|had to|having to) (give up|give away|give|sell|rehome|put|let go of|get rid of|quit|leave|drop|cut out|scrap|move)\b",
+            _as_done,
+        ),
+        (
+            "pack packed packing jack jacked jacking chuck chucked chucking",
+            r"\b(?:pack|jack|chuck)(?:ed|ing)? in (?:the )?(?=smok|fags|cig|booze|drink|job|my |work|teach|nurs)",
+            "quit ",
+        ),
+        ("kicked", r"\bkicked (?:the )?(?=smok|fags|cig|booze|drink|habit)", "quit "),
+        ("half missus", r"\b(?:my|the) (?:other half|better half|missus)\b", "my partner"),
+        ("the", r"\bthe (wife|husband|hubby|kids)(?=(?:'s| is| was| has| works| are| have| and i)\b)", r"my \1"),
+        (
+            "eldest youngest oldest middle little lo",
+            r"\b(my|our) (?:eldest|youngest|oldest|middle one|little one|lo)(?=(?:'s| is| was| has| just| starts?| turned| started| goes| loves)\b)",
+            r"\1 kid",
+        ),
+        ("birthday", r"\bit's my birthday (?=on|in)", "my birthday is "),
+        ("here btw by", r"^it's ((?-i:[A-Z])[a-z]+),? (?:here|btw|by the way)\b", r"my name is \1"),
+        (
+            "me",
+            r"\b(?:they|the (?:doctors?|gp|clinic|hospital)|my (?:doctor|gp|dr|doc|psychiatrist|cardiologist|consultant|neurologist)|doctors?|doc|gp|dr|"
+            r"psychiatrist|cardiologist)(?:'ve|'s| have| has)? (?:just )?(?:put|started|got|prescribed|given|gave|stuck) me (?:back )?"
+            r"(?:on(?:to)? )?(?:a course of )?(?=[a-z])",
+            "i am on ",
+        ),
+        (
+            "spent",
+            r"\bspent (?:\w+ ){1,4}in ((?-i:[A-Z])[\w' -]*?) (?:before that|before this|previously|until then|up to then)\b",
+            r"used to live in \1",
+        ),
+        ("before previously prior", r"\b(?:before that|before this|previously|prior to that),? (i|we) lived\b", r"\1 used to live"),
+        ("before previously prior", r"\b(?:before that|before this|previously|prior to that),? (i|we) worked\b", r"\1 used to work"),
+        (
+            "before until previously",
+            r"\b(i|we) (lived|worked) ((?:in|at|for|as) [\w' -]+?) (?:before that|before this|until then|previously)\b",
+            _as_over,
+        ),
+        ("lil littl wee", r"\b(my|our) (?:lil|lil'|littl|wee) ", r"\1 little "),
+        (
+            "s",
+            rf"\b((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE}))'s (?=(?:got|been|had|just|moved|gone|started|left|quit|lost|become|bought|taken)\b)",
+            r"\1 has ",
+        ),
+    )
+)  # fmt: skip
+_BARE_KIN_FIRST = re.compile(
+    r"^(?=(?:mum|mom|dad|gran|grandma|grandpa|nan|husband|wife|hubby|boyfriend|girlfriend|sister|brother|son|daughter|kid|partner|grandad|granddad|"
+    r"mother|father)(?:'s| is| passed| died| moved| was| has| had| lives| works| loves| hates| got| grew| comes| speaks| drives)\b)",
+    re.IGNORECASE,
+)
 _SIBLINGS = {"sis": "sister", "bro": "brother"}
 
 _DAYS = "(?:mon|tues|wednes|thurs|fri|satur|sun)day"
@@ -42,7 +137,7 @@ _LEAD = re.compile(
     r"a bit about me|little about me|just so you know|just fyi|so you know|you see|you know|i mean|i guess|as you know|as i said|"
     r"as i mentioned|for the record|to be honest|to be fair|to be clear|in fact|by the way|in case|of course|good news|bad news|"
     r"these days|nowadays|at the moment|at present|right now|for now|as for me|on a personal note|at home|over here|"
-    r"after (?:\w+ ){1,3}(?:years|months)|in my (?:spare|free) time|in my family|in the evenings?|at (?:night|weekends|work)|"
+    r"after (?:\w+ ){1,3}(?:years|months)|(?:before|after|since|during|until|prior to) (?!i\b|we\b|he\b|she\b|they\b|my \w+ \w+s\b|that i\b)(?:[\w'-]+ ){0,3}?[\w'-]+,? (?=(?:i|we)(?:'\w+)? )|(?:it's |it has |been )?(?:about |nearly |almost |over )?(?:\d+|two|three|four|five|six|seven|eight|nine|ten|twelve|fifteen|twenty|thirty|a few|several) years (?=(?:[a-z]+ing|veggie|vegan|vegetarian|sober|clean|married|smoke free)\b)|in my (?:spare|free) time|in my family|in the evenings?|at (?:night|weekends|work)|"
     r"(?:as of |since |earlier |early |late )?(?:last|this|next) (?:week|month|year|spring|summer|autumn|fall|winter|night|january|february|"
     rf"march|april|may|june|july|august|september|october|november|december|{_DAYS})|yesterday|today|"
     r"(?:a few|two|three|a couple of) (?:weeks|months|years|days) ago|in (?:\d{4}|january|february|march|april|may|june|july|august|"
@@ -52,7 +147,7 @@ _LEAD = re.compile(
 )
 _ADVERB = (
     r"(?:now|currently|still|also|just|both|only|already|quite|very|so|kinda|kind of|sort of|always|all|even|ever|here|btw|"
-    r"fyi|a bit|pretty|half|myself|too|presently|either|again|of course|as well|at the moment|at present|right now|these days|"
+    r"fyi|a bit|pretty|half(?! (?-i:[A-Z]))|myself|too|presently|either|again|of course|as well|at the moment|at present|right now|these days|"
     r"for now|by the way|to be honest|tbh|ngl|in fact|then|rather|well|long|once more|a huge|more or less|ofc|sadly|yesterday|"
     r"legit|low-?key|high-?key|big time|super|mostly|"
     r"(?!(?:family|fly|reply|apply|rely|supply|early|lonely|elderly|friendly|silly|ugly|likely|lovely|july|italy|nearly|hardly|barely)\b)"
@@ -93,14 +188,14 @@ _THEIR_NAME = re.compile(r"^(?P<who>his|her|their|its|whose) name(?:'s| is| was)
 _BASE = (
     "live reside work love like hate enjoy adore prefer dislike detest loathe despise own speak know study attend teach play "
     "drive run plan intend hope want suffer take collect keep sing paint practise practice eat drink wear commute volunteer "
-    "learn manage lead come hail grow do go ride breed raise avoid follow support use need call weigh stand rent hold serve "
+    "lecture learn manage lead come hail grow do go ride breed raise avoid follow support use need call weigh stand rent hold serve "
     "identify major struggle smoke understand watch read write make"
 ).split()
 _PAST = (
     "moved relocated left quit resigned retired got bought sold adopted joined started began finished graduated became lost gave "
     "broke split turned switched changed dropped stopped decided grew married divorced inherited named found landed separated "
     "lived worked studied learned learnt planned chosen decided agreed purchased settled emigrated immigrated earned completed "
-    "hired promoted diagnosed suffered swapped traded rented built cut fallen fell taught owned had taken gone handed picked "
+    "hired promoted diagnosed totalled totaled crashed wrecked binned flogged rehomed ditched prescribed tied went took given did passed trained tutored spent picked rented defended named christened visited qualified jacked kicked packed upgraded downsized retrained resettled transferred suffered swapped traded rented built cut fallen fell taught owned had taken gone handed picked "
     "signed enrolled transferred passed majored ditched scrapped donated rescued welcomed proposed enlisted outgrown outgrew dumped kept called turning came died"
 ).split()
 _PARTICIPLES = (
@@ -108,12 +203,13 @@ _PARTICIPLES = (
     "widowed allergic vegan vegetarian pescatarian retired pregnant born raised from originally obsessed fluent into fond diabetic "
     "asthmatic doing taking training staying majoring self-employed unemployed employed freelancing enrolled thinking getting "
     "happily proud passionate crazy keen lactose gluten coeliac celiac deaf colourblind colorblind left-handed afraid scared terrified bilingual native "
-    "fluent moving relocating switching about transitioning turning expecting recovering separated addicted raising renting teaching running owning"
+    "putting setting teetotal half quarter disabled prepping dating "
+    "sober fluent moving relocating switching about transitioning turning expecting recovering separated addicted raising renting teaching running owning"
 ).split()
 _THIRD = {
     **{verb + "s": verb for verb in _BASE},
     "studies": "study", "goes": "go", "does": "do", "teaches": "teach", "watches": "watch", "has": "have", "had": "had",
-    "practises": "practise", "is": "be", "are": "be", "am": "be",
+    "practises": "practise", "turns": "turn", "is": "be", "are": "be", "am": "be",
 }  # fmt: skip
 _VERBS = "|".join(
     sorted(
@@ -163,7 +259,7 @@ _NO_MORE = re.compile(r"\s+(?:anymore|any more|any longer|no more|these days any
 _ANYMORE = re.compile(r"^not (?P<rest>.+?)\s+(?:anymore|any more|any longer|no more)\b.*$", re.IGNORECASE)
 # Of the author, though somebody or something else does it.
 _OF_MINE = re.compile(
-    r"^(?:my|our|new address|bday|birthday|this is|the name|the twins|the kids|everyone|everybody|people call|my friends|friends|most people|they all|(?:please |just )*call me|"
+    r"^(?:my|our|name's|name is|they (?:named|called|christened) me|my parents (?:named|called) me|(?:all[- ]time )?favourite|new address|bday|birthday|this is|the name|the twins|the kids|everyone|everybody|people call|my friends|friends|most people|they all|(?:please |just )*call me|"
     r"you can call|feel free|greetings from|(?-i:[A-Z])\w+ (?:is my|here$))",
     re.IGNORECASE,
 )
@@ -196,7 +292,7 @@ _IMPERATIVES = re.compile(
     re.IGNORECASE,
 )
 _DENIAL = re.compile(
-    r"^(?:not (?:really )?(?:an? )?(?:big |huge )?(?:fan|into|fond|keen)|can't (?:stand|eat|do|drink|drive)|don't (?:like|eat|drink|have|own|live|work|do)|never (?:eat|drink)|like (?:my)|speak [a-z]+$|have (?:an?|two|three) (?:\w+ )?(?:dog|cat|son|daughter|kid)s?|own|drive an?)\b",
+    r"^(?:not (?:really )?(?:an? )?(?:big |huge )?(?:fan|into|fond|keen|married|single)|can't (?:stand|eat|do|drink|drive|abide|bear|stomach|have|tolerate|handle|digest)|don't (?:like|eat|drink|have|own|live|work|do)|never (?:eat|drink)|like (?:my)|speak [a-z]+$|have (?:an?|two|three) (?:\w+ )?(?:dog|cat|son|daughter|kid)s?|own|drive an?)\b",
     re.IGNORECASE,
 )
 _PAST_PARTICIPLE = re.compile(r"^(?:born|married|divorced|originally|allergic|based|retired|raised)\b", re.IGNORECASE)
@@ -210,7 +306,9 @@ _FILLING = re.compile(
     r"(?:[,\s]+(?:btw|lol|haha+|hehe|tbh|though|actually|by the way|fyi|ofc|atm|rn|at all|xd+|x+|innit|mate|now|these days|nowadays|at the moment|right now|currently|at present|please|pls|thanks|thx|:\)|;\)|:d|❤️?|🙂|😊|😂))+$",
     re.IGNORECASE,
 )
-_NOW_AT = re.compile(r"^(?:be |am |is |are )?(?:now|currently) (?=(?:in|at|with)\b)", re.IGNORECASE)
+_NOW_AT = re.compile(
+    r"^(?:be |am |is |are )?(?:now|currently) (?=(?:(?:up|down|over|out|back) )?(?:in|at|with)\b)", re.IGNORECASE
+)
 _BARE_VERB = re.compile(rf"^(?:{_VERBS}|{_THIRD_VERBS})(?=\s|$)", re.IGNORECASE)
 _BARE_PARTICIPLE = re.compile(rf"^(?:not (?:really |a )?)?(?:{'|'.join(_PARTICIPLES)})\b", re.IGNORECASE)
 _HAVE_DONE = re.compile(rf"^have (?=(?:{'|'.join(_PAST)})\b)", re.IGNORECASE)
@@ -230,6 +328,29 @@ _KIN_NAMED = re.compile(
     rf"\b(?:my|our|(?:an?|one)(?! (?:[\w-]+ )?(?:friend|mate|colleague|coworker|neighbou?r|family|couple|mother|father|mom|dad|mum|kid|child|baby|pet|partner|parent)\b))\s+(?:(?P<age>\d{{1,2}})[- ]?(?:yo|y/o|years?[- ]old)\s+)?(?:{_OLDER}|(?:[\w-]+ ){{1,2}}?)(?P<who>(?!company|team|project|startup|boss|doctor|therapist|teacher)(?:{_KIN_WORDS}))(?!'|-)\b(?: (?:called|named))?(?:,? (?P<name>(?-i:[A-Z])[\w'-]*))?",
     re.IGNORECASE,
 )
+# "worked as a chef for years, now I drive a cab": what lasted is over where the rest says how it is now.
+_WORD = re.compile("[a-z]+")
+_IS_NOW = re.compile(r"[,;.]\s*(?:but |and |so )?(?:now|these days|nowadays)\b|\bbut now\b", re.IGNORECASE)
+_LASTED = re.compile(r"(?<!have )(?<!i've )(?<!we've )\b(work|live)e?d (?=(?:as|at|in|for) )", re.IGNORECASE)
+_NAMED_THEM = re.compile(
+    r"^(?:named|called|christened|calling) (?P<whom>him|her|it|them) (?P<name>(?-i:[A-Z])[\w'-]*)", re.IGNORECASE
+)
+_PET_NAMED = re.compile(
+    rf"\b(?:an?|his|her|their|one) (?:[\w-]+ ){{0,2}}?(?P<who>{'|'.join(word for word in sorted(PETS) if word.isascii())}) (?:called|named) (?P<name>(?-i:[A-Z])[\w'-]*)",
+    re.IGNORECASE,
+)
+_KIN_ONES = KIN - frozenset("company team project startup".split())
+_COUNTED_KIN = re.compile(r"(?:^|\b(?:an?|new|rescue|our|my|one|lab|little|baby) )(?:[\w-]+ )?[\w-]+$", re.IGNORECASE)
+_HEIGHT = re.compile(
+    r"^(?:\d'\d{0,2}\"?|\d ?ft ?\d{0,2}|(?:five|six) (?:foot|feet)(?: \w+)?|1[.,]\d\d ?m|1\d\d ?cm)$", re.IGNORECASE
+)
+_CALLED_ME = re.compile(
+    r"^(?:they|my (?:parents|mum|mom|dad|mother|father)) (?:named|called|christened) me (?P<name>(?-i:[A-Z])[\w'-]*)",
+    re.IGNORECASE,
+)
+_BABY = re.compile(r"(?:just )?(?:an? |our )(?:\w+ )?(?:baby|little) ?(?:boy|girl)?\b", re.IGNORECASE)
+_CHILDREN = frozenset("son daughter baby twins kid child girl boy".split())
+_CHILD = 15  # years up to which a bare number at the beginning is no age of an author
 _ALSO_LIVING = re.compile(
     r"\w (?:and |who's |currently )*((?:living|based|residing|working|studying) (?:in|at|near|for)\b)", re.IGNORECASE
 )
@@ -246,9 +367,17 @@ _LASTING = {"lived": "live", "worked": "work", "studied": "study", "taught": "te
 
 def english_clauses(sentence: str) -> Iterator[Clause]:
     """The clauses of a sentence that are of its author or of kin; what is said of others or in doubt is left out."""
+    words = frozenset(_WORD.findall(sentence.lower()))
+    for needed, idiom, said in _IDIOMS:
+        if not needed.isdisjoint(words):
+            sentence = idiom.sub(said, sentence)
+    sentence = _BARE_KIN_FIRST.sub("my ", sentence)
     for pattern, spelled in _DIALECT:
         sentence = pattern.sub(spelled, sentence)
-    sentence = _ASIDES.sub(" ", sentence)
+    if "," in sentence:
+        sentence = _ASIDES.sub(" ", sentence)
+    if ("now" in words or "nowadays" in words or "these" in words) and _IS_NOW.search(sentence):
+        sentence = _LASTED.sub(r"used to \1 ", sentence)
     yield from _Reader().read(sentence)
 
 
@@ -312,11 +441,15 @@ class _Reader:
         self._is_state = False  # the last clause said what somebody is, so that a bare word may go on
         self._is_plain = False  # … and had no infinitive that a bare verb could go on
         self._is_first = True
+        self._is_introduced = False  # an age or a name began a list of what the author is
+        self._owned: str | None = None  # kin that the last clause ended with
 
     def read(self, sentence: str) -> Iterator[Clause]:
         is_hedged = False
         self._is_since = _SINCE.search(sentence) is not None
-        for joint, text in _pieces(sentence):
+        pieces = _pieces(sentence)
+        yield from self._introduction(pieces)
+        for joint, text in pieces:
             text = _BARE_ADVERBS.sub("", _LEAD.sub("", text)).strip(" ,")
             text = _FILLING.sub("", text)
             if not text:
@@ -333,7 +466,34 @@ class _Reader:
                 yield from self._coordinated(clause)
             self._is_first = False
 
+    def _introduction(self, pieces: list[tuple[str, str]]) -> Iterator[Clause]:
+        """ "Nas, 27, into comedies" and "34, a driver in Derby": a name and an age, or an age, that a list begins with."""
+        if len(pieces) > 2 and _GIVEN_NAME.match(pieces[0][1]) and _AGE.match(pieces[1][1]):
+            yield Clause("", f"be called {pieces.pop(0)[1]}")
+        if len(pieces) > 1 and _HEIGHT.match(pieces[0][1]):
+            yield Clause("", f"bare {pieces.pop(0)[1]}")
+            self._is_state = self._is_plain = True
+            self._is_first = False
+        if (
+            len(pieces) > 1
+            and pieces[1][0] == ","
+            and not pieces[1][1][:1].isdigit()
+            and (age := _AGE.match(pieces[0][1]))
+            and int(age["age"]) > _CHILD
+        ):
+            pieces.pop(0)
+            yield Clause("", f"be {age['age']}")
+            self._is_state, self._is_introduced = True, True
+
     def _clauses(self, joint: str, text: str) -> Iterator[Clause]:
+        owned, self._owned = self._owned, None
+        if owned and joint in (",", "-", "—", "–", "(", "…") and _GIVEN_NAME.match(text):
+            self._who, self._head = owned, ""
+            yield Clause(owned, f"named {text}")
+            return
+        if text[:2] in ("th", "Th", "my", "My") and (given := _CALLED_ME.match(text)):
+            yield Clause("", f"be called {given['name']}")
+            return
         named = _THEIR_NAME.match(text)
         if joint in ("who", "whose") or named or _THEY.match(text):
             yield from self._of_them(joint, text)
@@ -377,6 +537,23 @@ class _Reader:
                     yield Clause(clause.who, f"{head} {rest[found.end() :]}")
         if head in ("be", "been") and (living := _ALSO_LIVING.search(rest)):
             yield Clause(clause.who, f"be {rest[living.start(1) :]}")
+        if match := _NAMED_THEM.match(clause.said):
+            who = self._kin_of({"him": "he", "her": "she", "them": "they", "it": "it"}[match["whom"].lower()])
+            if who is not None and not clause.who:
+                yield Clause(who, f"named {match['name']}")
+        if not clause.who and head in ("had", "have", "got", "welcomed") and _BABY.match(rest):
+            self._kin.append("baby")
+        if clause.who in _CHILDREN and clause.said.startswith(("was born", "born")):
+            yield Clause("", f"have a {clause.who}")
+        if clause.who and (met := _PET_NAMED.search(rest)):
+            yield Clause(self._met(met["who"], None), f"named {met['name']}")
+        if (
+            not clause.who
+            and head in ("have", "bought", "got", "adopted", "own", "rescued", "be", "picked", "keep")
+            and (last := rest.rsplit(" ", 1)[-1].lower()) in _KIN_ONES
+            and _COUNTED_KIN.search(rest)
+        ):
+            self._owned = self._met(last, None)
         if not clause.who and (met := _KIN_NAMED.search(rest)):
             who = self._met(met["who"], None)
             if met["name"]:
@@ -435,6 +612,8 @@ class _Reader:
             if self._is_first or self._is_state or _PAST_PARTICIPLE.match(text):
                 yield self._clause(self._who, f"be {text}")
         elif self._is_state and joint in (",", "and", "but", "&", "plus", "also") and not _GIVEN_NAME.match(text):
+            if self._is_introduced and not self._who:
+                yield Clause("", f"bare {text}")
             yield self._clause(self._who, f"be {text}")
         elif self._is_first:
             self._is_state = _SELF_INTRODUCED.search(text) is not None
@@ -498,6 +677,8 @@ def _predicate(said: str, *, is_third: bool, is_since: bool) -> str:
     said = _ADVERBS.sub(r"\1", f"{low} {rest} ").strip()
     said = re.sub(r"^have (?:got\b(?! (?:married|engaged|divorced|to)\b)|got$)", "have", said)
     said = re.sub(r"^have been\b", "been", said)
+    if is_since:  # "been in Berlin since 2017"
+        said = re.sub(r"^been (?=in [A-Z])", "nowat ", said)
     if said.startswith("have "):
         done = said.split(" ", 2)[1]
         if done in _PERFECT or (done in _LASTING and is_since):

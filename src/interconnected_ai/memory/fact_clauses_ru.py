@@ -4,18 +4,19 @@ import re
 from collections.abc import Iterator
 
 from interconnected_ai.memory.fact_clauses import Clause
-from interconnected_ai.memory.fact_words import FEMALE_KIN, KIN_RU, MALE_KIN, NUMBERS_RU
+from interconnected_ai.memory.fact_words import FEMALE_KIN, KIN_RU, MALE_KIN, NUMBERS_RU, PETS
 
 _NOBODY = None
 
 # Verbs by what they say: of the author now | of others now | what was, as it is said of a man.
 _VERBS = {
     "live": "живу живем проживаю проживаем обитаю обитаем базируюсь поживаю ютимся|живет живут проживает проживают обитает|жил проживал пожил",
-    "rent": "снимаю снимаем арендую арендуем|снимает снимают|снял",
+    "rent": "снимаю снимаем арендую арендуем|снимает снимают|снимал",
+    "rented": "||снял арендовал",
     "work": "работаю работаем тружусь трудимся служу подрабатываю вкалываю пашу фрилансю волонтерю стажируюсь шабашу|"
             "работает работают трудится трудятся служит служат подрабатывает фрилансит|работал трудился служил подрабатывал проработал",
     "teach": "преподаю|преподает преподают|преподавал",
-    "moved": "||переехал перебрался переселился эмигрировал иммигрировал осел обосновался поселился вернулся релоцировался репатриировался уехал съехал съехался",
+    "moved": "||переехал перебрался переселился эмигрировал иммигрировал осел обосновался укатил свалил перекочевал перебазировался поселился вернулся релоцировался репатриировался уехал съехал съехался",
     "moving": "переезжаю переезжаем переезжает переберусь переедем перееду|переезжает|",
     "born": "||родился родом",
     "grew": "||вырос рос",
@@ -23,13 +24,17 @@ _VERBS = {
     "study": "учусь учимся обучаюсь|учится учатся обучается|учился",
     "entered": "||поступил перевелся зачислился",
     "finished": "||окончил закончил выпустился защитил",
-    "dropped": "||отчислился потерял забрал бросил забросил перестал прекратил завязал",
+    "dropped": "||отчислился потерял забрал бросил забросил перестал прекратил завязал отказался исключил",
+    "enrolled": "||записался",
+    "found": "||нашел",
+    "raise": "воспитываю воспитываем ращу растим|воспитывает растит|",
+    "dream": "мечтаю мечтаем|мечтает|",
     "expelled": "отчислили выгнали исключили||",
     "learn": "учу изучаю осваиваю изучаем берусь|изучает учит осваивает|взялся научился",
     "started": "начинаю|начинает|начал стал",
     "speak": "говорю владею болтаю шпрехаю понимаю знаю говорим разговариваю|говорит владеет говорят знает понимает|",
     "like": "люблю обожаю любим обожаем|любит обожает любят обожают|любил обожал полюбил",
-    "fond": "увлекаюсь фанатею тащусь балдею кайфую угораю торчу увлекаемся|увлекается фанатеет тащится балдеет|увлекался",
+    "fond": "увлекаюсь фанатею тащусь балдею кайфую угораю торчу увлекаемся прусь|увлекается фанатеет тащится балдеет|увлекался подсел",
     "pleases": "нравится нравятся заходит||нравился",
     "unlike": "разонравился разонравилась разонравилось|разлюбила|разлюбил разонравился",
     "hate": "ненавижу недолюбливаю презираю|ненавидит ненавидят|ненавидел",
@@ -40,8 +45,8 @@ _VERBS = {
     "drink": "пью пьем|пьет пьют|пил",
     "smoke": "курю|курит|курил",
     "feed": "питаюсь|питается|",
-    "sold": "||продал отдал подарил избавился сбыл",
-    "bought": "||купил завел взял приобрел прикупил отхватил приютил подобрал унаследовал построил",
+    "sold": "||продал отдал подарил избавился сбыл пристроил разбил усыпил распродал утопил",
+    "bought": "||купил завел взял приобрел прикупил отхватил приютил подобрал унаследовал построил удочерил усыновил",
     "swapped": "||пересел сменил поменял променял",
     "keep": "держу держим развожу разводим|держит держат разводит|держал",
     "have": "имею имеем|имеет имеют|имел",
@@ -56,7 +61,6 @@ _VERBS = {
     "joining": "выхожу устраиваюсь перехожу|выходит|",
     "became": "||стал сделался",
     "married": "|разводится|женился поженились обручился расписались",
-    "gone": "||вышла",
     "parted": "||расстался разошелся развелся разбежался",
     "dating": "встречаюсь|встречается|",
     "plan": "планирую собираюсь намереваюсь собираемся планируем надеюсь|собирается планирует|собирался",
@@ -64,7 +68,8 @@ _VERBS = {
     "expecting": "ждем жду|ждет|",
     "want": "хочу|хочет|хотел",
     "decided": "||решил договорились",
-    "play": "играю|играет играют|играл",
+    "write": "пишу|пишет|",
+    "play": "играю гоняю режусь рублюсь|играет играют|играл",
     "practise": "занимаюсь|занимается|занимался",
     "go": "хожу ходим|ходит ходят|ходил",
     "collect": "собираю коллекционирую|собирает коллекционирует|собирал",
@@ -86,6 +91,10 @@ _VERBS = {
     "read": "читаю|читает|читал",
     "can": "умею|умеет|умел",
     "stolen": "угнали украли||",
+    "prescribed": "||прописал выписал назначил",
+    "forbade": "||запретил противопоказал",
+    "willbe": "буду|будет|",
+    "annoys": "бесят раздражают||",
     "run": "управляю руковожу заведую|управляет руководит заведует|",
 }  # fmt: skip
 
@@ -117,12 +126,52 @@ def _forms() -> dict[str, tuple[str, str]]:
 
 _SHORT = {"умерла": "died", "умерли": "died", "расписались": "married", "вышла": "joined"}
 _FORMS = _forms()
-_IMPERSONAL = frozenset("expelled fired hired promoted diagnosed called named stolen pleases".split())
+_IMPERSONAL = frozenset("expelled fired hired promoted diagnosed called named stolen pleases annoys".split())
+# What had to be done was done.
+_DONE = {
+    "отдать": "отдал", "продать": "продал", "подарить": "подарил", "усыпить": "усыпил", "уволиться": "уволился", "уйти": "ушел",
+    "бросить": "бросил", "забросить": "забросил", "переехать": "переехал", "съехать": "съехал", "вернуться": "вернулся",
+    "избавиться": "избавился", "купить": "купил", "взять": "взял", "завести": "завел", "пристроить": "пристроил", "сменить": "сменил", "устроиться": "устроился",
+}  # fmt: skip
+_HAD_TO = re.compile(
+    rf"(?<![\w-])(?P<before>не )?(?:пришлось|довелось)(?P<between>(?: [\w-]+){{0,4}}?) (?P<done>{'|'.join(_DONE)})(?![\w-])"
+    rf"|(?<![\w-])(?P<first>{'|'.join(_DONE)})(?P<after>(?: [\w-]+){{0,3}}?) (?:пришлось|довелось)(?![\w-])",
+    re.IGNORECASE,
+)
+# Whose word about one's health is not told as somebody's doing: «врач прописал» is «прописали».
+_DOCTORS_DO = "прописал выписал назначил запретил поставил обнаружил нашел нашёл нашл выявил".split()
+_DOCTORS = re.compile(
+    r"(?<![\w-])(?:(?:лечащ|участков|семейн)\w+ )?(?:врачи?|доктора?|терапевт|кардиолог|невролог|эндокринолог|аллерголог|гастроэнтеролог|психиатр|"
+    r"дерматолог|ревматолог|гинеколог|уролог|педиатр|онколог|окулист|лор|диетолог|стоматолог)(?: мне)? "
+    r"(?=(?:[\w-]+ ){0,2}?(?:прописал|выписал|назначил|запретил|поставил|обнаружил|нашел|нашёл|выявил)[аи]?(?![\w-]))"
+    r"|(?<=\w )(?:врач|доктор|терапевт|кардиолог|невролог|эндокринолог|аллерголог|гастроэнтеролог|психиатр|дерматолог|диетолог) "
+    r"(?=(?:прописал|выписал|назначил|запретил|поставил|обнаружил|нашел|нашёл|выявил)[аи]?(?![\w-]))",
+    re.IGNORECASE,
+)
+# What follows makes a past that lasted one that is over: «ездил на приоре, теперь взял джили».
+_SINCE_THEN = re.compile(r"(?<![\w-])(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])", re.IGNORECASE)
+_BEGINS_NOW = re.compile(
+    r"^(?:и |а |но |ну )*(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])|(?<![\w-])теперь(?![\w-])", re.IGNORECASE
+)
+_UNTIL_THEN = re.compile(
+    r"(?<![\w-])до (?:декрета|пенсии|развода|свадьбы|переезда|армии|войны|ковида|пандемии|школы|института|универа|родов|замужества|травмы|этого|того)(?![\w-])",
+    re.IGNORECASE,
+)
+_FROM_ELSEWHERE = re.compile(r"(?<![\w-])(?:приют|питомник|улиц|роддом|домой|к себе)", re.IGNORECASE)
+_OBLIQUE = re.compile(r"(?:[ую]|о[йм]|е[йм]|е|ого)$")
+_ANIMATE = frozenset(
+    "кота пса сына мужа щенка попугая хомяка котёнка котенка кролика лабрадора брата отца деда друга парня жениха соседа внука".split()
+)
 
 _UNITS = "(?:лет|год(?:а|у|ом)?|годик(?:а|ов)?|месяц(?:а|ев)?|недел[юьи]|дн(?:я|ей)|день)"
 _COUNTS = (
     "(?:\\d+|один|одну|два|две|три|четыре|пять|шесть|семь|восемь|девять|десять|одиннадцать|двенадцать|пятнадцать|двадцать|тридцать|пару|несколько|много|"
     "больше|полтора|третий|второй|первый|четвертый|четвёртый|пятый|шестой|седьмой|десятый|лет|месяца|года)"
+)
+_NOT_SINCE = re.compile(
+    rf"(?<![\w-])(?:уже )?(?:полгода|год|полтора года|(?:{_COUNTS}) {_UNITS}) как не(?![\w-])|(?<![\w-])уже (?:полгода|год|(?:{_COUNTS}) {_UNITS}) не(?= (?:курю|живу|живем|живём|работаю|ем|играю|занимаюсь|принимаю)(?![\w-]))"
+    rf"|(?<![\w-])(?:полгода|год|(?:{_COUNTS}) {_UNITS}) не(?= курю(?![\w-]))",
+    re.IGNORECASE,
 )
 _MONTHS = "(?:январ|феврал|март|апрел|ма[йея]|июн|июл|август|сентябр|октябр|ноябр|декабр)[а-яё]*"
 _DAYS = "(?:понедельник|вторник|сред|четверг|пятниц|суббот|воскресен|выходн|будн)[а-яё]*"
@@ -130,19 +179,19 @@ _SEASONS = "(?:весн|лет|осен|зим)(?:ой|ом|ью|у|ю|ы|а|и|
 # Times, which say nothing of what holds.
 _TIMES = re.compile(
     rf"(?<![\w-])(?:после (?:рождени\w|смерти|развода|школы|института|переезда|свадьбы|армии|универа|университета|родов|работы|аварии|операции|ковида)(?: [а-яё]+(?:ого|его|ой|ей|ы|а|и)){{0,2}}|не так давно|в (?:\d+|{_COUNTS}) {_UNITS}(?!\w)|(?:уже |почти |больше |около |примерно |где-то )?(?:{_COUNTS} )?(?:{_COUNTS}) {_UNITS}(?: назад| подряд| как)?(?!\w)(?! в неделю)|"
-    rf"{_UNITS} {_COUNTS}(?: назад)?(?![\w-])|(?:год|месяц|неделю|полгода) назад|(?:год|полгода) как(?!\w)|"
-    rf"(?:с|со|до|к|по|от) (?:\d{{4}}(?:-го)?(?: года)?|{_MONTHS}|{_DAYS}|детства|юности|школы|рождения|института|прошл\w+ \w+|недавних пор|двенадцати лет|{_COUNTS} лет|начала \w+|конца \w+|новым год\w+|осени|весны|лета|зимы|утра|вечера)|"
+    rf"{_UNITS} {_COUNTS}(?: назад)?(?![\w-])|(?:год|месяц|неделю|полгода) назад|полтора года|(?:уже )?полгода(?! в)|(?:год|полгода) как(?!\w)|"
+    rf"(?:с|со|до|к|по|от) (?:\d{{4}}(?:-го)?(?: года)?|{_MONTHS}|{_DAYS}|детства|юности|школы|рождения|института|прошл\w+ \w+|недавних пор|(?:двух|трёх|трех|четырёх|четырех|пяти|шести|семи|восьми|девяти|десяти|одиннадцати|двенадцати|тринадцати|четырнадцати|пятнадцати|шестнадцати|семнадцати|восемнадцати|девятнадцати|двадцати|тридцати)(?: лет| месяцев)?|[а-яё]+ого класса|{_COUNTS} лет|начала \w+|конца \w+|новым год\w+|осени|весны|лета|зимы|утра|вечера)|"
     rf"(?:в|во) (?:\d{{4}}(?:-м)?(?: году)?|{_MONTHS}(?: месяце)?|{_DAYS}|(?:прошл|этом|эт|том|следующ|позапрошл)\w* (?:году|месяце|месяц|раз|{_MONTHS}|{_DAYS})|двадцать \w+|девяност\w+|нулев\w+|детстве|конце \w+|начале \w+|середине \w+|свободное время|последнее время|данный момент|настоящее время|ночную|ночь)|"
     rf"на (?:прошлой|этой|той|следующей|днях|данный момент)(?: неделе)?|(?:прошл|эт|нынешн|следующ)\w+ (?:{_SEASONS}|год\w*)|"
     rf"(?:кажд|по) ?(?:ый|ое|ую|ые)? (?:день|утро|вечер|неделю|месяц|год|весну|осень|зиму|лето|выходн\w+|вечерам|ночам|утрам|четвергам|средам|пятницам|субботам|понедельникам|вторникам|воскресеньям)|"
-    rf"под новый год|{_SEASONS}(?=\s|$)|\d раз\w* в неделю|{_COUNTS} раза? в неделю|вечерами|утрами|ночами|целыми днями|днями|позавчера|вчера|сегодня|завтра|скоро|теперь|сейчас|щас|ныне|недавно|давно|всю жизнь|до сих пор|с тех пор|год|сутками)(?![\w-])",
+    rf"под новый год|(?:весной|летом|осенью|зимой)(?=\s|$)|\d раз\w* в неделю|{_COUNTS} раза? в неделю|вечерами|утрами|ночами|целыми днями|днями|позавчера|вчера|сегодня|завтра|скоро|теперь|сейчас|щас|ныне|недавно|давно|всю жизнь|до сих пор|с тех пор|год|сутками)(?![\w-])",
     re.IGNORECASE,
 )  # fmt: skip
 # Words that add nothing; several at a time first.
 _FILLERS = re.compile(
     r"(?<![\w-])(?:не так давно|честно говоря|по правде говоря|если что|к слову|как раз|на самом деле|больше всего(?: на свете)?|по жизни|в основном|все еще|всё ещё|"
     r"всё-таки|все-таки|так что|то есть|в общем-то|в общем|в целом|если честно|само собой|в принципе|между прочим|на минуточку|кроме того|"
-    r"ну|вот|же|ведь|так|уж|как-то|короче|блин|наконец-то|наконец|действительно|реально|официально|временно|постоянно|обычно|конечно|например|"
+    r"на дух(?= не)|ну|вот|же|ведь|так|уж|как-то|короче|блин|наконец-то|наконец|действительно|реально|официально|временно|постоянно|обычно|конечно|например|"
     r"по-прежнему|сильно|безумно|жутко|страшно|ужасно|дико|прям|прямо|чисто|сам|сама|сами|честно|лично|примерно|снова|опять|уже(?! не(?!\w))|вообще|вообще-то|тоже|"
     r"также|пока|ещё|еще|просто|очень|очень-очень|оч|кстати|значит|слушай|слушайте|смотри|смотрите|спс|спасибо|пожалуйста|пж|плиз|да|ага|угу|ок|окей|ура+|ой|ох|эх|эй|увы|"
     r"привет\w*(?! из)|здравствуй\w*|здрасте|хай|салют|добрый (?:день|вечер)|доброе утро|доброго (?:дня|вечера|времени суток)|всем привет|кароч|типо|щас|лол|хех|ахах\w*|хаха|учтите|учти|знаешь|знаете|в свободное время|"
@@ -157,7 +206,7 @@ _WITH_KIN = re.compile(
 )
 _BREAK = re.compile(
     r"\s*(?P<mark>[;:…()]|\.\.+|,(?!\d)|!|(?<=\s)[-–—]{1,3}(?=\s+(?:и|а|но|мы|я|у меня|у нас|мне|теперь|сейчас|поэтому|так что|потому)(?![\w-])))\s*"
-    r"|(?<!лет)(?<!год)(?<!года)(?<!так)\s+(?P<word>но|а|зато|однако|потому что|потому|так как|поскольку|хотя|поэтому|так что|когда|пока|который|которая|которые|которого|которую|котором|где|чтобы|что|как|откуда|куда|если|чем|ради|из-за|кроме|вместо|после|до того)(?![\w-])\s*"
+    r"|(?<!лет)(?<!год)(?<!года)(?<!так)\s+(?P<word>но|а|зато|однако|потому что|потому|так как|поскольку|хотя|поэтому|так что|когда|пока(?! (?:у|в|во|на|под|с|со|без|ещё|еще|один|одна|одни)(?![\w-]))|который|которая|которые|которого|которую|котором|где|чтобы|что|как|откуда|куда|если|чем|ради|из-за|кроме|вместо|после|до того)(?![\w-])\s*"
     r"|\s+(?P<soft>и|или|плюс|либо)\s+(?=(?P<next>(?:\S+\s*){1,4}))",
     re.IGNORECASE,
 )
@@ -181,7 +230,7 @@ _NAMED_SO = re.compile(
     rf"(?<![\w-])(?P<who>{_KIN_FORMS}) по (?:имени|кличке|прозвищу) (?P<name>{_NAME})", re.IGNORECASE
 )
 _OWNER = re.compile(r"(?<![\w-])(?:у (?:меня|нас))(?![\w-])\s*", re.IGNORECASE)
-_ME = re.compile(r"(?<![\w-])(?:мне|нам)(?![\w-])\s*", re.IGNORECASE)
+_ME = re.compile(r"(?<![\w-])(?<!к )(?<!ко )(?<!обо )(?<!при )(?:мне|нам)(?![\w-])\s*", re.IGNORECASE)
 _I = re.compile(r"(?<![\w-])(?:я|мы)(?![\w-])\s*", re.IGNORECASE)
 _THEY = re.compile(
     r"^(?:и |а )?(?P<who>он|она|они|ему|ей|им|его|её|ее|их|у него|у неё|у нее|у них|который|которая)(?![\w-])\s*",
@@ -202,30 +251,75 @@ _ITEMS = 4
 
 def russian_clauses(sentence: str) -> Iterator[Clause]:
     """The clauses of a sentence that are of its author or of kin; what is said of others or in doubt is left out."""
-    yield from _Reader().read(_ASIDES.sub(" ", sentence))
+    low = sentence.lower()
+    if "," in low:
+        sentence = _ASIDES.sub(" ", sentence)
+    if " как не" in low or "уже " in low or "не курю" in low:
+        sentence = _NOT_SINCE.sub("больше не", sentence)
+    if "пришлось" in low or "довелось" in low:
+        sentence = _HAD_TO.sub(_as_done, sentence)
+    if any(done in low for done in _DOCTORS_DO):
+        sentence = _DOCTORS.sub("", sentence)
+    yield from _Reader().read(sentence)
+
+
+def _as_done(found: re.Match[str]) -> str:
+    """«кота пришлось отдать» as «кота отдал»."""
+    if found["before"]:
+        return found[0]
+    return f"{found['between'] or found['after'] or ''} {_DONE[(found['done'] or found['first']).lower()]}".strip()
 
 
 def _starts_clause(text: str) -> bool:
     words = re.findall(r"[\w-]+", text.lower().replace("ё", "е"))
     if not words:
         return False
-    return any(word in _FORMS for word in words[:4]) or words[0] in (
-        "я",
-        "мы",
-        "у",
-        "мне",
-        "нам",
-        "меня",
-        "мой",
-        "моя",
-        "не",
-        "она",
-        "он",
-        "его",
-        "ее",
-        "их",
-        "зовут",
+    return (
+        any(word in _FORMS for word in words[:4])
+        or words[0]
+        in (
+            "я",
+            "мы",
+            "у",
+            "мне",
+            "нам",
+            "меня",
+            "мой",
+            "моя",
+            "не",
+            "она",
+            "он",
+            "его",
+            "ее",
+            "их",
+            "зовут",
+            "теперь",
+        )
+        or _goes_on(words)
     )
+
+
+def _goes_on(words: list[str]) -> bool:
+    """Whether what follows "and" is a clause by its verb, though nobody knows which: «и ни разу не пожалел»."""
+    while words and words[0] in (
+        "ни",
+        "разу",
+        "даже",
+        "сразу",
+        "потом",
+        "очень",
+        "больше",
+        "уже",
+        "теперь",
+        "так",
+        "всё",
+        "все",
+    ):
+        words = words[1:]
+    return len(words) > 1 and words[0] == "не" and _PAST_FORM.search(words[1]) is not None
+
+
+_PAST_FORM = re.compile(r"(?:[аяиеу]л|[аяиеу]л[аи]|лся|л[аи]сь|шл[аи]|ш[её]л)$")
 
 
 def _pieces(sentence: str) -> list[tuple[str, str]]:
@@ -276,11 +370,28 @@ class _Reader:
         self._who: str | None = ""
         self._kin: list[str] = []
         self._head = ""
+        self._owned: str | None = None  # kin that the last clause of the author's told of having
+        self._is_over = False  # what follows says what came after
 
     def read(self, sentence: str) -> Iterator[Clause]:
         is_hedged = False
-        for joint, text in _pieces(sentence):
+        pieces = _pieces(sentence)
+        is_changed = len(pieces) > 1 and _SINCE_THEN.search(sentence) is not None
+        changed = (
+            max((place for place, (_, text) in enumerate(pieces) if _BEGINS_NOW.search(text)), default=0)
+            if is_changed
+            else 0
+        )
+        is_until = " до " in f" {sentence.lower()}"
+        for place, (joint, text) in enumerate(pieces):
             if not text or joint in _SKIPPED:
+                continue
+            self._is_over = place < changed or (is_until and _UNTIL_THEN.search(text) is not None)
+            if place == 0 and len(pieces) > 1 and _AGE.match(pieces[1][1]) and re.fullmatch(_NAME, text):
+                yield Clause("", f"меня-зовут {text}")  # «Настя, 27, …»
+                continue
+            if place == 0 and len(pieces) > 1 and _PLEASED.match(pieces[1][1]) and re.fullmatch(_NAME, text):
+                yield Clause("", f"меня-зовут {text}")
                 continue
             if _HEDGED.search(text) or is_hedged:
                 is_hedged = len(text.split()) < 3  # «Может, …» is of what follows
@@ -293,6 +404,14 @@ class _Reader:
     def _clauses(self, text: str) -> Iterator[Clause]:
         full = _LEADING.sub("", _squeeze(_FILLERS.sub(" ", text)))
         if not full:
+            return
+        owned, self._owned = self._owned, None
+        if owned and (re.fullmatch(_NAME, full) or (_CALLED.match(full) and not _MINE_CALLED.search(full))):
+            self._who = owned
+            yield Clause(owned, f"имя {_CALLED.sub('', full)}", "")
+            return
+        if self._kin and (match := _OTHER_ONE.match(full)) and _is_age(full[match.end() :]):
+            yield Clause(self._kin[-1], f"мне {full[match.end() :]}", f"мне {full[match.end() :]}")
             return
         if match := _THEY.match(full):
             who = self._kin_of(match["who"].lower())
@@ -308,6 +427,9 @@ class _Reader:
                     yield from self._of(who, rest)
             return
         if (match := _KIN.match(full)) and _I.search(full[match.end() :]):
+            yield from self._of_author(full)
+            return
+        if match and _is_object_kin(match, full):
             yield from self._of_author(full)
             return
         if match and _ME.search(full[match.end() :]):
@@ -331,6 +453,9 @@ class _Reader:
         if _OWNER.search(full):
             rest = _squeeze(_OWNER.sub(" ", full))
             kin = _KIN.match(rest)
+            if kin and not kin["name"] and not kin["mine"] and _is_told_of(kin, rest):
+                yield from self._of_kin(kin, rest)
+                return
             if (
                 kin
                 and kin["name"] is None
@@ -379,6 +504,9 @@ class _Reader:
         rest = re.sub(
             r"^(?:(?:вчера|сегодня|недавно|на днях|скоро|позавчера)\s+)+(?=\d|исполнилось|стукнуло|будет)", "", rest
         )
+        if _is_age(rest):
+            yield Clause(who, f"мне {rest}", f"мне {rest}")
+            return
         if re.match(r"\d+ |[а-яё]+ (?:лет|года?|годик\w*)(?!\w)", rest, re.IGNORECASE) or (
             re.fullmatch(
                 r"(?:(?:исполнилось|стукнуло|будет) )?\d{1,2}|(?:исполнилось )?[а-яё]+(?: лет| года?)?",
@@ -413,7 +541,7 @@ class _Reader:
             ):
                 self._who = _NOBODY
             else:
-                yield from self._with_verb(self._who, rest, "be")
+                yield from self._with_verb(self._who, rest, "be" if self._who else "given")
             return
         if self._who is not None:
             if self._who == "" and _AGE.match(rest):
@@ -426,23 +554,35 @@ class _Reader:
 
     def _with_verb(self, who: str, rest: str, bare: str) -> Iterator[Clause]:
         """The clause with its verb first, or `bare` where it has none that is known."""
+        if bare == "у":
+            rest = _squeeze(_WITH_KIN.sub(" ", rest))
         said = _squeeze(_TIMES.sub(" ", rest))
         verb = _verb_in(said)
         if verb is not None and verb[0] not in ("parted", "dating", "gone", "married"):
             said = _squeeze(_WITH_KIN.sub(" ", said))
             verb = _verb_in(said)
+        if verb is not None and bare == "мне" and verb[0] == "willbe":
+            verb = None
         if verb is None or (bare in ("у", "мне") and verb[0] not in _IMPERSONAL and verb[1] != "past"):
+            bare = "be" if bare == "given" else bare
             yield Clause(who, f"{bare} {said}", f"{bare} {rest}")
             return
         name, whose = verb[:2]
         if name == "hired" and not re.search(r"(?<!\w)(?:меня|нас)(?!\w)", said, re.IGNORECASE):
             name, whose = "bought", "past"
+        if name == "dropped" and verb[3][verb[2]].lower().startswith("забра") and _FROM_ELSEWHERE.search(said):
+            name = "bought"
+        if name == "sold" and (bare == "мне" or (verb[3][verb[2]].lower() == "подарили" and bare == "given")):
+            name = "bought"  # «мне подарили велосипед»
         if (whose == "author" and who and name not in _IMPERSONAL) or (whose == "kin" and not who):
             return
         place, words = verb[2:]
         head = ("was-" if whose == "past" and name in _LASTING else "") + name
         self._head = head
-        yield Clause(who, _verb_first(head, said), _verb_first(head, rest), words[place])
+        yield Clause(who, self._verb_first(head, said), self._verb_first(head, rest), words[place])
+
+    def _verb_first(self, head: str, text: str) -> str:
+        return _verb_first(head, text, is_over=self._is_over)
 
     def _coordinated(self, clause: Clause) -> Iterator[Clause]:
         """What stands beside the end of a clause without a verb: «я левша и дальтоник»; who is married has a husband or a wife."""
@@ -451,6 +591,14 @@ class _Reader:
             yield Clause(self._met(found), f"имя {found['name']}", "")
         if head in ("be", "bare") and " и " in rest:
             yield Clause(clause.who, f"{head} {rest.partition(' и ')[2]}")
+        if not clause.who and head in ("dating", "live", "married", "gone"):
+            said = (clause.full or rest).lower().split()
+            self._kin += [KIN_RU[word] for word in said if word in KIN_RU]
+        if not clause.who and head in ("bought", "have", "keep", "у", "be", "bare"):
+            self._owned = next((KIN_RU[word] for word in reversed(rest.lower().split()) if word in KIN_RU), None)
+            if self._owned in ("дети", "родители", "компания", "команда", "проект"):
+                self._owned = None
+            self._kin += [self._owned] if self._owned and head in ("bought", "have", "keep", "у") else []
         if not clause.who and head in ("be", "bare"):
             self._kin += (
                 ["муж"] if rest.lower().startswith("замужем") else ["жена"] if rest.lower().startswith("женат") else []
@@ -477,6 +625,34 @@ _LASTING = frozenset(
 )
 
 
+_CALLED = re.compile(r"^(?:(?:зовут|назвал[аи]?|кличка|звать|имя|по кличке|по имени)\s*[-–—:]?\s*)", re.IGNORECASE)
+_OTHER_ONE = re.compile(r"^(?:старш|младш|средн)(?:ему|ей|ий|ая)\s+", re.IGNORECASE)
+_PLEASED = re.compile(
+    r"^(?:очень )?(?:приятно(?: познакомиться)?|рад[а]? (?:знакомству|познакомиться)|будем знакомы)(?![\w-])",
+    re.IGNORECASE,
+)
+_MINE_CALLED = re.compile(r"(?<![\w-])(?:меня|нас)(?![\w-])", re.IGNORECASE)
+
+
+def _is_told_of(kin: re.Match[str], rest: str) -> bool:
+    """Whether of kin that somebody has something is told: «у меня папа таксист», not «у меня брат и сестра»."""
+    form, told = kin["who"].lower(), rest[kin.end() :].split()
+    if not told or KIN_RU[form] in PETS or _OBLIQUE.search(form) or form in _ANIMATE:
+        return False
+    return (len(told) == 1 and told[0].isalpha() and told[0].islower()) or _verb_in(rest[kin.end() :]) is not None
+
+
+def _is_object_kin(match: re.Match[str], full: str) -> bool:
+    """Whether kin that a clause begins with is what its author did something to: «кота отдали», «собаку обожаю»."""
+    form = match["who"].lower()
+    if full.lower().startswith("у ") or match["name"] or not (_OBLIQUE.search(form) or form in _ANIMATE):
+        return False
+    verb = _verb_in(full[match.end() :])
+    return verb is not None and (
+        verb[0] in ("sold", "bought", "swapped") or (verb[1] == "author" and verb[0] not in _IMPERSONAL)
+    )
+
+
 def _squeeze(text: str) -> str:
     return " ".join(text.split()).strip(" ,.!?-–—") if text else ""
 
@@ -484,6 +660,19 @@ def _squeeze(text: str) -> str:
 def _is_number(text: str) -> bool:
     words = [word for word in text.lower().split() if word not in ("исполнилось", "лет", "год", "года")]
     return bool(words) and all(word.isdigit() or word in NUMBERS_RU for word in words)
+
+
+_OF_AGES = frozenset(
+    "исполнилось исполняется исполнится стукнуло стукнет будет было лет год года годик годика уже скоро всего почти ровно в на этом следующем году днях вчера сегодня "
+    "январе феврале марте апреле мае июне июле августе сентябре октябре ноябре декабре".split()
+)
+
+
+def _is_age(text: str) -> bool:
+    """Whether all that is said of kin is how old they are: «в августе семьдесят исполняется»."""
+    words = text.lower().split()
+    numbers = [word for word in words if word not in _OF_AGES]
+    return 0 < len(numbers) < 3 and all(word in NUMBERS_RU or (word.isdigit() and len(word) < 4) for word in numbers)
 
 
 def _verb_in(text: str) -> tuple[str, str, int, list[str]] | None:
@@ -528,9 +717,9 @@ def _is_object(words: list[str]) -> bool:
     ):
         return True
     return (
-        kept[-1].endswith(("у", "ю", "ия", "ки", "ы", "о", "е", "ие", "ые"))
+        kept[-1].endswith(("у", "ю", "ия", "ки", "ы", "о", "е", "ие", "ые", "ть", "ться", "чь"))
         or bool(_OBJECT.fullmatch(kept[-1]))
-        or kept in (["пришлось"], ["права"])
+        or kept in (["пришлось"], ["права"], ["замуж"])
     )
 
 
@@ -540,8 +729,8 @@ _OBJECT = re.compile(
 )
 
 
-def _verb_first(head: str, text: str) -> str:
-    """A clause with its verb's name first, and how it is denied or over before the name."""
+def _verb_first(head: str, text: str, *, is_over: bool = False) -> str:
+    """A clause with its verb's name first, and how it is denied or over before the name. is_over: the rest says so of a past."""
     found = _verb_in(text)
     if found is None:
         return f"{head} {text}"
@@ -555,7 +744,7 @@ def _verb_first(head: str, text: str) -> str:
     if head == "pleases" and "больше" in (*low, *(word.lower() for word in after)):
         head = "prefer" if low[-1:] == ["больше"] else "compared"
     usedto = head.startswith("was-") and bool(
-        {"раньше", "прежде", "когда-то"} & {word.lower() for word in (*before, *after)}
+        is_over or {"раньше", "прежде", "когда-то"} & {word.lower() for word in (*before, *after)}
     )
     args = [
         word

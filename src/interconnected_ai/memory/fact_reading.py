@@ -62,11 +62,15 @@ _UNSURE = re.compile(
 )  # fmt: skip
 _REPORTED = re.compile(
     r"\b(?<!i )(?<!i've )(?<!just )(?:said|says|saying|told|tells|claims?|claimed|thinks?|thought|believes?|wrote|writes|heard|asked|asks|assumes?|"
-    r"insists?|quotes?|quoted|sings?|sang|according to|rumou?r|states?|mentioned|replied|answered|shouted|"
+    r"insists?|quotes?|quoted|(?:sings?|sang)(?! (?:in|with|at|along)\b)|according to|rumou?r|states?|mentioned|replied|answered|shouted|"
     r"сказал[аи]?|говор(?:ит|ят|ил[аи]?)(?! (?:по[- ]|на (?!что)|свободно|немного|только))|написал[аи]?(?! заявлени)|пишет|пишут|утверждает|утверждают|думает|думают|считает|считают|спросил[аи]?|"
     r"спрашивает|ответил[аи]?|передал[аи]?|по словам|пёт|поёт|поется|поётся|слышал[аи]?|(?:про)?читал[аи]?,? что|решил[аи], что я|(?<!не )уверен[аы]?, что|уверяет|обещает|рассказал[аи]?|рассказывал[аи]?|кажется|цитирую)\b",
     re.IGNORECASE,
 )  # fmt: skip
+# "and she goes: …"
+_GOES = re.compile(
+    r"\b(?:he|she|they|mum|mom|dad|my \w+)(?:'s| is| was| were)? (?:goes|go|went|like)(?= ?:)", re.IGNORECASE
+)
 _BOUNDARY = re.compile(r"[,;—:]|\s(?:but|and|но|а|и)\s", re.IGNORECASE)
 # Whose word about one's health is taken for one's own.
 _DOCTOR = re.compile(
@@ -87,6 +91,7 @@ _REQUEST = re.compile(
     rf"(?:[,;:]|\s[-–—])\s*(?:so |and |but |then |и |а |но |так )?{_ASKING}\b.*$", re.IGNORECASE | re.DOTALL
 )
 _QUESTION = re.compile(rf"^(?:(?:so|and|but|well|ok|и|а|но|ну)\s+)?{_ASKING}\b", re.IGNORECASE)
+_LATIN = re.compile("[A-Za-z]")
 _DIALECT = (
     (re.compile(r"\b(?:i'?m|i am|im|iam|i ’m)\b(?! i\b)", re.IGNORECASE), "I'm"),
     (re.compile(r"\b(?:i've|ive)\b", re.IGNORECASE), "I've"),
@@ -133,12 +138,16 @@ def _meant(sentence: str) -> str:
             return ""
         sentence = stated
     sentence = _QUOTED.sub(lambda found: " " if found[0].count(" ") > 1 else found[0][1:-1], sentence)
-    for pattern, spelled in _DIALECT:
-        sentence = pattern.sub(spelled, sentence)
+    if _LATIN.search(sentence):
+        for pattern, spelled in _DIALECT:
+            sentence = pattern.sub(spelled, sentence)
     if _UNSURE.search(sentence):
         return ""
     sentence = _DOCTOR.sub("", sentence)
-    if reported := _REPORTED.search(sentence):
+    reported = _REPORTED.search(sentence)
+    if reported is None and ":" in sentence:
+        reported = _GOES.search(sentence)
+    if reported:
         # what stands before the clause that reports is still the author's own
         boundary = max((found.start() for found in _BOUNDARY.finditer(sentence, 0, reported.start())), default=0)
         sentence = sentence[:boundary].strip()

@@ -56,7 +56,7 @@ _OF_THE_READER = frozenset(
 # What points at something else that was said.
 _OF_THE_TALK = frozenset(
     "it them him her this that these those there here yourself us its their his each "
-    "его ее их него них нее тебя вас нас меня себя чего этого это этом тебе вам ним ней ему ей им про и или".split()
+    "его ее их него них нее тебя вас нас меня себя чего этого это этом тебе вам ним ней ему ей им про".split()
 )
 _PREPOSITIONS = frozenset(
     "in at on of for with from to by not very so as about into off over under than that which who no".split()
@@ -72,6 +72,9 @@ _NO_WORKERS = frozenset(
 )
 _HAS_VERB = re.compile(
     r"\b(?:is|can|has|will|was|does|says|said|are|would|should|could|must|lives|works|who|that)\b", re.IGNORECASE
+)
+_SEVERAL = frozenset(
+    "два две три двух трёх трех четырёх четырех пяти шести семи восьми девяти десяти многих нескольких разных several many various different".split()
 )
 _AGO = frozenset("old day current previous new first whole own good only next".split())
 _BODY = frozenset(
@@ -89,15 +92,15 @@ _NOT_GIVEN = frozenset(
     "interested looking trying wondering thinking just not also really very so still currently afraid sure glad excited confused lost stuck late early sick".split()
 )
 _NO_ILLNESSES = frozenset(
-    "самовывоз привоз вывоз паровоз тепловоз кредит визит лимит аппетит транзит депозит санскрит прогноз мороз колхоз совхоз навоз обоз наркоз гипноз бандит магнит дебит "
+    "иврит самовывоз привоз вывоз паровоз тепловоз кредит визит лимит аппетит транзит депозит санскрит прогноз мороз колхоз совхоз навоз обоз наркоз гипноз бандит магнит дебит "
     "симпатия апатия антипатия дома солома аксиома диплом идиома завоз перевоз подвоз воз симбиоз".split()
 )
 _AILING = re.compile(
-    "болезн|синдром|расстройств|недостаточност|холестерин|давлени|альцгеймер|паркинсон|аутизм|биполярк|почк|сердц|сустав|печен|проблемы с|порок|инфекци|простуд|грипп|ковид|орви|ангин|рак$|тревог|спин"
+    "болезн|синдром|расстройств|недостаточност|холестерин|давлени|альцгеймер|паркинсон|аутизм|биполярк|почк|сердц|сустав|печен|проблемы с|порок|инфекци|простуд|грипп|ковид|орви|ангин|рак$|рак |опухол|грыж|киста|камни в|паническ|тревог|спин|л[её]гки|зрени|слух|^(?:вич|окр|птср|рпп|всд|дцп|хобл|срк|гэрб|ибс)$"
 )
 _NO_DIAGNOSES = frozenset(
     "ошибку ошибка баг проблему работу квартиру задачу оценку пятерку двойку точку прививку укол лайк машину окна меня в на его ее их "
-    "время рекорд цель условие вопрос".split()
+    "время рекорд цель условие вопрос диагноз меня диагнозом".split()
 )
 
 
@@ -111,9 +114,24 @@ def value_of(found: Found) -> str:
         return ""
     if rule.check and not _CHECKS[rule.check](found, normalize(said)):
         return ""
+    if rule.relation == "works at":
+        said = _without_job(said)
     if rule.check == "moving":
         said = f"{found.clause.verb} {found.match[0]}"
     return kept_value(said, rule.relation)
+
+
+def _without_job(said: str) -> str:
+    """«стройке разнорабочим» is «стройке»."""
+    words = said.split()
+    if (
+        len(words) > 1
+        and words[-1].endswith(("ом", "ем", "ой", "ей", "ым", "им"))
+        and words[-1].islower()
+        and _is_russian_job(words[-1])
+    ):
+        return " ".join(words[:-1])
+    return said
 
 
 def kept_value(said: str, relation: str) -> str:
@@ -121,13 +139,19 @@ def kept_value(said: str, relation: str) -> str:
     value = _clean(said)
     if relation in ("plans", "wants"):
         value = _FIRST_TIMES.sub("", value)
+    if relation == "works at" and (town := _IN_TOWN_AT.match(value)) and _is_in_town(town["town"]):
+        value = town["rest"]
     if relation not in ("plans", "decided", "wants", "birthday", "age"):
         while (shorter := _LAST_WORDS.sub("", value)) != value:
             value = shorter
     value = _clean(_FIRST_WORDS.sub("", value))
     words = normalize(value).split()
     is_title = relation.startswith("favourite ") and value[:1].isupper()
-    if not words or (normalize(value) in EMPTY_VALUES and not is_title) or words[0] in EMPTY_BEGINNINGS:
+    if (
+        not words
+        or (normalize(value) in EMPTY_VALUES and not is_title)
+        or (words[0] in EMPTY_BEGINNINGS and relation != "family")
+    ):
         return ""
     if not _holds(relation, value, words):
         return ""
@@ -150,15 +174,19 @@ def _holds(relation: str, value: str, words: list[str]) -> bool:
             or not NO_POSSESSIONS.isdisjoint(_SMALL.findall(value)[:6])
         )
     if relation in _TASTES:
-        return _OF_THE_TALK.isdisjoint(words) and not (
-            _is_idle(words) or not {"is", "are", "was", "were"}.isdisjoint(words)
+        return (
+            _OF_THE_TALK.isdisjoint(words)
+            and words[0] not in ("и", "или")
+            and not (_is_idle(words) or not {"is", "are", "was", "were"}.isdisjoint(words))
         )
     if relation == "afraid of":
         return _OF_THE_TALK.isdisjoint(words)
     if relation == "does not eat":
         return words[0] not in NOT_FOOD
     if relation == "allergic to":
-        return words[0] not in NO_ALLERGENS
+        return words[0] not in NO_ALLERGENS and _OF_THE_READER.isdisjoint(words)
+    if relation == "lives in" and words[0] in _SEVERAL:
+        return False
     if relation in ("lives in", "comes from"):
         return _is_place(value, words) and (relation == "lives in" or _is_named(value, words))
     return True
@@ -228,6 +256,69 @@ def _is_town(value: str) -> bool:
     return bool(value) and is_place_name(value.split()[-1])
 
 
+def _is_in_town(value: str) -> bool:
+    """Whether a value is a town and nothing else: «работаю в Питере» names no employer."""
+    words = [word for word in re.split(r"[\s-]+", value.lower()) if word not in _OF_TOWNS]
+    return all(word in _TOWNS_SAID or is_place_name(word) for word in words)
+
+
+# How names of towns begin, and what towns are called among people.
+_OF_TOWNS = frozenset(
+    "великий великом нижний нижнем нижнего старый старом новый новом на дону город городе центре центр самом самой".split()
+)
+_TOWNS_SAID = frozenset(
+    "спб мск екб нск нн крд питер питере питера питеру мо екат екате ебург ебурге челяба челябе владик владике хабара новосиб новосибе нижний нижнем столице столицу столицы".split()
+)
+_MEDICINE_RU = re.compile(
+    r"(?:прил|сартан|статин|азол|мицин|циллин|флоксацин|формин|глиптин|фл[ио]зин|сетин|пам|лам|оксетин|алопрам|тралин|триптилин|золам|пин|дипин|олол|ксабан|тироксин|тирокс|"
+    r"профен|фенак|сулид|парин|преднизолон|солон|золон|ламид|семид|гидрал|терол|тропий|сонид|тадин|цетиризин|ризин|лукаст|вир|инсулин|аспирин|анальгин|пенициллин|новокаин|лидокаин|"
+    r"ибупрофен|парацетамол|кодеин|морфин|трамадол|кетанов|нурофен|но-шпа|мелатонин|фенибут|афобазол|грандаксин|конкор|кардиомагнил|глюкофаж|сиофор|омез|золофт|прозак|феварин|"
+    r"лирика|ламиктал|вальпроат|депакин|финлепсин|кеппр|метотрексат|железо|магний|омега|литий|гормоны|антидепрессант\w*|антибиотик\w*|витамин\w*|транквилизатор\w*|нейролептик\w*|"
+    r"таблетк\w*|статины|сорбифер|детралекс|мексидол|глицин|эналаприл|каптоприл|лозартан|бисопролол)(?:а|у|е|ом|ы|ов|ах|ами)?$"
+)
+# How medicines end, and medicines that end otherwise.
+_MEDICINES_EN = tuple(
+    (
+        "pril sartan statin olol dipine prazole formin gliptin gliflozin xaban thyroxine thyroxin oxetine alopram traline triptyline zepam zolam zodone cillin "
+        "mycin floxacin cycline profen codone codeine morphine tramadol pregabalin gabapentin lamotrigine lithium insulin warfarin heparin aspirin methotrexate "
+        "prednisone prednisolone steroids antidepressants antidepressant antibiotics antibiotic statins blockers ssris ssri hrt pill melatonin antihistamines "
+        "cetirizine loratadine salbutamol ventolin ozempic mounjaro wegovy semaglutide tirzepatide ritalin adderall vyvanse concerta elvanse methylphenidate "
+        "prozac zoloft lexapro wellbutrin bupropion mirtazapine quetiapine olanzapine risperidone aripiprazole levodopa tamoxifen finasteride paracetamol "
+        "nurofen naproxen valium xanax humira infliximab adalimumab dupixent vitamin vitamins magnesium zinc chemo"
+    ).split()
+)
+
+
+def _is_medicine_en(value: str) -> bool:
+    return value.endswith(_MEDICINES_EN) or value.startswith("vitamin ") or value in ("iron", "iron tablets")
+
+
+# Employers that everybody knows, which a name after "left" is rather than a town.
+_EMPLOYERS = frozenset(
+    "google amazon apple meta facebook microsoft netflix tesla uber nokia boeing airbus ikea tesco sainsbury's asda lidl aldi walmart target costco starbucks "
+    "mcdonald's deloitte kpmg pwc accenture ibm oracle intel nvidia samsung sony siemens bosch bmw toyota ford barclays hsbc lloyds monzo revolut stripe shopify "
+    "spotify twitter tiktok linkedin salesforce adobe cisco dell hp lufthansa ryanair easyjet nhs bbc unilever nestle pfizer astrazeneca shell bp vodafone".split()
+)
+
+
+def _is_parted(found: Found, value: str) -> bool:
+    """Whether "put down", "wrote off" and their like are of a pet or a car."""
+    said = found.clause.said.lower()
+    last = value.split()[-1]
+    if found.head == "put":
+        return last in PETS and (" down" in said or " to sleep" in said)
+    return found.head != "wrote" or " off" in said
+
+
+_NO_MEDICINE = frozenset(
+    "апельсин мандарин магазин бензин витаминка жасмин розмарин тмин вермут сапсан барин грузин".split()
+)
+
+
+def _is_medicine_ru(value: str) -> bool:
+    return _MEDICINE_RU.search(value) is not None and value not in _NO_MEDICINE
+
+
 def _is_russian_job(word: str) -> bool:
     form = lemma(normalize(word))
     return (
@@ -268,19 +359,26 @@ def _is_illness(found: Found, value: str) -> bool:
     )
 
 
+_IN_TOWN_AT = re.compile(r"^(?P<town>[А-ЯЁа-яё-]+(?: [А-ЯЁ][а-яё-]+)?) (?:в|на) (?P<rest>[а-яё].*)$")
 _FOOD_RU = re.compile(
-    "молочк|молок|глютен|сладк|мяс|рыб|орех|сахар|мучн|лактоз|яйц|алкогол|остр|жирн|жарен|хлеб|кофе|м[её]д|цитрус|морепродукт|свинин|говядин|солен|солён|пив|вин|чай|сыр|лук|чеснок|шоколад|клубник|томат|помидор"
+    "спиртн|выпивк|фастфуд|колбас|газировк|полуфабрикат|булк|булок|выпечк|конфет|чипс|соль|соли|сол[её]н|каш|овсянк|гречк|печен|бобов|грибы|грибов|виноград|банан|апельсин|мандарин|яблок|капуст|сливк|сметан|творог|кефир|молочк|молок|глютен|сладк|мяс|рыб|орех|сахар|мучн|лактоз|яйц|алкогол|остр|жирн|жарен|хлеб|кофе|м[её]д|цитрус|морепродукт|свинин|говядин|солен|солён|пив|вин|чай|сыр|лук|чеснок|шоколад|клубник|томат|помидор"
 )
 _GIVEN = re.compile(
-    r"\b(?:машин|квартир|дом|дач|собак|кошк|кот|пианин|гитар|велосипед|телефон|ноут|комп|шкаф|диван|коляск|книг|щен|телевизор|самокат|мотоцикл)"
+    r"\b(?:тачк|авто|приор|пианино|синтезатор|кровать|кресл|игрушк|вещи|кошеч|щено|попуга|хомяк|пса(?!\w)|пёс|пес(?!\w)|машин|квартир|дом|дач|собак|кошк|кот|пианин|гитар|велосипед|телефон|ноут|комп|шкаф|диван|коляск|книг|щен|телевизор|самокат|мотоцикл)"
 )
 _WORK_PLACES = re.compile(
-    "школ|банк|компани|фирм|больниц|полици|арми|завод|офис|университет|магазин|служб|найм|професси|редакци|стартап|поликлиник|клиник|институт|театр|музе|ресторан|кафе|бизнес|айти|такси|агентств|министерств|продаж|маркетинг|декрет|лаборатор|фабрик|библиотек|аптек|суд|прокуратур|мчс|нии"
+    "школ|банк|компани|фирм|больниц|полици|арми|завод|офис|университет|магазин|служб|найм|професси|редакци|стартап|поликлиник|клиник|институт|театр|музе|ресторан|кафе|бизнес|айти|такси|агентств|министерств|продаж|маркетинг|декрет|лаборатор|фабрик|газет|телевид|радио|издательств|телеканал|мэри|администрац|налогов|почт|ателье|салон|детсад|садик|турфирм|таможн|вокзал|аэропорт|депо|цех|склад|типографи|колл-центр|госслужб|гимнази|лице[йяе]|вуз|кафедр|консалтинг|маркетплейс|строй|библиотек|аптек|суд|прокуратур|мчс|нии"
+)
+
+
+_VISITED = re.compile("^(?:офис|магазин|больниц|кафе|ресторан|аптек|театр|музе|университет|библиотек|клиник|суд|школ)")
+_PETS_RU = re.compile(
+    "собак|собач|^пс[аи]?|^п[её]с|^кот|кошк|кошеч|щен|овчарк|лабрадор|хомя|крыс|кролик|попуга|такс|хаски|лошад|^кон[ья]|корги|пудел|мопс|хорьк"
 )
 
 
 def _is_work_place(value: str) -> bool:
-    return value != value.lower() or _WORK_PLACES.search(value.lower()) is not None
+    return (value != value.lower() and not _is_in_town(value)) or _WORK_PLACES.search(value.lower()) is not None
 
 
 def _is_known_illness(value: str) -> bool:
@@ -307,6 +405,12 @@ def _is_sold(found: Found, value: str) -> bool:
     if found.head == "lost":
         return not PETS.isdisjoint(value.split())
     return found.head not in needed or any(word in said for word in needed[found.head])
+
+
+def _is_hired(found: Found, value: str) -> bool:
+    said = found.match["value"]
+    is_of_work = found.clause.verb.lower().startswith(("увол", "устро"))
+    return (is_of_work and not _is_in_town(value)) or _is_work_place(said)
 
 
 _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
@@ -344,7 +448,30 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     "job in town": lambda found, value: _is_nominative_job(found, "") and _is_town(value),
     "town": lambda found, value: _is_town(value),
     "given name": lambda found, value: value not in _NOT_GIVEN,
-    "not over": lambda found, value: " над " not in f" {found.match.string} ",
+    "medicine": lambda found, value: (
+        all(map(_is_medicine_ru, value.split(" и ")))
+        if _CYRILLIC.search(value)
+        else all(map(_is_medicine_en, value.split(" and ")))
+    ),
+    "job now": lambda found, value: (
+        (found.head != "was" and _is_job(found, value))
+        or (re.match("hired|promoted|made|appointed", found.match[0].lower()) is not None and _is_job(found, value))
+    ),
+    "no company": lambda found, value: found.match["value"].lower() not in _EMPLOYERS,
+    "parted with": _is_parted,
+    "employer": lambda found, value: " над " not in f" {found.match.string} " and not _is_in_town(value),
+    "no town": lambda found, value: not _is_in_town(value),
+    "work place again": lambda found, value: (
+        found.match.string.endswith(" работать")
+        or (
+            found.clause.verb.lower().startswith("верну")
+            and _WORK_PLACES.search(value) is not None
+            and not _VISITED.search(value)
+        )
+    ),
+    "instrumental job there": lambda found, value: _is_instrumental_job(found, "") and not _is_in_town(value),
+    "introduced": lambda found, value: not _is_town(value),
+    "new name": lambda found, value: re.search(r"(?<!\w)теперь(?!\w)", found.clause.full.lower()) is not None,
     "date": lambda found, value: any(sign.isdigit() for sign in value) or len(value.split()) > 1,
     "name": lambda found, value: (
         not value.endswith(("ться", "им", "ым", "ой", "ом", "ем")) or found.match["value"][:1].isupper()
@@ -352,7 +479,12 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     "greeting": lambda found, value: is_given_name(value.split()[0]),
     "quit": lambda found, value: found.clause.verb.lower().startswith("увол") or "с работы" in found.match[0],
     "work place": lambda found, value: (
-        found.clause.verb.lower().startswith(("увол", "устро")) or _is_work_place(found.match["value"])
+        not (
+            found.clause.verb.lower().startswith("выш")
+            and _VISITED.search(value)
+            and "на работу" not in found.clause.said
+        )
+        and _is_hired(found, value)
     ),
     "somewhere": lambda found, value: (
         found.clause.verb.lower().startswith(("перее", "перебр", "пересел", "перекоч", "эмигр", "релоц"))
@@ -365,13 +497,21 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
         or not PLACE_WORDS.isdisjoint(value.split())
     ),
     "thing given": lambda found, value: (
-        not found.clause.verb.lower().startswith(("отда", "подар")) or _GIVEN.search(value) is not None
+        any(map(_PETS_RU.search, value.split()))
+        if found.clause.verb.lower().startswith("усып")
+        else not found.clause.verb.lower().startswith(("отда", "подар", "разбил", "утопил"))
+        or _GIVEN.search(value) is not None
     ),
     "infinitive": lambda found, value: (
         any(word.endswith(("ть", "ться", "ти", "чь", "тись")) for word in value.split()[:3])
         or (found.head == "plan" and not found.clause.verb.lower().startswith("наде"))
     ),
     "food ru": lambda found, value: _FOOD_RU.search(value) is not None,
+    "dream": lambda found, value: (
+        re.match("об? (?:сво|собствен|дом|дач|собак|кошк|коте|дет|реб|машин|переезд|велосипед|мотоцикл|карьер)", value)
+        is not None
+        or any(word.endswith(("ть", "ться", "ти", "чь", "тись")) for word in value.split()[:2])
+    ),
     "known illness": lambda found, value: _is_known_illness(value),
     "изучаю": lambda found, value: found.clause.verb.lower().startswith(("изуча", "осваива")),
     "хор": lambda found, value: re.search("хор|ансамбл|групп|капелл", value) is not None,
@@ -379,7 +519,7 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     "stolen": lambda found, value: (
         re.search("угнал|украл", found.match.string.lower()) is not None or found.head == "stolen"
     ),
-    "развелся": lambda found, value: found.clause.verb.lower().startswith(("развел", "развёл", "разош")),
+    "parted": lambda found, value: found.clause.verb.lower().startswith(("развел", "развёл", "разош", "разбеж")),
     "расстался": lambda found, value: found.clause.verb.lower().startswith("расстал"),
     "заикаюсь": lambda found, value: found.clause.verb.lower().startswith("заика"),
 }

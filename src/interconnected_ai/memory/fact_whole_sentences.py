@@ -19,16 +19,18 @@ _RULES = (
     ("deadline", True, re.compile(rf"(?<![\w-])(?:мой |наш )?(?:срок(?: сдачи)?|дедлайн)(?: [а-яё]+ [а-яё]+| [а-яё]+)?\s*[-–—:]?\s*(?:до )?(?P<value>\d[^.,;:!?…()\n]{{1,30}}?|завтра|послезавтра|(?:в |следующ\w+ )*(?:понедельник|вторник|сред[ау]|четверг|пятниц[ау]|суббот[ау]|воскресенье)){_END}", re.IGNORECASE)),
     ("name", False, re.compile(r"(?i:\b(?:hi|hello|hey|hiya|greetings)(?: there| all| everyone)?[,!. ]+I'm\s+)(?P<value>[A-Z][a-z]+(?: [A-Z][a-z]+)?)(?=\s*(?:[.,!]|$|\b(?:and|from|a|an|the)\b))")),
     ("name", True, re.compile(r"(?i:(?<![\w-])(?:привет|здравствуйте|здравствуй|добрый день|всем привет)[,!. ]+(?:это |меня зовут |я )\s*)(?P<value>[А-ЯЁ][а-яё]+(?: [А-ЯЁ][а-яё]+)?)(?=\s*(?:[.,!]|$|\b(?:из|и)\b))")),
-    ("instruction", False, re.compile(r"^(?P<whole>(?:please,? )?(?:keep (?:your|the|all) (?:answers?|replies|responses|messages|explanations|it)\b|don't call me\b|address me\b|call me (?:sir|ma'am|madam)|(?:answer|reply|respond|speak|talk|write)(?: to me)? (?:briefly|concisely|informally|formally|only|in (?:plain|simple|short|british|american)))(?P<value>[^!?…\n]{0,200}))", re.IGNORECASE)),
+    ("instruction", False, re.compile(r"^(?P<whole>(?:please,? )?(?:stop (?:using|calling me|saying|adding|apologi[sz]ing|repeating|asking)\b|keep (?:your|the|all) (?:answers?|replies|responses|messages|explanations|it)\b|don't call me\b|address me\b|call me (?:sir|ma'am|madam)|(?:answer|reply|respond|speak|talk|write)(?: to me)? (?:briefly|concisely|informally|formally|only|in (?:plain|simple|short|british|american|english|french|spanish|german|italian|russian|portuguese|polish|chinese|japanese)))(?P<value>[^!?…\n]{0,200}))", re.IGNORECASE)),
     ("instruction", True, re.compile(r"^(?P<whole>(?:пожалуйста,? )?не (?:используй|называй|пиши|отвечай|обращайся|предлагай|упоминай|ставь|добавляй|шути|груби|повторяй|употребляй|спойлери)(?:те)?(?![\w-])(?P<value>[^!?…\n]{3,200}))", re.IGNORECASE)),
     ("instruction", True, re.compile(r"^(?P<whole>(?:пожалуйста,? )?(?:обращайся|отвечай|пиши|говори|общайся|объясняй)(?:те)? (?:ко мне |мне |со мной )?(?P<value>(?:на (?:ты|вы)|покороче|короче|коротко|кратко|подробно|подробнее|попроще|проще|простым|по-русски|на русском|на английском|по-английски|без )[^!?…\n]{0,200}))", re.IGNORECASE)),
-    ("favourite", False, re.compile(rf"\b(?:my|our) (?:all[- ]time |absolute |number one )?(?:current )?favou?rite (?P<what>[\w ]{{2,30}}?)(?:'s| is| are| has to be| has always been|\?) (?:definitely |probably |easily |always |still )?{_VALUE}", re.IGNORECASE)),
+    ("favourite", False, re.compile(rf"(?:\b(?:my|our) |^)(?:all[- ]time |absolute |number one )?(?:current )?(?:favou?rite|fave?) (?P<what>[\w ]{{2,30}}?)(?: ever| of all time)?(?:'s| is| are| has to be| has always been|\?) (?:definitely |probably |easily |always |still )?{_VALUE}", re.IGNORECASE)),
     ("favourite", True, re.compile(rf"(?<![\w-])(?:мо[йяеёи]+ )?(?:самый |самая |самое )?любим(?:ый|ая|ое|ые) (?P<what>[а-яё ]{{2,30}}?)\s*(?:(?:у меня )?[-–—]|это|\bназывается|\bу меня|\?(?: конечно)?|\s(?=(?-i:[А-ЯЁ])))\s*{_VALUE}", re.IGNORECASE)),
+    ("favourite", True, re.compile(r"(?<![\w-])(?:мо[йяеё] )?(?:самый |самая |самое )?любим(?:ый|ая|ое) (?P<what>цвет|фрукт|сезон|праздник|предмет|число|месяц|день|город|напиток|суп|сериал|спорт)(?: у меня)? (?P<value>[а-яё-]+)$", re.IGNORECASE)),
+    ("name", True, re.compile(r"(?i:^(?:это|с вами|на связи|вас беспокоит|пишет вам) )(?P<value>[А-ЯЁ][а-яё]+)(?= (?:из|с) [А-ЯЁ])")),
 )  # fmt: skip
 _WATCHED = re.compile(
-    r"\b(?:always|never|from now on|in (?:the )?future|remember|don't|do not|keep|make sure|going forward|please|avoid|deadline|favou?rite|hi|hello|hey|hiya|greetings|"
+    r"\b(?:always|never|from now on|in (?:the )?future|remember|don't|do not|keep|make sure|going forward|please|avoid|stop|deadline|favou?rite|fave?|hi|hello|hey|hiya|greetings|"
     r"всегда|никогда|впредь|отныне|с этого момента|больше|запомни\w*|не забудь\w*|не забывай\w*|имей\w* в виду|учти\w*|учитывай\w*|пожалуйста|только|дедлайн|срок|"
-    r"любим\w+|привет|здравствуй\w*|добрый|всем|называй\w*|обращайся|отвечай\w*|пиши\w*)\b",
+    r"любим\w+|^это|с вами|на связи|беспокоит|привет|здравствуй\w*|добрый|всем|называй\w*|обращайся|говори|общайся|объясняй|отвечай\w*|пиши\w*)\b",
     re.IGNORECASE,
 )
 _CYRILLIC = re.compile("[а-яё]", re.IGNORECASE)

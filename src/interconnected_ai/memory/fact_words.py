@@ -7,7 +7,7 @@ PETS = frozenset(
     "собака кот кошка попугай щенок котёнок хомяк лабрадор овчарка такса хаски корги кролик черепаха крыса лошадь".split()
 )
 MALE_KIN = frozenset(
-    "husband son father dad brother boyfriend grandfather grandpa granddad uncle nephew grandson stepdad stepfather stepson godfather "
+    "husband son father dad brother boyfriend grandfather grandpa granddad grandad uncle nephew grandson stepdad stepfather stepson godfather "
     "fiancé hubby papa муж сын папа брат друг дедушка дядя парень племянник сосед жених внук тренер зять тесть отчим кузен свёкор начальник "
     "прадед".split()
 )
@@ -24,18 +24,19 @@ KIN = frozenset(
 KIN_RU = {
     form: forms.split()[0]
     for forms in (
-        "жена жену жены жене женой", "муж мужа мужу мужем", "сын сына сыну сынок сынишка сыном сынишке", "дочь дочку дочка дочери дочке дочурка дочкой",
-        "мама маму мамы маме мать матери мамой матушка мамуля", "папа папу папы папе отец отца отцу папой отцом батя", "брат брата брату братом братишка",
-        "сестра сестру сестры сестре сестрой сестрёнка сестренка", "друг друга другу другом", "подруга подругу подруги подруге",
-        "собака собаку собаки собаке пёс пса пес псу псом пёсель псина", "кот кота коту котом котик", "кошка кошку кошки кошке", "начальник начальника начальнику шеф",
-        "начальница начальницу начальницы", "коллега коллегу коллеги коллеге", "врач врача", "бабушка бабушку бабушки бабушке бабуля бабуле бабка",
-        "дедушка дедушку дед деда деду дедушке дедуля", "дядя дядю дяди дяде", "тётя тётю тети тётя тётки тётка тетя тетю тёти тёте", "девушка девушку девушки девушке девушкой",
-        "парень парня парню парнем", "племянник племянника племяннику", "племянница племянницу племяннице", "сосед соседа соседу", "соседка соседку соседки",
-        "попугай попугая попугаю", "щенок щенка щенку", "котёнок котёнка котенок котенка", "хомяк хомяка", "компания компанию", "проект проекта",
-        "команда команду", "родители родителей родителям", "жених жениха", "невеста невесту невесты", "внук внука внуку", "внучка внучку внучке",
-        "тренер тренера", "ребёнок ребёнка ребенок ребенка", "дети детей детям", "зять зятя зятю", "тесть тестя тестю", "отчим отчима", "мачеха мачехи",
-        "тёща тёщи тёще теща тещи", "свекровь свекрови", "свёкор свёкра", "кузина кузину кузины", "кузен кузена", "лабрадор лабрадора", "овчарка овчарку овчарки",
-        "крыса крысу", "черепаха черепаху", "кролик кролика", "прадед прадеда", "близняшки близнецы близнецам", "лошадь лошади",
+        "жена жену жены жене женой", "муж мужа мужу мужем супруг муженёк", "сын сына сыну сынок сынишка сыном сынишке сынуля", "дочь дочку дочка дочери дочки дочке дочурка дочкой доча дочу доче дочуля",
+        "мама маму мамы маме мать матери мамой матушка мамуля", "папа папу папы папе отец отца отцу папой отцом батя", "брат брата брату братом братишка братишки братишке",
+        "сестра сестру сестры сестре сестрой сестрёнка сестренка сестрёнки сестренки сестрёнке сестренке", "друг друга другу другом", "подруга подругу подруги подруге подружка подружки подружке подружку",
+        "собака собаку собаки собаке пёс пса пес псу псом пёсель псина собачка собачку собачки собачке пёсик песик пёсика песика", "кот кота коту котом котик котика котейка котяра", "кошка кошку кошки кошке кошечка кошечку", "начальник начальника начальнику шеф",
+        "начальница начальницу начальницы", "коллега коллегу коллеги коллеге", "врач врача", "бабушка бабушку бабушки бабушке бабуля бабули бабуле бабулю бабка",
+        "дедушка дедушку дед деда деду дедушке дедушки дедушкой дедуля дедули", "дядя дядю дяди дяде", "тётя тётю тети тётя тётки тётка тетя тетю тёти тёте", "девушка девушку девушки девушке девушкой",
+        "парень парня парню парнем", "племянник племянника племяннику", "племянница племянницу племяннице племянницы", "сосед соседа соседу", "соседка соседку соседки соседке",
+        "попугай попугая попугаю", "щенок щенка щенку щеночек щеночка", "котёнок котёнка котенок котенка", "хомяк хомяка", "компания компанию", "проект проекта",
+        "команда команду", "родители родителей родителям", "жених жениха", "невеста невесту невесты", "внук внука внуку", "внучка внучку внучке внучки",
+        "тренер тренера", "ребёнок ребёнка ребенок ребенка ребёнку ребенку", "дети детей детям", "зять зятя зятю", "тесть тестя тестю", "отчим отчима", "мачеха мачехи",
+        "тёща тёщи тёще тёщу тёщей теща тещи", "свекровь свекрови свекровью", "свёкор свёкра", "кузина кузину кузины", "кузен кузена", "лабрадор лабрадора", "овчарка овчарку овчарки",
+        "крыса крысу", "черепаха черепаху", "кролик кролика", "прадед прадеда", "крёстный крестный крёстного крестного", "крёстная крестная крёстную крестную", "невестка невестку невестки", "сноха сноху", "шурин шурина",
+        "близняшки близнецы близнецам", "лошадь лошади",
     )
     for form in forms.split()
 }  # fmt: skip
@@ -59,6 +60,10 @@ PROFESSIONS = (
     "guard guide sergeant marine soldier officer cop chef baker candlemaker potter weaver farmhand vintner brewer rancher shepherd "
     "banker broker actuary auditor consultant negotiator notary assistant teller underwriter copyeditor proofreader ghostwriter dietician "
     "researcher astronaut astrophysicist geneticist botanist chemist neurologist cardiologist oncologist dermatologist anaesthetist podiatrist "
+    "postie copper brickie sparky childminder scaffolder groundworker beautician solicitor barrister conveyancer magistrate radiographer sonographer phlebotomist "
+    "audiologist physio chiropodist actuary underwriter dog\\s+groomer dog\\s+walker nail\\s+technician care\\s+assistant teaching\\s+assistant support\\s+worker letting\\s+agent "
+    "estate\\s+agent quantity\\s+surveyor product\\s+owner scrum\\s+master project\\s+manager data\\s+analyst call\\s+handler sous\\s+chef pastry\\s+chef barrister glazier "
+    "plasterer tiler decorator cabinetmaker upholsterer seamstress cobbler farrier groom jockey cabbie trucker bouncer croupier barmaid barman landlord publican "
     "optometrist osteopath acupuncturist homemaker housekeeper nanny au\\s+pair babysitter"
 )
 # How names of professions end, where the list does not know them, and what ends so and is none.
@@ -72,7 +77,7 @@ NO_JOBS = (
     "letter power summer winter october november december september however rather together whether either neither super cancer twitter doctor-in father-to-be elder center corner "
     "hipster procrastinator overthinker sinner runner swimmer climber cyclist hiker skier surfer traveler traveller lurker newbie owner commuter vegetarian "
     "stoner rocker bachelor ancestor successor predecessor competitor debtor minister-to-be participant applicant claimant elephant giant "
-    "plant infant important distant instant pregnant constant tolerant intolerant allergic sweater later her quarter computer folder offer matter poor nor or error mirror colour color major "
+    "masters master's bachelors redundant plant infant important distant instant pregnant constant tolerant intolerant allergic sweater later her quarter computer folder offer matter poor nor or error mirror colour color major "
     "factor actor-like mayor-like doer quitter keeper taker giver liar mister sir finder helper maker bit-player night-owl"
 )
 PROFESSIONS_RU = (
@@ -88,6 +93,9 @@ PROFESSIONS_RU = (
     "блогер стример видеограф звукорежиссёр сценарист сценаристка драматург композитор дирижёр скрипач скрипачка пианистка гитарист барабанщик вокалист диджей "
     "модель стилист визажист бровист барбер маникюрша гендиректор замдиректора управляющий управляющая основатель владелец владелица предпринимательница "
     "бизнесмен ипэшник патентовед товаровед закупщик сборщик сборщица ткач ткачиха закройщица скорняк гончар кузнец ветеринарка дрессировщик шахтер домохозяйка "
+    "разнорабочий разнорабочая подсобник мойщик автомойщик автомеханик автослесарь крупье швейцар гардеробщица посудомойщица мойщица вожатый "
+    "няня сиделка соцработник реабилитолог остеопат нутрициолог логист товаровед мерчендайзер супервайзер промоутер риэлтор кинооператор монтажёр осветитель гримёр костюмер "
+    "саунд-дизайнер промпт-инженер дата-аналитик датасаентист аналитик девопс скрам-мастер эколог агроном зоотехник лесничий лесоруб вальщик стропаль "
     "портниха учительница воспитательница студент акушерка диспетчер таксистка водительница машинистка нейробиолог биоинженер рабочий рабочая "
     "доярка агротехник механизатор тракторист комбайнёр электромонтёр электрогазосварщик стропальщик сантехник "
     "бухгалтер актёр актер актриса аналитик архитектор художник художница адвокат пекарь парикмахер бариста бармен биолог библиотекарь "
@@ -109,13 +117,18 @@ ILLNESSES = (
 ILLNESSES_RU = (
     "диабет астма мигрень мигрени эпилепсия сдвг депрессия артрит целиакия гипертония бессонница экзема псориаз анемия гастрит сколиоз "
     "гипотиреоз дислексия подагра гепатит близорукость дальтонизм артроз язва тахикардия аритмия остеохондроз тонзиллит гайморит бронхит "
-    "пневмония поллиноз преддиабет стенокардия волчанка анорексия булимия биполярка панкреатит холецистит катаракта глаукома варикоз геморрой простатит эндометриоз бронхоэктазия невралгия радикулит"
+    "пневмония поллиноз преддиабет стенокардия волчанка анорексия булимия биполярка панкреатит холецистит катаракта глаукома варикоз геморрой простатит эндометриоз бронхоэктазия невралгия радикулит "
+    "деменция лейкоз лимфома меланома миома мастопатия поликистоз цистит пиелонефрит колит рефлюкс тромбоз флебит гипотония аутизм шизофрения апноэ "
+    "нарколепсия глухота тугоухость косоглазие астигматизм дальнозоркость плоскостопие бурсит остеопороз туберкулёз туберкулез цирроз малокровие гемофилия "
+    "лейкемия розацеа витилиго дерматит нейродермит диатез крапивница лишай ожирение тиреоидит гипертиреоз аденома аппендицит дисбактериоз муковисцидоз "
+    "паркинсонизм альцгеймер паркинсон катаракта глаукома заикание афазия плеврит трахеит ларингит отит синусит фарингит аденоиды стеноз порфирия саркоидоз"
 )
 LANGUAGES = (
     "english russian german french spanish italian portuguese dutch polish czech ukrainian turkish arabic hebrew hindi urdu bengali "
     "mandarin chinese cantonese japanese korean vietnamese thai greek swedish norwegian danish finnish hungarian romanian bulgarian "
     "serbian croatian georgian armenian kazakh persian farsi swahili latin esperanto icelandic estonian latvian lithuanian catalan "
-    "welsh irish tatar indonesian malay tagalog"
+    "welsh irish tatar indonesian malay tagalog tamil telugu marathi gujarati punjabi malayalam kannada sinhala nepali burmese khmer lao mongolian uzbek azerbaijani "
+    "albanian macedonian slovak slovene bosnian afrikaans zulu xhosa yoruba igbo hausa amharic somali pashto kurdish gaelic basque galician maltese yiddish belarusian"
 )
 
 # What may follow "I have a …" without being anything that somebody has.
@@ -133,7 +146,7 @@ _NO_POSSESSIONS = (
     "sort way need duty part party dinner lunch breakfast drink nap shower vacation holiday break chat talk debate argument fight tendency stuff smile "
     "blast good great fun amazing nice peer project projects score result results value values memory memories idea tradition role update "
     "scenario sequence process step steps reaction hunch respect faith trust confidence support success luck money cash fund funds control power "
-    "allergy allergies appointment mistakes mistake knee knees leg arm shoulder hip neck ankle wrist foot tooth stomach "
+    "back backs thyroid eyesight allergy allergies appointment mistakes mistake knee knees leg arm shoulder hip neck ankle wrist foot tooth stomach "
     "throat ache pain flu injury promotion raise refund ticket tickets haircut letter reply answer response warning chat say"
 )
 _NO_POSSESSIONS_RU = (

@@ -6,6 +6,8 @@ import click
 
 from interconnected_ai.cli.output import Output, with_output
 
+_RATES = ("facts_precision", "facts_recall", "facts_in_fact_free")
+
 
 @click.command("facts")
 @click.option("--tuning", is_flag=True, help="Of the part that the rules were chosen on, with what they read wrongly.")
@@ -21,6 +23,14 @@ def command(tuning: bool, output: Output) -> None:
         [
             (row["what"], row["language"], f"{row['value']:.3f}", f"{'≤' if row['at_most'] else '≥'} {row['goal']:.2f}")
             for row in fact_goal_rows(found)
+        ],
+    )
+    output.table(
+        "By file",
+        ["sentences", "how many", "precision", "recall", "in fact-free"],
+        [
+            (file, rates["num_sentences"], *(f"{rates[key]:.3f}" for key in _RATES))
+            for file, rates in found["by_file"].items()
         ],
     )
     if tuning:

@@ -264,6 +264,31 @@ def test_onednn_keeps_as_many_programs_as_the_variable_says(given: dict[str, str
     assert told.count("create:cache_miss") == misses
 
 
+# libgomp says on stderr by what it goes, when a library that needs it is loaded.
+WAITING = """
+from interconnected_ai.cli import iai, main
+
+def waiting():
+    import torch
+
+import click
+iai._verbs["waiting"] = "Loads PyTorch."
+iai.get_command = lambda context, name: click.Command("waiting", callback=waiting)
+main(["waiting"])
+"""
+
+
+@pytest.mark.skipif("openmp" not in torch.__config__.parallel_info().lower(), reason="PyTorch has no OpenMP here")
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "77"}, "77"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "0")],
+)
+def test_threads_that_wait_for_each_other_soon_sleep(given: dict[str, str], spins: str) -> None:
+    variables = environment(OMP_DISPLAY_ENV="verbose", **given)
+    told = subprocess.run([sys.executable, "-c", WAITING], env=variables, capture_output=True, text=True, check=True)
+    assert f"GOMP_SPINCOUNT = '{spins}'" in told.stderr
+
+
 @pytest.mark.gpu
 def test_an_empty_cuda_visible_devices_hides_every_gpu() -> None:
     code = "import interconnected_ai.nn, torch; print(torch.cuda.is_available())"

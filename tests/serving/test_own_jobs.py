@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -24,7 +23,6 @@ from tests.serving.own_halls import TEXTS, csv_of, job_events, own_server, saved
 
 from interconnected_ai import InterconnectedAISystem
 from interconnected_ai.serving import KeyFile
-from interconnected_ai.serving.own.growing import patient_environment
 
 
 def answers_of(url: str) -> list[Any]:
@@ -91,15 +89,6 @@ def test_an_uploaded_table_becomes_a_branch_while_requests_are_answered(
         assert call(url, f"/v1/jobs/{kept['id']}", method="DELETE")[0] == 200
         assert call(url, f"/v1/jobs/{kept['id']}")[0] == 404
         assert call(url, "/v1/jobs")[2]["data"] == []
-
-
-@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
-def test_who_says_how_threads_wait_is_heeded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for each in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
-        monkeypatch.delenv(each, raising=False)
-    assert patient_environment() == {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
-    monkeypatch.setenv(name, "20")
-    assert patient_environment() == dict(os.environ)
 
 
 def zipped(size: int) -> bytes:

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from interconnected_ai.data import columns_of
 from interconnected_ai.errors import DataError, TrainingError
+from interconnected_ai.patience import with_sleeping_threads
 from interconnected_ai.serving.own.confusions import Confusions
 from interconnected_ai.serving.own.job_records import Job
 from interconnected_ai.serving.own.workshop import JobStoppedError
@@ -72,8 +73,8 @@ def _trained(
     with (
         errors.open("wb") as complaints,
         subprocess.Popen(
-            [sys.executable, "-P", "-m", _CHILD], env=patient_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=complaints,
+            [sys.executable, "-P", "-m", _CHILD], env=with_sleeping_threads(os.environ), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=complaints,
         ) as process,
     ):  # fmt: skip
         assert process.stdin is not None
@@ -104,17 +105,6 @@ def _trained(
         raise TrainingError(f"the training ended with code {code}: {words[-1] if words else 'it said nothing'}")
     result: Mapping[str, Any] = found["result"]
     return result
-
-
-def patient_environment() -> dict[str, str]:
-    """This process's, in which threads of products that wait for each other sleep; as it is where it says how they wait.
-
-    Beside a server that takes the processors they would otherwise burn several times what the training itself needs.
-    """
-    found = dict(os.environ)
-    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & found.keys():
-        found["OMP_WAIT_POLICY"] = "PASSIVE"
-    return found
 
 
 def _end_when(stopped: threading.Event, process: "subprocess.Popen[bytes]") -> None:

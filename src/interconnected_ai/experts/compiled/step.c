@@ -51,7 +51,45 @@ enum { TILE_BYTES = 1 << 17 };  // of a matrix: what stays in a core's cache whi
 enum { LINE = 64 / sizeof(Size) };  // a processor's line of memory
 enum { QUERY, KEY, VALUE, OUT, GATE, UP, DOWN, PRODUCTS };
 enum { QUERIES, KEYS, VALUES, OUTS, FEEDS, DOWNS, WORKS };  // of a layer, what its threads hand out in pieces
+typedef float Eight __attribute__((vector_size(32), aligned(4), may_alias));
+typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
+
+// Sixteen numbers: one register, or two halves of it by name. Of a vector that is wider than its registers GCC makes moves through
+// memory, ten times slower. Either way they are added and multiplied in the same order, so that no bit tells which it was.
+#ifdef __AVX512F__
 typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+static inline Lanes loaded(const float *from) { return *(const Lanes *)from; }
+static inline void store(float *to, Lanes lanes) { *(Lanes *)to = lanes; }
+static inline Lanes plus(Lanes a, Lanes b) { return a + b; }
+static inline Lanes plus_product(Lanes sum, Lanes a, Lanes b) { return sum + a * b; }
+static inline Lanes plus_scaled(Lanes sum, Lanes a, float factor) { return sum + a * factor; }
+static inline Lanes scaled(Lanes a, float factor) { return a * factor; }
+static inline Lanes scaled_from(Lanes a, float factor, float least) { return a * factor + least; }
+static inline Eight halved(Lanes lanes)
+{
+    const union { Lanes whole; Eight halves[2]; } all = {lanes};
+    return all.halves[0] + all.halves[1];
+}
+#else
+typedef struct { Eight low, high; } Lanes;
+static inline Lanes loaded(const float *from) { return (Lanes){*(const Eight *)from, *(const Eight *)(from + 8)}; }
+static inline void store(float *to, Lanes lanes) { *(Eight *)to = lanes.low, *(Eight *)(to + 8) = lanes.high; }
+static inline Lanes plus(Lanes a, Lanes b) { return (Lanes){a.low + b.low, a.high + b.high}; }
+static inline Lanes plus_product(Lanes sum, Lanes a, Lanes b)
+{
+    return (Lanes){sum.low + a.low * b.low, sum.high + a.high * b.high};
+}
+static inline Lanes plus_scaled(Lanes sum, Lanes a, float factor)
+{
+    return (Lanes){sum.low + a.low * factor, sum.high + a.high * factor};
+}
+static inline Lanes scaled(Lanes a, float factor) { return (Lanes){a.low * factor, a.high * factor}; }
+static inline Lanes scaled_from(Lanes a, float factor, float least)
+{
+    return (Lanes){a.low * factor + least, a.high * factor + least};
+}
+static inline Eight halved(Lanes lanes) { return lanes.low + lanes.high; }
+#endif
 
 static Share share_of(Size thread, Size number)
 {
@@ -136,14 +174,10 @@ static void normed(const Norm *norm, Size is_rms, const float *x, float *out, Si
     }
 }
 
-typedef float Eight __attribute__((vector_size(32), aligned(4), may_alias));
-typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
-
 // Halves are added to halves, as far as it goes.
 static inline float sum_of(Lanes lanes)
 {
-    const union { Lanes whole; Eight halves[2]; } all = {lanes};
-    const union { Eight whole; Four halves[2]; } eight = {all.halves[0] + all.halves[1]};
+    const union { Eight whole; Four halves[2]; } eight = {halved(lanes)};
     const Four four = eight.halves[0] + eight.halves[1];
     return (four[0] + four[2]) + (four[1] + four[3]);
 }
@@ -171,20 +205,29 @@ typedef int8_t Bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
 static inline Lanes of_pairs(Pairs from) { return (Lanes)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32((__m128i)from)); }
 static inline Lanes of_bytes(Bytes from) { return (Lanes)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32((__m128i)from)); }
 #elif defined(__AVX2__)
-typedef union { __m256 halves[2]; Lanes lanes; } Halves;
 static inline Lanes of_pairs(Pairs from)
 {
     const __m128i low = (__m128i)from, high = _mm_srli_si128(low, LANES / 2);
-    return ((Halves){{_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(low)), _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(high))}}).lanes;
+    return (Lanes){(Eight)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(low)), (Eight)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(high))};
 }
 static inline Lanes of_bytes(Bytes from)
 {
     const __m128i low = (__m128i)from, high = _mm_srli_si128(low, LANES / 2);
-    return ((Halves){{_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(low)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(high))}}).lanes;
+    return (Lanes){(Eight)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(low)), (Eight)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(high))};
 }
 #else
-static inline Lanes of_pairs(Pairs from) { return __builtin_convertvector(from, Lanes); }
-static inline Lanes of_bytes(Bytes from) { return __builtin_convertvector(from, Lanes); }
+typedef uint8_t EightPairs __attribute__((vector_size(8)));
+typedef int8_t EightBytes __attribute__((vector_size(8)));
+static inline Lanes of_pairs(Pairs from)
+{
+    const union { Pairs whole; EightPairs halves[2]; } all = {from};
+    return (Lanes){__builtin_convertvector(all.halves[0], Eight), __builtin_convertvector(all.halves[1], Eight)};
+}
+static inline Lanes of_bytes(Bytes from)
+{
+    const union { Bytes whole; EightBytes halves[2]; } all = {from};
+    return (Lanes){__builtin_convertvector(all.halves[0], Eight), __builtin_convertvector(all.halves[1], Eight)};
+}
 #endif
 
 static Size row_bytes(Size type, Size width)
@@ -199,28 +242,30 @@ static inline __attribute__((always_inline)) Pair block_of(const uint8_t *row, S
 {
     if (type == FLOATS) {
         const float *numbers = (const float *)row + block * BLOCK;
-        return (Pair){*(const Lanes *)numbers, *(const Lanes *)(numbers + LANES)};
+        return (Pair){loaded(numbers), loaded(numbers + LANES)};
     }
     if (type == Q8_0) {
         row += block * (2 + BLOCK);
         const float scale = of_half(row);
-        return (Pair){of_bytes(*(const Bytes *)(row + 2)) * scale, of_bytes(*(const Bytes *)(row + 2 + LANES)) * scale};
+        return (Pair){scaled(of_bytes(*(const Bytes *)(row + 2)), scale), scaled(of_bytes(*(const Bytes *)(row + 2 + LANES)), scale)};
     }
     const Size head = type == Q4_1 ? 4 : 2;
     row += block * (head + LANES);
     const Pairs pairs = *(const Pairs *)(row + head);
     const float scale = of_half(row), least = head == 4 ? of_half(row + 2) : -8.0f * scale;
-    return (Pair){of_pairs(pairs & 15) * scale + least, of_pairs(pairs >> 4) * scale + least};
+    return (Pair){scaled_from(of_pairs(pairs & 15), scale, least), scaled_from(of_pairs(pairs >> 4), scale, least)};
 }
 
 // One number of the result: two sums side by side, which also hide the latency of an addition, then what is left of a row that
 // is no multiple of 32. Macros, since a compiler keeps an array of sums in memory where it should keep it in registers.
 #define BEGIN(i, j) Lanes first_##i##j = {0}, second_##i##j = {0}; float rest_##i##j = 0.0f;
-#define ADD_BLOCK(i, j) first_##i##j += read_##i.first * x_first_##j; second_##i##j += read_##i.second * x_second_##j;
-#define ADD_HALF(i, j) first_##i##j += *(const Lanes *)(numbers_##i + done) * *(const Lanes *)(x_##j + done);
+#define ADD_BLOCK(i, j) \
+    first_##i##j = plus_product(first_##i##j, read_##i.first, x_first_##j); \
+    second_##i##j = plus_product(second_##i##j, read_##i.second, x_second_##j);
+#define ADD_HALF(i, j) first_##i##j = plus_product(first_##i##j, loaded(numbers_##i + done), loaded(x_##j + done));
 #define ADD_ONE(i, j) rest_##i##j += numbers_##i[done] * x_##j[done];
 #define WRITE(i, j) \
-    uses[j].out[row + i] = sum_of(first_##i##j + second_##i##j) + rest_##i##j + (linear->bias ? linear->bias[row + i] : 0.0f) + \
+    uses[j].out[row + i] = sum_of(plus(first_##i##j, second_##i##j)) + rest_##i##j + (linear->bias ? linear->bias[row + i] : 0.0f) + \
         (uses[j].added ? uses[j].added[row + i] : 0.0f);
 #define WEIGHT(i) const uint8_t *row_##i = weight + i * bytes; const float *numbers_##i = (const float *)row_##i;
 #define READ(i) const Pair read_##i = block_of(row_##i, block, type);
@@ -229,8 +274,8 @@ static inline __attribute__((always_inline)) Pair block_of(const uint8_t *row, S
     if (type == FLOATS) __builtin_prefetch(row_##i + ahead + block * step + 64, 0, 2);
 #define TOKEN(j) const float *x_##j = uses[j].x;
 #define LOOK(j) \
-    const Lanes x_first_##j = *(const Lanes *)(x_##j + block * BLOCK); \
-    const Lanes x_second_##j = *(const Lanes *)(x_##j + block * BLOCK + LANES);
+    const Lanes x_first_##j = loaded(x_##j + block * BLOCK); \
+    const Lanes x_second_##j = loaded(x_##j + block * BLOCK + LANES);
 
 // Rows of a matrix, from `row` on, times tokens: ROWS, TOKENS and BOTH do something for each of them, and for each pair. What
 // stands `ahead` bytes further on is brought near meanwhile; 0 is nothing.
@@ -304,9 +349,9 @@ static void adapt(const Use *use, Size d_in, Size d_out, Share mine)
         Lanes sums[4] = {0};
         Size i = 0;
         for (; i + 4 <= d_in; i += 4)
-            for (Size k = 0; k < 4; k++) sums[k] += *(const Lanes *)(a + (i + k) * rank + part) * x[i + k];
-        for (; i < d_in; i++) sums[0] += *(const Lanes *)(a + i * rank + part) * x[i];
-        *(Lanes *)(inner + part) = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+            for (Size k = 0; k < 4; k++) sums[k] = plus_scaled(sums[k], loaded(a + (i + k) * rank + part), x[i + k]);
+        for (; i < d_in; i++) sums[0] = plus_scaled(sums[0], loaded(a + i * rank + part), x[i]);
+        store(inner + part, plus(plus(sums[0], sums[1]), plus(sums[2], sums[3])));
     }
     for (; part < rank; part++) {
         inner[part] = 0.0f;

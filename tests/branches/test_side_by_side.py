@@ -59,6 +59,25 @@ def test_a_branch_says_among_others_what_it_says_alone_to_the_last_bit(
             torch.testing.assert_close(found, in_evaluation(branch)(*branch.read(features)), atol=1e-5, rtol=1e-5)
 
 
+def test_where_threads_share_a_product_each_branch_has_one_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = of_all_kinds()
+    features = texts_of(system, 40, in_a_table=True)
+    branches = [system.branch(name) for name in system.branch_names]
+    numbers: list[int] = []
+    multiplied = torch.bmm
+    monkeypatch.setattr(torch, "bmm", lambda a, b: numbers.append(len(a)) or multiplied(a, b))
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with torch.inference_mode():
+            whole = logits_of(branches, features)
+            alone = [logits_of([branch], features)[0] for branch in branches]
+    finally:
+        torch.set_num_threads(threads)
+    assert set(numbers) == {1}
+    assert all(torch.equal(one, other) for one, other in zip(whole, alone, strict=True))
+
+
 def test_texts_whose_terms_are_in_a_table_are_answered_as_those_whose_terms_are_in_bags() -> None:
     system = of_all_kinds()
     tables, bags = (texts_of(system, 20, in_a_table=each) for each in (True, False))

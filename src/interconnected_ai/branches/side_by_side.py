@@ -66,13 +66,22 @@ class _Factors:
 
 
 def _alike(factors: Sequence[_Factors], features: TextFeatures) -> Iterator[list[int]]:
-    """Numbers of branches of one kind, some at a time; on a GPU, which multiplies many otherwise than one, one at a time."""
+    """Numbers of branches of one kind, some at a time where that changes no bit of what each says.
+
+    One at a time on a GPU, which multiplies many otherwise than one, and where this thread computes with others of PyTorch's: they
+    share a product by itself otherwise than they share out several.
+    """
+    together = torch.get_num_threads() == 1
     kinds: dict[tuple[object, ...], list[int]] = {}
     for number, own in enumerate(factors):
         kinds.setdefault(own.kind, []).append(number)
     for numbers in kinds.values():
         first = factors[numbers[0]]
-        size = max(1, _MOST_NUMBERS // _num_numbers(first, features)) if first.head.device.type == "cpu" else 1
+        size = (
+            max(1, _MOST_NUMBERS // _num_numbers(first, features))
+            if together and first.head.device.type == "cpu"
+            else 1
+        )
         for start in range(0, len(numbers), size):
             yield numbers[start : start + size]
 
@@ -87,21 +96,15 @@ def _num_numbers(one: _Factors, features: TextFeatures) -> int:
 
 def _said(factors: Sequence[_Factors], features: TextFeatures) -> Tensor:
     """(branches, num_texts, num_classes) logits of branches of one kind."""
-    number, several = len(factors), _two_or_more(factors)
-    logits = _meant(several, features)[:number]
+    logits = _meant(factors, features)
     if factors[0].wide is None:
         return logits
     table = features.table if logits.device.type == "cpu" else None
     if table is not None:
-        return logits + _heard_in(table, several, features)[:number].to(logits.dtype)
+        return logits + _heard_in(table, factors, features).to(logits.dtype)
     wide = [own.wide for own in factors if own.wide is not None]
     bags = [features.bags(part.vocabulary).to(logits.device) for part in wide]
     return logits + torch.stack([part.forward(each) for part, each in zip(wide, bags, strict=True)])
-
-
-def _two_or_more(factors: Sequence[_Factors]) -> Sequence[_Factors]:
-    """One alone twice: where several threads compute, they share a product by itself otherwise than they share out several."""
-    return factors if len(factors) > 1 else [*factors, *factors]
 
 
 def _meant(factors: Sequence[_Factors], features: TextFeatures) -> Tensor:

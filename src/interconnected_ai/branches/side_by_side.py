@@ -68,8 +68,8 @@ class _Factors:
 def _alike(factors: Sequence[_Factors], features: TextFeatures) -> Iterator[list[int]]:
     """Numbers of branches of one kind, some at a time where that changes no bit of what each says.
 
-    One at a time on a GPU, which multiplies many otherwise than one, and where this thread computes with others of PyTorch's: they
-    share a product by itself otherwise than they share out several.
+    One at a time on a GPU, which multiplies many otherwise than one, and where this thread computes with others of
+    PyTorch's: they share a product by itself otherwise than they share out several.
     """
     together = torch.get_num_threads() == 1
     kinds: dict[tuple[object, ...], list[int]] = {}

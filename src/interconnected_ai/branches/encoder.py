@@ -307,7 +307,8 @@ class Encoder(nn.Module):
 
     def _is_read_the_same_unpadded(self) -> bool:
         """Tried, for a model's config may have its blocks compute otherwise than its kin's."""
-        if not (self.stands_padding and can_leave_out_padding(self.model)):
+        has_numbers = self.device.type != "meta"  # as a shape alone it has none, and nothing to be tried with
+        if not (has_numbers and self.stands_padding and can_leave_out_padding(self.model)):
             return False
         input_ids, mask = self.pad(self.tokenize(PROBE_TEXTS[:2]))
         with torch.no_grad():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from interconnected_ai.patience import says_how_threads_wait, with_sleeping_threads
+from interconnected_ai.patience import OF_COMMANDS, says_how_threads_wait, with_sleeping_threads
 
 
 def test_beside_others_threads_sleep() -> None:
@@ -14,3 +14,7 @@ def test_who_says_how_threads_wait_is_heeded(name: str) -> None:
     said = {"HOME": "/home", name: "20"}
     assert says_how_threads_wait(said)
     assert with_sleeping_threads(said) == said
+
+
+def test_what_a_command_set_by_itself_says_nothing() -> None:
+    assert with_sleeping_threads({"HOME": "/home", **OF_COMMANDS}) == {"HOME": "/home", "OMP_WAIT_POLICY": "PASSIVE"}

@@ -20,13 +20,10 @@ from interconnected_ai.cli.failures import (
     undisturbed,
 )
 from interconnected_ai.errors import nearest_first
-from interconnected_ai.patience import says_how_threads_wait
+from interconnected_ai.patience import OF_COMMANDS, says_how_threads_wait
 
 # oneDNN, under PyTorch on CPUs, makes a program for every new shape of a tensor and keeps 1,024 of them, up to .8 MB each.
 _BOUNDS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
-# Threads that share a product look 300,000 times whether the others are done before they sleep: milliseconds that are whoever
-# else's where processors are busy, at every product. So many are as fast alone, and several times as fast beside others.
-_PATIENCE = {"GOMP_SPINCOUNT": "10000"}
 
 # verb → what it does, in the order of a first encounter
 VERBS = {
@@ -110,7 +107,7 @@ def main(args: list[str] | None = None) -> None:
     call = Invocation(given)
     make_streams_usable()
     try:
-        with without_chatter(), with_defaults(_BOUNDS | ({} if says_how_threads_wait(os.environ) else _PATIENCE)):
+        with without_chatter(), with_defaults(_BOUNDS | ({} if says_how_threads_wait(os.environ) else OF_COMMANDS)):
             code = iai.main(args=given, prog_name="iai", standalone_mode=False, obj=call)
         _leave_other_processes()
         sys.exit(code if isinstance(code, int) else 0)  # click hands back the code of `Exit` instead of raising it

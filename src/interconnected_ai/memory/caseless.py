@@ -52,7 +52,8 @@ class Caseless:
             return text
         if not self._is_told or not isinstance(by, str) or "\\" in by or len(small) != len(text):
             return self._exact.sub(by, text)
-        parts, end = [], 0
+        parts: list[str] = []
+        end = 0
         for found in self._small.finditer(small, first.start()):
             parts += (text[end : found.start()], by)
             end = found.end()

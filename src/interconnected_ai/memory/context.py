@@ -195,13 +195,11 @@ def fit(parts: Parts, budget_tokens: int, count_tokens: CountTokens) -> tuple[st
 def ids_of(parts: Parts, rows: Rows) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(ids of messages that stand there in full, ids of those that stand there only cut or summarised)."""
     shown = [*((m, said) for _, m, said in parts.evidence), *parts.last]
-    full: dict[str, None] = {}
-    partly: dict[str, None] = {}
-    for message, said in shown:
-        (full if said == message.content else partly)[message.id] = None
+    full = dict.fromkeys([message.id for message, said in shown if said == message.content])
+    partly = dict.fromkeys([message.id for message, said in shown if said != message.content])
     for ids in _ids_under(rows, [summary.number for _, summary in parts.timeline]):
         partly.update(dict.fromkeys(ids))
-    return tuple(full), tuple(id for id in partly if id not in full)
+    return tuple(full), tuple([id for id in partly if id not in full])
 
 
 def _ids_under(rows: Rows, summaries: Sequence[int]) -> list[list[str]]:
@@ -317,21 +315,30 @@ class _Teller:
         """Number → tokens, with what stands before it, of the summaries that fit into so many: in the order in which they are
         wanted, those that were hit, the best first, then the newest, too long ones passed over."""
         chosen: dict[int, int] = {}
-        left = _take_fitting(chosen, self._hit_summaries, most)
+        left = self._take_hit_summaries(chosen, most)
         newest = self._newest_summaries(left, _FEW_SUMMARIES)
         left = _take_fitting(chosen, newest, left)
         if len(newest) == _FEW_SUMMARIES:
             _take_fitting(chosen, self._newest_summaries(left), left)
         return chosen
 
+    def _take_hit_summaries(self, chosen: dict[int, int], most: int) -> int:
+        """Put those that were hit and fit among the chosen; what is left. Behind the best, most are too long by then."""
+        ranked = self._hit_summaries
+        for part in (ranked[:_FEW_SUMMARIES], ranked[_FEW_SUMMARIES:]):
+            if part and most > self.frame_tokens:
+                marks, numbers = for_in(part)
+                short = self._summaries(
+                    f"AND number IN ({marks}) AND num_tokens <= ?", *numbers, most - self.frame_tokens
+                )
+                sizes = dict(short)
+                most = _take_fitting(chosen, [(number, sizes[number]) for number in part if number in sizes], most)
+        return most
+
     @cached_property
-    def _hit_summaries(self) -> list[Sized]:
-        ranked = best_first(self._hits.summaries)
-        if not ranked:
-            return []
-        marks, numbers = for_in(ranked)
-        sizes = dict(self._summaries(f"AND number IN ({marks})", *numbers))
-        return [(number, sizes[number]) for number in ranked if number in sizes]
+    def _hit_summaries(self) -> list[int]:
+        """The summaries that were hit, the best first."""
+        return best_first(self._hits.summaries)
 
     def _newest_summaries(self, most: int, limit: int | None = None) -> list[Sized]:
         """The newest that are no longer."""

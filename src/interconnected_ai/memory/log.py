@@ -13,7 +13,7 @@ from interconnected_ai.memory.jobs import want
 from interconnected_ai.memory.levels import BOUNDARY_COLUMNS, Boundaries, level_at, settle
 from interconnected_ai.memory.numbering import MAX_PLACE, Kind, entry_of, number_of, place_of, session_of
 from interconnected_ai.memory.quoting import content_thousandths
-from interconnected_ai.memory.records import Capacities, Message, SessionInfo
+from interconnected_ai.memory.records import Capacities, Message, SessionInfo, message_of
 from interconnected_ai.memory.search import session_range
 from interconnected_ai.memory.speakers import is_named, is_reply, one_line
 from interconnected_ai.memory.store import Rows, Store, for_in
@@ -182,7 +182,7 @@ def read_messages(rows: Rows, numbers: Sequence[int]) -> dict[int, Message]:
             user, name, stale_upto, long_upto = told[session]
             place = place_of(number)
             level = level_at(place, stale_upto, long_upto)
-            found[number] = Message(
+            found[number] = message_of(
                 id, user, name, place, role, content, time, num_tokens, level, number, bool(replies), bool(ahead), thousandths
             )  # fmt: skip
     return found

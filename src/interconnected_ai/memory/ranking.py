@@ -12,7 +12,7 @@ K1, B = 1.2, 0.75  # the usual ones; FTS5 has the same
 RRF_K = 60  # Cormack, Clarke & Buettcher 2009
 _STRETCH_BITS = 3  # 8 messages
 _STRETCH = 1 << _STRETCH_BITS
-_MOST_PLACES = 12  # for each score, so that a list of places is shorter work than a dictionary
+_MOST_PLACES = 48  # for each score, so that a list of places is shorter work than a dictionary
 _FEWEST_SAMPLED = 256
 
 
@@ -37,6 +37,9 @@ def bm25(
     for term, entries in postings.items():
         factor = weights[term] * inverse_frequency(len(entries), num_entries)
         gains = [factor * norm for norm in norms]
+        if not scores:
+            scores.update([(entry, gains[entry & 255]) for entry in entries])
+            continue
         for entry in entries:
             scores[entry] = known(entry, 0.0) + gains[entry & 255]
     return scores
@@ -108,24 +111,19 @@ class _Lent:
         floor = _floor([self._total(place) for place in range(0, len(self.by_neighbours), step)], step, limit)
         enough = self._from(floor)
         if len(enough) < limit:
-            return self.everything()
+            return enough if floor <= 0.0 else self.everything()
         places = [place - self.begin for place in also]
         there = [place for place in places if 0 <= place < len(self.by_neighbours) and self.by_neighbours[place]]
         return [*enough, *((self.begin + place, self._total(place)) for place in there)]
 
     def _from(self, floor: float) -> list[tuple[int, float]]:
-        """(place, score) of those that are there with that score or more. In most stretches there is none."""
-        found = []
-        first = 0
-        for gain in self.by_stretch:
-            lent = self.by_neighbours[first : first + _STRETCH]
-            highest = max(lent)
-            if highest and highest + gain >= floor:
-                for place, score in enumerate(lent, self.begin + first):
-                    if score and score + gain >= floor:
-                        found.append((place, score + gain))
-            first += _STRETCH
-        return found
+        """(place, score) of those that are there with that score or more."""
+        lent, gains, begin = self.by_neighbours, self.by_stretch, self.begin
+        return [
+            (begin + place, score)
+            for place in compress(range(len(lent)), lent)
+            if (score := lent[place] + gains[place >> _STRETCH_BITS]) >= floor
+        ]
 
     def _total(self, place: int) -> float:
         return self.by_neighbours[place] + self.by_stretch[place >> _STRETCH_BITS]

@@ -81,6 +81,29 @@ class Message:
     thousandths: int | None = field(default=None, repr=False, compare=False)
 
 
+class _Filled:
+    """A message as it is filled in: each field of a frozen record is set through a call, which takes six times as long."""
+
+    __slots__ = Message.__slots__
+
+    def __init__(
+        self, id: str, user: str, session: str, place: int, role: str, content: str, time: float, num_tokens: int, level: Level,
+        number: int, is_reply: bool, is_ahead: bool, thousandths: int | None,
+    ) -> None:  # fmt: skip
+        self.id, self.user, self.session, self.place = id, user, session, place
+        self.role, self.content, self.time, self.num_tokens = role, content, time, num_tokens
+        self.level, self.number, self.is_reply, self.is_ahead = level, number, is_reply, is_ahead
+        self.thousandths = thousandths
+
+
+def message_of(*fields: Any) -> Message:
+    """`Message(*fields)` with all its fields, for those who make hundreds at a time."""
+    made: Any = _Filled(*fields)
+    made.__class__ = Message  # of the same slots
+    filled: Message = made
+    return filled
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A message that answers a query, with its score and the legs of the search that found it."""

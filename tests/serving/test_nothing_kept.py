@@ -26,12 +26,10 @@ Ask = Callable[[str, int], tuple[int, dict[str, str], Any]]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def only_what_comes() -> Iterator[None]:
-    """What was there before the server is neither walked through nor counted: a million objects of libraries and other tests."""
+def only_what_comes() -> None:
+    """What was there before the server is neither walked through nor counted: a million objects of libraries."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")

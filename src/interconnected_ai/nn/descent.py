@@ -1,5 +1,6 @@
 """L-BFGS on one tensor whose slope is known: of small problems a general optimizer's bookkeeping takes most of the time."""
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ def _of_cubic(one: _Place, other: _Place) -> float:
     inside = first * first - one.steepness * other.steepness
     if not inside >= 0:
         return one.length + width / 2
-    second = inside**0.5 if width > 0 else -(inside**0.5)
+    second = math.copysign(math.sqrt(inside), width)
     below = other.steepness - one.steepness + 2 * second
     if not below:
         return one.length + width / 2

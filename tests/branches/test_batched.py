@@ -126,7 +126,7 @@ def test_a_list_of_texts_is_shared_by_the_threads_and_answered_in_its_order() ->
             require_alike(future.result(), system.predict(wanted))
         stats = predictor.stats()
         assert (stats.num_waiting, stats.num_texts) == (0, sum(map(len, asked)))
-        assert not predictor._computed
+    assert not predictor._computed  # a thread may be at its last words while the answers are out; closing waits for it
 
 
 def test_a_pass_leaves_other_threads_their_share_of_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,21 +301,24 @@ class Breaking(BatchedPredictor):
     def __init__(self, system: InterconnectedAISystem, place: str) -> None:
         super().__init__(system, passes_at_once=2)
         self._faulty: list[threading.Thread] = []
+        self._mending = threading.Lock()
         self._breaks, usual = True, getattr(self, place)
 
         def broken(*given: Any) -> Any:
-            if not self._breaks:
-                return usual(*given)
-            self._faulty.append(threading.current_thread())
-            raise SystemExit("a fault out of nowhere")
+            with self._mending:
+                if self._breaks:
+                    self._faulty.append(threading.current_thread())
+                    raise SystemExit("a fault out of nowhere")
+            return usual(*given)
 
         setattr(self, place, broken)
 
     def mend(self) -> None:
         """No fault comes any more, once those that came have ended their threads."""
+        with self._mending:
+            self._breaks = False
         for thread in self._faulty:
             thread.join(60)
-        self._breaks = False
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -328,7 +331,9 @@ def test_a_fault_in_a_thread_fails_those_who_wait_and_nobody_who_comes_later(pla
                 predictor.predict(texts)
         predictor.mend()
         require_alike(predictor.predict(TEXTS), system.predict(TEXTS))
-        assert (predictor.stats().num_waiting, predictor._computed) == (0, {})
+        assert predictor.stats().num_waiting == 0
+    # once closed: a thread may still be at those texts whose caller has failed by the other
+    assert predictor._computed == {}
 
 
 def test_callers_get_what_is_told_of_their_own_texts() -> None:

@@ -27,7 +27,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_iai(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """`iai ARGS` in a process of its own, as nobody has set its environment."""
     environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    program = [sys.executable, "-m", "interconnected_ai.cli", *args]
+    program = [sys.executable, "-m", "interconnected_ai", *args]
     return subprocess.run(
         program, cwd=cwd, env=environment, capture_output=True, text=True, encoding="utf-8", check=False
     )

@@ -23,6 +23,7 @@ from tests.serving.own_halls import TEXTS, csv_of, job_events, own_server, saved
 
 from interconnected_ai import InterconnectedAISystem
 from interconnected_ai.serving import KeyFile
+from interconnected_ai.serving.own import growing
 
 
 def answers_of(url: str) -> list[Any]:
@@ -176,6 +177,21 @@ def test_rows_that_cannot_be_learnt_fail_the_job_in_words_and_it_may_start_again
         assert call(url, f"/v1/jobs/{job['id']}/restart", b"", method="POST")[0] == 202
         assert until(url, job["id"], "failed")["error"] == failed["error"]
         assert call(url, "/v1/branches/three")[0] == 404
+
+
+def test_what_a_job_finds_wrong_is_told_by_the_fields_of_its_request(tmp_path: Path) -> None:
+    rows = "".join(
+        f"a text of row {row} with words,another one {row} of words,b{row % 3},c{row % 5}\n" for row in range(70_000)
+    )
+    data = f"one,two,three,four\n{rows}".encode()
+    assert len(data) > growing._READ_AT_ONCE_BYTES  # of a smaller table the request itself is told
+    with own_server(tmp_path) as (url, _):
+        answered, _, job = upload(url, data, name="three", file="people's rows.csv")
+        assert answered == 202, job
+        told = until(url, job["id"], "failed")["error"]
+    assert told.startswith("text: which columns are meant cannot be told")
+    assert "name the columns text and label" in told
+    assert "--" not in told
 
 
 def test_a_job_is_cancelled_while_it_waits_and_while_it_runs(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """Clauses and the rules over them, for every language: a clause has its verb first, a rule is tried where its verb stands there."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
+from interconnected_ai.memory.beginnings import LETTERS, beginnings_of
+
 Ends = Literal["", "value", "relation"]
+_MOST_REMEMBERED = 2_048  # beginnings of texts, of a first word
+_BEHIND_SPACE = re.compile(rf"(?<=\s)(?=(.{{0,{LETTERS}}}))", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +54,100 @@ class Found:
     clause: Clause
 
 
-def rules_by_head(rules: Iterable[Rule]) -> Mapping[str, tuple[Rule, ...]]:
-    """The rules for each first word, in their order."""
-    found: dict[str, list[Rule]] = {}
-    for rule in rules:
-        for head in dict.fromkeys(rule.heads.split()):
-            found.setdefault(head, []).append(rule)
-    return {head: tuple(ones) for head, ones in found.items()}
+class Tried:
+    """A rule as it is tried: its pattern is compiled when it is first needed, of most it never is."""
+
+    __slots__ = ("_pattern", "beginnings", "rule")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule, self.beginnings = rule, beginnings_of(rule.text)
+        self._pattern: re.Pattern[str] | None = None
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What its text stands for, case not regarded."""
+        if self._pattern is None:
+            self._pattern = re.compile(self.rule.text, re.IGNORECASE)
+        return self._pattern
 
 
-@cache
-def pattern_of(rule: Rule) -> re.Pattern[str]:
-    """A rule's pattern, compiled when it is first needed: there are hundreds."""
-    return re.compile(rule.text, re.IGNORECASE)
+class RulesByHead:
+    """The rules for each first word of a clause, and of them those that what follows may match, by how it begins.
+
+    Hundreds of rules are tried at no clause but a few: which may match follows from a text's first letters (see `beginnings`).
+    May be called from many threads at once.
+    """
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._rules: dict[str, list[Rule]] = {}
+        for rule in rules:
+            for head in dict.fromkeys(rule.heads.split()):
+                self._rules.setdefault(head, []).append(rule)
+        self._tried: dict[Rule, Tried] = {}
+        self._of_head: dict[str, _OfHead] = {}
+
+    def at_the_beginning(self, head: str, text: str) -> Sequence[Tried]:
+        """Those that may match where a text begins, in their order."""
+        of_head = self._about(head)
+        return of_head.at_the_beginning(text[:LETTERS].lower()) if of_head is not None else ()
+
+    def anywhere(self, head: str, text: str, full: str) -> Sequence[Tried]:
+        """Those that may match somewhere in a text, in their order. full: the text of the rules that are `of_times`."""
+        of_head = self._about(head)
+        return of_head.anywhere(text.lower(), full.lower()) if of_head is not None else ()
+
+    def _about(self, head: str) -> "_OfHead | None":
+        if head not in self._of_head:
+            if head not in self._rules:
+                return None
+            tried = [self._tried.get(rule) or self._tried.setdefault(rule, Tried(rule)) for rule in self._rules[head]]
+            self._of_head[head] = _OfHead(tried)
+        return self._of_head[head]
+
+
+class _OfHead:
+    """The rules of one first word. What may begin with some letters is found once for these letters."""
+
+    def __init__(self, tried: Sequence[Tried]) -> None:
+        self._tried = tried
+        self._beginning: dict[str, tuple[Tried, ...]] = {}
+        self._allowed: dict[tuple[str, bool, bool], frozenset[int]] = {}
+        self._always = frozenset(
+            number for number, one in enumerate(tried) if not one.beginnings.is_of_word or "" in one.beginnings.letters
+        )
+        self._has_times = any(one.rule.of_times for one in tried)
+
+    def at_the_beginning(self, letters: str) -> tuple[Tried, ...]:
+        if letters not in self._beginning:
+            if len(self._beginning) >= _MOST_REMEMBERED:
+                self._beginning.clear()
+            allowed = tuple(one for one in self._tried if one.beginnings.allow(letters))
+            self._beginning[letters] = allowed
+            return allowed
+        return self._beginning[letters]
+
+    def anywhere(self, text: str, full: str) -> list[Tried]:
+        found = set(self._always)
+        for shown, of_times in ((text, False), (full, True)) if self._has_times else ((text, False),):
+            found |= self._with(shown[:LETTERS], of_times, is_first=True)
+            for letters in _BEHIND_SPACE.findall(shown):
+                found |= self._with(letters, of_times, is_first=False)
+        return [self._tried[number] for number in sorted(found)]
+
+    def _with(self, letters: str, of_times: bool, *, is_first: bool) -> frozenset[int]:
+        """The numbers of those that may begin with some letters, where a text does or a word."""
+        key = letters, of_times, is_first
+        if key not in self._allowed:
+            if len(self._allowed) >= _MOST_REMEMBERED:
+                self._allowed.clear()
+            allowed = frozenset(
+                number
+                for number, one in enumerate(self._tried)
+                if number not in self._always
+                and one.rule.of_times == of_times
+                and (is_first or not one.beginnings.is_first)
+                and one.beginnings.allow(letters)
+            )
+            self._allowed[key] = allowed
+            return allowed
+        return self._allowed[key]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from interconnected_ai.memory.caseless import Caseless
 from interconnected_ai.memory.fact_clauses import Clause
 from interconnected_ai.memory.fact_words import FEMALE_KIN, KIN, MALE_KIN, PETS
 
@@ -29,7 +30,7 @@ def _as_over(found: re.Match[str]) -> str:
 
 # How the first words of a clause are spelled in one way.
 _DIALECT = tuple(
-    (re.compile(pattern, re.IGNORECASE), spelled)
+    (Caseless(pattern), spelled)
     for pattern, spelled in (
         (r"\bdoes ?n[o']?t\b|\bdoes not\b|\bdoesnt\b", "don't"),
         (r"\b(?:is|are)(?:n't|nt| not)\b", "be not"),
@@ -51,7 +52,7 @@ _DIALECT = tuple(
 )
 # Idioms said another way, each with words of which a sentence must have one for it to be tried at all.
 _IDIOMS = tuple(
-    (frozenset(words.split()), re.compile(pattern, re.IGNORECASE), spelled)
+    (frozenset(words.split()), Caseless(pattern), spelled)
     for words, pattern, spelled in (
         (
             "now these nowadays moment currently present",
@@ -129,7 +130,7 @@ _BARE_KIN_FIRST = re.compile(
 _SIBLINGS = {"sis": "sister", "bro": "brother"}
 
 _DAYS = "(?:mon|tues|wednes|thurs|fri|satur|sun)day"
-_LEAD = re.compile(
+_LEAD = Caseless(
     r"^(?:(?:ok(?:ay)?|so|well|oh|ugh|hey|hi|hello|hiya|heya|yo|thx|thanks|ty|yes|yeah|yep|yup|no(?! longer| more| one)|nope|nah|also|plus|and|but|or|then|now(?! (?:in|at|with)\b)|"
     r"honestly|actually|basically|anyway|anyways|seriously|literally|currently|personally|sadly|unfortunately|luckily|fortunately|"
     r"incidentally|apparently|obviously|btw|fyi|ps|tbh|ngl|imo|lol|haha|look|listen|still|recently|lately|finally|originally|"
@@ -143,7 +144,6 @@ _LEAD = re.compile(
     r"(?:a few|two|three|a couple of) (?:weeks|months|years|days) ago|in (?:\d{4}|january|february|march|april|may|june|july|august|"
     rf"september|october|november|december)|on {_DAYS}|the (?:thing|fact|truth) is|my doctors? (?:says?|said|told me|thinks)|(?:i think )?i should (?:say|mention|add)|"
     r"from now on|that's why|which is why|good to know|nice to meet you|good (?:morning|afternoon|evening))(?: that)?\b[\s,.!:-]*)+",
-    re.IGNORECASE,
 )
 _ADVERB = (
     r"(?:now|currently|still|also|just|both|only|already|quite|very|so|kinda|kind of|sort of|always|all|even|ever|here|btw|"
@@ -154,7 +154,7 @@ _ADVERB = (
     r"[a-z]{2,}ly)"
 )
 _AUX = r"(?:be|have|been|was|not|don't|can't|will|nomore|be not|have not|be nomore)"
-_ADVERBS = re.compile(rf"^((?:{_AUX}\s+)?)(?:{_ADVERB},?\s+)+", re.IGNORECASE)
+_ADVERBS = Caseless(rf"^((?:{_AUX}\s+)?)(?:{_ADVERB},?\s+)+")
 
 _KIN_WORDS = "|".join(sorted(KIN, key=len, reverse=True))
 _OLDER = (
@@ -162,18 +162,14 @@ _OLDER = (
     r"wonderful|current|old|good|close|own|sweet|two|three|poor|first|second|former|rescue|step|half|great|identical|\d+[- ]year[- ]old)[ -])*"
 )
 _HE_NAME = r"(?:,? (?:called |named )?(?P<name>(?-i:[A-Z])[\w'-]*?(?: (?-i:[A-Z])[\w-]+)?)(?=,|'s\b|\s|$),?)?"
-_KIN = re.compile(
+_KIN = Caseless(
     rf"^(?:both of |both |all |one of )?(?:my|our)\s+{_OLDER}(?P<who>{_KIN_WORDS})(?P<law>[ -]in[ -]law)?(?!')(?<!s')\b{_HE_NAME}(?:,? \d+,)?\s*(?=$|\S)",
-    re.IGNORECASE,
 )
-_KIN_IS = re.compile(
+_KIN_IS = Caseless(
     rf"^(?:my|our)\s+{_OLDER}(?P<who>{_KIN_WORDS})(?P<law>[ -]in[ -]law)?(?:'s|s')?\s+name(?:'s| is| was|s)\s+|"
     rf"^(?:my|our)\s+{_OLDER}(?P<who2>{_KIN_WORDS})(?P<law2>[ -]in[ -]law)?{_HE_NAME.replace('name>', 'name2>')}'s\s+(?!(?:own )?(?:{_KIN_WORDS}|birthday|house|car|job|dog|cat|phone|favou?rite|old|new|name|friend|boss|email|number|place|family|life|side)\b)",
-    re.IGNORECASE,
 )
-_KIN_BIRTHDAY = re.compile(
-    rf"^(?:my|our)\s+{_OLDER}(?P<who>{_KIN_WORDS})(?:'s|s|s')? birthday(?:'s| is)(?: on)?\s+", re.IGNORECASE
-)
+_KIN_BIRTHDAY = Caseless(rf"^(?:my|our)\s+{_OLDER}(?P<who>{_KIN_WORDS})(?:'s|s|s')? birthday(?:'s| is)(?: on)?\s+")
 _BARE_KIN = re.compile(
     r"^(?P<who>mum|mom|dad|gran|grandma|grandpa|granny)\b(?P<rest>(?:'s| is| was| has| lives| works)\b.*)",
     re.IGNORECASE,
@@ -238,19 +234,21 @@ _STARTS = (
     rf"(?:(?:{_ADVERB}|i guess|please|hopefully|maybe|sometimes|my|our|in|at|on|(?:next|last|this) \w+|today|yesterday|tomorrow)\s+)*?"
     rf"(?:(?:i|we|he|she|they|it|his|her|you|this|that|there|nobody|everyone|people)(?:'\w+)?\b(?! favourite)|(?:my|our)\s+[\w' -]{{2,40}}?\s(?:{_THIRD_VERBS}|and i)\b|(?:my|our)\s+\w+'s\b|(?:{_VERBS}|{_THIRD_VERBS})\s|please\b|always\b|never\b)"
 )
-_BREAK = re.compile(
+_BREAK = Caseless(
     r"\s*(?P<mark>[;…()]|:(?=\s|$)|\.\.+|(?<=\s)[-–—]+(?=\s)|—|,(?!\d|\s?(?:19|20)\d\d\b))\s*"
     r"|\s+(?P<word>but|because|cos|coz|cuz|bc|bcs|bcuz|although|though|while|whereas|yet|when|whenever|until|till|before|after|since|which|who|whose|where|"
     r"so(?! (?:much|many|far|long)\b)|so that|apart from|except|despite)\b\s*"
     rf"|(?<!\bme)(?<!\bmyself)\s+(?P<soft>and|&|plus|then|or|\+|as)\s+(?={_STARTS})",
-    re.IGNORECASE,
+)
+_BEGINS, _AND = Caseless(_STARTS), re.compile(r"^(?:and|or|but|so)\s+", re.IGNORECASE)
+_PREDICATE = Caseless(
+    rf"(?:{_ADVERB}\s+)*(?:{_THIRD_VERBS}|be|will|live|work|love|like|own|speak|have|named|called|just|died|passed|makes?|owns?)\b"
 )
 _SKIPPED = frozenset("when whenever while until till before after since which where apart from except despite".split())
 _AGE = re.compile(r"^(?P<age>[1-9]\d)\s?(?:yo|y/o|yrs?|years? old|f|m)?$", re.IGNORECASE)
-_HEDGED = re.compile(
+_HEDGED = Caseless(
     r"\b(?:would|wouldn't|could|couldn't|i'd|we'd|he'd|she'd|might|(?:i|we|he|she|they|it|who|which|that) may|maybe|perhaps|probably|possibly|wish|should|shouldn't|must|"
     r"will never|guess|suppose|almost|nearly|practically|basically|someday|one day)\b",
-    re.IGNORECASE,
 )
 _LAST_FRAGMENT = re.compile(r"\b(?:and|or|&)\b", re.IGNORECASE)
 _FRAGMENT_WORDS = 4
@@ -258,33 +256,27 @@ _SHORT = 4  # words, below which what stands beside them is said of the same
 _NO_MORE = re.compile(r"\s+(?:anymore|any more|any longer|no more|these days anymore)\b.*$", re.IGNORECASE)
 _ANYMORE = re.compile(r"^not (?P<rest>.+?)\s+(?:anymore|any more|any longer|no more)\b.*$", re.IGNORECASE)
 # Of the author, though somebody or something else does it.
-_OF_MINE = re.compile(
+_OF_MINE = Caseless(
     r"^(?:my|our|name's|name is|they (?:named|called|christened) me|my parents (?:named|called) me|(?:all[- ]time )?favourite|new address|bday|birthday|this is|the name|the twins|the kids|everyone|everybody|people call|my friends|friends|most people|they all|(?:please |just )*call me|"
     r"you can call|feel free|greetings from|(?-i:[A-Z])\w+ (?:is my|here$))",
-    re.IGNORECASE,
 )
-_OTHERS = re.compile(
+_OTHERS = Caseless(
     r"^(?:you|they|he|she|it|the|this|that|these|those|there|their|his|her|your|its|some|someone|somebody|nobody|no one|none|every|each|many|most|any|anyone|"
     r"who|what|let|let's|if|can|could|do|does|did|is|are|has|had)\b|^(?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])[\w-]+)? (?:is|was|lives|works|has|says|likes|loves|wants|and)\b",
-    re.IGNORECASE,
 )
 _GERUNDS = re.compile(
     r"^(?:living|working|studying|doing|taking|getting|running|raising|renting|teaching|trying|saving|moving|learning|owning|planning|training)\b",
     re.IGNORECASE,
 )
 _THIRD_ONLY = "|".join(sorted((*_THIRD, "don't", "can't", "used to"), key=len, reverse=True)).replace("|am|", "|")
-_PAST_VERB = re.compile(
-    rf"^(?:{'|'.join(_PAST)}|was|had|been|have|not|don't|can't|never|no longer|used to|be)\b", re.IGNORECASE
-)
-_OF_DOING = re.compile(
-    r"^[a-z]+ing\b.*\s(?:is|are|can|costs?|must|makes?|takes|sucks|feels|sounds|seems|was|has)\b", re.IGNORECASE
-)
+_IN_THIRD = Caseless(rf"(?:{_THIRD_ONLY})\b")
+_PAST_VERB = Caseless(rf"^(?:{'|'.join(_PAST)}|was|had|been|have|not|don't|can't|never|no longer|used to|be)\b")
+_OF_DOING = Caseless(r"^[a-z]+ing\b.*\s(?:is|are|can|costs?|must|makes?|takes|sucks|feels|sounds|seems|was|has)\b")
 _IS_DOING = re.compile(
     r"^be (?:[a-z]+ing|gonna)\b(?! (?:in|at|near)\b)|^be [a-z]+ (?:to|about|that|of|with|by)\b", re.IGNORECASE
 )
-_GOES_ON = re.compile(
+_GOES_ON = Caseless(
     r"\bto (?!the|a|an|my|our|it|me|and)[a-z]+|^(?:will|can|gonna|let|try)\b|\bgonna\b|^be (?:going|trying|planning|hoping|thinking)\b",
-    re.IGNORECASE,
 )
 _IMPERATIVES = re.compile(
     r"^(?:have|enjoy|take|keep|do|go|run|play|collect|use|read|watch|write|avoid|hold|make|support|plan|rent|manage|learn|practi[sc]e|come|understand|"
@@ -302,31 +294,29 @@ _ASIDES = re.compile(
     re.IGNORECASE,
 )
 _GIVEN_NAME = re.compile(r"^[A-Z][a-z]+$")
-_FILLING = re.compile(
+_FILLING = Caseless(
     r"(?:[,\s]+(?:btw|lol|haha+|hehe|tbh|though|actually|by the way|fyi|ofc|atm|rn|at all|xd+|x+|innit|mate|now|these days|nowadays|at the moment|right now|currently|at present|please|pls|thanks|thx|:\)|;\)|:d|❤️?|🙂|😊|😂))+$",
-    re.IGNORECASE,
 )
 _NOW_AT = re.compile(
     r"^(?:be |am |is |are )?(?:now|currently) (?=(?:(?:up|down|over|out|back) )?(?:in|at|with)\b)", re.IGNORECASE
 )
-_BARE_VERB = re.compile(rf"^(?:{_VERBS}|{_THIRD_VERBS})(?=\s|$)", re.IGNORECASE)
-_BARE_PARTICIPLE = re.compile(rf"^(?:not (?:really |a )?)?(?:{'|'.join(_PARTICIPLES)})\b", re.IGNORECASE)
-_HAVE_DONE = re.compile(rf"^have (?=(?:{'|'.join(_PAST)})\b)", re.IGNORECASE)
+_BARE_VERB = Caseless(rf"^(?:{_VERBS}|{_THIRD_VERBS})(?=\s|$)")
+_BARE_PARTICIPLE = Caseless(rf"^(?:not (?:really |a )?)?(?:{'|'.join(_PARTICIPLES)})\b")
+_DOES = re.compile(rf"^do (?=(?:{'|'.join(_BASE)}|have)\b)")
+_HAVE_DONE = Caseless(rf"^have (?=(?:{'|'.join(_PAST)})\b)")
 
 
-_BARE_ADVERBS = re.compile(rf"^(?!both of\b|now (?:in|at|with)\b)(?:{_ADVERB}\s+)+(?!longer\b)", re.IGNORECASE)
+_BARE_ADVERBS = Caseless(rf"^(?!both of\b|now (?:in|at|with)\b)(?:{_ADVERB}\s+)+(?!longer\b)")
 _SINCE = re.compile(
     r"\b(?:since|all my life|my whole life|for (?:\d+|\w+|a few|many|several|over \w+) (?:years|months|weeks))\b",
     re.IGNORECASE,
 )
-_BESIDE = re.compile(
+_BESIDE = Caseless(
     r",? (?:and|&|plus|but) (?:also )?(?P<counted>(?=(?:an?|one|two|three|four|five|six|some|my|\d+)\b))?",
-    re.IGNORECASE,
 )
 # Kin that a clause of the author speaks of, with a name or an age.
-_KIN_NAMED = re.compile(
+_KIN_NAMED = Caseless(
     rf"\b(?:my|our|(?:an?|one)(?! (?:[\w-]+ )?(?:friend|mate|colleague|coworker|neighbou?r|family|couple|mother|father|mom|dad|mum|kid|child|baby|pet|partner|parent)\b))\s+(?:(?P<age>\d{{1,2}})[- ]?(?:yo|y/o|years?[- ]old)\s+)?(?:{_OLDER}|(?:[\w-]+ ){{1,2}}?)(?P<who>(?!company|team|project|startup|boss|doctor|therapist|teacher)(?:{_KIN_WORDS}))(?!'|-)\b(?: (?:called|named))?(?:,? (?P<name>(?-i:[A-Z])[\w'-]*))?",
-    re.IGNORECASE,
 )
 # "worked as a chef for years, now I drive a cab": what lasted is over where the rest says how it is now.
 _WORD = re.compile("[a-z]+")
@@ -367,11 +357,12 @@ _LASTING = {"lived": "live", "worked": "work", "studied": "study", "taught": "te
 
 def english_clauses(sentence: str) -> Iterator[Clause]:
     """The clauses of a sentence that are of its author or of kin; what is said of others or in doubt is left out."""
-    words = frozenset(_WORD.findall(sentence.lower()))
+    words = _words(sentence)
     for needed, idiom, said in _IDIOMS:
         if not needed.isdisjoint(words):
             sentence = idiom.sub(said, sentence)
-    sentence = _BARE_KIN_FIRST.sub("my ", sentence)
+    if _BARE_KIN_FIRST.match(sentence):
+        sentence = f"my {sentence}"
     for pattern, spelled in _DIALECT:
         sentence = pattern.sub(spelled, sentence)
     if "," in sentence:
@@ -379,6 +370,10 @@ def english_clauses(sentence: str) -> Iterator[Clause]:
     if ("now" in words or "nowadays" in words or "these" in words) and _IS_NOW.search(sentence):
         sentence = _LASTED.sub(r"used to \1 ", sentence)
     yield from _Reader().read(sentence)
+
+
+def _words(sentence: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(sentence.lower()))
 
 
 def _pieces(sentence: str) -> list[tuple[str, str]]:
@@ -421,10 +416,10 @@ def _joined(pieces: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def _is_item(text: str) -> bool:
     words = text.split()
-    begun = re.sub(r"^(?:and|or|but|so)\s+", "", text, flags=re.IGNORECASE)
+    begun = _AND.sub("", text)
     return (
         0 < len(words) <= _FRAGMENT_WORDS
-        and not re.match(rf"{_STARTS}", begun + " ", re.IGNORECASE)
+        and not _BEGINS.match(begun + " ")
         and not _BARE_PARTICIPLE.match(text)
         and not words[0][0].isdigit()
     )
@@ -457,7 +452,7 @@ class _Reader:
             if joint in _SKIPPED:
                 self._is_state = self._is_plain = False
                 continue
-            if _HEDGED.search(text) or is_hedged:
+            if is_hedged or _HEDGED.is_in(text):
                 is_hedged = len(text.split()) < 3  # "Maybe, …" is of what follows
                 self._who, self._head = _NOBODY, ""
                 continue
@@ -597,7 +592,7 @@ class _Reader:
             if self._is_state:
                 yield Clause("", f"be {text}")
         elif _BARE_VERB.match(text):
-            is_third = re.match(rf"(?:{_THIRD_ONLY})\b", text, re.IGNORECASE) is not None
+            is_third = _IN_THIRD.match(text) is not None
             if bool(self._who) != is_third and not _PAST_VERB.match(text):
                 return
             is_base = not _PAST_VERB.match(text) and not is_third
@@ -654,14 +649,7 @@ def _is_short(before: str) -> bool:
 
 
 def _is_predicate(text: str) -> bool:
-    return (
-        re.match(
-            rf"(?:{_ADVERB}\s+)*(?:{_THIRD_VERBS}|be|will|live|work|love|like|own|speak|have|named|called|just|died|passed|makes?|owns?)\b",
-            text,
-            re.IGNORECASE,
-        )
-        is not None
-    )
+    return _PREDICATE.match(text) is not None
 
 
 def _predicate(said: str, *, is_third: bool, is_since: bool) -> str:
@@ -684,7 +672,7 @@ def _predicate(said: str, *, is_third: bool, is_since: bool) -> str:
         if done in _PERFECT or (done in _LASTING and is_since):
             said = said.replace(f"have {done}", _PERFECT.get(done) or _LASTING[done], 1)
     said = _HAVE_DONE.sub("", said)
-    said = re.sub(rf"^do (?=(?:{'|'.join(_BASE)}|have)\b)", "", said)
+    said = _DOES.sub("", said)
     said = re.sub(r"^(?:don't|never|have never|do not)\b", "not", said)
     said = re.sub(
         r"^(?:no longer|be nomore|have no longer)\b",

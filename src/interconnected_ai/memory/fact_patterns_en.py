@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from interconnected_ai.memory.fact_clauses import Clause, Found, Rule, pattern_of, rules_by_head
+from interconnected_ai.memory.fact_clauses import Clause, Found, Rule, RulesByHead
 from interconnected_ai.memory.fact_words import (
     ENGLISH_JOB_ENDINGS,
     ILLNESSES,
@@ -391,13 +391,13 @@ RULES: tuple[Rule, ...] = (
     Rule("diet", "bare", rf"as (?:an? )?{_DIET}$"),
     Rule("favourite author", "bare", r"(?P<value>(?-i:[A-Z])[\w' ]+) is my (?:all[- ]time )?favourite(?: author| writer)$"),
 )  # fmt: skip
-_BY_HEAD = rules_by_head(RULES)
+_BY_HEAD = RulesByHead(RULES)
 
 
 def english_findings(clause: Clause) -> Iterator[Found]:
     """What a clause may state, by the order of the rules."""
     head, _, rest = clause.said.partition(" ")
     head = head.lower()
-    for rule in _BY_HEAD.get(head, ()):
-        if match := pattern_of(rule).match(rest):
-            yield Found(rule, match, head, clause)
+    for tried in _BY_HEAD.at_the_beginning(head, rest):
+        if match := tried.pattern.match(rest):
+            yield Found(tried.rule, match, head, clause)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from interconnected_ai.memory.fact_clauses import Clause, Found, Rule, pattern_of, rules_by_head
+from interconnected_ai.memory.fact_clauses import Clause, Found, Rule, RulesByHead
 from interconnected_ai.memory.fact_words import (
     ILLNESSES_RU,
     KIN_RU,
@@ -337,13 +337,13 @@ RULES: tuple[Rule, ...] = (
     Rule("wedding", "bare мой у", rf"^(?:наша |моя )?свадьба\s*[-–—:]?\s*(?P<value>{_DATE})", of_times=True),
     Rule("star sign", "bare be", r"^по (?:гороскопу|знаку зодиака|знаку)\s*[-–—]?\s*(?P<value>[а-яё]+)"),
 )  # fmt: skip
-_BY_HEAD = rules_by_head(RULES)
+_BY_HEAD = RulesByHead(RULES)
 
 
 def russian_findings(clause: Clause) -> Iterator[Found]:
     """What a clause may state, by the order of the rules."""
     head, _, rest = clause.said.partition(" ")
     _, _, full = clause.full.partition(" ")
-    for rule in _BY_HEAD.get(head, ()):
-        for match in pattern_of(rule).finditer(full if rule.of_times else rest):
-            yield Found(rule, match, head, clause)
+    for tried in _BY_HEAD.anywhere(head, rest, full):
+        for match in tried.pattern.finditer(full if tried.rule.of_times else rest):
+            yield Found(tried.rule, match, head, clause)

@@ -3,31 +3,29 @@
 import re
 from collections.abc import Iterator
 
+from interconnected_ai.memory.caseless import Caseless
 from interconnected_ai.text import sentences
 
 _LONGEST_READ = 20_000  # characters: who pastes a book into a chat says nothing of themselves in its middle
 _LONGEST_SENTENCE = 600
+# (what is not there without it, what is quoted or code)
 _PLACES = (
-    re.compile(r"^[ \t]*>.*$", re.MULTILINE),
-    re.compile(r"```.*?(?:```|\Z)", re.DOTALL),
-    re.compile(r"`[^`\n]*`"),
+    (">", re.compile(r"^[ \t]*>.*$", re.MULTILINE)),
+    ("```", re.compile(r"```.*?(?:```|\Z)", re.DOTALL)),
+    ("`", re.compile(r"`[^`\n]*`")),
 )
 # A quotation of three words and more is somebody's sentence; a shorter one is a name.
 _QUOTED = re.compile(r"«[^»\n]*»|“[^”\n]*”|„[^“”\n]*[“”]|\"[^\"\n]*\"|(?<!\w)'(?=[^'\n]* [^'\n]* )[^'\n]*'(?!\w)")
-_PASTED = re.compile(
+_PASTED = Caseless(
     r"^[ \t]*(?:subject|тема|from|от кого)[ \t]*:|\b(?:best|kind|warm) regards\b|\byours (?:sincerely|truly|faithfully)\b"
     r"|\bdear (?:sir|madam|mr|mrs|ms|hiring|customer|team)\b|\bс уважением\b|\bуважаем(?:ый|ая|ые)\b|\bto whom it may concern\b",
-    re.IGNORECASE | re.MULTILINE,
+    re.MULTILINE,
 )
 # A letter that is shown: a salutation or a head, and a close.
-_HEADED = re.compile(
-    r"^[ \t]*(?:to|cc|sent|date|dear|hi|hello|кому|дата|здравствуйте|добрый день)\b", re.IGNORECASE | re.MULTILINE
-)
-_SIGNED = re.compile(
-    r"^[ \t]*(?:regards|sincerely|best wishes|yours|cheers|искренне|всего доброго)\b", re.IGNORECASE | re.MULTILINE
-)
+_HEADED = Caseless(r"^[ \t]*(?:to|cc|sent|date|dear|hi|hello|кому|дата|здравствуйте|добрый день)\b", re.MULTILINE)
+_SIGNED = Caseless(r"^[ \t]*(?:regards|sincerely|best wishes|yours|cheers|искренне|всего доброго)\b", re.MULTILINE)
 # What follows such a request is material to work on, to the end of the message.
-_MATERIAL = re.compile(
+_MATERIAL = Caseless(
     r"(?:\b(?:translate|proofread|rewrite|rephrase|paraphrase|summari[sz]e|correct|fix|improve|edit|check|analy[sz]e|convert|classify|"
     r"переведи(?:те)?|перепиши(?:те)?|исправь(?:те)?|проверь(?:те)?|перефразируй(?:те)?|сократи(?:те)?|отредактируй(?:те)?|"
     r"проанализируй(?:те)?|улучши(?:те)?|разбери(?:те)?)\b[^:\n.!?]{0,200}[:\n]"
@@ -37,7 +35,6 @@ _MATERIAL = re.compile(
     r"|\b(?:act as|pretend|role-?play|imagine (?:you|that you|i'?m|that i)|(?:write|tell|compose) (?:me )?(?:an?|the) (?:\w+ )?(?:story|poem|song|novel|scene|dialogue|"
     r"monologue|tale)|let's say|suppose (?:i|that|you)|you(?:'re| are) an? [^.!?\n]*\b(?:named|character|assistant|expert|pirate)|представь(?:те)?|притворись|побудь|"
     r"ролевая игра|(?:напиши|сочини|придумай) (?:мне )?(?:\w+ )?(?:рассказ|стих\w*|сказку|песню|диалог|сценарий|историю)|допустим|предположим|ты (?:пират|персонаж|актёр)))[\s\S]*",
-    re.IGNORECASE,
 )
 _SPOKEN = re.compile(
     r"^[ \t]*(?:user|assistant|human|ai|bot|system)[ \t]*:\s.*$|^[ \t]*(?:\[[^\]\n]{0,60}\][ \t]*)?(?!(?:I|We|My|Our|Я|Мы|У|Мой|Моя|Моё|Мои|Мне|Наш|Наша|Живу|Работаю|Запомни|Запомните|Помни|Учти|Учтите|Важно|Правило|Remember|Important|Rule|PS|P\.S|About me|Note|FYI|Btw|Info|Update|Reminder|Me|О себе|Справка|Факт|Кстати)\b)[A-ZА-ЯЁ][\w .-]{0,20}:\s.*$",
@@ -47,7 +44,7 @@ _CODE = re.compile(
     r"[{};]\s*$|^\s*(?:def|class|import|return|print|SELECT|INSERT|function|const|var|let)\b.*[(=;]|=>|\w\(\)"
 )
 # What makes a whole sentence fiction, doubt or mockery; a hedge that is of one clause is the clauses' own.
-_UNSURE = re.compile(
+_UNSURE = Caseless(
     r"\b(?:imagine|suppose|supposedly|pretend|as if|as though|hypothetically|let's say|role-?play|act as|assuming|joking|kidding|jk|not sure|"
     r"don't know|dunno|not that i|not saying|(?:i|we) doubt|wonder|sometimes i feel|feels? like|in another life|dreamt|dreamed|dream(?:ing)? (?:of|that|about)|used to think|"
     r"in (?:the|this|that|my|a|his|her|our) (?:book|story|novel|film|movie|game|song|dream|play|scene|chapter|series|screenplay|poem|joke|article)|"
@@ -58,14 +55,12 @@ _UNSURE = re.compile(
     r"(?:персонаж|герой|героиня|геро[яю]|персонажа)\w*)\b"
     r"|^(?:пусть|чтоб)\b|^(?:oh,? (?:sure|great|yeah|right|wow)|yeah,? right|sure,? because|great,? because|wow,? (?:great|i)|of course i just)\b"
     r"|^(?:ага|ну да|да уж|ну конечно|отлично|прекрасно|чудесно|супер|ой)[, ]+(?:прям|прямо|просто|я же|я ж|конечно|всю жизнь|а то)\b",
-    re.IGNORECASE,
 )  # fmt: skip
-_REPORTED = re.compile(
+_REPORTED = Caseless(
     r"\b(?<!i )(?<!i've )(?<!just )(?:said|says|saying|told|tells|claims?|claimed|thinks?|thought|believes?|wrote|writes|heard|asked|asks|assumes?|"
     r"insists?|quotes?|quoted|(?:sings?|sang)(?! (?:in|with|at|along)\b)|according to|rumou?r|states?|mentioned|replied|answered|shouted|"
     r"сказал[аи]?|говор(?:ит|ят|ил[аи]?)(?! (?:по[- ]|на (?!что)|свободно|немного|только))|написал[аи]?(?! заявлени)|пишет|пишут|утверждает|утверждают|думает|думают|считает|считают|спросил[аи]?|"
     r"спрашивает|ответил[аи]?|передал[аи]?|по словам|пёт|поёт|поется|поётся|слышал[аи]?|(?:про)?читал[аи]?,? что|решил[аи], что я|(?<!не )уверен[аы]?, что|уверяет|обещает|рассказал[аи]?|рассказывал[аи]?|кажется|цитирую)\b",
-    re.IGNORECASE,
 )  # fmt: skip
 # "and she goes: …"
 _GOES = re.compile(
@@ -73,13 +68,11 @@ _GOES = re.compile(
 )
 _BOUNDARY = re.compile(r"[,;—:]|\s(?:but|and|но|а|и)\s", re.IGNORECASE)
 # Whose word about one's health is taken for one's own.
-_DOCTOR = re.compile(
+_DOCTOR = Caseless(
     r"\b(?:my|the) (?:doctors?|gp|dentist) (?:says?|said|told me|thinks?)(?: that)?\b|\bврачи? (?:говор[ия]т|сказал[аи]?)(?:,? что)?(?:,|\b)",
-    re.IGNORECASE,
 )
-_CONDITION = re.compile(
+_CONDITION = Caseless(
     r"\b(?:if|unless|whether|in case|provided|when i|until i|before i|till|если|ли|пока не|прежде чем|как только|когда я|то есть если)\b(?! что\b)",
-    re.IGNORECASE,
 )
 # Where a statement goes over into a question or a request: "I live in Riga, what should I see?"
 _ASKING = (
@@ -92,14 +85,15 @@ _REQUEST = re.compile(
 )
 _QUESTION = re.compile(rf"^(?:(?:so|and|but|well|ok|и|а|но|ну)\s+)?{_ASKING}\b", re.IGNORECASE)
 _LATIN = re.compile("[A-Za-z]")
+_OF_CODE = re.compile("[{};(=]")  # without one of them nothing is code
 _DIALECT = (
-    (re.compile(r"\b(?:i'?m|i am|im|iam|i ’m)\b(?! i\b)", re.IGNORECASE), "I'm"),
-    (re.compile(r"\b(?:i've|ive)\b", re.IGNORECASE), "I've"),
-    (re.compile(r"\bdo ?n[o']?t\b|\bdo not\b", re.IGNORECASE), "don't"),
-    (re.compile(r"\bcan't\b|\bcant\b|\bcannot\b|\bcan not\b", re.IGNORECASE), "can't"),
-    (re.compile(r"\bisnt\b", re.IGNORECASE), "isn't"),
-    (re.compile(r"\bwhats\b", re.IGNORECASE), "what's"),
-    (re.compile(r"\bwe are\b", re.IGNORECASE), "we're"),
+    (Caseless(r"\b(?:i'?m|i am|im|iam|i ’m)\b(?! i\b)"), "I'm"),
+    (Caseless(r"\b(?:i've|ive)\b"), "I've"),
+    (Caseless(r"\bdo ?n[o']?t\b|\bdo not\b"), "don't"),
+    (Caseless(r"\bcan't\b|\bcant\b|\bcannot\b|\bcan not\b"), "can't"),
+    (Caseless(r"\bisnt\b"), "isn't"),
+    (Caseless(r"\bwhats\b"), "what's"),
+    (Caseless(r"\bwe are\b"), "we're"),
 )
 
 
@@ -109,10 +103,11 @@ def own_sentences(content: str) -> Iterator[str]:
     A sentence with a condition is given as far as the condition. When in doubt a sentence is left out: the log still has it.
     """
     content = content[:_LONGEST_READ].replace("’", "'")
-    if _PASTED.search(content) or (_HEADED.search(content) and _SIGNED.search(content)):
+    if _PASTED.is_in(content) or (_SIGNED.is_in(content) and _HEADED.is_in(content)):
         return
     content = _MATERIAL.sub(" ", without_quotations(content))
-    content = _SPOKEN.sub(" ", content)
+    if ":" in content:
+        content = _SPOKEN.sub(" ", content)
     for sentence in sentences(content):
         # of lines that end without a mark, each is read by itself
         for line in sentence.split("\n"):
@@ -123,14 +118,17 @@ def own_sentences(content: str) -> Iterator[str]:
 
 def without_quotations(content: str) -> str:
     """A message without quoted lines and code."""
-    for place in _PLACES:
-        content = place.sub(" ", content)
+    for sign, place in _PLACES:
+        if sign in content:
+            content = place.sub(" ", content)
     return content
 
 
 def _meant(sentence: str) -> str:
     """What of a sentence is stated; "" when nothing surely is."""
-    if not sentence or len(sentence) > _LONGEST_SENTENCE or _CODE.search(sentence):
+    if not sentence or len(sentence) > _LONGEST_SENTENCE:
+        return ""
+    if _OF_CODE.search(sentence) and _CODE.search(sentence):
         return ""
     if sentence.endswith("?"):
         stated = _REQUEST.sub("", sentence)
@@ -141,7 +139,7 @@ def _meant(sentence: str) -> str:
     if _LATIN.search(sentence):
         for pattern, spelled in _DIALECT:
             sentence = pattern.sub(spelled, sentence)
-    if _UNSURE.search(sentence):
+    if _UNSURE.is_in(sentence):
         return ""
     sentence = _DOCTOR.sub("", sentence)
     reported = _REPORTED.search(sentence)

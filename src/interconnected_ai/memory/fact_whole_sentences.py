@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from interconnected_ai.memory.caseless import Caseless
+
 _END = (
     r"(?=\s*(?:[.,;:!?…()\n]|\s[-–—]\s|\b(?:and (?:i|i'm|we|my|it|so|then)|but|because|so|which|who|since|when|while|although|though|"
     r"after|before|until|и (?:я|мы|у|мне|мой|моя|это)|а|но|потому|так как|поэтому|который|когда|хотя|где|пока|зато)\b|$))"
@@ -27,18 +29,17 @@ _RULES = (
     ("favourite", True, re.compile(r"(?<![\w-])(?:мо[йяеё] )?(?:самый |самая |самое )?любим(?:ый|ая|ое) (?P<what>цвет|фрукт|сезон|праздник|предмет|число|месяц|день|город|напиток|суп|сериал|спорт)(?: у меня)? (?P<value>[а-яё-]+)$", re.IGNORECASE)),
     ("name", True, re.compile(r"(?i:^(?:это|с вами|на связи|вас беспокоит|пишет вам) )(?P<value>[А-ЯЁ][а-яё]+)(?= (?:из|с) [А-ЯЁ])")),
 )  # fmt: skip
-_WATCHED = re.compile(
+_WATCHED = Caseless(
     r"\b(?:always|never|from now on|in (?:the )?future|remember|don't|do not|keep|make sure|going forward|please|avoid|stop|deadline|favou?rite|fave?|hi|hello|hey|hiya|greetings|"
     r"всегда|никогда|впредь|отныне|с этого момента|больше|запомни\w*|не забудь\w*|не забывай\w*|имей\w* в виду|учти\w*|учитывай\w*|пожалуйста|только|дедлайн|срок|"
     r"любим\w+|^это|с вами|на связи|беспокоит|привет|здравствуй\w*|добрый|всем|называй\w*|обращайся|говори|общайся|объясняй|отвечай\w*|пиши\w*)\b",
-    re.IGNORECASE,
 )
 _CYRILLIC = re.compile("[а-яё]", re.IGNORECASE)
 
 
 def sentence_findings(sentence: str) -> Iterator[tuple[str, str]]:
     """(relation, value) of what a whole sentence states; a favourite's relation says what it is of."""
-    if not _WATCHED.search(sentence):
+    if not _WATCHED.is_in(sentence):
         return
     is_russian = _CYRILLIC.search(sentence) is not None
     for relation, of_russian, pattern in _RULES:

@@ -160,6 +160,12 @@ def blamed(error: InterconnectedAIError, field_of: Callable[[str], str] = str) -
     return Refusal(400, message, code=code, param=next(iter(told)))
 
 
+def words_of(error: Exception) -> str:
+    """What an error is to the client whom a job of his tells it later: the request's own fields, no folder of this machine."""
+    blames = error.blames if isinstance(error, InterconnectedAIError) else ()
+    return without_places("; ".join(f"{blame.setting}: {blame.said}" for blame in blames) or str(error))
+
+
 def _of_ours(error: InterconnectedAIError) -> Fault:
     if error.blames:
         return fault_of(blamed(error))

@@ -1,6 +1,7 @@
 """The chat as a person uses it, in a real browser before a real server."""
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ pytest.importorskip("playwright.sync_api", reason='needs the extra "dev"')
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Browser, Locator, Page, Route
 
 
 def button(tab: "Page | Locator", name: str) -> "Locator":
@@ -91,6 +94,84 @@ def test_reasons_and_errors_of_the_server_are_told_in_the_readers_language(chrom
         area.fill("word " * 3000)
         area.press("Enter")
         expect(tab.locator(".answer .problem")).to_contain_text("Это не помещается в окно модели")
+
+
+@contextmanager
+def kept_waiting(tab: "Page", address: str) -> "Iterator[Callable[[], None]]":
+    """Requests for this address come to the server when what this gives is called: the page is not ready before."""
+    waiting: list[Route] = []
+    is_ready = False
+
+    def keep(route: "Route") -> None:
+        if is_ready:
+            route.continue_()
+        else:
+            waiting.append(route)
+
+    def go_on() -> None:
+        nonlocal is_ready
+        while not waiting:
+            tab.wait_for_timeout(10)
+        is_ready = True
+        for route in waiting:
+            route.continue_()
+
+    tab.route(address, keep)
+    yield go_on
+
+
+def test_what_is_written_before_the_page_knows_who_answers_is_asked_once_it_does(site: Site, tab: "Page") -> None:
+    with kept_waiting(tab, "**/v1/experts") as go_on:
+        tab.goto("/chat")
+        ask(tab, "A traceback in python")
+        expect(tab.get_by_label("Write a message")).to_have_value("A traceback in python")
+        go_on()
+    expect(finished(tab).locator("summary")).to_contain_text("rule “programs”")
+    assert kept(site, tab)["messages"][0]["content"] == "A traceback in python"
+    expect(tab.get_by_label("Write a message")).to_have_value("")
+
+
+def test_what_is_written_while_a_conversation_is_fetched_is_said_in_it(site: Site, tab: "Page") -> None:
+    tab.goto("/chat")
+    site.scripted.says("the first")
+    ask(tab, "To be continued", "scripted")
+    finished(tab)
+    address = tab.url
+    with kept_waiting(tab, f"**/v1/conversations/{address.split('c=')[1]}") as go_on:
+        tab.goto(address)
+        expect(tab.get_by_label("Who answers").locator("option")).to_have_count(0)
+        site.scripted.says("the second")
+        ask(tab, "Here it goes on")
+        go_on()
+    expect(finished(tab, 2).last).to_contain_text("the second")
+    assert tab.url == address
+    said = [message["content"] for message in kept(site, tab)["messages"]]
+    assert said == ["To be continued", "the first", "Here it goes on", "the second"]
+
+
+def test_who_goes_to_another_conversation_before_one_has_come_stays_there_with_what_was_written(
+    site: Site, tab: "Page"
+) -> None:
+    tab.goto("/chat")
+    site.scripted.says("a slow one")
+    ask(tab, "Slow to come", "scripted")
+    finished(tab)
+    address = tab.url
+    with kept_waiting(tab, f"**/v1/conversations/{address.split('c=')[1]}") as go_on:
+        tab.goto(address)
+        tab.get_by_label("Write a message").fill("for the slow one")
+        button(tab, "New conversation").first.click()
+        expect(tab.get_by_role("heading", name="Ask the council")).to_be_visible()
+        expect(tab.get_by_label("Write a message")).to_have_value("")
+        tab.get_by_label("Write a message").fill("for the new one")
+        with tab.expect_response(f"**/v1/conversations/{address.split('c=')[1]}"):
+            go_on()
+    expect(tab.locator("article.said")).to_have_count(0)
+    tab.locator(".conversation-row", has_text="Slow to come").first.click()
+    finished(tab)
+    expect(tab.get_by_label("Write a message")).to_have_value("for the slow one")
+    button(tab, "New conversation").first.click()
+    expect(tab.get_by_label("Write a message")).to_have_value("for the new one")
 
 
 def test_an_answer_is_made_again_and_a_question_edited_and_both_ways_stay(site: Site, tab: "Page") -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interconnected_ai.errors import InterconnectedAIError
+from interconnected_ai.serving.faults import without_places, words_of
 from interconnected_ai.serving.own.growing import end_with_parent
 
 
@@ -28,7 +29,7 @@ def main() -> int:
     try:
         say(result=_added(order, lambda doing, done, total: say(doing=doing, done=done, total=total)))
     except (InterconnectedAIError, OSError) as error:
-        say(error=str(error).replace(order["rows"], order["file"]))
+        say(error=words_of(error).replace(without_places(order["rows"]), order["file"]))
         return 1
     return 0
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from interconnected_ai.errors import InterconnectedAIError, StorageError, UnknownNameError
-from interconnected_ai.serving.faults import RETRY_SECONDS, Refusal
+from interconnected_ai.serving.faults import RETRY_SECONDS, Refusal, words_of
 from interconnected_ai.serving.own.job_records import (
     CANCELLED,
     FAILED,
@@ -195,7 +195,7 @@ class Workshop:
                 return
             ended = self._ended(self._jobs[job.id], CANCELLED)
         except InterconnectedAIError as error:
-            ended = self._ended(self._jobs[job.id], FAILED, error=str(error))
+            ended = self._ended(self._jobs[job.id], FAILED, error=words_of(error))
         except Exception:
             _LOGGER.exception("job %s", job.id)
             ended = self._ended(self._jobs[job.id], FAILED, error="internal error; the server's log says more")

@@ -22,6 +22,9 @@ export async function mount(root, app) {
   let who = { models: [], isWide: false, most: 1 };
   let pending = 0;
   let isShown = false;
+  let sendsOnceShown = false;
+  let turns = 0;
+  let written = app.params().get("c") ?? openId; // the conversation that what stands in the composer is written for
 
   const list = el("ul", { class: "conversation-list" });
   const aside = el("aside", { class: "conversations", "aria-label": t("chat.conversations") }, sideTools(), list);
@@ -30,6 +33,7 @@ export async function mount(root, app) {
   const thread = el("div", { class: "thread" });
   const told = el("p", { class: "visually-hidden", role: "status" });
   const composer = makeComposer();
+  composer.text = drafts.get(written) ?? "";
   replace(root, aside, el("div", { class: "conversation" }, el("div", { class: "view-head" }, title, tools), thread, composer.node, told));
 
   listen(store, "change", soon);
@@ -49,10 +53,10 @@ export async function mount(root, app) {
   } catch (error) {
     replace(thread, app.problem(error, () => app.navigate(location.href)));
     ended.abort();
-    return () => {};
+    return keepDraft;
   }
   showList();
-  await open(app.params().get("c") ?? openId);
+  await open(written);
 
   return () => {
     keepDraft();
@@ -63,34 +67,50 @@ export async function mount(root, app) {
   // Which conversation
 
   function keepDraft() {
-    if (isShown) drafts.set(conversation?.id ?? null, composer.text);
+    drafts.set(written, composer.text);
+  }
+
+  // one may write, and press Enter, before the conversation is there: what is written stays, and is sent when it can be
+  function writeFor(id) {
+    if (id === written) return;
+    keepDraft();
+    written = id;
+    composer.text = drafts.get(id) ?? "";
+    sendsOnceShown = false;
   }
 
   async function open(id) {
-    keepDraft();
+    const turn = ++turns;
+    writeFor(id ?? null);
     conversation = null;
     isShown = false;
+    let found = null;
     if (id) {
       replace(thread, app.skeleton(6));
       try {
-        conversation = await store.opened(id);
+        found = await store.opened(id);
       } catch (error) {
+        if (turn !== turns || ended.signal.aborted) return;
+        sendsOnceShown = false;
         if (error.status !== 404) {
           replace(thread, app.problem(error, () => open(id)));
           return;
         }
         app.notice(t("chat.gone"), "warn");
+        written = null;
+        composer.text ||= drafts.get(null) ?? "";
       }
-      if (ended.signal.aborted) return;
+      if (turn !== turns || ended.signal.aborted) return; // somebody went on meanwhile
     }
+    conversation = found;
     openId = conversation?.id ?? null;
     app.replaceParams({ c: openId });
-    composer.text = drafts.get(openId) ?? "";
     composer.choose(conversation?.model ?? last.model, conversation?.width ?? last.width);
     isShown = true;
     show();
     toEnd();
     markOpen();
+    if (sendsOnceShown) composer.send();
   }
 
   function begin() {
@@ -227,6 +247,7 @@ export async function mount(root, app) {
   function soon() {
     if (!pending) pending = requestAnimationFrame(() => {
       pending = 0;
+      if (!isShown) return;
       const follows = document.documentElement.scrollHeight - window.scrollY - window.innerHeight < NEAR_END_PIXELS;
       show();
       if (follows) toEnd();
@@ -397,12 +418,13 @@ export async function mount(root, app) {
 
     function enter(event) {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-      event.preventDefault();
       send(event);
     }
 
     function send(event) {
-      event.preventDefault();
+      event?.preventDefault();
+      sendsOnceShown = !isShown;
+      if (!isShown) return;
       if (conversation && store.isAnswering(conversation)) {
         store.stop(conversation.id);
         return;
@@ -412,7 +434,7 @@ export async function mount(root, app) {
       area.value = "";
       grow();
       conversation ??= store.begin();
-      openId = conversation.id;
+      openId = written = conversation.id;
       conversation.model = model.value;
       conversation.width = wide();
       app.replaceParams({ c: openId });
@@ -452,6 +474,7 @@ export async function mount(root, app) {
       node,
       choose,
       update,
+      send,
       focus: () => area.focus(),
       get model() {
         return model.value;

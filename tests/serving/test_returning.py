@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 
 import pytest
 
@@ -29,13 +30,15 @@ def test_nothing_comes_before_it_is_told_of_and_then_all_of_it_does() -> None:
         returning: Returning[int] = Returning()
         works: list[Future[int]] = [Future() for _ in range(4)]
         coming = [returning.of(work) for work in works]
-        in_a_thread(lambda: [work.set_result(number) for number, work in enumerate(works[:3])])
+        for number, work in enumerate(works[:3]):
+            in_a_thread(partial(work.set_result, number))
         await turns()
         assert not any(each.done() for each in coming)
         in_a_thread(returning.tell)
         await turns()
         assert [each.done() for each in coming] == [True, True, True, False]
-        in_a_thread(lambda: (works[3].set_exception(KeyError("a")), returning.tell()))
+        in_a_thread(partial(works[3].set_exception, KeyError("a")))
+        in_a_thread(returning.tell)
         with pytest.raises(KeyError):
             await coming[3]
         assert [await each for each in coming[:3]] == [0, 1, 2]

@@ -1,5 +1,6 @@
 """A tiny encoder built in memory stands where others download one; real data is used where it is present."""
 
+import gc
 import os
 import time
 from pathlib import Path
@@ -103,6 +104,12 @@ def randomize(system: InterconnectedAISystem, seed: int = 1) -> InterconnectedAI
     return system
 
 
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: the garbage collector need not walk through a million objects of theirs."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_report_header() -> str:
     return f"properties: {PROFILE}"
 
@@ -112,14 +119,17 @@ def encoder() -> Encoder:
     return make_encoder()
 
 
-@pytest.fixture
-def encoder_folder(tmp_path: Path) -> Path:
+def save_encoder(folder: Path) -> Path:
     """A Hugging Face encoder on disk, as a user would have it."""
-    folder = tmp_path / "tiny-bert"
     made = make_encoder()
     made.model.save_pretrained(folder)  # type: ignore[operator]
     made.tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def encoder_folder(tmp_path: Path) -> Path:
+    return save_encoder(tmp_path / "tiny-bert")
 
 
 @pytest.fixture

@@ -104,10 +104,7 @@ def test_a_client_uses_every_tool(way: Callable[..., None], tmp_path: Path) -> N
         found = await given(client, "recall", query="where does Anna live")
         assert [one["content"] for one in found["messages"]] == ["My name is Anna. I live in Riga."]
         assert "Riga" in (await given(client, "context", query="Where does she live?", session="a"))["text"]
-        for _ in range(1_000):  # facts are made in the background
-            facts = (await given(client, "facts"))["facts"]
-            if facts:
-                break
+        while not (facts := (await given(client, "facts"))["facts"]):  # they are made in the background
             await asyncio.sleep(0.01)
         (home,) = [one for one in facts if one["relation"] == "lives in"]
         made = await given(client, "correct", fact=home["number"], value="Bergen")

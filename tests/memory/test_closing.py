@@ -230,6 +230,8 @@ def test_a_worker_stops_in_the_middle_of_a_long_job(tmp_path: Path) -> None:
     model, going = hashed(), threading.Event()
 
     def slow(texts: Any) -> Any:
+        while going.is_set() and not memory._worker.is_stopped():  # all but the first texts come while it is closed
+            threading.Event().wait(0.001)
         going.set()
         return model.passages(texts)
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ from torch import Tensor
 from interconnected_ai.bench.tiny_moes import make, prompts
 from interconnected_ai.storage import load_tensors
 from interconnected_ai.surgery import MoE
+from ports import own_port
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("deepspeed_worker.py")
@@ -90,15 +90,9 @@ def spread(whole: dict[str, Tensor], rank: int) -> dict[str, Tensor]:
     return parts
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def in_two_processes(folder: Path, configs: dict[str, Any]) -> None:
     surroundings = {
-        **os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "DS_ACCELERATOR": "cpu",
+        **os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(own_port()), "DS_ACCELERATOR": "cpu",
         "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     command = [sys.executable, str(WORKER), str(folder), json.dumps(configs)]

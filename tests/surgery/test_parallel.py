@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,15 +14,10 @@ from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.storage import load_tensors
 from interconnected_ai.surgery import MoE
 from interconnected_ai.surgery.checkpoints.parallel import deepspeed_config, transformers_plan
+from ports import own_port
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("spread_worker.py")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("family", ["qwen3_moe", pytest.param("mixtral", marks=pytest.mark.slow)])
@@ -33,13 +27,12 @@ def test_two_processes_that_share_the_experts_get_the_loss_and_gradients_of_one(
         moe.let_in(layer.number, moe.insert(layer.number, [layer.experts[1], layer.experts[2]]))
     plan = transformers_plan(moe, 2)
     moe.save(tmp_path / "edited")
-    port = str(free_port())
     workers = [
         subprocess.Popen(
             [sys.executable, str(WORKER), str(tmp_path / "edited"), json.dumps(plan), str(tmp_path)],
             env={
                 **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": port, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1",
+                "MASTER_PORT": str(own_port()), "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1",
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,11 +1,12 @@
-"""One of two processes that do not see the same: `torchrun disagreeing.py CASE FOLDER`; test_disagreement.py starts it.
+"""One of two processes that do not see the same: `disagreeing.py FOLDER CASE=PORT…`; test_disagreement.py starts it.
 
-What a process found stands in FOLDER/RANK.json afterwards.
+What a process found stands in FOLDER/CASE/RANK.json afterwards, or why it found nothing.
 """
 
 import json
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,12 +101,13 @@ def checkpoints(folder: Path) -> dict[str, Any]:
 
 def minutes(folder: Path) -> dict[str, Any]:
     """Their clocks differ, so each finds another number of steps that fit."""
-    text = folder / f"{RANK}.txt"
-    text.write_text("\n\n".join(documents(200)), encoding="utf-8")
+    text, scratch = folder / "text.txt", folder / f"{RANK}.txt"
+    scratch.write_text("\n\n".join(documents(200)), encoding="utf-8")
+    scratch.replace(text)  # whole, whichever of the two comes first
     config = ExpertRunConfig.from_mapping(
         {
             "output": str(folder / "expert"),
-            "text": {"paths": [str(text.with_name("0.txt"))]},
+            "text": {"paths": [str(text)]},
             "model": {"vocab_size": 300, "d_model": 32, "n_layers": 1, "n_heads": 2, "max_seq_len": 32},
             "training": {"batch_size": 4, "monitors": [], "samples": [], "device": "cpu", "precision": "float32"},
         }
@@ -115,10 +117,27 @@ def minutes(folder: Path) -> dict[str, Any]:
 
 CASES = {case.__name__: case for case in (value, scores, checkpoints, minutes)}
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    case, folder = sys.argv[1], Path(sys.argv[2])
-    found = CASES[case](folder)
-    (folder / f"{RANK}.json").write_text(json.dumps(found))
+
+def in_a_fork(case: str, folder: Path, port: str) -> None:
+    """What is imported is imported once for all cases; what they change and open is each one's own."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    os.environ["MASTER_PORT"] = port
+    folder.mkdir(exist_ok=True)
+    try:
+        told = CASES[case](folder)
+    except BaseException:  # noqa: BLE001 - it is told, and the next case has its turn
+        told = {"fault": traceback.format_exc()}
+    (folder / f"{RANK}.json").write_text(json.dumps(told))
     if torch.distributed.is_initialized():  # or threads that still run abort the process when it ends
         torch.distributed.destroy_process_group()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for asked in sys.argv[2:]:
+        case, _, port = asked.partition("=")
+        in_a_fork(case, Path(sys.argv[1]) / case, port)

@@ -1,13 +1,15 @@
 """Starting the command line in one process or several, as `torchrun` and `accelerate launch` do."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
+
+from ports import own_port
 
 FSDP2 = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP"}
 """What `accelerate launch --use_fsdp --fsdp_version 2 --fsdp_auto_wrap_policy TRANSFORMER_BASED_WRAP` sets."""
@@ -33,14 +35,20 @@ PARALLELISMS = [
 """Environment of a launch, and what it says of it."""
 
 ALONE = [sys.executable]
+SIDE_BY_SIDE = Path(__file__).with_name("side_by_side.py")
 
 
-def in_two_processes() -> list[str]:
+def by_torchrun() -> list[str]:
     """What `accelerate launch` starts for several processes of one machine (on CPUs it would want mpirun instead)."""
     return [
         sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1",
-        "--master-port", str(_free_port()),
+        "--master-port", str(own_port()),
     ]  # fmt: skip
+
+
+def in_two_processes() -> list[str]:
+    """The same two processes, in the environment that torchrun gives them, without a third that imports PyTorch to do so."""
+    return [sys.executable, str(SIDE_BY_SIDE), str(own_port())]
 
 
 def run_iai(
@@ -52,9 +60,3 @@ def run_iai(
         [*launcher, "-m", "interconnected_ai.cli", *arguments],
         env={**os.environ, **settings}, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

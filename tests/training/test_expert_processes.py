@@ -39,9 +39,17 @@ def train(
     return load_tensors(folder / name / "model.safetensors"), losses
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, torch.Tensor], list[float]]:
+    """Weights and losses of one process."""
+    return train(tmp_path_factory.mktemp("alone"), "one", ALONE)
+
+
 @pytest.mark.parametrize(("environment", "says"), PARALLELISMS)
-def test_two_processes_reach_the_losses_of_one(tmp_path: Path, environment: Mapping[str, str], says: str) -> None:
-    weights, losses = train(tmp_path, "one", ALONE)
+def test_two_processes_reach_the_losses_of_one(
+    tmp_path: Path, alone: tuple[dict[str, torch.Tensor], list[float]], environment: Mapping[str, str], says: str
+) -> None:
+    weights, losses = alone
     weights_2, losses_2 = train(tmp_path, "two", in_two_processes(), environment, says)
     assert losses[-1] < losses[0]
     assert losses_2 == pytest.approx(losses, rel=1e-4)

@@ -54,10 +54,8 @@ def newest(checkpoints: Path) -> int:
 
 def test_a_training_killed_at_random_moments_ends_in_the_same_bits(tmp_path: Path) -> None:
     training = {**TRAINING, "epochs": 4, "checkpoint_every_steps": 1, "evaluate_every_steps": 5}
-    whole = start(make_config(tmp_path, "whole", training=training), tmp_path)
-    out, error = whole.communicate(timeout=300)
-    assert whole.returncode == 0, error
-    steps = json.loads(out)["fit"]["steps"]
+    whole = train_expert(make_config(tmp_path, "whole", training=training))
+    steps = whole.fit.steps
 
     moment = random.Random(time.time_ns())
     config = make_config(tmp_path, "killed", training=training)
@@ -73,9 +71,7 @@ def test_a_training_killed_at_random_moments_ends_in_the_same_bits(tmp_path: Pat
         run.send_signal(signal.SIGKILL)
         run.communicate(timeout=60)
         survived.append(newest(checkpoints))
-    last = start(config, tmp_path, "--resume")
-    _, error = last.communicate(timeout=300)
-    assert last.returncode == 0, error
+    train_expert(config, resume=True)
     assert 0 < survived[0] < steps, "the first kill came too late to show anything"
     weights = [tmp_path / name / "model.safetensors" for name in ("whole", "killed")]
     assert sha256_of(weights[0]) == sha256_of(weights[1])

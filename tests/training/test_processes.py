@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from launching import ALONE, FSDP2, PARALLELISMS, in_two_processes, needs_deepspeed, run_iai, zero
+from launching import ALONE, FSDP2, PARALLELISMS, by_torchrun, in_two_processes, needs_deepspeed, run_iai, zero
 
-from conftest import make_rows
+from conftest import make_rows, save_encoder
 from interconnected_ai.data import write_rows
 from interconnected_ai.storage import load_tensors
 
@@ -58,15 +58,22 @@ def assert_close(found: Weights, expected: Weights) -> None:
         torch.testing.assert_close(found[name], tensor, atol=1e-3, rtol=1e-2)
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Weights, list[float]]:
+    """Weights and losses of one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    config = write_config(folder, save_encoder(folder / "tiny-bert"), "one")
+    return train(config, ALONE), losses_of(config)
+
+
 @pytest.mark.parametrize(("environment", "says"), PARALLELISMS)
 def test_two_processes_reach_the_loss_of_one(
-    tmp_path: Path, encoder_folder: Path, environment: Mapping[str, str], says: str
+    tmp_path: Path, encoder_folder: Path, alone: tuple[Weights, list[float]], environment: Mapping[str, str], says: str
 ) -> None:
-    one = write_config(tmp_path, encoder_folder, "one")
     two = write_config(tmp_path, encoder_folder, "two")
-    weights = train(one, ALONE)
-    weights_2 = train(two, in_two_processes(), environment=environment, says=says)
-    losses = losses_of(one)
+    weights, losses = alone
+    launcher = in_two_processes() if environment else by_torchrun()
+    weights_2 = train(two, launcher, environment=environment, says=says)
     assert losses[-1] < losses[0]
     assert losses_of(two) == pytest.approx(losses, rel=1e-4)
     assert_close(weights_2, weights)

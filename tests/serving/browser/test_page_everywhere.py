@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pytest
 from tests.serving.browser.browsing import Site, tab_of
 
 from interconnected_ai.config import ServingConfig
+from ports import own_port
 
 pytest.importorskip("playwright.sync_api", reason='needs the extra "dev"')
 pytest.importorskip("fastapi", reason='needs the extra "serving"')
@@ -89,13 +89,13 @@ def test_the_language_is_the_readers_and_changes_in_place(chromium: "Browser", s
 def test_the_theme_is_the_systems_until_it_is_chosen(chromium: "Browser", site: Site) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"
     with tab_of(chromium, site.url, theme="dark") as tab:
-        tab.goto("/chat")
+        opened(tab, "chat")  # before that nobody heeds the button, which the server has drawn
         dark = tab.evaluate(paper)
         button(tab, "Theme: as the system has it").click()
         expect(tab.locator("html")).to_have_attribute("data-theme", "light")
         light = tab.evaluate(paper)
         assert light != dark
-        tab.reload()
+        opened(tab, "chat")
         assert tab.evaluate(paper) == light
         button(tab, "Theme: light").click()
         expect(button(tab, "Theme: dark")).to_be_visible()
@@ -136,16 +136,16 @@ def test_keys_alone_lead_everywhere(site: Site, tab: "Page") -> None:
 
 
 @contextmanager
-def serving(site: Site, port: int) -> Iterator[str]:
+def serving(site: Site) -> Iterator[str]:
     """The same hall at a port of its own, which can end and begin again."""
-    config = ServingConfig(port=port, drain_seconds=0.1, state=str(site.home / "other-state"))
+    config = ServingConfig(port=own_port(), drain_seconds=0.1, state=str(site.home / "other-state"))
     with ServerThread(site.hall, config) as server:
         yield server.url
 
 
 def test_without_its_server_the_page_says_so_and_goes_on_when_it_is_back(chromium: "Browser", site: Site) -> None:
     with ExitStack() as open_until_the_end:
-        with serving(site, 0) as url:
+        with serving(site) as url:
             tab = open_until_the_end.enter_context(tab_of(chromium, url))
             tab.goto("/chat")
             expect(tab.get_by_role("heading", name="Ask the council")).to_be_visible()
@@ -153,7 +153,7 @@ def test_without_its_server_the_page_says_so_and_goes_on_when_it_is_back(chromiu
         expect(tab.locator("#lost")).to_contain_text("The server does not answer.")
         expect(tab.locator("article.answer").get_by_role("alert")).to_contain_text("Is it still running?")
         site.scripted.says("yes")
-        with serving(site, urlsplit(url).port or 0):
+        with serving(site):
             expect(tab.get_by_text("The server is there again.")).to_be_visible()
             expect(tab.locator("#lost")).to_be_empty()
             button(tab.locator("article.answer"), "Try again").click()

@@ -4,7 +4,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -368,3 +368,32 @@ def test_texts_are_parted_into_groups_of_like_length_at_the_least_cost(lengths: 
     assert [row for rows in groups for row in rows] == order
     for size in range(1, len(lengths) + 1):  # no even cut does better
         assert cost(groups) <= cost([order[start : start + size] for start in range(0, len(order), size)])
+
+
+@pytest.mark.parametrize("passes_at_once", [1, 2])
+def test_that_callers_are_answered_is_told_after_all_of_a_pass_and_of_the_end(passes_at_once: int) -> None:
+    futures: list[Future[list[Prediction]]] = []
+    seen: list[int] = []
+
+    def answered() -> None:
+        seen.append(sum(future.done() for future in futures))
+
+    with BatchedPredictor(a_system(), passes_at_once=passes_at_once, answered=answered) as predictor:
+        for text in TEXTS:
+            futures.append(predictor.submit([text]))
+        futures.append(predictor.submit(["cat"], branches=["hot"]))
+        for future in futures:
+            future.result()
+    assert max(seen) == len(futures)
+    assert len(seen) == predictor.stats().num_passes + 1  # the end is the last
+
+
+def test_those_who_wait_when_it_is_closed_are_told_of() -> None:
+    told = threading.Event()
+    predictor = BatchedPredictor(a_system(), passes_at_once=2, linger_seconds=3600.0, answered=told.set)
+    predictor.predict(TEXTS[:1])
+    told.clear()
+    waiting = [predictor.submit([text]) for text in TEXTS]
+    predictor.close()
+    assert told.is_set()
+    assert all(future.done() for future in waiting)

@@ -121,7 +121,7 @@ def newest(checkpoints: Path) -> int:
 
 
 def test_a_training_killed_and_resumed_ends_in_the_same_bits(tmp_path: Path) -> None:
-    training = {**TRAINING, "epochs": 6, "checkpoint_every_steps": 1, "evaluate_every_steps": 5}
+    training = {**TRAINING, "epochs": 3, "checkpoint_every_steps": 1, "evaluate_every_steps": 5}
     settings: dict[str, Any] = {"training": training, "adapter": {"rank": 4, "dropout": 0.1}}
     whole = train_adapter(make_config(tmp_path, "whole", **settings))
     config = make_config(tmp_path, "killed", **settings)

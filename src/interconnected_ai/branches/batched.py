@@ -92,6 +92,7 @@ class BatchedPredictor(Generic[Told]):
     num_texts: in one pass, at most. num_waiting: texts that may wait, of all callers; more are refused, except a single call
     that finds nobody before it. told: makes of a table of answers what callers get, text by text; called in a thread that
     computes. Without it they get `Prediction`s.
+    answered: called whenever futures of several callers may have been set one after another, in the thread that did it.
 
     Threads: everything from any number at once, beside changes of the system's branches. After `close` calls raise
     `ClosedError`, and so do those that wait.
@@ -106,6 +107,7 @@ class BatchedPredictor(Generic[Told]):
         num_waiting: int = 4096,
         passes_at_once: int | None = None,
         linger_seconds: float | None = None,
+        answered: Callable[[], object] | None = None,
     ) -> None:
         self._system = system
         self._told = told or cast("Callable[[AnswerTable, Sequence[str]], Sequence[Told]]", predictions)
@@ -117,6 +119,7 @@ class BatchedPredictor(Generic[Told]):
         self._others = torch.get_num_threads()
         self._num_threads = max(1, self._others // self._passes_at_once)
         self._linger_seconds = linger_seconds
+        self._answered = answered or (lambda: None)
         self._closed = False
         self._begin_anew()
 
@@ -181,6 +184,7 @@ class BatchedPredictor(Generic[Told]):
             self._lonely.notify_all()
         for call in waiting:
             self._fail(call, self._closed_error())
+        self._answered()
         for worker in workers:
             if worker is not threading.current_thread():
                 worker.join()
@@ -255,6 +259,7 @@ class BatchedPredictor(Generic[Told]):
                 for call in whole:  # whoever asks again at once finds the pass over
                     with suppress(InvalidStateError):  # it has failed
                         call.future.set_result(call.answers)
+                self._answered()
         except BaseException as error:  # a fault of this file: nobody may wait for what will not come
             with self._changed:
                 taken = [*self._computed.pop(number, ()), *(parts or ())]
@@ -265,6 +270,7 @@ class BatchedPredictor(Generic[Told]):
                 del self._workers[number]
             for call in left:
                 self._fail(call, error)
+            self._answered()
             raise
 
     def _next_parts(self, number: int) -> list[_Part] | None:

@@ -7,8 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from interconnected_ai.nn.descent import minimum
-
 _JITTER = 1e-5  # of the mean diagonal, so that rows which repeat leave the matrix definite
 
 
@@ -32,23 +30,23 @@ def softmax_regression(
     """(num_inputs, num_classes) weights and (num_classes,) biases of the minimum, after at most so many steps.
 
     inputs: (num_rows, num_inputs); targets: (num_rows,). What `descend` finds for these logits; but the slope is written out,
-    since of few rows autograd and PyTorch's optimizer take many times as long as the products.
+    since of few rows automatic differentiation takes longer than the products.
     """
     num_rows, wanted = len(targets), _wanted(targets, num_classes, problem, inputs.dtype)  # (num_rows, num_classes)
     of_a_row, pull = wanted.sum(dim=1, keepdim=True), problem.ridge / num_rows
+    learnt = inputs.new_zeros(inputs.shape[1] + 1, num_classes).requires_grad_()
+    weights, bias = learnt.detach()[:-1], learnt.detach()[-1]
 
-    def at(point: Tensor) -> tuple[Tensor, Tensor]:
-        learnt = point.view(-1, num_classes)  # (num_inputs + 1, num_classes)
-        weights, bias = learnt[:-1], learnt[-1]
+    @torch.no_grad()
+    def loss() -> Tensor:
         log_shares = F.log_softmax(torch.addmm(bias, inputs, weights), dim=-1)
         excess = log_shares.exp().mul_(of_a_row).sub_(wanted).div_(num_rows)
-        slope = torch.cat((torch.addmm(weights, inputs.T, excess, beta=pull), excess.sum(dim=0, keepdim=True)))
-        value: Tensor = pull / 2 * weights.square().sum() - (wanted * log_shares).sum() / num_rows
-        return value, slope.view(-1)
+        learnt.grad = torch.cat((torch.addmm(weights, inputs.T, excess, beta=pull), excess.sum(dim=0, keepdim=True)))
+        total: Tensor = pull / 2 * weights.square().sum() - (wanted * log_shares).sum() / num_rows
+        return total
 
-    with torch.no_grad():
-        found = minimum(at, inputs.new_zeros((inputs.shape[1] + 1) * num_classes), steps).view(-1, num_classes)
-    return found[:-1], found[-1]
+    _optimizer([learnt], steps).step(loss)
+    return weights, bias
 
 
 def _wanted(targets: Tensor, num_classes: int, problem: Problem, dtype: torch.dtype) -> Tensor:
@@ -72,9 +70,7 @@ def descend(
     logits: (num_rows, num_classes) of the tensors that are learnt, which change in place; penalised: those that the ridge
     holds small.
     """
-    optimizer = torch.optim.LBFGS(
-        learnt, max_iter=steps, history_size=10, line_search_fn="strong_wolfe", tolerance_grad=1e-6
-    )
+    optimizer = _optimizer(learnt, steps)
 
     def loss() -> Tensor:
         optimizer.zero_grad()
@@ -89,6 +85,12 @@ def descend(
     with torch.enable_grad():
         optimizer.step(loss)
     optimizer.zero_grad()
+
+
+def _optimizer(learnt: list[Tensor], steps: int) -> torch.optim.LBFGS:
+    return torch.optim.LBFGS(
+        learnt, max_iter=steps, history_size=10, line_search_fn="strong_wolfe", tolerance_grad=1e-6
+    )
 
 
 def root_of(similarity: Tensor) -> Tensor:

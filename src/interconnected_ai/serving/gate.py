@@ -1,9 +1,9 @@
 """The gate: every request passes it. An id, Host and Origin, a body of bounded size and time, safe headers, the log's line."""
 
 import asyncio
+import random
 import re
 import time
-import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -49,6 +49,7 @@ class Gate:
         self._hosts = {host.lower() for host in (*own, *config.hosts)}
         # A page elsewhere cannot know a key; where one is needed the name that the server goes by is its owner's affair.
         self._checks_host = "*" not in config.hosts and (config.is_loopback or bool(config.hosts))
+        self._ids = random.Random()  # nobody is kept out by an id; the system's randomness would be a call of it each
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection of ASGI: requests pass, what is no request goes on as it is."""
@@ -58,7 +59,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        entry = Entry(f"req_{uuid.uuid4().hex}", scope["method"])
+        entry = Entry(f"req_{self._ids.getrandbits(128):032x}", scope["method"])
         scope.setdefault("state", {})["entry"] = entry
         scope = _as_meant(scope)
         began = time.perf_counter()

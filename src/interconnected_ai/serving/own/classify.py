@@ -69,7 +69,7 @@ async def classify(
         raise Refusal(400, f"input.{empty[0]}: it is empty", code="invalid_value", param="input")
     refuse_long(texts, door.config.max_prompt_tokens, param="input")
     waiting = desk.predictor(name).submit(texts, branches=asked.branches, top_n=asked.top or 3)
-    found = await _unless_left(request, asyncio.wrap_future(waiting))
+    found = await _unless_left(request, desk.returning.of(waiting))
     write = partial(_written, name, found)
     body = write() if sum(map(len, found)) <= _FEW_BYTES else await door.errands.run(write)
     return Response(body, media_type="application/json")

@@ -17,6 +17,7 @@ from interconnected_ai.serving.own.conversation_file import ConversationFile
 from interconnected_ai.serving.own.feedback_file import FeedbackFile
 from interconnected_ai.serving.own.growing import BranchWork
 from interconnected_ai.serving.own.reloading import Reloading
+from interconnected_ai.serving.own.returning import Returning
 from interconnected_ai.serving.own.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ _LOOK_SECONDS = 0.05
 
 
 class Desk:
-    """Made when the server begins, closed when it ends.
+    """Made when the server begins, in its event loop; closed when it ends.
+
+    returning: how what the predictors answer comes back to that loop.
 
     Threads: everything may be called from any number of them.
     """
@@ -34,6 +37,7 @@ class Desk:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._guard, self._closed = threading.Lock(), False
+        self.returning: Returning[list[bytes]] = Returning()
         self._predictors: dict[str, tuple[InterconnectedAISystem, BatchedPredictor[bytes]]] = {}
         state = door.config.state
         with ExitStack() as opened:
@@ -60,7 +64,7 @@ class Desk:
             if predictor is None or known is not standing:
                 if predictor is not None:  # of the system that stood there before; who asked it is answered by it
                     threading.Thread(target=_close_when_idle, args=(predictor,), daemon=True).start()
-                predictor = BatchedPredictor(standing, told=AnswerWriter())
+                predictor = BatchedPredictor(standing, told=AnswerWriter(), answered=self.returning.tell)
                 self._predictors[system] = standing, predictor
             return predictor
 

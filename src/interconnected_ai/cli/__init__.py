@@ -22,6 +22,8 @@ from interconnected_ai.cli.failures import (
 from interconnected_ai.errors import nearest_first
 from interconnected_ai.patience import OF_COMMANDS, says_how_threads_wait
 
+__all__ = ["VERBS", "Verbs", "iai", "main"]
+
 # oneDNN, under PyTorch on CPUs, makes a program for every new shape of a tensor and keeps 1,024 of them, up to .8 MB each.
 _BOUNDS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 

@@ -7,6 +7,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from interconnected_ai.bench import surgery_offload
 from interconnected_ai.bench.surgery import (
     Size,
     bench_packing,
@@ -18,6 +19,7 @@ from interconnected_ai.bench.surgery import (
 from interconnected_ai.bench.surgery_offload import bench_offload
 from interconnected_ai.bench.surgery_pruning import PruningCourse, bench_pruning
 from interconnected_ai.bench.surgery_suggestion import Course, bench_suggestion, choices, compare
+from interconnected_ai.bench.timing import take_turns
 from interconnected_ai.bench.tiny_moes import make
 from interconnected_ai.errors import DataError, UnknownNameError
 from interconnected_ai.surgery import MoE, Training
@@ -140,6 +142,24 @@ def test_an_offloaded_mixture_is_set_beside_the_whole_and_beside_the_disk(tmp_pa
     assert 0 < found["offload_bytes_share"] <= 0.5
     speed = found["offload_tokens_per_second"]
     assert found["offload_share"] == speed["half"] / speed["whole"]
+
+
+def test_each_turn_of_offloading_writes_after_another_prompt_which_is_the_same_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After one prompt again and again a part of the experts would be all that is ever asked for."""
+    written: dict[str, list[list[int]]] = {}
+
+    def seen(contestants: Any, repeats: int) -> Any:
+        for name, run in contestants.items():
+            written[name] = [run()[0].tolist() for _ in range(3)]
+        return take_turns(contestants, repeats)
+
+    monkeypatch.setattr(surgery_offload, "take_turns", seen)
+    MoE(make("qwen3_moe"), tokenizer()).save(tmp_path / "base", verify=False)
+    bench_offload(1, model=tmp_path / "base", tokens=3)
+    assert len({tuple(ids[: surgery_offload.PROMPT]) for ids in written["whole"]}) == 3
+    assert all(turns == written["whole"] for turns in written.values())
 
 
 def test_top_p_is_set_beside_top_k_in_experts_perplexity_and_speed(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from interconnected_ai.bench.timing import take_turns
 from interconnected_ai.surgery import MoE, OffloadedMoE, open_offloaded
@@ -30,13 +31,8 @@ def bench_offload(repeats: int = 5, *, model: Path | None = None, tokens: int = 
         half.store.budget_bytes = total // 2
         blind = opened.enter_context(open_offloaded(folder, total // 2, foresee=False))
         disk = opened.enter_context(open_offloaded(folder, 1, foresee=False))
-        contestants: dict[str, Callable[[], object]] = {
-            "whole": lambda: _write(whole, tokens),
-            "half": lambda: _write(half, tokens),
-            "blind": lambda: _write(blind, tokens),
-            "disk": lambda: _write(disk, tokens),
-        }
-        seconds = take_turns(contestants, repeats)
+        models: dict[str, MoE | OffloadedMoE] = {"whole": whole, "half": half, "blind": blind, "disk": disk}
+        seconds = take_turns({name: _writer(each, tokens) for name, each in models.items()}, repeats)
         speed = {name: tokens / each.median for name, each in seconds.items()}
         return {
             "offload_share": speed["half"] / speed["whole"],
@@ -48,12 +44,21 @@ def bench_offload(repeats: int = 5, *, model: Path | None = None, tokens: int = 
         }
 
 
-@torch.no_grad()
-def _write(model: MoE | OffloadedMoE, tokens: int) -> object:
-    ids = torch.arange(1, PROMPT + 1).unsqueeze(0)
-    return model.model.generate(
-        ids, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, eos_token_id=None, pad_token_id=0
-    )
+def _writer(model: MoE | OffloadedMoE, tokens: int) -> Callable[[], Tensor]:
+    """Writes after another prompt each time, the same ones for every contestant: after one prompt again and again whoever
+    holds a part would soon hold just what that takes.
+    """
+    size, prompts = model.model.get_input_embeddings().weight.shape[0], torch.Generator().manual_seed(0)
+
+    @torch.no_grad()
+    def write() -> Tensor:
+        ids = torch.randint(1, size, (1, PROMPT), generator=prompts)
+        written: Tensor = model.model.generate(
+            ids, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, eos_token_id=None, pad_token_id=0
+        )
+        return written
+
+    return write
 
 
 def _random(folder: Path) -> Path:

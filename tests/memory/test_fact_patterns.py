@@ -2,6 +2,7 @@
 
 import re
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from interconnected_ai.memory import (
 )
 from interconnected_ai.memory.beginnings import beginnings_of
 from interconnected_ai.memory.caseless import Caseless
-from interconnected_ai.memory.fact_clauses import Clause
+from interconnected_ai.memory.fact_clauses import Clause, Rule, RulesByHead
 from interconnected_ai.memory.fact_clauses_en import english_clauses
 from interconnected_ai.memory.fact_clauses_ru import russian_clauses
 from interconnected_ai.memory.fact_reading import own_sentences
@@ -69,6 +70,32 @@ def test_what_a_pattern_matches_begins_as_it_says(data: st.DataObject) -> None:
     match = pattern.search(text)
     assert match is not None
     assert beginnings_of(pattern.pattern).allow(text[match.start() :][:3].lower())
+
+
+class Forgetful(dict[Any, Any]):
+    """Empty as soon as it was asked whether it holds something: as if another thread had come between."""
+
+    def __contains__(self, key: object) -> bool:
+        found = super().__contains__(key)
+        self.clear()
+        return found
+
+
+def test_what_is_remembered_of_beginnings_may_be_forgotten_by_another_thread_at_any_time() -> None:
+    rules = RulesByHead([Rule("is", "be", text) for text in ("^a", "^b", r"(?:^|(?<=\s))c")])
+    texts = ["a b c", "b c", "c", "d a"]
+
+    def found() -> list[list[int]]:
+        ways = (
+            (rules.at_the_beginning("be", text) for text in texts),
+            (rules.anywhere("be", text, text) for text in texts),
+        )
+        return [[id(one) for one in tried] for way in ways for tried in way]
+
+    wanted = found()
+    of_head = rules._of_head["be"]
+    of_head._beginning, of_head._allowed = Forgetful(of_head._beginning), Forgetful(of_head._allowed)
+    assert found() == wanted
 
 
 def test_rules_that_are_not_tried_would_not_have_matched() -> None:

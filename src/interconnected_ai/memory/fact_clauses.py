@@ -118,13 +118,13 @@ class _OfHead:
         self._has_times = any(one.rule.of_times for one in tried)
 
     def at_the_beginning(self, letters: str) -> tuple[Tried, ...]:
-        if letters not in self._beginning:
+        allowed = self._beginning.get(letters)  # in one step: another thread may forget it between two
+        if allowed is None:
             if len(self._beginning) >= _MOST_REMEMBERED:
                 self._beginning.clear()
             allowed = tuple(one for one in self._tried if one.beginnings.allow(letters))
             self._beginning[letters] = allowed
-            return allowed
-        return self._beginning[letters]
+        return allowed
 
     def anywhere(self, text: str, full: str) -> list[Tried]:
         found = set(self._always)
@@ -137,7 +137,8 @@ class _OfHead:
     def _with(self, letters: str, of_times: bool, *, is_first: bool) -> frozenset[int]:
         """The numbers of those that may begin with some letters, where a text does or a word."""
         key = letters, of_times, is_first
-        if key not in self._allowed:
+        allowed = self._allowed.get(key)
+        if allowed is None:
             if len(self._allowed) >= _MOST_REMEMBERED:
                 self._allowed.clear()
             allowed = frozenset(
@@ -149,5 +150,4 @@ class _OfHead:
                 and one.beginnings.allow(letters)
             )
             self._allowed[key] = allowed
-            return allowed
-        return self._allowed[key]
+        return allowed

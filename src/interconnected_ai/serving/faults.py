@@ -162,8 +162,9 @@ def blamed(error: InterconnectedAIError, field_of: Callable[[str], str] = str) -
 
 def words_of(error: Exception) -> str:
     """What an error is to the client whom a job of his tells it later: the request's own fields, no folder of this machine."""
-    blames = error.blames if isinstance(error, InterconnectedAIError) else ()
-    return without_places("; ".join(f"{blame.setting}: {blame.said}" for blame in blames) or str(error))
+    if isinstance(error, InterconnectedAIError) and error.blames:
+        return str(blamed(error).detail)
+    return without_places(str(error))
 
 
 def _of_ours(error: InterconnectedAIError) -> Fault:

@@ -87,6 +87,19 @@ def test_a_whole_conversation(site: Site, tab: "Page") -> None:
     assert found["messages"][-1]["answer"] == given["answer"]
 
 
+def test_of_several_that_deliberated_it_says_what_the_word_of_each_weighed(site: Site, tab: "Page") -> None:
+    tab.goto("/chat")
+    tab.get_by_label("How many experts deliberate").select_option("2")
+    ask(tab, "A traceback in python")
+    summary = finished(tab).locator("summary")
+    told = kept(site, tab)["messages"][-1]["told"]
+    assert len(told["weights"]) == 2
+    shown = summary.locator(".chip").first.inner_text()
+    assert shown == ", ".join(f"{name} {100 * told['weights'][name]:.0f}%" for name in told["experts"])
+    summary.click()
+    expect(tab.get_by_text("They deliberated over every token")).to_be_visible()
+
+
 def test_reasons_and_errors_of_the_server_are_told_in_the_readers_language(chromium: "Browser", site: Site) -> None:
     with tab_of(chromium, site.url, language="ru") as tab:
         tab.goto("/chat")

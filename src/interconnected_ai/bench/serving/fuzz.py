@@ -52,7 +52,8 @@ def fuzz(address: str, sizes: FuzzSizes) -> tuple[int, list[str]]:
     config = schemathesis.Config.from_dict({
         "seed": sizes.seed, "continue-on-failure": True, **bound,
         "generation": {"max-examples": sizes.examples, "no-shrink": True, "deterministic": True, "database": "none"},
-        "checks": checks, "request-timeout": 60, "phases": {"stateful": {"enabled": False}, "coverage": {"enabled": sizes.edges}},
+        "checks": checks, "request-timeout": 60,
+        "phases": {"stateful": {"enabled": False}, "coverage": {"enabled": sizes.edges}},
     })  # fmt: skip
     schema = schemathesis.openapi.from_url(f"{address}/openapi.json", config=config)
     found: list[str] = []

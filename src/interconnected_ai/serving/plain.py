@@ -83,7 +83,7 @@ class PlainAnswer(RequestResponseCycle):
             self.message_event.set()
 
     def when_left(self, do: Callable[[], object] | None) -> None:
-        """Have this called when the client leaves before its answer is out, at once where it has left; None: nothing any more."""
+        """Have this called when the client leaves before its answer is out, now where it has left; None: nothing any more."""
         self._when_left = do
         if self.disconnected:
             self.leave()

@@ -44,7 +44,7 @@ class _Rest(Generic[T]):
             except GeneratorExit:
                 self._steps.close()
                 raise
-            except BaseException as error:  # a timeout, a cancelled task: it is for the work to hear
+            except BaseException as error:  # noqa: BLE001 - a timeout, a cancelled task: the work is to hear of it
                 go_on, given = self._steps.throw, error
             else:
                 go_on, given = self._steps.send, came

@@ -11,6 +11,7 @@ pytest.importorskip("re2")
 
 from interconnected_ai.bench import bench_serving, serving_goal_rows, short_serving
 from interconnected_ai.bench.serving import PARTS
+from interconnected_ai.bench.serving.endurance import EnduranceSizes, measure_soak
 from interconnected_ai.bench.serving.llama import ChatSizes, measure_chat
 from interconnected_ai.cli.bench.serve import PARTS as SHOWN
 from interconnected_ai.errors import UnknownNameError
@@ -34,6 +35,14 @@ def test_streams_a_request_and_texts_are_measured_beside_what_they_are_compared_
     assert len(shown) == 6
     assert all(found[key] > 0 for key in ("health_p99_ms", "engine_share", "classify_share", "branches_200_over_3"))
     assert set(found["one_token_ms"]) == {"ours", "bare"}
+
+
+@pytest.mark.timeout(1800)  # two minutes, and as long as a busy machine takes for what comes before
+def test_two_minutes_of_everyday_work_leave_no_fault_and_little_memory(tmp_path: Path) -> None:
+    sizes, said = EnduranceSizes(soak_minutes=2.0, fills_caches=True, num_warming=500), list[Any]()
+    found = measure_soak(tmp_path, short_serving().small, sizes, said.append)
+    assert set(found["soak_statuses"]) <= {"200", "400", "404", "503"}
+    assert found["soak_memory"] < 1.1  # the bench's goal, after longer warming and beside nothing else, is 1.02
 
 
 def test_twice_the_load_and_everyday_work_are_stood() -> None:

@@ -23,6 +23,11 @@ def _as_done(found: re.Match[str]) -> str:
     return f"{_DONE[first]} {rest}".strip()
 
 
+def _as_work(found: re.Match[str]) -> str:
+    """ "do the night shift at", "works nights at" as "work at", "works at"."""
+    return {"does": "works ", "works": "works ", "doing": "working "}.get(found[1].lower(), "work ")
+
+
 def _as_over(found: re.Match[str]) -> str:
     """ "I lived in Hull before that" as "I used to live in Hull"."""
     return f"{found[1]} used to {'live' if found[2].lower() == 'lived' else 'work'} {found[3]}"
@@ -94,6 +99,18 @@ _IDIOMS = tuple(
             r"\1 kid",
         ),
         ("birthday", r"\bit's my birthday (?=on|in)", "my birthday is "),
+        (
+            "the",
+            r"^the (dog|cat|puppy|kitten|kids?|twins|boys?|girls?|baby|pup)(?='s (?:name|called|named|\d)| (?:is|are) (?:called|named|\d)|s are \d)",
+            r"my \1",
+        ),
+        ("retiring retire retired", r"\b(?:me|i|myself) and the (wife|husband|missus|kids)\b", r"my \1 and i"),
+        ("worn spoken kept", r"\b(?:i've|i have) (?:always |only |also )?worn (?=glasses|contacts|contact|a hearing|hearing|braces)", "i wear "),
+        (
+            "shift shifts nights",
+            r"\b(do|does|doing|works?|working) (?:the )?(?:(?:night|day|late|early|morning|evening|graveyard|weekend|back) shifts?|nights|earlies|lates|shifts) (?=(?:at|in|for) )",
+            _as_work,
+        ),
         ("here btw by", r"^it's ((?-i:[A-Z])[a-z]+),? (?:here|btw|by the way)\b", r"my name is \1"),
         (
             "me",
@@ -143,6 +160,8 @@ _LEAD = Caseless(
     rf"march|april|may|june|july|august|september|october|november|december|{_DAYS})|yesterday|today|"
     r"(?:a few|two|three|a couple of) (?:weeks|months|years|days) ago|in (?:\d{4}|january|february|march|april|may|june|july|august|"
     rf"september|october|november|december)|on {_DAYS}|the (?:thing|fact|truth) is|my doctors? (?:says?|said|told me|thinks)|(?:i think )?i should (?:say|mention|add)|"
+    r"(?:i think |i believe |i'm sure |as )?(?:i|i've|i have|i think i|i may have|i might have|i had)(?: already| also| just)? (?:told|mentioned|said)(?: (?:to )?you| it| this)?(?: before| earlier| already| last time)?(?= (?:that |i|my|we|our)\b)|"
+    r"(?:i )?forgot to (?:say|mention|tell you|add)|did i (?:mention|say|tell you)|(?:you should know|be aware|bear in mind|important to (?:note|know)|worth (?:mentioning|saying|noting|knowing)|in case (?:it matters|it helps|you need it|you're wondering))|"
     r"from now on|that's why|which is why|good to know|nice to meet you|good (?:morning|afternoon|evening))(?: that)?\b[\s,.!:-]*)+",
 )
 _ADVERB = (
@@ -174,6 +193,11 @@ _BARE_KIN = re.compile(
     r"^(?P<who>mum|mom|dad|gran|grandma|grandpa|granny)\b(?P<rest>(?:'s| is| was| has| lives| works)\b.*)",
     re.IGNORECASE,
 )
+# Kin that is spoken of anywhere in a clause, so that "he" and "she" of the next are known.
+_MENTIONED = re.compile(
+    rf"\b(?:my|our)\s+{_OLDER}(?P<who>(?!company|team|project|startup|kids?\b|children|child|baby)(?:{_KIN_WORDS}))(?![\w-])(?!(?:'s|') (?:[\w-]+ )?(?:{_KIN_WORDS})\b)",
+    re.IGNORECASE,
+)
 _AUTHOR = re.compile(
     rf"^(?:(?:both )?my {_OLDER}(?:{_KIN_WORDS}|family) and (?:i|me)|(?:me|i|myself) and my {_OLDER}(?:{_KIN_WORDS}|family)|i|we|me)(?![\w-])(?P<verb>'(?:m|ve|re|ll|d|s)\b)?,?\s*",
     re.IGNORECASE,
@@ -185,14 +209,14 @@ _BASE = (
     "live reside work love like hate enjoy adore prefer dislike detest loathe despise own speak know study attend teach play "
     "drive run plan intend hope want suffer take collect keep sing paint practise practice eat drink wear commute volunteer "
     "lecture learn manage lead come hail grow do go ride breed raise avoid follow support use need call weigh stand rent hold serve "
-    "identify major struggle smoke understand watch read write make"
+    "identify major struggle smoke understand watch read write make freelance bake brew ski swim climb sail fish garden"
 ).split()
 _PAST = (
     "moved relocated left quit resigned retired got bought sold adopted joined started began finished graduated became lost gave "
     "broke split turned switched changed dropped stopped decided grew married divorced inherited named found landed separated "
     "lived worked studied learned learnt planned chosen decided agreed purchased settled emigrated immigrated earned completed "
     "hired promoted diagnosed totalled totaled crashed wrecked binned flogged rehomed ditched prescribed tied went took given did passed trained tutored spent picked rented defended named christened visited qualified jacked kicked packed upgraded downsized retrained resettled transferred suffered swapped traded rented built cut fallen fell taught owned had taken gone handed picked "
-    "signed enrolled transferred passed majored ditched scrapped donated rescued welcomed proposed enlisted outgrown outgrew dumped kept called turning came died"
+    "worn signed enrolled transferred passed majored ditched scrapped donated rescued welcomed proposed enlisted outgrown outgrew dumped kept called turning came died"
 ).split()
 _PARTICIPLES = (
     "living working based located residing studying learning planning hoping trying saving dating married engaged single divorced "
@@ -235,7 +259,7 @@ _STARTS = (
     rf"(?:(?:i|we|he|she|they|it|his|her|you|this|that|there|nobody|everyone|people)(?:'\w+)?\b(?! favourite)|(?:my|our)\s+[\w' -]{{2,40}}?\s(?:{_THIRD_VERBS}|and i)\b|(?:my|our)\s+\w+'s\b|(?:{_VERBS}|{_THIRD_VERBS})\s|please\b|always\b|never\b)"
 )
 _BREAK = Caseless(
-    r"\s*(?P<mark>[;…()]|:(?=\s|$)|\.\.+|(?<=\s)[-–—]+(?=\s)|—|,(?!\d|\s?(?:19|20)\d\d\b))\s*"
+    r"\s*(?P<mark>[;…()]|:(?=\s|$)|\.\.+|(?<=\s)[-–—]+(?=\s)|—|,(?!\d|\s?(?:19|20)\d\d\b|\s\d{1,2}(?:, \d{1,2})*,? and \d))\s*"
     r"|\s+(?P<word>but|because|cos|coz|cuz|bc|bcs|bcuz|although|though|while|whereas|yet|when|whenever|until|till|before|after|since|which|who|whose|where|"
     r"so(?! (?:much|many|far|long)\b)|so that|apart from|except|despite)\b\s*"
     rf"|(?<!\bme)(?<!\bmyself)\s+(?P<soft>and|&|plus|then|or|\+|as)\s+(?={_STARTS})",
@@ -352,7 +376,7 @@ _PERFECT = {
     "adored": "adore",
     "preferred": "prefer",
 }
-_LASTING = {"lived": "live", "worked": "work", "studied": "study", "taught": "teach", "played": "play"}
+_LASTING = {"worn": "wear", "kept": "keep", "lived": "live", "worked": "work", "studied": "study", "taught": "teach", "played": "play"}
 
 
 def english_clauses(sentence: str) -> Iterator[Clause]:
@@ -449,6 +473,8 @@ class _Reader:
             text = _FILLING.sub("", text)
             if not text:
                 continue
+            if "my " in text or "My " in text:
+                self._kin += [met["who"].lower() for met in _MENTIONED.finditer(text) if not _KIN.match(text)]
             if joint in _SKIPPED:
                 self._is_state = self._is_plain = False
                 continue
@@ -528,7 +554,7 @@ class _Reader:
         head, _, rest = clause.said.partition(" ")
         if head in ("be", "have", "own", "keep", "bought"):
             for found in _BESIDE.finditer(rest):
-                if found["counted"] is not None if head != "be" else _is_short(rest[: found.start()]):
+                if found["counted"] is not None if head != "be" else _is_beside(rest, found):
                     yield Clause(clause.who, f"{head} {rest[found.end() :]}")
         if head in ("be", "been") and (living := _ALSO_LIVING.search(rest)):
             yield Clause(clause.who, f"be {rest[living.start(1) :]}")
@@ -640,6 +666,11 @@ class _Reader:
             if pronoun in ("they", "their", "it", "its") and plain not in (MALE_KIN | FEMALE_KIN):
                 return who
         return _NOBODY
+
+
+def _is_beside(rest: str, found: re.Match[str]) -> bool:
+    """Whether "and" joins two things that somebody is: "deaf and a bit short", not "3 and 8"."""
+    return not rest[found.end() :][:1].isdigit() and _is_short(rest[: found.start()])
 
 
 def _is_short(before: str) -> bool:

@@ -18,7 +18,7 @@ _MONTH = "(?:january|february|march|april|may|june|july|august|september|october
 _DAY = "(?:(?:mon|tues|wednes|thurs|fri|satur|sun)days?)"
 _FEW = "(?:an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|several|many|about|around|over|almost|nearly|\\d+)"
 _TIMES = (
-    rf"now|currently|these days|nowadays|at the moment|right now|at present|this (?:week|month|year|spring|summer|autumn|fall|winter|time|morning)|"
+    rf"now|currently|meanwhile|in the meantime|these days|nowadays|at the moment|right now|at present|this (?:week|month|year|spring|summer|autumn|fall|winter|time|morning)|"
     rf"last (?:week|month|year|spring|summer|autumn|fall|winter|night|{_MONTH}|{_DAY})|yesterday|today|recently|lately|again|already|back in|"
     rf"anymore|any more|any longer|since|for (?:{_FEW}|years|months|ages|now|my|the (?:past|last)|health|life|good|free)\b|"
     rf"(?:{_FEW}|a few|a couple(?: of)?) (?:\w+ )?(?:days|weeks|months|years|year|week|month|times?)\b|(?:once|twice|\w+ times) (?:a|per)|every\b|on {_DAY}|on the|"
@@ -81,6 +81,11 @@ _BOUGHT = (
 _PROPER = r"(?P<value>(?-i:[A-Z])[\w&'.-]*(?: (?:of |the |and )?(?-i:[A-Z\d])[\w&'.-]*){0,4})"
 _NAME = r"(?P<value>(?!(?:and|but|a|an|the|not|so)\b)[^\W\d_][\w'-]*(?: (?-i:[A-Z])[\w'-]*){0,2})"
 _KIN_ONE = rf"(?:{'|'.join(sorted(KIN, key=len, reverse=True))})"
+_SUBJECT = _words(
+    "law nursing medicine dentistry physics chemistry biology maths mathematics history english literature psychology philosophy economics engineering architecture "
+    "accounting business finance sociology anthropology geography geology linguistics journalism art design music theology politics pharmacy marketing biochemistry "
+    "neuroscience statistics education archaeology astronomy"
+)
 _STUDIED = r"(?P<value>(?!(?:to|at|in|on|for|hard|abroad|here|there|online|every|a lot|with|how|the effects)\b)[^.!?()\"]{2,50}?)(?=\s*(?:$|[.!?()\"]|\b(?:at|in|from|with|for|as|on|and|since|here|now|this|part|full|online|abroad|because|these|right|currently)\b))"
 _PLANNED = (
     r"(?=(?:visit|travel|mov|buy|sell|start|learn|study|marry|get (?:married|engaged|divorced|a)|propose|retir|renovate|paint|adopt|build|open|launch|apply|fly|spend|climb|attend|join|host|"
@@ -96,6 +101,7 @@ RULES: tuple[Rule, ...] = (
     Rule("lives in", "be been", rf"(?:living|residing|based|located|settled|staying) (?:[\w-]+ )?(?:in|at|near|outside|outside of|close to|on|out of) {_PLACE}"),
     Rule("lives in", "be been", rf"(?:living|staying) (?:with|alone)\b[\w' -]*? in {_PLACE}"),
     Rule("lives in", "bare", rf"(?:based|located|living) (?:in|out of|near) {_PLACE}"),
+    Rule("lives in", "be been", rf"renting (?:(?!car\b|van\b|boat\b)[\w-]+ ){{0,4}}?(?:in|near|outside) {_PLACE}"),
     Rule("lives in", "moved relocated resettled emigrated immigrated", rf"(?:back |over |out |up |down |across |abroad |house |permanently |in |away |all the way )*(?:with (?:my|our) [\w -]+? )?(?:from [^.,;!?\n]{{2,40}}? )?(?:in)?to (?!another\b|a new\b|the next\b|chapter\b|step\b){_PLACE}"),
     Rule("lives in", "be nowat", rf"at (?:my|our) (?!.*\bfor (?:the|a) (?:weekend|week|few|night|day|couple)\b)[\w' -]+? (?:in|near|outside) {_PLACE}"),
     Rule("lives in", "spent", r"(?:my (?:whole|entire|early|adult) life|all my life|(?:\w+ )+years) in (?P<value>(?-i:[A-Z])[\w' -]+?)(?= (?:before|until|till|previously)\b)", ends="value"),
@@ -145,6 +151,10 @@ RULES: tuple[Rule, ...] = (
     Rule("works as", "earn make earned", rf"(?:my|a) living (?:as|by) {_A}{_PLACE}"),
     Rule("works as", "do", rf"[\w ]*?(?:shifts|work|job) as {_A}{_PLACE}"),
     Rule("works as", "be", rf"doing an apprenticeship as {_A}{_PLACE}"),
+    Rule("works as", "be", r"(?:doing|on|in) an (?P<value>apprenticeship)(?=$|[.,!?]| (?:with|at|in|now|and)\b)"),
+    Rule("works at", "be", rf"(?:doing|on|in) an (?:apprenticeship|internship|traineeship|placement) (?:with|at) {_A}{_PLACE}"),
+    Rule("works as", "freelance", r"(?P<value>)(?=$|[.,!?]| (?:now|these|mostly|from|for)\b)", fixed="head"),
+    Rule("works as", "retired", r"(?:early )?(?P<value>)(?=$|[.,!?]| ?(?:in \d|last|this|two|a few|from|at)\b)", fixed="head", only="author"),
     Rule("works as", "be", r"an? (?P<value>[\w -]+?) by (?:trade|profession|training)(?!\W*but i)$"),
     Rule("works at", "work serve", rf"(?:[\w-]+ (?=(?:at|for|in) )|(?:full[- ]time|part[- ]time|nights|days|the \w+ shift|remotely|now|back|freelance|night shifts?) )*(?:at|for|in|on the) {_A}(?!myself\b|free\b|it\b|them\b){_PLACE}"),
     Rule("works at", "work", rf"as [\w' -]+? (?:at|for|in) {_A}{_PLACE}"),
@@ -162,6 +172,7 @@ RULES: tuple[Rule, ...] = (
     Rule("works at", "teach volunteer intern lecture", rf"(?:[\w ]+? )?(?:at|in) {_A}(?!the evenings?|the mornings?|my){_PLACE}"),
     Rule("works at", "switched", rf"jobs? from [^.,;!?\n]{{2,40}}? to {_PROPER}"),
     Rule("works at", "switched left", rf"(?:jobs? from )?(?P<value>(?-i:[A-Z])[\w&-]+)(?= (?:to|in (?:{_MONTH}|\d)|for (?-i:[A-Z])))", ends="value", check="company"),
+    Rule("works at", "left", r"(?-i:[A-Z])[\w&'.-]* for (?:an? |the )(?P<value>(?:[\w-]+ )?(?:startup|start-up|competitor|rival|agency|firm|charity|bank|school|hospital|nonprofit|ngo|studio|fintech|consultancy))(?=$|[.,!?]| (?:in|and|last|this)\b)"),
     Rule("works at", "handed gave", rf"(?:in )?(?:my|the) notice (?:at|to) {_PROPER}", ends="value"),
     Rule("works at", "quit left lost resigned", rf"(?:from )?(?:my|the|his|her|their)?\s?(?:[\w-]+ )?(?:job|position|post|role) (?:at|with|in|for) {_A}{_PLACE}", ends="value"),
     Rule("works at", "quit resigned retired left", rf"(?:from )?{_A}{_PROPER}", ends="value", check="company"),
@@ -183,6 +194,7 @@ RULES: tuple[Rule, ...] = (
     # ages and dates
     Rule("age", "be bare", rf"(?:only |just |about |around |almost )?(?P<value>[1-9]\d|1[01]\d|{_NUMBER})(?: years? (?:old|young|of age)| ?y\.?o\.?\b| yrs old|(?=\s*(?:$|[,;!/]|\.(?!\d)| ?[fm]$| (?:and|now|last|this|in|today|yesterday|but|going)\b)))(?! (?:cm|kg|minutes|percent))"),
     Rule("age", "be", rf"(?P<value>\d{{1,2}}|{_SMALL})(?: years? old| months old| and a half|(?=$|,| (?:and|now|in)\b))", only="kin"),
+    Rule("age", "be", r"(?P<value>\d{1,2}(?:, \d{1,2})*,? and \d{1,2})(?=$|[.,!?]| (?:so|now|years)\b)", only="kin"),
     Rule("age", "be", rf"turning (?P<value>\d{{1,3}}|{_NUMBER})\b"),
     Rule("age", "turned turn turning", rf"(?P<value>\d{{1,3}}|{_NUMBER}|{_SMALL})(?=$|[.,!?;]| (?:on|last|this|in|today|yesterday|and|years|next)\b)"),
     Rule("age", "be", r"an? (?P<value>\d{1,3})[- ]years?[- ]old\b"),
@@ -210,7 +222,7 @@ RULES: tuple[Rule, ...] = (
     Rule("is", "be", r"(?P<value>pregnant(?: with \w+)?|getting (?:married|divorced)|married|engaged|divorced|single|expecting)\b", only="kin"),
     Rule("is", "died passed", r"(?P<value>)(?:away)?", fixed="died", only="kin"),
     Rule("is", "be", r"(?P<value>expecting (?:an? (?:baby(?: \w+)?|child|boy|girl)|twins|our (?:first|second|third)(?: \w+)?))", only="author"),
-    Rule("is", "be", r"(?P<value>pregnant(?: with \w+)?|left[- ]handed|ambidextrous|sober|an? (?:total |bit of an? |big )?(?:introvert|extrovert|night owl|early bird|perfectionist|smoker|non-?smoker|lefty|blood donor|twin)|a leftie|a southpaw|on (?:maternity|paternity|mat) leave|on parental leave|taking a gap year)(?=$|[.,!?;]| (?:since|and|now|for|at|by)\b)", only="author"),
+    Rule("is", "be", r"(?P<value>pregnant(?: with \w+)?|left[- ]handed|ambidextrous|sober|(?:left|right)[- ](?:handed|footed)|an? (?:total |bit of an? |big )?(?:introvert|extrovert|night owl|early bird|perfectionist|smoker|non-?smoker|lefty|blood donor|twin)|a leftie|a southpaw|on (?:maternity|paternity|mat) leave|on parental leave|taking a gap year)(?=$|[.,!?;]| (?:since|and|now|for|at|by)\b)", only="author"),
     Rule("family", "be", r"(?:an? |the )?(?P<value>(?:proud |single )?(?:mother|father|mom|mum|dad|parent|grandmother|grandfather|grandma|grandpa) (?:of|to) [\w ]+|only child|(?:youngest|oldest|eldest|middle child) of \w+(?: children| kids| siblings)?|twin|orphan)", only="author"),
     Rule("family", "be", r"(?P<value>one of (?:two|three|four|five|six|seven|eight|nine|ten|\d+) (?:kids|children|siblings|brothers|sisters|boys|girls))", only="author"),
     Rule("family", "be", r"an? (?P<value>single (?:mom|mum|dad|parent|mother|father))\b", only="author"),
@@ -236,18 +248,21 @@ RULES: tuple[Rule, ...] = (
     Rule("allergic to", "have", r"(?:an? )?(?:severe |bad |mild |serious )?(?P<value>(?!food\b|skin\b|seasonal\b|no\b|any\b|many\b|some\b|severe\b)[\w-]+(?: [\w-]+)?) allerg(?:y|ies)\b"),
     Rule("illness", "have had get got suffer been live struggle fight battle be", rf"(?:from |with |suffering from |living with |struggling with |got |in therapy for |treated for |battling )?(?:an? |the )?(?P<value>{_ILLNESS}(?:,? (?:and|or) {_ILLNESS})*)(?![\w-])", check="ill"),
     Rule("illness", "have", r"(?:an? )?(?P<value>(?:dodgy|bulging|slipped|trapped|torn|weak|knackered|gammy|herniated|underactive|overactive|enlarged) (?:back|knees?|hips?|shoulder|heart|thyroid|lungs|stomach|eyes|eyesight|discs?|nerve|hearing|bladder|chest))(?=$|[.,!?]| (?:so|and|since|from|now|too)\b)"),
+    Rule("illness", "have had been", r"(?P<value>type (?:1|2|one|two))(?=$|[.,!?]| (?:for|since|and)\b)"),
+    Rule("illness", "be bare", r"(?:an? |as an? )(?P<value>wheelchair user|(?:type (?:1|2|one|two) )?diabetic|asthmatic|epileptic|migraine sufferer|stroke survivor|cancer survivor|coeliac|celiac|stutterer|stammerer|amputee|recovering (?:alcoholic|addict))\b"),
     Rule("illness", "be been was got diagnosed", rf"(?:diagnosed |just diagnosed )?with (?:an? )?(?:(?:severe|mild|chronic) )?{_VALUE}", check="diagnosed"),
     Rule("illness", "be been bare", r"(?:an? )?(?:bit |partially |legally |fully )?(?P<value>(?:type (?:1|2|one|two) )?(?:diabetic|pre-?diabetic|asthmatic|epileptic|colou?r[ -]?blind|deaf|blind|dyslexic|autistic|an?emic|bipolar(?: \d| (?:one|two|I+))?|hiv[ -]positive|(?:registered )?disabled|in a wheelchair|c(?:o)?eliac|arthritic|hard of hearing|an insomniac)(?: in (?:my|his|her|one|the)(?: \w+)? (?:eye|ear))?)\b"),
     Rule("takes", "be been bare take started prescribed put", r"(?:me |us )?(?:back |now |still |taking )*(?:on )?(?:a )?(?:low |high )?(?:dose |doses )?(?:of )?(?P<value>(?:vitamin [a-z]\d*|[a-z]+)(?: and (?:vitamin [a-z]\d*|[a-z]+))?)(?=$|[.,!?]| (?:for|since|now|and|every|twice|daily|once|three|two|a|about|because|at|the|to)\b)", check="medicine"),
     Rule("takes", "take", r"(?P<value>(?!(?:a|an|the|it|my|care|time|place|part|this|that|\d|long|one|some|notes|photos|pictures|pride)\b)[a-z]+(?:in|ol|ine|ide|ate|am|one|um|pril|zole|xin|mab|pam|ants?|pills|vitamins?|supplements|\w* insulin|lithium))(?= |$)"),
     # languages and studies
     Rule("speaks", "speak know understand", rf"{_SKILL}{_LANGUAGES}"),
-    Rule("speaks", "bare", rf"my (?P<value>{_LANGUAGE})(?: is|'s) (?!terrible|bad|awful|rubbish|shaky|rusty|non)(?:\w+ )?(?:fluent|good|decent|great|perfect|excellent|ok|okay|passable|native|near[- ]native|alright)\b"),
+    Rule("speaks", "bare", rf"my (?P<value>{_LANGUAGE})(?: is|'s) (?!terrible|bad|awful|rubbish|non)(?:\w+ )?(?:rusty|shaky|basic|limited|fluent|good|decent|great|perfect|excellent|ok|okay|passable|native|near[- ]native|alright)\b"),
     Rule("speaks", "can", rf"speak {_SKILL}{_LANGUAGES}"),
     Rule("speaks", "be", rf"(?:fluent|native|bilingual|proficient|conversational|an? native speaker)(?: in| of|:)? (?:both )?{_LANGUAGES}"),
     Rule("speaks", "be", rf"an? (?:fluent |native )?{_LANGUAGES} speaker"),
     Rule("learning", "be been", rf"(?:learning|studying|taking|picking up|brushing up on|teaching myself)(?: how)?(?: to(?: play| speak)?)? ?(?:the |some |my )?(?P<value>{_LANGUAGE}|(?:guitar|piano|violin|drums|ukulele|cello|bass|saxophone|python|rust|javascript|typescript|sql|code|coding|drive|driving|swim|knit|knitting|cook|paint|sew|dance|surf|ski)(?: lessons| classes)?)\b"),
     Rule("learning", "started began start took", rf"(?:learning|studying|taking|to learn|up)(?: to(?: play)?)? (?:an? |the |some )?(?P<value>(?:\w+ )?(?:{_LANGUAGE}|guitar|piano|violin|drums|ukulele|python|rust|cello|sewing|knitting)(?: lessons| classes)?)\b"),
+    Rule("learning", "be", rf"(?:working on|trying to (?:get|improve|learn|brush up|polish|keep up)|improving|brushing up on|polishing|practi[sc]ing|on (?:my|the) \w+ (?:year|month|week) of)(?: up)?(?: on)? (?:my |some |learning |studying |duolingo )*(?P<value>{_LANGUAGE})\b"),
     Rule("learning", "be", rf"on (?:my|the) \w+ attempt (?:at|to) learn(?:ing)? (?P<value>{_LANGUAGE})"),
     Rule("learning", "quit stopped gave nomore", rf"(?:up )?(?:learning|studying|taking|learn) {_PLACE}", ends="value", check="language"),
     Rule("studies at", "be been", rf"(?:an? |in )?(?:(?:first|second|third|final|fourth|phd|master's|masters|medical|law|graduate|grad|exchange|college|uni|university|my \w+|nursing)[ -]?(?:year)? ?)*(?:student|undergrad|freshman|sophomore|junior|senior|studying(?: [\w ]{{2,30}}?)?|enrolled|year(?: of [\w' ]+?)?|postdoc) (?:at|in (?=the university)) ?(?:the )?{_PLACE}"),
@@ -262,6 +277,11 @@ RULES: tuple[Rule, ...] = (
     Rule("studies", "be been", rf"(?:studying|majoring in|reading(?= \w+ at)) (?!{_LANGUAGE}\b){_STUDIED}"),
     Rule("studies", "major majored", rf"in {_STUDIED}"),
     Rule("studies", "be", rf"(?:doing|finishing|starting) (?:a|my) (?:phd|doctorate|master's|masters|degree|ba|bachelor's) in {_STUDIED}"),
+    Rule("studies", "be bare", r"(?:in|on) (?:my|the|his|her) (?:\w+|\d\w\w) year (?:of|studying|doing|reading) (?:an? |my )?(?P<value>(?!(?:[a-z]+ )?(?:degree|course|program\w*|studies|school|uni|university|college)\b)(?!phd|doctorate|masters?|residency|training|apprenticeship|marriage|retirement|therapy|school|uni|university|college|work|life|recovery|duolingo|covid|the|it|this|high)[a-z]+(?: [a-z]+)?)(?=$|[.,!?]| (?:at|in|now|and)\b)"),
+    Rule("studies at", "be bare", rf"(?:in|on) (?:my|the|his|her) (?:\w+|\d\w\w) year (?:(?:of|studying|doing|reading) [\w ]{{3,30}}? )?at (?:the )?{_PLACE}"),
+    Rule("studies", "be", r"studying to be(?:come)? (?:an? )?(?P<value>[\w' -]{3,30}?)(?=$|[.,!?]| (?:at|in|and|so|but|now)\b)"),
+    Rule("studies", "switched changed transferred", rf"(?:courses? |majors? |degrees? )?(?:from (?:{_SUBJECT}) )?(?:in)?to (?P<value>{_SUBJECT})\b"),
+    Rule("studies", "switched changed transferred", rf"(?:courses? |majors? |degrees? )?from (?P<value>{_SUBJECT}) (?:in)?to\b", ends="value"),
     Rule("studies", "be", r"in (?:my|the) \w+ year of (?:an? |my )?(?P<value>[\w ]+?) (?:degree|course|program\w*|studies)\b"),
     Rule("studies", "be", r"(?:an? )?(?:[\w-]+[ -]year )?(?P<value>(?:medical|law|nursing|engineering|physics|biology|history|art|computer science|business|economics|psychology|chemistry)) (?:student|undergrad|major)\b"),
     Rule("studies", "be", rf"doing (?P<value>(?:{_words('geography history physics chemistry biology maths math english law medicine psychology philosophy engineering economics sociology art')}))\b"),
@@ -292,7 +312,9 @@ RULES: tuple[Rule, ...] = (
     Rule("afraid of", "have bare", rf"(?:an? )?(?:\w+ )?(?:fear|phobia) of {_VALUE}"),
     Rule("afraid of", "be", rf"(?:\w+ )?(?:afraid|scared|terrified|frightened|petrified) of {_VALUE}"),
     # what people do in their time
+    Rule("hobby", "play", r"(?:the |some )?(?P<value>(?!\w+ly\b)(?!(?:along|around|nice|it|games|cards|catch|a|an|together)\b)[\w-]+(?: [\w-]+)?) (?:with|for|in|at) (?:my |the |a |an |some |our )?(?:lads|mates|friends|colleagues|coworkers|family|kids|sons?|daughters?|brothers?|sisters?|dad|club|team|band|league|orchestra|pub|local|girls|guys|people|neighbours?|neighbors?)\b"),
     Rule("hobby", "play", r"(?:the |some |a lot of )?(?P<value>(?!\w+ly\b)(?!(?:devil's|the devil|an? part|with|a role|along|it|dumb|a game|music$|around|nice|on|at|together|that|this|them|catch|hard|pretend|to|for|one|these|those|and)\b)[\w' -]{2,30}?)" + _END),
+    Rule("hobby", "joined", r"(?:an? |the |my |our )(?P<value>(?:(?!book\b)[\w-]+ ){0,2}?(?:choir|band|orchestra|running club|book club|rowing club|chess club|cycling club|swim(?:ming)? club|tennis club|theatre group|drama group|football team|football club|rugby club|rugby team|hiking group|walking group|knitting group|improv group|dance class|pottery class|softball team|netball team|hockey team|climbing club|fencing club|judo club|brass band))\b"),
     Rule("hobby", "be been", rf"playing (?:the |some )?(?P<value>(?!\w+ly\b)(?!(?:for|in|since|to|and|again|with|a role|along|it|dumb|a game|around|on|at|together|that|this|them|devil)\b)[\w' -]{{2,30}}?){_END}"),
     Rule("hobby", "be", r"an? (?:keen |avid |passionate |amateur |casual |competitive |big |hobby )*(?P<value>runner|hiker|climber|cyclist|swimmer|surfer|skier|gamer|birdwatcher|knitter|rower|sailor|skateboarder|snowboarder|gardener|bookworm)(?=$|[.,!?]| (?:and|since|for)\b)", only="author"),
     Rule("hobby", "do", r"(?P<value>marathons|triathlons|ironmans|half marathons|trail runs)\b"),
@@ -342,7 +364,7 @@ RULES: tuple[Rule, ...] = (
     Rule("has", "binned flogged rehomed wrote put", rf"(?:off )?(?:my|our|the) (?:old |beloved |dear |poor )?(?P<value>(?!job|kettle|bins?\b)[\w' -]{{2,30}}?)(?= (?:down|to sleep|last|on|for|in the|and|because|after|yesterday|this)\b|{_THING_END[3:]}", ends="value", check="parted with"),
     Rule("has", "not nomore", r"(?:have|own) (?:an? |the |my |any |two |three )?(?P<value>[\w' -]{2,40}?)(?=$|[.,!?;]| (?:and|or)\b)", ends="value", check="had"),
     Rule("has", "usedto", rf"(?:have|own) (?:an? |the |my |any |two |three )?{_THING}", ends="value"),
-    Rule("has", "died passed ran got was", r"(?:away|stolen|totalled|totaled|wrecked|put down)?(?P<value>)(?=$|[.,!?;]| ?(?:last|in|of|this|at|two|yesterday)\b)", ends="value", fixed="who", only="pets", check="died"),
+    Rule("has", "died passed ran got was", r"(?:away|stolen|totalled|totaled|wrecked|put down)?(?P<value>)(?=$|[.,!?;]| ?(?:last|in|of|this|at|on|from|after|when|two|three|a|just|earlier|today|yesterday)\b)", ends="value", fixed="who", only="pets", check="died"),
     Rule("smokes", "gave quit stopped", r"(?:up )?(?:the )?(?P<value>smoking|cigarettes|vaping|tobacco|fags|ciggies|cigs|smokes)\b", ends="value"),
     Rule("smokes", "usedto", r"(?:be an? )?(?P<value>smoker|smoke)\b", ends="value"),
     Rule("takes", "came went", r"off (?:the |my )?(?P<value>[a-z]+)(?=$|[.,!?]| (?:in|last|this|and|after|because|since)\b)", ends="value", check="medicine"),
@@ -377,6 +399,7 @@ RULES: tuple[Rule, ...] = (
     Rule("email", "bare", r"my (?:e-?mail)(?: address)? is (?P<value>\S+@\S+\w)"),
     Rule("number", "bare", r"my (?:phone |mobile |cell )?(?:number|phone) is (?P<value>[+\d(][\d ()-]{4,})"),
     Rule("address", "bare", r"(?:my )?(?:new |home |current )?address (?:is )?(?P<value>\d[^!?]{4,60}|[^!?]{3,40}\d[^!?]{0,20})$"),
+    Rule("timezone", "be bare", r"(?:in |on )(?:the )?(?P<value>(?:utc|gmt) ?[+-]\d{1,2}|(?:utc|gmt|cet|cest|est|edt|cst|pst|pdt|mst|ist|jst|aest|bst)(?= time|$)|(?:central european|eastern|pacific|mountain|central|moscow|india|japan|alaska)(?= time))(?: time)?(?: ?zone)?\b", only="author"),
     Rule("timezone", "bare", r"my time ?zone is (?P<value>[^.!?]{2,30})$"),
     Rule("blood type", "bare", r"my blood (?:type|group) is (?P<value>[^.!?]{1,20})$"),
     Rule("star sign", "bare", r"my (?:star|zodiac) ?sign is (?P<value>\w+)"),

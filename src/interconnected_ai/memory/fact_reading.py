@@ -37,7 +37,11 @@ _MATERIAL = Caseless(
     r"ролевая игра|(?:напиши|сочини|придумай) (?:мне )?(?:\w+ )?(?:рассказ|стих\w*|сказку|песню|диалог|сценарий|историю)|допустим|предположим|ты (?:пират|персонаж|актёр)))[\s\S]*",
 )
 _SPOKEN = re.compile(
-    r"^[ \t]*(?:user|assistant|human|ai|bot|system)[ \t]*:\s.*$|^[ \t]*(?:\[[^\]\n]{0,60}\][ \t]*)?(?!(?:I|We|My|Our|Я|Мы|У|Мой|Моя|Моё|Мои|Мне|Наш|Наша|Живу|Работаю|Запомни|Запомните|Помни|Учти|Учтите|Важно|Правило|Remember|Important|Rule|PS|P\.S|About me|Note|FYI|Btw|Info|Update|Reminder|Me|О себе|Справка|Факт|Кстати)\b)[A-ZА-ЯЁ][\w .-]{0,20}:\s.*$",
+    r"^[ \t]*(?:user|assistant|human|ai|bot|system)[ \t]*:\s.*$|^[ \t]*(?:\[[^\]\n]{0,60}\][ \t]*)?"
+    # what no name holds: it is a remark that leads over to what follows
+    r"(?![^:\n]*\b(?:for|to|of|about|you|a|an|the|up|my|me|is|are|quick|question|questions|context|background|situation|story|news|problem|issue|details?|thing|short|basically|"
+    r"вопрос\w*|контекст|предыстория|ситуация|проблема|дело|новост\w*|вводные|просьба|немного|обо|мне|для|про|по|на|короче|итак|история|данные|суть)\b)"
+    r"(?!(?:I|We|My|Our|Я|Мы|У|Мой|Моя|Моё|Мои|Мне|Наш|Наша|Живу|Работаю|Запомни|Запомните|Помни|Учти|Учтите|Важно|Правило|Remember|Important|Rule|PS|P\.S|About me|Note|FYI|Btw|Info|Update|Reminder|Me|О себе|Справка|Факт|Кстати)\b)[A-ZА-ЯЁ][\w .-]{0,20}:\s.*$",
     re.MULTILINE,
 )  # "Anna: I live …"
 _CODE = re.compile(
@@ -71,17 +75,27 @@ _BOUNDARY = re.compile(r"[,;—:]|\s(?:but|and|но|а|и)\s", re.IGNORECASE)
 _DOCTOR = Caseless(
     r"\b(?:my|the) (?:doctors?|gp|dentist) (?:says?|said|told me|thinks?)(?: that)?\b|\bврачи? (?:говор[ия]т|сказал[аи]?)(?:,? что)?(?:,|\b)",
 )
+# Who says again what was said before says it.
+_REMINDED = Caseless(
+    r"\b(?:я )?(?:(?:уже|же|ж|ведь|вроде|тебе|вам|как-то|раньше) )*(?:говорил[аи]?|сказал[аи]?|писал[аи]?|упоминал[аи]?|предупреждал[аи]?|рассказывал[аи]?)(?: (?:уже|же|тебе|вам|раньше|выше|как-то|вчера))*,? что\b(?! (?:он|она|они|ты|вы)\b)"
+    r"|\b(?:напомню|напоминаю|предупреждаю|предупрежу|сообщаю|уточню|уточняю|скажу сразу|сразу скажу|добавлю|забыл[аи]? (?:сказать|добавить|упомянуть|написать|предупредить)|имейте? в виду|учти(?:те)?|знай(?:те)?|важно|дело в том|"
+    r"хочу (?:сказать|добавить|напомнить|уточнить)|хотел[аи]? (?:сказать|добавить|напомнить|уточнить)|надо сказать|стоит (?:сказать|упомянуть)|"
+    r"не помню,? говорил[аи]? ли(?: я)?|кажется,? (?:я )?(?:уже )?(?:говорил[аи]?|писал[аи]?)),? что\b",
+)
 _CONDITION = Caseless(
     r"\b(?:if|unless|whether|in case|provided|when i|until i|before i|till|если|ли|пока не|прежде чем|как только|когда я|то есть если)\b(?! что\b)",
 )
 # Where a statement goes over into a question or a request: "I live in Riga, what should I see?"
 _ASKING = (
     r"(?:what|what's|how|which|who|whom|where|when|why|can|could|should|would|will|is|are|do|does|did|any|shall|may|am|have|has|"
-    r"please|suggest|recommend|help|tell|что|чего|как|какой|какая|какое|какие|какую|каких|где|куда|когда|зачем|почему|кто|кого|сколько|"
+    r"please|suggest|recommend|help|tell|has|need|что|чего|чему|чем|чём|кем|ком|кому|как|какой|какая|какое|какие|какую|каких|где|куда|когда|зачем|почему|кто|кого|сколько|"
     r"можешь|можете|можно|стоит|надо ли|посоветуй(?:те)?|подскажи(?:те)?|помоги(?:те)?|есть ли|нужно ли)"
 )
 _REQUEST = re.compile(
-    rf"(?:[,;:]|\s[-–—])\s*(?:so |and |but |then |и |а |но |так )?{_ASKING}\b.*$", re.IGNORECASE | re.DOTALL
+    rf"(?:[,;:]|\s[-–—])\s*(?:so |and |but |then |и |а |но |так |ну )?(?:(?:о|об|в|на|с|со|за|из|от|до|для|по|у|к|при|for|at|in|on|with|about|from|to|by|not) )?{_ASKING}\b.*$"
+    r"|\s(?:(?:can|could|would|will) you|any (?:tips|ideas?|advice|suggestions?|recommendations?|thoughts)|(?:what|how) (?:should|can|do|would|could) (?:i|we)|"
+    r"подскажите|посоветуйте|подскажи|посоветуй|что делать|как быть|что посоветуе(?:те|шь))\b.*$",
+    re.IGNORECASE | re.DOTALL,
 )
 _QUESTION = re.compile(rf"^(?:(?:so|and|but|well|ok|и|а|но|ну)\s+)?{_ASKING}\b", re.IGNORECASE)
 _LATIN = re.compile("[A-Za-z]")
@@ -142,6 +156,7 @@ def _meant(sentence: str) -> str:
     if _UNSURE.is_in(sentence):
         return ""
     sentence = _DOCTOR.sub("", sentence)
+    sentence = _REMINDED.sub("", sentence)
     reported = _REPORTED.search(sentence)
     if reported is None and ":" in sentence:
         reported = _GOES.search(sentence)

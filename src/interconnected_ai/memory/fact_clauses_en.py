@@ -20,7 +20,7 @@ _DONE = {
 def _as_done(found: re.Match[str]) -> str:
     """ "had to sell" as "sold": what had to be done was done."""
     first, _, rest = found[1].lower().partition(" ")
-    return f"{_DONE[first]} {rest}".strip()
+    return f"{'' if found.start() else 'i '}{_DONE[first]} {rest}".strip()
 
 
 def _as_work(found: re.Match[str]) -> str:
@@ -90,6 +90,17 @@ _IDIOMS = tuple(
             r"\b(?:pack|jack|chuck)(?:ed|ing)? in (?:the )?(?=smok|fags|cig|booze|drink|job|my |work|teach|nurs)",
             "quit ",
         ),
+        (
+            "me",
+            r"\b(?:they|work|the company|my (?:boss|company|employer|work))(?:'ve| have|'s| has)? (?:just )?(laid|let|fired|sacked|made) me( off| go| redundant)?\b",
+            r"i got \1\2",
+        ),
+        (
+            "split broke",
+            r"^(?:me and ((?-i:[A-Z])[a-z]+)|((?-i:[A-Z])[a-z]+) and (?:i|me))(?: have| just|'ve)* (split|broke|broken) up\b",
+            lambda found: f"i broke up with {found[1] or found[2]}",
+        ),
+        ("call", r"^they (?:all )?call me (?=(?-i:[A-Z]))", "everyone calls me "),
         ("kicked", r"\bkicked (?:the )?(?=smok|fags|cig|booze|drink|habit)", "quit "),
         ("half missus", r"\b(?:my|the) (?:other half|better half|missus)\b", "my partner"),
         ("the", r"\bthe (wife|husband|hubby|kids)(?=(?:'s| is| was| has| works| are| have| and i)\b)", r"my \1"),
@@ -133,6 +144,11 @@ _IDIOMS = tuple(
         ),
         ("lil littl wee", r"\b(my|our) (?:lil|lil'|littl|wee) ", r"\1 little "),
         (
+            "his her their",
+            rf"\b((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE})) and (?:his|her|their) (?:wife|husband|kids|family|partner|boyfriend|girlfriend) (?=(?:live|have|moved|own|are|run)\b)",
+            r"\1 ",
+        ),
+        (
             "s",
             rf"\b((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE}))'s (?=(?:got|been|had|just|moved|gone|started|left|quit|lost|become|bought|taken)\b)",
             r"\1 has ",
@@ -148,7 +164,7 @@ _SIBLINGS = {"sis": "sister", "bro": "brother"}
 
 _DAYS = "(?:mon|tues|wednes|thurs|fri|satur|sun)day"
 _LEAD = Caseless(
-    r"^(?:(?:ok(?:ay)?|so|well|oh|ugh|hey|hi|hello|hiya|heya|yo|thx|thanks|ty|yes|yeah|yep|yup|no(?! longer| more| one)|nope|nah|also|plus|and|but|or|then|now(?! (?:in|at|with)\b)|"
+    r"^(?:(?:ok(?:ay)?|so|well|oh|ugh|hey|hi|hello|hiya|heya|yo|thx|thanks|ty|yes|yeah|yep|yup|no(?=[,.!]| (?:i|i'm|i've|we|we're|my|it|thanks?|worries)\b)|nope|nah|also|plus|and|but|or|then|now(?! (?:in|at|with)\b)|"
     r"honestly|actually|basically|anyway|anyways|seriously|literally|currently|personally|sadly|unfortunately|luckily|fortunately|"
     r"incidentally|apparently|obviously|btw|fyi|ps|tbh|ngl|imo|lol|haha|look|listen|still|recently|lately|finally|originally|"
     r"please note|note|side note|fun fact|update|edit|about me|for context|context|quick background|background|bit of background|bit of context|"
@@ -216,7 +232,7 @@ _PAST = (
     "broke split turned switched changed dropped stopped decided grew married divorced inherited named found landed separated "
     "lived worked studied learned learnt planned chosen decided agreed purchased settled emigrated immigrated earned completed "
     "hired promoted diagnosed totalled totaled crashed wrecked binned flogged rehomed ditched prescribed tied went took given did passed trained tutored spent picked rented defended named christened visited qualified jacked kicked packed upgraded downsized retrained resettled transferred suffered swapped traded rented built cut fallen fell taught owned had taken gone handed picked "
-    "worn signed enrolled transferred passed majored ditched scrapped donated rescued welcomed proposed enlisted outgrown outgrew dumped kept called turning came died"
+    "closed shut worn signed enrolled transferred passed majored ditched scrapped donated rescued welcomed proposed enlisted outgrown outgrew dumped kept called turning came died"
 ).split()
 _PARTICIPLES = (
     "living working based located residing studying learning planning hoping trying saving dating married engaged single divorced "
@@ -282,7 +298,7 @@ _ANYMORE = re.compile(r"^not (?P<rest>.+?)\s+(?:anymore|any more|any longer|no m
 # Of the author, though somebody or something else does it.
 _OF_MINE = Caseless(
     r"^(?:my|our|name's|name is|they (?:named|called|christened) me|my parents (?:named|called) me|(?:all[- ]time )?favourite|new address|bday|birthday|this is|the name|the twins|the kids|everyone|everybody|people call|my friends|friends|most people|they all|(?:please |just )*call me|"
-    r"you can call|feel free|greetings from|(?-i:[A-Z])\w+ (?:is my|here$))",
+    r"you can call|feel free|greetings from|home(?:'s| is)\b|(?-i:[A-Z])\w+ (?:is my|here$))",
 )
 _OTHERS = Caseless(
     r"^(?:you|they|he|she|it|the|this|that|these|those|there|their|his|her|your|its|some|someone|somebody|nobody|no one|none|every|each|many|most|any|anyone|"

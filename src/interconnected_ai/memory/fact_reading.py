@@ -62,7 +62,7 @@ _UNSURE = Caseless(
 )  # fmt: skip
 _REPORTED = Caseless(
     r"\b(?<!i )(?<!i've )(?<!just )(?:said|says|saying|told|tells|claims?|claimed|thinks?|thought|believes?|wrote|writes|heard|asked|asks|assumes?|"
-    r"insists?|quotes?|quoted|(?:sings?|sang)(?! (?:in|with|at|along)\b)|according to|rumou?r|states?|mentioned|replied|answered|shouted|"
+    r"insists?|quotes?|quoted|(?:sings?|sang)(?! (?:in|with|at|along)\b)|according to|rumou?r|states?(?= that\b)|mentioned|replied|answered|shouted|"
     r"сказал[аи]?|говор(?:ит|ят|ил[аи]?)(?! (?:по[- ]|на (?!что)|свободно|немного|только))|написал[аи]?(?! заявлени)|пишет|пишут|утверждает|утверждают|думает|думают|считает|считают|спросил[аи]?|"
     r"спрашивает|ответил[аи]?|передал[аи]?|по словам|пёт|поёт|поется|поётся|слышал[аи]?|(?:про)?читал[аи]?,? что|решил[аи], что я|(?<!не )уверен[аы]?, что|уверяет|обещает|рассказал[аи]?|рассказывал[аи]?|кажется|цитирую)\b",
 )  # fmt: skip
@@ -75,9 +75,10 @@ _BOUNDARY = re.compile(r"[,;—:]|\s(?:but|and|но|а|и)\s", re.IGNORECASE)
 _DOCTOR = Caseless(
     r"\b(?:my|the) (?:doctors?|gp|dentist) (?:says?|said|told me|thinks?)(?: that)?\b|\bврачи? (?:говор[ия]т|сказал[аи]?)(?:,? что)?(?:,|\b)",
 )
-# Who says again what was said before says it.
+# Who says again what was said before says it, and who tells what a doctor found.
 _REMINDED = Caseless(
     r"\b(?:я )?(?:(?:уже|же|ж|ведь|вроде|тебе|вам|как-то|раньше) )*(?:говорил[аи]?|сказал[аи]?|писал[аи]?|упоминал[аи]?|предупреждал[аи]?|рассказывал[аи]?)(?: (?:уже|же|тебе|вам|раньше|выше|как-то|вчера))*,? что\b(?! (?:он|она|они|ты|вы)\b)"
+    r"|\bi (?:was|got|'ve been|have been) (?:just |recently )?told(?: that)?(?= i (?:have|'ve|am|'m)\b| i've\b| i'm\b)"
     r"|\b(?:напомню|напоминаю|предупреждаю|предупрежу|сообщаю|уточню|уточняю|скажу сразу|сразу скажу|добавлю|забыл[аи]? (?:сказать|добавить|упомянуть|написать|предупредить)|имейте? в виду|учти(?:те)?|знай(?:те)?|важно|дело в том|"
     r"хочу (?:сказать|добавить|напомнить|уточнить)|хотел[аи]? (?:сказать|добавить|напомнить|уточнить)|надо сказать|стоит (?:сказать|упомянуть)|"
     r"не помню,? говорил[аи]? ли(?: я)?|кажется,? (?:я )?(?:уже )?(?:говорил[аи]?|писал[аи]?)),? что\b",

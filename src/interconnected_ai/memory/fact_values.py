@@ -150,7 +150,7 @@ def kept_value(said: str, relation: str) -> str:
     if (
         not words
         or (normalize(value) in EMPTY_VALUES and not is_title)
-        or (words[0] in EMPTY_BEGINNINGS and relation != "family")
+        or (words[0] in EMPTY_BEGINNINGS and relation != "family" and words[:2] not in (["hearing", "aid"], ["hearing", "aids"]))
     ):
         return ""
     if not _holds(relation, value, words):
@@ -367,7 +367,7 @@ _GIVEN = re.compile(
     r"\b(?:тачк|авто|приор|пианино|синтезатор|кровать|кресл|игрушк|вещи|кошеч|щено|попуга|хомяк|пса(?!\w)|пёс|пес(?!\w)|машин|квартир|дом|дач|собак|кошк|кот|пианин|гитар|велосипед|телефон|ноут|комп|шкаф|диван|коляск|книг|щен|телевизор|самокат|мотоцикл)"
 )
 _WORK_PLACES = re.compile(
-    "школ|банк|компани|фирм|больниц|полици|арми|завод|офис|университет|магазин|служб|найм|професси|редакци|стартап|поликлиник|клиник|институт|театр|музе|ресторан|кафе|бизнес|айти|такси|агентств|министерств|продаж|маркетинг|декрет|лаборатор|фабрик|газет|телевид|радио|издательств|телеканал|мэри|администрац|налогов|почт|ателье|салон|детсад|садик|турфирм|таможн|вокзал|аэропорт|депо|цех|склад|типографи|колл-центр|госслужб|гимнази|лице[йяе]|вуз|кафедр|консалтинг|маркетплейс|строй|библиотек|аптек|суд|прокуратур|мчс|нии"
+    "школ|банк|компани|фирм|больниц|полици|арми|завод|офис|университет|магазин|служб|найм|професси|редакци|стартап|поликлиник|клиник|институт|театр|музе|ресторан|кафе|бизнес|айти|такси|агентств|министерств|продаж|маркетинг|декрет|лаборатор|фабрик|газет|телевид|радио|издательств|телеканал|мэри|администрац|налогов|почт|ателье|салон|детсад|садик|турфирм|таможн|вокзал|аэропорт|депо|цех|склад|типографи|колл-центр|госслужб|гимнази|лице[йяе]|вуз|кафедр|консалтинг|фонд|нко(?!\w)|нпо(?!\w)|ржд|метро(?!ном)|холдинг|корпорац|концерн|комбинат|центр|бюро|управлени|департамент|комитет|мфц|автосервис|сервис|доставк|шахт|рудник|порт(?![рф])|автопарк|фитнес|турагентств|химчистк|прачечн|пекарн|кофейн|част[ьи](?!\w)|подстанц|стоматолог|роддом|диспансер|хоспис|интернат|детдом|приют|заповедник|лесхоз|совхоз|агрофирм|элеватор|маркетплейс|строй|библиотек|аптек|суд|прокуратур|мчс|нии"
 )
 
 
@@ -411,6 +411,13 @@ def _is_hired(found: Found, value: str) -> bool:
     said = found.match["value"]
     is_of_work = found.clause.verb.lower().startswith(("увол", "устро"))
     return (is_of_work and not _is_in_town(value)) or _is_work_place(said)
+
+
+_HOUSING = re.compile("квартир|комнат|дом|студи|жиль|однушк|двушк|тр[её]шк|угол|койк|коттедж|таунхаус|хат|общаг|офис|помещени|гараж|дач")
+_YOUNG = frozenset(
+    "son daughter nephew niece grandson granddaughter kid kids child children boy girl twins stepson stepdaughter".split()
+)
+_NOT_STUDIED = frozenset("часы рельсы курс курса счёт счет карту тариф режим язык русский английский день ночь зиму лето время".split())
 
 
 _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
@@ -457,6 +464,8 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
         (found.head != "was" and _is_job(found, value))
         or (re.match("hired|promoted|made|appointed", found.match[0].lower()) is not None and _is_job(found, value))
     ),
+    "known employer": lambda found, value: value in _EMPLOYERS,
+    "of a child": lambda found, value: found.clause.who in _YOUNG,
     "no company": lambda found, value: found.match["value"].lower() not in _EMPLOYERS,
     "parted with": _is_parted,
     "employer": lambda found, value: " над " not in f" {found.match.string} " and not _is_in_town(value),
@@ -505,6 +514,14 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     "infinitive": lambda found, value: (
         any(word.endswith(("ть", "ться", "ти", "чь", "тись")) for word in value.split()[:3])
         or (found.head == "plan" and not found.clause.verb.lower().startswith("наде"))
+    ),
+    "driven": lambda found, value: (
+        found.match.string.startswith("на ") or re.match("автобус|трамва|троллейбус|фур|такси|маршрутк|поезд", value) is None
+    ),
+    "in town": lambda found, value: any(map(_is_town, value.split())) or not found.match["value"][:1].isupper(),
+    "rented": lambda found, value: found.head != "rent" or value != found.match["value"] or _HOUSING.search(found.match.string.lower()) is not None,
+    "entered": lambda found, value: (
+        found.clause.verb.lower().startswith("перев") and not found.clause.who and _NOT_STUDIED.isdisjoint(value.split())
     ),
     "food ru": lambda found, value: _FOOD_RU.search(value) is not None,
     "dream": lambda found, value: (

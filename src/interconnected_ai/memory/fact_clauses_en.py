@@ -101,6 +101,8 @@ _IDIOMS = tuple(
             lambda found: f"i broke up with {found[1] or found[2]}",
         ),
         ("call", r"^they (?:all )?call me (?=(?-i:[A-Z]))", "everyone calls me "),
+        ("before", r"\b(i|we) was (an? [\w -]{3,25}?) before (?=(?:i|we|becoming|that|this|retraining|moving)\b)", r"\1 used to be \2 before "),
+        ("its it", r"^(?:hi|hey|hello|hiya)[,! ]+(?:it's|its) (?=[a-z]+,)", "my name is "),
         ("kicked", r"\bkicked (?:the )?(?=smok|fags|cig|booze|drink|habit)", "quit "),
         ("half missus", r"\b(?:my|the) (?:other half|better half|missus)\b", "my partner"),
         ("the", r"\bthe (wife|husband|hubby|kids)(?=(?:'s| is| was| has| works| are| have| and i)\b)", r"my \1"),
@@ -155,6 +157,27 @@ _IDIOMS = tuple(
         ),
     )
 )  # fmt: skip
+# "Now that I'm retired I have time", "being a nurse I know": a clause that leads over to another, and where that begins.
+_LEADING = tuple(
+    (re.compile(pattern, re.IGNORECASE), said)
+    for pattern, said in (
+        (
+            r"^(?:since|because|as|given(?: that)?|seeing (?:as|that)|now that|considering(?: that)?) (?=(?:I|we|my|our|I'm|I've|we're|we've)\b)",
+            "",
+        ),
+        (r"^as someone (?:who's|who is) ", "I'm "),
+        (r"^as someone (?:who has|with) ", "I have "),
+        (r"^being (?=an? )", "I'm "),
+        (r"^(?=(?:living|working) (?:in|at|as|for) [^,]{3,40},? (?:I|we|so I|so)\b)", "I'm "),
+        (
+            r"^with (?=(?:an?|two|three|four|five|\d) (?:small |young |little |grown |teenage )?(?:kids?|children|cats?|dogs?|toddlers?|babies|sons|daughters|"
+            r"boys|girls|teenagers)\b[^,]{0,20},? (?:I|we)\b)",
+            "I have ",
+        ),
+    )
+)
+_LEADING_WORDS = frozenset("since because as given seeing now considering being living working with".split())
+_OTHER_CLAUSE = re.compile(r"(?<=[\w'])\s(?:at home )?(?=(?:so )?(?:I|we|I'm|I've|we're|I'd|I'll|i)\s)")
 _BARE_KIN_FIRST = re.compile(
     r"^(?=(?:mum|mom|dad|gran|grandma|grandpa|nan|husband|wife|hubby|boyfriend|girlfriend|sister|brother|son|daughter|kid|partner|grandad|granddad|"
     r"mother|father)(?:'s| is| passed| died| moved| was| has| had| lives| works| loves| hates| got| grew| comes| speaks| drives)\b)",
@@ -232,7 +255,7 @@ _PAST = (
     "broke split turned switched changed dropped stopped decided grew married divorced inherited named found landed separated "
     "lived worked studied learned learnt planned chosen decided agreed purchased settled emigrated immigrated earned completed "
     "hired promoted diagnosed totalled totaled crashed wrecked binned flogged rehomed ditched prescribed tied went took given did passed trained tutored spent picked rented defended named christened visited qualified jacked kicked packed upgraded downsized retrained resettled transferred suffered swapped traded rented built cut fallen fell taught owned had taken gone handed picked "
-    "closed shut worn signed enrolled transferred passed majored ditched scrapped donated rescued welcomed proposed enlisted outgrown outgrew dumped kept called turning came died"
+    "upgraded downsized qualified closed shut worn signed enrolled transferred passed majored ditched scrapped donated rescued welcomed proposed enlisted outgrown outgrew dumped kept called turning came died"
 ).split()
 _PARTICIPLES = (
     "living working based located residing studying learning planning hoping trying saving dating married engaged single divorced "
@@ -409,7 +432,17 @@ def english_clauses(sentence: str) -> Iterator[Clause]:
         sentence = _ASIDES.sub(" ", sentence)
     if ("now" in words or "nowadays" in words or "these" in words) and _IS_NOW.search(sentence):
         sentence = _LASTED.sub(r"used to \1 ", sentence)
+    if sentence.partition(" ")[0].lower() in _LEADING_WORDS:
+        sentence = _apart(sentence)
     yield from _Reader().read(sentence)
+
+
+def _apart(sentence: str) -> str:
+    """A sentence whose first clause leads over to the second, with a comma between them and the first told as it stands."""
+    for pattern, said in _LEADING:
+        if found := pattern.match(sentence):
+            return ", ".join(_OTHER_CLAUSE.split(said + sentence[found.end() :], maxsplit=1))
+    return sentence
 
 
 def _words(sentence: str) -> frozenset[str]:
@@ -620,6 +653,8 @@ class _Reader:
     def _without_subject(self, joint: str, text: str) -> Iterator[Clause]:
         if _OF_MINE.match(text):
             self._who, self._head = "", "bare"
+            if text.endswith(" here") or text.lower().startswith(("my name", "name's", "name is")):
+                self._is_state = self._is_introduced = True
             yield Clause("", f"bare {text}")
             return
         is_said = _BARE_VERB.match(text) or _BARE_PARTICIPLE.match(text)
@@ -660,7 +695,7 @@ class _Reader:
     def _clause(self, who: str, said: str) -> Clause:
         said = _predicate(said, is_third=bool(who), is_since=self._is_since)
         self._who, self._head = who, said.partition(" ")[0]
-        self._is_state = self._head in ("be", "named", "nowat") and not _IS_DOING.match(said)
+        self._is_state = self._head in ("be", "been", "named", "nowat") and not _IS_DOING.match(said)
         self._is_plain = _GOES_ON.search(said) is None
         return Clause(who, said)
 

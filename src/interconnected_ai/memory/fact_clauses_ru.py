@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from interconnected_ai.memory.caseless import Caseless
 from interconnected_ai.memory.fact_clauses import Clause
 from interconnected_ai.memory.fact_words import FEMALE_KIN, KIN_RU, MALE_KIN, NUMBERS_RU, PETS
+from interconnected_ai.text import is_given_name
 
 _NOBODY = None
 
@@ -35,7 +37,8 @@ _VERBS = {
     "started": "начинаю|начинает|начал стал",
     "speak": "говорю владею болтаю шпрехаю понимаю знаю говорим разговариваю|говорит владеет говорят знает понимает|",
     "like": "люблю обожаю любим обожаем|любит обожает любят обожают|любил обожал полюбил",
-    "fond": "увлекаюсь фанатею тащусь балдею кайфую угораю торчу увлекаемся прусь|увлекается фанатеет тащится балдеет|увлекался подсел",
+    "fond": "увлекаюсь фанатею тащусь балдею кайфую угораю торчу увлекаемся прусь|увлекается фанатеет тащится балдеет|увлекался",
+    "tookup": "||увлекся подсел",
     "pleases": "нравится нравятся заходит||нравился",
     "unlike": "разонравился разонравилась разонравилось|разлюбила|разлюбил разонравился",
     "hate": "ненавижу недолюбливаю презираю|ненавидит ненавидят|ненавидел",
@@ -152,9 +155,11 @@ _DOCTORS = Caseless(
     r"(?=(?:прописал|выписал|назначил|запретил|поставил|обнаружил|нашел|нашёл|выявил)[аи]?(?![\w-]))",
 )
 # What follows makes a past that lasted one that is over: «ездил на приоре, теперь взял джили».
-_SINCE_THEN = re.compile(r"(?<![\w-])(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])", re.IGNORECASE)
+_SINCE_THEN = re.compile(
+    r"(?<![\w-])(?:(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])|(?:переучил|переквалифицировал|переобучил)\w+)", re.IGNORECASE
+)
 _BEGINS_NOW = re.compile(
-    r"^(?:и |а |но |ну )*(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])|(?<![\w-])теперь(?![\w-])", re.IGNORECASE
+    r"^(?:и |а |но |ну )*(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])|(?<![\w-])теперь(?![\w-])|(?<![\w-])(?:переучил|переквалифицировал|переобучил)\w+", re.IGNORECASE
 )
 _UNTIL_THEN = re.compile(
     r"(?<![\w-])до (?:декрета|пенсии|развода|свадьбы|переезда|армии|войны|ковида|пандемии|школы|института|универа|родов|замужества|травмы|этого|того)(?![\w-])",
@@ -392,6 +397,15 @@ class _Reader:
             for clause in self._clauses(text):
                 yield clause
                 yield from self._coordinated(clause)
+            if len(pieces) > 1 and not _OF_THIRD.search(text):
+                self._mention(text)
+
+    def _mention(self, text: str) -> None:
+        """Remember kin that a clause speaks of, so that "he" and "she" of the next are known: «нужен подарок папе, ему 70»."""
+        words = text.lower().split()
+        for before, word in pairwise(["", *words]):
+            if word in KIN_RU and KIN_RU[word] not in PETS and before not in _OTHERS_KIN and not before.endswith(("ин", "ов", "ева", "ова")):
+                self._kin.append(KIN_RU[word])
 
     def _clauses(self, text: str) -> Iterator[Clause]:
         full = _LEADING.sub("", _squeeze(_FILLERS.sub(" ", text)))
@@ -418,6 +432,13 @@ class _Reader:
                 else:
                     yield from self._of(who, rest)
             return
+        if self._is_over and full.lower().startswith(("был ", "была ")):
+            full = f"раньше {full}"  # «была поваром, переучилась на медсестру»
+        if full.lower().startswith("есть ") and _KIN.match(full[5:]):
+            full = f"у меня {full[5:]}"
+        if (owned or self._who) and _is_age(full) and (" " in full or full in _BABIES):
+            yield Clause(owned or self._who, f"мне {full}", f"мне {full}")
+            return
         if _PARENT_OF.match(full) or (_AT_OTHERS.match(full) and not _AT_KIN.match(full)):
             yield from self._elsewhere(full)
             return
@@ -433,7 +454,7 @@ class _Reader:
             return
         if match and match.end() >= len(full) and not full.lower().startswith("у "):
             self._who = self._met(match)
-            if match["name"] and match["mine"]:
+            if match["name"] and (match["mine"] or self._who in _NEAREST):
                 yield Clause(self._who, f"имя {match['name']}", "")
             return
         if self._who and self._kin and re.fullmatch(_NAME, full):
@@ -474,7 +495,7 @@ class _Reader:
         if (
             _OTHERS.match(full)
             and not _I.is_in(full)
-            and not re.search(r"(?<![\w-])(?:зовут|называют) меня|меня (?:\w+ )?зовут", full, re.IGNORECASE)
+            and not re.search(r"(?<![\w-])(?:зовут|называют) меня|меня (?:\w+ )?зовут|^все (?:зовут|называют) [А-ЯЁ]", full, re.IGNORECASE)
         ):
             said = _squeeze(_TIMES.sub(" ", full))
             self._who = "" if re.match(r"(?:мо[йяеёи]|наш[аеи]?)(?![\w-])", full, re.IGNORECASE) else _NOBODY
@@ -553,6 +574,9 @@ class _Reader:
             else:
                 yield from self._with_verb(self._who, rest, "be" if self._who else "given")
             return
+        if not self._who and re.fullmatch(_SOMEBODY, rest) and (rest.lower() in _ELDER or is_given_name(rest)):
+            self._who = _NOBODY  # «Саня уехал», «старший, Саня, уехал»
+            return
         if self._who is not None:
             if self._who == "" and _AGE.match(rest):
                 yield Clause("", f"мне {rest}", f"мне {rest}")
@@ -604,7 +628,7 @@ class _Reader:
         if not clause.who and head in ("dating", "live", "married", "gone"):
             said = (clause.full or rest).lower().split()
             self._kin += [KIN_RU[word] for word in said if word in KIN_RU]
-        if not clause.who and head in ("bought", "have", "keep", "у", "be", "bare"):
+        if not clause.who and head in ("bought", "have", "keep", "у", "be", "bare") and not _PARENT_OF.match(rest):
             self._owned = next((KIN_RU[word] for word in reversed(rest.lower().split()) if word in KIN_RU), None)
             if self._owned in ("дети", "родители", "компания", "команда", "проект"):
                 self._owned = None
@@ -635,6 +659,14 @@ _LASTING = frozenset(
 )
 
 
+_OTHERS_KIN = frozenset(
+    "его её ее их твой твоя твою твоей твоего твоему ваш ваша вашу вашей вашего чей чья чужой чужая чужую этот эта того той у".split()
+)
+_OF_THIRD = re.compile(r"(?<![\w-])(?:он|она|они|его|её|ее|их|него|неё|нее|них|ему|ей|им|ты|вы|твой|ваш|кто)(?![\w-])", re.IGNORECASE)
+_NEAREST = frozenset("дочь сын жена муж внук внучка".split())  # of whom nobody says that they are theirs
+_BABIES = frozenset(("год", "годик", "полгода", "полтора", "полтора года"))
+_ELDER = frozenset("старший младший средний старшая младшая средняя мелкий мелкая".split())
+_SOMEBODY = re.compile(r"[А-ЯЁа-яё]+")
 _PARENT_OF = re.compile(
     r"(?:многодетная |счастлив\w+ )?(?:мама|мать|папа|отец|бабушка|дедушка) (?:двоих|троих|двух|тр[её]х|четверых|пятерых|\d)(?![\w-])", re.IGNORECASE
 )
@@ -693,6 +725,8 @@ _OF_AGES = frozenset(
 def _is_age(text: str) -> bool:
     """Whether all that is said of kin is how old they are: «в августе семьдесят исполняется»."""
     words = text.lower().split()
+    if text.lower() in _BABIES:
+        return True
     numbers = [word for word in words if word not in _OF_AGES]
     return 0 < len(numbers) < 3 and all(word in NUMBERS_RU or (word.isdigit() and len(word) < 4) for word in numbers)
 

@@ -39,8 +39,8 @@ _MATERIAL = Caseless(
 _SPOKEN = re.compile(
     r"^[ \t]*(?:user|assistant|human|ai|bot|system)[ \t]*:\s.*$|^[ \t]*(?:\[[^\]\n]{0,60}\][ \t]*)?"
     # what no name holds: it is a remark that leads over to what follows
-    r"(?![^:\n]*\b(?:for|to|of|about|you|a|an|the|up|my|me|is|are|quick|question|questions|context|background|situation|story|news|problem|issue|details?|thing|short|basically|"
-    r"вопрос\w*|контекст|предыстория|ситуация|проблема|дело|новост\w*|вводные|просьба|немного|обо|мне|для|про|по|на|короче|итак|история|данные|суть)\b)"
+    r"(?![^:\n]*\b(?:for|to|of|about|you|a|an|the|up|my|me|is|are|with|in|on|from|that|this|it|help|please|need|quick|question|questions|context|background|situation|story|news|problem|issue|details?|thing|short|basically|"
+    r"вопрос\w*|контекст|предыстория|ситуация|проблема|дело|новост\w*|вводные|просьба|немного|обо|мне|для|про|по|на|с|со|в|из|от|у|к|о|помоги\w*|подскажи\w*|посоветуй\w*|вводная|задача|короче|итак|история|данные|суть)\b)"
     r"(?!(?:I|We|My|Our|Я|Мы|У|Мой|Моя|Моё|Мои|Мне|Наш|Наша|Живу|Работаю|Запомни|Запомните|Помни|Учти|Учтите|Важно|Правило|Remember|Important|Rule|PS|P\.S|About me|Note|FYI|Btw|Info|Update|Reminder|Me|О себе|Справка|Факт|Кстати)\b)[A-ZА-ЯЁ][\w .-]{0,20}:\s.*$",
     re.MULTILINE,
 )  # "Anna: I live …"
@@ -70,7 +70,7 @@ _REPORTED = Caseless(
 _GOES = re.compile(
     r"\b(?:he|she|they|mum|mom|dad|my \w+)(?:'s| is| was| were)? (?:goes|go|went|like)(?= ?:)", re.IGNORECASE
 )
-_BOUNDARY = re.compile(r"[,;—:]|\s(?:but|and|но|а|и)\s", re.IGNORECASE)
+_BOUNDARY = re.compile(r"[,;—:()]|\s(?:but|and|но|а|и)\s", re.IGNORECASE)
 # Whose word about one's health is taken for one's own.
 _DOCTOR = Caseless(
     r"\b(?:my|the) (?:doctors?|gp|dentist) (?:says?|said|told me|thinks?)(?: that)?\b|\bврачи? (?:говор[ия]т|сказал[аи]?)(?:,? что)?(?:,|\b)",
@@ -84,7 +84,7 @@ _REMINDED = Caseless(
     r"не помню,? говорил[аи]? ли(?: я)?|кажется,? (?:я )?(?:уже )?(?:говорил[аи]?|писал[аи]?)),? что\b",
 )
 _CONDITION = Caseless(
-    r"\b(?:if|unless|whether|in case|provided|when i|until i|before i|till|если|ли|пока не|прежде чем|как только|когда я|то есть если)\b(?! что\b)",
+    r"\b(?:if|unless|whether|in case|provided|when i|until i|before i(?! (?:became|retrained|moved|had|got|retired|switched|started|met|quit|left|married|came|changed|went|turned|found)\b)|till|если|ли|пока не|прежде чем|как только|когда я|то есть если)\b(?! что\b)",
 )
 # Where a statement goes over into a question or a request: "I live in Riga, what should I see?"
 _ASKING = (
@@ -94,6 +94,7 @@ _ASKING = (
 )
 _REQUEST = re.compile(
     rf"(?:[,;:]|\s[-–—])\s*(?:so |and |but |then |и |а |но |так |ну )?(?:(?:о|об|в|на|с|со|за|из|от|до|для|по|у|к|при|for|at|in|on|with|about|from|to|by|not) )?{_ASKING}\b.*$"
+    r"|,\s*[^,?]{0,60}(?<!\w)(?:можно|нельзя|стоит|нужно|надо|норм|опасно|вредно|подойд[её]т|поможет|безопасно)(?!\w)[^,]*$"
     r"|\s(?:(?:can|could|would|will) you|any (?:tips|ideas?|advice|suggestions?|recommendations?|thoughts)|(?:what|how) (?:should|can|do|would|could) (?:i|we)|"
     r"подскажите|посоветуйте|подскажи|посоветуй|что делать|как быть|что посоветуе(?:те|шь))\b.*$",
     re.IGNORECASE | re.DOTALL,

@@ -7,6 +7,7 @@ from interconnected_ai.memory.fact_clauses import Found
 from interconnected_ai.memory.fact_words import (
     EMPTY_BEGINNINGS,
     EMPTY_VALUES,
+    GIVEN_NAMES_EN,
     IDLE_ACTIONS,
     IDLE_OBJECTS,
     ILLNESSES_RU,
@@ -139,6 +140,8 @@ def kept_value(said: str, relation: str) -> str:
     value = _clean(said)
     if relation in ("plans", "wants"):
         value = _FIRST_TIMES.sub("", value)
+    if relation == "lives in" and (home := _HOME_IN.match(value)):
+        value = home["place"]
     if relation == "works at" and (town := _IN_TOWN_AT.match(value)) and _is_in_town(town["town"]):
         value = town["rest"]
     if relation not in ("plans", "decided", "wants", "birthday", "age"):
@@ -320,6 +323,8 @@ def _is_medicine_ru(value: str) -> bool:
 
 
 def _is_russian_job(word: str) -> bool:
+    if "-" in word:  # «шеф-повар», «дизайнер-верстальщик»
+        word = word.rpartition("-")[2]
     form = lemma(normalize(word))
     return (
         form in _PROFESSIONS_RU
@@ -359,6 +364,12 @@ def _is_illness(found: Found, value: str) -> bool:
     )
 
 
+# "a tiny flat in Soho" is Soho.
+_HOME_IN = re.compile(
+    r"^(?:an?|the) (?:[\w'-]+ ){0,4}?(?:flat|house|apartment|room|studio|place|cottage|bungalow|bedsit|loft|caravan|houseboat|farmhouse|bedroom|condo|semi|terrace) "
+    r"(?:in|near|outside|on) (?P<place>(?-i:[A-Z]).*)$",
+    re.IGNORECASE,
+)
 _IN_TOWN_AT = re.compile(r"^(?P<town>[А-ЯЁа-яё-]+(?: [А-ЯЁ][а-яё-]+)?) (?:в|на) (?P<rest>[а-яё].*)$")
 _FOOD_RU = re.compile(
     "спиртн|выпивк|фастфуд|колбас|газировк|полуфабрикат|булк|булок|выпечк|конфет|чипс|соль|соли|сол[её]н|каш|овсянк|гречк|печен|бобов|грибы|грибов|виноград|банан|апельсин|мандарин|яблок|капуст|сливк|сметан|творог|кефир|молочк|молок|глютен|сладк|мяс|рыб|орех|сахар|мучн|лактоз|яйц|алкогол|остр|жирн|жарен|хлеб|кофе|м[её]д|цитрус|морепродукт|свинин|говядин|солен|солён|пив|вин|чай|сыр|лук|чеснок|шоколад|клубник|томат|помидор"
@@ -466,6 +477,7 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     ),
     "known employer": lambda found, value: value in _EMPLOYERS,
     "of a child": lambda found, value: found.clause.who in _YOUNG,
+    "common name": lambda found, value: value in GIVEN_NAMES_EN,
     "no company": lambda found, value: found.match["value"].lower() not in _EMPLOYERS,
     "parted with": _is_parted,
     "employer": lambda found, value: " над " not in f" {found.match.string} " and not _is_in_town(value),

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 
 from interconnected_ai.memory.caseless import Caseless
+from interconnected_ai.memory.fact_words import GIVEN_NAMES_RU
+from interconnected_ai.text import is_given_name, normalize
 
 _END = (
     r"(?=\s*(?:[.,;:!?…()\n]|\s[-–—]\s|\b(?:and (?:i|i'm|we|my|it|so|then)|but|because|so|which|who|since|when|while|although|though|"
@@ -27,12 +29,13 @@ _RULES = (
     ("favourite", False, re.compile(rf"(?:\b(?:my|our) |^)(?:all[- ]time |absolute |number one )?(?:current )?(?:favou?rite|fave?) (?P<what>[\w ]{{2,30}}?)(?: ever| of all time)?(?:'s| is| are| has to be| has always been|\?) (?:definitely |probably |easily |always |still )?{_VALUE}", re.IGNORECASE)),
     ("favourite", True, re.compile(rf"(?<![\w-])(?:мо[йяеёи]+ )?(?:самый |самая |самое )?любим(?:ый|ая|ое|ые) (?P<what>[а-яё ]{{2,30}}?)\s*(?:(?:у меня )?[-–—]|это|\bназывается|\bу меня|\?(?: конечно)?|\s(?=(?-i:[А-ЯЁ])))\s*{_VALUE}", re.IGNORECASE)),
     ("favourite", True, re.compile(r"(?<![\w-])(?:мо[йяеё] )?(?:самый |самая |самое )?любим(?:ый|ая|ое) (?P<what>цвет|фрукт|сезон|праздник|предмет|число|месяц|день|город|напиток|суп|сериал|спорт)(?: у меня)? (?P<value>[а-яё-]+)$", re.IGNORECASE)),
+    ("given name", True, re.compile(r"(?:^|[,!.)] ?)(?:это|с вами|на связи|вас беспокоит|пишет вам|тут|я) (?P<value>[а-яё]+)(?=\s*(?:$|[.,!]| (?:из|с|снова|опять|и (?:я|живу|мне))(?!\w)))", re.IGNORECASE)),
     ("name", True, re.compile(r"(?i:^(?:это|с вами|на связи|вас беспокоит|пишет вам) )(?P<value>[А-ЯЁ][а-яё]+)(?= (?:из|с) [А-ЯЁ])")),
 )  # fmt: skip
 _WATCHED = Caseless(
     r"\b(?:always|never|from now on|in (?:the )?future|remember|don't|do not|keep|make sure|going forward|please|avoid|stop|deadline|favou?rite|fave?|hi|hello|hey|hiya|greetings|"
     r"всегда|никогда|впредь|отныне|с этого момента|больше|запомни\w*|не забудь\w*|не забывай\w*|имей\w* в виду|учти\w*|учитывай\w*|пожалуйста|только|дедлайн|срок|"
-    r"любим\w+|^это|с вами|на связи|беспокоит|привет|здравствуй\w*|добрый|всем|использу\w+|не (?:называй|пиши|предлагай|упоминай|ставь|добавляй|шути|груби|повторяй|употребляй|спойлери)\w*|называй\w*|обращайся|говори|общайся|объясняй|отвечай\w*|пиши\w*)\b",
+    r"любим\w+|это|тут|я|с вами|на связи|беспокоит|привет|здравствуй\w*|добрый|всем|использу\w+|не (?:называй|пиши|предлагай|упоминай|ставь|добавляй|шути|груби|повторяй|употребляй|спойлери)\w*|называй\w*|обращайся|говори|общайся|объясняй|отвечай\w*|пиши\w*)\b",
 )
 _CYRILLIC = re.compile("[а-яё]", re.IGNORECASE)
 
@@ -47,6 +50,10 @@ def sentence_findings(sentence: str) -> Iterator[tuple[str, str]]:
             continue
         for match in pattern.finditer(sentence):
             groups = match.groupdict()
+            if relation == "given name":
+                if normalize(match["value"]) in GIVEN_NAMES_RU or (match["value"][:1].isupper() and is_given_name(match["value"])):
+                    yield "name", match["value"]
+                continue
             if relation == "favourite":
                 yield f"favourite {match['what'].strip().lower()}", match["value"]
             else:

@@ -64,6 +64,7 @@ PROFESSIONS = (
     "audiologist physio chiropodist actuary underwriter dog\\s+groomer dog\\s+walker nail\\s+technician care\\s+assistant teaching\\s+assistant support\\s+worker letting\\s+agent "
     "estate\\s+agent quantity\\s+surveyor product\\s+owner scrum\\s+master project\\s+manager data\\s+analyst call\\s+handler sous\\s+chef pastry\\s+chef barrister glazier "
     "plasterer tiler decorator cabinetmaker upholsterer seamstress cobbler farrier groom jockey cabbie trucker bouncer croupier barmaid barman landlord publican "
+    "gp rn lpn cna emt cpa paediatrician gynaecologist team\\s+lead tech\\s+lead team\\s+leader shift\\s+leader head\\s+chef line\\s+manager postwoman policewoman fireman dinner\\s+lady lollipop\\s+lady childcare\\s+worker bus\\s+driver "
     "optometrist osteopath acupuncturist homemaker housekeeper nanny au\\s+pair babysitter"
 )
 # How names of professions end, where the list does not know them, and what ends so and is none.
@@ -260,4 +261,28 @@ RELIGIONS = "muslim jewish christian catholic buddhist hindu sikh atheist agnost
 RELIGIONS_RU = (
     "мусульманин мусульманка православный православная христианин христианка католик католичка иудей иудейка буддист буддистка атеист атеистка "
     "агностик протестант протестантка баптист неверующий неверующая верующий верующая"
+)
+
+# First names that are no other word, for who writes them small.
+GIVEN_NAMES_RU = frozenset(
+    "александр алексей анатолий андрей антон артем артур борис вадим валентин валера валерий василий виктор виталий владимир владислав вячеслав геннадий георгий глеб григорий "
+    "данил даниил денис дмитрий дима евгений женя егор иван игорь илья кирилл константин костя леонид леша макар максим марат марк матвей миша михаил никита николай коля олег павел паша "
+    "петр руслан саша саня семен серега сергей станислав степан тимофей тимур федор филипп эдуард юра юрий яков ян ярослав "
+    "алена алина алиса алла анастасия ангелина анна аня антонина валентина валерия варвара василиса вероника виктория вика галина дарья даша диана евгения екатерина катя елена лена "
+    "елизавета лиза жанна зина зинаида инна ирина ира карина кира кристина ксения ксюша лариса лидия людмила люда маргарита рита марина мария маша надя наталья наташа настя нина оксана ольга оля "
+    "полина раиса света светлана софия соня таисия тамара таня татьяна ульяна юлия юля яна дамир айгуль гульнара рустам ренат эльдар".split()
+)
+GIVEN_NAMES_EN = frozenset(
+    "aaron adam adrian aisha alan alex alexander alice alina alison amanda amelia amina amy andrea andrew andy angela anna anne annie anthony antonio arthur ashley barbara becky ben benjamin bernard "
+    "beth betty bob bobby brenda brian bruce callum carl carla carlos carol caroline catherine charles charlie charlotte chloe chris christian christina christine claire clara craig daniel danielle "
+    "danny darren dave david deborah debbie dennis derek diana diego dmitri dominic donna dorothy doug duncan eddie edward elena eleanor eli elizabeth ella ellen ellie emily emma eric erik erin "
+    "esther ethan eva evelyn fatima fiona francesca gabriel gareth gary gemma geoff george gerald gina gloria gordon graham greg hannah harriet harry hassan heather helen henry holly howard hugh ian "
+    "ingrid irene isaac isabel isabella ivan jacob jake james jamie jan jane janet jason jeff jennifer jenny jeremy jerry jess jesse jessica jill jim jimmy joan joanna joe joel john johnny jon "
+    "jonathan jordan jorge jose joseph josh joshua juan judith julia julian julie justin karen kate katherine kathy katie keith kelly ken kenneth kevin kim kyle larry laura lauren laurence leah "
+    "leila leo leon leonard lewis liam lily linda lisa liz lorna louis louise lucas lucy luis luke lydia maria marcus margaret marie marina mario martha martin mary matt matthew maya megan mehmet "
+    "melissa mia michael michelle miguel mike miriam mohammed molly monica nadia nancy naomi natalie natasha neil nicholas nicola nicole nigel nina noah nora oliver olivia omar oscar owen pablo "
+    "pamela patricia patrick paul paula pedro peter phil philip pierre priya rachel ralph raj rebecca richard rita robert robin rodrigo roger ron rosa rosie ross roy ruth ryan sally sam samantha "
+    "samuel sandra sara sarah scott sean sebastian sergio shane sharon sheila simon sofia sonia sophia sophie stacey stella stephanie stephen steve steven stuart susan suzanne sven tanya tara "
+    "teresa terry theo theresa thomas tim timothy tina toby todd tom tommy tony tracy trevor ursula valerie vanessa vera veronica victor victoria vincent vivian walter wendy william yusuf yvonne "
+    "zoe".split()
 )

@@ -101,6 +101,7 @@ _IDIOMS = tuple(
             lambda found: f"i broke up with {found[1] or found[2]}",
         ),
         ("call", r"^they (?:all )?call me (?=(?-i:[A-Z]))", "everyone calls me "),
+        ("as", r"^as an? [\w -]{3,30}, (?=(?:he|she|they|you|it|who)\b)", ""),
         ("before", r"\b(i|we) was (an? [\w -]{3,25}?) before (?=(?:i|we|becoming|that|this|retraining|moving)\b)", r"\1 used to be \2 before "),
         ("its it", r"^(?:hi|hey|hello|hiya)[,! ]+(?:it's|its) (?=[a-z]+,)", "my name is "),
         ("kicked", r"\bkicked (?:the )?(?=smok|fags|cig|booze|drink|habit)", "quit "),

@@ -91,7 +91,7 @@ _PASTIME = _words(
     "drums flute saxophone painting drawing knitting crochet sewing yoga pilates ballet dancing karate judo boxing skiing snowboarding surfing sailing fishing gaming poker "
     "photography pottery acting singing choir gardening hiking rowing fencing skating crossfit weightlifting archery birdwatching origami calligraphy woodworking"
 )
-_STUDIED = r"(?P<value>(?!(?:to|at|in|on|for|hard|abroad|here|there|online|every|a lot|with|how|the effects)\b)[^.!?()\"]{2,50}?)(?=\s*(?:$|[.!?()\"]|\b(?:at|in|from|with|for|as|on|and|since|here|now|this|part|full|online|abroad|because|these|right|currently)\b))"
+_STUDIED = r"(?P<value>(?!(?:the|this|that|these|those|your|my|our|it|its|all|each|to|at|in|on|for|hard|abroad|here|there|online|every|a lot|with|how|the effects)\b)[^.!?()\"]{2,50}?)(?=\s*(?:$|[.!?()\"]|\b(?:at|in|from|with|for|as|on|and|since|here|now|this|part|full|online|abroad|because|these|right|currently)\b))"
 _PLANNED = (
     r"(?=(?:visit|travel|mov|buy|sell|start|learn|study|marry|get (?:married|engaged|divorced|a)|propose|retir|renovate|paint|adopt|build|open|launch|apply|fly|spend|climb|attend|join|host|"
     r"quit|leav|switch|become|publish|teach|celebrate|run|take part|go (?:to|back|on)|have a (?:baby|kid|child)|relocat|emigrat|return|enrol|hik|cycl|driv|walk|settl|start)\w*\b)"
@@ -221,7 +221,7 @@ RULES: tuple[Rule, ...] = (
     Rule("is called", "named", r"(?:is )?(?P<value>[^\W\d_][\w'.-]*(?: (?-i:[A-Z])[\w'-]*){0,2})", only="kin"),
     Rule("is called", "be", r"(?:[\w -]{2,30}? )?(?:called|named) (?P<value>[^\W\d_][\w'.-]*(?: (?-i:[A-Z])[\w'-]*){0,2})", only="kin"),
     # people
-    Rule("relationship", "be been", r"(?:happily |recently |newly |officially |still |back )?(?P<value>married|engaged|single|divorced|widowed|separated|an? widow(?:er)?|(?:dating|seeing) (?:(?:a \w+|someone|somebody) (?:named|called) )?(?-i:[A-Z])\w+)(?! to (?:my|the) (?:job|work|game))(?=\s*(?:$|[.!,;]|\b(?:to|with|and|for|now|since|again|from|in|over|almost|\d+|these|last|twice|two|three|ten|twenty|thirty)\b))", only="author"),
+    Rule("relationship", "be been", r"(?:happily |recently |newly |officially |still |back )?(?P<value>married|engaged|single|divorced|widowed|separated|an? widow(?:er)?|dating (?:(?:a \w+|someone|somebody) (?:named|called) )?(?-i:[A-Z])\w+|seeing (?:someone|somebody|an? (?:guy|girl|man|woman|bloke|lad|lass)) (?:named|called) (?-i:[A-Z])\w+)(?! to (?:my|the) (?:job|work|game))(?=\s*(?:$|[.!,;]|\b(?:to|with|and|for|now|since|again|from|in|over|almost|\d+|these|last|twice|two|three|ten|twenty|thirty)\b))", only="author"),
     Rule("relationship", "not", r"(?:be )?married(?P<value>)(?=$|[.!,;]| (?:and|but|yet)\b)", fixed="not married", only="author"),
     Rule("relationship", "broke", r"up(?P<value>)(?=$|[.!?]| (?:in|last|this|two|a|over|on)\b)(?! with)", fixed="broke up", only="author"),
     Rule("relationship", "split", r"up(?P<value>)(?=$|[.!?]| (?:in|last|this|two|a|over|on)\b)(?! with)", fixed="split up", only="author"),
@@ -304,7 +304,7 @@ RULES: tuple[Rule, ...] = (
     Rule("studies", "be bare", r"(?:in|on) (?:my|the|his|her) (?:\w+|\d\w\w) year (?:of|studying|doing|reading) (?:an? |my )?(?P<value>(?!(?:[a-z]+ )?(?:degree|course|program\w*|studies|school|uni|university|college)\b)(?!phd|doctorate|masters?|residency|training|apprenticeship|marriage|retirement|therapy|school|uni|university|college|work|life|recovery|duolingo|covid|the|it|this|high)[a-z]+(?: [a-z]+)?)(?=$|[.,!?]| (?:at|in|now|and)\b)"),
     Rule("studies at", "be bare", rf"(?:in|on) (?:my|the|his|her) (?:\w+|\d\w\w) year (?:(?:of|studying|doing|reading) [\w ]{{3,30}}? )?at (?:the )?{_PLACE}"),
     Rule("studies", "be", r"studying to be(?:come)? (?:an? )?(?P<value>[\w' -]{3,30}?)(?=$|[.,!?]| (?:at|in|and|so|but|now)\b)"),
-    Rule("studies", "switched changed transferred", rf"(?:courses? |majors? |degrees? )?(?:from (?:{_SUBJECT}) )?(?:in)?to (?P<value>{_SUBJECT})\b"),
+    Rule("studies", "switched changed transferred", rf"(?:courses? |majors? |degrees? )?(?:from (?:{_SUBJECT}) )?(?:in)?to (?P<value>{_SUBJECT})(?=$|[.,!?]| (?:and|but|so|last|this|in|at|after|from|because)\b)"),
     Rule("studies", "switched changed transferred", rf"(?:courses? |majors? |degrees? )?from (?P<value>{_SUBJECT}) (?:in)?to\b", ends="value"),
     Rule("studies", "be", r"in (?:my|the) \w+ year of (?:an? |my )?(?P<value>[\w ]+?) (?:degree|course|program\w*|studies)\b"),
     Rule("studies", "be", r"(?:an? )?(?:[\w-]+[ -]year )?(?P<value>(?:medical|law|nursing|engineering|physics|biology|history|art|computer science|business|economics|psychology|chemistry)) (?:student|undergrad|major)\b"),
@@ -346,7 +346,7 @@ RULES: tuple[Rule, ...] = (
     Rule("hobby", "be", r"in (?:an? |the |my )(?:local |church |community |rock |punk |jazz )?(?P<value>choir|band|orchestra|running club|book club|rowing club|theatre group|drama group|sunday league)\b"),
     Rule("hobby", "been", r"(?:doing |going |learning )?(?P<value>pottery|yoga|pilates|crossfit|karate|judo|boxing|ballet|ceramics|photography|knitting|crocheting|embroidery|running|climbing|bouldering|cycling|swimming|painting|birdwatching|gardening|woodworking|surfing|fencing|rowing|skating)\b(?! (?:late|around|out|behind|through|into))"),
     Rule("hobby", "write", r"(?:some )?(?P<value>poetry|poems|songs|short stories|fan ?fiction|novels|haikus?)\b(?! for (?:a living|work|an?)\b)"),
-    Rule("likes", "have", r"an? (?:real |huge |big |total |massive |bit of a )?(?:soft spot|weakness|thing|passion|love|obsession) (?:for|with) (?P<value>[^.!?()\"]{2,60}?)" + _END),
+    Rule("likes", "have", r"an? (?:real |huge |big |total |massive |bit of a )?(?:soft spot|weakness|passion|love|obsession) (?:for|with) (?P<value>[^.!?()\"]{2,60}?)" + _END),
     Rule("dislikes", "not", rf"(?:be )?(?:too |that |very |really |all that )?(?:big|keen|hot|sold) on {_VALUE}"),
     Rule("hobby", "stopped quit gave dropped", rf"(?:up |on )?(?P<value>{_PASTIME})(?=$|[.,!?]| (?:last|in|after|this|because|two|when|years|completely|lessons)\b)", ends="value"),
     Rule("hobby", "took", rf"up (?P<value>{_PASTIME})\b"),
@@ -354,7 +354,7 @@ RULES: tuple[Rule, ...] = (
     Rule("hobby", "usedto", r"(?P<value>fence|row|box|swim|ski|surf|climb|dance|sing|paint|run|act|skate|cycle|sail|knit|draw|dive|golf|fish|hike|skateboard|snowboard|bake|sew)(?=$|[.,!?]| (?:a lot|every|competitively|at|in|for|as|when|back|until|till)\b)", ends="value"),
     Rule("hobby", "paint draw", r"(?:in |with )?(?P<value>watercolou?rs?|oils?|landscapes|portraits|miniatures|comics|manga|still lifes|acrylics|pastels|model trains|warhammer)\b"),
     Rule("hobby", "stopped quit gave", r"(?:up )?(?:playing|doing) (?:the )?(?P<value>(?!it\b|that\b|this\b|so\b|what\b)[\w' -]{2,30}?)" + _END.replace("\\b(?:", "\\b(?:after|last|in|this|", 1), ends="value"),
-    Rule("hobby", "collect", r"(?:old |vintage |rare )*(?P<value>[\w' -]{2,30}?)" + _END),
+    Rule("hobby", "collect", r"(?!(?:my|your|the|our|thoughts|data|dust|evidence|feedback|info|information|it|them|rent|taxes)\b)(?:old |vintage |rare )*(?P<value>[\w' -]{2,30}?)" + _END),
     Rule("hobby", "do practise practice started", r"(?:some |a lot of |doing |to do )?(?P<value>yoga|pilates|crossfit|karate|judo|boxing|aikido|taekwondo|jiu-jitsu|bjj|martial arts|ballet|pottery|ceramics|gardening|photography|improv|triathlons?|parkour|gymnastics|archery|woodworking|calligraphy|origami)\b"),
     Rule("hobby", "go", r"(?P<value>(?!shopping|crazy|missing|bowling for)[a-z]{3,}ing)\b"),
     Rule("hobby", "go", r"to (?:the |a )?(?P<value>gym|yoga|pilates|dance class|karate|boxing|swimming|choir|spin class)\b"),
@@ -367,7 +367,7 @@ RULES: tuple[Rule, ...] = (
     Rule("plans", "be", rf"(?:going to |about to |hoping to |looking to |set to |gonna ){_PLANNED}{_NO_ASK}(?P<value>[^.!?()\"]{{2,80}}?)(?=$|[.!?])"),
     Rule("plans", "be", rf"(?P<value>due (?:in {_MONTH}|on (?:the )?\d[\w ]{{0,15}}|any day(?: now)?|next month))\b"),
     Rule("plans", "be", rf"planning (?:to |on |(?=an? )){_NO_ASK}(?P<value>[^.!?()\"]{{2,80}}?)(?=$|[.!?])"),
-    Rule("plans", "be", r"(?P<value>(?:moving(?! forward| on| along)|relocating|emigrating|getting married|trying for a (?:baby|child)|leaving (?:my|this) job|leaving (?:the )?(?-i:[A-Z])[\w&]+(?=$|[.,!?]| (?:in|at|next|for|soon|after|this))|leaving for|retiring|flying|starting (?:at|a new)|going on maternity)\b[^.!?()\"]{0,60})"),
+    Rule("plans", "be", r"(?P<value>(?:moving(?! forward| on| along)|relocating|emigrating|getting married|trying for a (?:baby|child)|leaving (?:my|this) job|leaving (?:the )?(?-i:[A-Z])[\w&]+(?=$|[.,!?]| (?:in|at|next|for|soon|after|this))|leaving for|retiring|flying(?! solo| blind| high| by| off| around)|starting (?:at|a new)|going on maternity)\b[^.!?()\"]{0,60})"),
     Rule("plans", "will", r"be (?P<value>(?:moving|relocating|starting|travelling|traveling|retiring|getting married|flying|studying|attending)\b[^.!?()\"]{0,70})"),
     Rule("plans", "be", rf"(?:putting|setting) (?:(?:some |a bit of )?(?:money|cash) )?aside (?:some (?:money|cash) )?for (?:an? )?{_VALUE}"),
     Rule("plans", "be", rf"saving (?:up )?(?:for|to buy) (?:an? )?{_VALUE}"),

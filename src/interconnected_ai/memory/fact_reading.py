@@ -52,7 +52,7 @@ _UNSURE = Caseless(
     r"\b(?:imagine|suppose|supposedly|pretend|as if|as though|hypothetically|let's say|role-?play|act as|assuming|joking|kidding|jk|not sure|"
     r"don't know|dunno|not that i|not saying|(?:i|we) doubt|wonder|sometimes i feel|feels? like|in another life|dreamt|dreamed|dream(?:ing)? (?:of|that|about)|used to think|"
     r"in (?:the|this|that|my|a|his|her|our) (?:book|story|novel|film|movie|game|song|dream|play|scene|chapter|series|screenplay|poem|joke|article)|"
-    r"(?:the|my|a) (?:character|protagonist|hero|narrator|persona|speaker|lyrics)|supposed to|at heart|horoscope|once upon a time|"
+    r"(?:the|my|a) (?:character|protagonist|hero|narrator|persona|speaker|lyrics)|supposed to|or so (?:he|she|they|it|i'm|i am|i was)|at heart|horoscope|once upon a time|"
     r"представь(?:те)?|представляешь|предположим|допустим|якобы|будто|мол|дескать|шучу|шутка|шутят|гороскоп(?!у)|снилось|приснилось|"
     r"не то чтобы|не скажу|не уверен[аы]?|не знаю|сомневаюсь|как говорится|как поётся|ни за что не|ролевая|"
     r"в (?:книге|фильме|песне|игре|романе|рассказе|сериале|сне|пьесе|моём романе|моей книге|стихах|анекдоте|этой песне|этом фильме|статье)|"
@@ -64,7 +64,7 @@ _REPORTED = Caseless(
     r"\b(?<!i )(?<!i've )(?<!just )(?:said|says|saying|told|tells|claims?|claimed|thinks?|thought|believes?|wrote|writes|heard|asked|asks|assumes?|"
     r"insists?|quotes?|quoted|(?:sings?|sang)(?! (?:in|with|at|along)\b)|according to|rumou?r|states?(?= that\b)|mentioned|replied|answered|shouted|"
     r"сказал[аи]?|говор(?:ит|ят|ил[аи]?)(?! (?:по[- ]|на (?!что)|свободно|немного|только))|написал[аи]?(?! заявлени)|пишет|пишут|утверждает|утверждают|думает|думают|считает|считают|спросил[аи]?|"
-    r"спрашивает|ответил[аи]?|передал[аи]?|по словам|пёт|поёт|поется|поётся|слышал[аи]?|(?:про)?читал[аи]?,? что|решил[аи], что я|(?<!не )уверен[аы]?, что|уверяет|обещает|рассказал[аи]?|рассказывал[аи]?|кажется|цитирую)\b",
+    r"спрашивает|ответил[аи]?|передал[аи]?|по словам|пёт|поёт|поется|поётся|слышал[аи]?|(?:про)?читал[аи]?,? что|решил[аи], что я|(?<!не )уверен[аы]?, что|уверяет|обещает|рассказал[аи]?|рассказывал[аи]?|написано|сказано|указано|кажется|цитирую)\b",
 )  # fmt: skip
 # "and she goes: …"
 _GOES = re.compile(
@@ -77,7 +77,7 @@ _DOCTOR = Caseless(
 )
 # Who says again what was said before says it, and who tells what a doctor found.
 _REMINDED = Caseless(
-    r"\b(?:я )?(?:(?:уже|же|ж|ведь|вроде|тебе|вам|как-то|раньше) )*(?:говорил[аи]?|сказал[аи]?|писал[аи]?|упоминал[аи]?|предупреждал[аи]?|рассказывал[аи]?)(?: (?:уже|же|тебе|вам|раньше|выше|как-то|вчера))*,? что\b(?! (?:он|она|они|ты|вы)\b)"
+    r"(?:\bя (?:(?:уже|же|ж|ведь|вроде|тебе|вам|как-то|раньше) )*|^(?:(?:уже|же|ж|ведь|тебе|вам) )+)(?:говорил[аи]?|сказал[аи]?|писал[аи]?|упоминал[аи]?|предупреждал[аи]?|рассказывал[аи]?)(?: (?:уже|же|тебе|вам|раньше|выше|как-то|вчера))*,? что\b(?! (?:он|она|они|ты|вы)\b)"
     r"|\bi (?:was|got|'ve been|have been) (?:just |recently )?told(?: that)?(?= i (?:have|'ve|am|'m)\b| i've\b| i'm\b)"
     r"|\b(?:напомню|напоминаю|предупреждаю|предупрежу|сообщаю|уточню|уточняю|скажу сразу|сразу скажу|добавлю|забыл[аи]? (?:сказать|добавить|упомянуть|написать|предупредить)|имейте? в виду|учти(?:те)?|знай(?:те)?|важно|дело в том|"
     r"хочу (?:сказать|добавить|напомнить|уточнить)|хотел[аи]? (?:сказать|добавить|напомнить|уточнить)|надо сказать|стоит (?:сказать|упомянуть)|"

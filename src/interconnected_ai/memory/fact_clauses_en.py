@@ -33,26 +33,26 @@ def _as_over(found: re.Match[str]) -> str:
     return f"{found[1]} used to {'live' if found[2].lower() == 'lived' else 'work'} {found[3]}"
 
 
-# How the first words of a clause are spelled in one way.
+# How the first words of a clause are spelled in one way, each with words of which a sentence must have one for it to be tried.
 _DIALECT = tuple(
-    (Caseless(pattern), spelled)
-    for pattern, spelled in (
-        (r"\bdoes ?n[o']?t\b|\bdoes not\b|\bdoesnt\b", "don't"),
-        (r"\b(?:is|are)(?:n't|nt| not)\b", "be not"),
-        (r"\bhave(?:n't|nt| not)\b|\bhas(?:n't|nt| not)\b", "have not"),
-        (r"\b(?:be|i'm|we're) no longer\b", "be nomore"),
-        (r"\bnow,? (i'm|we're) (?=(?:in|at|with)\b)", r"\1 now "),
-        (r"\b(?:gf|girl friend)\b", "girlfriend"),
-        (r"\b(?:bf|boy friend)\b", "boyfriend"),
-        (r"\bhubby\b", "husband"),
-        (r"\bwifey\b", "wife"),
-        (r"\b(my) (sis|bro)\b", r"\1 sibling"),
-        (r"\bfav(?:orite|e|s)?\b|\bfavou?rit\b", "favourite"),
-        (r"\bal+erg(?:ic|ick|ik)\b", "allergic"),
-        (r"\bveg[ei]t[ae]rian\b", "vegetarian"),
-        (r"\bstud(?:y|i|iy)?ing\b", "studying"),
-        (r"\bgrad(?:ed)? from\b", "graduated from"),
-        (r"\bloove+\b|\bluv\b|\blove{2,}\b", "love"),
+    (frozenset(words.split()), Caseless(pattern), spelled)
+    for words, pattern, spelled in (
+        ("does doesn doesnt", r"\bdoes ?n[o']?t\b|\bdoes not\b|\bdoesnt\b", "don't"),
+        ("not isn isnt aren arent", r"\b(?:is|are)(?:n't|nt| not)\b", "be not"),
+        ("not haven havent hasn hasnt", r"\bhave(?:n't|nt| not)\b|\bhas(?:n't|nt| not)\b", "have not"),
+        ("longer", r"\b(?:be|i'm|we're) no longer\b", "be nomore"),
+        ("now", r"\bnow,? (i'm|we're) (?=(?:in|at|with)\b)", r"\1 now "),
+        ("gf girl", r"\b(?:gf|girl friend)\b", "girlfriend"),
+        ("bf boy", r"\b(?:bf|boy friend)\b", "boyfriend"),
+        ("hubby", r"\bhubby\b", "husband"),
+        ("wifey", r"\bwifey\b", "wife"),
+        ("sis bro", r"\b(my) (sis|bro)\b", r"\1 sibling"),
+        ("fav fave favs favorite favorit favourit", r"\bfav(?:orite|e|s)?\b|\bfavou?rit\b", "favourite"),
+        ("alergic alergick alergik allergick allergik alllergic", r"\bal+erg(?:ic|ick|ik)\b", "allergic"),
+        ("vegitarian vegeterian vegiterian", r"\bveg[ei]t[ae]rian\b", "vegetarian"),
+        ("studing studiing studiying", r"\bstud(?:y|i|iy)?ing\b", "studying"),
+        ("grad graded", r"\bgrad(?:ed)? from\b", "graduated from"),
+        ("loove loovee luv lovee loveee loveeee", r"\bloove+\b|\bluv\b|\blove{2,}\b", "love"),
     )
 )
 # Idioms said another way, each with words of which a sentence must have one for it to be tried at all.
@@ -337,7 +337,7 @@ _IN_THIRD = Caseless(rf"(?:{_THIRD_ONLY})\b")
 _PAST_VERB = Caseless(rf"^(?:{'|'.join(_PAST)}|was|had|been|have|not|don't|can't|never|no longer|used to|be)\b")
 _OF_DOING = Caseless(r"^[a-z]+ing\b.*\s(?:is|are|can|costs?|must|makes?|takes|sucks|feels|sounds|seems|was|has)\b")
 _IS_DOING = re.compile(
-    r"^be (?:[a-z]+ing|gonna)\b(?! (?:in|at|near)\b)|^be [a-z]+ (?:to|about|that|of|with|by)\b", re.IGNORECASE
+    r"^be(?:en)? (?:[a-z]+ing|gonna)\b(?! (?:in|at|near)\b)|^be [a-z]+ (?:to|about|that|of|with|by)\b", re.IGNORECASE
 )
 _GOES_ON = Caseless(
     r"\bto (?!the|a|an|my|our|it|me|and)[a-z]+|^(?:will|can|gonna|let|try)\b|\bgonna\b|^be (?:going|trying|planning|hoping|thinking)\b",
@@ -427,8 +427,9 @@ def english_clauses(sentence: str) -> Iterator[Clause]:
             sentence = idiom.sub(said, sentence)
     if _BARE_KIN_FIRST.match(sentence):
         sentence = f"my {sentence}"
-    for pattern, spelled in _DIALECT:
-        sentence = pattern.sub(spelled, sentence)
+    for needed, pattern, spelled in _DIALECT:
+        if not needed.isdisjoint(words):
+            sentence = pattern.sub(spelled, sentence)
     if "," in sentence:
         sentence = _ASIDES.sub(" ", sentence)
     if ("now" in words or "nowadays" in words or "these" in words) and _IS_NOW.search(sentence):

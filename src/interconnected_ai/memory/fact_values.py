@@ -234,7 +234,7 @@ def _is_job(found: Found, value: str) -> bool:
         or words[-1] in KIN - _PROFESSIONS
     ):
         return False
-    if not _NO_WORKERS.isdisjoint(words[:-1]):
+    if not _NO_WORKERS.isdisjoint(words[:-1]) or words[-2:] == ["role", "model"]:
         return False
     if words[-1] == "student" and re.search(r"\b(?:at|of|in)\b", found.match.string[found.match.end("value") :]):
         return False

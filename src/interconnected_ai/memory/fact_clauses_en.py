@@ -104,6 +104,8 @@ _IDIOMS = tuple(
         ("as", r"^as an? [\w -]{3,30}, (?=(?:he|she|they|you|it|who)\b)", ""),
         ("before", r"\b(i|we) was (an? [\w -]{3,25}?) before (?=(?:i|we|becoming|that|this|retraining|moving)\b)", r"\1 used to be \2 before "),
         ("its it", r"^(?:hi|hey|hello|hiya)[,! ]+(?:it's|its) (?=[a-z]+,)", "my name is "),
+        ("walked", r"\bwalked out (?:of|on) (?=my job)", "quit "),
+        ("languages", r"\b(speaks?) (?:\w+|\d) languages ?[:–—-]+ ?", r"\1 "),
         ("kicked", r"\bkicked (?:the )?(?=smok|fags|cig|booze|drink|habit)", "quit "),
         ("half missus", r"\b(?:my|the) (?:other half|better half|missus)\b", "my partner"),
         ("the", r"\bthe (wife|husband|hubby|kids)(?=(?:'s| is| was| has| works| are| have| and i)\b)", r"my \1"),
@@ -201,7 +203,7 @@ _LEAD = Caseless(
     r"(?:a few|two|three|a couple of) (?:weeks|months|years|days) ago|in (?:\d{4}|january|february|march|april|may|june|july|august|"
     rf"september|october|november|december)|on {_DAYS}|the (?:thing|fact|truth) is|my doctors? (?:says?|said|told me|thinks)|(?:i think )?i should (?:say|mention|add)|"
     r"(?:i think |i believe |i'm sure |as )?(?:i|i've|i have|i think i|i may have|i might have|i had)(?: already| also| just)? (?:told|mentioned|said)(?: (?:to )?you| it| this)?(?: before| earlier| already| last time)?(?= (?:that |i|my|we|our)\b)|"
-    r"(?:i )?forgot to (?:say|mention|tell you|add)|did i (?:mention|say|tell you)|(?:you should know|be aware|bear in mind|important to (?:note|know)|worth (?:mentioning|saying|noting|knowing)|in case (?:it matters|it helps|you need it|you're wondering))|"
+    r"(?:it )?turns out(?: that)?|(?:please )?(?:remember|don't forget|keep in mind|bear in mind)(?: that)?(?= (?:i|i'm|i've|my|we|we're)\b)|(?:i )?forgot to (?:say|mention|tell you|add)|did i (?:mention|say|tell you)|(?:you should know|be aware|bear in mind|important to (?:note|know)|worth (?:mentioning|saying|noting|knowing)|in case (?:it matters|it helps|you need it|you're wondering))|"
     r"from now on|that's why|which is why|good to know|nice to meet you|good (?:morning|afternoon|evening))(?: that)?\b[\s,.!:-]*)+",
 )
 _ADVERB = (
@@ -466,6 +468,7 @@ def _pieces(sentence: str) -> list[tuple[str, str]]:
     return _joined(found)
 
 
+_RETIRED = re.compile(r"retired (?:from|in|last|at|after|early|two|this|and|now|when|as|on|just|a few|ages|years|\d)\b", re.IGNORECASE)
 _IN_TOWN = re.compile(r"^(?:I'm|we're) in (?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])[\w-]+)?$", re.IGNORECASE)
 _COUNTRY = re.compile(r"^[A-Z][\w.]+(?: [A-Z][\w]+)?$")
 
@@ -589,6 +592,10 @@ class _Reader:
             if match["name"]:
                 yield Clause(who, f"named {match['name']}")
             yield self._clause(who, text[match.end() :])
+        elif (match := _KIN.match(text)) and match["name"] and match.end() < len(text.rstrip(" ,")):
+            who = self._met(match["who"], match["law"])  # of what is told nothing is known but the name
+            yield Clause(who, f"named {match['name']}")
+            self._who, self._head, self._is_state = _NOBODY, "", False
         elif (match := _KIN.match(text)) and match.end() >= len(text.rstrip(" ,")):
             who = self._met(match["who"], match["law"])
             if match["name"]:
@@ -658,6 +665,9 @@ class _Reader:
             if text.endswith(" here") or text.lower().startswith(("my name", "name's", "name is")):
                 self._is_state = self._is_introduced = True
             yield Clause("", f"bare {text}")
+            return
+        if text[:8].lower() == "retired " and not _RETIRED.match(text):
+            yield self._clause(self._who or "", f"be {text}")
             return
         is_said = _BARE_VERB.match(text) or _BARE_PARTICIPLE.match(text)
         if self._who is None or (_OTHERS.match(text) and not is_said) or _OF_DOING.match(text):

@@ -75,7 +75,7 @@ _BOUGHT = (
     r"guitar|piano|violin|cello|laptop|macbook|iphone|phone|camera|truck|van|caravan|campervan|farm|cottage|telescope|horse|rabbit|hamster|parrot|cabin|tesla|toyota|honda|"
     r"golf|fiesta|yaris|corsa|polo|focus|civic|corolla|prius|camry|qashqai|juke|niro|sportage|picanto|clio|megane|octavia|fabia|astra|tiguan|passat|outback|forester|kia|nissan|hyundai|renault|peugeot|skoda|vw|volkswagen|jeep|lexus|e-bike|"
     r"ford|bmw|audi|volvo|subaru|mazda|scooter|console|playstation|xbox|ps5|tv|tablet|ipad|pixel|greyhound|labrador|beagle|poodle|husky|corgi|bulldog|retriever|lab|vineyard|bookshop|business|"
-    r"drone|printer|watch|ring|yacht|land|allotment|garden|pony|goats|chickens|hens|bees|snake|lizard|gecko|turtle|tortoise|studio|kayak|skateboard|motorhome|rv)"
+    r"hatchback|saloon|suv|minivan|pickup|moped|minibus|tractor|convertible|thinkpad|chromebook|e-reader|kindle|drone|printer|watch|ring|yacht|land|allotment|garden|pony|goats|chickens|hens|bees|snake|lizard|gecko|turtle|tortoise|studio|kayak|skateboard|motorhome|rv)"
     r"(?: (?:by|in|near|on) [\w' -]{2,25}| [A-Z0-9][\w-]*(?: [A-Z0-9][\w-]*)*)?)(?![\w-])"
 )
 _PROPER = r"(?P<value>(?-i:[A-Z])[\w&'.-]*(?: (?:of |the |and )?(?-i:[A-Z\d])[\w&'.-]*){0,4})"
@@ -101,6 +101,7 @@ _NO_ASK = r"(?!(?:say|be honest|ask|need|assume|use|read|do|try|write|test|fix|c
 RULES: tuple[Rule, ...] = (
     # homes
     Rule("lives in", "live reside stay", rf"(?:just |right |somewhere )?(?:(?:at|in|near|outside|outside of|close to|on|by) )(?:the (?:city|town|village) of )?{_PLACE}"),
+    Rule("lives in", "live", rf"(?:up|down|off|round|above|behind|opposite|next to|across from|over|along|beside|between) [\w' -]{{2,30}}? in (?P<value>(?-i:[A-Z])[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)"),
     Rule("lives in", "live reside", rf"with (?:my|our) [\w' -]+? (?:in|near|outside|on) {_PLACE}"),
     Rule("lives in", "live reside", rf"(?:(?:alone|together|full[- ]time|part[- ]time|back|here|out|down|up|over|on (?:my|his|her|their|our) own|by (?:my|him|her)self) )+(?:in|near|outside|on) {_PLACE}"),
     Rule("lives in", "be been", rf"(?:living|residing|based|located|settled|staying) (?:[\w-]+ )?(?:in|at|near|outside|outside of|close to|on|out of) {_PLACE}"),
@@ -135,6 +136,7 @@ RULES: tuple[Rule, ...] = (
     Rule("works at", "nowat", rf"(?:at|with) {_A}(?!{_KIN_ONE}|parents|in-laws|home|the moment|school|uni|university|work){_PLACE}"),
     Rule("works at", "be been", r"in (?:the )?(?P<value>sales|marketing|finance|it|hr|tech|real estate|insurance|healthcare|education|construction|retail|hospitality|logistics|advertising|publishing|banking|law enforcement|the army|army|navy|military|air force|police|fashion|pharma|pr|consulting)(?=$|[.,!?]| (?:and|at|for)\b)"),
     Rule("nationality", "bare", rf"(?:half|quarter|part|proud|proudly) (?P<value>{_words(NATIONALITIES)})(?=$| (?:and|but|by|here)\b)"),
+    Rule("nationality", "bare", rf"(?P<value>{_words(NATIONALITIES)}) (?:here|guy|girl|woman|man|lass|lad)(?=$|[.,!?]| )"),
     Rule("nationality", "be", rf"(?:half |originally |an? )?(?P<value>{_words(NATIONALITIES)})(?=$| (?:and|by|but|living|born)\b)"),
     # work
     Rule("works as", "work freelance serve", rf"(?:(?!as\b)[\w-]+ ){{0,7}}?as (?!(?:usual|well|before|always|of|soon|long|hard|if|such|expected|intended|a team|much|fast)\b){_A}{_PLACE}"),
@@ -188,6 +190,7 @@ RULES: tuple[Rule, ...] = (
     Rule("works at", "retired resigned", rf"from (?:the )?(?!work\b|teaching\b|my\b|my job\b){_PLACE}", ends="value"),
     Rule("works at", "got was be been", rf"(?:fired|laid off|let go|sacked|made redundant)(?: last \w+| yesterday| today| recently)? (?:from|by|at) {_A}{_PLACE}", ends="value"),
     Rule("works at", "nomore usedto", rf"(?:be )?(?:work|working|employed|teach) (?:at|for|in) {_A}{_PLACE}", ends="value"),
+    Rule("works at", "work", rf"(?:on |behind |in )?the (?:[\w-]+ )?(?:counter|desk|bar|tills?|checkout|floor|door|line|kitchen|reception|phones|graveyard) (?:at|in|of|for) {_A}{_PLACE}"),
     Rule("works at", "do", rf"(?:the |all the )?(?:admin|accounts|books|bookkeeping|payroll|marketing|it|reception|cleaning|security|hr|pr|maintenance|data entry|customer service|tech support|catering|logistics)(?: work| support)? (?:for|at) {_A}(?!myself\b|free\b|it\b|them\b|him\b|her\b){_PLACE}"),
     Rule("works at", "be", rf"in my (?:last|first|second|final) (?:day|week|month)s? (?:at|with) {_PROPER}"),
     Rule("works at", "nomore", r"be (?:with|at) (?P<value>(?-i:[A-Z])[\w&'.-]*)(?=$|[.,!?])", ends="value", check="known employer"),
@@ -209,7 +212,7 @@ RULES: tuple[Rule, ...] = (
     Rule("age", "be", rf"(?P<value>\d{{1,2}}|{_SMALL})(?: years? old| months old| and a half|(?=$|,| (?:and|now|in)\b))", only="kin"),
     Rule("age", "be", r"(?P<value>\d{1,2}(?:, \d{1,2})*,? and \d{1,2})(?=$|[.,!?]| (?:so|now|years)\b)", only="kin"),
     Rule("age", "be", rf"turning (?P<value>\d{{1,3}}|{_NUMBER})\b"),
-    Rule("age", "turned turn turning", rf"(?P<value>\d{{1,3}}|{_NUMBER}|{_SMALL})(?=$|[.,!?;]| (?:on|last|this|in|today|yesterday|and|years|next)\b)"),
+    Rule("age", "turned turn turning", rf"(?P<value>\d{{1,3}}|{_NUMBER}|{_SMALL})(?=$|[.,!?;]| (?:on|last|this|in|today|tomorrow|soon|later|yesterday|and|years|next)\b)"),
     Rule("age", "be", r"an? (?P<value>\d{1,3})[- ]?(?:years?|yrs?|y)[-/ ]?o(?:ld)?\b"),
     Rule("birthday", "born", rf"(?:on |in )?(?P<value>(?:the )?(?:\w+ of )?{_MONTH}\b[^.!?]{{0,14}}|(?:the )?\d[^.!?]{{0,18}})"),
     Rule("birthday", "be was bare", rf"born (?:on |in )?(?:the )?(?P<value>(?:\w+ of )?{_MONTH}\b[^.!?()\"]{{0,14}}?|\d{{1,2}}[^.!?()\"]{{0,18}}?|\d{{4}})(?=$|\W*$| (?:in (?-i:[A-Z])|and|so)\b)"),
@@ -248,6 +251,7 @@ RULES: tuple[Rule, ...] = (
     # what is eaten, what ails
     Rule("diet", "be been went gone became turned", rf"(?:an? |on )?(?:strict |lifelong |ethical |committed |now )*{_DIET}"),
     Rule("diet", "bare", rf"(?:as )?(?:an? )?(?:strict |lifelong )*{_DIET}(?:$| (?:here|so|since|for|now)\b)"),
+    Rule("diet", "be", r"(?:doing|following|on) (?P<value>keto|paleo|low[- ]carb|slimming world|whole30|intermittent fasting|atkins|fodmap|a [\w-]+ diet)\b"),
     Rule("diet", "keep eat follow", rf"(?:only |mostly )?(?:an? |the )?{_DIET}"),
     Rule("diet", "nomore usedto", rf"be (?:an? )?(?:strict )?{_DIET}", ends="value"),
     Rule("does not eat", "not cannot can't nomore", rf"(?:eat|drink|do|have|touch|consume|tolerate|digest) (?P<value>{_FOOD}(?:(?:, | or | and |/){_FOOD})*)\b"),
@@ -264,7 +268,7 @@ RULES: tuple[Rule, ...] = (
     Rule("allergic to", "have been", rf"(?:an? )?(?:\w+ )?allergy to {_VALUE}"),
     Rule("allergic to", "have", r"(?:an? )?(?:severe |bad |mild |serious )?(?P<value>(?!food\b|skin\b|seasonal\b|no\b|any\b|many\b|some\b|severe\b)[\w-]+(?: [\w-]+)?) allerg(?:y|ies)\b"),
     Rule("illness", "have had get got suffer been live struggle fight battle be", rf"(?:from |with |suffering from |living with |struggling with |got |in therapy for |treated for |battling )?(?:an? |the )?(?P<value>{_ILLNESS}(?:,? (?:and|or) {_ILLNESS})*)(?![\w-])", check="ill"),
-    Rule("illness", "have", r"(?:an? )?(?P<value>(?:bad(?= (?:back|knees|hips|eyesight|hearing|heart)\b)|dicky|wonky|stiff|arthritic|ruptured|dodgy|bulging|slipped|trapped|torn|weak|knackered|gammy|herniated|underactive|overactive|enlarged) (?:back|knees?|hips?|shoulder|heart|thyroid|lungs|stomach|eyes|eyesight|discs?|nerve|hearing|bladder|chest))(?=$|[.,!?]| (?:so|and|since|from|now|too)\b)"),
+    Rule("illness", "have", r"(?:an? )?(?P<value>(?:bad(?= (?:back|knees|hips|eyesight|hearing|heart)\b)|dicky|wonky|stiff|arthritic|ruptured|dodgy|bulging|slipped|trapped|torn|weak|knackered|gammy|herniated|underactive|overactive|enlarged) (?:back|knees?|hips?|shoulder|heart|thyroid|lungs|stomach|ticker|eyes|eyesight|discs?|nerve|hearing|bladder|chest))(?=$|[.,!?]| (?:so|and|since|from|now|too)\b)"),
     Rule("illness", "have had been", r"(?P<value>type (?:1|2|one|two))(?=$|[.,!?]| (?:for|since|and)\b)"),
     Rule("illness", "be bare", r"(?:an? |as an? )(?P<value>wheelchair user|(?:type (?:1|2|one|two) )?diabetic|asthmatic|epileptic|migraine sufferer|stroke survivor|cancer survivor|coeliac|celiac|stutterer|stammerer|amputee|recovering (?:alcoholic|addict))\b"),
     Rule("illness", "be been was got diagnosed", rf"(?:diagnosed |just diagnosed )?with (?:an? )?(?:(?:severe|mild|chronic) )?{_VALUE}", check="diagnosed"),
@@ -284,9 +288,9 @@ RULES: tuple[Rule, ...] = (
     Rule("learning", "started began start took", rf"(?:learning|studying|taking|to learn|up)(?: to(?: play)?)? (?:an? |the |some )?(?P<value>(?:\w+ )?(?:{_LANGUAGE}|guitar|piano|violin|drums|ukulele|python|rust|cello|sewing|knitting)(?: lessons| classes)?)\b"),
     Rule("learning", "be", rf"(?:working on|trying to (?:get|improve|learn|brush up|polish|keep up)|improving|brushing up on|polishing|practi[sc]ing|on (?:my|the) \w+ (?:year|month|week) of)(?: up)?(?: on)? (?:my |some |learning |studying |duolingo )*(?P<value>{_LANGUAGE})\b"),
     Rule("learning", "be", rf"on (?:my|the) \w+ attempt (?:at|to) learn(?:ing)? (?P<value>{_LANGUAGE})"),
-    Rule("learning", "quit stopped gave dropped", rf"(?:up )?(?:on )?(?:my )?(?P<value>{_LANGUAGE}|{_LANGUAGE} (?:lessons|classes))(?=$|[.,!?]| (?:last|in|after|this|because|two|lessons|classes)\b)", ends="value"),
+    Rule("learning", "quit stopped gave dropped", rf"(?:up )?(?:on )?(?:my )?(?P<value>{_LANGUAGE}|{_LANGUAGE} (?:lessons|classes))(?=$|[.,!?]| (?:last|in|at|after|this|because|two|lessons|classes)\b)", ends="value"),
     Rule("learning", "quit stopped gave nomore", rf"(?:up )?(?:learning|studying|taking|learn) {_PLACE}", ends="value", check="language"),
-    Rule("studies at", "be been", rf"(?:an? |in )?(?:(?:first|second|third|final|fourth|phd|master's|masters|medical|law|graduate|grad|exchange|college|uni|university|my \w+|nursing)[ -]?(?:year)? ?)*(?:student|undergrad|freshman|sophomore|junior|senior|studying(?: [\w ]{{2,30}}?)?|enrolled|year(?: of [\w' ]+?)?|postdoc) (?:at|in (?=the university)) ?(?:the )?{_PLACE}"),
+    Rule("studies at", "be been", rf"(?:an? |in )?(?:(?:first|second|third|final|fourth|phd|master's|masters|medical|law|graduate|grad|mature|part-time|full-time|foreign|postgrad|postgraduate|undergraduate|international|final-year|exchange|college|uni|university|my \w+|nursing)[ -]?(?:year)? ?)*(?:student|undergrad|freshman|sophomore|junior|senior|studying(?: [\w ]{{2,30}}?)?|enrolled|year(?: of [\w' ]+?)?|postdoc) (?:at|in (?=the university)) ?(?:the )?{_PLACE}"),
     Rule("studies at", "study", rf"(?:[\w ]{{2,40}}? )?(?:at|in(?= (?:the )?(?-i:[A-Z]\w+ )?(?:university|college|school))) (?:the )?{_PLACE}"),
     Rule("studies at", "go be", rf"(?:going )?to (?:school|college|university|uni)(?: [\w ]{{2,25}}?)? (?:at|in) (?:the )?{_PLACE}"),
     Rule("studies at", "go attend be", r"(?:to |attending |going to )?(?:the )?(?P<value>(?=[\w ]*(?:university|college|school|institute|academy|conservatory|uni|elementary|kindergarten|high)\b|MIT\b|UCLA\b|ETH\b|NYU\b)(?-i:[A-Z])[\w&' -]+?)(?=$|\s*[,.!]| (?:and|doing|studying|for|now|in)\b)"),
@@ -308,6 +312,8 @@ RULES: tuple[Rule, ...] = (
     Rule("studies", "switched changed transferred", rf"(?:courses? |majors? |degrees? )?from (?P<value>{_SUBJECT}) (?:in)?to\b", ends="value"),
     Rule("studies", "be", r"in (?:my|the) \w+ year of (?:an? |my )?(?P<value>[\w ]+?) (?:degree|course|program\w*|studies)\b"),
     Rule("studies", "be", r"(?:an? )?(?:[\w-]+[ -]year )?(?P<value>(?:medical|law|nursing|engineering|physics|biology|history|art|computer science|business|economics|psychology|chemistry)) (?:student|undergrad|major)\b"),
+    Rule("studies", "be", rf"reading (?P<value>{_SUBJECT}|{_LANGUAGE}) (?=at\b)"),
+    Rule("studies at", "be", rf"(?:reading|doing) (?:{_SUBJECT}|{_LANGUAGE}) at (?:the )?{_PLACE}"),
     Rule("studies", "be", rf"doing (?P<value>(?:{_words('geography history physics chemistry biology maths math english law medicine psychology philosophy engineering economics sociology art')}))\b"),
     Rule("studies at", "started start", rf"(?:an? |my )?(?:phd|ph\.?d|doctorate|master'?s|masters|degree|ba|bsc|msc|ma|bachelor'?s|mba|pgce|foundation year|diploma|course)(?: degree)?(?: (?:in|on) [\w ]{{3,40}}?)? at (?:the )?{_PLACE}"),
     Rule("studies", "have had did do got started start", rf"(?:an? |my )?(?:phd|ph\.?d|doctorate|master'?s|masters|degree|ba|bsc|msc|ma|bachelor'?s|mba)(?: degree)? in {_STUDIED}"),
@@ -368,6 +374,7 @@ RULES: tuple[Rule, ...] = (
     Rule("plans", "be", rf"(?P<value>due (?:in {_MONTH}|on (?:the )?\d[\w ]{{0,15}}|any day(?: now)?|next month))\b"),
     Rule("plans", "be", rf"planning (?:to |on |(?=an? )){_NO_ASK}(?P<value>[^.!?()\"]{{2,80}}?)(?=$|[.!?])"),
     Rule("plans", "be", r"(?P<value>(?:moving(?! forward| on| along)|relocating|emigrating|getting married|trying for a (?:baby|child)|leaving (?:my|this) job|leaving (?:the )?(?-i:[A-Z])[\w&]+(?=$|[.,!?]| (?:in|at|next|for|soon|after|this))|leaving for|retiring|flying(?! solo| blind| high| by| off| around)|starting (?:at|a new)|going on maternity)\b[^.!?()\"]{0,60})"),
+    Rule("plans", "be", r"(?P<value>training for (?:an? |the |my )?[\w' -]*?(?:marathon|triathlon|ironman|ultra|10k|5k|race|tour|fight|olympics|climb)[\w' -]{0,30}?)(?=$|[.,!?]| (?:so|and|but)\b)"),
     Rule("plans", "will", r"be (?P<value>(?:moving|relocating|starting|travelling|traveling|retiring|getting married|flying|studying|attending)\b[^.!?()\"]{0,70})"),
     Rule("plans", "be", rf"(?:putting|setting) (?:(?:some |a bit of )?(?:money|cash) )?aside (?:some (?:money|cash) )?for (?:an? )?{_VALUE}"),
     Rule("plans", "be", rf"saving (?:up )?(?:for|to buy) (?:an? )?{_VALUE}"),
@@ -382,9 +389,11 @@ RULES: tuple[Rule, ...] = (
     Rule("has", "keep raise breed", r"(?P<value>(?:bees|chickens|hens|goats|sheep|pigs|rabbits|horses|cows|pigeons|ducks|cattle|fish|snakes)(?: and (?:a few |some )?\w+)?)\b"),
     Rule("has", "homeschool", r"(?:our|my) (?P<value>\w+ (?:kids|children))"),
     Rule("has", "wear", r"(?P<value>glasses|contacts|contact lenses|a hearing aid|hearing aids|braces)\b"),
-    Rule("has", "had", r"(?:just )?an? (?P<value>(?:beautiful |healthy |little )?baby(?: boy| girl)?|son|daughter|little (?:boy|girl))(?=$|[.,!?]| (?:last|in|on|this|yesterday|named|called)\b)"),
+    Rule("has", "had", r"(?:just )?(?:an? )?(?P<value>(?:beautiful |healthy |little )?baby(?: boy| girl)?|son|daughter|little (?:boy|girl)|twins|twin (?:boys|girls)|triplets)(?=$|[.,!?]| (?:last|in|on|this|yesterday|named|called)\b)"),
     Rule("has", "picked", rf"up (?:an? |our first |my first |two |three |another )(?:used |new |secondhand |second-hand )?{_BOUGHT}(?=\s*(?:$|[.!,;]|\b(?:last|this|and|for|from|yesterday|today|in|on|named|called|with|two|after|at|when)\b))"),
     Rule("has", "bought got purchased inherited adopted built rescued", rf"(?!rid\b)(?:me |us |myself |ourselves )?(?:an? |the |our |my |our first |my first |two |three |some |another )*{_BOUGHT}(?=\s*(?:$|[.!,;]|\b(?:last|this|and|for|from|yesterday|today|in|on|named|called|with|two|after|together|at|when)\b))"),
+    Rule("has", "bought", r"(?:me |us |myself |ourselves )?(?:an? |another )(?:new |used |second-?hand )?(?P<value>(?-i:[A-Z])[\w-]*(?: (?-i:[A-Z\d])[\w-]*)*)(?=$|[.,!?]| (?:last|this|and|for|from|yesterday|today|instead|with|after|on)\b)"),
+    Rule("has", "switched traded swapped", rf"(?:in )?(?:my |our )+(?:old |trusty )?{_BOUGHT} (?:to|for|in for) (?:an? |the |some)", ends="value"),
     Rule("has", "got have", r"(?:my |a )?(?P<value>(?:driving|driver's|driver) licen[cs]e|citizenship|green card|us citizenship|dual citizenship|permanent residency)"),
     Rule("has", "bare", r"(?P<value>(?:one|two|three|four|five|\d) (?:kids?|children|boys?|girls?|sons?|daughters?|lads?|cats?|dogs?|grandkids|grandchildren|horses?))(?=$|[.,!]| (?:and|under|at|who)\b)"),
     Rule("has", "live", r"(?:[\w' -]+? )?with (?P<value>(?:an?|two|three|four) (?:[\w-]+ )?(?:cats?|dogs?|kids|parrots?|children|rabbits?|hamsters?))\b"),
@@ -416,7 +425,7 @@ RULES: tuple[Rule, ...] = (
     Rule("name", "bare", rf"(?:my )?(?:full |first |real |given |christian |legal |last |sur|nick)?name(?:'s| is|s) (?!not\b|spelled\b|pronounced\b){_NAME}"),
     Rule("name", "bare", rf"(?:(?:everyone|everybody|people|my friends|friends|most people|they all|all my friends) calls? me|(?:please |just |you can |everyone can |feel free to )*call me|the name(?:'s| is)|this is(?= (?-i:[A-Z])\w+ (?:from|here|again)\b)) {_NAME}(?! (?:when|if|at|on|after|back|in|from|to)\b)"),
     Rule("name", "call", rf"me {_NAME}(?! (?:when|if|at|on|after|back|in|from|to)\b)"),
-    Rule("name", "bare", r"(?P<value>(?-i:[A-Z])[a-z]+) here$"),
+    Rule("name", "bare", r"(?P<value>(?-i:[A-Z])[a-z]+) here$", check="given name"),
     Rule("name", "changed", rf"my (?:last |sur|first )?name (?:from [\w-]+ )?to {_NAME}"),
     Rule("name", "changed", r"my (?:last |sur|first )?name from (?P<value>[\w-]+) to", ends="value"),
     Rule("comes from", "bare", rf"this is (?-i:[A-Z])\w+ from {_PLACE}"),
@@ -427,6 +436,8 @@ RULES: tuple[Rule, ...] = (
     Rule("native language", "bare", rf"(?:my )?(?:native language|mother tongue|first language|native tongue)(?:'s| is|:)? (?P<value>{_LANGUAGE})\b"),
     Rule("native language", "bare", rf"(?P<value>{_LANGUAGE}) is my (?:native language|mother tongue|first language|native tongue)"),
     Rule("works as", "bare", rf"my (?:job|profession|occupation|job title|day job) is (?:being |an? )*{_PLACE}"),
+    Rule("illness", "bare", rf"my (?P<value>{_ILLNESS})(?=$|'s\b| (?:is|are|was|makes?|has|have|means|acts?|flares?|got|gets|keeps|plays?|came|won't|doesn't|don't|can)\b)", check="ill"),
+    Rule("illness", "was", r"born (?P<value>deaf|blind|with [\w' -]{4,40}?)(?=$|[.,!?]| (?:and|so|but)\b)"),
     Rule("allergic to", "bare", rf"my allerg(?:y|ies)(?: is| are) (?:to )?{_VALUE}"),
     Rule("birthday", "bare", rf"(?:my )?(?:birthday|bday|b-day|date of birth|dob)(?:'s| is)?(?: on| in)? ?(?P<value>(?:the )?\d[^.!?()]{{0,20}}?|(?:the )?(?:\w+ of )?{_MONTH}\b[^.!?]{{0,12}}?|(?-i:[A-Z])[\w' ]+?)(?=$|\s*[.!?,])"),
     Rule("anniversary", "bare", r"(?:my|our) (?:wedding )?anniversary is (?:on )?(?P<value>[^.!?]{3,20})$"),

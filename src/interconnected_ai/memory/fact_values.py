@@ -471,7 +471,7 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     ),
     "job in town": lambda found, value: _is_nominative_job(found, "") and _is_town(value),
     "town": lambda found, value: _is_town(value),
-    "given name": lambda found, value: value not in _NOT_GIVEN,
+    "given name": lambda found, value: value not in _NOT_GIVEN and value not in _PROFESSIONS,
     "medicine": lambda found, value: (
         all(map(_is_medicine_ru, value.split(" и ")))
         if _CYRILLIC.search(value)

@@ -3,7 +3,7 @@
 # Kin and the like, and who they are called in facts: Russian ones in the nominative.
 PETS = frozenset(
     "dog cat puppy kitten horse pony parrot hamster rabbit budgie beagle labrador poodle husky greyhound terrier corgi bulldog retriever "
-    "collie spaniel pug dachshund goldfish turtle tortoise guinea ferret lizard snake "
+    "pup kitty labradoodle cockapoo chihuahua whippet collie spaniel pug dachshund goldfish turtle tortoise guinea ferret lizard snake "
     "собака кот кошка попугай щенок котёнок хомяк лабрадор овчарка такса хаски корги кролик черепаха крыса лошадь".split()
 )
 MALE_KIN = frozenset(

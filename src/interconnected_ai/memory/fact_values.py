@@ -206,7 +206,7 @@ def _is_place(value: str, words: list[str]) -> bool:
 
 def _is_named(value: str, words: list[str]) -> bool:
     """Whether a Russian place is one on the map, by its capital or the dictionary: "Я из омска", not "Я из бухгалтерии"."""
-    is_written_so = value != value.lower() or not _CYRILLIC.search(value)
+    is_written_so = value != value.lower() or not _CYRILLIC.search(value) or _NATIVES.search(value) is not None
     return is_written_so or not PLACE_WORDS.isdisjoint(words) or any(map(_is_town, words))
 
 
@@ -325,8 +325,7 @@ def _is_medicine_ru(value: str) -> bool:
 
 
 def _is_russian_job(word: str) -> bool:
-    if "-" in word:  # «шеф-повар», «дизайнер-верстальщик»
-        word = word.rpartition("-")[2]
+    word = word.rpartition("-")[2] or word  # «шеф-повар», «дизайнер-верстальщик»
     form = lemma(normalize(word))
     return (
         form in _PROFESSIONS_RU
@@ -336,7 +335,8 @@ def _is_russian_job(word: str) -> bool:
 
 
 def _job_word(found: Found, value: str) -> str:
-    return normalize(found.match.groupdict().get("job") or (value.split() or [""])[-1])
+    said = normalize(found.match.groupdict().get("job") or (value.split() or [""])[-1])
+    return said.rpartition("-")[2] or said
 
 
 def _is_instrumental_job(found: Found, value: str) -> bool:
@@ -370,6 +370,7 @@ _OF_SAYING = re.compile(r"это [а-яё]+ть(?![\w-])", re.IGNORECASE)  # «�
 _NOT_LEARNT = re.compile(
     r"вариант|договор|вопрос|рынок|документ|материал|предложени|меню|карт|инструкц|код(?!\w)|отч[её]т|стать|тем[уы]|данн|ситуац|возможност|кажд|эт[оуи]|ваш|тво|сайт|отзыв|услови|проблем"
 )
+_NATIVES = re.compile("^[а-яё]{4,}(?:вич|чанин|жанин|янин|анин|вичка|чанка|жанка|янка|анка|ситка|сит|ляк|лячка|итянин|ец)$")  # «коренной москвич»
 # "a tiny flat in Soho" is Soho.
 _HOME_IN = re.compile(
     r"^(?:an?|the) (?:[\w'-]+ ){0,4}?(?:flat|house|apartment|room|studio|place|cottage|bungalow|bedsit|loft|caravan|houseboat|farmhouse|bedroom|condo|semi|terrace) "
@@ -378,7 +379,7 @@ _HOME_IN = re.compile(
 )
 _IN_TOWN_AT = re.compile(r"^(?P<town>[А-ЯЁа-яё-]+(?: [А-ЯЁ][а-яё-]+)?) (?:в|на) (?P<rest>[а-яё].*)$")
 _FOOD_RU = re.compile(
-    "спиртн|выпивк|фастфуд|колбас|газировк|полуфабрикат|булк|булок|выпечк|конфет|чипс|соль|соли|сол[её]н|каш|овсянк|гречк|печен|бобов|грибы|грибов|виноград|банан|апельсин|мандарин|яблок|капуст|сливк|сметан|творог|кефир|молочк|молок|глютен|сладк|мяс|рыб|орех|сахар|мучн|лактоз|яйц|алкогол|остр|жирн|жарен|хлеб|кофе|м[её]д|цитрус|морепродукт|свинин|говядин|солен|солён|пив|вин|чай|сыр|лук|чеснок|шоколад|клубник|томат|помидор"
+    "спиртн|выпивк|фастфуд|колбас|газировк|молочн|полуфабрикат|булк|булок|выпечк|конфет|чипс|соль|соли|сол[её]н|каш|овсянк|гречк|печен|бобов|грибы|грибов|виноград|банан|апельсин|мандарин|яблок|капуст|сливк|сметан|творог|кефир|молочк|молок|глютен|сладк|мяс|рыб(?!ал)|орех|сахар|мучн|лактоз|яйц|алкогол|остр|жирн|жарен|хлеб|кофе|(?<![а-яё])м[её]д(?!иц|и|н)|цитрус|морепродукт|свинин|говядин|солен|солён|пив[оаеу]|(?<![а-яё])вин[оаеу](?!г)|чай|сыр|лук|чеснок|шоколад|клубник|томат|помидор"
 )
 _GIVEN = re.compile(
     r"\b(?:тачк|авто|приор|пианино|синтезатор|кровать|кресл|игрушк|вещи|кошеч|щено|попуга|хомяк|пса(?!\w)|пёс|пес(?!\w)|машин|квартир|дом|дач|собак|кошк|кот|пианин|гитар|велосипед|телефон|ноут|комп|шкаф|диван|коляск|книг|щен|телевизор|самокат|мотоцикл)"
@@ -538,6 +539,7 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     ),
     "in town": lambda found, value: any(map(_is_town, value.split())) or not found.match["value"][:1].isupper(),
     "rented": lambda found, value: found.head != "rent" or value != found.match["value"] or _HOUSING.search(found.match.string.lower()) is not None,
+    "baked": lambda found, value: found.clause.verb.lower().startswith("пек"),
     "entered": lambda found, value: (
         found.clause.verb.lower().startswith("перев") and not found.clause.who and _NOT_STUDIED.isdisjoint(value.split())
     ),

@@ -115,36 +115,45 @@ class RulesByHead:
 
 
 class _OfHead:
-    """The rules of one first word. What may begin with some letters is found once for these letters."""
+    """The rules of one first word, by the letters that their matches begin with."""
 
     def __init__(self, tried: Sequence[Tried]) -> None:
         self._tried = tried
         self._beginning: dict[str, tuple[Tried, ...]] = {}
-        self._allowed: dict[tuple[str, bool, bool], frozenset[int]] = {}
         self._always = frozenset(
             number for number, one in enumerate(tried) if not one.beginnings.is_of_word or "" in one.beginnings.letters
         )
-        self._has_times = any(one.rule.of_times for one in tried)
         self._by_letters: dict[str, list[int]] = {}
+        # (of times, where the text begins) → letters → the numbers of those that may begin with them there
+        self._placed: dict[tuple[bool, bool], dict[str, list[int]]] = {}
         for number, one in enumerate(tried):
             for letters in one.beginnings.letters:
                 self._by_letters.setdefault(letters, []).append(number)
+                if number not in self._always:
+                    for is_first in (True,) if one.beginnings.is_first else (True, False):
+                        placed = self._placed.setdefault((one.rule.of_times, is_first), {})
+                        placed.setdefault(letters, []).append(number)
 
     def at_the_beginning(self, letters: str) -> tuple[Tried, ...]:
         allowed = self._beginning.get(letters)  # in one step: another thread may forget it between two
         if allowed is None:
             if len(self._beginning) >= _MOST_REMEMBERED:
                 self._beginning.clear()
-            allowed = tuple(self._tried[number] for number in sorted(self._beginning_with(letters)))
+            found: set[int] = set()
+            _gather(found, self._by_letters, letters)
+            allowed = tuple(self._tried[number] for number in sorted(found))
             self._beginning[letters] = allowed
         return allowed
 
     def anywhere(self, text: str, full: str) -> list[Tried]:
         found = set(self._always)
-        for shown, of_times in ((text, False), (full, True)) if self._has_times else ((text, False),):
-            found |= self._with(shown[:LETTERS], of_times, is_first=True)
-            for letters in _BEHIND_SPACE.findall(shown):
-                found |= self._with(letters, of_times, is_first=False)
+        for (of_times, is_first), placed in self._placed.items():
+            shown = full if of_times else text
+            if is_first:
+                _gather(found, placed, shown[:LETTERS])
+            else:
+                for letters in _BEHIND_SPACE.findall(shown):
+                    _gather(found, placed, letters)
         allowed = [self._tried[number] for number in sorted(found)]
         return [
             one
@@ -152,25 +161,10 @@ class _OfHead:
             if not one.needs or any(piece in (full if one.rule.of_times else text) for piece in one.needs)
         ]
 
-    def _beginning_with(self, letters: str) -> set[int]:
-        """The numbers of those of which a match may begin with some letters."""
-        found: set[int] = set()
-        for length in range(LETTERS + 1):
-            found.update(self._by_letters.get(letters[:length], ()))
-        return found
 
-    def _with(self, letters: str, of_times: bool, *, is_first: bool) -> frozenset[int]:
-        """The numbers of those that may begin with some letters, where a text does or a word."""
-        key = letters, of_times, is_first
-        allowed = self._allowed.get(key)
-        if allowed is None:
-            if len(self._allowed) >= _MOST_REMEMBERED:
-                self._allowed.clear()
-            allowed = frozenset(
-                number
-                for number in self._beginning_with(letters) - self._always
-                if self._tried[number].rule.of_times == of_times
-                and (is_first or not self._tried[number].beginnings.is_first)
-            )
-            self._allowed[key] = allowed
-        return allowed
+def _gather(found: set[int], by_letters: dict[str, list[int]], letters: str) -> None:
+    """Add what may begin as some letters do."""
+    for length in range(len(letters) + 1):
+        numbers = by_letters.get(letters[:length])
+        if numbers:
+            found.update(numbers)

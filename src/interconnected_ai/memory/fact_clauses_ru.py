@@ -432,14 +432,17 @@ class _Reader:
                 else:
                     yield from self._of(who, rest)
             return
-        if self._is_over and full.lower().startswith(("был ", "была ")):
+        low = full[:5].lower()
+        if self._is_over and low.startswith(("был ", "была ")):
             full = f"раньше {full}"  # «была поваром, переучилась на медсестру»
-        if full.lower().startswith("есть ") and _KIN.match(full[5:]):
+        if low == "есть " and _KIN.match(full[5:]):
             full = f"у меня {full[5:]}"
         if (owned or self._who) and _is_age(full) and (" " in full or full in _BABIES):
             yield Clause(owned or self._who, f"мне {full}", f"мне {full}")
             return
-        if _PARENT_OF.match(full) or (_AT_OTHERS.match(full) and not _AT_KIN.match(full)):
+        if (low.startswith(_PARENTS) and _PARENT_OF.match(full)) or (
+            low.startswith("у ") and _AT_OTHERS.match(full) and not _AT_KIN.match(full)
+        ):
             yield from self._elsewhere(full)
             return
         match = _KIN.match(full)
@@ -667,6 +670,7 @@ _NEAREST = frozenset("дочь сын жена муж внук внучка".spl
 _BABIES = frozenset(("год", "годик", "полгода", "полтора", "полтора года"))
 _ELDER = frozenset("старший младший средний старшая младшая средняя мелкий мелкая".split())
 _SOMEBODY = re.compile(r"[А-ЯЁа-яё]+")
+_PARENTS = ("мам", "мат", "пап", "оте", "баб", "дед", "мно", "сча")
 _PARENT_OF = re.compile(
     r"(?:многодетная |счастлив\w+ )?(?:мама|мать|папа|отец|бабушка|дедушка) (?:двоих|троих|двух|тр[её]х|четверых|пятерых|\d)(?![\w-])", re.IGNORECASE
 )

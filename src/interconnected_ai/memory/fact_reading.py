@@ -158,7 +158,8 @@ def _meant(sentence: str) -> str:
     if _UNSURE.is_in(sentence):
         return ""
     sentence = _DOCTOR.sub("", sentence)
-    sentence = _REMINDED.sub("", sentence)
+    if "что" in sentence or "told" in sentence:
+        sentence = _REMINDED.sub("", sentence)
     reported = _REPORTED.search(sentence)
     if reported is None and ":" in sentence:
         reported = _GOES.search(sentence)

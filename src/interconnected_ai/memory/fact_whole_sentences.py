@@ -35,14 +35,15 @@ _RULES = (
 _WATCHED = Caseless(
     r"\b(?:always|never|from now on|in (?:the )?future|remember|don't|do not|keep|make sure|going forward|please|avoid|stop|deadline|favou?rite|fave?|hi|hello|hey|hiya|greetings|"
     r"всегда|никогда|впредь|отныне|с этого момента|больше|запомни\w*|не забудь\w*|не забывай\w*|имей\w* в виду|учти\w*|учитывай\w*|пожалуйста|только|дедлайн|срок|"
-    r"любим\w+|это|тут|я|с вами|на связи|беспокоит|привет|здравствуй\w*|добрый|всем|использу\w+|не (?:называй|зови|пиши|предлагай|упоминай|ставь|добавляй|шути|груби|повторяй|употребляй|спойлери)\w*|называй\w*|обращайся|говори|общайся|объясняй|отвечай\w*|пиши\w*)\b",
+    r"любим\w+|^это|с вами|на связи|беспокоит|привет|здравствуй\w*|добрый|всем|использу\w+|не (?:называй|зови|пиши|предлагай|упоминай|ставь|добавляй|шути|груби|повторяй|употребляй|спойлери)\w*|называй\w*|обращайся|говори|общайся|объясняй|отвечай\w*|пиши\w*)\b",
 )
 _CYRILLIC = re.compile("[а-яё]", re.IGNORECASE)
+_NAMES = re.compile(r"(?<=это )[а-я]{3,}|(?<=тут )[а-я]{3,}|(?<=я )[а-я]{3,}")
 
 
 def sentence_findings(sentence: str) -> Iterator[tuple[str, str]]:
     """(relation, value) of what a whole sentence states; a favourite's relation says what it is of."""
-    if not _WATCHED.is_in(sentence):
+    if not _WATCHED.is_in(sentence) and GIVEN_NAMES_RU.isdisjoint(_NAMES.findall(sentence.lower())):
         return
     is_russian = _CYRILLIC.search(sentence) is not None
     for relation, of_russian, pattern in _RULES:

@@ -418,7 +418,15 @@ _PERFECT = {
     "adored": "adore",
     "preferred": "prefer",
 }
-_LASTING = {"worn": "wear", "kept": "keep", "lived": "live", "worked": "work", "studied": "study", "taught": "teach", "played": "play"}
+_LASTING = {
+    "worn": "wear",
+    "kept": "keep",
+    "lived": "live",
+    "worked": "work",
+    "studied": "study",
+    "taught": "teach",
+    "played": "play",
+}
 
 
 def english_clauses(sentence: str) -> Iterator[Clause]:
@@ -468,7 +476,9 @@ def _pieces(sentence: str) -> list[tuple[str, str]]:
     return _joined(found)
 
 
-_RETIRED = re.compile(r"retired (?:from|in|last|at|after|early|two|this|and|now|when|as|on|just|a few|ages|years|\d)\b", re.IGNORECASE)
+_RETIRED = re.compile(
+    r"retired (?:from|in|last|at|after|early|two|this|and|now|when|as|on|just|a few|ages|years|\d)\b", re.IGNORECASE
+)
 _IN_TOWN = re.compile(r"^(?:I'm|we're) in (?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])[\w-]+)?$", re.IGNORECASE)
 _COUNTRY = re.compile(r"^[A-Z][\w.]+(?: [A-Z][\w]+)?$")
 

@@ -156,10 +156,12 @@ _DOCTORS = Caseless(
 )
 # What follows makes a past that lasted one that is over: «ездил на приоре, теперь взял джили».
 _SINCE_THEN = re.compile(
-    r"(?<![\w-])(?:(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])|(?:переучил|переквалифицировал|переобучил)\w+)", re.IGNORECASE
+    r"(?<![\w-])(?:(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])|(?:переучил|переквалифицировал|переобучил)\w+)",
+    re.IGNORECASE,
 )
 _BEGINS_NOW = re.compile(
-    r"^(?:и |а |но |ну )*(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])|(?<![\w-])теперь(?![\w-])|(?<![\w-])(?:переучил|переквалифицировал|переобучил)\w+", re.IGNORECASE
+    r"^(?:и |а |но |ну )*(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])|(?<![\w-])теперь(?![\w-])|(?<![\w-])(?:переучил|переквалифицировал|переобучил)\w+",
+    re.IGNORECASE,
 )
 _UNTIL_THEN = re.compile(
     r"(?<![\w-])до (?:декрета|пенсии|развода|свадьбы|переезда|армии|войны|ковида|пандемии|школы|института|универа|родов|замужества|травмы|этого|того)(?![\w-])",
@@ -404,7 +406,12 @@ class _Reader:
         """Remember kin that a clause speaks of, so that "he" and "she" of the next are known: «нужен подарок папе, ему 70»."""
         words = text.lower().split()
         for before, word in pairwise(["", *words]):
-            if word in KIN_RU and KIN_RU[word] not in PETS and before not in _OTHERS_KIN and not before.endswith(("ин", "ов", "ева", "ова")):
+            if (
+                word in KIN_RU
+                and KIN_RU[word] not in PETS
+                and before not in _OTHERS_KIN
+                and not before.endswith(("ин", "ов", "ева", "ова"))
+            ):
                 self._kin.append(KIN_RU[word])
 
     def _clauses(self, text: str) -> Iterator[Clause]:
@@ -498,7 +505,11 @@ class _Reader:
         if (
             _OTHERS.match(full)
             and not _I.is_in(full)
-            and not re.search(r"(?<![\w-])(?:зовут|называют) меня|меня (?:\w+ )?зовут|^все (?:зовут|называют|кличут) [А-ЯЁ]", full, re.IGNORECASE)
+            and not re.search(
+                r"(?<![\w-])(?:зовут|называют) меня|меня (?:\w+ )?зовут|^все (?:зовут|называют|кличут) [А-ЯЁ]",
+                full,
+                re.IGNORECASE,
+            )
         ):
             said = _squeeze(_TIMES.sub(" ", full))
             self._who = "" if re.match(r"(?:мо[йяеёи]|наш[аеи]?)(?![\w-])", full, re.IGNORECASE) else _NOBODY
@@ -515,7 +526,11 @@ class _Reader:
     def _elsewhere(self, full: str) -> Iterator[Clause]:
         """«мама четверых» is of the author; «у Пети аллергия» is of nobody known, but «у Пети живу»."""
         verb = _verb_in(full)
-        if _PARENT_OF.match(full) or _I.is_in(full) or (verb is not None and verb[1] == "author" and verb[0] not in _IMPERSONAL):
+        if (
+            _PARENT_OF.match(full)
+            or _I.is_in(full)
+            or (verb is not None and verb[1] == "author" and verb[0] not in _IMPERSONAL)
+        ):
             yield from self._of_author(full)
         else:
             self._who = _NOBODY
@@ -665,14 +680,17 @@ _LASTING = frozenset(
 _OTHERS_KIN = frozenset(
     "его её ее их твой твоя твою твоей твоего твоему ваш ваша вашу вашей вашего чей чья чужой чужая чужую этот эта того той у".split()
 )
-_OF_THIRD = re.compile(r"(?<![\w-])(?:он|она|они|его|её|ее|их|него|неё|нее|них|ему|ей|им|ты|вы|твой|ваш|кто)(?![\w-])", re.IGNORECASE)
+_OF_THIRD = re.compile(
+    r"(?<![\w-])(?:он|она|они|его|её|ее|их|него|неё|нее|них|ему|ей|им|ты|вы|твой|ваш|кто)(?![\w-])", re.IGNORECASE
+)
 _NEAREST = frozenset("дочь сын жена муж внук внучка".split())  # of whom nobody says that they are theirs
 _BABIES = frozenset(("год", "годик", "полгода", "полтора", "полтора года"))
 _ELDER = frozenset("старший младший средний старшая младшая средняя мелкий мелкая".split())
 _SOMEBODY = re.compile(r"[А-ЯЁа-яё]+")
 _PARENTS = ("мам", "мат", "пап", "оте", "баб", "дед", "мно", "сча")
 _PARENT_OF = re.compile(
-    r"(?:многодетная |счастлив\w+ )?(?:мама|мать|папа|отец|бабушка|дедушка) (?:двоих|троих|двух|тр[её]х|четверых|пятерых|\d)(?![\w-])", re.IGNORECASE
+    r"(?:многодетная |счастлив\w+ )?(?:мама|мать|папа|отец|бабушка|дедушка) (?:двоих|троих|двух|тр[её]х|четверых|пятерых|\d)(?![\w-])",
+    re.IGNORECASE,
 )
 _AT_OTHERS = re.compile(r"у (?!меня|нас|не[её]|него|них)[\w-]+(?![\w-])", re.IGNORECASE)
 _AT_KIN = re.compile(rf"у (?:(?:{_MINE}|{_OLDER}) )*(?:{_KIN_FORMS})(?![\w-])", re.IGNORECASE)

@@ -101,7 +101,7 @@ _NO_ASK = r"(?!(?:say|be honest|ask|need|assume|use|read|do|try|write|test|fix|c
 RULES: tuple[Rule, ...] = (
     # homes
     Rule("lives in", "live reside stay", rf"(?:just |right |somewhere )?(?:(?:at|in|near|outside|outside of|close to|on|by) )(?:the (?:city|town|village) of )?{_PLACE}"),
-    Rule("lives in", "live", rf"(?:up|down|off|round|above|behind|opposite|next to|across from|over|along|beside|between) [\w' -]{{2,30}}? in (?P<value>(?-i:[A-Z])[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)"),
+    Rule("lives in", "live", r"(?:up|down|off|round|above|behind|opposite|next to|across from|over|along|beside|between) [\w' -]{2,30}? in (?P<value>(?-i:[A-Z])[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)"),
     Rule("lives in", "live reside", rf"with (?:my|our) [\w' -]+? (?:in|near|outside|on) {_PLACE}"),
     Rule("lives in", "live reside", rf"(?:(?:alone|together|full[- ]time|part[- ]time|back|here|out|down|up|over|on (?:my|his|her|their|our) own|by (?:my|him|her)self) )+(?:in|near|outside|on) {_PLACE}"),
     Rule("lives in", "be been", rf"(?:living|residing|based|located|settled|staying) (?:[\w-]+ )?(?:in|at|near|outside|outside of|close to|on|out of) {_PLACE}"),

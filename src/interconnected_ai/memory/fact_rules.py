@@ -56,7 +56,17 @@ _OF_KIN = frozenset(
 )  # fmt: skip
 # What is said of people alone: "the dog is a terror" is no trade.
 _OF_PEOPLE = frozenset(
-    {"works at", "works as", "speaks", "learning", "graduated from", "studies at", "studies", "nationality", "native language"}
+    {
+        "works at",
+        "works as",
+        "speaks",
+        "learning",
+        "graduated from",
+        "studies at",
+        "studies",
+        "nationality",
+        "native language",
+    }
 )
 _KNOWN = frozenset(rule.relation for rule in (*ENGLISH_RULES, *RUSSIAN_RULES)) | {"instruction", "deadline", "name"}
 _OPPOSITES = {"likes": "dislikes", "dislikes": "likes"}

@@ -155,7 +155,11 @@ def kept_value(said: str, relation: str) -> str:
     if (
         not words
         or (normalize(value) in EMPTY_VALUES and not is_title)
-        or (words[0] in EMPTY_BEGINNINGS and relation != "family" and words[:2] not in (["hearing", "aid"], ["hearing", "aids"]))
+        or (
+            words[0] in EMPTY_BEGINNINGS
+            and relation != "family"
+            and words[:2] not in (["hearing", "aid"], ["hearing", "aids"])
+        )
     ):
         return ""
     if not _holds(relation, value, words):
@@ -370,7 +374,9 @@ _OF_SAYING = re.compile(r"это [а-яё]+ть(?![\w-])", re.IGNORECASE)  # «�
 _NOT_LEARNT = re.compile(
     r"вариант|договор|вопрос|рынок|документ|материал|предложени|меню|карт|инструкц|код(?!\w)|отч[её]т|стать|тем[уы]|данн|ситуац|возможност|кажд|эт[оуи]|ваш|тво|сайт|отзыв|услови|проблем"
 )
-_NATIVES = re.compile("^[а-яё]{4,}(?:вич|чанин|жанин|янин|анин|вичка|чанка|жанка|янка|анка|ситка|сит|ляк|лячка|итянин|ец)$")  # «коренной москвич»
+_NATIVES = re.compile(
+    "^[а-яё]{4,}(?:вич|чанин|жанин|янин|анин|вичка|чанка|жанка|янка|анка|ситка|сит|ляк|лячка|итянин|ец)$"
+)  # «коренной москвич»
 # "a tiny flat in Soho" is Soho.
 _HOME_IN = re.compile(
     r"^(?:an?|the) (?:[\w'-]+ ){0,4}?(?:flat|house|apartment|room|studio|place|cottage|bungalow|bedsit|loft|caravan|houseboat|farmhouse|bedroom|condo|semi|terrace) "
@@ -431,11 +437,15 @@ def _is_hired(found: Found, value: str) -> bool:
     return (is_of_work and not _is_in_town(value)) or _is_work_place(said)
 
 
-_HOUSING = re.compile("квартир|комнат|дом|студи|жиль|однушк|двушк|тр[её]шк|угол|койк|коттедж|таунхаус|хат|общаг|офис|помещени|гараж|дач")
+_HOUSING = re.compile(
+    "квартир|комнат|дом|студи|жиль|однушк|двушк|тр[её]шк|угол|койк|коттедж|таунхаус|хат|общаг|офис|помещени|гараж|дач"
+)
 _YOUNG = frozenset(
     "son daughter nephew niece grandson granddaughter kid kids child children boy girl twins stepson stepdaughter".split()
 )
-_NOT_STUDIED = frozenset("часы рельсы курс курса счёт счет карту тариф режим язык русский английский день ночь зиму лето время".split())
+_NOT_STUDIED = frozenset(
+    "часы рельсы курс курса счёт счет карту тариф режим язык русский английский день ночь зиму лето время".split()
+)
 
 
 _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
@@ -535,13 +545,18 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
         or (found.head == "plan" and not found.clause.verb.lower().startswith("наде"))
     ),
     "driven": lambda found, value: (
-        found.match.string.startswith("на ") or re.match("автобус|трамва|троллейбус|фур|такси|маршрутк|поезд", value) is None
+        found.match.string.startswith("на ")
+        or re.match("автобус|трамва|троллейбус|фур|такси|маршрутк|поезд", value) is None
     ),
     "in town": lambda found, value: any(map(_is_town, value.split())) or not found.match["value"][:1].isupper(),
-    "rented": lambda found, value: found.head != "rent" or value != found.match["value"] or _HOUSING.search(found.match.string.lower()) is not None,
+    "rented": lambda found, value: (
+        found.head != "rent" or value != found.match["value"] or _HOUSING.search(found.match.string.lower()) is not None
+    ),
     "baked": lambda found, value: found.clause.verb.lower().startswith("пек"),
     "entered": lambda found, value: (
-        found.clause.verb.lower().startswith("перев") and not found.clause.who and _NOT_STUDIED.isdisjoint(value.split())
+        found.clause.verb.lower().startswith("перев")
+        and not found.clause.who
+        and _NOT_STUDIED.isdisjoint(value.split())
     ),
     "food ru": lambda found, value: _FOOD_RU.search(value) is not None,
     "dream": lambda found, value: (

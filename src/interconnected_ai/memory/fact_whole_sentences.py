@@ -52,7 +52,9 @@ def sentence_findings(sentence: str) -> Iterator[tuple[str, str]]:
         for match in pattern.finditer(sentence):
             groups = match.groupdict()
             if relation == "given name":
-                if normalize(match["value"]) in GIVEN_NAMES_RU or (match["value"][:1].isupper() and is_given_name(match["value"])):
+                if normalize(match["value"]) in GIVEN_NAMES_RU or (
+                    match["value"][:1].isupper() and is_given_name(match["value"])
+                ):
                     yield "name", match["value"]
                 continue
             if relation == "favourite":

@@ -104,6 +104,13 @@ _IDIOMS = tuple(
         ("as", r"^as an? [\w -]{3,30}, (?=(?:he|she|they|you|it|who)\b)", ""),
         ("before", r"\b(i|we) was (an? [\w -]{3,25}?) before (?=(?:i|we|becoming|that|this|retraining|moving)\b)", r"\1 used to be \2 before "),
         ("its it", r"^(?:hi|hey|hello|hiya)[,! ]+(?:it's|its) (?=[a-z]+,)", "my name is "),
+        ("wife husband missus", r"^the (wife|husband|missus) and (?:i|me)\b", r"my \1 and i"),
+        (
+            "more anymore",
+            r"\b(i|we) was ([\w -]{3,25}?)(?: for (?:years|ages|[\w ]{1,12} years))?(?:,| but) (?:but )?not (?:any ?more|any longer)\b",
+            r"\1 used to be \2",
+        ),
+        ("again", r"^it's ((?-i:[A-Z])[a-z]+) again\b", r"my name is \1"),
         ("walked", r"\bwalked out (?:of|on) (?=my job)", "quit "),
         ("languages", r"\b(speaks?) (?:\w+|\d) languages ?[:–—-]+ ?", r"\1 "),
         ("kicked", r"\bkicked (?:the )?(?=smok|fags|cig|booze|drink|habit)", "quit "),
@@ -264,7 +271,7 @@ _PARTICIPLES = (
     "living working based located residing studying learning planning hoping trying saving dating married engaged single divorced "
     "widowed allergic vegan vegetarian pescatarian retired pregnant born raised from originally obsessed fluent into fond diabetic "
     "asthmatic doing taking training staying majoring self-employed unemployed employed freelancing enrolled thinking getting "
-    "happily proud passionate crazy keen lactose gluten coeliac celiac deaf colourblind colorblind left-handed afraid scared terrified bilingual native "
+    "happily proud passionate crazy keen lactose gluten coeliac celiac petrified frightened deaf colourblind colorblind left-handed afraid scared terrified bilingual native "
     "putting setting teetotal half quarter disabled prepping dating "
     "sober fluent moving relocating switching about transitioning turning expecting recovering separated addicted raising renting teaching running owning"
 ).split()

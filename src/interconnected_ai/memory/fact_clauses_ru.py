@@ -370,6 +370,7 @@ class _Reader:
         self._kin: list[str] = []
         self._head = ""
         self._owned: str | None = None  # kin that the last clause of the author's told of having
+        self._named = ""  # kin that the last clause named
         self._is_over = False  # what follows says what came after
 
     def read(self, sentence: str) -> Iterator[Clause]:
@@ -397,6 +398,8 @@ class _Reader:
                 self._who, self._head = _NOBODY, ""
                 continue
             for clause in self._clauses(text):
+                if clause.said.startswith("имя "):
+                    self._named = clause.who
                 yield clause
                 yield from self._coordinated(clause)
             if len(pieces) > 1 and not _OF_THIRD.search(text):
@@ -419,6 +422,13 @@ class _Reader:
         if not full:
             return
         owned, self._owned = self._owned, None
+        named, self._named = self._named, ""
+        if named and full.isdigit() and len(full) < 3:
+            yield Clause(named, f"мне {full}", f"мне {full}")
+            return
+        if owned and (match := _CALLED_SO.fullmatch(full)) and match[1][0].isupper():
+            yield Clause(owned, f"имя {match[1]}", "")
+            return
         if owned and (re.fullmatch(_NAME, full) or (_CALLED.match(full) and not _MINE_CALLED.search(full))):
             self._who = owned
             yield Clause(owned, f"имя {_CALLED.sub('', full)}", "")
@@ -586,7 +596,12 @@ class _Reader:
             elif (
                 self._who is None
                 or (whose == "kin" and not self._who)
-                or ((whose == "past" or self._who) and place > 0 and not _is_object(words[:place]))
+                or (
+                    (whose == "past" or self._who)
+                    and place > 0
+                    and not _is_object(words[:place])
+                    and not (verb[0] in _BY_MEANS and words[place - 1].lower().endswith(_INSTRUMENTAL))
+                )
             ):
                 self._who = _NOBODY
             else:
@@ -687,6 +702,10 @@ _NEAREST = frozenset("дочь сын жена муж внук внучка".spl
 _BABIES = frozenset(("год", "годик", "полгода", "полтора", "полтора года"))
 _ELDER = frozenset("старший младший средний старшая младшая средняя мелкий мелкая".split())
 _SOMEBODY = re.compile(r"[А-ЯЁа-яё]+")
+# What is said with the instrumental: «раньше греблей занимался».
+_BY_MEANS = frozenset("practise fond tookup work".split())
+_INSTRUMENTAL = ("ом", "ем", "ём", "ой", "ей", "ью", "ами", "ями", "ым", "им")
+_CALLED_SO = re.compile(rf"({_NAME}) (?:назвал[аи]?|зовут|кличут|звать)", re.IGNORECASE)
 _PARENTS = ("мам", "мат", "пап", "оте", "баб", "дед", "мно", "сча")
 _PARENT_OF = re.compile(
     r"(?:многодетная |счастлив\w+ )?(?:мама|мать|папа|отец|бабушка|дедушка) (?:двоих|троих|двух|тр[её]х|четверых|пятерых|\d)(?![\w-])",

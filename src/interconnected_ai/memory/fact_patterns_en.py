@@ -55,12 +55,12 @@ _JOB = (
 )
 _JOB_END = r"(?=\s*(?:$|[.!?()\"]|\b(?:at|for|in|by|and|from|with|who|working|specializing|specialising|on|since|of|here|now|too|living|based|over|near|these)\b))"
 _ILLNESS = (
-    rf"(?:(?:type (?:1|2|one|two)|severe|chronic|mild|bad|seasonal|social|clinical|bipolar|rheumatoid|high|low|an irregular|irregular|early|stage \d) )*"
-    rf"(?:{ILLNESSES.replace(' ', '|')}|\w*(?:itis|osis|emia|aemia|algia|phobia|pathy)\b|high blood pressure|low blood pressure|(?:high )?cholesterol|hay fever|panic attacks|long covid|cold sores|nosebleeds|cluster headaches|tonsillitis|kidney stones|gallstones|bipolar(?: \d)?|"
+    rf"(?:(?:type (?:1|2|one|two)|severe|chronic|mild|terrible|awful|horrible|really bad|frequent|regular|occasional|bad|seasonal|social|clinical|bipolar|rheumatoid|high|low|an irregular|irregular|early|stage \d) )*"
+    rf"(?:{ILLNESSES.replace(' ', '|')}|\w*(?:itis|osis|emia|aemia|algia|phobia|pathy)\b|high blood pressure|low blood pressure|(?:high )?cholesterol|hay fever|panic attacks|long covid|cold sores|nosebleeds|cluster headaches|tonsillitis|kidney stones|gallstones|flat feet|carpal tunnel|tennis elbow|an? hernia|bipolar(?: \d)?|"
     r"(?:[\w'-]+ )?(?:disease|syndrome|disorder|condition|intolerance|deficiency|palsy|murmur|sclerosis|dystrophy|stutter|problems|issues)(?<!no problems)(?<!some issues))"
 )
 _DIET = (
-    r"(?P<value>vegan|vegetarian|veggie|pescatarian|pescetarian|plant[- ]based(?: diet)?|lactose[ -](?:intolerant|free)|gluten[ -](?:free|intolerant)|dairy[ -]free|"
+    r"(?P<value>vegans?|vegetarians?|veggie|pescatarian|pescetarian|plant[- ]based(?: diet)?|lactose[ -](?:intolerant|free)|gluten[ -](?:free|intolerant)|dairy[ -]free|"
     r"flexitarian|(?:the |a )?[\w-]+ diet|keto|low[- ]carb|teetotal|a teetotall?er|kosher|halal|sugar[ -]free|paleo)\b"
 )
 _FOOD = (
@@ -93,7 +93,7 @@ _PASTIME = _words(
 )
 _STUDIED = r"(?P<value>(?!(?:the|this|that|these|those|your|my|our|it|its|all|each|to|at|in|on|for|hard|abroad|here|there|online|every|a lot|with|how|the effects)\b)[^.!?()\"]{2,50}?)(?=\s*(?:$|[.!?()\"]|\b(?:at|in|from|with|for|as|on|and|since|here|now|this|part|full|online|abroad|because|these|right|currently)\b))"
 _PLANNED = (
-    r"(?=(?:visit|travel|mov|buy|sell|start|learn|study|marry|get (?:married|engaged|divorced|a)|propose|retir|renovate|paint|adopt|build|open|launch|apply|fly|spend|climb|attend|join|host|"
+    r"(?=(?:visit|travel|mov|buy|sell|start|learn|study|marry|get (?:married|engaged|divorced|a|into)|propose|retir|renovate|paint|adopt|build|open|launch|apply|fly|spend|climb|attend|join|host|"
     r"quit|leav|switch|become|publish|teach|celebrate|run|take part|go (?:to|back|on)|have a (?:baby|kid|child)|relocat|emigrat|return|enrol|hik|cycl|driv|walk|settl|start)\w*\b)"
 )
 _NO_ASK = r"(?!(?:say|be honest|ask|need|assume|use|read|do|try|write|test|fix|check|see|look|see if|hear|get back)\b)"
@@ -126,7 +126,7 @@ RULES: tuple[Rule, ...] = (
     Rule("lives in", "nomore usedto", rf"(?:be )?(?:live|living|based|staying|reside) (?:in|at|near|on|with) (?:my )?{_PLACE}", ends="value"),
     Rule("lives in", "nomore", r"(?:be )?in (?P<value>(?-i:[A-Z])[\w' -]+)", ends="value"),
     Rule("comes from", "be been come came hail was", rf"(?:originally |adopted )?from (?:a (?=[\w ]+ (?:village|town|city)))?{_PLACE}"),
-    Rule("comes from", "be been was bare", rf"(?:born|raised|born and raised|born and bred|brought up|adopted|bred) (?:in|from|near|on) (?!{_DAY}|the (?:year|month)|{_MONTH}|\d)(?:(?:a |the )(?=\w+ (?:village|town)))?{_PLACE}"),
+    Rule("comes from", "be been was bare", rf"(?:born|raised|born and raised|born and bred|brought up|adopted|bred) (?:in|from|near|on) (?!{_DAY}|the (?:year|month)|{_MONTH}|'?\d)(?:(?:a |the )(?=\w+ (?:village|town)))?{_PLACE}"),
     Rule("comes from", "be bare", rf"(?:an? |the )?(?:[\w'-]+ ){{0,2}}?{_JOB} (?:originally )?from (?P<value>(?-i:[A-Z])[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)(?=$|[.,!?]| (?:and|who|with|but|now|living)\b)", only="author", needs=" from "),
     Rule("comes from", "moved came", rf"(?:here|over here|over) (?:to \w+ )?from {_PLACE}"),
     Rule("comes from", "grew", rf"up (?:in|near|on|outside) {_PLACE}"),
@@ -161,6 +161,8 @@ RULES: tuple[Rule, ...] = (
     Rule("works at", "start started starting", rf"as [\w' -]+? (?:at|with|for|in) {_A}{_PLACE}"),
     Rule("works as", "earn make earned", rf"(?:my|a) living (?:as|by) {_A}{_PLACE}"),
     Rule("works as", "do", rf"[\w ]*?(?:shifts|work|job) as {_A}{_PLACE}"),
+    Rule("works as", "be been", r"(?:the |an? )?(?P<value>(?:head|director|chief|vp|manager|captain|dean|secretary|president) of (?!the class\b|my own\b|this\b|that\b)[\w ]+?)(?=$|[.,!?]| (?:at|for|in|and|here|now)\b)"),
+    Rule("works at", "be been", rf"(?:the |an? )?(?:head|director|chief|vp|manager|captain|dean|secretary|president) of [\w ]+? (?:at|for) {_A}{_PLACE}"),
     Rule("works as", "be", rf"doing an apprenticeship as {_A}{_PLACE}"),
     Rule("works as", "be", r"(?:doing|on|in) an (?P<value>apprenticeship)(?=$|[.,!?]| (?:with|at|in|now|and)\b)"),
     Rule("works at", "be", rf"(?:doing|on|in) an (?:apprenticeship|internship|traineeship|placement) (?:with|at) {_A}{_PLACE}"),
@@ -272,7 +274,7 @@ RULES: tuple[Rule, ...] = (
     Rule("illness", "have had been", r"(?P<value>type (?:1|2|one|two))(?=$|[.,!?]| (?:for|since|and)\b)"),
     Rule("illness", "be bare", r"(?:an? |as an? )(?P<value>wheelchair user|(?:type (?:1|2|one|two) )?diabetic|asthmatic|epileptic|migraine sufferer|stroke survivor|cancer survivor|coeliac|celiac|stutterer|stammerer|amputee|recovering (?:alcoholic|addict))\b"),
     Rule("illness", "be been was got diagnosed", rf"(?:diagnosed |just diagnosed )?with (?:an? )?(?:(?:severe|mild|chronic) )?{_VALUE}", check="diagnosed"),
-    Rule("illness", "be been bare", r"(?:an? )?(?:bit |partially |legally |fully )?(?P<value>(?:type (?:1|2|one|two) )?(?:diabetic|pre-?diabetic|asthmatic|epileptic|colou?r[ -]?blind|deaf|blind|dyslexic|autistic|an?emic|bipolar(?: \d| (?:one|two|I+))?|hiv[ -]positive|(?:registered )?disabled|in a wheelchair|c(?:o)?eliac|arthritic|hard of hearing|an insomniac)(?: in (?:my|his|her|one|the)(?: \w+)? (?:eye|ear))?)\b"),
+    Rule("illness", "be been bare", r"(?:an? )?(?:bit |partially |legally |fully )?(?P<value>(?:type (?:1|2|one|two) )?(?:diabetic|pre-?diabetic|asthmatic|epileptic|colou?r[ -]?blind|deaf|blind|dyslexic|autistic|an?emic|bipolar(?: \d| (?:one|two|I+))?|hiv[ -]positive|hearing[- ]impaired|visually[- ]impaired|partially[- ]sighted|(?:short|near|long)[- ]sighted|(?:registered )?disabled|in a wheelchair|c(?:o)?eliac|arthritic|hard of hearing|an insomniac)(?: in (?:my|his|her|one|the)(?: \w+)? (?:eye|ear))?)\b"),
     Rule("takes", "be been bare take started prescribed put", r"(?:me |us )?(?:back |now |still |taking )*(?:on )?(?:a )?(?:low |high )?(?:dose |doses )?(?:of )?(?P<value>(?:vitamin [a-z]\d*|[a-z]+)(?: and (?:vitamin [a-z]\d*|[a-z]+))?)(?=$|[.,!?]| (?:for|since|now|and|every|twice|daily|once|three|two|a|about|because|at|the|to)\b)", check="medicine"),
     Rule("takes", "stopped quit nomore came", r"(?:be )?(?:taking |take |off )(?:my |the )?(?P<value>[a-z]+)(?=$|[.,!?]| (?:in|last|this|two|a|and|because|after)\b)", ends="value", check="medicine"),
     Rule("takes", "take", r"(?P<value>(?!(?:a|an|the|it|my|care|time|place|part|this|that|\d|long|one|some|notes|photos|pictures|pride)\b)[a-z]+(?:in|ol|ine|ide|ate|am|one|um|pril|zole|xin|mab|pam|ants?|pills|vitamins?|supplements|\w* insulin|lithium))(?= |$)"),
@@ -284,10 +286,11 @@ RULES: tuple[Rule, ...] = (
     Rule("speaks", "can", rf"speak {_SKILL}{_LANGUAGES}"),
     Rule("speaks", "be", rf"(?:fluent|native|bilingual|proficient|conversational|an? native speaker)(?: in| of|:)? (?:both )?{_LANGUAGES}"),
     Rule("speaks", "be", rf"an? (?:fluent |native )?{_LANGUAGES} speaker"),
-    Rule("learning", "be been", rf"(?:learning|studying|taking|picking up|brushing up on|teaching myself)(?: how)?(?: to(?: play| speak)?)? ?(?:the |some |my )?(?P<value>{_LANGUAGE}|(?:guitar|piano|violin|drums|ukulele|cello|bass|saxophone|python|rust|javascript|typescript|sql|code|coding|drive|driving|swim|knit|knitting|cook|paint|sew|dance|surf|ski)(?: lessons| classes)?)\b"),
+    Rule("learning", "be been", rf"(?:learning|studying|taking|picking up|brushing up on|teaching myself)(?: how)?(?: to(?: play| speak)?)? ?(?:the |some |my )?(?P<value>{_LANGUAGE}|(?:guitar|piano|violin|drums|ukulele|cello|bass|saxophone|trumpet|flute|clarinet|harp|trombone|oboe|accordion|banjo|harmonica|viola|keyboard|python|rust|javascript|typescript|sql|code|coding|drive|driving|swim|knit|knitting|cook|paint|sew|dance|surf|ski)(?: lessons| classes)?)\b"),
     Rule("learning", "started began start took", rf"(?:learning|studying|taking|to learn|up)(?: to(?: play)?)? (?:an? |the |some )?(?P<value>(?:\w+ )?(?:{_LANGUAGE}|guitar|piano|violin|drums|ukulele|python|rust|cello|sewing|knitting)(?: lessons| classes)?)\b"),
     Rule("learning", "be", rf"(?:working on|trying to (?:get|improve|learn|brush up|polish|keep up)|improving|brushing up on|polishing|practi[sc]ing|on (?:my|the) \w+ (?:year|month|week) of)(?: up)?(?: on)? (?:my |some |learning |studying |duolingo )*(?P<value>{_LANGUAGE})\b"),
     Rule("learning", "be", rf"on (?:my|the) \w+ attempt (?:at|to) learn(?:ing)? (?P<value>{_LANGUAGE})"),
+    Rule("learning", "started began took taking have", rf"(?:my |some |weekly |online )*(?P<value>(?:{_LANGUAGE}|guitar|piano|violin|drum|cello|flute|singing|driving|swimming|trumpet|harp) (?:lessons|classes))\b"),
     Rule("learning", "quit stopped gave dropped", rf"(?:up )?(?:on )?(?:my )?(?P<value>{_LANGUAGE}|{_LANGUAGE} (?:lessons|classes))(?=$|[.,!?]| (?:last|in|at|after|this|because|two|lessons|classes)\b)", ends="value"),
     Rule("learning", "quit stopped gave nomore", rf"(?:up )?(?:learning|studying|taking|learn) {_PLACE}", ends="value", check="language"),
     Rule("studies at", "be been", rf"(?:an? |in )?(?:(?:first|second|third|final|fourth|phd|master's|masters|medical|law|graduate|grad|mature|part-time|full-time|foreign|postgrad|postgraduate|undergraduate|international|final-year|exchange|college|uni|university|my \w+|nursing)[ -]?(?:year)? ?)*(?:student|undergrad|freshman|sophomore|junior|senior|studying(?: [\w ]{{2,30}}?)?|enrolled|year(?: of [\w' ]+?)?|postdoc) (?:at|in (?=the university)) ?(?:the )?{_PLACE}"),
@@ -355,7 +358,7 @@ RULES: tuple[Rule, ...] = (
     Rule("likes", "have", r"an? (?:real |huge |big |total |massive |bit of a )?(?:soft spot|weakness|passion|love|obsession) (?:for|with) (?P<value>[^.!?()\"]{2,60}?)" + _END),
     Rule("dislikes", "not", rf"(?:be )?(?:too |that |very |really |all that )?(?:big|keen|hot|sold) on {_VALUE}"),
     Rule("hobby", "stopped quit gave dropped", rf"(?:up |on )?(?P<value>{_PASTIME})(?=$|[.,!?]| (?:last|in|after|this|because|two|when|years|completely|lessons)\b)", ends="value"),
-    Rule("hobby", "took", rf"up (?P<value>{_PASTIME})\b"),
+    Rule("hobby", "took taken", rf"up (?P<value>{_PASTIME})\b"),
     Rule("hobby", "started begun", rf"(?:doing |playing |to do |to play )?(?P<value>{_PASTIME})(?=$|[.,!?]| (?:last|this|in|again|with|at|lessons|two|when|after|every)\b)"),
     Rule("hobby", "usedto", r"(?P<value>fence|row|box|swim|ski|surf|climb|dance|sing|paint|run|act|skate|cycle|sail|knit|draw|dive|golf|fish|hike|skateboard|snowboard|bake|sew)(?=$|[.,!?]| (?:a lot|every|competitively|at|in|for|as|when|back|until|till)\b)", ends="value"),
     Rule("hobby", "paint draw", r"(?:in |with )?(?P<value>watercolou?rs?|oils?|landscapes|portraits|miniatures|comics|manga|still lifes|acrylics|pastels|model trains|warhammer)\b"),
@@ -394,7 +397,7 @@ RULES: tuple[Rule, ...] = (
     Rule("has", "bought got purchased inherited adopted built rescued", rf"(?!rid\b)(?:me |us |myself |ourselves )?(?:an? |the |our |my |our first |my first |two |three |some |another )*{_BOUGHT}(?=\s*(?:$|[.!,;]|\b(?:last|this|and|for|from|yesterday|today|in|on|named|called|with|two|after|together|at|when)\b))"),
     Rule("has", "bought", r"(?:me |us |myself |ourselves )?(?:an? |another )(?:new |used |second-?hand )?(?P<value>(?-i:[A-Z])[\w-]*(?: (?-i:[A-Z\d])[\w-]*)*)(?=$|[.,!?]| (?:last|this|and|for|from|yesterday|today|instead|with|after|on)\b)"),
     Rule("has", "switched traded swapped", rf"(?:in )?(?:my |our )+(?:old |trusty )?{_BOUGHT} (?:to|for|in for) (?:an? |the |some)", ends="value"),
-    Rule("has", "got have", r"(?:my |a )?(?P<value>(?:driving|driver's|driver) licen[cs]e|citizenship|green card|us citizenship|dual citizenship|permanent residency)"),
+    Rule("has", "got have", r"(?:my |a )?(?P<value>(?:driving|driver's|driver) licen[cs]e|citizenship(?! test| exam| interview| ceremony| application)|green card|us citizenship|dual citizenship|permanent residency)"),
     Rule("has", "bare", r"(?P<value>(?:one|two|three|four|five|\d) (?:kids?|children|boys?|girls?|sons?|daughters?|lads?|cats?|dogs?|grandkids|grandchildren|horses?))(?=$|[.,!]| (?:and|under|at|who)\b)"),
     Rule("has", "live", r"(?:[\w' -]+? )?with (?P<value>(?:an?|two|three|four) (?:[\w-]+ )?(?:cats?|dogs?|kids|parrots?|children|rabbits?|hamsters?))\b"),
     Rule("has", "be", r"living with (?P<value>(?:an?|two|three|four|my) (?:cats?|dogs?|kids|parrots?))\b"),
@@ -402,7 +405,7 @@ RULES: tuple[Rule, ...] = (
     Rule("has", "switched traded swapped", rf"(?:in )?(?:my |our |from )*(?:an? )?[\w' -]+? (?:to|for) (?:an? |the )?{_BOUGHT}"),
     Rule("has", "switched traded swapped", r"(?:in )?(?:my |our |from )+(?:an? )?(?P<value>(?!job|jobs|major|smok)[\w'-]+(?: [\w'-]+)??) (?:to|for) (?:an? |the )?(?-i:[A-Z])", ends="value"),
     Rule("has", "switched traded swapped", r"(?:in )?(?:my |our |from )*(?:an? )?[\w' -]+? (?:to|for) an? (?P<value>(?-i:[A-Z])[\w-]*(?: (?-i:[A-Z\d])[\w-]*)*)"),
-    Rule("has", "sold gave got scrapped crashed totalled wrecked ditched donated had lost", rf"(?:to sell |to give away |away |rid of |to rehome |to put (?:down )?)?(?:my|our|the|his|her) (?:old |beloved |dear |poor )?(?P<value>(?!job|keys?\b|mind\b|temper\b|way\b|soul\b)[\w' -]{{2,40}}?)(?= (?:to|away|for|on|because|and|down)\b|{_THING_END[3:]}", ends="value", check="sold"),
+    Rule("has", "sold gave got scrapped crashed totalled wrecked ditched donated had lost", rf"(?:to sell |to give away |away |rid of |to rehome |to put (?:down )?)?(?:my|our|the|his|her) (?:old |beloved |dear |poor )?(?P<value>(?!job|facebook|instagram|twitter|tiktok|account|weight|fears?\b|doubts?\b|habit|nerves?\b|stutter|accent|keys?\b|mind\b|temper\b|way\b|soul\b)[\w' -]{{2,40}}?)(?= (?:to|away|for|on|because|and|down)\b|{_THING_END[3:]}", ends="value", check="sold"),
     Rule("has", "closed shut sold", r"(?:down |up )?(?:my|our|the) (?P<value>(?:[\w-]+ )??(?:business|bakery|shop|caf[eé]|store|farm|studio|salon|restaurant|company|startup|bar|pub|b&b|hotel|bookshop|brewery))(?=$|[.,!?]| (?:down|last|in|this|two|after|for good|because)\b)", ends="value"),
     Rule("has", "binned flogged rehomed wrote put", rf"(?:off )?(?:my|our|the) (?:old |beloved |dear |poor )?(?P<value>(?!job|kettle|bins?\b)[\w' -]{{2,30}}?)(?= (?:down|to sleep|last|on|for|in the|and|because|after|yesterday|this)\b|{_THING_END[3:]}", ends="value", check="parted with"),
     Rule("has", "not nomore", r"(?:have|own) (?:an? |the |my |any |two |three )?(?P<value>[\w' -]{2,40}?)(?=$|[.,!?;]| (?:and|or)\b)", ends="value", check="had"),

@@ -62,7 +62,7 @@ _UNSURE = Caseless(
 )  # fmt: skip
 _REPORTED = Caseless(
     r"\b(?<!i )(?<!i've )(?<!just )(?:said|says|saying|told|tells|claims?|claimed|thinks?|thought|believes?|wrote|writes|heard|asked|asks|assumes?|"
-    r"insists?|quotes?|quoted|(?:sings?|sang)(?! (?:in|with|at|along)\b)|according to|rumou?r|states?(?= that\b)|mentioned|replied|answered|shouted|"
+    r"insists?|quotes|quoted|(?:sings?|sang)(?! (?:in|with|at|along)\b)|according to|rumou?r|states?(?= that\b)|mentioned|replied|answered|shouted|"
     r"сказал[аи]?|говор(?:ит|ят|ил[аи]?)(?! (?:по[- ]|на (?!что)|свободно|немного|только))|написал[аи]?(?! заявлени)|пишет|пишут|утверждает|утверждают|думает|думают|считает|считают|спросил[аи]?|"
     r"спрашивает|ответил[аи]?|передал[аи]?|по словам|пёт|поёт|поется|поётся|слышал[аи]?|(?:про)?читал[аи]?,? что|решил[аи], что я|(?<!не )уверен[аы]?, что|уверяет|обещает|рассказал[аи]?|рассказывал[аи]?|написано|сказано|указано|кажется|цитирую)\b",
 )  # fmt: skip
@@ -113,6 +113,9 @@ _DIALECT = (
 )
 
 
+_LINE = re.compile(r"\n|(?<=[!?])\s+(?=[a-zа-яё])")
+
+
 def own_sentences(content: str) -> Iterator[str]:
     """The sentences of a message that its author says in earnest of how things are, contractions spelled one way.
 
@@ -126,7 +129,7 @@ def own_sentences(content: str) -> Iterator[str]:
         content = _SPOKEN.sub(" ", content)
     for sentence in sentences(content):
         # of lines that end without a mark, each is read by itself
-        for line in sentence.split("\n"):
+        for line in _LINE.split(sentence):
             meant = _meant(line.strip())
             if meant:
                 yield meant

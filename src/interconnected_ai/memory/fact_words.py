@@ -79,7 +79,7 @@ NO_JOBS = (
     "junior visitor teenager toddler grandmother grandfather leader reader listener speaker partner neighbor neighbour passenger prisoner "
     "resident immigrant expat extrovert introvert better bigger older younger former other another ever never over under after river order paper water "
     "letter power summer winter october november december september however rather together whether either neither super cancer twitter doctor-in father-to-be elder center corner "
-    "hipster procrastinator overthinker sinner runner swimmer climber cyclist hiker skier surfer traveler traveller lurker newbie owner commuter vegetarian "
+    "eater hipster procrastinator overthinker sinner runner swimmer climber cyclist hiker skier surfer traveler traveller lurker newbie owner commuter vegetarian "
     "stoner rocker bachelor ancestor successor predecessor competitor debtor minister-to-be participant applicant claimant elephant giant "
     "masters master's bachelors redundant plant infant important distant instant pregnant constant tolerant intolerant allergic sweater later her quarter computer folder offer matter poor nor or error mirror colour color major "
     "factor actor-like mayor-like doer quitter keeper taker giver liar mister sir finder helper maker bit-player night-owl"
@@ -100,7 +100,7 @@ PROFESSIONS_RU = (
     "разнорабочий разнорабочая подсобник мойщик автомойщик автомеханик автослесарь крупье швейцар гардеробщица посудомойщица мойщица вожатый "
     "няня сиделка соцработник реабилитолог остеопат нутрициолог логист товаровед мерчендайзер супервайзер промоутер риэлтор кинооператор монтажёр осветитель гримёр костюмер "
     "саунд-дизайнер промпт-инженер дата-аналитик датасаентист аналитик девопс скрам-мастер эколог агроном зоотехник лесничий лесоруб вальщик стропаль "
-    "айтишник айтишница госслужащий госслужащая чиновник чиновница служащий служащая спецназовец омоновец полицейская портниха учительница воспитательница студент акушерка диспетчер таксистка водительница машинистка нейробиолог биоинженер рабочий рабочая "
+    "айтишник айтишница начальник начальница заведующий заведующая руководитель бригадир командир госслужащий госслужащая чиновник чиновница служащий служащая спецназовец омоновец полицейская портниха учительница воспитательница студент акушерка диспетчер таксистка водительница машинистка нейробиолог биоинженер рабочий рабочая "
     "доярка агротехник механизатор тракторист комбайнёр электромонтёр электрогазосварщик стропальщик сантехник "
     "бухгалтер актёр актер актриса аналитик архитектор художник художница адвокат пекарь парикмахер бариста бармен биолог библиотекарь "
     "столяр плотник кассир повар химик тренер консультант копирайтер танцор стоматолог дизайнер разработчик диетолог директор врач доктор "
@@ -151,7 +151,7 @@ _NO_POSSESSIONS = (
     "blast good great fun amazing nice peer project projects score result results value values memory memories idea tradition role update "
     "scenario sequence process step steps reaction hunch respect faith trust confidence support success luck money cash fund funds control power "
     "back backs thyroid eyesight allergy allergies appointment mistakes mistake knee knees leg arm shoulder hip neck ankle wrist foot tooth stomach "
-    "throat ache pain flu injury promotion raise refund ticket tickets haircut letter reply answer response warning chat say"
+    "kidney lung hand finger throat ache pain flu injury promotion raise refund ticket tickets haircut letter reply answer response warning chat say"
 )
 _NO_POSSESSIONS_RU = (
     "вопрос вопросы проблема проблемы идея идеи время минута минутка план планы просьба предложение сомнения сомнение задача "
@@ -183,7 +183,7 @@ NOT_PLACES = frozenset(
     "этой этом таких такой неделе месяце году".split()
 )
 NOT_NAMES = frozenset(
-    "same looky look newbie noob beginner student mom dad mum anybody anyone someone everybody monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october "
+    "gen same looky look newbie noob beginner student mom dad mum anybody anyone someone everybody monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october "
     "november december crazy back later tomorrow today tonight when if after before maybe on in at a an the not old cynical whatever "
     "out up over through right next first soon during between once only immediately directly american canadian british australian german french italian spanish russian irish scottish dutch polish indian chinese japanese "
     "korean jewish catholic muslim christian buddhist vegan anytime any now again asap names biased naive paranoid by for and or so well also often hard mud spelled misspelled missing "
@@ -196,7 +196,7 @@ IDLE_ACTIONS = frozenset(
 )
 IDLE_OBJECTS = frozenset(
     "idea ideas plan approach sound way look thought fact part bit answer answers suggestion suggestions version option second "
-    "chats chat conversation conversations talks draft output result response vibe tone style concept direction "
+    "quote photo photos pic pics picture pictures shot post chats chat conversation conversations talks draft output result response vibe tone style concept direction "
     "идея идею вариант план ответ подход текст предложение версия версию версии беседы ход мысли мыслей баг стиль тон".split()
 )
 NO_ALLERGENS = frozenset(

@@ -111,6 +111,11 @@ _IDIOMS = tuple(
             r"\1 used to be \2",
         ),
         ("again", r"^it's ((?-i:[A-Z])[a-z]+) again\b", r"my name is \1"),
+        (
+            "who",
+            rf"\b((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE})),? (?:who's|who is) (\d{{1,2}}),? (?=(?:loves|likes|hates|has|plays|lives|works|goes|studies|is|wants)\b)",
+            r"\1 is \2 and ",
+        ),
         ("walked", r"\bwalked out (?:of|on) (?=my job)", "quit "),
         ("languages", r"\b(speaks?) (?:\w+|\d) languages ?[:–—-]+ ?", r"\1 "),
         ("kicked", r"\bkicked (?:the )?(?=smok|fags|cig|booze|drink|habit)", "quit "),
@@ -227,7 +232,7 @@ _ADVERBS = Caseless(rf"^((?:{_AUX}\s+)?)(?:{_ADVERB},?\s+)+")
 _KIN_WORDS = "|".join(sorted(KIN, key=len, reverse=True))
 _OLDER = (
     r"(?:(?:older|younger|little|big|elder|twin|best|eldest|youngest|oldest|late|new|baby|only|ex|pet|middle|dear|lovely|beautiful|"
-    r"wonderful|current|old|good|close|own|sweet|two|three|poor|first|second|former|rescue|step|half|great|identical|\d+[- ]year[- ]old)[ -])*"
+    r"wonderful|current|old|good|close|own|sweet|two|three|poor|first|second|former|rescue|step|half|great|identical|four|five|six|[2-9](?= )|\d+[- ]year[- ]old)[ -])*"
 )
 _HE_NAME = r"(?:,? (?:called |named )?(?P<name>(?-i:[A-Z])[\w'-]*?(?: (?-i:[A-Z])[\w-]+)?)(?=,|'s\b|\s|$),?)?"
 _KIN = Caseless(
@@ -272,7 +277,7 @@ _PARTICIPLES = (
     "widowed allergic vegan vegetarian pescatarian retired pregnant born raised from originally obsessed fluent into fond diabetic "
     "asthmatic doing taking training staying majoring self-employed unemployed employed freelancing enrolled thinking getting "
     "happily proud passionate crazy keen lactose gluten coeliac celiac petrified frightened deaf colourblind colorblind left-handed afraid scared terrified bilingual native "
-    "putting setting teetotal half quarter disabled prepping dating "
+    "hooked putting setting teetotal half quarter disabled prepping dating "
     "sober fluent moving relocating switching about transitioning turning expecting recovering separated addicted raising renting teaching running owning"
 ).split()
 _THIRD = {
@@ -486,6 +491,8 @@ def _pieces(sentence: str) -> list[tuple[str, str]]:
 _RETIRED = re.compile(
     r"retired (?:from|in|last|at|after|early|two|this|and|now|when|as|on|just|a few|ages|years|\d)\b", re.IGNORECASE
 )
+_COUNTED = re.compile(r"(?:one|two|three|four|five|six|\d) [a-z]+$", re.IGNORECASE)
+_TASTE_VERBS = frozenset("love like hate enjoy adore prefer dislike detest loathe despise".split())
 _IN_TOWN = re.compile(r"^(?:I'm|we're) in (?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])[\w-]+)?$", re.IGNORECASE)
 _COUNTRY = re.compile(r"^[A-Z][\w.]+(?: [A-Z][\w]+)?$")
 
@@ -706,14 +713,16 @@ class _Reader:
                 if _DENIAL.match(text):
                     yield self._clause("", text)
                 return
-            if not self._is_first and not self._who and is_base and (not self._is_plain or joint == ","):
+            goes_on = self._is_plain and joint != ","
+            is_taste = self._head in _TASTE_VERBS and text.split()[0].lower() in _TASTE_VERBS
+            if not self._is_first and not self._who and is_base and not (goes_on or is_taste):
                 return
             yield self._clause(self._who, text)
         elif _BARE_PARTICIPLE.match(text) and not (_GERUNDS.match(text) and not self._is_first and self._head != "be"):
             if self._is_first or self._is_state or _PAST_PARTICIPLE.match(text):
                 yield self._clause(self._who, f"be {text}")
         elif self._is_state and joint in (",", "and", "but", "&", "plus", "also") and not _GIVEN_NAME.match(text):
-            if self._is_introduced and not self._who:
+            if not self._who and (self._is_introduced or _COUNTED.match(text)):
                 yield Clause("", f"bare {text}")
             yield self._clause(self._who, f"be {text}")
         elif self._is_first:

@@ -89,7 +89,7 @@ _HAD = frozenset(
 )
 _NOT_GIVEN = frozenset(
     f"{NATIONALITIES} {RELIGIONS} {LANGUAGES} aries taurus gemini leo virgo libra scorpio sagittarius capricorn aquarius pisces ok okay good sorry fine back "
-    "done batman ready happy sad tired bored hungry busy free new old young single married vegan vegetarian retired unemployed pregnant here home curious "
+    "diabetic asthmatic epileptic dyslexic autistic deaf blind disabled bipolar coeliac celiac anaemic anemic allergic divorced widowed engaged separated sober done batman ready happy sad tired bored hungry busy free new old young single married vegan vegetarian retired unemployed pregnant here home curious "
     "interested looking trying wondering thinking just not also really very so still currently afraid sure glad excited confused lost stuck late early sick".split()
 )
 _NO_ILLNESSES = frozenset(

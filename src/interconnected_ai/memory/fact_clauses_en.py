@@ -116,6 +116,7 @@ _IDIOMS = tuple(
             rf"\b((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE})),? (?:who's|who is) (\d{{1,2}}),? (?=(?:loves|likes|hates|has|plays|lives|works|goes|studies|is|wants)\b)",
             r"\1 is \2 and ",
         ),
+        ("bilingual trilingual", r"\b((?:bi|tri)lingual)[,:] (?=(?-i:[A-Z]))", r"\1 in "),
         ("walked", r"\bwalked out (?:of|on) (?=my job)", "quit "),
         ("languages", r"\b(speaks?) (?:\w+|\d) languages ?[:–—-]+ ?", r"\1 "),
         ("kicked", r"\bkicked (?:the )?(?=smok|fags|cig|booze|drink|habit)", "quit "),
@@ -336,7 +337,7 @@ _ANYMORE = re.compile(r"^not (?P<rest>.+?)\s+(?:anymore|any more|any longer|no m
 # Of the author, though somebody or something else does it.
 _OF_MINE = Caseless(
     r"^(?:my|our|name's|name is|they (?:named|called|christened) me|my parents (?:named|called) me|(?:all[- ]time )?favourite|new address|bday|birthday|this is|the name|the twins|the kids|everyone|everybody|people call|my friends|friends|most people|they all|(?:please |just )*call me|"
-    r"you can call|feel free|greetings from|home(?:'s| is)\b|(?-i:[A-Z])\w+ (?:is my|here$))",
+    r"you can call|feel free|greetings from|home(?:'s| is)\b|(?-i:[A-ZÀ-Ý])\w+ (?:is my|here$))",
 )
 _OTHERS = Caseless(
     r"^(?:you|they|he|she|it|the|this|that|these|those|there|their|his|her|your|its|some|someone|somebody|nobody|no one|none|every|each|many|most|any|anyone|"
@@ -371,7 +372,7 @@ _ASIDES = re.compile(
     r",\s*(?:by the way|btw|actually|of course|however|though|fyi|to be honest|in fact|as you know|honestly|unfortunately|sadly)\s*,",
     re.IGNORECASE,
 )
-_GIVEN_NAME = re.compile(r"^[A-Z][a-z]+$")
+_GIVEN_NAME = re.compile(r"^[A-ZÀ-Ý][a-zà-ÿ]+$")
 _FILLING = Caseless(
     r"(?:[,\s]+(?:btw|lol|haha+|hehe|tbh|though|actually|by the way|fyi|ofc|atm|rn|at all|xd+|x+|innit|mate|now|these days|nowadays|at the moment|right now|currently|at present|please|pls|thanks|thx|:\)|;\)|:d|❤️?|🙂|😊|😂))+$",
 )

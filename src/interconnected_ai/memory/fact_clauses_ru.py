@@ -426,6 +426,9 @@ class _Reader:
         if named and full.isdigit() and len(full) < 3:
             yield Clause(named, f"мне {full}", f"мне {full}")
             return
+        if self._head == "у" and not owned and _CALLS.search(full) and not _MINE_CALLED.search(full):
+            self._who, self._head = _NOBODY, ""  # «у меня напарник, Вовой зовут»
+            return
         if owned and (match := _CALLED_SO.fullmatch(full)) and match[1][0].isupper():
             yield Clause(owned, f"имя {match[1]}", "")
             return
@@ -705,6 +708,7 @@ _SOMEBODY = re.compile(r"[А-ЯЁа-яё]+")
 # What is said with the instrumental: «раньше греблей занимался».
 _BY_MEANS = frozenset("practise fond tookup work".split())
 _INSTRUMENTAL = ("ом", "ем", "ём", "ой", "ей", "ью", "ами", "ями", "ым", "им")
+_CALLS = re.compile(r"(?<![\w-])(?:зовут|звать|кличут)(?![\w-])", re.IGNORECASE)
 _CALLED_SO = re.compile(rf"({_NAME}) (?:назвал[аи]?|зовут|кличут|звать)", re.IGNORECASE)
 _PARENTS = ("мам", "мат", "пап", "оте", "баб", "дед", "мно", "сча")
 _PARENT_OF = re.compile(
@@ -758,7 +762,7 @@ def _is_number(text: str) -> bool:
 
 
 _OF_AGES = frozenset(
-    "завтра послезавтра исполнилось исполняется исполнится стукнуло стукнет будет было лет год года годик годика уже скоро всего почти ровно в на этом следующем году днях вчера сегодня "
+    "понедельник вторник среду четверг пятницу субботу воскресенье завтра послезавтра исполнилось исполняется исполнится стукнуло стукнет будет было лет год года годик годика уже скоро всего почти ровно в на этом следующем году днях вчера сегодня "
     "январе феврале марте апреле мае июне июле августе сентябре октябре ноябре декабре".split()
 )
 

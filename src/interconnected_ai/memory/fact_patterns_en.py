@@ -22,7 +22,7 @@ _TIMES = (
     rf"last (?:week|month|year|spring|summer|autumn|fall|winter|night|{_MONTH}|{_DAY})|yesterday|today|recently|lately|again|already|back in|"
     rf"anymore|any more|any longer|since|for (?:{_FEW}|years|months|ages|now|my|the (?:past|last)|health|life|good|free)\b|"
     rf"(?:{_FEW}|a few|a couple(?: of)?) (?:\w+ )?(?:days|weeks|months|years|year|week|month|times?)\b|(?:once|twice|\w+ times) (?:a|per)|every\b|on {_DAY}|on the|"
-    rf"in my (?:spare|free)|in the (?:mornings?|evenings?|summer|winter)|(?:at|on) (?:the )?weekends?|at (?:all|night|home)\b|as well|too\b|tbh|btw|lol|haha|though|actually|honestly|"
+    rf"in my (?:spare|free)|in (?:the |early |late )?(?:mornings?|evenings?|spring|summer|autumn|fall|winter)|(?:at|on) (?:the )?weekends?|at (?:all|night|home)\b|as well|too\b|tbh|btw|lol|haha|though|actually|honestly|"
     rf"please|thanks|of course|by the way|more than|a lot|very much|so much|to bits|to death|with a passion|in (?:\d|{_MONTH}|general)|"
     rf"by (?:trade|training)|any day|all day|all the time|all my life|my whole life|most of the time|from time|when|if|because|especially|here|as an? (?:kid|child|teen\w*|boy|girl)|ever|so far|originally|either"
 )
@@ -30,7 +30,7 @@ _END = rf"(?=\s*(?:$|[.!?()\"]|\b(?:{_TIMES})\b))"
 _VALUE = r"(?P<value>[^.!?()\"]{2,80}?)" + _END
 _PLACE_END = (
     rf"(?=\s*(?:$|[.!?()\"]|\b(?:{_TIMES}|next|this|with|for|as|where|from|to|ago|alone|together|remotely|full[- ]time|part[- ]time|doing|"
-    r"and counting|in the end|eventually|temporarily|permanently|about (?:an|\d)|by myself|on my own|mostly|mainly|until|after|before|and i|studying|just|fixing|on (?:a|my|nights|days)|"
+    r"and counting|in the end|eventually|temporarily|permanently|about (?:an|\d)|by myself|on my own|mostly|mainly|until|after|before|and (?:i|the|it|it's|my|we|they|he|she|then|now|still|that|this|can't|never|there)|studying|just|fixing|on (?:a|my|nights|days)|"
     r"at the (?:moment|same))\b|\s\d))"
 )
 _PLACE = r"(?P<value>[^.!?()\"]{2,60}?)" + _PLACE_END
@@ -123,6 +123,7 @@ RULES: tuple[Rule, ...] = (
     Rule("lives in", "moved relocated", rf"(?:back |over )*to [^.,;!?\n]{{2,40}}? from {_PLACE}", ends="value"),
     Rule("lives in", "left", r"(?P<value>(?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])\w+)?)(?=$| (?:for (?-i:[A-Z])|for good\b|behind\b|(?:back )?in \d|years ago|last))", ends="value", check="no company"),
     Rule("lives in", "bare", r"home(?:'s| is) (?:now |currently )?(?P<value>(?-i:[A-ZÀ-Ý])[\w'-]+(?: (?-i:[A-ZÀ-Ý])[\w'-]+){0,2})(?=$|[.,!?]| (?:now|these|for|and|but|at)\b)"),
+    Rule("lives in", "nomore usedto", r"(?:live|rent|stay|have a (?:flat|place|room)) [\w' -]{2,30}? (?:in|near) (?P<value>(?-i:[A-ZÀ-Ý])[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)", ends="value"),
     Rule("lives in", "nomore usedto", rf"(?:be )?(?:live|living|based|staying|reside) (?:in|at|near|on|with) (?:my )?{_PLACE}", ends="value"),
     Rule("lives in", "nomore", r"(?:be )?in (?P<value>(?-i:[A-Z])[\w' -]+)", ends="value"),
     Rule("comes from", "be been come came hail was", rf"(?:originally |adopted )?from (?:a (?=[\w ]+ (?:village|town|city)))?{_PLACE}"),
@@ -193,6 +194,7 @@ RULES: tuple[Rule, ...] = (
     Rule("works at", "retired resigned", rf"from (?:the )?(?!work\b|teaching\b|my\b|my job\b){_PLACE}", ends="value"),
     Rule("works at", "got was be been", rf"(?:fired|laid off|let go|sacked|made redundant)(?: last \w+| yesterday| today| recently)? (?:from|by|at) {_A}{_PLACE}", ends="value"),
     Rule("works at", "nomore usedto", rf"(?:be )?(?:work|working|employed|teach) (?:at|for|in) {_A}{_PLACE}", ends="value"),
+    Rule("works at", "drive operate", rf"(?:an? |the )(?:[\w-]+ )?(?:forklift|bus|truck|lorry|van|taxi|cab|tram|train|crane|digger|ambulance|tractor|minibus) (?:at|for) {_A}(?!{_FEW} |years|work|living|fun){_PLACE}"),
     Rule("works at", "work", rf"(?:on |behind |in )?the (?:[\w-]+ )?(?:counter|desk|bar|tills?|checkout|floor|door|line|kitchen|reception|phones|graveyard) (?:at|in|of|for) {_A}{_PLACE}"),
     Rule("works at", "do", rf"(?:the |all the )?(?:admin|accounts|books|bookkeeping|payroll|marketing|it|reception|cleaning|security|hr|pr|maintenance|data entry|customer service|tech support|catering|logistics)(?: work| support)? (?:for|at) {_A}(?!myself\b|free\b|it\b|them\b|him\b|her\b){_PLACE}"),
     Rule("works at", "be", rf"in my (?:last|first|second|final) (?:day|week|month)s? (?:at|with) {_PROPER}"),
@@ -221,7 +223,7 @@ RULES: tuple[Rule, ...] = (
     Rule("birthday", "be was bare", rf"born (?:on |in )?(?:the )?(?P<value>(?:\w+ of )?{_MONTH}\b[^.!?()\"]{{0,14}}?|\d{{1,2}}[^.!?()\"]{{0,18}}?|\d{{4}})(?=$|\W*$| (?:in (?-i:[A-Z])|and|so)\b)"),
     # names
     Rule("name", "be", r"called (?P<value>(?-i:[A-Z])[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*|[a-z]{3,}$)", only="author"),
-    Rule("name", "be", r"(?P<value>(?-i:[A-Z][a-z]{2,}))$", only="author", check="given name"),
+    Rule("name", "be", r"(?P<value>(?-i:[A-ZÀ-Ý][a-zà-ÿ]{2,}))$", only="author", check="given name"),
     Rule("name", "be", r"(?P<value>[a-z]{3,})$", only="author", check="common name"),
     Rule("name", "go", rf"by (?!train|bus|car|foot|bike|the\b){_NAME}", only="author"),
     Rule("is called", "named", r"(?:is )?(?P<value>[^\W\d_][\w'.-]*(?: (?-i:[A-Z])[\w'-]*){0,2})", only="kin"),
@@ -276,7 +278,7 @@ RULES: tuple[Rule, ...] = (
     Rule("illness", "be bare", r"(?:an? |as an? )(?P<value>wheelchair user|(?:type (?:1|2|one|two) )?diabetic|asthmatic|epileptic|migraine sufferer|stroke survivor|cancer survivor|coeliac|celiac|stutterer|stammerer|amputee|recovering (?:alcoholic|addict))\b"),
     Rule("illness", "be been was got diagnosed", rf"(?:diagnosed |just diagnosed )?with (?:an? )?(?:(?:severe|mild|chronic) )?{_VALUE}", check="diagnosed"),
     Rule("illness", "be been bare", r"(?:an? )?(?:bit |partially |legally |fully )?(?P<value>(?:type (?:1|2|one|two) )?(?:diabetic|pre-?diabetic|asthmatic|epileptic|colou?r[ -]?blind|deaf|blind|dyslexic|autistic|an?emic|bipolar(?: \d| (?:one|two|I+))?|hiv[ -]positive|hearing[- ]impaired|visually[- ]impaired|partially[- ]sighted|(?:short|near|long)[- ]sighted|(?:registered )?disabled|in a wheelchair|c(?:o)?eliac|arthritic|hard of hearing|an insomniac)(?: in (?:my|his|her|one|the)(?: \w+)? (?:eye|ear))?)\b"),
-    Rule("takes", "be been bare take started prescribed put", r"(?:me |us )?(?:back |now |still |taking )*(?:on )?(?:a )?(?:low |high )?(?:dose |doses )?(?:of )?(?P<value>(?:vitamin [a-z]\d*|[a-z]+)(?: and (?:vitamin [a-z]\d*|[a-z]+))?)(?=$|[.,!?]| (?:for|since|now|and|every|twice|daily|once|three|two|a|about|because|at|the|to)\b)", check="medicine"),
+    Rule("takes", "be been bare take started prescribed put", r"(?:me |us )?(?:back |now |still |taking )*(?:on )?(?:a )?(?:low |high )?(?:dose |doses )?(?:of )?(?P<value>(?:vitamin [a-z]\d*|(?:(?:blood|beta|sleeping|iron|birth control|water|heart|thyroid|allergy|anxiety) )?[a-z]+)(?: and (?:vitamin [a-z]\d*|[a-z]+))?)(?=$|[.,!?]| (?:for|since|now|and|every|twice|daily|once|three|two|a|about|because|at|the|to)\b)", check="medicine"),
     Rule("takes", "stopped quit nomore came", r"(?:be )?(?:taking |take |off )(?:my |the )?(?P<value>[a-z]+)(?=$|[.,!?]| (?:in|last|this|two|a|and|because|after)\b)", ends="value", check="medicine"),
     Rule("takes", "take", r"(?P<value>(?!(?:a|an|the|it|my|care|time|place|part|this|that|\d|long|one|some|notes|photos|pictures|pride)\b)[a-z]+(?:in|ol|ine|ide|ate|am|one|um|pril|zole|xin|mab|pam|ants?|pills|vitamins?|supplements|\w* insulin|lithium))(?= |$)"),
     # languages and studies
@@ -347,7 +349,7 @@ RULES: tuple[Rule, ...] = (
     Rule("afraid of", "have bare", rf"(?:an? )?(?:\w+ )?(?:fear|phobia) of {_VALUE}", needs="fear|phobia"),
     Rule("afraid of", "be", rf"(?:\w+ )?(?:afraid|scared|terrified|frightened|petrified) of {_VALUE}", needs=" of "),
     # what people do in their time
-    Rule("hobby", "play", r"(?:the |some )?(?P<value>(?!\w+ly\b)(?!(?:along|around|nice|it|games|cards|catch|a|an|together)\b)[\w-]+(?: [\w-]+)?) (?:with|for|in|at) (?:my |the |a |an |some |our )?(?:lads|mates|friends|colleagues|coworkers|family|kids|sons?|daughters?|brothers?|sisters?|dad|club|team|band|league|orchestra|pub|local|girls|guys|people|neighbours?|neighbors?)\b"),
+    Rule("hobby", "play", r"(?:the |some )?(?P<value>(?!\w+ly\b)(?!(?:along|around|nice|it|games|cards|catch|a|an|together)\b)[\w-]+(?: [\w-]+)?) (?:with|for|in|at) (?:my |the |a |an |some |our )?(?:[\w-]+ )?(?:lads|mates|friends|colleagues|coworkers|family|kids|sons?|daughters?|brothers?|sisters?|dad|club|team|band|league|orchestra|pub|local|girls|guys|people|neighbours?|neighbors?)\b"),
     Rule("hobby", "play", r"(?:the |some |a lot of )?(?P<value>(?!\w+ly\b)(?!(?:devil's|the devil|an? part|with|a role|along|it|dumb|a game|music$|around|nice|on|at|together|that|this|them|catch|hard|pretend|to|for|one|these|those|and)\b)[\w' -]{2,30}?)" + _END),
     Rule("hobby", "joined", r"(?:an? |the |my |our )(?P<value>(?:(?!book\b)[\w-]+ ){0,2}?(?:choir|band|orchestra|running club|book club|rowing club|chess club|cycling club|swim(?:ming)? club|tennis club|theatre group|drama group|football team|football club|rugby club|rugby team|hiking group|walking group|knitting group|improv group|dance class|pottery class|softball team|netball team|hockey team|climbing club|fencing club|judo club|brass band))\b"),
     Rule("hobby", "be been", rf"playing (?:the |some )?(?P<value>(?!\w+ly\b)(?!(?:for|in|since|to|and|again|with|a role|along|it|dumb|a game|around|on|at|together|that|this|them|devil)\b)[\w' -]{{2,30}}?){_END}"),
@@ -387,7 +389,7 @@ RULES: tuple[Rule, ...] = (
     Rule("wants", "want", r"to (?P<value>(?:become|be|live|move|learn|open|start my|study|work (?:as|in|at)|travel|buy a|quit|retire|write a|have (?:kids|children|a))\b[^.!?()\"]{2,60})"),
     # possessions
     Rule("has", "have own drive ride keep adopted inherited raise breed", rf"(?:also )?{_COUNT} (?!(?:cab|taxi|bus|tram|train|forklift|ambulance|hgv|minicab)\b){_THING}"),
-    Rule("has", "run", r"(?:an?|my|our|my own|our own) (?P<value>(?:[\w-]+ ){0,2}?(?:business|bakery|shop|caf[eé]|store|farm|studio|salon|restaurant|company|startup|bar|pub|b&b|hotel|bookshop|brewery|blog|podcast|channel|nursery|daycare)(?: (?:in|near|selling) [\w -]+)?)(?=$|[.,!?]| (?:with|and|for|from)\b)"),
+    Rule("has", "run", r"(?:an?|my|our|my own|our own) (?P<value>(?:[\w-]+ ){0,2}?(?:business|bakery|shop|caf[eé]|store|farm|studio|salon|restaurant|company|startup|bar|pub|b&b|hotel|bookshop|brewery|blog|podcast|channel|nursery|daycare|guesthouse|guest house|hostel|campsite|garage|gym|practice|clinic|agency|food truck|stall|deli|florist's?|barbershop|newsletter|charity|magazine|label|workshop|vineyard|stables?|kennels?)(?: (?:in|near|on|selling) [\w -]+)?)(?=$|[.,!?]| (?:with|and|for|from)\b)"),
     Rule("has", "bare", r"my (?P<value>car|bike|bicycle|motorbike|motorcycle|scooter|laptop|phone|van|boat) (?:got|was|has been) (?:stolen|nicked|robbed|written off|totalled|totaled|wrecked)", ends="value"),
     Rule("has", "have", r"(?P<value>(?:(?:twin|triplet|grown|small|young|little|identical|blue|brown|green|hazel|grey|gray|blond|blonde|red|dark|black|curly|long|short) )*(?:kids|children|girls|boys|sons|daughters|twins|triplets|eyes|hair|chickens|bees|goats|cats|dogs))(?=\s*(?:$|[.!,;]|\band\b))"),
     Rule("has", "keep raise breed", r"(?P<value>(?:bees|chickens|hens|goats|sheep|pigs|rabbits|horses|cows|pigeons|ducks|cattle|fish|snakes)(?: and (?:a few |some )?\w+)?)\b"),

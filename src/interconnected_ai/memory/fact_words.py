@@ -36,7 +36,7 @@ KIN_RU = {
         "тренер тренера", "ребёнок ребёнка ребенок ребенка ребёнку ребенку", "дети детей детям", "зять зятя зятю", "тесть тестя тестю", "отчим отчима", "мачеха мачехи",
         "тёща тёщи тёще тёщу тёщей теща тещи", "свекровь свекрови свекровью", "свёкор свёкра", "кузина кузину кузины", "кузен кузена", "лабрадор лабрадора", "овчарка овчарку овчарки",
         "крыса крысу", "черепаха черепаху", "кролик кролика", "прадед прадеда", "крёстный крестный крёстного крестного", "крёстная крестная крёстную крестную", "невестка невестку невестки", "сноха сноху", "шурин шурина",
-        "близняшки близнецы близнецам", "лошадь лошади", "пасынок пасынка пасынку", "падчерица падчерицу падчерице падчерицы", "крестник крестника", "крестница крестницу",
+        "близняшки близнецы близнецам близнец близнеца", "прабабушка прабабушку прабабушке прабабушки", "лошадь лошади", "пасынок пасынка пасынку", "падчерица падчерицу падчерице падчерицы", "крестник крестника", "крестница крестницу",
         "одногруппник одногруппника", "одногруппница одногруппницу", "однокурсник однокурсника", "однокурсница однокурсницу", "одноклассник одноклассника", "одноклассница одноклассницу",
         "приятель приятеля приятелю", "приятельница приятельницу", "корги", "такса таксу таксе таксы", "хаски", "пудель пуделя", "шпиц шпица", "мопс мопса", "бигль бигля", "чихуахуа", "йорк йорка",
         "шиншилла шиншиллу", "канарейка канарейку",
@@ -79,7 +79,7 @@ NO_JOBS = (
     "junior visitor teenager toddler grandmother grandfather leader reader listener speaker partner neighbor neighbour passenger prisoner "
     "resident immigrant expat extrovert introvert better bigger older younger former other another ever never over under after river order paper water "
     "letter power summer winter october november december september however rather together whether either neither super cancer twitter doctor-in father-to-be elder center corner "
-    "eater hipster procrastinator overthinker sinner runner swimmer climber cyclist hiker skier surfer traveler traveller lurker newbie owner commuter vegetarian "
+    "quaker messenger middleman eater hipster procrastinator overthinker sinner runner swimmer climber cyclist hiker skier surfer traveler traveller lurker newbie owner commuter vegetarian "
     "stoner rocker bachelor ancestor successor predecessor competitor debtor minister-to-be participant applicant claimant elephant giant "
     "masters master's bachelors redundant plant infant important distant instant pregnant constant tolerant intolerant allergic sweater later her quarter computer folder offer matter poor nor or error mirror colour color major "
     "factor actor-like mayor-like doer quitter keeper taker giver liar mister sir finder helper maker bit-player night-owl"
@@ -113,7 +113,7 @@ PROFESSIONS_RU = (
     "машинист слесарь токарь швея косметолог массажист логопед социолог философ филолог лингвист юрисконсульт режиссёр оператор монтажёр сисадмин системный администратор"
 )  # fmt: skip
 ILLNESSES = (
-    "diabetes asthma migraines migraine epilepsy adhd add anxiety depression arthritis celiac coeliac hypertension insomnia eczema "
+    "stammer lisp diabetes asthma migraines migraine epilepsy adhd add anxiety depression arthritis celiac coeliac hypertension insomnia eczema "
     "psoriasis anemia anaemia cancer scoliosis hypothyroidism dyslexia autism ibs gout lupus tinnitus psoriasis hepatitis fibromyalgia "
     "osteoporosis glaucoma crohn's parkinson's pcos endometriosis high\\s+blood\\s+pressure sleep\\s+apnea bipolar\\s+disorder "
     "a\\s+heart\\s+condition ocd ptsd copd stutter endometriosis hyperthyroidism hashimoto's alzheimer's dementia narcolepsy vertigo rosacea sciatica schizophrenia anorexia bulimia stroke leukemia leukaemia lymphoma tuberculosis hiv bronchitis pneumonia prediabetes celiac\\s+disease ms"
@@ -263,6 +263,7 @@ NATIONALITIES_RU = (
 RELIGIONS = "muslim jewish christian catholic buddhist hindu sikh atheist agnostic protestant mormon lutheran baptist methodist anglican quaker jew pagan"
 RELIGIONS_RU = (
     "мусульманин мусульманка православный православная христианин христианка католик католичка иудей иудейка буддист буддистка атеист атеистка "
+    "старообрядец старообрядка старообрядцы сикх кришнаит кришнаитка лютеранин лютеранка адвентист язычник католики православные мусульмане баптисты буддисты "
     "агностик протестант протестантка баптист неверующий неверующая верующий верующая"
 )
 

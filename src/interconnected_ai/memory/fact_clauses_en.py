@@ -494,6 +494,7 @@ _RETIRED = re.compile(
 )
 _COUNTED = re.compile(r"(?:one|two|three|four|five|six|\d) [a-z]+$", re.IGNORECASE)
 _TASTE_VERBS = frozenset("love like hate enjoy adore prefer dislike detest loathe despise".split())
+_DOES_SO = re.compile(r"[a-z]+(?<!s)s (?:for|in|at|to|the|a|an|her|his|my|every|all)\b")  # "and cooks for twelve"
 _IN_TOWN = re.compile(r"^(?:I'm|we're) in (?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])[\w-]+)?$", re.IGNORECASE)
 _COUNTRY = re.compile(r"^[A-Z][\w.]+(?: [A-Z][\w]+)?$")
 
@@ -760,7 +761,8 @@ class _Reader:
 
 def _is_beside(rest: str, found: re.Match[str]) -> bool:
     """Whether "and" joins two things that somebody is: "deaf and a bit short", not "3 and 8"."""
-    return not rest[found.end() :][:1].isdigit() and _is_short(rest[: found.start()])
+    beside = rest[found.end() :]
+    return not (beside[:1].isdigit() or _DOES_SO.match(beside)) and _is_short(rest[: found.start()])
 
 
 def _is_short(before: str) -> bool:

@@ -24,7 +24,7 @@ _TIMES = (
     rf"(?:{_FEW}|a few|a couple(?: of)?) (?:\w+ )?(?:days|weeks|months|years|year|week|month|times?)\b|(?:once|twice|\w+ times) (?:a|per)|every\b|on {_DAY}|on the|"
     rf"in my (?:spare|free)|in (?:the |early |late )?(?:mornings?|evenings?|spring|summer|autumn|fall|winter)|(?:at|on) (?:the )?weekends?|at (?:all|night|home)\b|as well|too\b|tbh|btw|lol|haha|though|actually|honestly|"
     rf"please|thanks|of course|by the way|more than|a lot|very much|so much|to bits|to death|with a passion|in (?:\d|{_MONTH}|general)|"
-    rf"by (?:trade|training)|any day|all day|all the time|all my life|my whole life|most of the time|from time|when|if|because|especially|here|as an? (?:kid|child|teen\w*|boy|girl)|ever|so far|originally|either"
+    rf"by (?:trade|training)|any day|all day|all the time|all my life|my whole life|most of the time|from time|when|if|because|especially|here|as an? (?:kid|child|teen\w*|boy|girl)|ever|so far|originally|either|and (?:am |i'm )?(?:looking|trying|wondering|need|want|hoping|feeling|struggling)"
 )
 _END = rf"(?=\s*(?:$|[.!?()\"]|\b(?:{_TIMES})\b))"
 _VALUE = r"(?P<value>[^.!?()\"]{2,80}?)" + _END
@@ -50,7 +50,7 @@ _LANGUAGE = rf"(?:{_words(LANGUAGES)}|sign language|british sign language|asl|bs
 _LANGUAGES = rf"(?P<value>{_LANGUAGE}(?:(?:, and |,? and |, | & |/)(?:also |some |a (?:little|bit of) |a bit of |passable |broken |basic |fluent |good )?{_LANGUAGE})*)\b"
 _SKILL = r"(?:(?:both|some|a (?:little|bit)(?: bit)?(?: of)?|fluent|good|basic|broken|perfect|native|decent|conversational|passable|enough|my|how to speak|to speak) )*"
 _JOB = (
-    rf"(?:(?:[\w'/&-]+ ){{0,4}}?(?:(?:{_words(PROFESSIONS)})|(?!(?:{_words(NO_JOBS)})\b)[\w-]{{2,}}(?:{ENGLISH_JOB_ENDINGS}))(?:s\b)?(?: (?:driver|manager|officer|assistant|developer|engineer|teacher|tester|worker|designer|nurse|instructor|coach|analyst))?"
+    rf"(?:(?:(?!(?:and|or|but|a|an|the|is|in|at|for|with|who)\b)[\w'/&-]+ ){{0,4}}?(?:(?:{_words(PROFESSIONS)})|(?!(?:{_words(NO_JOBS)})\b)[\w-]{{2,}}(?:{ENGLISH_JOB_ENDINGS}))(?:s\b)?(?: (?:driver|manager|officer|assistant|developer|engineer|teacher|tester|worker|designer|nurse|instructor|coach|analyst))?"
     r"(?:-in-training)?|(?:ceo|cto|cfo|coo|vp|hr|pm|dev|qa|sre|dba)\b(?: \w+)?)"
 )
 _JOB_END = r"(?=\s*(?:$|[.!?()\"]|\b(?:at|for|in|by|and|from|with|who|working|specializing|specialising|on|since|of|here|now|too|living|based|over|near|these)\b))"
@@ -108,7 +108,7 @@ RULES: tuple[Rule, ...] = (
     Rule("lives in", "be been", rf"(?:living|staying) (?:with|alone)\b[\w' -]*? in {_PLACE}"),
     Rule("lives in", "bare", rf"(?:based|located|living) (?:in|out of|near) {_PLACE}"),
     Rule("lives in", "be been", rf"renting (?:(?!car\b|van\b|boat\b)[\w-]+ ){{0,4}}?(?:in|near|outside) {_PLACE}"),
-    Rule("lives in", "moved relocated resettled emigrated immigrated", rf"(?:back |over |out |up |down |across |abroad |house |permanently |in |away |all the way )*(?:with (?:my|our) [\w -]+? )?(?:from [^.,;!?\n]{{2,40}}? )?(?:in)?to (?!another\b|a new\b|the next\b|chapter\b|step\b){_PLACE}"),
+    Rule("lives in", "moved relocated resettled emigrated immigrated", rf"(?:back |over |out |up |down |across |abroad |house |permanently |in |away |all the way )*(?:with (?:my|our) [\w -]+? )?(?:from [^.,;!?\n]{{2,40}}? )?(?:in)?to (?!(?:look|be|live|work|study|help|get|start|find|take|escape|save|care|see|have|do|make|try|learn|keep|give|go)\b|another\b|a new\b|the next\b|chapter\b|step\b){_PLACE}"),
     Rule("lives in", "be nowat", rf"at (?:my|our) (?!.*\bfor (?:the|a) (?:weekend|week|few|night|day|couple)\b)[\w' -]+? (?:in|near|outside) {_PLACE}"),
     Rule("lives in", "spent", r"(?:my (?:whole|entire|early|adult) life|all my life|(?:\w+ )+years) in (?P<value>(?-i:[A-Z])[\w' -]+?)(?= (?:before|until|till|previously)\b)", ends="value"),
     Rule("lives in", "moved", rf"back (?:in )?with my \w+ in {_PLACE}"),
@@ -128,7 +128,7 @@ RULES: tuple[Rule, ...] = (
     Rule("lives in", "nomore", r"(?:be )?in (?P<value>(?-i:[A-Z])[\w' -]+)", ends="value"),
     Rule("comes from", "be been come came hail was", rf"(?:originally |adopted )?from (?:a (?=[\w ]+ (?:village|town|city)))?{_PLACE}"),
     Rule("comes from", "be been was bare", rf"(?:born|raised|born and raised|born and bred|brought up|adopted|bred) (?:in|from|near|on) (?!{_DAY}|the (?:year|month)|{_MONTH}|'?\d)(?:(?:a |the )(?=\w+ (?:village|town)))?{_PLACE}"),
-    Rule("comes from", "be bare", rf"(?:an? |the )?(?:[\w'-]+ ){{0,2}}?{_JOB} (?:originally )?from (?P<value>(?-i:[A-Z])[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)(?=$|[.,!?]| (?:and|who|with|but|now|living)\b)", only="author", needs=" from "),
+    Rule("comes from", "be bare", rf"(?:an? |the )?(?:(?!(?:and|but|or|in|at|for)\b)[\w'-]+ ){{0,2}}?{_JOB} (?:originally )?from (?P<value>(?-i:[A-Z])[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)(?=$|[.,!?]| (?:and|who|with|but|now|living)\b)", only="author", needs=" from "),
     Rule("comes from", "moved came", rf"(?:here|over here|over) (?:to \w+ )?from {_PLACE}"),
     Rule("comes from", "grew", rf"up (?:in|near|on|outside) {_PLACE}"),
     Rule("comes from", "bare", rf"(?:originally )?from (?!now|then|today|what|time|there|here){_PLACE}"),
@@ -164,6 +164,7 @@ RULES: tuple[Rule, ...] = (
     Rule("works as", "do", rf"[\w ]*?(?:shifts|work|job) as {_A}{_PLACE}"),
     Rule("works as", "be been", r"(?:the |an? )?(?P<value>(?:head|director|chief|vp|manager|captain|dean|secretary|president) of (?!the class\b|my own\b|this\b|that\b)[\w ]+?)(?=$|[.,!?]| (?:at|for|in|and|here|now)\b)"),
     Rule("works at", "be been", rf"(?:the |an? )?(?:head|director|chief|vp|manager|captain|dean|secretary|president) of [\w ]+? (?:at|for) {_A}{_PLACE}"),
+    Rule("works as", "be", rf"(?:starting over|retraining|moonlighting|freelancing|making a living|temping) as {_A}{_PLACE}"),
     Rule("works as", "be", rf"doing an apprenticeship as {_A}{_PLACE}"),
     Rule("works as", "be", r"(?:doing|on|in) an (?P<value>apprenticeship)(?=$|[.,!?]| (?:with|at|in|now|and)\b)"),
     Rule("works at", "be", rf"(?:doing|on|in) an (?:apprenticeship|internship|traineeship|placement) (?:with|at) {_A}{_PLACE}"),
@@ -176,14 +177,14 @@ RULES: tuple[Rule, ...] = (
     Rule("works at", "be been", rf"(?:teaching|lecturing|tutoring|nursing|volunteering) (?:[\w-]+ ){{0,4}}?(?:at|in) {_A}(?!{_MONTH}|the evenings?|my){_PLACE}"),
     Rule("works at", "be been work", r"(?:working )?on (?:an? |the )(?P<value>(?:[\w-]+ )?(?:ship|rig|farm|building site|ferry|yacht|railways?|trains|ward|buses|boats|oil rigs?|campsite))(?=$|[.,!?]| (?:in|till|until|and|off|near|as|for|now)\b)"),
     Rule("works at", "be", rf"working as [\w' -]+? (?:at|for|in) {_A}{_PLACE}"),
-    Rule("works at", "be been bare", rf"(?:an? |the )?(?:[\w'-]+ ){{0,3}}{_JOB} (?:here )?(?:at|for) {_A}(?!{_FEW} |years|many|now|life){_PLACE}", check="job at", needs=" at | for "),
+    Rule("works at", "be been bare", rf"(?:an? |the )?(?:(?!(?:and|but|or|in|at|for)\b)[\w'-]+ ){{0,3}}{_JOB} (?:here )?(?:at|for) {_A}(?!{_FEW} |years|many|now|life){_PLACE}", check="job at", needs=" at | for "),
     Rule("works at", "joined", _PROPER),
     Rule("works at", "started start starting", rf"(?:(?:working|work|a (?:new )?job|my (?:new )?job) (?:at|for|with)|at) {_A}{_PLACE}"),
     Rule("works at", "got found landed have started accepted was be", rf"(?:a |the |my )?(?:new |dream |part-time |full-time |summer )*(?:job|position|role|internship|gig|hired|offer) (?:at|with|by|from) {_A}{_PLACE}"),
     Rule("works at", "got found landed have started accepted", rf"(?:a |the |my )?(?:new |dream |part-time |full-time |summer )*(?:job|position|role|gig|internship) as [\w' -]+? (?:at|with|for) {_A}{_PLACE}"),
     Rule("works as", "got found landed have started accepted", rf"(?:a |the |my )?(?:new |dream |part-time |full-time |summer )*(?:job|position|role|gig) as {_A}(?P<value>[\w' -]+?)(?=$|[.,!?]| (?:at|with|for|in)\b)"),
     Rule("works at", "got found landed have", rf"a (?:new )?job in {_A}{_PLACE}"),
-    Rule("works at", "love like enjoy", rf"my (?:new )?job (?:at|with|in) {_A}{_PLACE}"),
+    Rule("works at", "love like enjoy hate dislike adore detest", rf"my (?:new )?job (?:at|with|in) {_A}{_PLACE}"),
     Rule("works at", "teach volunteer intern lecture", rf"(?:[\w ]+? )?(?:at|in) {_A}(?!the evenings?|the mornings?|my){_PLACE}"),
     Rule("works at", "switched", rf"jobs? from [^.,;!?\n]{{2,40}}? to {_PROPER}"),
     Rule("works at", "switched left", rf"(?:jobs? from )?(?P<value>(?-i:[A-Z])[\w&-]+)(?= (?:to|in (?:{_MONTH}|\d)|for (?-i:[A-Z])))", ends="value", check="company"),
@@ -208,6 +209,7 @@ RULES: tuple[Rule, ...] = (
     Rule("works at", "handed gave", r"(?:in )?(?:my|our) (?P<value>notice)(?: in)?(?=$|[.,!?]| (?:yesterday|today|last|on|this|at the weekend)\b)", ends="relation"),
     Rule("works at", "quit lost left gave", r"(?:up )?(?:my|the) (?P<value>(?:old |current |day |previous )?job)(?! (?:at|with|in|for|as)\b)(?=$|[.,!?;]| )", ends="relation"),
     Rule("works at", "got was be been", r"(?P<value>fired|laid off|sacked|made redundant)(?=$|[.,!?;]| (?:last|this|in|yesterday|and|today)\b)", ends="relation"),
+    Rule("works at", "quit left resigned", r"(?:from )?(?:the )?(?P<value>police(?: force)?|army|navy|air force|force|civil service|nhs|fire service|fire brigade|military|marines|church|priesthood|coastguard|post office)(?=$|[.,!?;]| (?:after|in|last|for|to|and|because|when|two|this|years|early)\b)", ends="value"),
     Rule("works at", "resigned retired", r"(?P<value>)(?=$|[.,!?;]| ?(?:last|this|in|yesterday|and|two|a)\b)", ends="relation", fixed="retired"),
     Rule("works as", "quit left", r"(?:my|the) (?P<value>[\w -]+?) job(?! (?:at|with|in|for|as)\b)", ends="value", check="not old"),
     Rule("works as", "quit left", rf"(?:my|the) job as {_A}{_PLACE}", ends="value"),
@@ -249,6 +251,7 @@ RULES: tuple[Rule, ...] = (
     Rule("is", "be", r"(?P<value>pregnant(?: with \w+)?|left[- ]handed|ambidextrous|sober|(?:left|right)[- ](?:handed|footed)|an? (?:total |bit of an? |big )?(?:introvert|extrovert|night owl|early bird|perfectionist|smoker|non-?smoker|lefty|blood donor|twin)|a leftie|a southpaw|on (?:maternity|paternity|mat) leave|on parental leave|taking a gap year)(?=$|[.,!?;]| (?:since|and|now|for|at|by)\b)", only="author"),
     Rule("family", "be", r"(?:an? |the )?(?P<value>(?:proud |single )?(?:mother|father|mom|mum|dad|parent|grandmother|grandfather|grandma|grandpa) (?:of|to) [\w ]+|only child|(?:youngest|oldest|eldest|middle child) of \w+(?: children| kids| siblings)?|twin|orphan)", only="author"),
     Rule("family", "be", r"(?:an? )?\d+[- ]?(?:years?|yrs?|y)[-/ ]?o(?:ld)? (?P<value>(?:single )?(?:mother|father|mom|mum|dad|parent) (?:of|to) \w+)", only="author", needs="other|father|mom|mum|dad|parent"),
+    Rule("family", "bare", r"(?P<value>only child|(?:youngest|oldest|eldest) of \w+)$", only="author"),
     Rule("family", "be", r"(?P<value>one of (?:two|three|four|five|six|seven|eight|nine|ten|\d+) (?:kids|children|siblings|brothers|sisters|boys|girls))", only="author"),
     Rule("family", "be", r"an? (?P<value>single (?:mom|mum|dad|parent|mother|father))\b", only="author"),
     Rule("has", "be", r"an? single (?:mom|mum|dad|parent|mother|father) (?:with|of) (?P<value>(?:an?|one|two|three|four|five|\d) (?:kids?|children|boys?|girls?|sons?|daughters?))", only="author"),
@@ -296,6 +299,7 @@ RULES: tuple[Rule, ...] = (
     Rule("learning", "started began took taking have", rf"(?:my |some |weekly |online )*(?P<value>(?:{_LANGUAGE}|guitar|piano|violin|drum|cello|flute|singing|driving|swimming|trumpet|harp) (?:lessons|classes))\b"),
     Rule("learning", "quit stopped gave dropped", rf"(?:up )?(?:on )?(?:my )?(?P<value>{_LANGUAGE}|{_LANGUAGE} (?:lessons|classes))(?=$|[.,!?]| (?:last|in|at|after|this|because|two|lessons|classes)\b)", ends="value"),
     Rule("learning", "quit stopped gave nomore", rf"(?:up )?(?:learning|studying|taking|learn) {_PLACE}", ends="value", check="language"),
+    Rule("learning", "study", rf"(?P<value>{_LANGUAGE})(?=$|[.,!?]| (?:with|on|in|every|at|as|by|online|now|and)\b)"),
     Rule("studies at", "be been", rf"(?:an? |in )?(?:(?:first|second|third|final|fourth|phd|master's|masters|medical|law|graduate|grad|mature|part-time|full-time|foreign|postgrad|postgraduate|undergraduate|international|final-year|exchange|college|uni|university|my \w+|nursing)[ -]?(?:year)? ?)*(?:student|undergrad|freshman|sophomore|junior|senior|studying(?: [\w ]{{2,30}}?)?|enrolled|year(?: of [\w' ]+?)?|postdoc) (?:at|in (?=the university)) ?(?:the )?{_PLACE}"),
     Rule("studies at", "study", rf"(?:[\w ]{{2,40}}? )?(?:at|in(?= (?:the )?(?-i:[A-Z]\w+ )?(?:university|college|school))) (?:the )?{_PLACE}"),
     Rule("studies at", "go be", rf"(?:going )?to (?:school|college|university|uni)(?: [\w ]{{2,25}}?)? (?:at|in) (?:the )?{_PLACE}"),
@@ -388,11 +392,12 @@ RULES: tuple[Rule, ...] = (
     Rule("plans", "have", r"(?:an? )?(?P<value>(?:appointment|flight|surgery|operation) (?:with|on|to|at) [^.!?()\"]{2,50})"),
     Rule("wants", "want", r"to (?P<value>(?:become|be|live|move|learn|open|start my|study|work (?:as|in|at)|travel|buy a|quit|retire|write a|have (?:kids|children|a))\b[^.!?()\"]{2,60})"),
     # possessions
+    Rule("has", "adopted fostered have", r"(?:just )?(?P<value>(?:two|three|four|five|\d) (?:little |small |young |teenage )?(?:boys|girls|sons|daughters|lads))(?=$|[.,!?]| (?:and|from|last|this|in|aged|who)\b)"),
     Rule("has", "have own drive ride keep adopted inherited raise breed", rf"(?:also )?{_COUNT} (?!(?:cab|taxi|bus|tram|train|forklift|ambulance|hgv|minicab)\b){_THING}"),
     Rule("has", "run", r"(?:an?|my|our|my own|our own) (?P<value>(?:[\w-]+ ){0,2}?(?:business|bakery|shop|caf[eé]|store|farm|studio|salon|restaurant|company|startup|bar|pub|b&b|hotel|bookshop|brewery|blog|podcast|channel|nursery|daycare|guesthouse|guest house|hostel|campsite|garage|gym|practice|clinic|agency|food truck|stall|deli|florist's?|barbershop|newsletter|charity|magazine|label|workshop|vineyard|stables?|kennels?)(?: (?:in|near|on|selling) [\w -]+)?)(?=$|[.,!?]| (?:with|and|for|from)\b)"),
     Rule("has", "bare", r"my (?P<value>car|bike|bicycle|motorbike|motorcycle|scooter|laptop|phone|van|boat) (?:got|was|has been) (?:stolen|nicked|robbed|written off|totalled|totaled|wrecked)", ends="value"),
     Rule("has", "have", r"(?P<value>(?:(?:twin|triplet|grown|small|young|little|identical|blue|brown|green|hazel|grey|gray|blond|blonde|red|dark|black|curly|long|short) )*(?:kids|children|girls|boys|sons|daughters|twins|triplets|eyes|hair|chickens|bees|goats|cats|dogs))(?=\s*(?:$|[.!,;]|\band\b))"),
-    Rule("has", "keep raise breed", r"(?P<value>(?:bees|chickens|hens|goats|sheep|pigs|rabbits|horses|cows|pigeons|ducks|cattle|fish|snakes)(?: and (?:a few |some )?\w+)?)\b"),
+    Rule("has", "keep raise breed", r"(?P<value>(?:alpacas|llamas|donkeys|quails?|turkeys|ferrets|tortoises|parrots|budgies|canaries|snails|koi|reptiles|tarantulas|chooks|geese|bees|chickens|hens|goats|sheep|pigs|rabbits|horses|cows|pigeons|ducks|cattle|fish|snakes)(?: and (?:a few |some )?\w+)?)\b"),
     Rule("has", "homeschool", r"(?:our|my) (?P<value>\w+ (?:kids|children))"),
     Rule("has", "wear", r"(?P<value>glasses|contacts|contact lenses|a hearing aid|hearing aids|braces)\b"),
     Rule("has", "had", r"(?:just )?(?:an? )?(?P<value>(?:beautiful |healthy |little )?baby(?: boy| girl)?|son|daughter|little (?:boy|girl)|twins|twin (?:boys|girls)|triplets)(?=$|[.,!?]| (?:last|in|on|this|yesterday|named|called)\b)"),
@@ -420,7 +425,7 @@ RULES: tuple[Rule, ...] = (
     Rule("takes", "came went", r"off (?:the |my )?(?P<value>[a-z]+)(?=$|[.,!?]| (?:in|last|this|and|after|because|since)\b)", ends="value", check="medicine"),
     Rule("takes", "stopped quit nomore", r"(?:be )?(?:taking|take) (?P<value>(?!the\b|a\b|it\b)[a-z]+(?:in|ine|ide|ate|am|ants?|pills|medication|meds))\b", ends="value"),
     Rule("religion", "identify", rf"as (?:an? )?(?P<value>{_words(RELIGIONS)})\b"),
-    Rule("religion", "be", rf"(?:an? )?(?:devout |practising |practicing |observant |orthodox )?(?P<value>{_words(RELIGIONS)})(?=$| (?:and|so|but|by)\b)"),
+    Rule("religion", "be", rf"(?:an? )?(?:devout |practising |practicing |observant |orthodox )?(?P<value>{_words(RELIGIONS)})(?=$| (?:and|so|but|by|in|now|though)\b)"),
     Rule("height", "bare", r"(?P<value>\d'\d{0,2}\"?|\d ?ft ?\d{0,2}|(?:five|six) (?:foot|feet)(?: \w+)?|1[.,]?\d\d ?(?:m|cm))$", only="author"),
     Rule("height", "be", r"(?P<value>\d ?(?:ft|foot) ?\d{1,2}|(?:five|six) (?:foot|feet) \w+)(?=$|[.,!?]| (?:and|so|tall)\b)"),
     Rule("height", "be", r"(?P<value>\d'\d{0,2}\"?|\d+(?:\.\d+)? ?(?:cm|m|centimet\w+|feet|ft|foot)(?: \d+)?(?= tall))"),
@@ -443,6 +448,7 @@ RULES: tuple[Rule, ...] = (
     Rule("native language", "bare", rf"(?P<value>{_LANGUAGE}) is my (?:native language|mother tongue|first language|native tongue)"),
     Rule("works as", "bare", rf"my (?:job|profession|occupation|job title|day job) is (?:being |an? )*{_PLACE}"),
     Rule("illness", "bare", rf"my (?P<value>{_ILLNESS})(?=$|'s\b| (?:is|are|was|makes?|has|have|means|acts?|flares?|got|gets|keeps|plays?|came|won't|doesn't|don't|can)\b)", check="ill"),
+    Rule("illness", "bare", r"my (?P<value>knees?|back|hips?|eyesight|hearing|shoulders?|lungs|heart|stomach|thyroid|joints|vision)(?: is| are|'s) (?:really |pretty |so |completely )?(?:bad|shot|knackered|terrible|awful|ruined|gone|wrecked|weak|failing|poor)\b"),
     Rule("illness", "was", r"born (?P<value>deaf|blind|with [\w' -]{4,40}?)(?=$|[.,!?]| (?:and|so|but)\b)"),
     Rule("allergic to", "bare", rf"my allerg(?:y|ies)(?: is| are) (?:to )?{_VALUE}"),
     Rule("birthday", "bare", rf"(?:my )?(?:birthday|bday|b-day|date of birth|dob)(?:'s| is)?(?: on| in)? ?(?P<value>(?:the )?\d[^.!?()]{{0,20}}?|(?:the )?(?:\w+ of )?{_MONTH}\b[^.!?]{{0,12}}?|(?-i:[A-Z])[\w' ]+?)(?=$|\s*[.!?,])"),

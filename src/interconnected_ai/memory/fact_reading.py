@@ -95,6 +95,7 @@ _ASKING = (
 _REQUEST = re.compile(
     rf"(?:[,;:]|\s[-–—])\s*(?:so |and |but |then |и |а |но |так |ну )?(?:(?:о|об|в|на|с|со|за|из|от|до|для|по|у|к|при|for|at|in|on|with|about|from|to|by|not) )?{_ASKING}\b.*$"
     r"|,\s*[^,?]{0,60}(?<!\w)(?:можно|нельзя|стоит|нужно|надо|норм|опасно|вредно|подойд[её]т|поможет|безопасно)(?!\w)[^,]*$"
+    r"|,\s*(?:any )?(?:ideas?|tips|advice|suggestions?|recommendations?|thoughts|recipes?)\b.*$"
     r"|\s(?:(?:can|could|would|will) you|any (?:tips|ideas?|advice|suggestions?|recommendations?|thoughts)|(?:what|how) (?:should|can|do|would|could) (?:i|we)|"
     r"подскажите|посоветуйте|подскажи|посоветуй|что делать|как быть|что посоветуе(?:те|шь))\b.*$",
     re.IGNORECASE | re.DOTALL,

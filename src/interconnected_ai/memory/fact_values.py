@@ -69,7 +69,7 @@ _PROFESSIONS_RU = frozenset(normalize(word) for word in PROFESSIONS_RU.split())
 _NO_JOBS = frozenset(NO_JOBS.split())
 _LANGUAGES = frozenset(LANGUAGES.split())
 _NO_WORKERS = frozenset(
-    "big huge terrible good great better lousy natural born bit kind sort morning people total complete real bad slow fast hard heavy".split()
+    "brilliant amazing fantastic excellent decent keen awful rubbish mediocre passable wonderful fussy picky big huge terrible good great better lousy natural born bit kind sort morning people total complete real bad slow fast hard heavy".split()
 )
 _HAS_VERB = re.compile(
     r"\b(?:is|can|has|will|was|does|says|said|are|would|should|could|must|lives|works|who|that)\b", re.IGNORECASE

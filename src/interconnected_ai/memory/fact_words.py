@@ -67,6 +67,8 @@ PROFESSIONS = (
     "audiologist physio chiropodist actuary underwriter dog\\s+groomer dog\\s+walker nail\\s+technician care\\s+assistant teaching\\s+assistant support\\s+worker letting\\s+agent "
     "estate\\s+agent quantity\\s+surveyor product\\s+owner scrum\\s+master project\\s+manager data\\s+analyst call\\s+handler sous\\s+chef pastry\\s+chef barrister glazier "
     "plasterer tiler decorator cabinetmaker upholsterer seamstress cobbler farrier groom jockey cabbie trucker bouncer croupier barmaid barman landlord publican "
+    "monk nun rabbi imam vicar bishop deacon missionary roadie stuntman stuntwoman embalmer taxidermist falconer ranger forester stonemason thatcher saddler luthier distiller "
+    "winemaker cheesemaker fishmonger greengrocer bookseller bookbinder archivist curator lobbyist diplomat councillor mayor civil\\s+servant lorry\\s+driver "
     "gp rn lpn cna emt cpa paediatrician gynaecologist team\\s+lead tech\\s+lead team\\s+leader shift\\s+leader head\\s+chef line\\s+manager postwoman policewoman fireman dinner\\s+lady lollipop\\s+lady childcare\\s+worker bus\\s+driver "
     "optometrist osteopath acupuncturist homemaker housekeeper nanny au\\s+pair babysitter"
 )

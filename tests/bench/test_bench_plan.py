@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from interconnected_ai.bench import calibration
 from interconnected_ai.bench.cases import Case, measured, predicted
@@ -31,6 +32,20 @@ def test_a_calibration_measures_every_kind_of_work(device: Device, tmp_path: Pat
     rates = (found.bandwidth, found.activations_per_second, found.updates_per_second, found.op_seconds)
     assert min(rates) > 0
     assert load_calibration(save_calibration(device, tmp_path / "calibration.yaml")) == device
+
+
+@pytest.mark.parametrize(("seconds", "runs"), [(0.001, 603), (0.1, 10), (0.5, 8), (2.0, 2), (30.0, 1)])
+def test_long_runs_are_repeated_less(seconds: float, runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A precision that the processor only imitates may be a hundred times slower."""
+    now, done = [0.0], []
+
+    def run() -> None:
+        done.append(1)
+        now[0] += seconds
+
+    monkeypatch.setattr(calibration.time, "perf_counter", lambda: now[0])
+    assert calibration._seconds(run, torch.device("cpu")) == pytest.approx(seconds)
+    assert len(done) == pytest.approx(runs, abs=2 if runs > 100 else 0)
 
 
 def test_a_slow_precision_is_said_to_be() -> None:

@@ -214,6 +214,8 @@ def test_however_long_a_file_is_few_rows_are_held(tmp_path: Path, suffix: str, m
         path.write_text("".join(t + "\n" if suffix == "txt" else json.dumps({"text": t}) + "\n" for t in texts))
     stream = open_rows(str(path))
     held: list[weakref.ref[RowPiece]] = []
+    gc.collect()
+    gc.freeze()  # what other tests have made need not be walked through for every piece
     with write_stream(tmp_path / "out.jsonl", stream, ADDED) as write:
         for piece in stream.pieces():
             held.append(weakref.ref(piece))

@@ -17,7 +17,7 @@ IS_NIGHTLY = PROFILE == NIGHTLY
 
 
 def test_no_answer_is_one_that_the_description_does_not_allow(tmp_path: Path) -> None:
-    sizes = FuzzSizes(examples=NIGHTLY_FACTOR * 5, seconds=1800) if IS_NIGHTLY else FuzzSizes(examples=5, seconds=45)
+    sizes = FuzzSizes(examples=5 * (NIGHTLY_FACTOR if IS_NIGHTLY else 1), edges=IS_NIGHTLY, seconds=None)
     with own_server(tmp_path, max_new_tokens=8, max_seconds=5, body_seconds=2) as (url, _):
         num_cases, found = fuzz(url, sizes)
     assert found == []

@@ -1,13 +1,17 @@
 """Texts in, every branch's answer out: over a live server, by several at once, with bodies that cannot be."""
 
 import json
+import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import torch
 
 pytest.importorskip("fastapi", reason='needs the extra "serving"')
 pytest.importorskip("re2")
@@ -139,6 +143,41 @@ def test_a_text_beyond_the_limit_is_refused_before_anything_reads_it(tmp_path: P
         assert call(url, PATH, {"input": "cat " * 20})[0] == 200
         status, _, found = call(url, PATH, {"input": ["cat " * 400]})
         assert (status, found["error"]["code"]) == (400, "context_length_exceeded")
+
+
+@pytest.mark.parametrize("more", ["", "Connection: close\r\n"], ids=["plain", "left to h11"])
+def test_texts_whose_client_leaves_while_they_wait_are_never_read(
+    more: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "interconnected_ai.serving")
+    passes: list[list[str]] = []
+    goes = threading.Event()
+    with own_server(tmp_path) as (url, hall), ThreadPoolExecutor() as others:
+        system = hall.systems["system"]
+        encode = system.encode_together
+
+        def held(texts: Sequence[str]) -> Any:
+            passes.append(list(texts))
+            assert goes.wait(300)
+            return encode(texts)
+
+        system.encode_together = held  # type: ignore[method-assign]
+        busy = []
+        for number in range(2 if torch.get_num_threads() > 1 else 1):  # as many passes as there may be at once
+            busy.append(others.submit(call, url, PATH, {"input": "cat"}))
+            while len(passes) <= number:
+                threading.Event().wait(0.01)
+        body = json.dumps({"input": "nobody's"}).encode()
+        head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        parts = urlsplit(url)
+        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60) as leaving:
+            leaving.sendall(f"{head}{more}\r\n".encode() + body)
+        while '"ended": "left"' not in caplog.text:
+            threading.Event().wait(0.01)
+        goes.set()
+        assert [each.result()[0] for each in busy] == [200] * len(busy)
+        assert call(url, PATH, {"input": "dog"})[0] == 200
+    assert [text for texts in passes for text in texts] == ["cat"] * len(busy) + ["dog"]
 
 
 def test_branches_are_listed_with_their_cards(served: tuple[str, Hall]) -> None:

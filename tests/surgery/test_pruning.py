@@ -409,6 +409,21 @@ def test_a_repair_lowers_the_loss_and_stands_in_the_recipe(what: Any, tmp_path: 
     torch.testing.assert_close(logits(vanilla), logits(moe), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("what", ["router", "lora", "experts"])
+def test_a_repair_that_is_undone_leaves_nothing(what: Any) -> None:
+    moe = opened()
+    prune(moe, texts(), keep=0.5)
+    before, steps, names = logits(moe), len(moe.steps), [name for name, _ in moe.model.named_parameters()]
+    repair(moe, texts(), what, steps=3, seq_tokens=12, learning_rate=1e-2, rank=4)
+    assert not torch.equal(logits(moe), before)
+    while len(moe.steps) > steps:
+        moe.undo()
+    assert torch.equal(logits(moe), before)
+    assert not moe.adapters
+    assert [name for name, _ in moe.model.named_parameters()] == names
+    repair(moe, texts(), what, steps=3, seq_tokens=12, learning_rate=1e-2, rank=4)
+
+
 def test_a_repair_that_fails_leaves_the_model_as_it_was() -> None:
     moe = opened()
     before, steps = logits(moe), len(moe.steps)

@@ -33,8 +33,9 @@ from interconnected_ai.training import (
 )
 from interconnected_ai.types import ChatMessage
 
-BLOCK = 512
-STEPS = 76  # of one block: 39,000 tokens of each domain
+BLOCK = 256  # tokens of a step: as many tokens in twice the steps teach more
+STEPS = 152  # 39,000 tokens of each domain
+WINDOW = 512  # tokens that a document is measured in
 TEST_BYTES = 16_000  # of each domain that are measured on: four bytes a token
 ANSWER_TOKENS = 64
 QUESTIONS = {
@@ -115,7 +116,7 @@ def adapter_config(folder: Path, base: str, domain: str, *, seed: int = 0, steps
             "text": {"paths": [f"docs:{domain}"], "validation_fraction": 0.03, "test_fraction": 0.07},
             "adapter": {"rank": 16},
             "training": {
-                "max_steps": steps, "batch_size": 1, "seq_len": BLOCK, "lr": 2e-3, "warmup_steps": 8,
+                "max_steps": steps, "batch_size": 1, "seq_len": BLOCK, "lr": 2e-3, "warmup_steps": 16,
                 "evaluate_every_steps": max(1, steps), "evaluation_tokens": 2_048, "test_tokens": 4_096,
                 "checkpoint_every_steps": 50, "seed": seed,
             },
@@ -201,7 +202,7 @@ def _bits_per_byte(
     examples = {domain: _pieces(texts, words) for domain, texts in held.items()}
 
     def measured(model: AdaptedNetwork) -> dict[str, float]:
-        found = {domain: foretell(model, pieces, BLOCK).bits_per_byte for domain, pieces in examples.items()}
+        found = {domain: foretell(model, pieces, WINDOW).bits_per_byte for domain, pieces in examples.items()}
         return {domain: bits for domain, bits in found.items() if bits is not None}
 
     first = next(iter(models.values()))
@@ -216,7 +217,7 @@ def _pieces(texts: list[str], words: TextTokenizer) -> DocumentPieces:
         offsets.append(len(tokens))
         tokens += [*ids, words.end_id]
     side = TokenSide(np.array(tokens), np.array(offsets), sum(len(text.encode()) for text in texts))
-    return DocumentPieces(side, BLOCK, words.start_id, ends=False)
+    return DocumentPieces(side, WINDOW, words.start_id, ends=False)
 
 
 def _from_nothing(

@@ -126,6 +126,8 @@ class Connection(H11Protocol):
         """It is gone."""
         self._forget_head()
         super().connection_lost(exc)
+        if self._plain is not None and self._plain.disconnected:
+            self._plain.leave()
 
     def on_response_complete(self) -> None:
         """An answer is out; the next head has its own time."""

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from interconnected_ai.serving.door import HEADERS, HELD, Door
 from interconnected_ai.serving.faults import Refusal, fault_of
 from interconnected_ai.serving.journal import Entry
+from interconnected_ai.serving.waiting import Within
 
 _OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
@@ -192,8 +193,7 @@ class _Answering:
             if self.is_unasked:  # it may send the body now or never, so that nobody knows where its next request begins
                 message["headers"] = [*message["headers"], (b"connection", b"close")]
         try:
-            async with asyncio.timeout(self._stall_seconds):
-                await self._send(message)
+            await Within(self._stall_seconds, self._send(message))
         except TimeoutError:
             self.entry.ended = "stalled"
             raise ConnectionResetError(f"the client took nothing for {self._stall_seconds:g} s") from None
@@ -225,8 +225,7 @@ class _Body:
         if self._is_whole:
             return await self._receive()
         try:
-            async with asyncio.timeout(max(0.0, self._until - time.monotonic())):
-                message = await self._receive()
+            message = await Within(max(0.0, self._until - time.monotonic()), self._receive())
         except TimeoutError:
             raise Refusal(
                 408,

@@ -16,6 +16,7 @@ _HEAD = re.compile(rb"(GET|POST) (/[\x21-\x7e]*) HTTP/1\.1\r\n((?:" + _FIELD + r
 _FIELDS = re.compile(rb"(?:" + _FIELD + rb")*")
 _ODD = frozenset((b"transfer-encoding", b"expect", b"upgrade"))
 _LENGTH_DIGITS = 18
+LEAVING = "interconnected_ai.leaving"  # an extension of ASGI: calls what it is given when the client leaves, once
 _WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _SPACES = b" \t"
 _STATUSES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
@@ -70,6 +71,8 @@ class PlainAnswer(RequestResponseCycle):
         super().__init__(message_event=asyncio.Event(), on_response=on_response, **of_connection)
         self.num_coming = head.length
         self._num_left: int | None = 0  # bytes of the answer's body to come; None: it goes out in chunks
+        self._when_left: Callable[[], object] | None = None
+        self.scope["extensions"] = {LEAVING: self.when_left}
 
     def take(self, data: bytes) -> None:
         """Some of the body, as it comes."""
@@ -78,6 +81,18 @@ class PlainAnswer(RequestResponseCycle):
         if not self.response_complete:
             self.body += data
             self.message_event.set()
+
+    def when_left(self, do: Callable[[], object] | None) -> None:
+        """Have this called when the client leaves before its answer is out, now where it has left; None: nothing any more."""
+        self._when_left = do
+        if self.disconnected:
+            self.leave()
+
+    def leave(self) -> None:
+        """The connection is lost."""
+        do, self._when_left = self._when_left, None
+        if do is not None:
+            do()
 
     async def send(self, message: Any) -> None:
         """ASGI's: the head, and then the body, in one piece or several."""

@@ -87,7 +87,7 @@ def site_of(home: Path, **settings: Any) -> Iterator[Site]:
     folder = saved_system(home)
     with ExitStack() as opened:
         memory = opened.enter_context(ThreeLevelMemory(home / "memory.db", background=False))
-        council = opened.enter_context(council_of(home, memory=None))
+        council = opened.enter_context(council_of(home, memory=None, seed="general"))
         council.memory = memory
         pool = opened.enter_context(ExpertPool(10))
         pool.add("scripted", lambda: scripted, num_bytes=1)

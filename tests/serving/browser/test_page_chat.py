@@ -34,16 +34,23 @@ def ask(tab: "Page", text: str, model: str | None = None) -> None:
     area.press("Enter")
 
 
+def saved(tab: "Page") -> None:
+    """Wait until the server has all that is shown of the conversation; a page that is left before loses the rest."""
+    expect(tab.locator(".view-head .chip.warn")).to_have_count(0)
+
+
 def finished(tab: "Page", number: int = 1) -> "Locator":
-    """The answers, once there are so many and the last is whole."""
+    """The answers, once there are so many, the last is whole, and the server has them."""
     answers = tab.locator("article.answer")
     expect(answers).to_have_count(number)
     expect(button(answers.last, "Answer again")).to_be_enabled()
+    saved(tab)
     return answers
 
 
 def kept(site: Site, tab: "Page") -> Any:
-    """The open conversation, as the server has it."""
+    """The open conversation, as the server has it once it has everything."""
+    saved(tab)
     id = tab.url.split("c=")[1]
     return call(site.url, f"/v1/conversations/{id}")[2]
 
@@ -78,6 +85,19 @@ def test_a_whole_conversation(site: Site, tab: "Page") -> None:
     assert [message["role"] for message in found["messages"]] == ["user", "assistant"] * 2
     assert found["messages"][-1]["rating"] == "up"
     assert found["messages"][-1]["answer"] == given["answer"]
+
+
+def test_of_several_that_deliberated_it_says_what_the_word_of_each_weighed(site: Site, tab: "Page") -> None:
+    tab.goto("/chat")
+    tab.get_by_label("How many experts deliberate").select_option("2")
+    ask(tab, "A traceback in python")
+    summary = finished(tab).locator("summary")
+    told = kept(site, tab)["messages"][-1]["told"]
+    assert len(told["weights"]) == 2
+    shown = summary.locator(".chip").first.inner_text()
+    assert shown == ", ".join(f"{name} {100 * told['weights'][name]:.0f}%" for name in told["experts"])
+    summary.click()
+    expect(tab.get_by_text("They deliberated over every token")).to_be_visible()
 
 
 def test_reasons_and_errors_of_the_server_are_told_in_the_readers_language(chromium: "Browser", site: Site) -> None:
@@ -147,6 +167,19 @@ def test_what_is_written_while_a_conversation_is_fetched_is_said_in_it(site: Sit
     assert tab.url == address
     said = [message["content"] for message in kept(site, tab)["messages"]]
     assert said == ["To be continued", "the first", "Here it goes on", "the second"]
+
+
+def test_an_answer_that_the_server_does_not_have_yet_is_said_to_be_unsaved(site: Site, tab: "Page") -> None:
+    tab.goto("/chat")
+    site.scripted.says("not yet kept")
+    with kept_waiting(tab, "**/v1/conversations/*") as go_on:
+        ask(tab, "Is it safe?", "scripted")
+        expect(button(tab, "Answer again")).to_be_enabled()
+        expect(tab.get_by_text("not saved yet")).to_be_visible()
+        go_on()
+    finished(tab)
+    expect(tab.get_by_text("not saved yet")).to_have_count(0)
+    assert [message["content"] for message in kept(site, tab)["messages"]] == ["Is it safe?", "not yet kept"]
 
 
 def test_who_goes_to_another_conversation_before_one_has_come_stays_there_with_what_was_written(
@@ -219,6 +252,7 @@ def test_an_answer_goes_on_while_another_view_is_shown_and_can_be_stopped(site: 
     button(tab, "Stop").click()
     expect(tab.get_by_text("You stopped this answer.")).to_be_visible()
     assert site.scripted.ended.wait(60)
+    saved(tab)
     tab.reload()
     expect(tab.locator("article.answer")).to_contain_text("one two")
     expect(tab.get_by_text("You stopped this answer.")).to_be_visible()
@@ -230,6 +264,7 @@ def test_an_error_is_told_in_words_and_tried_again(site: Site, tab: "Page") -> N
     ask(tab, "Will it?", "scripted")
     problem = tab.get_by_role("alert").filter(has_text="weights")
     expect(problem).to_contain_text("Not now: it cannot answer now: the weights are gone")
+    saved(tab)
     tab.reload()
     expect(problem).to_be_visible()
     site.scripted.says("it does")
@@ -258,7 +293,6 @@ def test_two_tabs_lose_none_of_each_others_messages(chromium: "Browser", site: S
         site.scripted.says("for that tab")
         ask(there, "From that tab")
         finished(there, 2)
-        expect(there.get_by_text("not saved yet")).to_have_count(0)
         said = [message["content"] for message in kept(site, there)["messages"]]
         assert sorted(said) == sorted(
             ["Shared", "shared answer", "From this tab", "for this tab", "From that tab", "for that tab"]

@@ -21,10 +21,13 @@ _FINE = ["2xx", "4xx", "503"]
 
 @dataclass(frozen=True)
 class FuzzSizes:
-    """examples: of each operation. seconds: of all of it, at most."""
+    """examples: drawn for each operation. edges: whether the edges of every value are tried too, some hundreds an operation.
+    seconds: of all of it, at most; None is as long as it takes.
+    """
 
     examples: int = 25
-    seconds: int = 60
+    edges: bool = True
+    seconds: int | None = 60
     seed: int = 1
 
 
@@ -45,10 +48,12 @@ def fuzz(address: str, sizes: FuzzSizes) -> tuple[int, list[str]]:
 
     checks: dict[str, Any] = {"enabled": False, **{name: {"enabled": True} for name in CHECKS}}
     checks["not_a_server_error"]["expected-statuses"] = _FINE
+    bound = {} if sizes.seconds is None else {"max-time": sizes.seconds}
     config = schemathesis.Config.from_dict({
-        "seed": sizes.seed, "max-time": sizes.seconds, "continue-on-failure": True,
+        "seed": sizes.seed, "continue-on-failure": True, **bound,
         "generation": {"max-examples": sizes.examples, "no-shrink": True, "deterministic": True, "database": "none"},
-        "checks": checks, "request-timeout": 60, "phases": {"stateful": {"enabled": False}},
+        "checks": checks, "request-timeout": 60,
+        "phases": {"stateful": {"enabled": False}, "coverage": {"enabled": sizes.edges}},
     })  # fmt: skip
     schema = schemathesis.openapi.from_url(f"{address}/openapi.json", config=config)
     found: list[str] = []

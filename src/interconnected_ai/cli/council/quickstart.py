@@ -22,7 +22,7 @@ from interconnected_ai.cli.settings import OF_A_TRAINING, seed_option
     "--adapters", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
     help="Use the adapters that iai expert quickstart --base wrote there.  [default: they are trained]",
 )  # fmt: skip
-@click.option("--steps", type=click.IntRange(1), help="Of each adapter that is trained.  [default: some 80]")
+@click.option("--steps", type=click.IntRange(1), help="Of each adapter that is trained.  [default: some 150]")
 @click.option(
     "--experts", "num_experts", type=click.IntRange(2), metavar="N",
     help="In place of adapters N small experts from nothing, of a documented module each, and the seed they branch from.",

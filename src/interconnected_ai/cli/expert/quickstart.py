@@ -22,7 +22,7 @@ from interconnected_ai.cli.settings import OF_A_TRAINING, seed_option
     type=Source(),
     help="Adapt this pretrained base in place of training from nothing: smollm2, a folder, a hub id.",
 )
-@click.option("--steps", type=click.IntRange(1), help="Of each adapter, with --base.  [default: some 80]")
+@click.option("--steps", type=click.IntRange(1), help="Of each adapter, with --base.  [default: some 150]")
 @click.option(
     "--scratch/--no-scratch", default=True,
     help="With --base: train experts from nothing for the same minutes, to compare with.  [default: scratch]",

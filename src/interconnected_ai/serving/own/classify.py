@@ -2,13 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import Field, ValidationError
+from starlette.types import Message, Receive, Scope, Send
 
 from interconnected_ai.serving.bounds import refuse_long
 from interconnected_ai.serving.door import AtTheDoor, Classifier, classifier, door_of, entry_of, errors
@@ -16,6 +18,7 @@ from interconnected_ai.serving.events import ClientGoneError, left
 from interconnected_ai.serving.faults import Refusal
 from interconnected_ai.serving.own.desk import AtTheDesk, desk_of
 from interconnected_ai.serving.own.systems import named_system
+from interconnected_ai.serving.plain import LEAVING
 from interconnected_ai.serving.schemas import Body
 
 _MOST_TEXTS, _MOST_BRANCHES = 2048, 10_000
@@ -37,22 +40,34 @@ class _PlainRoute(APIRoute):
     That way costs several times what is asked for here: each dependency and each field is a step of its own.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """How a request is answered."""
-        thorough = super().get_route_handler()
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._thorough, self.app = self.app, self._answer
 
-        async def answered(request: Request) -> Response:
-            if request.headers.get("content-type") == "application/json":
-                body = await request.body()  # kept: it can be read again
-                try:
-                    asked = ClassifyRequest.model_validate_json(body)
-                except ValidationError:
-                    return await thorough(request)
-                caller = await classifier(request)
-                return await classify(asked, request, door_of(request), desk_of(request), caller)
-            return await thorough(request)
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        if request.headers.get("content-type") != "application/json":
+            await self._thorough(scope, receive, send)
+            return
+        body = await request.body()
+        try:
+            asked = ClassifyRequest.model_validate_json(body)
+        except ValidationError:
+            await self._thorough(scope, _once_more(body, receive), send)
+            return
+        caller = await classifier(request)
+        response = await classify(asked, request, door_of(request), desk_of(request), caller)
+        await response(scope, receive, send)
 
-        return answered
+
+def _once_more(body: bytes, receive: Receive) -> Receive:
+    """`receive` of a request whose body has been read."""
+    parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def received() -> Message:
+        return parts.pop() if parts else await receive()
+
+    return received
 
 
 router = APIRouter(tags=["branches"], route_class=_PlainRoute)
@@ -77,15 +92,39 @@ async def classify(
 
 async def _unless_left(request: Request, coming: "asyncio.Future[list[bytes]]") -> list[bytes]:
     """What comes, unless the client leaves before: then it is taken back."""
+    has_left = False
+
+    def leave(*_: object) -> None:
+        nonlocal has_left
+        if not coming.done():
+            has_left = True
+            coming.cancel()
+
+    with _when_left(request, leave):
+        try:
+            return await coming
+        except asyncio.CancelledError:
+            if not has_left:
+                raise  # it is this task that is cancelled
+            entry_of(request).ended = "left"
+            raise ClientGoneError from None
+
+
+@contextmanager
+def _when_left(request: Request, do: Callable[..., None]) -> Iterator[None]:
+    """Have something done when the client leaves during the block."""
+    tell = request.scope.get("extensions", {}).get(LEAVING)
+    if tell is not None:  # without a task that waits for it
+        tell(do)
+        try:
+            yield
+        finally:
+            tell(None)
+        return
     leaving = asyncio.ensure_future(left(request.receive))
-    leaving.add_done_callback(lambda _: coming.cancel())
+    leaving.add_done_callback(lambda leaving: None if leaving.cancelled() else do())
     try:
-        return await coming
-    except asyncio.CancelledError:
-        if not leaving.done() or leaving.cancelled():
-            raise  # it is this task that is cancelled
-        entry_of(request).ended = "left"
-        raise ClientGoneError from None
+        yield
     finally:
         leaving.cancel()
 

@@ -97,8 +97,11 @@ def let_go(session: Session, name: str) -> Change:
     return Change(Step("drop_adapter", {"name": name}), layers, do, finite, reach=layers)
 
 
-def merge_adapter(session: Session, name: str) -> Change:
-    """Write an adapter into the experts' own weights, and take it out."""
+def merge_adapter(session: Session, name: str, *, comes_back: bool = True) -> Change:
+    """Write an adapter into the experts' own weights, and take it out.
+
+    comes_back: whether undoing it puts the adapter back; not one that the same operation brought.
+    """
     adapter = named(session, name)
     if adapter.spec.conditional:
         raise ConfigError(
@@ -109,14 +112,14 @@ def merge_adapter(session: Session, name: str) -> Change:
     layers = [session.layers[number] for number in adapter.spec.experts]
 
     def do(before: Snapshot) -> Undo:
-        undos = [_take_out(layer, name) for layer in layers]
-        undos += [
+        back: list[Undo] = [_take_out(layer, name) for layer in layers]
+        whole = [
             layer_edits.replace(before, session.layers[layer], expert, weights)
             for (layer, expert), weights in merged.items()
         ]
         del session.adapters[name]
-        undos.append(lambda now: session.adapters.__setitem__(name, adapter))
-        return all_of(undos)
+        back.append(lambda now: session.adapters.__setitem__(name, adapter))
+        return all_of([*back, *whole] if comes_back else whole)
 
     tensors = {f"{layer}.{n}.{key}": t for (layer, n), w in merged.items() for key, t in w.tensors().items()}
     return Change(Step("merge_adapter", {"name": name}, tensors), layers, do, close, reach=layers)

@@ -17,6 +17,7 @@ from interconnected_ai.surgery.analysis.texts import token_rows, tune
 from interconnected_ai.surgery.anatomy.layer import Layer
 from interconnected_ai.surgery.learnt_routers import log_routers, routers_of
 from interconnected_ai.surgery.model import MoE
+from interconnected_ai.surgery.operations.adapting import merge_adapter
 from interconnected_ai.surgery.pruning.measuring import Seen, need_settled, see
 from interconnected_ai.surgery.pruning.merging import by_similarity, shares_of
 from interconnected_ai.surgery.pruning.reconstruction import by_output
@@ -174,7 +175,9 @@ def repair(
     balance_weight: float = 0.001,
     seed: int = 0,
 ) -> Repaired:
-    """Train what is left on texts for a short while, so that it makes up for what went; the log holds what it learnt.
+    """Train what is left on texts for a short while, so that it makes up for what went.
+
+    The log holds what it learnt: by the routers as one step, by the experts as another; undoing both is the model before.
 
     what: "router" the routers alone; "lora" low-rank updates of all experts, with the routers, written into the weights at
     the end; "experts" all of the experts' weights, with the routers. learning_rate: None is 3e-3, 2e-3 and 1e-4.
@@ -204,7 +207,7 @@ def repair(
         log_routers(moe, routers)
         moe.session.unlogged = unlogged
         if _NAME in moe.adapters:
-            moe.merge_adapter(_NAME)
+            moe.session.perform(merge_adapter(moe.session, _NAME, comes_back=False))
         return Repaired(what, tuple(losses), num_params)
 
 

@@ -78,12 +78,13 @@ function reasons(app, message) {
   const memory = el("div", { class: "stack tight" });
   const details = el("details", { class: "reasons" },
     el("summary", null,
-      el("span", { class: "chip accent" }, told.experts.join(", ")),
+      el("span", { class: "chip accent" }, told.experts.map((name) => weighed(app, told, name)).join(", ")),
       told.reason ? el("span", { class: "muted small reason" }, clauses(app, "reason", told.reason_clauses, told.reason)) : null,
       told.recalled?.length ? el("span", { class: "chip" }, app.icon("memory"), t("chat.recalled", { count: told.recalled.length })) : null),
     el("div", { class: "stack tight reasons-body" },
       told.scores && Object.keys(told.scores).length ? scores(app, told) : null,
       runnerUp ? el("p", { class: "small" }, t("chat.runner_up", { expert: runnerUp.expert, score: format.number(runnerUp.score, { digits: 2 }) })) : null,
+      Object.keys(told.weights ?? {}).length ? el("p", { class: "small" }, t("chat.weights")) : null,
       told.is_fallback ? el("p", { class: "small" }, t("chat.fallback")) : null,
       (told.notices ?? []).map((notice, place) => el("p", { class: "small problem-line" },
         clauses(app, "notice", told.notice_clauses?.slice(place, place + 1), notice))),
@@ -91,6 +92,11 @@ function reasons(app, message) {
       times(app, told)));
   details.addEventListener("toggle", () => details.open && told.recalled?.length && sources(app, told, memory), { once: true });
   return details;
+}
+
+/** An expert, and of several that deliberated how much its word weighed. */
+function weighed({ format }, { weights }, name) {
+  return weights?.[name] === undefined ? name : `${name} ${format.percent(weights[name], { digits: 0 })}`;
 }
 
 function scores(app, { scores: found, experts }) {

@@ -457,8 +457,9 @@ class _Reader:
             full = f"раньше {full}"  # «была поваром, переучилась на медсестру»
         if low == "есть " and _KIN.match(full[5:]):
             full = f"у меня {full[5:]}"
-        if (owned or self._who) and _is_age(full) and (" " in full or full in _BABIES):
-            yield Clause(owned or self._who, f"мне {full}", f"мне {full}")
+        told = owned or self._who
+        if told and _is_age(full) and (" " in full or full in _BABIES):
+            yield Clause(told, f"мне {full}", f"мне {full}")
             return
         if (low.startswith(_PARENTS) and _PARENT_OF.match(full)) or (
             low.startswith("у ") and _AT_OTHERS.match(full) and not _AT_KIN.match(full)

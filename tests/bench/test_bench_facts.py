@@ -6,13 +6,22 @@ from interconnected_ai.bench.facts import GOALS, LANGUAGES, Label, Labelled, Par
 
 PARTS: tuple[Part, ...] = ("tuning", "checking", "reported")  # whose rates are held to the goals
 # Precision and recall, below which what was held apart may not fall: they are short of the goals and are printed as they are.
-HELD = {"chats_ru": (0.81, 0.54), "talk_ru": (0.90, 0.71), "chats_en": (0.87, 0.50), "talk_en": (0.95, 0.65)}
+HELD = {
+    "chats_ru": (0.84, 0.58),
+    "talk_ru": (0.91, 0.71),
+    "letters_ru": (0.96, 0.68),
+    "later_ru": (0.93, 0.83),
+    "chats_en": (0.91, 0.57),
+    "talk_en": (0.97, 0.68),
+    "letters_en": (0.88, 0.53),
+    "later_en": (0.94, 0.88),
+}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_there_are_more_than_700_labelled_sentences_a_language_none_twice_each_in_one_part(language: str) -> None:
+def test_there_are_more_than_1000_labelled_sentences_a_language_none_twice_each_in_one_part(language: str) -> None:
     every = sentences_of(language)
-    assert len({sentence.text for sentence in every}) == len(every) > 700
+    assert len({sentence.text for sentence in every}) == len(every) > 1000
     parts = [sentences_of(language, part) for part in (*PARTS, "held")]
     assert sum(map(len, parts)) == len(every)
     assert len(parts[2]) > 200

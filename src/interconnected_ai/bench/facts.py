@@ -23,6 +23,9 @@ _FILES: dict[str, tuple[Part, ...]] = {
     "people_": ("tuning",) * 9 + ("checking",) * 2 + ("reported",) * 9,
     "chats_": ("tuning", "held"),
     "talk_": ("held",),
+    "letters_": ("tuning", "held"),
+    "fresh_": ("tuning",),
+    "later_": ("held",),
 }
 # key, what it is, the goal, and whether the goal is a ceiling
 GOALS = (

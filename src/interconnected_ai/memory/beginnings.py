@@ -30,10 +30,6 @@ class Beginnings:
     is_first: bool
     is_of_word: bool
 
-    def allow(self, text: str) -> bool:
-        """Whether a match may begin as a text of small letters does."""
-        return any(text[:length] in self.letters for length in range(LETTERS + 1))
-
 
 def beginnings_of(pattern: str) -> Beginnings:
     """The beginnings of all that a pattern matches, case not regarded. What is not understood may be anything."""

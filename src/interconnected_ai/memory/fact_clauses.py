@@ -31,7 +31,7 @@ class Rule:
 
     only: "author" or "kin" whom it is about; "pets" of them alone. check: what the value must be beside (see `fact_values`).
     fixed: the value where the pattern's is empty; "head" is the verb itself, "who" the one spoken of. of_times: days and
-    hours belong to it.
+    hours belong to it. needs: pieces of words between bars, of which every match holds one: without them it is not tried.
     """
 
     relation: str
@@ -42,6 +42,7 @@ class Rule:
     check: str = ""
     fixed: str = ""
     of_times: bool = False
+    needs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,11 @@ class Found:
 class Tried:
     """A rule as it is tried: its pattern is compiled when it is first needed, of most it never is."""
 
-    __slots__ = ("_pattern", "beginnings", "rule")
+    __slots__ = ("_pattern", "beginnings", "needs", "rule")
 
     def __init__(self, rule: Rule) -> None:
         self.rule, self.beginnings = rule, beginnings_of(rule.text)
+        self.needs = tuple(rule.needs.split("|")) if rule.needs else ()
         self._pattern: re.Pattern[str] | None = None
 
     @property
@@ -89,7 +91,14 @@ class RulesByHead:
     def at_the_beginning(self, head: str, text: str) -> Sequence[Tried]:
         """Those that may match where a text begins, in their order."""
         of_head = self._about(head)
-        return of_head.at_the_beginning(text[:LETTERS].lower()) if of_head is not None else ()
+        if of_head is None:
+            return ()
+        low = text.lower()
+        return [
+            one
+            for one in of_head.at_the_beginning(low[:LETTERS])
+            if not one.needs or any(piece in low for piece in one.needs)
+        ]
 
     def anywhere(self, head: str, text: str, full: str) -> Sequence[Tried]:
         """Those that may match somewhere in a text, in their order. full: the text of the rules that are `of_times`."""
@@ -106,48 +115,56 @@ class RulesByHead:
 
 
 class _OfHead:
-    """The rules of one first word. What may begin with some letters is found once for these letters."""
+    """The rules of one first word, by the letters that their matches begin with."""
 
     def __init__(self, tried: Sequence[Tried]) -> None:
         self._tried = tried
         self._beginning: dict[str, tuple[Tried, ...]] = {}
-        self._allowed: dict[tuple[str, bool, bool], frozenset[int]] = {}
         self._always = frozenset(
             number for number, one in enumerate(tried) if not one.beginnings.is_of_word or "" in one.beginnings.letters
         )
-        self._has_times = any(one.rule.of_times for one in tried)
+        self._by_letters: dict[str, list[int]] = {}
+        # (of times, where the text begins) → letters → the numbers of those that may begin with them there
+        self._placed: dict[tuple[bool, bool], dict[str, list[int]]] = {}
+        for number, one in enumerate(tried):
+            for letters in one.beginnings.letters:
+                self._by_letters.setdefault(letters, []).append(number)
+                if number not in self._always:
+                    for is_first in (True,) if one.beginnings.is_first else (True, False):
+                        placed = self._placed.setdefault((one.rule.of_times, is_first), {})
+                        placed.setdefault(letters, []).append(number)
 
     def at_the_beginning(self, letters: str) -> tuple[Tried, ...]:
         allowed = self._beginning.get(letters)  # in one step: another thread may forget it between two
         if allowed is None:
             if len(self._beginning) >= _MOST_REMEMBERED:
                 self._beginning.clear()
-            allowed = tuple(one for one in self._tried if one.beginnings.allow(letters))
+            found: set[int] = set()
+            _gather(found, self._by_letters, letters)
+            allowed = tuple(self._tried[number] for number in sorted(found))
             self._beginning[letters] = allowed
         return allowed
 
     def anywhere(self, text: str, full: str) -> list[Tried]:
         found = set(self._always)
-        for shown, of_times in ((text, False), (full, True)) if self._has_times else ((text, False),):
-            found |= self._with(shown[:LETTERS], of_times, is_first=True)
-            for letters in _BEHIND_SPACE.findall(shown):
-                found |= self._with(letters, of_times, is_first=False)
-        return [self._tried[number] for number in sorted(found)]
+        for (of_times, is_first), placed in self._placed.items():
+            shown = full if of_times else text
+            if is_first:
+                _gather(found, placed, shown[:LETTERS])
+            else:
+                for letters in _BEHIND_SPACE.findall(shown):
+                    _gather(found, placed, letters)
+        allowed = [self._tried[number] for number in sorted(found)]
+        return [
+            one
+            for one in allowed
+            if not one.needs or any(piece in (full if one.rule.of_times else text) for piece in one.needs)
+        ]
 
-    def _with(self, letters: str, of_times: bool, *, is_first: bool) -> frozenset[int]:
-        """The numbers of those that may begin with some letters, where a text does or a word."""
-        key = letters, of_times, is_first
-        allowed = self._allowed.get(key)
-        if allowed is None:
-            if len(self._allowed) >= _MOST_REMEMBERED:
-                self._allowed.clear()
-            allowed = frozenset(
-                number
-                for number, one in enumerate(self._tried)
-                if number not in self._always
-                and one.rule.of_times == of_times
-                and (is_first or not one.beginnings.is_first)
-                and one.beginnings.allow(letters)
-            )
-            self._allowed[key] = allowed
-        return allowed
+
+def _gather(found: set[int], by_letters: dict[str, list[int]], letters: str) -> None:
+    """Add what may begin as some letters do."""
+    for length in range(len(letters) + 1):
+        numbers = by_letters.get(letters[:length])
+        if numbers:
+            found.update(numbers)

@@ -20,7 +20,12 @@ _DONE = {
 def _as_done(found: re.Match[str]) -> str:
     """ "had to sell" as "sold": what had to be done was done."""
     first, _, rest = found[1].lower().partition(" ")
-    return f"{_DONE[first]} {rest}".strip()
+    return f"{'' if found.start() else 'i '}{_DONE[first]} {rest}".strip()
+
+
+def _as_work(found: re.Match[str]) -> str:
+    """ "do the night shift at", "works nights at" as "work at", "works at"."""
+    return {"does": "works ", "works": "works ", "doing": "working "}.get(found[1].lower(), "work ")
 
 
 def _as_over(found: re.Match[str]) -> str:
@@ -28,26 +33,26 @@ def _as_over(found: re.Match[str]) -> str:
     return f"{found[1]} used to {'live' if found[2].lower() == 'lived' else 'work'} {found[3]}"
 
 
-# How the first words of a clause are spelled in one way.
+# How the first words of a clause are spelled in one way, each with words of which a sentence must have one for it to be tried.
 _DIALECT = tuple(
-    (Caseless(pattern), spelled)
-    for pattern, spelled in (
-        (r"\bdoes ?n[o']?t\b|\bdoes not\b|\bdoesnt\b", "don't"),
-        (r"\b(?:is|are)(?:n't|nt| not)\b", "be not"),
-        (r"\bhave(?:n't|nt| not)\b|\bhas(?:n't|nt| not)\b", "have not"),
-        (r"\b(?:be|i'm|we're) no longer\b", "be nomore"),
-        (r"\bnow,? (i'm|we're) (?=(?:in|at|with)\b)", r"\1 now "),
-        (r"\b(?:gf|girl friend)\b", "girlfriend"),
-        (r"\b(?:bf|boy friend)\b", "boyfriend"),
-        (r"\bhubby\b", "husband"),
-        (r"\bwifey\b", "wife"),
-        (r"\b(my) (sis|bro)\b", r"\1 sibling"),
-        (r"\bfav(?:orite|e|s)?\b|\bfavou?rit\b", "favourite"),
-        (r"\bal+erg(?:ic|ick|ik)\b", "allergic"),
-        (r"\bveg[ei]t[ae]rian\b", "vegetarian"),
-        (r"\bstud(?:y|i|iy)?ing\b", "studying"),
-        (r"\bgrad(?:ed)? from\b", "graduated from"),
-        (r"\bloove+\b|\bluv\b|\blove{2,}\b", "love"),
+    (frozenset(words.split()), Caseless(pattern), spelled)
+    for words, pattern, spelled in (
+        ("does doesn doesnt", r"\bdoes ?n[o']?t\b|\bdoes not\b|\bdoesnt\b", "don't"),
+        ("not isn isnt aren arent", r"\b(?:is|are)(?:n't|nt| not)\b", "be not"),
+        ("not haven havent hasn hasnt", r"\bhave(?:n't|nt| not)\b|\bhas(?:n't|nt| not)\b", "have not"),
+        ("longer", r"\b(?:be|i'm|we're) no longer\b", "be nomore"),
+        ("now", r"\bnow,? (i'm|we're) (?=(?:in|at|with)\b)", r"\1 now "),
+        ("gf girl", r"\b(?:gf|girl friend)\b", "girlfriend"),
+        ("bf boy", r"\b(?:bf|boy friend)\b", "boyfriend"),
+        ("hubby", r"\bhubby\b", "husband"),
+        ("wifey", r"\bwifey\b", "wife"),
+        ("sis bro", r"\b(my) (sis|bro)\b", r"\1 sibling"),
+        ("fav fave favs favorite favorit favourit", r"\bfav(?:orite|e|s)?\b|\bfavou?rit\b", "favourite"),
+        ("alergic alergick alergik allergick allergik alllergic", r"\bal+erg(?:ic|ick|ik)\b", "allergic"),
+        ("vegitarian vegeterian vegiterian", r"\bveg[ei]t[ae]rian\b", "vegetarian"),
+        ("studing studiing studiying", r"\bstud(?:y|i|iy)?ing\b", "studying"),
+        ("grad graded", r"\bgrad(?:ed)? from\b", "graduated from"),
+        ("loove loovee luv lovee loveee loveeee", r"\bloove+\b|\bluv\b|\blove{2,}\b", "love"),
     )
 )
 # Idioms said another way, each with words of which a sentence must have one for it to be tried at all.
@@ -85,6 +90,35 @@ _IDIOMS = tuple(
             r"\b(?:pack|jack|chuck)(?:ed|ing)? in (?:the )?(?=smok|fags|cig|booze|drink|job|my |work|teach|nurs)",
             "quit ",
         ),
+        (
+            "me",
+            r"\b(?:they|work|the company|my (?:boss|company|employer|work))(?:'ve| have|'s| has)? (?:just )?(laid|let|fired|sacked|made) me( off| go| redundant)?\b",
+            r"i got \1\2",
+        ),
+        (
+            "split broke",
+            r"^(?:me and ((?-i:[A-Z])[a-z]+)|((?-i:[A-Z])[a-z]+) and (?:i|me))(?: have| just|'ve)* (split|broke|broken) up\b",
+            lambda found: f"i broke up with {found[1] or found[2]}",
+        ),
+        ("call", r"^they (?:all )?call me (?=(?-i:[A-Z]))", "everyone calls me "),
+        ("as", r"^as an? [\w -]{3,30}, (?=(?:he|she|they|you|it|who)\b)", ""),
+        ("before", r"\b(i|we) was (an? [\w -]{3,25}?) before (?=(?:i|we|becoming|that|this|retraining|moving)\b)", r"\1 used to be \2 before "),
+        ("its it", r"^(?:hi|hey|hello|hiya)[,! ]+(?:it's|its) (?=[a-z]+,)", "my name is "),
+        ("wife husband missus", r"^the (wife|husband|missus) and (?:i|me)\b", r"my \1 and i"),
+        (
+            "more anymore",
+            r"\b(i|we) was ([\w -]{3,25}?)(?: for (?:years|ages|[\w ]{1,12} years))?(?:,| but) (?:but )?not (?:any ?more|any longer)\b",
+            r"\1 used to be \2",
+        ),
+        ("again", r"^it's ((?-i:[A-Z])[a-z]+) again\b", r"my name is \1"),
+        (
+            "who",
+            rf"\b((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE})),? (?:who's|who is) (\d{{1,2}}),? (?=(?:loves|likes|hates|has|plays|lives|works|goes|studies|is|wants)\b)",
+            r"\1 is \2 and ",
+        ),
+        ("bilingual trilingual", r"\b((?:bi|tri)lingual)[,:] (?=(?-i:[A-Z]))", r"\1 in "),
+        ("walked", r"\bwalked out (?:of|on) (?=my job)", "quit "),
+        ("languages", r"\b(speaks?) (?:\w+|\d) languages ?[:–—-]+ ?", r"\1 "),
         ("kicked", r"\bkicked (?:the )?(?=smok|fags|cig|booze|drink|habit)", "quit "),
         ("half missus", r"\b(?:my|the) (?:other half|better half|missus)\b", "my partner"),
         ("the", r"\bthe (wife|husband|hubby|kids)(?=(?:'s| is| was| has| works| are| have| and i)\b)", r"my \1"),
@@ -94,6 +128,18 @@ _IDIOMS = tuple(
             r"\1 kid",
         ),
         ("birthday", r"\bit's my birthday (?=on|in)", "my birthday is "),
+        (
+            "the",
+            r"^the (dog|cat|puppy|kitten|kids?|twins|boys?|girls?|baby|pup)(?='s (?:name|called|named|\d)| (?:is|are) (?:called|named|\d)|s are \d)",
+            r"my \1",
+        ),
+        ("retiring retire retired", r"\b(?:me|i|myself) and the (wife|husband|missus|kids)\b", r"my \1 and i"),
+        ("worn spoken kept", r"\b(?:i've|i have) (?:always |only |also )?worn (?=glasses|contacts|contact|a hearing|hearing|braces)", "i wear "),
+        (
+            "shift shifts nights",
+            r"\b(do|does|doing|works?|working) (?:the )?(?:(?:night|day|late|early|morning|evening|graveyard|weekend|back) shifts?|nights|earlies|lates|shifts) (?=(?:at|in|for) )",
+            _as_work,
+        ),
         ("here btw by", r"^it's ((?-i:[A-Z])[a-z]+),? (?:here|btw|by the way)\b", r"my name is \1"),
         (
             "me",
@@ -116,12 +162,38 @@ _IDIOMS = tuple(
         ),
         ("lil littl wee", r"\b(my|our) (?:lil|lil'|littl|wee) ", r"\1 little "),
         (
+            "his her their",
+            rf"\b((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE})) and (?:his|her|their) (?:wife|husband|kids|family|partner|boyfriend|girlfriend) (?=(?:live|have|moved|own|are|run)\b)",
+            r"\1 ",
+        ),
+        (
             "s",
             rf"\b((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE}))'s (?=(?:got|been|had|just|moved|gone|started|left|quit|lost|become|bought|taken)\b)",
             r"\1 has ",
         ),
     )
 )  # fmt: skip
+# "Now that I'm retired I have time", "being a nurse I know": a clause that leads over to another, and where that begins.
+_LEADING = tuple(
+    (re.compile(pattern, re.IGNORECASE), said)
+    for pattern, said in (
+        (
+            r"^(?:since|because|as|given(?: that)?|seeing (?:as|that)|now that|considering(?: that)?) (?=(?:I|we|my|our|I'm|I've|we're|we've)\b)",
+            "",
+        ),
+        (r"^as someone (?:who's|who is) ", "I'm "),
+        (r"^as someone (?:who has|with) ", "I have "),
+        (r"^being (?=an? )", "I'm "),
+        (r"^(?=(?:living|working) (?:in|at|as|for) [^,]{3,40},? (?:I|we|so I|so)\b)", "I'm "),
+        (
+            r"^with (?=(?:an?|two|three|four|five|\d) (?:small |young |little |grown |teenage )?(?:kids?|children|cats?|dogs?|toddlers?|babies|sons|daughters|"
+            r"boys|girls|teenagers)\b[^,]{0,20},? (?:I|we)\b)",
+            "I have ",
+        ),
+    )
+)
+_LEADING_WORDS = frozenset("since because as given seeing now considering being living working with".split())
+_OTHER_CLAUSE = re.compile(r"(?<=[\w'])\s(?:at home )?(?=(?:so )?(?:I|we|I'm|I've|we're|I'd|I'll|i)\s)")
 _BARE_KIN_FIRST = re.compile(
     r"^(?=(?:mum|mom|dad|gran|grandma|grandpa|nan|husband|wife|hubby|boyfriend|girlfriend|sister|brother|son|daughter|kid|partner|grandad|granddad|"
     r"mother|father)(?:'s| is| passed| died| moved| was| has| had| lives| works| loves| hates| got| grew| comes| speaks| drives)\b)",
@@ -131,7 +203,7 @@ _SIBLINGS = {"sis": "sister", "bro": "brother"}
 
 _DAYS = "(?:mon|tues|wednes|thurs|fri|satur|sun)day"
 _LEAD = Caseless(
-    r"^(?:(?:ok(?:ay)?|so|well|oh|ugh|hey|hi|hello|hiya|heya|yo|thx|thanks|ty|yes|yeah|yep|yup|no(?! longer| more| one)|nope|nah|also|plus|and|but|or|then|now(?! (?:in|at|with)\b)|"
+    r"^(?:(?:ok(?:ay)?|so|well|oh|ugh|hey|hi|hello|hiya|heya|yo|thx|thanks|ty|yes|yeah|yep|yup|no(?=[,.!]| (?:i|i'm|i've|we|we're|my|it|thanks?|worries)\b)|nope|nah|also|plus|and|but|or|then|now(?! (?:in|at|with)\b)|"
     r"honestly|actually|basically|anyway|anyways|seriously|literally|currently|personally|sadly|unfortunately|luckily|fortunately|"
     r"incidentally|apparently|obviously|btw|fyi|ps|tbh|ngl|imo|lol|haha|look|listen|still|recently|lately|finally|originally|"
     r"please note|note|side note|fun fact|update|edit|about me|for context|context|quick background|background|bit of background|bit of context|"
@@ -143,6 +215,8 @@ _LEAD = Caseless(
     rf"march|april|may|june|july|august|september|october|november|december|{_DAYS})|yesterday|today|"
     r"(?:a few|two|three|a couple of) (?:weeks|months|years|days) ago|in (?:\d{4}|january|february|march|april|may|june|july|august|"
     rf"september|october|november|december)|on {_DAYS}|the (?:thing|fact|truth) is|my doctors? (?:says?|said|told me|thinks)|(?:i think )?i should (?:say|mention|add)|"
+    r"(?:i think |i believe |i'm sure |as )?(?:i|i've|i have|i think i|i may have|i might have|i had)(?: already| also| just)? (?:told|mentioned|said)(?: (?:to )?you| it| this)?(?: before| earlier| already| last time)?(?= (?:that |i|my|we|our)\b)|"
+    r"(?:it )?turns out(?: that)?|(?:please )?(?:remember|don't forget|keep in mind|bear in mind)(?: that)?(?= (?:i|i'm|i've|my|we|we're)\b)|(?:i )?forgot to (?:say|mention|tell you|add)|did i (?:mention|say|tell you)|(?:you should know|be aware|bear in mind|important to (?:note|know)|worth (?:mentioning|saying|noting|knowing)|in case (?:it matters|it helps|you need it|you're wondering))|"
     r"from now on|that's why|which is why|good to know|nice to meet you|good (?:morning|afternoon|evening))(?: that)?\b[\s,.!:-]*)+",
 )
 _ADVERB = (
@@ -159,7 +233,7 @@ _ADVERBS = Caseless(rf"^((?:{_AUX}\s+)?)(?:{_ADVERB},?\s+)+")
 _KIN_WORDS = "|".join(sorted(KIN, key=len, reverse=True))
 _OLDER = (
     r"(?:(?:older|younger|little|big|elder|twin|best|eldest|youngest|oldest|late|new|baby|only|ex|pet|middle|dear|lovely|beautiful|"
-    r"wonderful|current|old|good|close|own|sweet|two|three|poor|first|second|former|rescue|step|half|great|identical|\d+[- ]year[- ]old)[ -])*"
+    r"wonderful|current|old|good|close|own|sweet|two|three|poor|first|second|former|rescue|step|half|great|identical|four|five|six|[2-9](?= )|\d+[- ]year[- ]old)[ -])*"
 )
 _HE_NAME = r"(?:,? (?:called |named )?(?P<name>(?-i:[A-Z])[\w'-]*?(?: (?-i:[A-Z])[\w-]+)?)(?=,|'s\b|\s|$),?)?"
 _KIN = Caseless(
@@ -174,6 +248,11 @@ _BARE_KIN = re.compile(
     r"^(?P<who>mum|mom|dad|gran|grandma|grandpa|granny)\b(?P<rest>(?:'s| is| was| has| lives| works)\b.*)",
     re.IGNORECASE,
 )
+# Kin that is spoken of anywhere in a clause, so that "he" and "she" of the next are known.
+_MENTIONED = re.compile(
+    rf"\b(?:my|our)\s+{_OLDER}(?P<who>(?!company|team|project|startup|kids?\b|children|child|baby)(?:{_KIN_WORDS}))(?![\w-])(?!(?:'s|') (?:[\w-]+ )?(?:{_KIN_WORDS})\b)",
+    re.IGNORECASE,
+)
 _AUTHOR = re.compile(
     rf"^(?:(?:both )?my {_OLDER}(?:{_KIN_WORDS}|family) and (?:i|me)|(?:me|i|myself) and my {_OLDER}(?:{_KIN_WORDS}|family)|i|we|me)(?![\w-])(?P<verb>'(?:m|ve|re|ll|d|s)\b)?,?\s*",
     re.IGNORECASE,
@@ -185,21 +264,21 @@ _BASE = (
     "live reside work love like hate enjoy adore prefer dislike detest loathe despise own speak know study attend teach play "
     "drive run plan intend hope want suffer take collect keep sing paint practise practice eat drink wear commute volunteer "
     "lecture learn manage lead come hail grow do go ride breed raise avoid follow support use need call weigh stand rent hold serve "
-    "identify major struggle smoke understand watch read write make"
+    "identify major struggle smoke understand watch read write make freelance bake brew ski swim climb sail fish garden"
 ).split()
 _PAST = (
     "moved relocated left quit resigned retired got bought sold adopted joined started began finished graduated became lost gave "
     "broke split turned switched changed dropped stopped decided grew married divorced inherited named found landed separated "
     "lived worked studied learned learnt planned chosen decided agreed purchased settled emigrated immigrated earned completed "
     "hired promoted diagnosed totalled totaled crashed wrecked binned flogged rehomed ditched prescribed tied went took given did passed trained tutored spent picked rented defended named christened visited qualified jacked kicked packed upgraded downsized retrained resettled transferred suffered swapped traded rented built cut fallen fell taught owned had taken gone handed picked "
-    "signed enrolled transferred passed majored ditched scrapped donated rescued welcomed proposed enlisted outgrown outgrew dumped kept called turning came died"
+    "upgraded downsized qualified closed shut worn signed enrolled transferred passed majored ditched scrapped donated rescued welcomed proposed enlisted outgrown outgrew dumped kept called turning came died"
 ).split()
 _PARTICIPLES = (
     "living working based located residing studying learning planning hoping trying saving dating married engaged single divorced "
     "widowed allergic vegan vegetarian pescatarian retired pregnant born raised from originally obsessed fluent into fond diabetic "
     "asthmatic doing taking training staying majoring self-employed unemployed employed freelancing enrolled thinking getting "
-    "happily proud passionate crazy keen lactose gluten coeliac celiac deaf colourblind colorblind left-handed afraid scared terrified bilingual native "
-    "putting setting teetotal half quarter disabled prepping dating "
+    "happily proud passionate crazy keen lactose gluten coeliac celiac petrified frightened deaf colourblind colorblind left-handed afraid scared terrified bilingual native "
+    "hooked putting setting teetotal half quarter disabled prepping dating "
     "sober fluent moving relocating switching about transitioning turning expecting recovering separated addicted raising renting teaching running owning"
 ).split()
 _THIRD = {
@@ -235,7 +314,7 @@ _STARTS = (
     rf"(?:(?:i|we|he|she|they|it|his|her|you|this|that|there|nobody|everyone|people)(?:'\w+)?\b(?! favourite)|(?:my|our)\s+[\w' -]{{2,40}}?\s(?:{_THIRD_VERBS}|and i)\b|(?:my|our)\s+\w+'s\b|(?:{_VERBS}|{_THIRD_VERBS})\s|please\b|always\b|never\b)"
 )
 _BREAK = Caseless(
-    r"\s*(?P<mark>[;…()]|:(?=\s|$)|\.\.+|(?<=\s)[-–—]+(?=\s)|—|,(?!\d|\s?(?:19|20)\d\d\b))\s*"
+    r"\s*(?P<mark>[;…()]|:(?=\s|$)|\.\.+|(?<=\s)[-–—]+(?=\s)|—|,(?!\d|\s?(?:19|20)\d\d\b|\s\d{1,2}(?:, \d{1,2})*,? and \d))\s*"
     r"|\s+(?P<word>but|because|cos|coz|cuz|bc|bcs|bcuz|although|though|while|whereas|yet|when|whenever|until|till|before|after|since|which|who|whose|where|"
     r"so(?! (?:much|many|far|long)\b)|so that|apart from|except|despite)\b\s*"
     rf"|(?<!\bme)(?<!\bmyself)\s+(?P<soft>and|&|plus|then|or|\+|as)\s+(?={_STARTS})",
@@ -258,7 +337,7 @@ _ANYMORE = re.compile(r"^not (?P<rest>.+?)\s+(?:anymore|any more|any longer|no m
 # Of the author, though somebody or something else does it.
 _OF_MINE = Caseless(
     r"^(?:my|our|name's|name is|they (?:named|called|christened) me|my parents (?:named|called) me|(?:all[- ]time )?favourite|new address|bday|birthday|this is|the name|the twins|the kids|everyone|everybody|people call|my friends|friends|most people|they all|(?:please |just )*call me|"
-    r"you can call|feel free|greetings from|(?-i:[A-Z])\w+ (?:is my|here$))",
+    r"you can call|feel free|greetings from|home(?:'s| is)\b|(?-i:[A-ZÀ-Ý])\w+ (?:is my|here$))",
 )
 _OTHERS = Caseless(
     r"^(?:you|they|he|she|it|the|this|that|these|those|there|their|his|her|your|its|some|someone|somebody|nobody|no one|none|every|each|many|most|any|anyone|"
@@ -273,7 +352,7 @@ _IN_THIRD = Caseless(rf"(?:{_THIRD_ONLY})\b")
 _PAST_VERB = Caseless(rf"^(?:{'|'.join(_PAST)}|was|had|been|have|not|don't|can't|never|no longer|used to|be)\b")
 _OF_DOING = Caseless(r"^[a-z]+ing\b.*\s(?:is|are|can|costs?|must|makes?|takes|sucks|feels|sounds|seems|was|has)\b")
 _IS_DOING = re.compile(
-    r"^be (?:[a-z]+ing|gonna)\b(?! (?:in|at|near)\b)|^be [a-z]+ (?:to|about|that|of|with|by)\b", re.IGNORECASE
+    r"^be(?:en)? (?:[a-z]+ing|gonna)\b(?! (?:in|at|near)\b)|^be [a-z]+ (?:to|about|that|of|with|by)\b", re.IGNORECASE
 )
 _GOES_ON = Caseless(
     r"\bto (?!the|a|an|my|our|it|me|and)[a-z]+|^(?:will|can|gonna|let|try)\b|\bgonna\b|^be (?:going|trying|planning|hoping|thinking)\b",
@@ -293,7 +372,7 @@ _ASIDES = re.compile(
     r",\s*(?:by the way|btw|actually|of course|however|though|fyi|to be honest|in fact|as you know|honestly|unfortunately|sadly)\s*,",
     re.IGNORECASE,
 )
-_GIVEN_NAME = re.compile(r"^[A-Z][a-z]+$")
+_GIVEN_NAME = re.compile(r"^[A-ZÀ-Ý][a-zà-ÿ]+$")
 _FILLING = Caseless(
     r"(?:[,\s]+(?:btw|lol|haha+|hehe|tbh|though|actually|by the way|fyi|ofc|atm|rn|at all|xd+|x+|innit|mate|now|these days|nowadays|at the moment|right now|currently|at present|please|pls|thanks|thx|:\)|;\)|:d|❤️?|🙂|😊|😂))+$",
 )
@@ -352,7 +431,15 @@ _PERFECT = {
     "adored": "adore",
     "preferred": "prefer",
 }
-_LASTING = {"lived": "live", "worked": "work", "studied": "study", "taught": "teach", "played": "play"}
+_LASTING = {
+    "worn": "wear",
+    "kept": "keep",
+    "lived": "live",
+    "worked": "work",
+    "studied": "study",
+    "taught": "teach",
+    "played": "play",
+}
 
 
 def english_clauses(sentence: str) -> Iterator[Clause]:
@@ -363,13 +450,24 @@ def english_clauses(sentence: str) -> Iterator[Clause]:
             sentence = idiom.sub(said, sentence)
     if _BARE_KIN_FIRST.match(sentence):
         sentence = f"my {sentence}"
-    for pattern, spelled in _DIALECT:
-        sentence = pattern.sub(spelled, sentence)
+    for needed, pattern, spelled in _DIALECT:
+        if not needed.isdisjoint(words):
+            sentence = pattern.sub(spelled, sentence)
     if "," in sentence:
         sentence = _ASIDES.sub(" ", sentence)
     if ("now" in words or "nowadays" in words or "these" in words) and _IS_NOW.search(sentence):
         sentence = _LASTED.sub(r"used to \1 ", sentence)
+    if sentence.partition(" ")[0].lower() in _LEADING_WORDS:
+        sentence = _apart(sentence)
     yield from _Reader().read(sentence)
+
+
+def _apart(sentence: str) -> str:
+    """A sentence whose first clause leads over to the second, with a comma between them and the first told as it stands."""
+    for pattern, said in _LEADING:
+        if found := pattern.match(sentence):
+            return ", ".join(_OTHER_CLAUSE.split(said + sentence[found.end() :], maxsplit=1))
+    return sentence
 
 
 def _words(sentence: str) -> frozenset[str]:
@@ -391,6 +489,12 @@ def _pieces(sentence: str) -> list[tuple[str, str]]:
     return _joined(found)
 
 
+_RETIRED = re.compile(
+    r"retired (?:from|in|last|at|after|early|two|this|and|now|when|as|on|just|a few|ages|years|\d)\b", re.IGNORECASE
+)
+_COUNTED = re.compile(r"(?:one|two|three|four|five|six|\d) [a-z]+$", re.IGNORECASE)
+_TASTE_VERBS = frozenset("love like hate enjoy adore prefer dislike detest loathe despise".split())
+_DOES_SO = re.compile(r"[a-z]+(?<!s)s (?:for|in|at|to|the|a|an|her|his|my|every|all)\b")  # "and cooks for twelve"
 _IN_TOWN = re.compile(r"^(?:I'm|we're) in (?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])[\w-]+)?$", re.IGNORECASE)
 _COUNTRY = re.compile(r"^[A-Z][\w.]+(?: [A-Z][\w]+)?$")
 
@@ -449,6 +553,8 @@ class _Reader:
             text = _FILLING.sub("", text)
             if not text:
                 continue
+            if "my " in text or "My " in text:
+                self._kin += [met["who"].lower() for met in _MENTIONED.finditer(text) if not _KIN.match(text)]
             if joint in _SKIPPED:
                 self._is_state = self._is_plain = False
                 continue
@@ -512,6 +618,10 @@ class _Reader:
             if match["name"]:
                 yield Clause(who, f"named {match['name']}")
             yield self._clause(who, text[match.end() :])
+        elif (match := _KIN.match(text)) and match["name"] and match.end() < len(text.rstrip(" ,")):
+            who = self._met(match["who"], match["law"])  # of what is told nothing is known but the name
+            yield Clause(who, f"named {match['name']}")
+            self._who, self._head, self._is_state = _NOBODY, "", False
         elif (match := _KIN.match(text)) and match.end() >= len(text.rstrip(" ,")):
             who = self._met(match["who"], match["law"])
             if match["name"]:
@@ -528,7 +638,7 @@ class _Reader:
         head, _, rest = clause.said.partition(" ")
         if head in ("be", "have", "own", "keep", "bought"):
             for found in _BESIDE.finditer(rest):
-                if found["counted"] is not None if head != "be" else _is_short(rest[: found.start()]):
+                if found["counted"] is not None if head != "be" else _is_beside(rest, found):
                     yield Clause(clause.who, f"{head} {rest[found.end() :]}")
         if head in ("be", "been") and (living := _ALSO_LIVING.search(rest)):
             yield Clause(clause.who, f"be {rest[living.start(1) :]}")
@@ -578,7 +688,12 @@ class _Reader:
     def _without_subject(self, joint: str, text: str) -> Iterator[Clause]:
         if _OF_MINE.match(text):
             self._who, self._head = "", "bare"
+            if text.endswith(" here") or text.lower().startswith(("my name", "name's", "name is")):
+                self._is_state = self._is_introduced = True
             yield Clause("", f"bare {text}")
+            return
+        if text[:8].lower() == "retired " and not _RETIRED.match(text):
+            yield self._clause(self._who or "", f"be {text}")
             return
         is_said = _BARE_VERB.match(text) or _BARE_PARTICIPLE.match(text)
         if self._who is None or (_OTHERS.match(text) and not is_said) or _OF_DOING.match(text):
@@ -600,14 +715,16 @@ class _Reader:
                 if _DENIAL.match(text):
                     yield self._clause("", text)
                 return
-            if not self._is_first and not self._who and is_base and (not self._is_plain or joint == ","):
+            goes_on = self._is_plain and joint != ","
+            is_taste = self._head in _TASTE_VERBS and text.split()[0].lower() in _TASTE_VERBS
+            if not self._is_first and not self._who and is_base and not (goes_on or is_taste):
                 return
             yield self._clause(self._who, text)
         elif _BARE_PARTICIPLE.match(text) and not (_GERUNDS.match(text) and not self._is_first and self._head != "be"):
             if self._is_first or self._is_state or _PAST_PARTICIPLE.match(text):
                 yield self._clause(self._who, f"be {text}")
         elif self._is_state and joint in (",", "and", "but", "&", "plus", "also") and not _GIVEN_NAME.match(text):
-            if self._is_introduced and not self._who:
+            if not self._who and (self._is_introduced or _COUNTED.match(text)):
                 yield Clause("", f"bare {text}")
             yield self._clause(self._who, f"be {text}")
         elif self._is_first:
@@ -618,7 +735,7 @@ class _Reader:
     def _clause(self, who: str, said: str) -> Clause:
         said = _predicate(said, is_third=bool(who), is_since=self._is_since)
         self._who, self._head = who, said.partition(" ")[0]
-        self._is_state = self._head in ("be", "named", "nowat") and not _IS_DOING.match(said)
+        self._is_state = self._head in ("be", "been", "named", "nowat") and not _IS_DOING.match(said)
         self._is_plain = _GOES_ON.search(said) is None
         return Clause(who, said)
 
@@ -640,6 +757,12 @@ class _Reader:
             if pronoun in ("they", "their", "it", "its") and plain not in (MALE_KIN | FEMALE_KIN):
                 return who
         return _NOBODY
+
+
+def _is_beside(rest: str, found: re.Match[str]) -> bool:
+    """Whether "and" joins two things that somebody is: "deaf and a bit short", not "3 and 8"."""
+    beside = rest[found.end() :]
+    return not (beside[:1].isdigit() or _DOES_SO.match(beside)) and _is_short(rest[: found.start()])
 
 
 def _is_short(before: str) -> bool:

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from interconnected_ai.memory.caseless import Caseless
 from interconnected_ai.memory.fact_clauses import Clause
 from interconnected_ai.memory.fact_words import FEMALE_KIN, KIN_RU, MALE_KIN, NUMBERS_RU, PETS
+from interconnected_ai.text import is_given_name
 
 _NOBODY = None
 
@@ -35,7 +37,8 @@ _VERBS = {
     "started": "начинаю|начинает|начал стал",
     "speak": "говорю владею болтаю шпрехаю понимаю знаю говорим разговариваю|говорит владеет говорят знает понимает|",
     "like": "люблю обожаю любим обожаем|любит обожает любят обожают|любил обожал полюбил",
-    "fond": "увлекаюсь фанатею тащусь балдею кайфую угораю торчу увлекаемся прусь|увлекается фанатеет тащится балдеет|увлекался подсел",
+    "fond": "увлекаюсь фанатею тащусь балдею кайфую угораю торчу увлекаемся прусь|увлекается фанатеет тащится балдеет|увлекался",
+    "tookup": "||увлекся подсел",
     "pleases": "нравится нравятся заходит||нравился",
     "unlike": "разонравился разонравилась разонравилось|разлюбила|разлюбил разонравился",
     "hate": "ненавижу недолюбливаю презираю|ненавидит ненавидят|ненавидел",
@@ -55,7 +58,7 @@ _VERBS = {
     "wear": "ношу|носит|носил",
     "quit": "||уволился ушел",
     "quitting": "увольняюсь|увольняется|",
-    "fired": "уволили сократили выгнали||",
+    "fired": "уволили сократили выгнали выперли поперли турнули||",
     "hired": "взяли приняли||",
     "promoted": "повысили назначили||",
     "joined": "||устроился вышел перешел нанялся",
@@ -75,10 +78,13 @@ _VERBS = {
     "go": "хожу ходим|ходит ходят|ходил",
     "collect": "собираю коллекционирую|собирает коллекционирует|собирал",
     "sing": "пою|поет|",
-    "create": "рисую бегаю вяжу шью танцую плаваю вышиваю паяю леплю фотографирую|рисует бегает вяжет шьет танцует плавает|",
+    "create": "рисую бегаю вяжу шью танцую плаваю вышиваю паяю леплю фотографирую лазаю ныряю шахматирую рыбачу велосипежу вальсирую чеканю музицирую фехтую|рисует бегает вяжет шьет танцует плавает вышивает лепит фотографирует|рисовал бегал вязал шил танцевал плавал вышивал фехтовал лепил фотографировал рыбачил",
     "ill": "болею страдаю мучаюсь заикаюсь|болеет страдает мучается заикается|",
     "diagnosed": "поставили диагностировали обнаружили нашли выявили||",
-    "take": "принимаю|принимает|принимал",
+    "retrain": "переучиваюсь переобучаюсь переквалифицируюсь|переучивается|переучился переквалифицировался",
+    "bake": "пеку варю мастерю реставрирую выпиливаю выращиваю|печет мастерит|",
+    "freelance": "репетиторствую|репетиторствует|",
+    "take": "принимаю колю|принимает колет|принимал колол",
     "weigh": "вешу|весит|",
     "called": "зовут звать кличут зовите зови называют называйте называй||",
     "named": "назвали назвал назвала||",
@@ -91,7 +97,8 @@ _VERBS = {
     "watch": "смотрю|смотрит|",
     "read": "читаю|читает|читал",
     "can": "умею|умеет|умел",
-    "stolen": "угнали украли||",
+    "stolen": "угнали украли сперли стащили увели||",
+    "closed": "||закрыл свернул ликвидировал",
     "prescribed": "||прописал выписал назначил",
     "forbade": "||запретил противопоказал",
     "willbe": "буду|будет|",
@@ -148,9 +155,13 @@ _DOCTORS = Caseless(
     r"(?=(?:прописал|выписал|назначил|запретил|поставил|обнаружил|нашел|нашёл|выявил)[аи]?(?![\w-]))",
 )
 # What follows makes a past that lasted one that is over: «ездил на приоре, теперь взял джили».
-_SINCE_THEN = re.compile(r"(?<![\w-])(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])", re.IGNORECASE)
+_SINCE_THEN = re.compile(
+    r"(?<![\w-])(?:(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])|(?:переучил|переквалифицировал|переобучил)\w+)",
+    re.IGNORECASE,
+)
 _BEGINS_NOW = re.compile(
-    r"^(?:и |а |но |ну )*(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])|(?<![\w-])теперь(?![\w-])", re.IGNORECASE
+    r"^(?:и |а |но |ну )*(?:теперь|сейчас|щас|ныне|нынче)(?![\w-])|(?<![\w-])теперь(?![\w-])|(?<![\w-])(?:переучил|переквалифицировал|переобучил)\w+",
+    re.IGNORECASE,
 )
 _UNTIL_THEN = re.compile(
     r"(?<![\w-])до (?:декрета|пенсии|развода|свадьбы|переезда|армии|войны|ковида|пандемии|школы|института|универа|родов|замужества|травмы|этого|того)(?![\w-])",
@@ -164,7 +175,7 @@ _ANIMATE = frozenset(
 
 _UNITS = "(?:лет|год(?:а|у|ом)?|годик(?:а|ов)?|месяц(?:а|ев)?|недел[юьи]|дн(?:я|ей)|день)"
 _COUNTS = (
-    "(?:\\d+|один|одну|два|две|три|четыре|пять|шесть|семь|восемь|девять|десять|одиннадцать|двенадцать|пятнадцать|двадцать|тридцать|пару|несколько|много|"
+    "(?:\\d+|один|одну|два|две|три|четыре|пять|шесть|семь|восемь|девять|десять|одиннадцать|двенадцать|тринадцать|четырнадцать|пятнадцать|шестнадцать|семнадцать|восемнадцать|девятнадцать|двадцать|тридцать|сорок|пятьдесят|шестьдесят|семьдесят|пару|несколько|много|"
     "больше|полтора|третий|второй|первый|четвертый|четвёртый|пятый|шестой|седьмой|десятый|лет|месяца|года)"
 )
 _NOT_SINCE = Caseless(
@@ -177,12 +188,12 @@ _SEASONS = "(?:весн|лет|осен|зим)(?:ой|ом|ью|у|ю|ы|а|и|
 # Times, which say nothing of what holds.
 _TIMES = Caseless(
     rf"(?<![\w-])(?:после (?:рождени\w|смерти|развода|школы|института|переезда|свадьбы|армии|универа|университета|родов|работы|аварии|операции|ковида)(?: [а-яё]+(?:ого|его|ой|ей|ы|а|и)){{0,2}}|не так давно|в (?:\d+|{_COUNTS}) {_UNITS}(?!\w)|(?:уже |почти |больше |около |примерно |где-то )?(?:{_COUNTS} )?(?:{_COUNTS}) {_UNITS}(?: назад| подряд| как)?(?!\w)(?! в неделю)|"
-    rf"{_UNITS} {_COUNTS}(?: назад)?(?![\w-])|(?:год|месяц|неделю|полгода) назад|полтора года|(?:уже )?полгода(?! в)|(?:год|полгода) как(?!\w)|"
+    rf"{_UNITS} {_COUNTS}(?: назад)?(?![\w-])|(?:год|месяц|неделю|полгода) назад|полтора года|(?:уже )?полгода(?! в)|лет с (?:\d+|[а-яё]+и)(?! лет)|с (?:\d+|[а-яё]+и) лет|в две тысячи [а-яё]+ом|(?:год|полгода) как(?!\w)|"
     rf"(?:с|со|до|к|по|от) (?:\d{{4}}(?:-го)?(?: года)?|{_MONTHS}|{_DAYS}|детства|юности|школы|рождения|института|прошл\w+ \w+|недавних пор|(?:двух|трёх|трех|четырёх|четырех|пяти|шести|семи|восьми|девяти|десяти|одиннадцати|двенадцати|тринадцати|четырнадцати|пятнадцати|шестнадцати|семнадцати|восемнадцати|девятнадцати|двадцати|тридцати)(?: лет| месяцев)?|[а-яё]+ого класса|{_COUNTS} лет|начала \w+|конца \w+|новым год\w+|осени|весны|лета|зимы|утра|вечера)|"
     rf"(?:в|во) (?:\d{{4}}(?:-м)?(?: году)?|{_MONTHS}(?: месяце)?|{_DAYS}|(?:прошл|этом|эт|том|следующ|позапрошл)\w* (?:году|месяце|месяц|раз|{_MONTHS}|{_DAYS})|двадцать \w+|девяност\w+|нулев\w+|детстве|конце \w+|начале \w+|середине \w+|свободное время|последнее время|данный момент|настоящее время|ночную|ночь)|"
     rf"на (?:прошлой|этой|той|следующей|днях|данный момент)(?: неделе)?|(?:прошл|эт|нынешн|следующ)\w+ (?:{_SEASONS}|год\w*)|"
     rf"(?:кажд|по) ?(?:ый|ое|ую|ые)? (?:день|утро|вечер|неделю|месяц|год|весну|осень|зиму|лето|выходн\w+|вечерам|ночам|утрам|четвергам|средам|пятницам|субботам|понедельникам|вторникам|воскресеньям)|"
-    rf"под новый год|(?:весной|летом|осенью|зимой)(?=\s|$)|\d раз\w* в неделю|{_COUNTS} раза? в неделю|вечерами|утрами|ночами|целыми днями|днями|позавчера|вчера|сегодня|завтра|скоро|теперь|сейчас|щас|ныне|недавно|давно|всю жизнь|до сих пор|с тех пор|год|сутками)(?![\w-])",
+    rf"под новый год|(?:весной|летом|осенью|зимой)(?=\s|$)|\d раз\w* в неделю|{_COUNTS} раза? в (?:неделю|день|сутки|месяц|год)|вечерами|утрами|ночами|целыми днями|днями|позавчера|вчера|сегодня|завтра|скоро|теперь|сейчас|щас|ныне|недавно|давно|всю жизнь|до сих пор|с тех пор|год|сутками)(?![\w-])",
 )  # fmt: skip
 # Words that add nothing; several at a time first.
 _FILLERS = Caseless(
@@ -217,7 +228,7 @@ _MINE = r"(?:мо[йяеёи]|мою|моего|моей|моему|моим|м�
 _OLDER = r"(?:(?:(?:старш|младш|лучш|родн|двоюродн|троюродн|нов|единственн|маленьк|больш|средн|любим|бывш|стар|мелк|близк|хорош|трехлетн|пятилетн|взросл|рыж|черн|бел)(?:ий|ый|ой|ая|яя|ую|юю|его|ого|ей|ему|ому|ие|ые|их|ых|ими))|оба|обе|мелкий|мелкая)"
 _NAME = r"(?-i:[А-ЯЁA-Z])[\w-]+(?: (?-i:[А-ЯЁA-Z])[\w-]+)?"
 _KIN = Caseless(
-    rf"^(?:у )?(?P<mine>(?:{_MINE} |{_OLDER} )*)(?P<who>{_KIN_FORMS})(?P<law>-близнец\w*| по комнате)?(?![\w-])(?: (?:{_MINE}|у (?:меня|нас)))?(?:,? (?P<name>{_NAME})(?=\s|$|,))?,?\s*",
+    rf"^(?:у )?(?P<mine>(?:{_MINE} |{_OLDER} )*)(?P<who>{_KIN_FORMS})(?P<law>-близнец\w*| по комнате)?(?![\w-])(?: (?:{_MINE}|у (?:меня|нас))(?![\w-]))?(?:,? (?P<name>{_NAME})(?=\s|$|,))?,?\s*",
 )
 _NAMED_SO = Caseless(rf"(?<![\w-])(?P<who>{_KIN_FORMS}) по (?:имени|кличке|прозвищу) (?P<name>{_NAME})")
 _OWNER = Caseless(r"(?<![\w-])(?:у (?:меня|нас))(?![\w-])\s*")
@@ -231,7 +242,7 @@ _OTHERS = Caseless(
 )
 _NOT = re.compile(r"(?<![\w-])(?:больше |уже |вообще |совсем |давно |никогда )*не$", re.IGNORECASE)
 _HEDGED = Caseless(
-    r"(?<![\w-])(?:бы|б|наверное|наверно|возможно|может|кажется|вроде|якобы|будто|хотелось|вдруг|когда-нибудь|надо|нужно|стоит|следует|пора|едва|чуть не|думаю|думал[аи]?|подумывал[аи]?|считаю|подозреваю)(?![\w-])",
+    r"(?<![\w-])(?:бы|б|похоже|видимо|судя|наверное|наверно|возможно|(?<!не )может|кажется|вроде|якобы|будто|хотелось|вдруг|когда-нибудь|надо|нужно|стоит|следует|пора|едва|чуть не|думаю|думал[аи]?|подумывал[аи]?|считаю|подозреваю)(?![\w-])",
 )
 _AGE = re.compile(r"^\d\d(?: (?:лет|год|года))?$")
 _ITEMS = 4
@@ -359,6 +370,7 @@ class _Reader:
         self._kin: list[str] = []
         self._head = ""
         self._owned: str | None = None  # kin that the last clause of the author's told of having
+        self._named = ""  # kin that the last clause named
         self._is_over = False  # what follows says what came after
 
     def read(self, sentence: str) -> Iterator[Clause]:
@@ -386,14 +398,40 @@ class _Reader:
                 self._who, self._head = _NOBODY, ""
                 continue
             for clause in self._clauses(text):
+                if clause.said.startswith("имя "):
+                    self._named = clause.who
                 yield clause
                 yield from self._coordinated(clause)
+            if len(pieces) > 1 and not _OF_THIRD.search(text):
+                self._mention(text)
+
+    def _mention(self, text: str) -> None:
+        """Remember kin that a clause speaks of, so that "he" and "she" of the next are known: «нужен подарок папе, ему 70»."""
+        words = text.lower().split()
+        for before, word in pairwise(["", *words]):
+            if (
+                word in KIN_RU
+                and KIN_RU[word] not in PETS
+                and before not in _OTHERS_KIN
+                and not before.endswith(("ин", "ов", "ева", "ова"))
+            ):
+                self._kin.append(KIN_RU[word])
 
     def _clauses(self, text: str) -> Iterator[Clause]:
         full = _LEADING.sub("", _squeeze(_FILLERS.sub(" ", text)))
         if not full:
             return
         owned, self._owned = self._owned, None
+        named, self._named = self._named, ""
+        if named and full.isdigit() and len(full) < 3:
+            yield Clause(named, f"мне {full}", f"мне {full}")
+            return
+        if self._head == "у" and not owned and _CALLS.search(full) and not _MINE_CALLED.search(full):
+            self._who, self._head = _NOBODY, ""  # «у меня напарник, Вовой зовут»
+            return
+        if owned and (match := _CALLED_SO.fullmatch(full)) and match[1][0].isupper():
+            yield Clause(owned, f"имя {match[1]}", "")
+            return
         if owned and (re.fullmatch(_NAME, full) or (_CALLED.match(full) and not _MINE_CALLED.search(full))):
             self._who = owned
             yield Clause(owned, f"имя {_CALLED.sub('', full)}", "")
@@ -414,6 +452,20 @@ class _Reader:
                 else:
                     yield from self._of(who, rest)
             return
+        low = full[:5].lower()
+        if self._is_over and low.startswith(("был ", "была ")):
+            full = f"раньше {full}"  # «была поваром, переучилась на медсестру»
+        if low == "есть " and _KIN.match(full[5:]):
+            full = f"у меня {full[5:]}"
+        told = owned or self._who
+        if told and _is_age(full) and (" " in full or full in _BABIES):
+            yield Clause(told, f"мне {full}", f"мне {full}")
+            return
+        if (low.startswith(_PARENTS) and _PARENT_OF.match(full)) or (
+            low.startswith("у ") and _AT_OTHERS.match(full) and not _AT_KIN.match(full)
+        ):
+            yield from self._elsewhere(full)
+            return
         match = _KIN.match(full)
         if match and _I.is_in(full[match.end() :]):
             yield from self._of_author(full)
@@ -426,11 +478,17 @@ class _Reader:
             return
         if match and match.end() >= len(full) and not full.lower().startswith("у "):
             self._who = self._met(match)
-            if match["name"] and match["mine"]:
+            if match["name"] and (match["mine"] or self._who in _NEAREST):
                 yield Clause(self._who, f"имя {match['name']}", "")
             return
         if self._who and self._kin and re.fullmatch(_NAME, full):
             yield Clause(self._who, f"имя {full}", "")
+            return
+        if self._head in ("live", "rent") and self._who is not None and _IN_PLACE.fullmatch(full):
+            yield Clause(self._who, f"live {full}", f"live {full}")
+            return
+        if match and full.lower().startswith("у ") and not match["name"] and _is_living_at(full[match.end() :]):
+            yield from self._of_author(full)
             return
         if (
             match
@@ -461,7 +519,11 @@ class _Reader:
         if (
             _OTHERS.match(full)
             and not _I.is_in(full)
-            and not re.search(r"(?<![\w-])(?:зовут|называют) меня|меня (?:\w+ )?зовут", full, re.IGNORECASE)
+            and not re.search(
+                r"(?<![\w-])(?:зовут|называют) меня|меня (?:\w+ )?зовут|^все (?:зовут|называют|кличут) [А-ЯЁ]",
+                full,
+                re.IGNORECASE,
+            )
         ):
             said = _squeeze(_TIMES.sub(" ", full))
             self._who = "" if re.match(r"(?:мо[йяеёи]|наш[аеи]?)(?![\w-])", full, re.IGNORECASE) else _NOBODY
@@ -474,6 +536,18 @@ class _Reader:
             yield from self._with_verb("", rest, "мне")
             return
         yield from self._of_author(full)
+
+    def _elsewhere(self, full: str) -> Iterator[Clause]:
+        """«мама четверых» is of the author; «у Пети аллергия» is of nobody known, but «у Пети живу»."""
+        verb = _verb_in(full)
+        if (
+            _PARENT_OF.match(full)
+            or _I.is_in(full)
+            or (verb is not None and verb[1] == "author" and verb[0] not in _IMPERSONAL)
+        ):
+            yield from self._of_author(full)
+        else:
+            self._who = _NOBODY
 
     def _of_kin(self, match: re.Match[str], full: str) -> Iterator[Clause]:
         self._who = who = self._met(match)
@@ -496,7 +570,7 @@ class _Reader:
         if _is_age(rest):
             yield Clause(who, f"мне {rest}", f"мне {rest}")
             return
-        if re.match(r"\d+ |[а-яё]+ (?:лет|года?|годик\w*)(?!\w)", rest, re.IGNORECASE) or (
+        if re.match(r"\d+ |[а-яё]+ (?:лет|года?|годик\w*|месяц\w*|недел\w*)(?!\w)", rest, re.IGNORECASE) or (
             re.fullmatch(
                 r"(?:(?:исполнилось|стукнуло|будет) )?\d{1,2}|(?:исполнилось )?[а-яё]+(?: лет| года?)?",
                 rest,
@@ -526,11 +600,19 @@ class _Reader:
             elif (
                 self._who is None
                 or (whose == "kin" and not self._who)
-                or ((whose == "past" or self._who) and place > 0 and not _is_object(words[:place]))
+                or (
+                    (whose == "past" or self._who)
+                    and place > 0
+                    and not _is_object(words[:place])
+                    and not (verb[0] in _BY_MEANS and words[place - 1].lower().endswith(_INSTRUMENTAL))
+                )
             ):
                 self._who = _NOBODY
             else:
                 yield from self._with_verb(self._who, rest, "be" if self._who else "given")
+            return
+        if not self._who and re.fullmatch(_SOMEBODY, rest) and (rest.lower() in _ELDER or is_given_name(rest)):
+            self._who = _NOBODY  # «Саня уехал», «старший, Саня, уехал»
             return
         if self._who is not None:
             if self._who == "" and _AGE.match(rest):
@@ -583,7 +665,7 @@ class _Reader:
         if not clause.who and head in ("dating", "live", "married", "gone"):
             said = (clause.full or rest).lower().split()
             self._kin += [KIN_RU[word] for word in said if word in KIN_RU]
-        if not clause.who and head in ("bought", "have", "keep", "у", "be", "bare"):
+        if not clause.who and head in ("bought", "have", "keep", "у", "be", "bare") and not _PARENT_OF.match(rest):
             self._owned = next((KIN_RU[word] for word in reversed(rest.lower().split()) if word in KIN_RU), None)
             if self._owned in ("дети", "родители", "компания", "команда", "проект"):
                 self._owned = None
@@ -610,10 +692,33 @@ class _Reader:
 
 # Of these the past is over; of the others it is what has come about.
 _LASTING = frozenset(
-    "live rent work teach study like fond pleases hate bear prefer eat drink smoke keep have drive wear play practise go collect take can fear want plan speak".split()
+    "create live rent work teach study like fond pleases hate bear prefer eat drink smoke keep have drive wear play practise go collect take can fear want plan speak".split()
 )
 
 
+_OTHERS_KIN = frozenset(
+    "его её ее их твой твоя твою твоей твоего твоему ваш ваша вашу вашей вашего чей чья чужой чужая чужую этот эта того той у".split()
+)
+_OF_THIRD = re.compile(
+    r"(?<![\w-])(?:он|она|они|его|её|ее|их|него|неё|нее|них|ему|ей|им|ты|вы|твой|ваш|кто)(?![\w-])", re.IGNORECASE
+)
+_NEAREST = frozenset("дочь сын жена муж внук внучка".split())  # of whom nobody says that they are theirs
+_BABIES = frozenset(("год", "годик", "полгода", "полтора", "полтора года"))
+_ELDER = frozenset("старший младший средний старшая младшая средняя мелкий мелкая".split())
+_SOMEBODY = re.compile(r"[А-ЯЁа-яё]+")
+# What is said with the instrumental: «раньше греблей занимался».
+_BY_MEANS = frozenset("practise fond tookup work".split())
+_INSTRUMENTAL = ("ом", "ем", "ём", "ой", "ей", "ью", "ами", "ями", "ым", "им")
+_CALLS = re.compile(r"(?<![\w-])(?:зовут|звать|кличут)(?![\w-])", re.IGNORECASE)
+_CALLED_SO = re.compile(rf"({_NAME}) (?:назвал[аи]?|зовут|кличут|звать)", re.IGNORECASE)
+_PARENTS = ("мам", "мат", "пап", "оте", "баб", "дед", "мно", "сча")
+_PARENT_OF = re.compile(
+    r"(?:многодетная |счастлив\w+ )?(?:мама|мать|папа|отец|бабушка|дедушка) (?:двоих|троих|двух|тр[её]х|четверых|пятерых|\d)(?![\w-])",
+    re.IGNORECASE,
+)
+_AT_OTHERS = re.compile(r"у (?!меня|нас|не[её]|него|них)[\w-]+(?![\w-])", re.IGNORECASE)
+_AT_KIN = re.compile(rf"у (?:(?:{_MINE}|{_OLDER}) )*(?:{_KIN_FORMS})(?![\w-])", re.IGNORECASE)
+_IN_PLACE = re.compile(r"(?i:в|во|на|под) [А-ЯЁ][\w-]+(?: [А-ЯЁ][\w-]+)?")
 _CALLED = re.compile(r"^(?:(?:зовут|назвал[аи]?|кличка|звать|имя|по кличке|по имени)\s*[-–—:]?\s*)", re.IGNORECASE)
 _OTHER_ONE = re.compile(r"^(?:старш|младш|средн)(?:ему|ей|ий|ая)\s+", re.IGNORECASE)
 _PLEASED = re.compile(
@@ -621,6 +726,12 @@ _PLEASED = re.compile(
     re.IGNORECASE,
 )
 _MINE_CALLED = re.compile(r"(?<![\w-])(?:меня|нас)(?![\w-])", re.IGNORECASE)
+
+
+def _is_living_at(rest: str) -> bool:
+    """Whether what follows "у родителей" says that its author lives there."""
+    found = _verb_in(rest)
+    return found is not None and found[:2] == ("live", "author")
 
 
 def _is_told_of(kin: re.Match[str], rest: str) -> bool:
@@ -652,7 +763,7 @@ def _is_number(text: str) -> bool:
 
 
 _OF_AGES = frozenset(
-    "исполнилось исполняется исполнится стукнуло стукнет будет было лет год года годик годика уже скоро всего почти ровно в на этом следующем году днях вчера сегодня "
+    "понедельник вторник среду четверг пятницу субботу воскресенье завтра послезавтра исполнилось исполняется исполнится стукнуло стукнет будет было лет год года годик годика уже скоро всего почти ровно в на этом следующем году днях вчера сегодня "
     "январе феврале марте апреле мае июне июле августе сентябре октябре ноябре декабре".split()
 )
 
@@ -660,6 +771,8 @@ _OF_AGES = frozenset(
 def _is_age(text: str) -> bool:
     """Whether all that is said of kin is how old they are: «в августе семьдесят исполняется»."""
     words = text.lower().split()
+    if text.lower() in _BABIES:
+        return True
     numbers = [word for word in words if word not in _OF_AGES]
     return 0 < len(numbers) < 3 and all(word in NUMBERS_RU or (word.isdigit() and len(word) < 4) for word in numbers)
 
@@ -713,7 +826,7 @@ def _is_object(words: list[str]) -> bool:
 
 
 _OBJECT = re.compile(
-    "(?:дом|мотоцикл|велосипед|велик|телефон|айфон|ноут|ноутбук|телевизор|гараж|участок|байк|самокат|скутер|компьютер|комп|автомобиль|футбол|хоккей|спорт|диван|"
+    "(?:[а-яё]{3,}[сц]кий|иврит|хинди|дом|мотоцикл|велосипед|велик|телефон|айфон|ноут|ноутбук|телевизор|гараж|участок|байк|самокат|скутер|компьютер|комп|автомобиль|футбол|хоккей|спорт|диван|"
     "рояль|прицеп|катер|квадроцикл|лук|хлеб|сыр|сахар|кофе|чай|алкоголь|глютен|рис|шоколад|бег|теннис|баскетбол|волейбол|джаз|рэп|рок|рап)"
 )
 

@@ -37,7 +37,11 @@ _MATERIAL = Caseless(
     r"ролевая игра|(?:напиши|сочини|придумай) (?:мне )?(?:\w+ )?(?:рассказ|стих\w*|сказку|песню|диалог|сценарий|историю)|допустим|предположим|ты (?:пират|персонаж|актёр)))[\s\S]*",
 )
 _SPOKEN = re.compile(
-    r"^[ \t]*(?:user|assistant|human|ai|bot|system)[ \t]*:\s.*$|^[ \t]*(?:\[[^\]\n]{0,60}\][ \t]*)?(?!(?:I|We|My|Our|Я|Мы|У|Мой|Моя|Моё|Мои|Мне|Наш|Наша|Живу|Работаю|Запомни|Запомните|Помни|Учти|Учтите|Важно|Правило|Remember|Important|Rule|PS|P\.S|About me|Note|FYI|Btw|Info|Update|Reminder|Me|О себе|Справка|Факт|Кстати)\b)[A-ZА-ЯЁ][\w .-]{0,20}:\s.*$",
+    r"^[ \t]*(?:user|assistant|human|ai|bot|system)[ \t]*:\s.*$|^[ \t]*(?:\[[^\]\n]{0,60}\][ \t]*)?"
+    # what no name holds: it is a remark that leads over to what follows
+    r"(?![^:\n]*\b(?:for|to|of|about|you|a|an|the|up|my|me|is|are|with|in|on|from|that|this|it|help|please|need|quick|question|questions|context|background|situation|story|news|problem|issue|details?|thing|short|basically|"
+    r"вопрос\w*|контекст|предыстория|ситуация|проблема|дело|новост\w*|вводные|просьба|немного|обо|мне|для|про|по|на|с|со|в|из|от|у|к|о|помоги\w*|подскажи\w*|посоветуй\w*|вводная|задача|короче|итак|история|данные|суть)\b)"
+    r"(?!(?:I|We|My|Our|Я|Мы|У|Мой|Моя|Моё|Мои|Мне|Наш|Наша|Живу|Работаю|Запомни|Запомните|Помни|Учти|Учтите|Важно|Правило|Remember|Important|Rule|PS|P\.S|About me|Note|FYI|Btw|Info|Update|Reminder|Me|О себе|Справка|Факт|Кстати)\b)[A-ZА-ЯЁ][\w .-]{0,20}:\s.*$",
     re.MULTILINE,
 )  # "Anna: I live …"
 _CODE = re.compile(
@@ -48,7 +52,7 @@ _UNSURE = Caseless(
     r"\b(?:imagine|suppose|supposedly|pretend|as if|as though|hypothetically|let's say|role-?play|act as|assuming|joking|kidding|jk|not sure|"
     r"don't know|dunno|not that i|not saying|(?:i|we) doubt|wonder|sometimes i feel|feels? like|in another life|dreamt|dreamed|dream(?:ing)? (?:of|that|about)|used to think|"
     r"in (?:the|this|that|my|a|his|her|our) (?:book|story|novel|film|movie|game|song|dream|play|scene|chapter|series|screenplay|poem|joke|article)|"
-    r"(?:the|my|a) (?:character|protagonist|hero|narrator|persona|speaker|lyrics)|supposed to|at heart|horoscope|once upon a time|"
+    r"(?:the|my|a) (?:character|protagonist|hero|narrator|persona|speaker|lyrics)|supposed to|or so (?:he|she|they|it|i'm|i am|i was)|at heart|horoscope|once upon a time|"
     r"представь(?:те)?|представляешь|предположим|допустим|якобы|будто|мол|дескать|шучу|шутка|шутят|гороскоп(?!у)|снилось|приснилось|"
     r"не то чтобы|не скажу|не уверен[аы]?|не знаю|сомневаюсь|как говорится|как поётся|ни за что не|ролевая|"
     r"в (?:книге|фильме|песне|игре|романе|рассказе|сериале|сне|пьесе|моём романе|моей книге|стихах|анекдоте|этой песне|этом фильме|статье)|"
@@ -58,30 +62,43 @@ _UNSURE = Caseless(
 )  # fmt: skip
 _REPORTED = Caseless(
     r"\b(?<!i )(?<!i've )(?<!just )(?:said|says|saying|told|tells|claims?|claimed|thinks?|thought|believes?|wrote|writes|heard|asked|asks|assumes?|"
-    r"insists?|quotes?|quoted|(?:sings?|sang)(?! (?:in|with|at|along)\b)|according to|rumou?r|states?|mentioned|replied|answered|shouted|"
+    r"insists?|quotes|quoted|(?:sings?|sang)(?! (?:in|with|at|along)\b)|according to|rumou?r|states?(?= that\b)|mentioned|replied|answered|shouted|"
     r"сказал[аи]?|говор(?:ит|ят|ил[аи]?)(?! (?:по[- ]|на (?!что)|свободно|немного|только))|написал[аи]?(?! заявлени)|пишет|пишут|утверждает|утверждают|думает|думают|считает|считают|спросил[аи]?|"
-    r"спрашивает|ответил[аи]?|передал[аи]?|по словам|пёт|поёт|поется|поётся|слышал[аи]?|(?:про)?читал[аи]?,? что|решил[аи], что я|(?<!не )уверен[аы]?, что|уверяет|обещает|рассказал[аи]?|рассказывал[аи]?|кажется|цитирую)\b",
+    r"спрашивает|ответил[аи]?|передал[аи]?|по словам|пёт|поёт|поется|поётся|слышал[аи]?|(?:про)?читал[аи]?,? что|решил[аи], что я|(?<!не )уверен[аы]?, что|уверяет|обещает|рассказал[аи]?|рассказывал[аи]?|написано|сказано|указано|кажется|цитирую)\b",
 )  # fmt: skip
 # "and she goes: …"
 _GOES = re.compile(
     r"\b(?:he|she|they|mum|mom|dad|my \w+)(?:'s| is| was| were)? (?:goes|go|went|like)(?= ?:)", re.IGNORECASE
 )
-_BOUNDARY = re.compile(r"[,;—:]|\s(?:but|and|но|а|и)\s", re.IGNORECASE)
+_BOUNDARY = re.compile(r"[,;—:()]|\s(?:but|and|но|а|и)\s", re.IGNORECASE)
 # Whose word about one's health is taken for one's own.
 _DOCTOR = Caseless(
     r"\b(?:my|the) (?:doctors?|gp|dentist) (?:says?|said|told me|thinks?)(?: that)?\b|\bврачи? (?:говор[ия]т|сказал[аи]?)(?:,? что)?(?:,|\b)",
 )
+# Who says again what was said before says it, and who tells what a doctor found.
+_REMINDED = Caseless(
+    r"(?:\bя (?:(?:уже|же|ж|ведь|вроде|тебе|вам|как-то|раньше) )*|^(?:(?:уже|же|ж|ведь|тебе|вам) )+)(?:говорил[аи]?|сказал[аи]?|писал[аи]?|упоминал[аи]?|предупреждал[аи]?|рассказывал[аи]?)(?: (?:уже|же|тебе|вам|раньше|выше|как-то|вчера))*,? что\b(?! (?:он|она|они|ты|вы)\b)"
+    r"|\bi (?:was|got|'ve been|have been) (?:just |recently )?told(?: that)?(?= i (?:have|'ve|am|'m)\b| i've\b| i'm\b)"
+    r"|\b(?:напомню|напоминаю|предупреждаю|предупрежу|сообщаю|уточню|уточняю|скажу сразу|сразу скажу|добавлю|забыл[аи]? (?:сказать|добавить|упомянуть|написать|предупредить)|имейте? в виду|учти(?:те)?|знай(?:те)?|важно|дело в том|"
+    r"хочу (?:сказать|добавить|напомнить|уточнить)|хотел[аи]? (?:сказать|добавить|напомнить|уточнить)|надо сказать|стоит (?:сказать|упомянуть)|"
+    r"не помню,? говорил[аи]? ли(?: я)?|кажется,? (?:я )?(?:уже )?(?:говорил[аи]?|писал[аи]?)),? что\b",
+)
 _CONDITION = Caseless(
-    r"\b(?:if|unless|whether|in case|provided|when i|until i|before i|till|если|ли|пока не|прежде чем|как только|когда я|то есть если)\b(?! что\b)",
+    r"\b(?:if|unless|whether|in case|provided|when i|until i|before i(?! (?:became|retrained|moved|had|got|retired|switched|started|met|quit|left|married|came|changed|went|turned|found)\b)|till|если|ли|пока не|прежде чем|как только|когда я|то есть если)\b(?! что\b)",
 )
 # Where a statement goes over into a question or a request: "I live in Riga, what should I see?"
 _ASKING = (
     r"(?:what|what's|how|which|who|whom|where|when|why|can|could|should|would|will|is|are|do|does|did|any|shall|may|am|have|has|"
-    r"please|suggest|recommend|help|tell|что|чего|как|какой|какая|какое|какие|какую|каких|где|куда|когда|зачем|почему|кто|кого|сколько|"
+    r"please|suggest|recommend|help|tell|has|need|что|чего|чему|чем|чём|кем|ком|кому|как|какой|какая|какое|какие|какую|каких|где|куда|когда|зачем|почему|кто|кого|сколько|"
     r"можешь|можете|можно|стоит|надо ли|посоветуй(?:те)?|подскажи(?:те)?|помоги(?:те)?|есть ли|нужно ли)"
 )
 _REQUEST = re.compile(
-    rf"(?:[,;:]|\s[-–—])\s*(?:so |and |but |then |и |а |но |так )?{_ASKING}\b.*$", re.IGNORECASE | re.DOTALL
+    rf"(?:[,;:]|\s[-–—])\s*(?:so |and |but |then |и |а |но |так |ну )?(?:(?:о|об|в|на|с|со|за|из|от|до|для|по|у|к|при|for|at|in|on|with|about|from|to|by|not) )?{_ASKING}\b.*$"
+    r"|,\s*[^,?]{0,60}(?<!\w)(?:можно|нельзя|стоит|нужно|надо|норм|опасно|вредно|подойд[её]т|поможет|безопасно)(?!\w)[^,]*$"
+    r"|,\s*(?:any )?(?:ideas?|tips|advice|suggestions?|recommendations?|thoughts|recipes?)\b.*$"
+    r"|\s(?:(?:can|could|would|will) you|any (?:tips|ideas?|advice|suggestions?|recommendations?|thoughts)|(?:what|how) (?:should|can|do|would|could) (?:i|we)|"
+    r"подскажите|посоветуйте|подскажи|посоветуй|что делать|как быть|что посоветуе(?:те|шь))\b.*$",
+    re.IGNORECASE | re.DOTALL,
 )
 _QUESTION = re.compile(rf"^(?:(?:so|and|but|well|ok|и|а|но|ну)\s+)?{_ASKING}\b", re.IGNORECASE)
 _LATIN = re.compile("[A-Za-z]")
@@ -97,6 +114,9 @@ _DIALECT = (
 )
 
 
+_LINE = re.compile(r"\n|(?<=[!?])\s+(?=[a-zа-яё])")
+
+
 def own_sentences(content: str) -> Iterator[str]:
     """The sentences of a message that its author says in earnest of how things are, contractions spelled one way.
 
@@ -110,7 +130,7 @@ def own_sentences(content: str) -> Iterator[str]:
         content = _SPOKEN.sub(" ", content)
     for sentence in sentences(content):
         # of lines that end without a mark, each is read by itself
-        for line in sentence.split("\n"):
+        for line in _LINE.split(sentence):
             meant = _meant(line.strip())
             if meant:
                 yield meant
@@ -142,6 +162,8 @@ def _meant(sentence: str) -> str:
     if _UNSURE.is_in(sentence):
         return ""
     sentence = _DOCTOR.sub("", sentence)
+    if "что" in sentence or "told" in sentence:
+        sentence = _REMINDED.sub("", sentence)
     reported = _REPORTED.search(sentence)
     if reported is None and ":" in sentence:
         reported = _GOES.search(sentence)

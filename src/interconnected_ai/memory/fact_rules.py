@@ -54,6 +54,20 @@ _OF_KIN = frozenset(
         "hobby", "is called", "afraid of", "nationality", "native language",
     }
 )  # fmt: skip
+# What is said of people alone: "the dog is a terror" is no trade.
+_OF_PEOPLE = frozenset(
+    {
+        "works at",
+        "works as",
+        "speaks",
+        "learning",
+        "graduated from",
+        "studies at",
+        "studies",
+        "nationality",
+        "native language",
+    }
+)
 _KNOWN = frozenset(rule.relation for rule in (*ENGLISH_RULES, *RUSSIAN_RULES)) | {"instruction", "deadline", "name"}
 _OPPOSITES = {"likes": "dislikes", "dislikes": "likes"}
 _PARTNERS = ("girlfriend", "boyfriend", "partner", "wife", "husband", "девушка", "парень", "жена", "муж")
@@ -126,7 +140,9 @@ def _found(sentence: str) -> Iterator[tuple[Found, str]]:
                 continue
             if rule.only == "kin" and not clause.who:
                 continue
-            if clause.who and (rule.relation not in _OF_KIN or (clause.who in PETS and rule.fixed in ("died", "умер"))):
+            if clause.who in PETS and (rule.relation in _OF_PEOPLE or rule.fixed in ("died", "умер")):
+                continue
+            if clause.who and rule.relation not in _OF_KIN:
                 continue
             group = "value2" if found.match.groupdict().get("value2") else "value"
             span = found.match.span(group)

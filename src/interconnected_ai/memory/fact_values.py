@@ -7,6 +7,7 @@ from interconnected_ai.memory.fact_clauses import Found
 from interconnected_ai.memory.fact_words import (
     EMPTY_BEGINNINGS,
     EMPTY_VALUES,
+    GIVEN_NAMES_EN,
     IDLE_ACTIONS,
     IDLE_OBJECTS,
     ILLNESSES_RU,
@@ -68,7 +69,7 @@ _PROFESSIONS_RU = frozenset(normalize(word) for word in PROFESSIONS_RU.split())
 _NO_JOBS = frozenset(NO_JOBS.split())
 _LANGUAGES = frozenset(LANGUAGES.split())
 _NO_WORKERS = frozenset(
-    "big huge terrible good great better lousy natural born bit kind sort morning people total complete real bad slow fast hard heavy".split()
+    "brilliant amazing fantastic excellent decent keen awful rubbish mediocre passable wonderful fussy picky big huge terrible good great better lousy natural born bit kind sort morning people total complete real bad slow fast hard heavy".split()
 )
 _HAS_VERB = re.compile(
     r"\b(?:is|can|has|will|was|does|says|said|are|would|should|could|must|lives|works|who|that)\b", re.IGNORECASE
@@ -88,7 +89,7 @@ _HAD = frozenset(
 )
 _NOT_GIVEN = frozenset(
     f"{NATIONALITIES} {RELIGIONS} {LANGUAGES} aries taurus gemini leo virgo libra scorpio sagittarius capricorn aquarius pisces ok okay good sorry fine back "
-    "done batman ready happy sad tired bored hungry busy free new old young single married vegan vegetarian retired unemployed pregnant here home curious "
+    "diabetic asthmatic epileptic dyslexic autistic deaf blind disabled bipolar coeliac celiac anaemic anemic allergic divorced widowed engaged separated sober done batman ready happy sad tired bored hungry busy free new old young single married vegan vegetarian retired unemployed pregnant here home curious "
     "interested looking trying wondering thinking just not also really very so still currently afraid sure glad excited confused lost stuck late early sick".split()
 )
 _NO_ILLNESSES = frozenset(
@@ -137,8 +138,12 @@ def _without_job(said: str) -> str:
 def kept_value(said: str, relation: str) -> str:
     """A value without what trails it; "" when nothing of it says what the relation is about."""
     value = _clean(said)
+    if relation in _TASTES and _OF_SAYING.match(value):
+        return ""
     if relation in ("plans", "wants"):
         value = _FIRST_TIMES.sub("", value)
+    if relation == "lives in" and (home := _HOME_IN.match(value)):
+        value = home["place"]
     if relation == "works at" and (town := _IN_TOWN_AT.match(value)) and _is_in_town(town["town"]):
         value = town["rest"]
     if relation not in ("plans", "decided", "wants", "birthday", "age"):
@@ -150,7 +155,11 @@ def kept_value(said: str, relation: str) -> str:
     if (
         not words
         or (normalize(value) in EMPTY_VALUES and not is_title)
-        or (words[0] in EMPTY_BEGINNINGS and relation != "family")
+        or (
+            words[0] in EMPTY_BEGINNINGS
+            and relation != "family"
+            and words[1:2] not in (["aid"], ["aids"], ["impaired"], ["loss"])
+        )
     ):
         return ""
     if not _holds(relation, value, words):
@@ -201,7 +210,7 @@ def _is_place(value: str, words: list[str]) -> bool:
 
 def _is_named(value: str, words: list[str]) -> bool:
     """Whether a Russian place is one on the map, by its capital or the dictionary: "Я из омска", not "Я из бухгалтерии"."""
-    is_written_so = value != value.lower() or not _CYRILLIC.search(value)
+    is_written_so = value != value.lower() or not _CYRILLIC.search(value) or _NATIVES.search(value) is not None
     return is_written_so or not PLACE_WORDS.isdisjoint(words) or any(map(_is_town, words))
 
 
@@ -229,11 +238,15 @@ def _is_job(found: Found, value: str) -> bool:
         or words[-1] in KIN - _PROFESSIONS
     ):
         return False
-    if not _NO_WORKERS.isdisjoint(words[:-1]):
+    if not _NO_WORKERS.isdisjoint(words[:-1]) or words[-2:] == ["role", "model"]:
         return False
     if words[-1] == "student" and re.search(r"\b(?:at|of|in)\b", found.match.string[found.match.end("value") :]):
         return False
     if found.head == "bare" and words[-1] not in _PROFESSIONS and words[-1].removesuffix("s") not in _PROFESSIONS:
+        return False
+    if found.head == "bare" and found.match.string.lower().startswith(
+        ("my ", "our ", "the ", "his ", "her ", "your ", "their ")
+    ):
         return False
     if found.head == "bare" and _HAS_VERB.search(found.match.string[found.match.end() :]):
         return False
@@ -270,11 +283,11 @@ _TOWNS_SAID = frozenset(
     "спб мск екб нск нн крд питер питере питера питеру мо екат екате ебург ебурге челяба челябе владик владике хабара новосиб новосибе нижний нижнем столице столицу столицы".split()
 )
 _MEDICINE_RU = re.compile(
-    r"(?:прил|сартан|статин|азол|мицин|циллин|флоксацин|формин|глиптин|фл[ио]зин|сетин|пам|лам|оксетин|алопрам|тралин|триптилин|золам|пин|дипин|олол|ксабан|тироксин|тирокс|"
+    r"(?:кроверазжижающи|разжижающи|успокоительн|обезболивающ|снотворн|противозачаточн|антикоагулянт|прил|сартан|статин|азол|мицин|циллин|флоксацин|формин|глиптин|фл[ио]зин|сетин|пам|лам|оксетин|алопрам|тралин|триптилин|золам|пин|дипин|олол|ксабан|тироксин|тирокс|"
     r"профен|фенак|сулид|парин|преднизолон|солон|золон|ламид|семид|гидрал|терол|тропий|сонид|тадин|цетиризин|ризин|лукаст|вир|инсулин|аспирин|анальгин|пенициллин|новокаин|лидокаин|"
     r"ибупрофен|парацетамол|кодеин|морфин|трамадол|кетанов|нурофен|но-шпа|мелатонин|фенибут|афобазол|грандаксин|конкор|кардиомагнил|глюкофаж|сиофор|омез|золофт|прозак|феварин|"
     r"лирика|ламиктал|вальпроат|депакин|финлепсин|кеппр|метотрексат|железо|магний|омега|литий|гормоны|антидепрессант\w*|антибиотик\w*|витамин\w*|транквилизатор\w*|нейролептик\w*|"
-    r"таблетк\w*|статины|сорбифер|детралекс|мексидол|глицин|эналаприл|каптоприл|лозартан|бисопролол)(?:а|у|е|ом|ы|ов|ах|ами)?$"
+    r"таблетк\w*|(?:кроверазжижающ|разжижающ|успокоительн|обезболивающ|снотворн|противозачаточн)\w+|статины|сорбифер|детралекс|мексидол|глицин|эналаприл|каптоприл|лозартан|бисопролол)(?:а|у|е|ом|ы|ов|ах|ами)?$"
 )
 # How medicines end, and medicines that end otherwise.
 _MEDICINES_EN = tuple(
@@ -282,7 +295,7 @@ _MEDICINES_EN = tuple(
         "pril sartan statin olol dipine prazole formin gliptin gliflozin xaban thyroxine thyroxin oxetine alopram traline triptyline zepam zolam zodone cillin "
         "mycin floxacin cycline profen codone codeine morphine tramadol pregabalin gabapentin lamotrigine lithium insulin warfarin heparin aspirin methotrexate "
         "prednisone prednisolone steroids antidepressants antidepressant antibiotics antibiotic statins blockers ssris ssri hrt pill melatonin antihistamines "
-        "cetirizine loratadine salbutamol ventolin ozempic mounjaro wegovy semaglutide tirzepatide ritalin adderall vyvanse concerta elvanse methylphenidate "
+        "cetirizine loratadine salbutamol ventolin ozempic mounjaro wegovy thinners painkillers tablets inhaler semaglutide tirzepatide ritalin adderall vyvanse concerta elvanse methylphenidate "
         "prozac zoloft lexapro wellbutrin bupropion mirtazapine quetiapine olanzapine risperidone aripiprazole levodopa tamoxifen finasteride paracetamol "
         "nurofen naproxen valium xanax humira infliximab adalimumab dupixent vitamin vitamins magnesium zinc chemo"
     ).split()
@@ -319,8 +332,17 @@ def _is_medicine_ru(value: str) -> bool:
     return _MEDICINE_RU.search(value) is not None and value not in _NO_MEDICINE
 
 
+_JOB_PREFIX = re.compile(
+    "^(?:авиа|авто|радио|электро|кино|видео|фото|теле|био|гео|агро|нейро|звуко|газо|спец|веб|аэро|микро|соц|психо|физио|вет)(?=[а-яё]{5})"
+)
+
+
 def _is_russian_job(word: str) -> bool:
+    word = word.rpartition("-")[2] or word  # «шеф-повар», «дизайнер-верстальщик»
     form = lemma(normalize(word))
+    plain = _JOB_PREFIX.sub("", form)
+    if plain != form and (plain in _PROFESSIONS_RU or lemma(plain) in _PROFESSIONS_RU):
+        return True
     return (
         form in _PROFESSIONS_RU
         or normalize(word) in _PROFESSIONS_RU
@@ -329,7 +351,8 @@ def _is_russian_job(word: str) -> bool:
 
 
 def _job_word(found: Found, value: str) -> str:
-    return normalize(found.match.groupdict().get("job") or (value.split() or [""])[-1])
+    said = normalize(found.match.groupdict().get("job") or (value.split() or [""])[-1])
+    return said.rpartition("-")[2] or said
 
 
 def _is_instrumental_job(found: Found, value: str) -> bool:
@@ -359,15 +382,29 @@ def _is_illness(found: Found, value: str) -> bool:
     )
 
 
+_OF_SAYING = re.compile(r"это [а-яё]+ть(?![\w-])", re.IGNORECASE)  # «ненавижу это говорить»
+_NOT_LEARNT = re.compile(
+    r"вариант|договор|вопрос|рынок|документ|материал|предложени|меню|карт|инструкц|код(?!\w)|отч[её]т|стать|тем[уы]|данн|ситуац|возможност|кажд|эт[оуи]|ваш|тво|сайт|отзыв|услови|проблем"
+)
+_NATIVES = re.compile(
+    "^[а-яё]{4,}(?:вич|чанин|жанин|янин|анин|вичка|чанка|жанка|янка|анка|ситка|сит|ляк|лячка|итянин|ец)$"
+)  # «коренной москвич»
+# "a tiny flat in Soho" is Soho.
+_HOME_IN = re.compile(
+    r"^(?:an?|the) (?:[\w'-]+ ){0,4}?(?:flat|house|apartment|room|studio|place|cottage|bungalow|bedsit|loft|caravan|houseboat|farmhouse|bedroom|condo|semi|terrace) "
+    r"(?:in|near|outside|on) (?P<place>(?-i:[A-Z]).*)$",
+    re.IGNORECASE,
+)
 _IN_TOWN_AT = re.compile(r"^(?P<town>[А-ЯЁа-яё-]+(?: [А-ЯЁ][а-яё-]+)?) (?:в|на) (?P<rest>[а-яё].*)$")
 _FOOD_RU = re.compile(
-    "спиртн|выпивк|фастфуд|колбас|газировк|полуфабрикат|булк|булок|выпечк|конфет|чипс|соль|соли|сол[её]н|каш|овсянк|гречк|печен|бобов|грибы|грибов|виноград|банан|апельсин|мандарин|яблок|капуст|сливк|сметан|творог|кефир|молочк|молок|глютен|сладк|мяс|рыб|орех|сахар|мучн|лактоз|яйц|алкогол|остр|жирн|жарен|хлеб|кофе|м[её]д|цитрус|морепродукт|свинин|говядин|солен|солён|пив|вин|чай|сыр|лук|чеснок|шоколад|клубник|томат|помидор"
+    "креветк|краб|мидии|устриц|кальмар|арахис|миндал|фундук|икр[уа]|фасол|горох|чечевиц|сосиск|пельмен|макарон|картош|картофел|огурц|баклажан|авокадо|киви|персик|арбуз|сельдере|кинз|укроп|майонез|"
+    "спиртн|выпивк|фастфуд|колбас|газировк|молочн|полуфабрикат|булк|булок|выпечк|конфет|чипс|соль|соли|сол[её]н|каш|овсянк|гречк|печен|бобов|грибы|грибов|виноград|банан|апельсин|мандарин|яблок|капуст|сливк|сметан|творог|кефир|молочк|молок|глютен|сладк|мяс|рыб(?!ал)|орех|сахар|мучн|лактоз|яйц|алкогол|остр|жирн|жарен|хлеб|кофе|(?<![а-яё])м[её]д(?!иц|и|н)|цитрус|морепродукт|свинин|говядин|солен|солён|пив[оаеу]|(?<![а-яё])вин[оаеу](?!г)|чай|сыр|лук|чеснок|шоколад|клубник|томат|помидор"
 )
 _GIVEN = re.compile(
-    r"\b(?:тачк|авто|приор|пианино|синтезатор|кровать|кресл|игрушк|вещи|кошеч|щено|попуга|хомяк|пса(?!\w)|пёс|пес(?!\w)|машин|квартир|дом|дач|собак|кошк|кот|пианин|гитар|велосипед|телефон|ноут|комп|шкаф|диван|коляск|книг|щен|телевизор|самокат|мотоцикл)"
+    r"\b(?:барабан|аккордеон|баян|скрипк|виолончел|лыж|сноуборд|коньк|аквариум|кролик|крыс|черепах|рыбок|шиншил|лошад|коз|птиц|хорьк|приставк|планшет|холодильник|стиралк|прицеп|лодк|гараж|дол[юи](?!\w)|тачк|авто|приор|пианино|синтезатор|кровать|кресл|игрушк|вещи|кошеч|щено|попуга|хомяк|пса(?!\w)|пёс|пес(?!\w)|машин|квартир|дом|дач|собак|кошк|кот|пианин|гитар|велосипед|телефон|ноут|комп|шкаф|диван|коляск|книг|щен|телевизор|самокат|мотоцикл)"
 )
 _WORK_PLACES = re.compile(
-    "школ|банк|компани|фирм|больниц|полици|арми|завод|офис|университет|магазин|служб|найм|професси|редакци|стартап|поликлиник|клиник|институт|театр|музе|ресторан|кафе|бизнес|айти|такси|агентств|министерств|продаж|маркетинг|декрет|лаборатор|фабрик|газет|телевид|радио|издательств|телеканал|мэри|администрац|налогов|почт|ателье|салон|детсад|садик|турфирм|таможн|вокзал|аэропорт|депо|цех|склад|типографи|колл-центр|госслужб|гимнази|лице[йяе]|вуз|кафедр|консалтинг|маркетплейс|строй|библиотек|аптек|суд|прокуратур|мчс|нии"
+    r"школ|банк|компани|фирм|больниц|полици|арми|завод|офис|университет|магазин|служб|найм|професси|редакци|стартап|поликлиник|клиник|институт|театр|музе|ресторан|кафе|бизнес|айти|такси|агентств|министерств|продаж|маркетинг|декрет|лаборатор|фабрик|газет|телевид|радио|издательств|телеканал|мэри|администрац|налогов|почт|ателье|салон|детсад|садик|турфирм|таможн|вокзал|аэропорт|депо|цех|склад|типографи|колл-центр|госслужб|гимнази|лице[йяе]|вуз|кафедр|консалтинг|фонд|нко(?!\w)|нпо(?!\w)|ржд|метро(?!ном)|холдинг|корпорац|концерн|комбинат|центр|бюро|управлени|департамент|комитет|мфц|автосервис|сервис|доставк|шахт|рудник|порт(?![рф])|автопарк|фитнес|турагентств|химчистк|прачечн|пекарн|кофейн|част[ьи](?!\w)|подстанц|стоматолог|роддом|диспансер|хоспис|интернат|детдом|приют|заповедник|лесхоз|совхоз|агрофирм|элеватор|маркетплейс|строй|библиотек|аптек|суд|прокуратур|мчс|нии"
 )
 
 
@@ -395,6 +432,9 @@ def _is_known_illness(value: str) -> bool:
 _INDECLINABLE = frozenset({"бариста", "портье", "крупье", "кутюрье", "диджей"})
 
 
+_LOST = frozenset("licence license house home flat farm business shop".split())
+
+
 def _is_sold(found: Found, value: str) -> bool:
     said = found.clause.said.lower()
     needed = {
@@ -403,7 +443,7 @@ def _is_sold(found: Found, value: str) -> bool:
         "had": (" to sell", " to give away", " to rehome", " to put"),
     }
     if found.head == "lost":
-        return not PETS.isdisjoint(value.split())
+        return not (PETS | _LOST).isdisjoint(value.split())
     return found.head not in needed or any(word in said for word in needed[found.head])
 
 
@@ -411,6 +451,20 @@ def _is_hired(found: Found, value: str) -> bool:
     said = found.match["value"]
     is_of_work = found.clause.verb.lower().startswith(("увол", "устро"))
     return (is_of_work and not _is_in_town(value)) or _is_work_place(said)
+
+
+_HOUSING = re.compile(
+    "квартир|комнат|дом|студи|жиль|однушк|двушк|тр[её]шк|угол|койк|коттедж|таунхаус|хат|общаг|офис|помещени|гараж|дач"
+)
+_BRED = re.compile(
+    r"пч[её]л|кур|коз|кролик|перепел|рыб|собак|кош|кот|птиц|голуб|лошад|овец|свин|инд[юе]|улит|цвет|роз|орхиде|попуга|гус|ут[оя]к|страус|мейн|щен|хаски|корги|черв|рак|форел|кактус"
+)
+_YOUNG = frozenset(
+    "son daughter nephew niece grandson granddaughter kid kids child children boy girl twins stepson stepdaughter".split()
+)
+_NOT_STUDIED = frozenset(
+    "часы рельсы курс курса счёт счет карту тариф режим язык русский английский день ночь зиму лето время".split()
+)
 
 
 _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
@@ -447,7 +501,7 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     ),
     "job in town": lambda found, value: _is_nominative_job(found, "") and _is_town(value),
     "town": lambda found, value: _is_town(value),
-    "given name": lambda found, value: value not in _NOT_GIVEN,
+    "given name": lambda found, value: value not in _NOT_GIVEN and value not in _PROFESSIONS,
     "medicine": lambda found, value: (
         all(map(_is_medicine_ru, value.split(" и ")))
         if _CYRILLIC.search(value)
@@ -457,6 +511,9 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
         (found.head != "was" and _is_job(found, value))
         or (re.match("hired|promoted|made|appointed", found.match[0].lower()) is not None and _is_job(found, value))
     ),
+    "known employer": lambda found, value: value in _EMPLOYERS,
+    "of a child": lambda found, value: found.clause.who in _YOUNG,
+    "common name": lambda found, value: value in GIVEN_NAMES_EN,
     "no company": lambda found, value: found.match["value"].lower() not in _EMPLOYERS,
     "parted with": _is_parted,
     "employer": lambda found, value: " над " not in f" {found.match.string} " and not _is_in_town(value),
@@ -506,6 +563,23 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
         any(word.endswith(("ть", "ться", "ти", "чь", "тись")) for word in value.split()[:3])
         or (found.head == "plan" and not found.clause.verb.lower().startswith("наде"))
     ),
+    "driven": lambda found, value: (
+        found.match.string.startswith("на ")
+        or re.match("автобус|трамва|троллейбус|фур|такси|маршрутк|поезд", value) is None
+    ),
+    "in town": lambda found, value: any(map(_is_town, value.split())) or not found.match["value"][:1].isupper(),
+    "rented": lambda found, value: (
+        found.head != "rent" or value != found.match["value"] or _HOUSING.search(found.match.string.lower()) is not None
+    ),
+    "bred": lambda found, value: (
+        not found.clause.verb.lower().startswith(("развож", "развод")) or _BRED.search(value) is not None
+    ),
+    "baked": lambda found, value: found.clause.verb.lower().startswith("пек"),
+    "entered": lambda found, value: (
+        found.clause.verb.lower().startswith("перев")
+        and not found.clause.who
+        and _NOT_STUDIED.isdisjoint(value.split())
+    ),
     "food ru": lambda found, value: _FOOD_RU.search(value) is not None,
     "dream": lambda found, value: (
         re.match("об? (?:сво|собствен|дом|дач|собак|кошк|коте|дет|реб|машин|переезд|велосипед|мотоцикл|карьер)", value)
@@ -513,7 +587,9 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
         or any(word.endswith(("ть", "ться", "ти", "чь", "тись")) for word in value.split()[:2])
     ),
     "known illness": lambda found, value: _is_known_illness(value),
-    "изучаю": lambda found, value: found.clause.verb.lower().startswith(("изуча", "осваива")),
+    "изучаю": lambda found, value: (
+        found.clause.verb.lower().startswith(("изуча", "осваива")) and _NOT_LEARNT.match(value) is None
+    ),
     "хор": lambda found, value: re.search("хор|ансамбл|групп|капелл", value) is not None,
     "moving": lambda found, value: True,
     "stolen": lambda found, value: (

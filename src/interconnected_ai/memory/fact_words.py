@@ -3,8 +3,8 @@
 # Kin and the like, and who they are called in facts: Russian ones in the nominative.
 PETS = frozenset(
     "dog cat puppy kitten horse pony parrot hamster rabbit budgie beagle labrador poodle husky greyhound terrier corgi bulldog retriever "
-    "collie spaniel pug dachshund goldfish turtle tortoise guinea ferret lizard snake "
-    "собака кот кошка попугай щенок котёнок хомяк лабрадор овчарка такса хаски корги кролик черепаха крыса лошадь".split()
+    "pup kitty labradoodle cockapoo chihuahua whippet collie spaniel pug dachshund goldfish turtle tortoise guinea ferret lizard snake "
+    "пудель шпиц мопс бигль чихуахуа йорк шиншилла канарейка собака кот кошка попугай щенок котёнок хомяк лабрадор овчарка такса хаски корги кролик черепаха крыса лошадь".split()
 )
 MALE_KIN = frozenset(
     "husband son father dad brother boyfriend grandfather grandpa granddad grandad uncle nephew grandson stepdad stepfather stepson godfather "
@@ -30,13 +30,16 @@ KIN_RU = {
         "собака собаку собаки собаке пёс пса пес псу псом пёсель псина собачка собачку собачки собачке пёсик песик пёсика песика", "кот кота коту котом котик котика котейка котяра", "кошка кошку кошки кошке кошечка кошечку", "начальник начальника начальнику шеф",
         "начальница начальницу начальницы", "коллега коллегу коллеги коллеге", "врач врача", "бабушка бабушку бабушки бабушке бабуля бабули бабуле бабулю бабка",
         "дедушка дедушку дед деда деду дедушке дедушки дедушкой дедуля дедули", "дядя дядю дяди дяде", "тётя тётю тети тётя тётки тётка тетя тетю тёти тёте", "девушка девушку девушки девушке девушкой",
-        "парень парня парню парнем", "племянник племянника племяннику", "племянница племянницу племяннице племянницы", "сосед соседа соседу", "соседка соседку соседки соседке",
+        "парень парня парню парнем", "племянник племянника племяннику племянником племяш племяша", "племянница племянницу племяннице племянницы племянницей племяшка племяшку племяшки", "сосед соседа соседу", "соседка соседку соседки соседке",
         "попугай попугая попугаю", "щенок щенка щенку щеночек щеночка", "котёнок котёнка котенок котенка", "хомяк хомяка", "компания компанию", "проект проекта",
-        "команда команду", "родители родителей родителям", "жених жениха", "невеста невесту невесты", "внук внука внуку", "внучка внучку внучке внучки",
+        "команда команду", "родители родителей родителям", "жених жениха", "невеста невесту невесты", "внук внука внуку внуком внучок", "внучка внучку внучке внучки внучкой внученька",
         "тренер тренера", "ребёнок ребёнка ребенок ребенка ребёнку ребенку", "дети детей детям", "зять зятя зятю", "тесть тестя тестю", "отчим отчима", "мачеха мачехи",
         "тёща тёщи тёще тёщу тёщей теща тещи", "свекровь свекрови свекровью", "свёкор свёкра", "кузина кузину кузины", "кузен кузена", "лабрадор лабрадора", "овчарка овчарку овчарки",
         "крыса крысу", "черепаха черепаху", "кролик кролика", "прадед прадеда", "крёстный крестный крёстного крестного", "крёстная крестная крёстную крестную", "невестка невестку невестки", "сноха сноху", "шурин шурина",
-        "близняшки близнецы близнецам", "лошадь лошади",
+        "близняшки близнецы близнецам", "близнец близнеца", "прабабушка прабабушку прабабушке прабабушки", "лошадь лошади", "пасынок пасынка пасынку", "падчерица падчерицу падчерице падчерицы", "крестник крестника", "крестница крестницу",
+        "одногруппник одногруппника", "одногруппница одногруппницу", "однокурсник однокурсника", "однокурсница однокурсницу", "одноклассник одноклассника", "одноклассница одноклассницу",
+        "приятель приятеля приятелю", "приятельница приятельницу", "корги", "такса таксу таксе таксы", "хаски", "пудель пуделя", "шпиц шпица", "мопс мопса", "бигль бигля", "чихуахуа", "йорк йорка",
+        "шиншилла шиншиллу", "канарейка канарейку",
     )
     for form in forms.split()
 }  # fmt: skip
@@ -64,6 +67,9 @@ PROFESSIONS = (
     "audiologist physio chiropodist actuary underwriter dog\\s+groomer dog\\s+walker nail\\s+technician care\\s+assistant teaching\\s+assistant support\\s+worker letting\\s+agent "
     "estate\\s+agent quantity\\s+surveyor product\\s+owner scrum\\s+master project\\s+manager data\\s+analyst call\\s+handler sous\\s+chef pastry\\s+chef barrister glazier "
     "plasterer tiler decorator cabinetmaker upholsterer seamstress cobbler farrier groom jockey cabbie trucker bouncer croupier barmaid barman landlord publican "
+    "monk nun rabbi imam vicar bishop deacon missionary roadie stuntman stuntwoman embalmer taxidermist falconer ranger forester stonemason thatcher saddler luthier distiller "
+    "winemaker cheesemaker fishmonger greengrocer bookseller bookbinder archivist curator lobbyist diplomat councillor mayor civil\\s+servant lorry\\s+driver "
+    "gp rn lpn cna emt cpa paediatrician gynaecologist team\\s+lead tech\\s+lead team\\s+leader shift\\s+leader head\\s+chef line\\s+manager postwoman policewoman fireman dinner\\s+lady lollipop\\s+lady childcare\\s+worker bus\\s+driver "
     "optometrist osteopath acupuncturist homemaker housekeeper nanny au\\s+pair babysitter"
 )
 # How names of professions end, where the list does not know them, and what ends so and is none.
@@ -75,7 +81,7 @@ NO_JOBS = (
     "junior visitor teenager toddler grandmother grandfather leader reader listener speaker partner neighbor neighbour passenger prisoner "
     "resident immigrant expat extrovert introvert better bigger older younger former other another ever never over under after river order paper water "
     "letter power summer winter october november december september however rather together whether either neither super cancer twitter doctor-in father-to-be elder center corner "
-    "hipster procrastinator overthinker sinner runner swimmer climber cyclist hiker skier surfer traveler traveller lurker newbie owner commuter vegetarian "
+    "quaker messenger middleman eater hipster procrastinator overthinker sinner runner swimmer climber cyclist hiker skier surfer traveler traveller lurker newbie owner commuter vegetarian "
     "stoner rocker bachelor ancestor successor predecessor competitor debtor minister-to-be participant applicant claimant elephant giant "
     "masters master's bachelors redundant plant infant important distant instant pregnant constant tolerant intolerant allergic sweater later her quarter computer folder offer matter poor nor or error mirror colour color major "
     "factor actor-like mayor-like doer quitter keeper taker giver liar mister sir finder helper maker bit-player night-owl"
@@ -96,7 +102,7 @@ PROFESSIONS_RU = (
     "разнорабочий разнорабочая подсобник мойщик автомойщик автомеханик автослесарь крупье швейцар гардеробщица посудомойщица мойщица вожатый "
     "няня сиделка соцработник реабилитолог остеопат нутрициолог логист товаровед мерчендайзер супервайзер промоутер риэлтор кинооператор монтажёр осветитель гримёр костюмер "
     "саунд-дизайнер промпт-инженер дата-аналитик датасаентист аналитик девопс скрам-мастер эколог агроном зоотехник лесничий лесоруб вальщик стропаль "
-    "портниха учительница воспитательница студент акушерка диспетчер таксистка водительница машинистка нейробиолог биоинженер рабочий рабочая "
+    "айтишник айтишница начальник начальница заведующий заведующая руководитель бригадир командир госслужащий госслужащая чиновник чиновница служащий служащая спецназовец омоновец полицейская портниха учительница воспитательница студент акушерка диспетчер таксистка водительница машинистка нейробиолог биоинженер рабочий рабочая "
     "доярка агротехник механизатор тракторист комбайнёр электромонтёр электрогазосварщик стропальщик сантехник "
     "бухгалтер актёр актер актриса аналитик архитектор художник художница адвокат пекарь парикмахер бариста бармен биолог библиотекарь "
     "столяр плотник кассир повар химик тренер консультант копирайтер танцор стоматолог дизайнер разработчик диетолог директор врач доктор "
@@ -109,7 +115,7 @@ PROFESSIONS_RU = (
     "машинист слесарь токарь швея косметолог массажист логопед социолог философ филолог лингвист юрисконсульт режиссёр оператор монтажёр сисадмин системный администратор"
 )  # fmt: skip
 ILLNESSES = (
-    "diabetes asthma migraines migraine epilepsy adhd add anxiety depression arthritis celiac coeliac hypertension insomnia eczema "
+    "stammer lisp diabetes asthma migraines migraine epilepsy adhd add anxiety depression arthritis celiac coeliac hypertension insomnia eczema "
     "psoriasis anemia anaemia cancer scoliosis hypothyroidism dyslexia autism ibs gout lupus tinnitus psoriasis hepatitis fibromyalgia "
     "osteoporosis glaucoma crohn's parkinson's pcos endometriosis high\\s+blood\\s+pressure sleep\\s+apnea bipolar\\s+disorder "
     "a\\s+heart\\s+condition ocd ptsd copd stutter endometriosis hyperthyroidism hashimoto's alzheimer's dementia narcolepsy vertigo rosacea sciatica schizophrenia anorexia bulimia stroke leukemia leukaemia lymphoma tuberculosis hiv bronchitis pneumonia prediabetes celiac\\s+disease ms"
@@ -147,7 +153,7 @@ _NO_POSSESSIONS = (
     "blast good great fun amazing nice peer project projects score result results value values memory memories idea tradition role update "
     "scenario sequence process step steps reaction hunch respect faith trust confidence support success luck money cash fund funds control power "
     "back backs thyroid eyesight allergy allergies appointment mistakes mistake knee knees leg arm shoulder hip neck ankle wrist foot tooth stomach "
-    "throat ache pain flu injury promotion raise refund ticket tickets haircut letter reply answer response warning chat say"
+    "kidney lung hand finger throat ache pain flu injury promotion raise refund ticket tickets haircut letter reply answer response warning chat say"
 )
 _NO_POSSESSIONS_RU = (
     "вопрос вопросы проблема проблемы идея идеи время минута минутка план планы просьба предложение сомнения сомнение задача "
@@ -179,7 +185,7 @@ NOT_PLACES = frozenset(
     "этой этом таких такой неделе месяце году".split()
 )
 NOT_NAMES = frozenset(
-    "same looky look newbie noob beginner student mom dad mum anybody anyone someone everybody monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october "
+    "gen same looky look newbie noob beginner student mom dad mum anybody anyone someone everybody monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october "
     "november december crazy back later tomorrow today tonight when if after before maybe on in at a an the not old cynical whatever "
     "out up over through right next first soon during between once only immediately directly american canadian british australian german french italian spanish russian irish scottish dutch polish indian chinese japanese "
     "korean jewish catholic muslim christian buddhist vegan anytime any now again asap names biased naive paranoid by for and or so well also often hard mud spelled misspelled missing "
@@ -192,7 +198,7 @@ IDLE_ACTIONS = frozenset(
 )
 IDLE_OBJECTS = frozenset(
     "idea ideas plan approach sound way look thought fact part bit answer answers suggestion suggestions version option second "
-    "chats chat conversation conversations talks draft output result response vibe tone style concept direction "
+    "quote photo photos pic pics picture pictures shot post chats chat conversation conversations talks draft output result response vibe tone style concept direction "
     "идея идею вариант план ответ подход текст предложение версия версию версии беседы ход мысли мыслей баг стиль тон".split()
 )
 NO_ALLERGENS = frozenset(
@@ -229,7 +235,7 @@ RUSSIAN_JOB_ENDINGS = (
     "менеджер",
 )
 NO_JOBS_RU = frozenset(
-    "мальчик любитель любительница зритель житель родитель читатель слушатель посетитель пользователь обитатель потребитель избиратель победитель "
+    "мальчик любитель любительница зритель житель родитель читатель слушатель посетитель свидетель свидетельница аутист аутистка пользователь обитатель потребитель избиратель победитель "
     "покупатель оптимист пессимист реалист перфекционист атеист коммунист фашист эгоист турист диалог каталог монолог аналог процент гражданин автор вектор монитор "
     "доброжелатель предатель мечтатель спаситель свидетель двигатель показатель выключатель холодильник понедельник завод народ вывод повод развод "
     "параграф телеграф фотограф-любитель буддист обитательница жительница атеистка оптимистка пессимистка перфекционистка реалистка феминистка эгоистка туристка коммунистка фашистка буддистка баптистка баптист феминист минималист минималистка".split()
@@ -250,10 +256,39 @@ NATIONALITIES_RU = (
     "русский русская белорус белоруска украинец украинка татарин татарка башкир казах казашка узбек узбечка армянин армянка грузин грузинка "
     "азербайджанец азербайджанка еврей еврейка немец немка поляк полячка чех чешка ирландец ирландка француз француженка итальянец итальянка испанец испанка "
     "американец американка англичанин англичанка кореец кореянка китаец китаянка японец японка чуваш бурят якут осетин осетинка чеченец чеченка дагестанец "
-    "таджик таджичка киргиз молдаванин молдаванка латыш латышка литовец литовка эстонец эстонка финн финка серб сербка болгарин болгарка турок турчанка"
+    "таджик таджичка киргиз молдаванин молдаванка латыш латышка литовец литовка эстонец эстонка финн финка серб сербка болгарин болгарка турок турчанка "
+    "грек гречанка израильтянин израильтянка сириец сирийка иранец иранка вьетнамец вьетнамка монгол монголка румын румынка венгр венгерка хорват хорватка черногорец "
+    "словак словачка словенец албанец португалец португалка голландец голландка бельгиец швейцарец швейцарка австриец австрийка датчанин датчанка норвежец норвежка швед шведка "
+    "канадец канадка мексиканец мексиканка бразилец бразильянка аргентинец кубинец индиец индианка мордвин мордовка удмурт удмуртка мариец марийка лезгин лезгинка аварец аварка "
+    "кабардинец черкес черкешенка абхаз абхазка калмык калмычка тувинец тувинка хакас карел карелка цыган цыганка ингуш ингушка"
 )
 RELIGIONS = "muslim jewish christian catholic buddhist hindu sikh atheist agnostic protestant mormon lutheran baptist methodist anglican quaker jew pagan"
 RELIGIONS_RU = (
     "мусульманин мусульманка православный православная христианин христианка католик католичка иудей иудейка буддист буддистка атеист атеистка "
+    "старообрядец старообрядка старообрядцы сикх кришнаит кришнаитка лютеранин лютеранка адвентист язычник католики православные мусульмане баптисты буддисты "
     "агностик протестант протестантка баптист неверующий неверующая верующий верующая"
+)
+
+# First names that are no other word, for who writes them small.
+GIVEN_NAMES_RU = frozenset(
+    "александр алексей анатолий андрей антон артем артур борис вадим валентин валера валерий василий виктор виталий владимир владислав вячеслав геннадий георгий глеб григорий "
+    "данил даниил денис дмитрий дима евгений женя егор иван игорь илья кирилл константин костя леонид леша макар максим марат марк матвей миша михаил никита николай коля олег павел паша "
+    "петр руслан саша саня семен серега сергей станислав степан тимофей тимур федор филипп эдуард юра юрий яков ян ярослав "
+    "алена алина алиса алла анастасия ангелина анна аня антонина валентина валерия варвара василиса вероника виктория вика галина дарья даша диана евгения екатерина катя елена лена "
+    "елизавета лиза жанна зина зинаида инна ирина ира карина кира кристина ксения ксюша лариса лидия людмила люда маргарита рита марина мария маша надя наталья наташа настя нина оксана ольга оля "
+    "полина раиса света светлана софия соня таисия тамара таня татьяна ульяна юлия юля яна дамир айгуль гульнара рустам ренат эльдар".split()
+)
+GIVEN_NAMES_EN = frozenset(
+    "aaron adam adrian aisha alan alex alexander alice alina alison amanda amelia amina amy andrea andrew andy angela anna anne annie anthony antonio arthur ashley barbara becky ben benjamin bernard "
+    "beth betty bob bobby brenda brian bruce callum carl carla carlos carol caroline catherine charles charlie charlotte chloe chris christian christina christine claire clara craig daniel danielle "
+    "danny darren dave david deborah debbie dennis derek diana diego dmitri dominic donna dorothy doug duncan eddie edward elena eleanor eli elizabeth ella ellen ellie emily emma eric erik erin "
+    "esther ethan eva evelyn fatima fiona francesca gabriel gareth gary gemma geoff george gerald gina gloria gordon graham greg hannah harriet harry hassan heather helen henry holly howard hugh ian "
+    "ingrid irene isaac isabel isabella ivan jacob jake james jamie jan jane janet jason jeff jennifer jenny jeremy jerry jess jesse jessica jill jim jimmy joan joanna joe joel john johnny jon "
+    "jonathan jordan jorge jose joseph josh joshua juan judith julia julian julie justin karen kate katherine kathy katie keith kelly ken kenneth kevin kim kyle larry laura lauren laurence leah "
+    "leila leo leon leonard lewis liam lily linda lisa liz lorna louis louise lucas lucy luis luke lydia maria marcus margaret marie marina mario martha martin mary matt matthew maya megan mehmet "
+    "melissa mia michael michelle miguel mike miriam mohammed molly monica nadia nancy naomi natalie natasha neil nicholas nicola nicole nigel nina noah nora oliver olivia omar oscar owen pablo "
+    "pamela patricia patrick paul paula pedro peter phil philip pierre priya rachel ralph raj rebecca richard rita robert robin rodrigo roger ron rosa rosie ross roy ruth ryan sally sam samantha "
+    "samuel sandra sara sarah scott sean sebastian sergio shane sharon sheila simon sofia sonia sophia sophie stacey stella stephanie stephen steve steven stuart susan suzanne sven tanya tara "
+    "teresa terry theo theresa thomas tim timothy tina toby todd tom tommy tony tracy trevor ursula valerie vanessa vera veronica victor victoria vincent vivian walter wendy william yusuf yvonne "
+    "zoe".split()
 )

@@ -16,7 +16,10 @@ _HEAD = re.compile(rb"(GET|POST) (/[\x21-\x7e]*) HTTP/1\.1\r\n((?:" + _FIELD + r
 _FIELDS = re.compile(rb"(?:" + _FIELD + rb")*")
 _ODD = frozenset((b"transfer-encoding", b"expect", b"upgrade"))
 _LENGTH_DIGITS = 18
-LEAVING = "interconnected_ai.leaving"  # an extension of ASGI: calls what it is given when the client leaves, once
+LEAVING, TELL = (
+    "interconnected_ai.leaving",
+    "tell",
+)  # an extension of ASGI: TELL calls what it is given when the client leaves
 _WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _SPACES = b" \t"
 _STATUSES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
@@ -72,7 +75,7 @@ class PlainAnswer(RequestResponseCycle):
         self.num_coming = head.length
         self._num_left: int | None = 0  # bytes of the answer's body to come; None: it goes out in chunks
         self._when_left: Callable[[], object] | None = None
-        self.scope["extensions"] = {LEAVING: self.when_left}
+        self.scope["extensions"] = {LEAVING: {TELL: self.when_left}}
 
     def take(self, data: bytes) -> None:
         """Some of the body, as it comes."""

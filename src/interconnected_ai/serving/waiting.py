@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Generator
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -22,7 +23,7 @@ class Within(Generic[T]):
         try:
             awaited = next(steps)
         except StopIteration as ended:
-            return ended.value
+            return cast("T", ended.value)
         return (yield from self._timed(awaited, steps).__await__())
 
     async def _timed(self, awaited: Any, steps: Generator[Any, Any, T]) -> T:
@@ -45,10 +46,10 @@ class _Rest(Generic[T]):
                 self._steps.close()
                 raise
             except BaseException as error:  # noqa: BLE001 - a timeout, a cancelled task: the work is to hear of it
-                go_on, given = self._steps.throw, error
+                go_on = partial(self._steps.throw, error)
             else:
-                go_on, given = self._steps.send, came
+                go_on = partial(self._steps.send, came)
             try:
-                awaited = go_on(given)
+                awaited = go_on()
             except StopIteration as ended:
-                return ended.value
+                return cast("T", ended.value)

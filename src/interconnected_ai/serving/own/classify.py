@@ -18,7 +18,7 @@ from interconnected_ai.serving.events import ClientGoneError, left
 from interconnected_ai.serving.faults import Refusal
 from interconnected_ai.serving.own.desk import AtTheDesk, desk_of
 from interconnected_ai.serving.own.systems import named_system
-from interconnected_ai.serving.plain import LEAVING
+from interconnected_ai.serving.plain import LEAVING, TELL
 from interconnected_ai.serving.schemas import Body
 
 _MOST_TEXTS, _MOST_BRANCHES = 2048, 10_000
@@ -113,8 +113,9 @@ async def _unless_left(request: Request, coming: "asyncio.Future[list[bytes]]") 
 @contextmanager
 def _when_left(request: Request, do: Callable[..., None]) -> Iterator[None]:
     """Have something done when the client leaves during the block."""
-    tell = request.scope.get("extensions", {}).get(LEAVING)
-    if tell is not None:  # without a task that waits for it
+    extension = request.scope.get("extensions", {}).get(LEAVING)
+    if extension is not None:  # without a task that waits for it
+        tell = extension[TELL]
         tell(do)
         try:
             yield

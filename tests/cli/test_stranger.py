@@ -55,12 +55,12 @@ INSTEAD = {
     "iai expert train --text docs/ --out experts/docs": (
         f"iai expert train --text docs/ --out experts/docs {SMALL}", "an hour at the default size",
     ),
-    "iai chat experts/docs": ("iai chat experts/docs hello --max-new-tokens 2", "no terminal to talk at"),
+    "iai chat experts/docs": ("iai chat experts/docs hello --max-new-tokens 16 --seed 0", "no terminal to talk at"),
     "iai expert quickstart --base smollm2 --output adapters": (
         "iai expert quickstart --help", "minutes, on a model of 135 million parameters",
     ),
     "iai expert adapt --base smollm2 --text docs/ --out experts/mine": ("iai expert adapt --help", "the same"),
-    "iai chat smollm2": ("iai chat experts/docs hello --max-new-tokens 2", "the same, and no terminal to talk at"),
+    "iai chat smollm2": ("iai chat experts/docs hello --max-new-tokens 16 --seed 0", "the same, and no terminal to talk at"),
     "iai memory serve memory.db --mcp": ("iai memory serve --help", "serves until it is stopped"),
     "iai council quickstart": ("iai council quickstart --help", "minutes, on a model of 135 million parameters"),
     "iai surgery export pruned --output pruned.gguf --quantize q8_0": (

@@ -1,5 +1,6 @@
 """The compiled step of a single row: the numbers of PyTorch's calls, whatever came before it; a reason where there is none."""
 
+import gc
 import os
 import platform
 import re
@@ -8,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -330,6 +332,21 @@ def test_without_a_compiler_the_calls_serve_and_the_engine_says_why(
     assert reason in engine.why_not_compiled
     with pytest.raises(EngineError, match=reason):
         TorchEngine(model, step="compiled")
+
+
+def test_a_compiler_that_is_interrupted_has_ended() -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(KeyboardInterrupt):
+            library._run(["sh", "-c", "kill -INT $PPID; exec sleep 600"])
+        gc.collect()
+    assert [str(each.message) for each in told] == []
+
+
+def test_a_compiler_without_end_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "_MOST_SECONDS", 0.05)
+    with pytest.raises(library._NotCompiledError, match=r"sleep takes longer than 0\.05 s"):
+        library._run(["sleep", "600"])
 
 
 def test_the_library_is_compiled_once_for_all_processes(

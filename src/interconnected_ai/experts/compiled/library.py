@@ -94,18 +94,24 @@ def _fingerprint(compiler: list[str]) -> str:
 
 
 def _run(command: list[str]) -> bytes:
-    """What a command writes to stdout."""
+    """What a command writes to stdout. It has ended when this is left, by Ctrl-C too."""
     try:
-        return subprocess.run(command, check=True, capture_output=True, timeout=_MOST_SECONDS).stdout
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines()
-        raise _NotCompiledError(
-            f"{command[0]} fails: {said[0] if said else f'exit code {error.returncode}'}"
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise _NotCompiledError(f"{command[0]} takes longer than {_MOST_SECONDS} s") from error
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except OSError as error:
         raise _NotCompiledError(f"{command[0]} cannot be run: {error.strerror}") from error
+    with process:
+        try:
+            written, told = process.communicate(timeout=_MOST_SECONDS)
+        except BaseException as error:
+            process.kill()
+            process.wait()  # `with` does not wait after Ctrl-C
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise _NotCompiledError(f"{command[0]} takes longer than {_MOST_SECONDS} s") from error
+            raise
+    if process.returncode:
+        said = told.decode(errors="replace").strip().splitlines()
+        raise _NotCompiledError(f"{command[0]} fails: {said[0] if said else f'exit code {process.returncode}'}")
+    return written
 
 
 def _require_own(folder: Path) -> None:

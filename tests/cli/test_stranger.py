@@ -207,6 +207,7 @@ def run_block(code: str) -> str:
     return out.getvalue()
 
 
+@pytest.mark.timeout(1800)  # every command of it, on a machine that may be busy
 def test_the_readme_can_be_walked_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "мои данные" / "run 1"
     folder.mkdir(parents=True)

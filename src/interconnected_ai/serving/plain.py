@@ -16,10 +16,8 @@ _HEAD = re.compile(rb"(GET|POST) (/[\x21-\x7e]*) HTTP/1\.1\r\n((?:" + _FIELD + r
 _FIELDS = re.compile(rb"(?:" + _FIELD + rb")*")
 _ODD = frozenset((b"transfer-encoding", b"expect", b"upgrade"))
 _LENGTH_DIGITS = 18
-LEAVING, TELL = (
-    "interconnected_ai.leaving",
-    "tell",
-)  # an extension of ASGI: TELL calls what it is given when the client leaves
+# An extension of ASGI: what it has under TELL calls what it is given when the client leaves.
+LEAVING, TELL = "interconnected_ai.leaving", "tell"
 _WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _SPACES = b" \t"
 _STATUSES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}

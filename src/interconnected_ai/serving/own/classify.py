@@ -94,7 +94,7 @@ async def _unless_left(request: Request, coming: "asyncio.Future[list[bytes]]") 
     """What comes, unless the client leaves before: then it is taken back."""
     has_left = False
 
-    def leave(*_: object) -> None:
+    def leave() -> None:
         nonlocal has_left
         if not coming.done():
             has_left = True
@@ -111,7 +111,7 @@ async def _unless_left(request: Request, coming: "asyncio.Future[list[bytes]]") 
 
 
 @contextmanager
-def _when_left(request: Request, do: Callable[..., None]) -> Iterator[None]:
+def _when_left(request: Request, do: Callable[[], None]) -> Iterator[None]:
     """Have something done when the client leaves during the block."""
     extension = request.scope.get("extensions", {}).get(LEAVING)
     if extension is not None:  # without a task that waits for it

@@ -1,13 +1,17 @@
 """Writers of a PostgreSQL that meet: none waits for another's session, none waits for one that waits for it, none is lost."""
 
+import json
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from interconnected_ai.memory import ThreeLevelMemory
+from interconnected_ai.errors import UnknownNameError
+from interconnected_ai.memory import Capacities, Check, ThreeLevelMemory
 from interconnected_ai.memory.erasure import Removed, is_erasing_due, remove_session
 from interconnected_ai.memory.jobs import want
 from interconnected_ai.memory.log import session_number
@@ -69,7 +73,10 @@ def forgetting(memory: ThreeLevelMemory, session: str) -> Iterator[None]:
 def test_what_is_forgotten_waits_for_no_writer_of_another_user(address: str, memory: ThreeLevelMemory) -> None:
     memory.add("user", "I live in Riga.", user="ann")
     memory.add("user", "I live in Pisa.", user="ben")
-    with memory.store.write() as rows, ThreeLevelMemory(f"{address}%20-clock_timeout%3D3000", background=False) as beside:
+    with (
+        memory.store.write() as rows,
+        ThreeLevelMemory(f"{address}%20-clock_timeout%3D3000", background=False) as beside,
+    ):
         session = session_number(rows, "ben", "default")
         memory.store.lock(rows, session)
         want(rows, "facts", session)  # as whoever adds a message has it until the message is written
@@ -85,7 +92,9 @@ def test_an_error_of_another_users_work_is_kept_when_one_forgets(make: MakeMemor
         rows.run("UPDATE jobs SET error = 'it met: I live in Riga.'")
     memory.forget(containing="Riga", user="ann")
     with memory.store.read() as rows:
-        told = rows.all("SELECT s.user_name, j.error FROM jobs j JOIN sessions s ON s.number = j.session WHERE j.error <> ''")
+        told = rows.all(
+            "SELECT s.user_name, j.error FROM jobs j JOIN sessions s ON s.number = j.session WHERE j.error <> ''"
+        )
     assert {user for user, _ in told} == {"ben"}
 
 
@@ -159,3 +168,58 @@ def test_what_was_forgotten_is_still_to_be_erased_after_a_rebuild(make: MakeMemo
     assert is_erasing_due(memory.store)
     memory.catch_up()
     assert not is_erasing_due(memory.store)
+
+
+def test_whatever_many_writers_do_at_once_is_done(address: str, tmp_path: Path) -> None:
+    """Whole users, sessions and facts come and go under six threads and two memories; afterwards all is as the log says."""
+    small = Capacities(60, 120, 200)
+    memories = [ThreeLevelMemory(address, small, count_tokens=count_words, encode=hashed()) for _ in range(2)]
+    failed: list[BaseException] = []
+
+    def use(name: int) -> None:
+        draw, memory = random.Random(name), memories[name % 2]
+        for number in range(40):
+            user, session = draw.choice(["ann", "Ben", "ёж"]), draw.choice(["a", "B"])
+            try:
+                _one_of_all(memory, draw, user, session, tmp_path / f"{name}-{number}.jsonl")
+            except UnknownNameError:  # another was there before and forgot it
+                continue
+            except BaseException as error:  # noqa: BLE001 - the main thread must hear of it
+                failed.append(error)
+
+    try:
+        users = [threading.Thread(target=use, args=(name,)) for name in range(6)]
+        for thread in users:
+            thread.start()
+        for thread in users:
+            thread.join(300)
+        assert not failed, failed
+        assert memories[0].catch_up(120) == 0
+        assert memories[0].check() == Check((), (), sum(s.num_messages for s in memories[0].sessions(everyone=True)), ())
+    finally:
+        for memory in memories:
+            memory.close()
+
+
+def _one_of_all(memory: ThreeLevelMemory, draw: random.Random, user: str, session: str, path: Path) -> None:
+    """One thing that changes a memory, more often one that adds to it."""
+    thing = f"thing{draw.randrange(20)}"
+    said = {"role": "user", "content": f"I live in {draw.choice(['Riga', 'Pisa'])}.", "user": user}
+    lines = [{**said, "id": str(i), "session": draw.choice("aB"), "time": 1e9 + draw.randrange(100)} for i in range(6)]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    facts = memory.facts(user=user, session=session)
+    calls: list[tuple[int, Callable[[], object]]] = [
+        (12, lambda: memory.add("user", f"I like {thing} and live in Rome.", session=session, user=user)),
+        (5, lambda: memory.add("user", f"I like {thing}.", session=session, user=user, time=1e9 + draw.randrange(100))),
+        (3, lambda: memory.import_jsonl(path)),
+        (2, lambda: memory.forget(session=session, user=user, everything=True)),
+        (1, lambda: memory.forget(user=user, everything=True)),
+        (2, lambda: memory.forget(containing=thing, user=user)),
+        (1, lambda: memory.pin("x", session=session, user=user)),
+        (2, lambda: memory.set_fact("likes", "tea", user=user, session=session)),
+        (2, lambda: memory.correct(facts[0], "Bern", user=user) if facts else None),
+        (2, lambda: memory.retract(facts[0], user=user) if facts else None),
+        (1, memory.rebuild),
+        (3, lambda: memory.catch_up(0.05)),
+    ]
+    draw.choices([call for _, call in calls], [weight for weight, _ in calls])[0]()

@@ -297,7 +297,9 @@ def session_number(rows: Rows, user: str, session: str, *, create: bool = False)
     made = None
     while made is None:  # another may make it at this moment, and another yet forget it
         rows.run(
-            "INSERT INTO sessions (user_name, name) VALUES (?, ?) ON CONFLICT (user_name, name) DO NOTHING", user, session
+            "INSERT INTO sessions (user_name, name) VALUES (?, ?) ON CONFLICT (user_name, name) DO NOTHING",
+            user,
+            session,
         )
         made = rows.one("SELECT number FROM sessions WHERE user_name = ? AND name = ?", user, session)
     rows.run(  # the user's, where there is one already; see `scope`

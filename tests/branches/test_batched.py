@@ -143,7 +143,9 @@ def test_a_text_that_comes_alone_is_computed_by_itself_whoever_has_left(monkeypa
     predictor = BatchedPredictor(a_system(), passes_at_once=2)
     takers: list[str] = []
     take = predictor._take
-    monkeypatch.setattr(predictor, "_take", lambda number: (takers.append(threading.current_thread().name), take(number))[1])
+    monkeypatch.setattr(
+        predictor, "_take", lambda number: (takers.append(threading.current_thread().name), take(number))[1]
+    )
     with predictor:
         for _ in range(3):
             predictor.predict(["cat"])

@@ -1,4 +1,4 @@
-"""Whatever line raises in the thread that makes answers together: who waits is answered or told, and later callers are answered.
+"""Whatever line raises in the thread that makes answers together: all are answered or told, and later callers are answered.
 
 The engine's places and bytes are given back, so that later answers find room.
 """

@@ -42,7 +42,7 @@ BUSY = """
     assert codes == [7] * 8, codes
     there = {m.id for m in memory.messages()}
     assert there == {id for one in added for id in one} | {f"child-{number}" for number in range(8)}
-    assert memory.catch_up(60) == 0
+    assert memory.catch_up(300) == 0
     memory.close()
     print("whole")
 """

@@ -71,7 +71,7 @@ _COUNT = r"(?:an?|one|two|three|four|five|six|seven|eight|nine|ten|\d+|some|a fe
 _THING_END = rf"(?=\s*(?:$|[.!?()\"]|,|\b(?:{_TIMES}|who|that|which|named|called|plus|and (?:i|we|my|they|he|she|it|an?|two|three|four|five|some)|with|because|to|from|for (?:work|my|our|the|{_FEW})|parked|where)\b))"
 _THING = r"(?P<value>[^.!?()\",]{2,60}?)" + _THING_END
 _BOUGHT = (
-    r"(?P<value>(?:[\w'-]+ ){0,3}?(?:car|house|flat|apartment|condo|bungalow|dog|puppy|puppies|cat|kitten|kittens|cats|dogs|bike|bicycle|motorcycle|motorbike|boat|narrowboat|"
+    r"(?P<value>(?:(?!(?:to|in|into|on|for|with|by|from|off|of|at|picked|hit|stuck|called|back|rid|out|up|over|and|some)\b)[\w'-]+ ){0,3}?(?:car|house|flat|apartment|condo|bungalow|dog|puppy|puppies|cat|kitten|kittens|cats|dogs|bike|bicycle|motorcycle|motorbike|boat|narrowboat|"
     r"guitar|piano|violin|cello|laptop|macbook|iphone|phone|camera|truck|van|caravan|campervan|farm|cottage|telescope|horse|rabbit|hamster|parrot|cabin|tesla|toyota|honda|"
     r"golf|fiesta|yaris|corsa|polo|focus|civic|corolla|prius|camry|qashqai|juke|niro|sportage|picanto|clio|megane|octavia|fabia|astra|tiguan|passat|outback|forester|kia|nissan|hyundai|renault|peugeot|skoda|vw|volkswagen|jeep|lexus|e-bike|"
     r"ford|bmw|audi|volvo|subaru|mazda|scooter|console|playstation|xbox|ps5|tv|tablet|ipad|pixel|greyhound|labrador|beagle|poodle|husky|corgi|bulldog|retriever|lab|vineyard|bookshop|business|"
@@ -96,7 +96,7 @@ _PLANNED = (
     r"(?=(?:visit|travel|mov|buy|sell|start|learn|study|marry|get (?:married|engaged|divorced|a|into)|propose|retir|renovate|paint|adopt|build|open|launch|apply|fly|spend|climb|attend|join|host|"
     r"quit|leav|switch|become|publish|teach|celebrate|run|take part|go (?:to|back|on)|have a (?:baby|kid|child)|relocat|emigrat|return|enrol|hik|cycl|driv|walk|settl|start)\w*\b)"
 )
-_NO_ASK = r"(?!(?:say|be honest|ask|need|assume|use|read|do|try|write|test|fix|check|see|look|see if|hear|get back)\b)"
+_NO_ASK = r"(?!(?:start (?:calling|using|doing|to|by|with)|switch (?:insurance|to)|runn?\w* (?:late|out|away|some|an? (?:test|bath))|spend (?:more|less)|go (?:to (?:bed|sleep|the (?:shop|bathroom|toilet|loo))|back to (?:bed|sleep))|say|be honest|ask|need|assume|use|read|do|try|write|test|fix|check|see|look|see if|hear|get back)\b)"
 
 RULES: tuple[Rule, ...] = (
     # homes
@@ -121,7 +121,7 @@ RULES: tuple[Rule, ...] = (
     Rule("lives in", "moved relocated emigrated", r"(?:away |out |back )*from (?P<value>[^.,;!?\n]{2,40}?)(?= to\b|$| (?:last|and|in|this|two|after|for|when|because|with)\b)", ends="value"),
     Rule("lives in", "moved", rf"(?:away from|out of) {_PLACE}", ends="value"),
     Rule("lives in", "moved relocated", rf"(?:back |over )*to [^.,;!?\n]{{2,40}}? from {_PLACE}", ends="value"),
-    Rule("lives in", "left", r"(?P<value>(?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])\w+)?)(?=$| (?:for (?-i:[A-Z])|for good\b|behind\b|(?:back )?in \d|years ago|last))", ends="value", check="no company"),
+    Rule("lives in", "left", r"(?P<value>(?-i:[A-Z])[\w-]+(?: (?-i:[A-Z])\w+)?)(?=$| (?:for (?-i:[A-Z])|for good\b|behind\b|(?:back )?in \d|years ago|last))", ends="value", check="left place"),
     Rule("lives in", "bare", r"home(?:'s| is) (?:now |currently )?(?P<value>(?-i:[A-ZÀ-Ý])[\w'-]+(?: (?-i:[A-ZÀ-Ý])[\w'-]+){0,2})(?=$|[.,!?]| (?:now|these|for|and|but|at)\b)"),
     Rule("lives in", "nomore usedto", r"(?:live|rent|stay|have a (?:flat|place|room)) [\w' -]{2,30}? (?:in|near) (?P<value>(?-i:[A-ZÀ-Ý])[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)", ends="value"),
     Rule("lives in", "nomore usedto", rf"(?:be )?(?:live|living|based|staying|reside) (?:in|at|near|on|with) (?:my )?{_PLACE}", ends="value"),
@@ -140,7 +140,7 @@ RULES: tuple[Rule, ...] = (
     Rule("nationality", "bare", rf"(?P<value>{_words(NATIONALITIES)}) (?:here|guy|girl|woman|man|lass|lad)(?=$|[.,!?]| )"),
     Rule("nationality", "be", rf"(?:half |originally |an? )?(?P<value>{_words(NATIONALITIES)})(?=$| (?:and|by|but|living|born)\b)"),
     # work
-    Rule("works as", "work freelance serve", rf"(?:(?!as\b)[\w-]+ ){{0,7}}?as (?!(?:usual|well|before|always|of|soon|long|hard|if|such|expected|intended|a team|much|fast)\b){_A}{_PLACE}"),
+    Rule("works as", "work freelance serve", rf"(?:(?!as\b)[\w-]+ ){{0,7}}?as (?!(?:usual|well|before|always|of|soon|long|hard|if|such|expected|intended|a team|much|fast|my|our|your|his|her|their|the same|anyone|everyone)\b){_A}{_PLACE}"),
     Rule("works as", "be been", rf"(?:working|employed|freelancing|volunteering)(?: [\w-]+){{0,6}}? as (?!usual|well|before|always|of|soon|long|hard|if|such|expected){_A}{_PLACE}"),
     Rule("works as", "be been bare", rf"(?:an? |the |now an? )?(?:\d+[- ]years?[- ]old )?(?P<value>{_JOB}){_JOB_END}(?! (?:here,)?at heart)", check="job"),
     Rule("works as", "bare", rf"(?P<value>{_JOB}) here$", check="job", needs="here"),
@@ -152,7 +152,7 @@ RULES: tuple[Rule, ...] = (
     Rule("works as", "took", r"(?P<value>early retirement)"),
     Rule("works as", "will be", rf"(?:be |going to be |gonna be )(?:an? |the )(?P<value>{_JOB}){_JOB_END}", check="job"),
     Rule("works at", "will be", rf"(?:be |going to be |gonna be )(?:an? |the )(?:[\w'-]+ ){{0,3}}{_JOB} (?:at|for) {_A}{_PLACE}", check="job at"),
-    Rule("works at", "went", rf"back (?:to work )?(?:to|at|for|with) {_PROPER}(?![\w&'.-])(?! to\b)", check="employer"),
+    Rule("works at", "went", rf"back (?:to work )?(?:to|at|for|with) {_PROPER}(?![\w&'.-])(?! to\b)", check="back at"),
     Rule("works as", "became become got was", rf"(?:hired as |promoted to |made |appointed )?(?:an? |the )?(?P<value>(?:head of [\w -]+|{_JOB})){_JOB_END}", check="job now"),
     Rule("works as", "qualified", rf"(?:as )?an? (?P<value>{_JOB})\b"),
     Rule("works as", "got was been", rf"(?:just |recently )?promoted to {_A}{_PLACE}"),
@@ -187,11 +187,12 @@ RULES: tuple[Rule, ...] = (
     Rule("works at", "love like enjoy hate dislike adore detest", rf"my (?:new )?job (?:at|with|in) {_A}{_PLACE}"),
     Rule("works at", "teach volunteer intern lecture", rf"(?:[\w ]+? )?(?:at|in) {_A}(?!the evenings?|the mornings?|my){_PLACE}"),
     Rule("works at", "switched", rf"jobs? from [^.,;!?\n]{{2,40}}? to {_PROPER}"),
-    Rule("works at", "switched left", rf"(?:jobs? from )?(?P<value>(?-i:[A-Z])[\w&-]+)(?= (?:to|in (?:{_MONTH}|\d)|for (?-i:[A-Z])))", ends="value", check="company"),
+    Rule("works at", "switched left", rf"(?:jobs? from )?(?P<value>(?-i:[A-Z])[\w&-]+)(?= (?:to|in (?:{_MONTH}|\d)|for (?-i:[A-Z])))", ends="value", check="left employer"),
     Rule("works at", "left", r"(?-i:[A-Z])[\w&'.-]* for (?:an? |the )(?P<value>(?:[\w-]+ )?(?:startup|start-up|competitor|rival|agency|firm|charity|bank|school|hospital|nonprofit|ngo|studio|fintech|consultancy))(?=$|[.,!?]| (?:in|and|last|this)\b)"),
     Rule("works at", "handed gave", rf"(?:in )?(?:my|the) notice (?:at|to) {_PROPER}", ends="value"),
     Rule("works at", "quit left lost resigned", rf"(?:from )?(?:my|the|his|her|their)?\s?(?:[\w-]+ )?(?:job|position|post|role) (?:at|with|in|for) {_A}{_PLACE}", ends="value"),
-    Rule("works at", "quit resigned retired left", rf"(?:from )?{_A}{_PROPER}", ends="value", check="company"),
+    Rule("works at", "quit resigned retired", rf"(?:from )?{_A}{_PROPER}", ends="value", check="company"),
+    Rule("works at", "left", rf"{_A}{_PROPER}", ends="value", check="left employer"),
     Rule("works at", "retired resigned", rf"from (?:the )?(?!work\b|teaching\b|my\b|my job\b){_PLACE}", ends="value"),
     Rule("works at", "got was be been", rf"(?:fired|laid off|let go|sacked|made redundant)(?: last \w+| yesterday| today| recently)? (?:from|by|at) {_A}{_PLACE}", ends="value"),
     Rule("works at", "nomore usedto", rf"(?:be )?(?:work|working|employed|teach) (?:at|for|in) {_A}{_PLACE}", ends="value"),
@@ -219,7 +220,7 @@ RULES: tuple[Rule, ...] = (
     Rule("age", "be", rf"(?P<value>\d{{1,2}}|{_SMALL})(?: years? old| months old| and a half|(?=$|,| (?:and|now|in)\b))", only="kin"),
     Rule("age", "be", r"(?P<value>\d{1,2}(?:, \d{1,2})*,? and \d{1,2})(?=$|[.,!?]| (?:so|now|years)\b)", only="kin"),
     Rule("age", "be", rf"turning (?P<value>\d{{1,3}}|{_NUMBER})\b"),
-    Rule("age", "turned turn turning", rf"(?P<value>\d{{1,3}}|{_NUMBER}|{_SMALL})(?=$|[.,!?;]| (?:on|last|this|in|today|tomorrow|soon|later|yesterday|and|years|next)\b)"),
+    Rule("age", "turned turn turning", rf"(?P<value>\d{{1,3}}|{_NUMBER}|{_SMALL})(?=$|[.,!?;]| (?:on|last|this|in (?:{_MONTH}|an?|two|three)|today|tomorrow|soon|later|yesterday|and|years|next)\b)"),
     Rule("age", "be", r"an? (?P<value>\d{1,3})[- ]?(?:years?|yrs?|y)[-/ ]?o(?:ld)?\b"),
     Rule("birthday", "born", rf"(?:on |in )?(?P<value>(?:the )?(?:\w+ of )?{_MONTH}\b[^.!?]{{0,14}}|(?:the )?\d[^.!?]{{0,18}})"),
     Rule("birthday", "be was bare", rf"born (?:on |in )?(?:the )?(?P<value>(?:\w+ of )?{_MONTH}\b[^.!?()\"]{{0,14}}?|\d{{1,2}}[^.!?()\"]{{0,18}}?|\d{{4}})(?=$|\W*$| (?:in (?-i:[A-Z])|and|so)\b)"),
@@ -388,12 +389,13 @@ RULES: tuple[Rule, ...] = (
     Rule("plans", "will", r"be (?P<value>(?:moving|relocating|starting|travelling|traveling|retiring|getting married|flying|studying|attending)\b[^.!?()\"]{0,70})"),
     Rule("plans", "be", rf"(?:putting|setting) (?:(?:some |a bit of )?(?:money|cash) )?aside (?:some (?:money|cash) )?for (?:an? )?{_VALUE}"),
     Rule("plans", "be", rf"saving (?:up )?(?:for|to buy) (?:an? )?{_VALUE}"),
-    Rule("plans", "plan intend hope", rf"(?:to|on) {_NO_ASK}(?P<value>[^.!?()\"]{{2,80}}?)(?=$|[.!?])"),
+    Rule("plans", "hope", rf"to {_PLANNED}{_NO_ASK}(?P<value>[^.!?()\"]{{2,80}}?)(?=$|[.!?])"),
+    Rule("plans", "plan intend", rf"(?:to|on) {_NO_ASK}(?P<value>[^.!?()\"]{{2,80}}?)(?=$|[.!?])"),
     Rule("plans", "have", r"(?:an? )?(?P<value>(?:appointment|flight|surgery|operation) (?:with|on|to|at) [^.!?()\"]{2,50})"),
     Rule("wants", "want", r"to (?P<value>(?:become|be|live|move|learn|open|start my|study|work (?:as|in|at)|travel|buy a|quit|retire|write a|have (?:kids|children|a))\b[^.!?()\"]{2,60})"),
     # possessions
     Rule("has", "adopted fostered have", r"(?:just )?(?P<value>(?:two|three|four|five|\d) (?:little |small |young |teenage )?(?:boys|girls|sons|daughters|lads))(?=$|[.,!?]| (?:and|from|last|this|in|aged|who)\b)"),
-    Rule("has", "have own drive ride keep adopted inherited raise breed", rf"(?:also )?{_COUNT} (?!(?:cab|taxi|bus|tram|train|forklift|ambulance|hgv|minicab)\b){_THING}"),
+    Rule("has", "have own drive ride keep adopted inherited raise breed", rf"(?:also )?{_COUNT} (?!(?:cab|taxi|bus|tram|train|forklift|ambulance|hgv|minicab)\b){_THING}", check="owned"),
     Rule("has", "run", r"(?:an?|my|our|my own|our own) (?P<value>(?:[\w-]+ ){0,2}?(?:business|bakery|shop|caf[eé]|store|farm|studio|salon|restaurant|company|startup|bar|pub|b&b|hotel|bookshop|brewery|blog|podcast|channel|nursery|daycare|guesthouse|guest house|hostel|campsite|garage|gym|practice|clinic|agency|food truck|stall|deli|florist's?|barbershop|newsletter|charity|magazine|label|workshop|vineyard|stables?|kennels?)(?: (?:in|near|on|selling) [\w -]+)?)(?=$|[.,!?]| (?:with|and|for|from)\b)"),
     Rule("has", "bare", r"my (?P<value>car|bike|bicycle|motorbike|motorcycle|scooter|laptop|phone|van|boat) (?:got|was|has been) (?:stolen|nicked|robbed|written off|totalled|totaled|wrecked)", ends="value"),
     Rule("has", "have", r"(?P<value>(?:(?:twin|triplet|grown|small|young|little|identical|blue|brown|green|hazel|grey|gray|blond|blonde|red|dark|black|curly|long|short) )*(?:kids|children|girls|boys|sons|daughters|twins|triplets|eyes|hair|chickens|bees|goats|cats|dogs))(?=\s*(?:$|[.!,;]|\band\b))"),
@@ -434,8 +436,8 @@ RULES: tuple[Rule, ...] = (
     Rule("wears size", "wear", r"(?:an? )?size (?P<value>\d+(?:\.\d)?)"),
     # "my … is …", with no verb that is known before it
     Rule("name", "bare", rf"(?:my )?(?:full |first |real |given |christian |legal |last |sur|nick)?name(?:'s| is|s) (?!not\b|spelled\b|pronounced\b){_NAME}"),
-    Rule("name", "bare", rf"(?:(?:everyone|everybody|people|my friends|friends|most people|they all|all my friends) calls? me|(?:please |just |you can |everyone can |feel free to )*call me|the name(?:'s| is)|this is(?= (?-i:[A-Z])\w+ (?:from|here|again)\b)) {_NAME}(?! (?:when|if|at|on|after|back|in|from|to)\b)"),
-    Rule("name", "call", rf"me {_NAME}(?! (?:when|if|at|on|after|back|in|from|to)\b)"),
+    Rule("name", "bare", rf"(?:(?:everyone|everybody|people|my friends|friends|most people|they all|all my friends) calls? me|(?:please |just |you can |everyone can |feel free to )*call me|the name(?:'s| is)|this is(?= (?-i:[A-Z])\w+ (?:from|here|again)\b)) {_NAME}(?![\w'-])(?! (?:when|if|at|on|after|back|in|from(?! now)|to)\b)"),
+    Rule("name", "call", rf"me {_NAME}(?![\w'-])(?! (?:when|if|at|on|after|back|in|from(?! now)|to)\b)"),
     Rule("name", "bare", r"(?P<value>(?-i:[A-Z])[a-z]+) here$", check="given name", needs="here"),
     Rule("name", "changed", rf"my (?:last |sur|first )?name (?:from [\w-]+ )?to {_NAME}"),
     Rule("name", "changed", r"my (?:last |sur|first )?name from (?P<value>[\w-]+) to", ends="value"),

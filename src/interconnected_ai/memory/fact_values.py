@@ -4,7 +4,18 @@ import re
 from collections.abc import Callable, Mapping
 
 from interconnected_ai.memory.fact_clauses import Found
+from interconnected_ai.memory.fact_guards_en import (
+    is_home_on,
+    is_left_employer,
+    is_left_place,
+    is_owned,
+    is_trade,
+    says_something,
+    without_what_goes_on,
+)
 from interconnected_ai.memory.fact_words import (
+    COMMANDS,
+    EMPLOYERS,
     EMPTY_BEGINNINGS,
     EMPTY_VALUES,
     GIVEN_NAMES_EN,
@@ -119,6 +130,12 @@ def value_of(found: Found) -> str:
         said = _without_job(said)
     if rule.check == "moving":
         said = f"{found.clause.verb} {found.match[0]}"
+    if not _CYRILLIC.search(found.match.string):
+        said = _clean(without_what_goes_on(said, rule.relation))
+        if not says_something(said, rule.relation):
+            return ""
+        if rule.relation == "lives in" and found.match[0].startswith("on ") and not is_home_on(said):
+            return ""
     return kept_value(said, rule.relation)
 
 
@@ -144,6 +161,8 @@ def kept_value(said: str, relation: str) -> str:
         value = _FIRST_TIMES.sub("", value)
     if relation == "lives in" and (home := _HOME_IN.match(value)):
         value = home["place"]
+    if relation.startswith("favourite ") and not _CYRILLIC.search(value):
+        value = without_what_goes_on(value, relation)
     if relation == "works at" and (town := _IN_TOWN_AT.match(value)) and _is_in_town(town["town"]):
         value = town["rest"]
     if relation not in ("plans", "decided", "wants", "birthday", "age"):
@@ -238,7 +257,9 @@ def _is_job(found: Found, value: str) -> bool:
         or words[-1] in KIN - _PROFESSIONS
     ):
         return False
-    if not _NO_WORKERS.isdisjoint(words[:-1]) or words[-2:] == ["role", "model"]:
+    if not _NO_WORKERS.isdisjoint(words[:-1]) or words[-2:] == ["role", "model"] or not is_trade(words[-1]):
+        return False
+    if found.match.string[found.match.end("value") :].startswith(" of this") or words[0] in COMMANDS:
         return False
     if words[-1] == "student" and re.search(r"\b(?:at|of|in)\b", found.match.string[found.match.end("value") :]):
         return False
@@ -303,15 +324,13 @@ _MEDICINES_EN = tuple(
 
 
 def _is_medicine_en(value: str) -> bool:
-    return value.endswith(_MEDICINES_EN) or value.startswith("vitamin ") or value in ("iron", "iron tablets")
+    return (
+        (value.endswith(_MEDICINES_EN) and not value.endswith("spill"))
+        or value.startswith("vitamin ")
+        or value in ("iron", "iron tablets")
+    )
 
 
-# Employers that everybody knows, which a name after "left" is rather than a town.
-_EMPLOYERS = frozenset(
-    "google amazon apple meta facebook microsoft netflix tesla uber nokia boeing airbus ikea tesco sainsbury's asda lidl aldi walmart target costco starbucks "
-    "mcdonald's deloitte kpmg pwc accenture ibm oracle intel nvidia samsung sony siemens bosch bmw toyota ford barclays hsbc lloyds monzo revolut stripe shopify "
-    "spotify twitter tiktok linkedin salesforce adobe cisco dell hp lufthansa ryanair easyjet nhs bbc unilever nestle pfizer astrazeneca shell bp vodafone".split()
-)
 
 
 def _is_parted(found: Found, value: str) -> bool:
@@ -487,7 +506,15 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
         )
         and value.split()[0] not in _NO_DIAGNOSES
     ),
-    "fan": lambda found, value: _NO_FANS.isdisjoint(value.split()) and _PREPOSITIONS.isdisjoint(value.split()),
+    "fan": lambda found, value: (
+        _NO_FANS.isdisjoint(value.split())
+        and _PREPOSITIONS.isdisjoint(value.split())
+        and value.split()[0] not in COMMANDS
+    ),
+    "owned": lambda found, value: found.head in ("own", "drive", "ride") or is_owned(found.match["value"]),
+    "left employer": lambda found, value: is_left_employer(found.match["value"]),
+    "left place": lambda found, value: is_left_place(found.match["value"]),
+    "back at": lambda found, value: " work " in f"{found.match[0]} " or value in EMPLOYERS,
     "sold": _is_sold,
     "had": lambda found, value: found.head == "nomore" or value.split()[-1] in _HAD,
     "died": lambda found, value: found.head in ("died", "passed") or found.match[0].strip() != "",
@@ -508,13 +535,13 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
         else all(map(_is_medicine_en, value.split(" and ")))
     ),
     "job now": lambda found, value: (
-        (found.head != "was" and _is_job(found, value))
+        (found.head not in ("was", "got") and _is_job(found, value))
         or (re.match("hired|promoted|made|appointed", found.match[0].lower()) is not None and _is_job(found, value))
     ),
-    "known employer": lambda found, value: value in _EMPLOYERS,
+    "known employer": lambda found, value: value in EMPLOYERS,
     "of a child": lambda found, value: found.clause.who in _YOUNG,
     "common name": lambda found, value: value in GIVEN_NAMES_EN,
-    "no company": lambda found, value: found.match["value"].lower() not in _EMPLOYERS,
+    "no company": lambda found, value: found.match["value"].lower() not in EMPLOYERS,
     "parted with": _is_parted,
     "employer": lambda found, value: " над " not in f" {found.match.string} " and not _is_in_town(value),
     "no town": lambda found, value: not _is_in_town(value),

@@ -62,7 +62,7 @@ _IDIOMS = tuple(
         (
             "now these nowadays moment currently present",
             r"\b(i'm|we're) (?=(?:in|at|with|over in|out in|down in|up in|back in) [\w' -]{2,30}? "
-            r"(?:now|these days|nowadays|at the moment|currently|for now|at present)\b(?! (?:and|but) then))"
+            r"(?:(?<!right )now|these days|nowadays|currently)\b(?! (?:and|but) then))"
             r"(?!.*\b(?:for (?:the|an?) (?:weekend|week|few|night|day|couple|conference|wedding|meeting)|on holiday|visiting))",
             r"\1 now ",
         ),
@@ -72,7 +72,9 @@ _IDIOMS = tuple(
             r"\1 used to work at \2 ",
         ),
         ("big", r"\bbig into\b", "into"),
-        ("haven hasn", r"\b(?:haven't|havent|have not|have never) (?:eaten|touched|had|drunk) (?:a |any )?(?=\w+)", "never eat "),
+        ("haven hasn", r"\b(?:haven't|havent|have not|have never) (?:eaten|drunk|(?:touched|had)(?= (?:a |any )?"
+            r"(?:meat|dairy|sugar|alcohol|gluten|coffee|caffeine|bread|wine|beer|pork|beef|fish|seafood|eggs|milk|cheese|chicken|soda|chocolate|booze|whisky|gin|vodka|red meat|drink)\b)) "
+            r"(?:a |any )?(?=\w+)", "never eat "),
         ("without", r"\b(?:could|can)(?:n't| ?not|nt) (?:live|survive|function|do|cope|go a day) without\b", "love"),
         ("enough", r"\bcan(?:'t| ?not|t) get enough of\b", "love"),
         (
@@ -363,7 +365,7 @@ _IMPERATIVES = re.compile(
     re.IGNORECASE,
 )
 _DENIAL = re.compile(
-    r"^(?:not (?:really )?(?:an? )?(?:big |huge )?(?:fan|into|fond|keen|married|single)|can't (?:stand|eat|do|drink|drive|abide|bear|stomach|have|tolerate|handle|digest)|don't (?:like|eat|drink|have|own|live|work|do)|never (?:eat|drink)|like (?:my)|speak [a-z]+$|have (?:an?|two|three) (?:\w+ )?(?:dog|cat|son|daughter|kid)s?|own|drive an?)\b",
+    r"^(?:not (?:really )?(?:an? )?(?:big |huge )?(?:fan|into|fond|keen|married|single)|can't (?:stand|eat|do|drink|drive|abide|bear|stomach|have|tolerate|handle|digest)|don't (?:like|eat|drink|have|own|live|work|do)|never (?:eat|drink)|like (?:my)|have (?:an?|two|three) (?:\w+ )?(?:dog|cat|son|daughter|kid)s?|own|drive an?)\b",
     re.IGNORECASE,
 )
 _PAST_PARTICIPLE = re.compile(r"^(?:born|married|divorced|originally|allergic|based|retired|raised)\b", re.IGNORECASE)
@@ -372,6 +374,7 @@ _ASIDES = re.compile(
     r",\s*(?:by the way|btw|actually|of course|however|though|fyi|to be honest|in fact|as you know|honestly|unfortunately|sadly)\s*,",
     re.IGNORECASE,
 )
+_OF_ANOTHER = re.compile(r"\s(?:you|he|she|they|people|everyone)(?:'\w+)?\s[a-z]", re.IGNORECASE)
 _GIVEN_NAME = re.compile(r"^[A-ZÀ-Ý][a-zà-ÿ]+$")
 _FILLING = Caseless(
     r"(?:[,\s]+(?:btw|lol|haha+|hehe|tbh|though|actually|by the way|fyi|ofc|atm|rn|at all|xd+|x+|innit|mate|now|these days|nowadays|at the moment|right now|currently|at present|please|pls|thanks|thx|:\)|;\)|:d|❤️?|🙂|😊|😂))+$",
@@ -421,7 +424,7 @@ _BABY = re.compile(r"(?:just )?(?:an? |our )(?:\w+ )?(?:baby|little) ?(?:boy|gir
 _CHILDREN = frozenset("son daughter baby twins kid child girl boy".split())
 _CHILD = 15  # years up to which a bare number at the beginning is no age of an author
 _ALSO_LIVING = re.compile(
-    r"\w (?:and |who's |currently )*((?:living|based|residing|working|studying) (?:in|at|near|for)\b)", re.IGNORECASE
+    r"\w(?<!\bor)(?<!\bof)(?<!\blike)(?<!\babout)(?<!\bhate)(?<!\bthan)(?<!\bfor)(?<!\bby)(?<!\bwith)(?<!\bon)(?<!\bto) (?:and |who's |currently )*((?:living|based|residing|working|studying) (?:in|at|near|for)\b)", re.IGNORECASE
 )
 _PERFECT = {
     "loved": "love",
@@ -553,8 +556,11 @@ class _Reader:
             text = _FILLING.sub("", text)
             if not text:
                 continue
+            mentioned: list[str] = []
             if "my " in text or "My " in text:
-                self._kin += [met["who"].lower() for met in _MENTIONED.finditer(text) if not _KIN.match(text)]
+                mentioned = [met["who"].lower() for met in _MENTIONED.finditer(text) if not _KIN.match(text)]
+            if not _THEY.match(text):
+                self._kin += mentioned
             if joint in _SKIPPED:
                 self._is_state = self._is_plain = False
                 continue
@@ -565,6 +571,8 @@ class _Reader:
             for clause in self._clauses(joint, text):
                 yield clause
                 yield from self._coordinated(clause)
+            if _THEY.match(text):  # "he's allergic to my cat" is not of the cat
+                self._kin += mentioned
             self._is_first = False
 
     def _introduction(self, pieces: list[tuple[str, str]]) -> Iterator[Clause]:
@@ -731,6 +739,8 @@ class _Reader:
             self._is_state = _SELF_INTRODUCED.search(text) is not None
             self._head = "bare"
             yield Clause(self._who, f"bare {text}")
+            if _OF_ANOTHER.search(text):  # "So glad you moved and became a nurse"
+                self._who = _NOBODY
 
     def _clause(self, who: str, said: str) -> Clause:
         said = _predicate(said, is_third=bool(who), is_since=self._is_since)

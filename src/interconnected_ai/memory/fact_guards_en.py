@@ -43,12 +43,18 @@ _WHEN = re.compile(
 )
 _THERE = re.compile(
     r"\s+(?:by (?:my|the|an?|train|car|bus|bike|foot)|off|round|around|somewhere|next|beside|behind|opposite|above|with|full|like|again|together|alone|and the|via|"
-    r"just|only|doing|trying|working|living|looking|waiting|fixing)\b.*$",
+    r"just|only|doing|trying|working|living|looking|waiting|fixing|(?-i:and [a-z]+))\b.*$",
     re.IGNORECASE,
 )
+_CALLED_TOWN = re.compile(r"^(?:an?|the) (?:[\w-]+ ){0,2}?(?:village|town|city|suburb|hamlet|place) called (?=[A-Z])")
+_PASTIME_UP_TO = re.compile(r"\s+(?:for|with|in|at|on|against|to|online|well|(?!family\b)[a-z]{2,}ly)\b.*$", re.IGNORECASE)
+_SAID_TWICE = re.compile(r"^(?:(?:hate|love|really|absolutely|totally|just) )+", re.IGNORECASE)
+# "games that test me" are not games.
+_NARROWED = re.compile(r"\s(?:that|who|whose|what|where|which)\b", re.IGNORECASE)
+_HANGING = re.compile(r"\s(?:to|of|for|from|about|into|than|as|and|or|the|a|an)$", re.IGNORECASE)
 _WITH = re.compile(r"\s+with (?:an?|the|my|our|your|his|her|some|no|lots|plenty|loads|all)\b.*$", re.IGNORECASE)
 _OWNED_UP_TO = re.compile(
-    r"\s+(?:with|showing|waiting|coming|listed|due|going|sitting|standing|made|off|left|already|here|there|full|again|as|at|under|over|between|somewhere|named|called|"
+    r"\s+(?:with|showing|waiting|coming|listed|due|going|sitting|standing|made|on (?:order|loan|hire|the)|off|left|already|here|there|full|again|as|at|under|over|between|somewhere|named|called|"
     r"about|who's|that's)\b.*$",
     re.IGNORECASE,
 )
@@ -68,8 +74,8 @@ _THE_KNOWN = re.compile(
     re.IGNORECASE,
 )
 _IDLE_TASTE = re.compile(
-    r"^(?:every|each|another|more|most|less|certain|any|all (?:the|this|that|of)|some of|both|a (?:good|nice|decent|proper|bit|lot|bargain|challenge|laugh)|the (?:odd|occasional|way|fact|idea)|"
-    r"(?:my|our) (?:[\w-]+ )*|to (?:be|see|hear|say|think|ask|know|get|go|do)\b|being (?:able|here|back|there|around|surrounded|told)\b|getting\b|having (?:to|you)\b|doing (?:this|that)|"
+    r"^(?:every|each|another|more|most|less|certain|any|all (?:the|this|that|of)|some of|both|an? (?:man|woman|good|nice|decent|proper|bit|lot|bargain|challenge|laugh)|the (?:odd|occasional|way|fact|idea)|"
+    r"(?:my|our) (?:[\w-]+ )*|to (?:be|see|hear|say|think|ask|know|get|go|do)\b|not\b|being (?:able|here|back|there|around|surrounded|told)\b|getting\b|having (?:to|you)\b|doing (?:this|that)|"
     r"everyone|people (?:who|that))",
     re.IGNORECASE,
 )
@@ -84,7 +90,7 @@ _NO_MEAL = frozenset(
 )
 _WORK_FOR_NOBODY = frozenset(
     "man woman guy bloke lady person people someone somebody place places building same pace two three four five six seven eight nine ten company team a the an "
-    "it them him her myself long hours weekends ages days weeks years months very really progress peace something anything whoever".split()
+    "own it them him her myself long hours weekends ages days weeks years months very really progress peace something anything whoever".split()
 )
 _IDLE_PLAN = frozenset(
     "eat eating ignore ignoring sleep sleeping nap napping finish finishing drink drinking order ordering call calling ask asking stay staying wait waiting watch watching complain "
@@ -102,7 +108,7 @@ _WISHED = re.compile(
     r"open (?:an?|my|our) (?!account|ticket|case|claim|tab|window|file|bottle|bank|new account|savings)|have (?:kids|children|a (?:baby|child|family|kid)|two|three|my own|our own))\b",
     re.IGNORECASE,
 )
-_CALENDAR = re.compile(rf"^(?:{_DAYTIMES}|here|there|whence|now|then|work|school|home|bed|today|tomorrow|yesterday|scratch|experience|memory|what|past)\b", re.IGNORECASE)
+_CALENDAR = re.compile(rf"^(?:an? )?(?:{_DAYTIMES}|here|there|whence|now|then|work|school|home|bed|today|tomorrow|yesterday|scratch|experience|memory|what|past)\b", re.IGNORECASE)
 _ON_PLACES = re.compile(r"\b(?:island|farm|boat|barge|narrowboat|houseboat|campus|coast|street|road|estate|base|ranch|reservation|avenue|lane|square|hill|outskirts|edge|smallholding|canal|river|border)\b", re.IGNORECASE)
 _SMALL_AND_LONG = re.compile(r"\b(?:and|by|for|like|my|every|too|all)\b")
 _NO_PASTIME = frozenset("my our fool victim dumb possum host second games too role tricks nice safe dead part video-call".split())
@@ -114,13 +120,17 @@ def without_what_goes_on(value: str, relation: str) -> str:
         return value
     if relation in _OF_DOING:
         return _GOES_ON.sub("", value)
+    if relation in _TASTES and _NARROWED.search(value):
+        return ""
     value = _CLAUSE.sub("", value)
     if not relation.startswith("favourite "):
         value = _WHEN.sub("", value)
     if relation in _PLACED:
-        value = _THERE.sub("", value)
+        value = _CALLED_TOWN.sub("", _THERE.sub("", value))
     elif relation in _TASTES:
-        value = _WITH.sub("", value)
+        value = _SAID_TWICE.sub("", _WITH.sub("", value))
+    elif relation == "hobby":
+        value = _PASTIME_UP_TO.sub("", value)
     elif relation == "has":
         value = _OWNED_UP_TO.sub("", value)
     return value
@@ -179,11 +189,11 @@ def is_left_employer(value: str) -> bool:
 
 
 def _is_idle_taste(value: str, words: list[str]) -> bool:
-    if not _VAGUE.isdisjoint(words) or _IDLE_TASTE.match(value):
+    if not _VAGUE.isdisjoint(words) or _IDLE_TASTE.match(value) or _HANGING.search(value):
         return True
     if words[0] == "the" and len(words) > 1 and not value.split()[1][0].isupper():
         return _THE_KNOWN.match(value) is None
-    return words[-1] in KIN - PETS and len(words) < 3 and words[-1] not in ("kids", "children", "babies")
+    return words[-1] in _NOT_LOVED and len(words) < 3
 
 
 def _is_no_home(value: str, words: list[str]) -> bool:
@@ -199,11 +209,18 @@ def _is_no_origin(value: str, words: list[str]) -> bool:
 
 
 def _is_no_employer(value: str, words: list[str]) -> bool:
-    return words[0] in _WORK_FOR_NOBODY or words[-1] in ("years", "pace", "weeks", "it", "hours")
+    return words[0] in _WORK_FOR_NOBODY or words[-1] in _RELATIVES or words[-1] in ("years", "pace", "weeks", "it", "hours")
 
 
 def _is_idle_plan(value: str, words: list[str]) -> bool:
-    return words[0] in _IDLE_PLAN and not value.startswith(_REAL_PLANS) or _OF_OTHERS.search(value) is not None or value in ("rainy day", "few", "a few")
+    if value.startswith(_REAL_PLANS):
+        return False
+    return words[0] in _IDLE_PLAN or _OF_OTHERS.search(value) is not None or value.lower().startswith(_NO_PLANS)
+
+
+_RELATIVES = KIN - frozenset("company startup project team".split())
+_NOT_LOVED = _RELATIVES - PETS - frozenset("dogs kids children baby".split())
+_NO_PLANS = ("rainy day", "few", "a few", "moving to plan", "retiring to bed", "moving to the next")
 
 
 _REAL_PLANS = (
@@ -225,6 +242,7 @@ _DOUBTS: Mapping[str, Callable[[str, list[str]], bool]] = {
     "plans": _is_idle_plan,
     "wants": lambda value, words: _WISHED.match(value) is None or _OF_OTHERS.search(value) is not None,
     "decided": lambda value, words: _IDLE_DECIDED.search(value) is not None,
+    "graduated from": lambda value, words: "hard knocks" in value.lower(),
     "hobby": lambda value, words: not _NO_PASTIME.isdisjoint(words),
     "diet": lambda value, words: value.lower() in ("a diet", "the diet", "diet", "strict diet", "new diet"),
 }

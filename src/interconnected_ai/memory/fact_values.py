@@ -80,7 +80,7 @@ _PROFESSIONS_RU = frozenset(normalize(word) for word in PROFESSIONS_RU.split())
 _NO_JOBS = frozenset(NO_JOBS.split())
 _LANGUAGES = frozenset(LANGUAGES.split())
 _NO_WORKERS = frozenset(
-    "brilliant amazing fantastic excellent decent keen awful rubbish mediocre passable wonderful fussy picky big huge terrible good great better lousy natural born bit kind sort morning people total complete real bad slow fast hard heavy".split()
+    "former failed wannabe would-be aspiring lapsed future budding one-time sometime brilliant amazing fantastic excellent decent keen awful rubbish mediocre passable wonderful fussy picky big huge terrible good great better lousy natural born bit kind sort morning people total complete real bad slow fast hard heavy".split()
 )
 _HAS_VERB = re.compile(
     r"\b(?:is|can|has|will|was|does|says|said|are|would|should|could|must|lives|works|who|that)\b", re.IGNORECASE
@@ -310,6 +310,10 @@ _MEDICINE_RU = re.compile(
     r"лирика|ламиктал|вальпроат|депакин|финлепсин|кеппр|метотрексат|железо|магний|омега|литий|гормоны|антидепрессант\w*|антибиотик\w*|витамин\w*|транквилизатор\w*|нейролептик\w*|"
     r"таблетк\w*|(?:кроверазжижающ|разжижающ|успокоительн|обезболивающ|снотворн|противозачаточн)\w+|статины|сорбифер|детралекс|мексидол|глицин|эналаприл|каптоприл|лозартан|бисопролол)(?:а|у|е|ом|ы|ов|ах|ами)?$"
 )
+# What is quit without having been worked at.
+_FEEDS = frozenset(
+    "twitter facebook instagram tiktok whatsapp netflix linkedin reddit youtube spotify x duolingo tinder snapchat".split()
+)
 # How medicines end, and medicines that end otherwise.
 _MEDICINES_EN = tuple(
     (
@@ -394,6 +398,8 @@ def _is_nominative_job(found: Found, value: str) -> bool:
 
 def _is_illness(found: Found, value: str) -> bool:
     words = value.split()
+    if words[-1].endswith("phobia") and found.match.string[found.match.end("value") :].startswith(" of"):
+        return False
     return (
         words[-1] not in ("problems", "issues", "condition", "deficiency", "disorder", "intolerance")
         or not _BODY.isdisjoint(words)
@@ -490,7 +496,11 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     "job": _is_job,
     "job at": _is_job_at,
     "not old": lambda found, value: _AGO.isdisjoint(value.split()),
-    "company": lambda found, value: " for " not in found.match.string and value.split()[0] not in ("my", "the", "a"),
+    "company": lambda found, value: (
+        " for " not in found.match.string
+        and value.split()[0] not in ("my", "the", "a")
+        and not (found.head == "quit" and value in _FEEDS)
+    ),
     "place": lambda found, value: (
         " in " in found.match[0] or " near " in found.match[0] or found.match["value"][:1].isupper()
     ),
@@ -511,7 +521,10 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
         and _PREPOSITIONS.isdisjoint(value.split())
         and value.split()[0] not in COMMANDS
     ),
-    "owned": lambda found, value: found.head in ("own", "drive", "ride") or is_owned(found.match["value"]),
+    "owned": lambda found, value: (
+        found.head in ("own", "drive", "ride")
+        or (is_owned(found.match["value"]) and not found.match.string[found.match.end("value") :].startswith(" to "))
+    ),
     "left employer": lambda found, value: is_left_employer(found.match["value"]),
     "left place": lambda found, value: is_left_place(found.match["value"]),
     "back at": lambda found, value: " work " in f"{found.match[0]} " or value in EMPLOYERS,

@@ -189,7 +189,7 @@ NOT_PLACES = frozenset(
     "этой этом таких такой неделе месяце году".split()
 )
 NOT_NAMES = frozenset(
-    "gen same looky look newbie noob beginner student mom dad mum anybody anyone someone everybody monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october "
+    "going gonna old-fashioned naive cautious fussy boring superstitious gen same looky look newbie noob beginner student mom dad mum anybody anyone someone everybody monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october "
     "november december crazy back later tomorrow today tonight when if after before maybe on in at a an the not old cynical whatever "
     "out up over through right next first soon during between once only immediately directly american canadian british australian german french italian spanish russian irish scottish dutch polish indian chinese japanese "
     "korean jewish catholic muslim christian buddhist vegan anytime any now again asap names biased naive paranoid by for and or so well also often hard mud spelled misspelled missing "
@@ -323,7 +323,7 @@ OWNED = frozenset(
     "kitten puppies mutt mongrel tabby siamese retriever bulldog shepherd collie poodle rottweiler doberman dalmatian dane mastiff setter pointer staffie staffy bengal ragdoll moggy tomcat "
     "degree phd doctorate masters master's diploma licence license citizenship passport business shop café cafe bakery restaurant pub bar salon company startup agency blog podcast channel "
     "newsletter lodger tenant housemate roommate flatmate collection mortgage landline horsebox timeshare bonsai cactus houseplant treehouse sauna hammock trampoline treadmill loft "
-    "saloon hatchback suv minivan estate convertible pickup minibus bookshop guesthouse parrot tortoise turtle terrapin aquarium axolotl hive beehive beehives cattle herd flock stall food-truck".split()
+    "saloon hatchback suv minivan estate convertible pickup minibus bookshop guesthouse parrot tortoise turtle terrapin aquarium axolotl hive beehive beehives pendant necklace ring watch bracelet earring chair desk headset sofa couch plant cattle herd flock stall food-truck".split()
 )
 # Homes that have no name.
 HOME_WORDS = frozenset(

@@ -42,11 +42,13 @@ _WHEN = re.compile(
     rf"\s+(?:on|in|at|during|over|for|by|through|every|each) (?:the |a |my |our )?(?:[\w-]+ )?(?:{_DAYTIMES}|(?:19|20)\d\d)\b.*$", re.IGNORECASE
 )
 _THERE = re.compile(
-    r"\s+(?:by (?:my|the|an?|train|car|bus|bike|foot)|off|round|around|somewhere|next|beside|behind|opposite|above|with|full|like|again|together|alone|and the|via|"
+    r"\s+(?:by (?:my|the|an?|train|car|bus|bike|foot)|off|round|around|somewhere|next|beside|behind|opposite|above|with|most|full|like|again|together|alone|and the|via|"
     r"just|only|doing|trying|working|living|looking|waiting|fixing|(?-i:and [a-z]+))\b.*$",
     re.IGNORECASE,
 )
 _CALLED_TOWN = re.compile(r"^(?:an?|the) (?:[\w-]+ ){0,2}?(?:village|town|city|suburb|hamlet|place) called (?=[A-Z])")
+_PRAISED = re.compile(r"^(?:(?:sunny|rainy|grey|gray|windy|cold|chilly|lovely|beautiful|old|dear|good) )+(?=[A-Z])")
+_BUSY_THERE = re.compile(r"^([A-Z]\S*(?: [A-Z]\S*)*) [a-z]+ing\b.*$")
 _PASTIME_UP_TO = re.compile(r"\s+(?:for|with|in|at|on|against|to|online|well|(?!family\b)[a-z]{2,}ly)\b.*$", re.IGNORECASE)
 _SAID_TWICE = re.compile(r"^(?:(?:hate|love|really|absolutely|totally|just) )+", re.IGNORECASE)
 # "games that test me" are not games.
@@ -75,7 +77,7 @@ _THE_KNOWN = re.compile(
 )
 _IDLE_TASTE = re.compile(
     r"^(?:every|each|another|more|most|less|certain|any|all (?:the|this|that|of)|some of|both|an? (?:man|woman|good|nice|decent|proper|bit|lot|bargain|challenge|laugh)|the (?:odd|occasional|way|fact|idea)|"
-    r"(?:my|our) (?:[\w-]+ )*|to (?:be|see|hear|say|think|ask|know|get|go|do)\b|not\b|being (?:able|here|back|there|around|surrounded|told)\b|getting\b|having (?:to|you)\b|doing (?:this|that)|"
+    r"(?:my|our) (?!coffee|tea|steak|eggs|curry|food|wine|beer|whisky|toast|pizza|pasta|burgers?)|to (?:be|see|hear|say|think|ask|know|get|go|do)\b|not\b|being (?:able|here|back|there|around|surrounded|told)\b|getting\b|having (?:to|you)\b|doing (?:this|that)|"
     r"everyone|people (?:who|that))",
     re.IGNORECASE,
 )
@@ -103,12 +105,12 @@ _IDLE_DECIDED = re.compile(
 )
 _OF_OTHERS = re.compile(r"\b(?:you|your|him|them|her|it|this|that|something|everything|anything)\b", re.IGNORECASE)
 _WISHED = re.compile(
-    r"^(?:become|move|quit|retire|write|study|work|travel|start|live (?:in|on|near|by|abroad|closer|somewhere)|buy|be an? (?!better|good|part|bit|member|burden)[a-z]|"
+    r"^(?:become|move|quit|retire|write|study|work|travel|start|live (?:in|on|near|by|abroad|closer|somewhere)|buy|be an? (?!better|good|part|bit|member|burden)[a-z]+|"
     r"learn (?:to (?!say|let|be|stop|live|love|change|cook for)[a-z]+|(?!how|about|more|something|what|where|why|if|the|an?|from)[\w-]+(?: sign)?(?: language)?$)|"
     r"open (?:an?|my|our) (?!account|ticket|case|claim|tab|window|file|bottle|bank|new account|savings)|have (?:kids|children|a (?:baby|child|family|kid)|two|three|my own|our own))\b",
     re.IGNORECASE,
 )
-_CALENDAR = re.compile(rf"^(?:an? )?(?:{_DAYTIMES}|here|there|whence|now|then|work|school|home|bed|today|tomorrow|yesterday|scratch|experience|memory|what|past)\b", re.IGNORECASE)
+_CALENDAR = re.compile(rf"^(?:an? )?(?:{_DAYTIMES}|here|there|whence|now|then|work|school|home|bed|today|tomorrow|yesterday|scratch|experience|memory|what|past|care|money|nothing|nowhere|poverty|us|all over|the simpsons)\b", re.IGNORECASE)
 _ON_PLACES = re.compile(r"\b(?:island|farm|boat|barge|narrowboat|houseboat|campus|coast|street|road|estate|base|ranch|reservation|avenue|lane|square|hill|outskirts|edge|smallholding|canal|river|border)\b", re.IGNORECASE)
 _SMALL_AND_LONG = re.compile(r"\b(?:and|by|for|like|my|every|too|all)\b")
 _NO_PASTIME = frozenset("my our fool victim dumb possum host second games too role tricks nice safe dead part video-call".split())
@@ -126,7 +128,9 @@ def without_what_goes_on(value: str, relation: str) -> str:
     if not relation.startswith("favourite "):
         value = _WHEN.sub("", value)
     if relation in _PLACED:
-        value = _CALLED_TOWN.sub("", _THERE.sub("", value))
+        value = _PRAISED.sub("", _CALLED_TOWN.sub("", _THERE.sub("", value)))
+        if relation == "works at":
+            value = _BUSY_THERE.sub(r"\1", value)
     elif relation in _TASTES:
         value = _SAID_TWICE.sub("", _WITH.sub("", value))
     elif relation == "hobby":
@@ -173,6 +177,22 @@ _SURE_ENDINGS = ("keeper", "maker", "worker", "grapher", "writer", "ineer", "tea
 _TRADES = frozenset(PROFESSIONS.replace("\\s+", " ").split()) | TRADES_EN
 
 
+def is_wished(value: str) -> bool:
+    """Whether "I want to …" is what a person wants of life, and not of this hour."""
+    return _WISHED.match(value) is not None and _OF_OTHERS.search(value) is None
+
+
+def is_visited(value: str) -> bool:
+    """Whether "now at the …" is where somebody is for an hour."""
+    return value.lower().split()[-1] in _VISITED
+
+
+_VISITED = frozenset(
+    "stop vet vets doctor doctors dentist station airport hospital gym shop shops office park beach pub bar bank cinema theatre restaurant café cafe hotel mall supermarket garage counter "
+    "door gate table lights end point stage age desk checkout atm library pool lake museum zoo concert match game party wedding".split()
+)
+
+
 def is_home_on(value: str) -> bool:
     """Whether one lives on something: an island or a farm, not toast and tea."""
     return value[:1].isupper() or _ON_PLACES.search(value) is not None
@@ -209,7 +229,7 @@ def _is_no_origin(value: str, words: list[str]) -> bool:
 
 
 def _is_no_employer(value: str, words: list[str]) -> bool:
-    return words[0] in _WORK_FOR_NOBODY or words[-1] in _RELATIVES or words[-1] in ("years", "pace", "weeks", "it", "hours")
+    return words[0] in _WORK_FOR_NOBODY or words[-1] in _RELATIVES or words[-1] in _NO_FIRM
 
 
 def _is_idle_plan(value: str, words: list[str]) -> bool:
@@ -218,6 +238,7 @@ def _is_idle_plan(value: str, words: list[str]) -> bool:
     return words[0] in _IDLE_PLAN or _OF_OTHERS.search(value) is not None or value.lower().startswith(_NO_PLANS)
 
 
+_NO_FIRM = frozenset("years pace weeks it hours ways peanuts living bottom top end free fun nothing".split())
 _RELATIVES = KIN - frozenset("company startup project team".split())
 _NOT_LOVED = _RELATIVES - PETS - frozenset("dogs kids children baby".split())
 _NO_PLANS = ("rainy day", "few", "a few", "moving to plan", "retiring to bed", "moving to the next")
@@ -240,7 +261,6 @@ _DOUBTS: Mapping[str, Callable[[str, list[str]], bool]] = {
     "allergic to": lambda value, words: not _VAGUE.isdisjoint(words) or not _NO_ALLERGIES.isdisjoint(words),
     "afraid of": lambda value, words: not _VAGUE.isdisjoint(words) or not _NO_FEARS.isdisjoint(words),
     "plans": _is_idle_plan,
-    "wants": lambda value, words: _WISHED.match(value) is None or _OF_OTHERS.search(value) is not None,
     "decided": lambda value, words: _IDLE_DECIDED.search(value) is not None,
     "graduated from": lambda value, words: "hard knocks" in value.lower(),
     "hobby": lambda value, words: not _NO_PASTIME.isdisjoint(words),

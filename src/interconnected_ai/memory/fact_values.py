@@ -10,6 +10,8 @@ from interconnected_ai.memory.fact_guards_en import (
     is_left_place,
     is_owned,
     is_trade,
+    is_visited,
+    is_wished,
     says_something,
     without_what_goes_on,
 )
@@ -253,13 +255,13 @@ def _is_job(found: Found, value: str) -> bool:
         or words[0].endswith("ing")
         or words[0].isdigit()
         or not _PREPOSITIONS.isdisjoint(words[:-1])
-        or words[-1] in _NO_JOBS
+        or (words[-1] in _NO_JOBS and not (words[-1] == "specialist" and len(words) > 1))
         or words[-1] in KIN - _PROFESSIONS
     ):
         return False
     if not _NO_WORKERS.isdisjoint(words[:-1]) or words[-2:] == ["role", "model"] or not is_trade(words[-1]):
         return False
-    if found.match.string[found.match.end("value") :].startswith(" of this") or words[0] in COMMANDS:
+    if found.match.string[found.match.end("value") :].startswith((" of this", " of my", " of our", " of philosophy")) or words[0] in COMMANDS:
         return False
     if words[-1] == "student" and re.search(r"\b(?:at|of|in)\b", found.match.string[found.match.end("value") :]):
         return False
@@ -525,6 +527,8 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
         found.head in ("own", "drive", "ride")
         or (is_owned(found.match["value"]) and not found.match.string[found.match.end("value") :].startswith(" to "))
     ),
+    "wished": lambda found, value: is_wished(found.match["value"]),
+    "not visited": lambda found, value: not is_visited(value),
     "left employer": lambda found, value: is_left_employer(found.match["value"]),
     "left place": lambda found, value: is_left_place(found.match["value"]),
     "back at": lambda found, value: " work " in f"{found.match[0]} " or value in EMPLOYERS,

@@ -84,6 +84,8 @@ NO_JOBS = (
     "quaker messenger middleman eater hipster procrastinator overthinker sinner runner swimmer climber cyclist hiker skier surfer traveler traveller lurker newbie owner commuter vegetarian "
     "stoner rocker bachelor ancestor successor predecessor competitor debtor minister-to-be participant applicant claimant elephant giant "
     "masters master's bachelors redundant plant infant important distant instant pregnant constant tolerant intolerant allergic sweater later her quarter computer folder offer matter poor nor or error mirror colour color major "
+    "pragmatist completionist purist pacifist nihilist anarchist socialist communist capitalist nationalist monarchist environmentalist activist hedonist masochist narcissist egoist nudist naturist "
+    "traditionalist opportunist idealist fatalist rationalist antagonist protagonist hobbyist specialist survivalist egotist elitist sexist loyalist royalist "
     "factor actor-like mayor-like doer quitter keeper taker giver liar mister sir finder helper maker bit-player night-owl"
 )
 PROFESSIONS_RU = (
@@ -181,7 +183,7 @@ NOT_PLACES = frozenset(
     "python rust java javascript typescript kubernetes aws azure gcp jira linear slack linux windows macos github gitlab postgres "
     "mysql excel docker notion teams production staging "
     "evening evenings morning mornings afternoon afternoons background silence bursts batches teams pairs "
-    "man woman guy bloke lady person people somebody place building same pace pyjamas pajamas shape touch toast bed trouble debt style comfort chaos limbo hotels airbnbs hostels leave "
+    "number zoom man woman guy bloke lady person people somebody place building same pace pyjamas pajamas shape touch toast bed trouble debt style comfort chaos limbo hotels airbnbs hostels leave "
     "jeans hoodies leggings sweatpants scrubs address account file queue line meetings meeting traffic holiday vacation "
     "all ease times weekends weekend day once constant total interesting shadow middle "
     "страхе мире мечтах прошлом настоящем удовольствие долг кредит бедности роскоши ожидании кайф удаленке удалёнке выходных "
@@ -323,7 +325,7 @@ OWNED = frozenset(
     "kitten puppies mutt mongrel tabby siamese retriever bulldog shepherd collie poodle rottweiler doberman dalmatian dane mastiff setter pointer staffie staffy bengal ragdoll moggy tomcat "
     "degree phd doctorate masters master's diploma licence license citizenship passport business shop café cafe bakery restaurant pub bar salon company startup agency blog podcast channel "
     "newsletter lodger tenant housemate roommate flatmate collection mortgage landline horsebox timeshare bonsai cactus houseplant treehouse sauna hammock trampoline treadmill loft "
-    "saloon hatchback suv minivan estate convertible pickup minibus bookshop guesthouse parrot tortoise turtle terrapin aquarium axolotl hive beehive beehives pendant necklace ring watch bracelet earring chair desk headset sofa couch plant cattle herd flock stall food-truck".split()
+    "saloon hatchback suv minivan estate convertible pickup minibus bookshop guesthouse parrot tortoise turtle terrapin aquarium axolotl hive beehive beehives pendant necklace ring watch bracelet earring chair desk headset inhaler belt sofa couch plant cattle herd flock stall food-truck".split()
 )
 # Homes that have no name.
 HOME_WORDS = frozenset(

@@ -71,6 +71,13 @@ _IDIOMS = tuple(
             r"\b(i|we) was (?:at|with) ((?-i:[A-Z])[\w&'-]+) (?=(?:before|until|till|for \w+ years|and now|but now)\b)",
             r"\1 used to work at \2 ",
         ),
+        ("being", r"^(?:honestly,? )?the (?:best|worst|hardest|nicest|weirdest|good|bad|only|main|funny|sad) (?:part|thing|bit|side) (?:of|about) being (an? [\w -]{3,30}?) (?:is|are)\b.*$", r"I'm \1"),
+        ("myself", r"\bi(?:'d| would)? (?:describe|call|consider|think of) myself (?:as )?(?=an? )", "I'm "),
+        ("introduce", r"^(?:let me|i should|i'd like to|allow me to) introduce myself(?: properly| first)?[:,. -]*", ""),
+        ("there", r"^there(?:'s| are| is) (?:\w+|\d) of us (?=(?:living )?in an? )", "we live "),
+        ("divorce", r"^(?:since|after) (?:the|my|our) divorce,? (?=(?:i|we)\b)", "I'm divorced, "),
+        ("been had lived worked always never just recently", r"^have (?=(?:been|had|lived|worked|always|never|just|recently)\b)", "I have "),
+        ("dumped left divorced", r"\bmy (girlfriend|boyfriend|wife|husband|partner|fiancée?) (?:has |just |finally )*(?:dumped|left|divorced) me\b", r"i broke up with my \1"),
         ("big", r"\bbig into\b", "into"),
         ("haven hasn", r"\b(?:haven't|havent|have not|have never) (?:eaten|drunk|(?:touched|had)(?= (?:a |any )?"
             r"(?:meat|dairy|sugar|alcohol|gluten|coffee|caffeine|bread|wine|beer|pork|beef|fish|seafood|eggs|milk|cheese|chicken|soda|chocolate|booze|whisky|gin|vodka|red meat|drink)\b)) "
@@ -219,6 +226,8 @@ _LEAD = Caseless(
     rf"september|october|november|december)|on {_DAYS}|the (?:thing|fact|truth) is|my doctors? (?:says?|said|told me|thinks)|(?:i think )?i should (?:say|mention|add)|"
     r"(?:i think |i believe |i'm sure |as )?(?:i|i've|i have|i think i|i may have|i might have|i had)(?: already| also| just)? (?:told|mentioned|said)(?: (?:to )?you| it| this)?(?: before| earlier| already| last time)?(?= (?:that |i|my|we|our)\b)|"
     r"(?:it )?turns out(?: that)?|(?:please )?(?:remember|don't forget|keep in mind|bear in mind)(?: that)?(?= (?:i|i'm|i've|my|we|we're)\b)|(?:i )?forgot to (?:say|mention|tell you|add)|did i (?:mention|say|tell you)|(?:you should know|be aware|bear in mind|important to (?:note|know)|worth (?:mentioning|saying|noting|knowing)|in case (?:it matters|it helps|you need it|you're wondering))|"
+    rf"on paper|by (?:day|night|profession|trade|training)|every (?:{_DAYS}|week|month|year|morning|evening|night|summer|winter|weekend|now and then)|"
+    rf"most (?:days|mornings|evenings|weekends|nights|{_DAYS}s)|(?:on )?(?:{_DAYS}s|weekends|weekdays)(?= (?:i|we)\b)|at weekends|for (?:the (?:past|last) )?(?:\w+|\d+) (?:years|months)(?: now)?(?=,? (?:i|we)(?:'\w+)?\b)|"
     r"from now on|that's why|which is why|good to know|nice to meet you|good (?:morning|afternoon|evening))(?: that)?\b[\s,.!:-]*)+",
 )
 _ADVERB = (
@@ -424,7 +433,8 @@ _BABY = re.compile(r"(?:just )?(?:an? |our )(?:\w+ )?(?:baby|little) ?(?:boy|gir
 _CHILDREN = frozenset("son daughter baby twins kid child girl boy".split())
 _CHILD = 15  # years up to which a bare number at the beginning is no age of an author
 _ALSO_LIVING = re.compile(
-    r"\w(?<!\bor)(?<!\bof)(?<!\blike)(?<!\babout)(?<!\bhate)(?<!\bthan)(?<!\bfor)(?<!\bby)(?<!\bwith)(?<!\bon)(?<!\bto) (?:and |who's |currently )*((?:living|based|residing|working|studying) (?:in|at|near|for)\b)", re.IGNORECASE
+    r"\w(?<!\bor)(?<!\bof)(?<!\blike)(?<!\babout)(?<!\bhate)(?<!\bthan)(?<!\bfor)(?<!\bby)(?<!\bwith)(?<!\bon)(?<!\bto) (?:and |who's |currently )*((?:living|based|residing|working|studying) (?:in|at|near|for)\b)",
+    re.IGNORECASE,
 )
 _PERFECT = {
     "loved": "love",
@@ -648,7 +658,7 @@ class _Reader:
             for found in _BESIDE.finditer(rest):
                 if found["counted"] is not None if head != "be" else _is_beside(rest, found):
                     yield Clause(clause.who, f"{head} {rest[found.end() :]}")
-        if head in ("be", "been") and (living := _ALSO_LIVING.search(rest)):
+        if head in ("be", "been", "divorced", "retired", "separated") and (living := _ALSO_LIVING.search(rest)):
             yield Clause(clause.who, f"be {rest[living.start(1) :]}")
         if match := _NAMED_THEM.match(clause.said):
             who = self._kin_of({"him": "he", "her": "she", "them": "they", "it": "it"}[match["whom"].lower()])

@@ -22,7 +22,9 @@ from interconnected_ai.memory.fact_words import (
 _TASTES = frozenset({"likes", "dislikes", "prefers"})
 _PLACED = frozenset({"lives in", "works at", "comes from", "studies at", "graduated from"})
 _OF_DOING = frozenset({"plans", "wants", "decided"})
-_UNCUT = frozenset({"name", "is called", "instruction", "deadline", "relationship", "birthday", "age", "email", "address", "number"})
+_UNCUT = frozenset(
+    {"name", "is called", "instruction", "deadline", "relationship", "birthday", "age", "email", "address", "number"}
+)
 _DAYTIMES = (
     r"(?:mon|tues|wednes|thurs|fri|satur|sun)days?|mornings?|afternoons?|evenings?|nights?|weekends?|weekdays?|days?|weeks?|months?|summers?|winters?|"
     r"springs?|autumns?|holidays?|january|february|march|april|may|june|july|august|september|october|november|december|christmas|easter|"
@@ -39,7 +41,8 @@ _CLAUSE = re.compile(
     re.IGNORECASE,
 )
 _WHEN = re.compile(
-    rf"\s+(?:on|in|at|during|over|for|by|through|every|each) (?:the |a |my |our )?(?:[\w-]+ )?(?:{_DAYTIMES}|(?:19|20)\d\d)\b.*$", re.IGNORECASE
+    rf"\s+(?:on|in|at|during|over|for|by|through|every|each) (?:the |a |my |our )?(?:[\w-]+ )?(?:{_DAYTIMES}|(?:19|20)\d\d)\b.*$",
+    re.IGNORECASE,
 )
 _THERE = re.compile(
     r"\s+(?:by (?:my|the|an?|train|car|bus|bike|foot)|off|round|around|somewhere|next|beside|behind|opposite|above|with|most|full|like|again|together|alone|and the|via|"
@@ -49,7 +52,9 @@ _THERE = re.compile(
 _CALLED_TOWN = re.compile(r"^(?:an?|the) (?:[\w-]+ ){0,2}?(?:village|town|city|suburb|hamlet|place) called (?=[A-Z])")
 _PRAISED = re.compile(r"^(?:(?:sunny|rainy|grey|gray|windy|cold|chilly|lovely|beautiful|old|dear|good) )+(?=[A-Z])")
 _BUSY_THERE = re.compile(r"^([A-Z]\S*(?: [A-Z]\S*)*) [a-z]+ing\b.*$")
-_PASTIME_UP_TO = re.compile(r"\s+(?:for|with|in|at|on|against|to|online|well|(?!family\b)[a-z]{2,}ly)\b.*$", re.IGNORECASE)
+_PASTIME_UP_TO = re.compile(
+    r"\s+(?:for|with|in|at|on|against|to|online|well|(?!family\b)[a-z]{2,}ly)\b.*$", re.IGNORECASE
+)
 _SAID_TWICE = re.compile(r"^(?:(?:hate|love|really|absolutely|totally|just) )+", re.IGNORECASE)
 # "games that test me" are not games.
 _NARROWED = re.compile(r"\s(?:that|who|whose|what|where|which)\b", re.IGNORECASE)
@@ -110,10 +115,18 @@ _WISHED = re.compile(
     r"open (?:an?|my|our) (?!account|ticket|case|claim|tab|window|file|bottle|bank|new account|savings)|have (?:kids|children|a (?:baby|child|family|kid)|two|three|my own|our own))\b",
     re.IGNORECASE,
 )
-_CALENDAR = re.compile(rf"^(?:an? )?(?:{_DAYTIMES}|here|there|whence|now|then|work|school|home|bed|today|tomorrow|yesterday|scratch|experience|memory|what|past|care|money|nothing|nowhere|poverty|us|all over|the simpsons)\b", re.IGNORECASE)
-_ON_PLACES = re.compile(r"\b(?:island|farm|boat|barge|narrowboat|houseboat|campus|coast|street|road|estate|base|ranch|reservation|avenue|lane|square|hill|outskirts|edge|smallholding|canal|river|border)\b", re.IGNORECASE)
+_CALENDAR = re.compile(
+    rf"^(?:an? )?(?:{_DAYTIMES}|here|there|whence|now|then|work|school|home|bed|today|tomorrow|yesterday|scratch|experience|memory|what|past|care|money|nothing|nowhere|poverty|us|all over|the simpsons)\b",
+    re.IGNORECASE,
+)
+_ON_PLACES = re.compile(
+    r"\b(?:island|farm|boat|barge|narrowboat|houseboat|campus|coast|street|road|estate|base|ranch|reservation|avenue|lane|square|hill|outskirts|edge|smallholding|canal|river|border)\b",
+    re.IGNORECASE,
+)
 _SMALL_AND_LONG = re.compile(r"\b(?:and|by|for|like|my|every|too|all)\b")
-_NO_PASTIME = frozenset("my our fool victim dumb possum host second games too role tricks nice safe dead part video-call".split())
+_NO_PASTIME = frozenset(
+    "my our fool victim dumb possum host second games too role tricks nice safe dead part video-call".split()
+)
 
 
 def without_what_goes_on(value: str, relation: str) -> str:
@@ -173,7 +186,22 @@ def is_trade(word: str) -> bool:
     return bool({word, plain, plain.rpartition("-")[2]} & _TRADES)
 
 
-_SURE_ENDINGS = ("keeper", "maker", "worker", "grapher", "writer", "ineer", "teacher", "driver", "setter", "fitter", "layer", "monger", "designer", "developer")
+_SURE_ENDINGS = (
+    "keeper",
+    "maker",
+    "worker",
+    "grapher",
+    "writer",
+    "ineer",
+    "teacher",
+    "driver",
+    "setter",
+    "fitter",
+    "layer",
+    "monger",
+    "designer",
+    "developer",
+)
 _TRADES = frozenset(PROFESSIONS.replace("\\s+", " ").split()) | TRADES_EN
 
 
@@ -221,7 +249,9 @@ def _is_no_home(value: str, words: list[str]) -> bool:
         return False
     if not (PLACE_WORDS | HOME_WORDS).isdisjoint(words):
         return False
-    return len(words) > 3 or _SMALL_AND_LONG.search(value) is not None or any(word.endswith("ing") for word in words[1:])
+    return (
+        len(words) > 3 or _SMALL_AND_LONG.search(value) is not None or any(word.endswith("ing") for word in words[1:])
+    )
 
 
 def _is_no_origin(value: str, words: list[str]) -> bool:

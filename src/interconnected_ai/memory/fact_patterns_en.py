@@ -91,6 +91,10 @@ _PASTIME = _words(
     "drums flute saxophone painting drawing knitting crochet sewing yoga pilates ballet dancing karate judo boxing skiing snowboarding surfing sailing fishing gaming poker "
     "photography pottery acting singing choir gardening hiking rowing fencing skating crossfit weightlifting archery birdwatching origami calligraphy woodworking"
 )
+_INSTRUMENT = _words(
+    "organ tuba bass harp clarinet oboe trumpet trombone ukulele banjo accordion fiddle viola mandolin recorder bassoon cornet bagpipes harmonica sitar darts snooker pool bowls netball lacrosse padel "
+    "pickleball bridge scrabble dominoes pétanque petanque five-a-side softball baseball handball futsal polo croquet dodgeball"
+)
 _STUDIED = r"(?P<value>(?!(?:the|this|that|these|those|your|my|our|it|its|all|each|to|at|in|on|for|hard|abroad|here|there|online|every|a lot|with|how|the effects)\b)[^.!?()\"]{2,50}?)(?=\s*(?:$|[.!?()\"]|\b(?:at|in|from|with|for|as|on|and|since|here|now|this|part|full|online|abroad|because|these|right|currently)\b))"
 _PLANNED = (
     r"(?=(?:visit|travel|mov|buy|sell|start|learn|study|marry|get (?:married|engaged|divorced|a|into)|propose|retir|renovate|paint|adopt|build|open|launch|apply|fly|spend|climb|attend|join|host|"
@@ -111,6 +115,7 @@ RULES: tuple[Rule, ...] = (
     Rule("lives in", "moved relocated resettled emigrated immigrated", rf"(?:back |over |out |up |down |across |abroad |house |permanently |in |away |all the way )*(?:with (?:my|our) [\w -]+? )?(?:from [^.,;!?\n]{{2,40}}? )?(?:in)?to (?!(?:look|be|live|work|study|help|get|start|find|take|escape|save|care|see|have|do|make|try|learn|keep|give|go)\b|another\b|a new\b|the next\b|chapter\b|step\b){_PLACE}"),
     Rule("lives in", "be nowat", rf"at (?:my|our) (?!.*\bfor (?:the|a) (?:weekend|week|few|night|day|couple)\b)[\w' -]+? (?:in|near|outside) {_PLACE}"),
     Rule("lives in", "spent", r"(?:my (?:whole|entire|early|adult) life|all my life|(?:\w+ )+years) in (?P<value>(?-i:[A-Z])[\w' -]+?)(?= (?:before|until|till|previously)\b)", ends="value"),
+    Rule("lives in", "be", rf"(?:now )?in (?:an?|the|his|her|their) (?:care |nursing |retirement |old people's |residential )?(?:home|hospice|bungalow|flat) (?:in|near|outside) {_PLACE}", only="kin"),
     Rule("lives in", "moved", rf"back (?:in )?with my \w+ in {_PLACE}"),
     Rule("lives in", "moved", rf"in (?:together |with my \w+ )in {_PLACE}"),
     Rule("lives in", "settled", rf"(?:down )?in {_PLACE}"),
@@ -138,7 +143,8 @@ RULES: tuple[Rule, ...] = (
     Rule("works at", "be been", r"in (?:the )?(?P<value>sales|marketing|finance|it|hr|tech|real estate|insurance|healthcare|education|construction|retail|hospitality|logistics|advertising|publishing|banking|law enforcement|the army|army|navy|military|air force|police|fashion|pharma|pr|consulting)(?=$|[.,!?]| (?:and|at|for)\b)"),
     Rule("nationality", "bare", rf"(?:half|quarter|part|proud|proudly) (?P<value>{_words(NATIONALITIES)})(?=$| (?:and|but|by|here)\b)"),
     Rule("nationality", "bare", rf"(?P<value>{_words(NATIONALITIES)}) (?:here|guy|girl|woman|man|lass|lad)(?=$|[.,!?]| )"),
-    Rule("nationality", "be", rf"(?:half |originally |an? )?(?P<value>{_words(NATIONALITIES)})(?=$| (?:and|by|but|living|born)\b)"),
+    Rule("nationality", "be", rf"(?:half |originally |an? )?(?P<value>{_words(NATIONALITIES)})(?=$| (?:and|by|but|living|born|on (?:paper|my)|now)\b)"),
+    Rule("nationality", "have hold", rf"(?:an? |my )(?P<value>{_words(NATIONALITIES)}) (?:passport|citizenship)\b"),
     # work
     Rule("works as", "work freelance serve", rf"(?:(?!as\b)[\w-]+ ){{0,7}}?as (?!(?:usual|well|before|always|of|soon|long|hard|if|such|expected|intended|a team|much|fast|my|our|your|his|her|their|the same|anyone|everyone)\b){_A}{_PLACE}"),
     Rule("works as", "be been", rf"(?:working|employed|freelancing|volunteering)(?: [\w-]+){{0,6}}? as (?!usual|well|before|always|of|soon|long|hard|if|such|expected){_A}{_PLACE}"),
@@ -176,6 +182,7 @@ RULES: tuple[Rule, ...] = (
     Rule("works at", "be been", rf"(?:working|employed|volunteering) (?:[\w-]+ ){{0,2}}?(?:at|for|in|by) {_A}(?!myself\b|free\b|it\b|them\b){_PLACE}"),
     Rule("works at", "be been", rf"(?:teaching|lecturing|tutoring|nursing|volunteering) (?:[\w-]+ ){{0,4}}?(?:at|in) {_A}(?!{_MONTH}|the evenings?|my){_PLACE}"),
     Rule("works at", "be been work", r"(?:working )?on (?:an? |the )(?P<value>(?:[\w-]+ )?(?:ship|rig|farm|building site|ferry|yacht|railways?|trains|ward|buses|boats|oil rigs?|campsite))(?=$|[.,!?]| (?:in|till|until|and|off|near|as|for|now)\b)"),
+    Rule("works at", "be been", rf"(?:stacking shelves|cooking|cleaning|waiting tables|bartending|waitressing|serving|packing|temping|driving|selling \\w+|answering phones|doing security|doing reception) (?:at|for) {_A}(?!{_FEW} |years|home|work|fun|hours|ages|my){_PLACE}"),
     Rule("works at", "be", rf"working as [\w' -]+? (?:at|for|in) {_A}{_PLACE}"),
     Rule("works at", "be been bare", rf"(?:an? |the )?(?:(?!(?:and|but|or|in|at|for)\b)[\w'-]+ ){{0,3}}{_JOB} (?:here )?(?:at|for) {_A}(?!{_FEW} |years|many|now|life){_PLACE}", check="job at", needs=" at | for "),
     Rule("works at", "joined", _PROPER),
@@ -209,10 +216,12 @@ RULES: tuple[Rule, ...] = (
     Rule("works at", "manage", r"(?:an?|the) (?P<value>(?:[\w-]+ )?(?:bar|pub|shop|store|hotel|restaurant|caf[eé]|gym|warehouse|branch|bookshop)(?: in (?-i:[A-Z])[\w-]+)?)(?=$|[.,!?]| (?:and|with|for)\b)"),
     Rule("works at", "handed gave", r"(?:in )?(?:my|our) (?P<value>notice)(?: in)?(?=$|[.,!?]| (?:yesterday|today|last|on|this|at the weekend)\b)", ends="relation"),
     Rule("works at", "quit lost left gave", r"(?:up )?(?:my|the) (?P<value>(?:old |current |day |previous )?job)(?! (?:at|with|in|for|as)\b)(?=$|[.,!?;]| )", ends="relation"),
-    Rule("works at", "got was be been", r"(?P<value>fired|laid off|sacked|made redundant)(?=$|[.,!?;]| (?:last|this|in|yesterday|and|today)\b)", ends="relation"),
+    Rule("works at", "got was be been", r"(?P<value>fired|laid off|sacked|made redundant)(?=$|[.,!?;]| (?:last|this|in|yesterday|and|today|the (?:day|week|month|year|same)|when|after|two|three|a (?:week|month|year)|because|just|on)\b)", ends="relation"),
     Rule("works at", "quit left resigned", r"(?:from )?(?:the )?(?P<value>police(?: force)?|army|navy|air force|force|civil service|nhs|fire service|fire brigade|military|marines|church|priesthood|coastguard|post office)(?=$|[.,!?;]| (?:after|in|last|for|to|and|because|when|two|this|years|early)\b)", ends="value"),
     Rule("works at", "resigned retired", r"(?P<value>)(?=$|[.,!?;]| ?(?:last|this|in|yesterday|and|two|a)\b)", ends="relation", fixed="retired"),
     Rule("works as", "quit left", r"(?:my|the) (?P<value>[\w -]+?) job(?! (?:at|with|in|for|as)\b)", ends="value", check="not old"),
+    Rule("works as", "gave quit left stopped", r"(?:up )?(?P<value>teaching|nursing|acting|farming|accountancy|accounting|lecturing|modelling|policing|freelancing|bartending|journalism|consulting|plumbing|hairdressing)(?=$|[.,!?]| (?:to|for|after|last|in|and|because|two|when|this|at)\b)", ends="value"),
+    Rule("works at", "quit", r"the (?P<value>(?:city |town )?(?:council|bank|factory|hospital|university|bar|company|firm|agency|restaurant|library|museum|orchestra|bakery|shop|school|paper|studio))(?=$|[.,!?]| (?:and|to|last|in|after|because|when|for|this)\b)", ends="value"),
     Rule("works as", "quit left", rf"(?:my|the) job as {_A}{_PLACE}", ends="value"),
     Rule("works as", "nomore usedto", rf"(?:be|work as) {_A}(?P<value>(?:student|(?:[\w-]+ ){{0,2}}{_JOB}))\b", ends="value", check="job"),
     # ages and dates
@@ -226,7 +235,7 @@ RULES: tuple[Rule, ...] = (
     Rule("birthday", "be was bare", rf"born (?:on |in )?(?:the )?(?P<value>(?:\w+ of )?{_MONTH}\b[^.!?()\"]{{0,14}}?|\d{{1,2}}[^.!?()\"]{{0,18}}?|\d{{4}})(?=$|\W*$| (?:in (?-i:[A-Z])\w*|and|so)\b)"),
     # names
     Rule("name", "be", r"called (?P<value>(?-i:[A-Z])[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*|[a-z]{3,}$)", only="author"),
-    Rule("name", "be", r"(?P<value>(?-i:[A-ZÀ-Ý][a-zà-ÿ]{2,}))$", only="author", check="given name"),
+    Rule("name", "be", r"(?P<value>(?-i:[A-ZÀ-Ý][a-zà-ÿ]{2,}))(?=$| to (?:everyone|everybody|most|my friends|friends|you)\b)", only="author", check="given name"),
     Rule("name", "be", r"(?P<value>[a-z]{3,})$", only="author", check="common name"),
     Rule("name", "go", rf"by (?!train|bus|car|foot|bike|the\b){_NAME}", only="author"),
     Rule("is called", "named", r"(?:is )?(?P<value>[^\W\d_][\w'.-]*(?: (?-i:[A-Z])[\w'-]*){0,2})", only="kin"),
@@ -250,6 +259,7 @@ RULES: tuple[Rule, ...] = (
     Rule("is", "be", r"(?P<value>expecting (?:an? (?:baby(?: \w+)?|child|boy|girl)|twins|our (?:first|second|third)(?: \w+)?))", only="author"),
     Rule("is", "been", r"(?P<value>sober|clean|pregnant|teetotal|smoke[- ]free)(?=$|[.,!?;]| (?:since|and|now|for|over|almost|nearly|\d))", only="author"),
     Rule("is", "be", r"(?P<value>pregnant(?: with \w+)?|left[- ]handed|ambidextrous|sober|(?:left|right)[- ](?:handed|footed)|an? (?:total |bit of an? |big )?(?:introvert|extrovert|night owl|early bird|perfectionist|smoker|non-?smoker|lefty|blood donor|twin)|a leftie|a southpaw|on (?:maternity|paternity|mat) leave|on parental leave|taking a gap year)(?=$|[.,!?;]| (?:since|and|now|for|at|by)\b)", only="author"),
+    Rule("is", "be bare", r"(?P<value>sober|smoke[- ]free)(?= (?:this|today|next|tomorrow|as of)\b)", only="author"),
     Rule("family", "be", r"(?:an? |the )?(?P<value>(?:proud |single )?(?:mother|father|mom|mum|dad|parent|grandmother|grandfather|grandma|grandpa) (?:of|to) [\w ]+?(?=$|[.,!?]| (?:from|in|living|with|who|based|and|at|near)\b)|only child|(?:youngest|oldest|eldest|middle child) of \w+(?: children| kids| siblings)?|twin|orphan)", only="author"),
     Rule("family", "be", r"(?:an? )?\d+[- ]?(?:years?|yrs?|y)[-/ ]?o(?:ld)? (?P<value>(?:single )?(?:mother|father|mom|mum|dad|parent) (?:of|to) \w+)(?=$|[.,!?]| (?:from|in|living|with|who|based|boys|girls|kids|children)\b)", only="author", needs="other|father|mom|mum|dad|parent"),
     Rule("family", "bare", r"(?P<value>only child|(?:youngest|oldest|eldest) of \w+)$", only="author"),
@@ -258,7 +268,7 @@ RULES: tuple[Rule, ...] = (
     Rule("has", "be", r"an? single (?:mom|mum|dad|parent|mother|father) (?:with|of) (?P<value>(?:an?|one|two|three|four|five|\d) (?:kids?|children|boys?|girls?|sons?|daughters?))", only="author"),
     Rule("family", "bare", r"(?P<value>(?:proud |single )?(?:mother|father|mom|mum|dad|parent) (?:of|to) (?:\w+ ?){1,2}?)(?=$| from\b)", only="author"),
     # what is eaten, what ails
-    Rule("diet", "be been went gone became turned", rf"(?:an? |on )?(?:strict |lifelong |ethical |committed |now )*{_DIET}"),
+    Rule("diet", "be been went gone became turned", rf"(?:an? |on |the (?:only|token|resident) )?(?:strict |lifelong |ethical |committed |now )*{_DIET}"),
     Rule("diet", "bare", rf"(?:as )?(?:an? )?(?:strict |lifelong )*{_DIET}(?:$| (?:here|so|since|for|now)\b)"),
     Rule("diet", "be", r"(?:doing|following|on) (?P<value>keto|paleo|low[- ]carb|slimming world|whole30|intermittent fasting|atkins|fodmap|a [\w-]+ diet)\b"),
     Rule("diet", "keep eat follow", rf"(?:only |mostly )?(?:an? |the )?{_DIET}"),
@@ -282,6 +292,7 @@ RULES: tuple[Rule, ...] = (
     Rule("illness", "be bare", r"(?:an? |as an? )(?P<value>wheelchair user|(?:type (?:1|2|one|two) )?diabetic|asthmatic|epileptic|migraine sufferer|stroke survivor|cancer survivor|coeliac|celiac|stutterer|stammerer|amputee|recovering (?:alcoholic|addict))\b"),
     Rule("illness", "be been was got diagnosed", rf"(?:diagnosed |just diagnosed )?with (?:an? )?(?:(?:severe|mild|chronic) )?{_VALUE}", check="diagnosed"),
     Rule("illness", "be been bare", r"(?:an? )?(?:bit |partially |legally |fully )?(?P<value>(?:type (?:1|2|one|two) )?(?:diabetic|pre-?diabetic|asthmatic|epileptic|colou?r[ -]?blind|deaf|blind|dyslexic|autistic|an?emic|bipolar(?: \d| (?:one|two|I+))?|hiv[ -]positive|hearing[- ]impaired|visually[- ]impaired|partially[- ]sighted|(?:short|near|long)[- ]sighted|(?:registered )?disabled|in a wheelchair|c(?:o)?eliac|arthritic|hard of hearing|an insomniac)(?! (?:to|without|with (?:rage|love))\b)(?: in (?:my|his|her|one|the)(?: \w+)? (?:eye|ear))?)\b"),
+    Rule("illness", "be been", r"in an? (?P<value>wheelchair)\b"),
     Rule("takes", "be been bare take started prescribed put", r"(?:me |us )?(?:back |now |still |taking )*(?:on )?(?:a )?(?:low |high )?(?:dose |doses )?(?:of )?(?P<value>(?:vitamin [a-z]\d*|(?:(?:blood|beta|sleeping|iron|birth control|water|heart|thyroid|allergy|anxiety) )?[a-z]+)(?: and (?:vitamin [a-z]\d*|[a-z]+))?)(?=$|[.,!?]| (?:for|since|now|and|every|twice|daily|once|three|two|a|about|because|at|the|to)\b)", check="medicine"),
     Rule("takes", "stopped quit nomore came", r"(?:be )?(?:taking |take |off )(?:my |the )?(?P<value>[a-z]+)(?=$|[.,!?]| (?:in|last|this|two|a|and|because|after)\b)", ends="value", check="medicine"),
     Rule("takes", "take", r"(?P<value>(?!(?:a|an|the|it|my|care|time|place|part|this|that|\d|long|one|some|notes|photos|pictures|pride)\b)[a-z]+(?:in|ol|ine|ide|ate|am|one|um|pril|zole|xin|mab|pam|ants?|pills|vitamins?|supplements|\w* insulin|lithium))(?= |$)"),
@@ -296,6 +307,7 @@ RULES: tuple[Rule, ...] = (
     Rule("learning", "be been", rf"(?:learning|studying|taking|picking up|brushing up on|teaching myself)(?: how)?(?: to(?: play| speak)?)? ?(?:the |some |my )?(?P<value>{_LANGUAGE}|(?:guitar|piano|violin|drums|ukulele|cello|bass|saxophone|trumpet|flute|clarinet|harp|trombone|oboe|accordion|banjo|harmonica|viola|keyboard|python|rust|javascript|typescript|sql|code|coding|drive|driving|swim|knit|knitting|cook|paint|sew|dance|surf|ski)(?: lessons| classes)?)\b"),
     Rule("learning", "started began start took", rf"(?:learning|studying|taking|to learn|up)(?: to(?: play)?)? (?:an? |the |some )?(?P<value>(?:\w+ )?(?:{_LANGUAGE}|guitar|piano|violin|drums|ukulele|python|rust|cello|sewing|knitting)(?: lessons| classes)?)\b"),
     Rule("learning", "be", rf"(?:working on|trying to (?:get|improve|learn|brush up|polish|keep up)|improving|brushing up on|polishing|practi[sc]ing|on (?:my|the) \w+ (?:year|month|week) of)(?: up)?(?: on)? (?:my |some |learning |studying |duolingo )*(?P<value>{_LANGUAGE})\b"),
+    Rule("learning", "be been do take started", r"(?:doing |taking |on |started )?(?:an? |some )?(?:(?:evening|night|online|weekend|part-time|beginners'?|weekly) )*(?:class|course|classes|lessons|workshop) (?:in|on) (?P<value>[a-z][\w -]{2,30}?)(?=$|[.,!?]| (?:at|on|and|with|to|for|this|next|so|every|in)\b)"),
     Rule("learning", "be", rf"on (?:my|the) \w+ attempt (?:at|to) learn(?:ing)? (?P<value>{_LANGUAGE})"),
     Rule("learning", "started began took taking have", rf"(?:my |some |weekly |online )*(?P<value>(?:{_LANGUAGE}|guitar|piano|violin|drum|cello|flute|singing|driving|swimming|trumpet|harp) (?:lessons|classes))\b"),
     Rule("learning", "quit stopped gave dropped", rf"(?:up )?(?:on )?(?:my )?(?P<value>{_LANGUAGE}|{_LANGUAGE} (?:lessons|classes))(?=$|[.,!?]| (?:last|in|at|after|this|because|two|lessons|classes)\b)", ends="value"),
@@ -332,7 +344,7 @@ RULES: tuple[Rule, ...] = (
     Rule("studies", "switched changed", r"(?:my )?(?:major|majors|degree|course|studies) from (?P<value>[\w ]+?)(?= to\b)", ends="value"),
     Rule("graduated from", "graduated", rf"(?:in \d+ |last year |recently )?from (?:the )?{_PLACE}"),
     Rule("graduated from", "finished completed", r"(?:my )?(?P<value>(?:high|law|med|medical|grad|secondary|business|art) ?school|college|university|uni)\b"),
-    Rule("graduated from", "did have got", rf"(?:an? |my )?(?:phd|doctorate|master'?s|masters|degree|ba|bsc|msc|ma|bachelor'?s|mba|undergrad)(?: in [\w ]+?)? (?:at|from) (?:the )?{_PLACE}"),
+    Rule("graduated from", "did have got finished completed", rf"(?:an? |my )?(?:phd|doctorate|master'?s|masters|degree|ba|bsc|msc|ma|bachelor'?s|mba|undergrad)(?: in [\w ]+?)? (?:at|from) (?:the )?{_PLACE}"),
     # tastes
     Rule("likes", "usedto", rf"(?:like|love|enjoy|adore|be into|be a fan of) {_VALUE}", ends="value"),
     Rule("dislikes", "nomore", rf"(?:like|love|enjoy|adore|care for) {_VALUE}"),
@@ -375,6 +387,8 @@ RULES: tuple[Rule, ...] = (
     Rule("hobby", "do practise practice started", r"(?:some |a lot of |doing |to do )?(?P<value>yoga|pilates|crossfit|karate|judo|boxing|aikido|taekwondo|jiu-jitsu|bjj|martial arts|ballet|pottery|ceramics|gardening|photography|improv|triathlons?|parkour|gymnastics|archery|woodworking|calligraphy|origami)\b"),
     Rule("hobby", "go", r"(?P<value>(?!shopping|crazy|missing|bowling for)[a-z]{3,}ing)\b"),
     Rule("hobby", "go", r"to (?:the |a )?(?P<value>gym|yoga|pilates|dance class|karate|boxing|swimming|choir|spin class)\b"),
+    Rule("hobby", "sing", r"(?P<value>(?:first |second )?(?:alto|tenor|soprano|bass|baritone))\b"),
+    Rule("hobby", "play", rf"(?:the |some |a (?:bit|lot|little) of |a )?(?P<value>{_PASTIME}|{_INSTRUMENT})\b"),
     Rule("hobby", "sing", r"in (?:an? |the )?(?P<value>(?:[\w-]+ )?(?:choir|band))"),
     Rule("hobby", "run", r"(?P<value>marathons|half[- ]marathons|ultras|ultramarathons|trails)\b"),
     Rule("hobby", "paint knit sew draw sculpt write crochet embroider quilt whittle", r"(?P<value>)(?=$)", fixed="head"),
@@ -401,7 +415,7 @@ RULES: tuple[Rule, ...] = (
     Rule("has", "run", r"(?:an?|my|our|my own|our own) (?P<value>(?:[\w-]+ ){0,2}?(?:business|bakery|shop|caf[eé]|store|farm|studio|salon|restaurant|company|startup|bar|pub|b&b|hotel|bookshop|brewery|blog|podcast|channel|nursery|daycare|guesthouse|guest house|hostel|campsite|garage|gym|practice|clinic|agency|food truck|stall|deli|florist's?|barbershop|newsletter|charity|magazine|label|workshop|vineyard|stables?|kennels?)(?: (?:in|near|on|selling) [\w -]+)?)(?=$|[.,!?]| (?:with|and|for|from)\b)"),
     Rule("has", "bare", r"my (?P<value>car|bike|bicycle|motorbike|motorcycle|scooter|laptop|phone|van|boat) (?:got|was|has been) (?:stolen|nicked|robbed|written off|totalled|totaled|wrecked)", ends="value"),
     Rule("has", "have", r"(?P<value>(?:(?:twin|triplet|grown|small|young|little|identical|blue|brown|green|hazel|grey|gray|blond|blonde|red|dark|black|curly|long|short) )*(?:kids|children|girls|boys|sons|daughters|twins|triplets|eyes|hair|chickens|bees|goats|cats|dogs))(?=\s*(?:$|[.!,;]|\band\b))"),
-    Rule("has", "keep raise breed", r"(?P<value>(?:alpacas|llamas|donkeys|quails?|turkeys|ferrets|tortoises|parrots|budgies|canaries|snails|koi|reptiles|tarantulas|chooks|geese|bees|chickens|hens|goats|sheep|pigs|rabbits|horses|cows|pigeons|ducks|cattle|fish|snakes)(?: and (?:a few |some )?\w+)?)\b"),
+    Rule("has", "keep raise breed", r"(?P<value>(?:alpacas|llamas|donkeys|quails?|turkeys|ferrets|tortoises|parrots|budgies|canaries|snails|koi|reptiles|tarantulas|chooks|geese|bees|chickens|hens|goats|sheep|pigs|rabbits|horses|cows|pigeons|ducks|cattle|fish|snakes)(?: and (?:(?:a few|some|two|three|four|six|my) )?(?:alpacas|llamas|donkeys|quail|turkeys|ferrets|tortoises|parrots|snails|geese|bees|chickens|hens|goats|sheep|pigs|rabbits|horses|cows|pigeons|ducks|cattle|fish|snakes|dogs|cats|ponies))?)\b"),
     Rule("has", "homeschool", r"(?:our|my) (?P<value>\w+ (?:kids|children))"),
     Rule("has", "wear", r"(?P<value>glasses|contacts|contact lenses|a hearing aid|hearing aids|braces)\b"),
     Rule("has", "had", r"(?:just )?(?:an? )?(?P<value>(?:beautiful |healthy |little )?baby(?: boy| girl)?|son|daughter|little (?:boy|girl)|twins|twin (?:boys|girls)|triplets)(?=$|[.,!?]| (?:last|in|on|this|yesterday|named|called)\b)"),
@@ -437,7 +451,7 @@ RULES: tuple[Rule, ...] = (
     Rule("pronouns", "use go", r"(?:by )?(?P<value>(?:they/them|she/her|he/him|she/they|he/they))"),
     Rule("wears size", "wear", r"(?:an? )?size (?P<value>\d+(?:\.\d)?)"),
     # "my … is …", with no verb that is known before it
-    Rule("name", "bare", rf"(?:my )?(?:full |first |real |given |christian |legal |last |sur|nick)?name(?:'s| is|s) (?!not\b|spelled\b|pronounced\b){_NAME}"),
+    Rule("name", "bare", rf"(?:my )?(?:full |first |real |given |christian |legal |last |second |family |sur|nick)?name(?:'s| is|s) (?!not\b|spelled\b|pronounced\b){_NAME}"),
     Rule("name", "bare", rf"(?:(?:everyone|everybody|people|my friends|friends|most people|they all|all my friends) calls? me|(?:please |just |you can |everyone can |feel free to )*call me|the name(?:'s| is)|this is(?= (?-i:[A-Z])\w+ (?:from|here|again)\b)) {_NAME}(?![\w'-])(?! (?:when|if|at|on|after|back|in|from(?! now)|to)\b)"),
     Rule("name", "call", rf"me {_NAME}(?![\w'-])(?! (?:when|if|at|on|after|back|in|from(?! now)|to)\b)"),
     Rule("name", "bare", r"(?P<value>(?-i:[A-Z])[a-z]+) here$", check="given name", needs="here"),
@@ -452,7 +466,7 @@ RULES: tuple[Rule, ...] = (
     Rule("native language", "bare", rf"(?P<value>{_LANGUAGE}) is my (?:native language|mother tongue|first language|native tongue)"),
     Rule("works as", "bare", rf"my (?:job|profession|occupation|job title|day job) is (?:being |an? )*{_PLACE}"),
     Rule("illness", "bare", rf"my (?P<value>{_ILLNESS})(?=$|'s\b| (?:is|are|was|makes?|has|have|means|acts?|flares?|got|gets|keeps|plays?|came|won't|doesn't|don't|can)\b)", check="ill"),
-    Rule("illness", "bare", r"my (?P<value>knees?|back|hips?|eyesight|hearing|shoulders?|lungs|heart|stomach|thyroid|joints|vision)(?: is| are|'s) (?:really |pretty |so |completely )?(?:bad|shot|knackered|terrible|awful|ruined|gone|wrecked|weak|failing|poor)\b"),
+    Rule("illness", "bare", r"my (?P<value>knees?|back|hips?|eyesight|hearing|shoulders?|lungs|heart|stomach|thyroid|joints|vision)(?: is| are|'s) (?:really |pretty |so |completely )?(?:bad|shot|knackered|terrible|awful|ruined|gone|going|wrecked|weak|failing|poor)\b"),
     Rule("illness", "was", r"born (?P<value>deaf|blind|with [\w' -]{4,40}?)(?=$|[.,!?]| (?:and|so|but)\b)"),
     Rule("allergic to", "bare", rf"my allerg(?:y|ies)(?: is| are) (?:to )?{_VALUE}"),
     Rule("birthday", "bare", rf"(?:my )?(?:birthday|bday|b-day|date of birth|dob)(?:'s| is)?(?: on| in)? ?(?P<value>(?:the )?\d[^.!?()]{{0,20}}?|(?:the )?(?:\w+ of )?{_MONTH}\b[^.!?]{{0,12}}?|(?-i:[A-Z])[\w' ]+?)(?=$|\s*[.!?,])"),

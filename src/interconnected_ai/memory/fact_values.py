@@ -261,7 +261,10 @@ def _is_job(found: Found, value: str) -> bool:
         return False
     if not _NO_WORKERS.isdisjoint(words[:-1]) or words[-2:] == ["role", "model"] or not is_trade(words[-1]):
         return False
-    if found.match.string[found.match.end("value") :].startswith((" of this", " of my", " of our", " of philosophy")) or words[0] in COMMANDS:
+    if (
+        found.match.string[found.match.end("value") :].startswith((" of this", " of my", " of our", " of philosophy"))
+        or words[0] in COMMANDS
+    ):
         return False
     if words[-1] == "student" and re.search(r"\b(?:at|of|in)\b", found.match.string[found.match.end("value") :]):
         return False
@@ -335,8 +338,6 @@ def _is_medicine_en(value: str) -> bool:
         or value.startswith("vitamin ")
         or value in ("iron", "iron tablets")
     )
-
-
 
 
 def _is_parted(found: Found, value: str) -> bool:
@@ -553,7 +554,10 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     ),
     "job now": lambda found, value: (
         (found.head not in ("was", "got") and _is_job(found, value))
-        or (re.match("hired|promoted|made|appointed", found.match[0].lower()) is not None and _is_job(found, value))
+        or (
+            re.match("hired|promoted|made|appointed", found.match[0].lower()) is not None
+            and (value.startswith("head of ") or _is_job(found, value))
+        )
     ),
     "known employer": lambda found, value: value in EMPLOYERS,
     "of a child": lambda found, value: found.clause.who in _YOUNG,

@@ -117,7 +117,7 @@ PROFESSIONS_RU = (
     "машинист слесарь токарь швея косметолог массажист логопед социолог философ филолог лингвист юрисконсульт режиссёр оператор монтажёр сисадмин системный администратор"
 )  # fmt: skip
 ILLNESSES = (
-    "stammer lisp diabetes asthma migraines migraine epilepsy adhd add anxiety depression arthritis celiac coeliac hypertension insomnia eczema "
+    "stammer lisp ulcer shingles hernia emphysema cirrhosis angina lymphoedema oedema gallstones neuropathy retinopathy cataracts cataract diabetes asthma migraines migraine epilepsy adhd add anxiety depression arthritis celiac coeliac hypertension insomnia eczema "
     "psoriasis anemia anaemia cancer scoliosis hypothyroidism dyslexia autism ibs gout lupus tinnitus psoriasis hepatitis fibromyalgia "
     "osteoporosis glaucoma crohn's parkinson's pcos endometriosis high\\s+blood\\s+pressure sleep\\s+apnea bipolar\\s+disorder "
     "a\\s+heart\\s+condition ocd ptsd copd stutter endometriosis hyperthyroidism hashimoto's alzheimer's dementia narcolepsy vertigo rosacea sciatica schizophrenia anorexia bulimia stroke leukemia leukaemia lymphoma tuberculosis hiv bronchitis pneumonia prediabetes celiac\\s+disease ms"
@@ -136,7 +136,9 @@ LANGUAGES = (
     "mandarin chinese cantonese japanese korean vietnamese thai greek swedish norwegian danish finnish hungarian romanian bulgarian "
     "serbian croatian georgian armenian kazakh persian farsi swahili latin esperanto icelandic estonian latvian lithuanian catalan "
     "welsh irish tatar indonesian malay tagalog tamil telugu marathi gujarati punjabi malayalam kannada sinhala nepali burmese khmer lao mongolian uzbek azerbaijani "
-    "albanian macedonian slovak slovene bosnian afrikaans zulu xhosa yoruba igbo hausa amharic somali pashto kurdish gaelic basque galician maltese yiddish belarusian"
+    "albanian macedonian slovak slovene bosnian afrikaans zulu xhosa yoruba igbo hausa amharic somali pashto kurdish gaelic basque galician maltese yiddish belarusian "
+    "breton cornish manx occitan frisian faroese luxembourgish romani tibetan uyghur sindhi assamese tigrinya oromo lingala wolof twi shona kinyarwanda malagasy javanese sundanese cebuano "
+    "hmong quechua guarani nahuatl maori samoan kyrgyz turkmen tajik dari hokkien hakka chechen ossetian bashkir chuvash patois"
 )
 
 # What may follow "I have a …" without being anything that somebody has.

@@ -40,7 +40,8 @@ _DIALECT = tuple(
         ("does doesn doesnt", r"\bdoes ?n[o']?t\b|\bdoes not\b|\bdoesnt\b", "don't"),
         ("not isn isnt aren arent", r"\b(?:is|are)(?:n't|nt| not)\b", "be not"),
         ("not haven havent hasn hasnt", r"\bhave(?:n't|nt| not)\b|\bhas(?:n't|nt| not)\b", "have not"),
-        ("longer", r"\b(?:be|i'm|we're) no longer\b", "be nomore"),
+        ("longer", r"\b(i'm|we're) no longer\b", r"\1 nomore"),
+        ("longer", r"\bbe no longer\b", "be nomore"),
         ("now", r"\bnow,? (i'm|we're) (?=(?:in|at|with)\b)", r"\1 now "),
         ("gf girl", r"\b(?:gf|girl friend)\b", "girlfriend"),
         ("bf boy", r"\b(?:bf|boy friend)\b", "boyfriend"),
@@ -82,6 +83,7 @@ _IDIOMS = tuple(
         ("haven hasn", r"\b(?:haven't|havent|have not|have never) (?:eaten|drunk|(?:touched|had)(?= (?:a |any )?"
             r"(?:meat|dairy|sugar|alcohol|gluten|coffee|caffeine|bread|wine|beer|pork|beef|fish|seafood|eggs|milk|cheese|chicken|soda|chocolate|booze|whisky|gin|vodka|red meat|drink)\b)) "
             r"(?:a |any )?(?=\w+)", "never eat "),
+        ("haven hasn", r"\b(?:haven't|havent|have not) got\b", "don't have"),
         ("without", r"\b(?:could|can)(?:n't| ?not|nt) (?:live|survive|function|do|cope|go a day) without\b", "love"),
         ("enough", r"\bcan(?:'t| ?not|t) get enough of\b", "love"),
         (
@@ -332,7 +334,7 @@ _BREAK = Caseless(
 )
 _BEGINS, _AND = Caseless(_STARTS), re.compile(r"^(?:and|or|but|so)\s+", re.IGNORECASE)
 _PREDICATE = Caseless(
-    rf"(?:{_ADVERB}\s+)*(?:{_THIRD_VERBS}|be|will|live|work|love|like|own|speak|have|named|called|just|died|passed|makes?|owns?)\b"
+    rf"(?:{_ADVERB}\s+)*(?:{_THIRD_VERBS}|be|will|live|work|love|like|own|speak|have|play|study|go|eat|drink|hate|want|teach|run|come|drive|turn|start|keep|named|called|just|died|passed|makes?|owns?)\b"
 )
 _SKIPPED = frozenset("when whenever while until till before after since which where apart from except despite".split())
 _AGE = re.compile(r"^(?P<age>[1-9]\d)\s?(?:yo|y/o|yrs?|years? old|f|m)?$", re.IGNORECASE)
@@ -399,7 +401,7 @@ _HAVE_DONE = Caseless(rf"^have (?=(?:{'|'.join(_PAST)})\b)")
 
 _BARE_ADVERBS = Caseless(rf"^(?!both of\b|now (?:in|at|with)\b)(?:{_ADVERB}\s+)+(?!longer\b)")
 _SINCE = re.compile(
-    r"\b(?:since|all my life|my whole life|for (?:\d+|\w+|a few|many|several|over \w+) (?:years|months|weeks))\b",
+    r"\b(?:since|all (?:my|our) (?:life|lives)|my whole life|for (?:\d+|\w+|a few|many|several|over \w+) (?:years|months|weeks))\b",
     re.IGNORECASE,
 )
 _BESIDE = Caseless(

@@ -45,12 +45,13 @@ _WHEN = re.compile(
     re.IGNORECASE,
 )
 _THERE = re.compile(
-    r"\s+(?:by (?:my|the|an?|train|car|bus|bike|foot)|off|round|around|somewhere|next|beside|behind|opposite|above|with|most|full|like|again|together|alone|and the|via|"
+    r"\s+(?:by (?:my|the|an?|train|car|bus|bike|foot)|off|round|around|somewhere|next|beside|behind|opposite|above|with|most|full|like|again|together|alone|and the|via|all (?:my|our)|"
     r"just|only|doing|trying|working|living|looking|waiting|fixing|(?-i:and [a-z]+))\b.*$",
     re.IGNORECASE,
 )
 _CALLED_TOWN = re.compile(r"^(?:an?|the) (?:[\w-]+ ){0,2}?(?:village|town|city|suburb|hamlet|place) called (?=[A-Z])")
 _PRAISED = re.compile(r"^(?:(?:sunny|rainy|grey|gray|windy|cold|chilly|lovely|beautiful|old|dear|good) )+(?=[A-Z])")
+_IN_WHAT = re.compile(r"\s+in (?!the\b|an?\b)[a-z].*$")  # "at the airport in baggage"
 _BUSY_THERE = re.compile(r"^([A-Z]\S*(?: [A-Z]\S*)*) [a-z]+ing\b.*$")
 _PASTIME_UP_TO = re.compile(
     r"\s+(?:for|with|in|at|on|against|to|online|well|(?!family\b)[a-z]{2,}ly)\b.*$", re.IGNORECASE
@@ -143,7 +144,7 @@ def without_what_goes_on(value: str, relation: str) -> str:
     if relation in _PLACED:
         value = _PRAISED.sub("", _CALLED_TOWN.sub("", _THERE.sub("", value)))
         if relation == "works at":
-            value = _BUSY_THERE.sub(r"\1", value)
+            value = _IN_WHAT.sub("", _BUSY_THERE.sub(r"\1", value))
     elif relation in _TASTES:
         value = _SAID_TWICE.sub("", _WITH.sub("", value))
     elif relation == "hobby":
@@ -276,7 +277,7 @@ _NO_PLANS = ("rainy day", "few", "a few", "moving to plan", "retiring to bed", "
 
 _REAL_PLANS = (
     "get married", "getting married", "get engaged", "get divorced", "getting divorced", "get a ", "get an ", "get into ", "getting a ", "take part", "have a baby", "have kids", "have children",
-    "have a kid", "do a ", "do an ", "doing a ", "do my ", "spend a ", "spend the ", "spend two", "spend three", "taking a year", "take a year", "take a gap", "come back", "be a ", "make a film",
+    "have a kid", "do a ", "do an ", "doing a ", "do my ", "spend a ", "spend the ", "spend two", "spend three", "taking a year", "take a year", "take a gap", "come back", "be a ", "trying for a", "going to ", "make a film",
     "make a documentary",
 )  # fmt: skip
 

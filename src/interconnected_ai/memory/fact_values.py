@@ -132,6 +132,10 @@ def value_of(found: Found) -> str:
         said = _without_job(said)
     if rule.check == "moving":
         said = f"{found.clause.verb} {found.match[0]}"
+    if rule.check == "doing":
+        said = f"{found.head} {said}"
+    if rule.relation == "works as" and " turned " in said:
+        said = said.rpartition(" turned ")[2]
     if not _CYRILLIC.search(found.match.string):
         said = _clean(without_what_goes_on(said, rule.relation))
         if not says_something(said, rule.relation):
@@ -254,6 +258,7 @@ def _is_job(found: Found, value: str) -> bool:
         not words
         or words[0].endswith("ing")
         or words[0].isdigit()
+        or words[-1].startswith("ex-")
         or not _PREPOSITIONS.isdisjoint(words[:-1])
         or (words[-1] in _NO_JOBS and not (words[-1] == "specialist" and len(words) > 1))
         or words[-1] in KIN - _PROFESSIONS
@@ -314,6 +319,11 @@ _MEDICINE_RU = re.compile(
     r"ибупрофен|парацетамол|кодеин|морфин|трамадол|кетанов|нурофен|но-шпа|мелатонин|фенибут|афобазол|грандаксин|конкор|кардиомагнил|глюкофаж|сиофор|омез|золофт|прозак|феварин|"
     r"лирика|ламиктал|вальпроат|депакин|финлепсин|кеппр|метотрексат|железо|магний|омега|литий|гормоны|антидепрессант\w*|антибиотик\w*|витамин\w*|транквилизатор\w*|нейролептик\w*|"
     r"таблетк\w*|(?:кроверазжижающ|разжижающ|успокоительн|обезболивающ|снотворн|противозачаточн)\w+|статины|сорбифер|детралекс|мексидол|глицин|эналаприл|каптоприл|лозартан|бисопролол)(?:а|у|е|ом|ы|ов|ах|ами)?$"
+)
+_SUBJECTS = frozenset(
+    "law nursing medicine dentistry physics chemistry biology maths mathematics history english literature psychology philosophy economics engineering architecture accounting business finance "
+    "sociology anthropology geography geology linguistics journalism art design music theology politics pharmacy marketing biochemistry neuroscience statistics education archaeology astronomy "
+    "classics".split()
 )
 # What is quit without having been worked at.
 _FEEDS = frozenset(
@@ -527,6 +537,17 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     "owned": lambda found, value: (
         found.head in ("own", "drive", "ride")
         or (is_owned(found.match["value"]) and not found.match.string[found.match.end("value") :].startswith(" to "))
+    ),
+    "doing": lambda found, value: True,
+    "started": lambda found, value: (
+        not is_left_place(value) and not value.endswith(("uni", "university", "college", "bottom"))
+    ),
+    "place name": lambda found, value: value not in _LANGUAGES and value not in _SUBJECTS,
+    "no place name": lambda found, value: (
+        not found.match["value"][:1].isupper()
+        or " " in value
+        or value in _SUBJECTS
+        or not _LANGUAGES.isdisjoint(value.split())
     ),
     "wished": lambda found, value: is_wished(found.match["value"]),
     "not visited": lambda found, value: not is_visited(value),

@@ -77,7 +77,6 @@ _IDIOMS = tuple(
         ("introduce", r"^(?:let me|i should|i'd like to|allow me to) introduce myself(?: properly| first)?[:,. -]*", ""),
         ("there", r"^there(?:'s| are| is) (?:\w+|\d) of us (?=(?:living )?in an? )", "we live "),
         ("divorce", r"^(?:since|after) (?:the|my|our) divorce,? (?=(?:i|we)\b)", "I'm divorced, "),
-        ("been had lived worked always never just recently", r"^have (?=(?:been|had|lived|worked|always|never|just|recently)\b)", "I have "),
         ("dumped left divorced", r"\bmy (girlfriend|boyfriend|wife|husband|partner|fiancée?) (?:has |just |finally )*(?:dumped|left|divorced) me\b", r"i broke up with my \1"),
         ("big", r"\bbig into\b", "into"),
         ("haven hasn", r"\b(?:haven't|havent|have not|have never) (?:eaten|drunk|(?:touched|had)(?= (?:a |any )?"
@@ -228,10 +227,15 @@ _LEAD = Caseless(
     rf"september|october|november|december)|on {_DAYS}|the (?:thing|fact|truth) is|my doctors? (?:says?|said|told me|thinks)|(?:i think )?i should (?:say|mention|add)|"
     r"(?:i think |i believe |i'm sure |as )?(?:i|i've|i have|i think i|i may have|i might have|i had)(?: already| also| just)? (?:told|mentioned|said)(?: (?:to )?you| it| this)?(?: before| earlier| already| last time)?(?= (?:that |i|my|we|our)\b)|"
     r"(?:it )?turns out(?: that)?|(?:please )?(?:remember|don't forget|keep in mind|bear in mind)(?: that)?(?= (?:i|i'm|i've|my|we|we're)\b)|(?:i )?forgot to (?:say|mention|tell you|add)|did i (?:mention|say|tell you)|(?:you should know|be aware|bear in mind|important to (?:note|know)|worth (?:mentioning|saying|noting|knowing)|in case (?:it matters|it helps|you need it|you're wondering))|"
-    rf"on paper|by (?:day|night|profession|trade|training)|every (?:{_DAYS}|week|month|year|morning|evening|night|summer|winter|weekend|now and then)|"
-    rf"most (?:days|mornings|evenings|weekends|nights|{_DAYS}s)|(?:on )?(?:{_DAYS}s|weekends|weekdays)(?= (?:i|we)\b)|at weekends|for (?:the (?:past|last) )?(?:\w+|\d+) (?:years|months)(?: now)?(?=,? (?:i|we)(?:'\w+)?\b)|"
     r"from now on|that's why|which is why|good to know|nice to meet you|good (?:morning|afternoon|evening))(?: that)?\b[\s,.!:-]*)+",
 )
+# Times and manners that a clause may begin with, and their first words.
+_FIRST_TIME = re.compile(
+    rf"^(?:on paper|by (?:day|night|profession|trade|training)|every (?:{_DAYS}|week|month|year|morning|evening|night|summer|winter|weekend|now and then)|"
+    rf"most (?:days|mornings|evenings|weekends|nights|{_DAYS}s)|on (?:{_DAYS}s|weekends|weekdays)|at weekends|for (?:the (?:past|last) )?(?:\w+|\d+) (?:years|months)(?: now)?),? (?=(?:i|we)\b)",
+    re.IGNORECASE,
+)
+_FIRST_TIME_WORDS = frozenset("on by every most at for".split())
 _ADVERB = (
     r"(?:now|currently|still|also|just|both|only|already|quite|very|so|kinda|kind of|sort of|always|all|even|ever|here|btw|"
     r"fyi|a bit|pretty|half(?! (?-i:[A-Z]))|myself|too|presently|either|again|of course|as well|at the moment|at present|right now|these days|"
@@ -385,6 +389,7 @@ _ASIDES = re.compile(
     r",\s*(?:by the way|btw|actually|of course|however|though|fyi|to be honest|in fact|as you know|honestly|unfortunately|sadly)\s*,",
     re.IGNORECASE,
 )
+_HAVING = re.compile("^have (?=(?:been|had|lived|worked|always|never|just|recently) )", re.IGNORECASE)
 _OF_ANOTHER = re.compile(r"\s(?:you|he|she|they|people|everyone)(?:'\w+)?\s[a-z]", re.IGNORECASE)
 _GIVEN_NAME = re.compile(r"^[A-ZÀ-Ý][a-zà-ÿ]+$")
 _FILLING = Caseless(
@@ -468,6 +473,8 @@ def english_clauses(sentence: str) -> Iterator[Clause]:
     for needed, pattern, spelled in _DIALECT:
         if not needed.isdisjoint(words):
             sentence = pattern.sub(spelled, sentence)
+    if sentence[:5] in ("Have ", "have "):
+        sentence = _HAVING.sub("I have ", sentence)
     if "," in sentence:
         sentence = _ASIDES.sub(" ", sentence)
     if ("now" in words or "nowadays" in words or "these" in words) and _IS_NOW.search(sentence):
@@ -564,6 +571,8 @@ class _Reader:
         pieces = _pieces(sentence)
         yield from self._introduction(pieces)
         for joint, text in pieces:
+            if text.partition(" ")[0].lower() in _FIRST_TIME_WORDS:
+                text = _FIRST_TIME.sub("", text)
             text = _BARE_ADVERBS.sub("", _LEAD.sub("", text)).strip(" ,")
             text = _FILLING.sub("", text)
             if not text:

@@ -15,6 +15,7 @@ from interconnected_ai.memory.fact_guards_en import (
     says_something,
     without_what_goes_on,
 )
+from interconnected_ai.memory.fact_guards_ru import russian_value
 from interconnected_ai.memory.fact_words import (
     COMMANDS,
     EMPLOYERS,
@@ -142,6 +143,8 @@ def value_of(found: Found) -> str:
             return ""
         if rule.relation == "lives in" and found.match[0].startswith("on ") and not is_home_on(said):
             return ""
+    elif not (said := russian_value(said, rule.relation, found.match[0], found.match.string)):
+        return ""
     return kept_value(said, rule.relation)
 
 

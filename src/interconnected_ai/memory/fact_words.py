@@ -198,7 +198,7 @@ NOT_NAMES = frozenset(
     "out up over through right next first soon during between once only immediately directly american canadian british australian german french italian spanish russian irish scottish dutch polish indian chinese japanese "
     "korean jewish catholic muslim christian buddhist vegan anytime any now again asap names biased naive paranoid by for and or so well also often hard mud spelled misspelled missing "
     "written pronounced too please never always stupid lazy picky weird selfish skeptical sceptical sure fine sorry glad happy "
-    "в на не и а но за по к с все всё друзья обедать есть гулять работать домой туда сюда замуж начальник учиться иногда часто".split()
+    "редко всегда никогда куда везде в на не и а но за по к с все всё друзья обедать есть гулять работать домой туда сюда замуж начальник учиться иногда часто".split()
 )
 # Tastes of the talk itself: "I hate to say this", "I like the idea".
 IDLE_ACTIONS = frozenset(

@@ -26,7 +26,8 @@ _FILES: dict[str, tuple[Part, ...]] = {
     "letters_": ("tuning", "held"),
     "fresh_": ("tuning",),
     "later_": ("held",),
-    "notes_": ("held",),
+    "notes_": ("tuning",),
+    "replies_": ("held",),
 }
 # key, what it is, the goal, and whether the goal is a ceiling
 GOALS = (

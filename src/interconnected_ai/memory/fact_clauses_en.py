@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from interconnected_ai.memory.caseless import Caseless
 from interconnected_ai.memory.fact_clauses import Clause
-from interconnected_ai.memory.fact_words import FEMALE_KIN, KIN, MALE_KIN, PETS
+from interconnected_ai.memory.fact_words import FEMALE_KIN, ILLNESSES, KIN, MALE_KIN, PETS
 
 _NOBODY = None  # a clause of others, or of nobody that is known
 
@@ -78,6 +78,22 @@ _IDIOMS = tuple(
         ("there", r"^there(?:'s| are| is) (?:\w+|\d) of us (?=(?:living )?in an? )", "we live "),
         ("divorce", r"^(?:since|after) (?:the|my|our) divorce,? (?=(?:i|we)\b)", "I'm divorced, "),
         ("dumped left divorced", r"\bmy (girlfriend|boyfriend|wife|husband|partner|fiancée?) (?:has |just |finally )*(?:dumped|left|divorced) me\b", r"i broke up with my \1"),
+        (
+            "living working",
+            r"^(?:honestly,? )?(living|working) (in|on|at|near) ((?-i:[A-Z])[\w' -]{1,30}?|(?<=working at )(?:an? |the )?[\w' -]{2,30}?) (?:is|has|means|makes|made|can|costs|gets)\b(?=.*\b(?:i|i'm|me|my|we|us|our)\b).*$",
+            r"I'm \1 \2 \3",
+        ),
+        (
+            "upstairs downstairs opposite next across here home",
+            rf"\b((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE})) (?:upstairs|downstairs|opposite|next door|across the (?:road|street|hall)|back home) (?=(?:is|has|plays|works|keeps|loves|hates|speaks|lives|was)\b)",
+            r"\1 ",
+        ),
+        (
+            _PEOPLE.replace("|", " "),
+            rf"\b((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE})) (?:over |up |down |out |back )?in ((?-i:[A-Z])[\w-]+) (?=(?:is|has|works|keeps|runs|owns|teaches|plays)\b)",
+            r"\1 lives in \2 and ",
+        ),
+        ("who that", rf"^it(?:'s| is| was) ((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE})(?: (?-i:[A-Z])\w+)?) (?:who|that) ", r"\1 "),
         ("big", r"\bbig into\b", "into"),
         ("haven hasn", r"\b(?:haven't|havent|have not|have never) (?:eaten|drunk|(?:touched|had)(?= (?:a |any )?"
             r"(?:meat|dairy|sugar|alcohol|gluten|coffee|caffeine|bread|wine|beer|pork|beef|fish|seafood|eggs|milk|cheese|chicken|soda|chocolate|booze|whisky|gin|vodka|red meat|drink)\b)) "
@@ -389,6 +405,26 @@ _ASIDES = re.compile(
     r",\s*(?:by the way|btw|actually|of course|however|though|fyi|to be honest|in fact|as you know|honestly|unfortunately|sadly)\s*,",
     re.IGNORECASE,
 )
+_AILMENTS = frozenset(ILLNESSES.replace("\\s+", " ").split()) - frozenset(
+    "add a high heart ms disorder disease pressure stroke sleep".split()
+)
+_MY_AILMENT = re.compile(
+    rf"\bmy (?:bad |awful |chronic |severe |mild |old )?(?P<value>(?:type (?:1|2|one|two) )?(?:{'|'.join(sorted(_AILMENTS, key=len, reverse=True))}|high blood pressure))(?![\w'-])"
+    r"(?! (?:sign|era|order|phase|diet|app|playlist|doctor|dog|cat|nurse|meds?|test|book|course))",
+    re.IGNORECASE,
+)
+_MY_ALLERGY = re.compile(
+    r"\bmy (?:severe |bad |awful |stupid )?(?P<value>(?!food\b|skin\b|bad\b|new\b|own\b|main\b|only\b|worst\b)[a-z]{3,}) allergy\b",
+    re.IGNORECASE,
+)
+_NAMED_KIN = KIN - frozenset(
+    "company team project startup doctor therapist teacher landlord coach tutor mentor baby ex parents sisters brothers".split()
+)
+_KIN_BY_NAME = re.compile(
+    rf"\b(?:my|our) {_OLDER}(?P<who>{'|'.join(sorted((word for word in _NAMED_KIN if word.isalpha()), key=len, reverse=True))}) "
+    r"(?:called |named )?(?P<name>(?-i:[A-Z][a-z]{2,}))(?!['-]?\w)(?<!day)(?! (?:and|&|or)\b)(?=$|[,.;!?]| (?-i:[a-z]))",
+    re.IGNORECASE,
+)
 _HAVING = re.compile("^have (?=(?:been|had|lived|worked|always|never|just|recently) )", re.IGNORECASE)
 _OF_ANOTHER = re.compile(r"\s(?:you|he|she|they|people|everyone)(?:'\w+)?\s[a-z]", re.IGNORECASE)
 _GIVEN_NAME = re.compile(r"^[A-ZÀ-Ý][a-zà-ÿ]+$")
@@ -482,6 +518,21 @@ def english_clauses(sentence: str) -> Iterator[Clause]:
     if sentence.partition(" ")[0].lower() in _LEADING_WORDS:
         sentence = _apart(sentence)
     yield from _Reader().read(sentence)
+    if not words.isdisjoint(("my", "our")):
+        yield from _possessed(sentence, words)
+
+
+def _possessed(sentence: str, words: frozenset[str]) -> Iterator[Clause]:
+    """What "my eczema" and "our dog Rufus" say wherever they stand: an illness, a name."""
+    if not words.isdisjoint(_AILMENTS):
+        for found in _MY_AILMENT.finditer(sentence):
+            yield Clause("", f"have {found['value']}")
+    if "allergy" in words:
+        for found in _MY_ALLERGY.finditer(sentence):
+            yield Clause("", f"bare allergic to {found['value']}")
+    if not words.isdisjoint(_NAMED_KIN):
+        for found in _KIN_BY_NAME.finditer(sentence):
+            yield Clause(found["who"].lower(), f"named {found['name']}")
 
 
 def _apart(sentence: str) -> str:
@@ -793,7 +844,9 @@ class _Reader:
 def _is_beside(rest: str, found: re.Match[str]) -> bool:
     """Whether "and" joins two things that somebody is: "deaf and a bit short", not "3 and 8"."""
     beside = rest[found.end() :]
-    return not (beside[:1].isdigit() or _DOES_SO.match(beside)) and _is_short(rest[: found.start()])
+    return not (beside[:1].isdigit() or beside[:1].isupper() or _DOES_SO.match(beside)) and _is_short(
+        rest[: found.start()]
+    )
 
 
 def _is_short(before: str) -> bool:

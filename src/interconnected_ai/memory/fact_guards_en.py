@@ -45,7 +45,7 @@ _WHEN = re.compile(
     re.IGNORECASE,
 )
 _THERE = re.compile(
-    r"\s+(?:by (?:my|the|an?|train|car|bus|bike|foot)|off|round|around|somewhere|next|beside|behind|opposite|above|with|most|full|like|again|together|alone|and the|via|all (?:my|our)|"
+    r"\s+(?:by (?:my|the|an?|train|car|bus|bike|foot)|off|round|around|somewhere|next|beside|behind|opposite|above|with|most|full|like|again|together|alone|and the|via|all (?:my|our)|means|makes|costs|out of|"
     r"just|only|doing|trying|working|living|looking|waiting|fixing|(?-i:and [a-z]+))\b.*$",
     re.IGNORECASE,
 )
@@ -63,7 +63,7 @@ _HANGING = re.compile(r"\s(?:to|of|for|from|about|into|than|as|and|or|the|a|an)$
 _WITH = re.compile(r"\s+with (?:an?|the|my|our|your|his|her|some|no|lots|plenty|loads|all)\b.*$", re.IGNORECASE)
 _OWNED_UP_TO = re.compile(
     r"\s+(?:with|showing|waiting|coming|listed|due|going|sitting|standing|made|on (?:order|loan|hire|the)|off|left|already|here|there|full|again|as|at|under|over|between|somewhere|named|called|"
-    r"about|who's|that's)\b.*$",
+    r"about|who's|that's|and (?:zero|no|lots|hundreds|plenty|very|too))\b.*$",
     re.IGNORECASE,
 )
 _GOES_ON = re.compile(
@@ -97,7 +97,7 @@ _NO_MEAL = frozenset(
     "account email emails reply money second minute".split()
 )
 _WORK_FOR_NOBODY = frozenset(
-    "man woman guy bloke lady person people someone somebody place places building same pace two three four five six seven eight nine ten company team a the an "
+    "man woman guy bloke lady person people someone somebody place places building same pace two three four five six seven eight nine ten a the an "
     "own it them him her myself long hours weekends ages days weeks years months very really progress peace something anything whoever".split()
 )
 _IDLE_PLAN = frozenset(
@@ -126,7 +126,7 @@ _ON_PLACES = re.compile(
 )
 _SMALL_AND_LONG = re.compile(r"\b(?:and|by|for|like|my|every|too|all)\b")
 _NO_PASTIME = frozenset(
-    "my our fool victim dumb possum host second games too role tricks nice safe dead part video-call".split()
+    "my our fool victim dumb possum host games too role tricks nice safe dead part video-call".split()
 )
 
 
@@ -260,7 +260,9 @@ def _is_no_origin(value: str, words: list[str]) -> bool:
 
 
 def _is_no_employer(value: str, words: list[str]) -> bool:
-    return words[0] in _WORK_FOR_NOBODY or words[-1] in _RELATIVES or words[-1] in _NO_FIRM
+    return (
+        words[0] in _WORK_FOR_NOBODY or words[-1] in _RELATIVES or words[-1] in _NO_FIRM or value in ("company", "team")
+    )
 
 
 def _is_idle_plan(value: str, words: list[str]) -> bool:

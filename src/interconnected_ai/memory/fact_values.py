@@ -187,6 +187,7 @@ def kept_value(said: str, relation: str) -> str:
             words[0] in EMPTY_BEGINNINGS
             and relation != "family"
             and words[1:2] not in (["aid"], ["aids"], ["impaired"], ["loss"])
+            and (relation, words) != ("illness", ["hearing"])
         )
     ):
         return ""
@@ -541,6 +542,7 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
         found.head in ("own", "drive", "ride")
         or (is_owned(found.match["value"]) and not found.match.string[found.match.end("value") :].startswith(" to "))
     ),
+    "no town left": lambda found, value: not is_left_place(value),
     "doing": lambda found, value: True,
     "started": lambda found, value: (
         not is_left_place(value) and not value.endswith(("uni", "university", "college", "bottom"))

@@ -28,6 +28,7 @@ _FILES: dict[str, tuple[Part, ...]] = {
     "later_": ("held",),
     "notes_": ("tuning",),
     "replies_": ("held",),
+    "asides_": ("held",),
 }
 # key, what it is, the goal, and whether the goal is a ceiling
 GOALS = (

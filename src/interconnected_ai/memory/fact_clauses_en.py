@@ -392,7 +392,7 @@ _GOES_ON = Caseless(
 )
 _IMPERATIVES = re.compile(
     r"^(?:have|enjoy|take|keep|do|go|run|play|collect|use|read|watch|write|avoid|hold|make|support|plan|rent|manage|learn|practi[sc]e|come|understand|"
-    r"struggle|serve|drive|raise|be|not|don't|drink|eat|like|lead|call(?! me)|stand|wear|weigh|need|want|speak to|study (?:the|this|these)|teach|ride|follow|sing|paint|hope|never|can't|suffer|breed|identify|own|train)\b",
+    r"struggle|serve|drive|raise|be|not|don't|drink|eat|like|lead|call(?! me)|stand|wear|weigh|need|want|speak to|speak [a-z]+(?: please)?$|study (?:the|this|these)|teach|ride|follow|sing|paint|hope|never|can't|suffer|breed|identify|own|train)\b",
     re.IGNORECASE,
 )
 _DENIAL = re.compile(
@@ -517,9 +517,12 @@ def english_clauses(sentence: str) -> Iterator[Clause]:
         sentence = _LASTED.sub(r"used to \1 ", sentence)
     if sentence.partition(" ")[0].lower() in _LEADING_WORDS:
         sentence = _apart(sentence)
-    yield from _Reader().read(sentence)
-    if not words.isdisjoint(("my", "our")):
-        yield from _possessed(sentence, words)
+    if words.isdisjoint(("my", "our")):
+        yield from _Reader().read(sentence)
+        return
+    read = list(_Reader().read(sentence))
+    yield from read
+    yield from (clause for clause in _possessed(sentence, words) if clause not in read)
 
 
 def _possessed(sentence: str, words: frozenset[str]) -> Iterator[Clause]:

@@ -261,7 +261,11 @@ def _is_no_origin(value: str, words: list[str]) -> bool:
 
 def _is_no_employer(value: str, words: list[str]) -> bool:
     return (
-        words[0] in _WORK_FOR_NOBODY or words[-1] in _RELATIVES or words[-1] in _NO_FIRM or value == "company" or words[0] == "team"
+        words[0] in _WORK_FOR_NOBODY
+        or words[-1] in _RELATIVES
+        or words[-1] in _NO_FIRM
+        or value == "company"
+        or words[0] == "team"
     )
 
 

@@ -23,7 +23,7 @@ _IDLE_PLAN = re.compile(
     r"посидеть|полежать|остаться|подождать)(?!\w)|удал[её]нк|план б(?!\w)"
 )
 _IDLE_DECIDED = re.compile(
-    r"^(?:не |остаться|подождать|пропустить|спросить|позвонить|написать|зайти|заглянуть|попробовать|уточнить|проверить)|(?<!\w)(?:сегодня|завтра|вам|тебе|его|её|ему|ей|их)(?!\w)"
+    r"^(?:не (?:ехать|идти|ходить|париться|спорить|звонить|писать|отвечать)|остаться|подождать|пропустить|спросить|позвонить|написать|зайти|заглянуть|попробовать|уточнить|проверить)|(?<!\w)(?:сегодня|завтра|вам|тебе|его|её|ему|ей|их)(?!\w)"
 )
 _NO_HOME_ON = re.compile(
     r"пенси|зарплат|вулкан|этаж|стипенди|пособи|доход|ног[уе]|чемодан|подножн|кофе|деньги|процент|алимент|вокзале|нервах|таблетк|диет"
@@ -31,42 +31,36 @@ _NO_HOME_ON = re.compile(
 _NOT_COLLECTED = re.compile(
     r"(?<!\w)(?:детей|реб[её]нка|вещи|чемодан|документы|деньги|подписи|волосы|сумк|рюкзак|данные|информаци|отзывы|компьютер|шкаф|мебель|справки)"
 )
-_AT_TIMES = re.compile(r"(?<!\w)(?:после|до|на ночь|натощак|за рулём|за рулем|с утра|в пост)(?!\w)")
 
 
-def russian_value(said: str, relation: str, matched: str, full: str) -> str:
-    """A value up to where a circumstance begins; "" where it is a turn of speech. matched: the words that a rule met. full: all that it was tried on."""
+def russian_value(said: str, relation: str, matched: str) -> str:
+    """A value up to where a circumstance begins; "" where it is a turn of speech. matched: the words that a rule met."""
     if relation in _PLACED:
         said = _GOES_ON.sub("", said)
     low = said.lower()
     doubt = _DOUBTS.get(relation)
-    return "" if not said or (doubt is not None and doubt(low, matched.lower(), full.lower())) else said
+    return "" if not said or (doubt is not None and doubt(low, matched.lower())) else said
 
 
-def _is_idle_taste(value: str, _matched: str, _full: str) -> bool:
+def _is_idle_taste(value: str, _matched: str) -> bool:
     words = value.split()
     of_relative = words[-1] in _RELATIVES and (len(words) == 1 or words[0].startswith(("сво", "мо", "наш")))
     return of_relative or _VAGUE.search(value) is not None or _IDLE_TASTE.search(value) is not None
 
 
-_DOUBTS: Mapping[str, Callable[[str, str, str], bool]] = {
+_DOUBTS: Mapping[str, Callable[[str, str], bool]] = {
     "likes": _is_idle_taste,
     "dislikes": _is_idle_taste,
-    "allergic to": lambda value, _matched, _full: _VAGUE.search(value) is not None,
-    "works as": lambda value, _matched, _full: _VAGUE.search(value) is not None,
-    "works at": lambda value, _matched, _full: (
+    "allergic to": lambda value, _matched: _VAGUE.search(value) is not None,
+    "works as": lambda value, _matched: _VAGUE.search(value) is not None,
+    "works at": lambda value, _matched: (
         value.split()[0] in _RELATIVES or value in ("еду", "себя", "идею", "износ", "результат")
     ),
-    "lives in": lambda value, matched, _full: (
-        matched.lstrip().startswith("на ") and _NO_HOME_ON.search(value) is not None
-    ),
-    "comes from": lambda value, matched, _full: (
+    "lives in": lambda value, matched: matched.lstrip().startswith("на ") and _NO_HOME_ON.search(value) is not None,
+    "comes from": lambda value, matched: (
         matched.lstrip().startswith("на ") and not any(map(is_place_name, value.split()))
     ),
-    "plans": lambda value, _matched, _full: _IDLE_PLAN.search(value) is not None,
-    "decided": lambda value, _matched, _full: _IDLE_DECIDED.search(value) is not None,
-    "hobby": lambda value, _matched, _full: _NOT_COLLECTED.search(value) is not None,
-    "does not eat": lambda value, matched, full: (
-        value == "алкоголь" and _AT_TIMES.search(f"{matched} {full}") is not None
-    ),
+    "plans": lambda value, _matched: _IDLE_PLAN.search(value) is not None,
+    "decided": lambda value, _matched: _IDLE_DECIDED.search(value) is not None,
+    "hobby": lambda value, _matched: _NOT_COLLECTED.search(value) is not None,
 }

@@ -143,7 +143,7 @@ def value_of(found: Found) -> str:
             return ""
         if rule.relation == "lives in" and found.match[0].startswith("on ") and not is_home_on(said):
             return ""
-    elif not (said := russian_value(said, rule.relation, found.match[0], found.match.string)):
+    elif not (said := russian_value(said, rule.relation, found.match[0])):
         return ""
     return kept_value(said, rule.relation)
 

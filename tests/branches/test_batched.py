@@ -135,15 +135,17 @@ def test_a_pass_leaves_other_threads_their_share_of_what_waits(monkeypatch: pyte
     for text in TEXTS * 2:
         predictor.submit([text])
     with predictor._changed:
-        predictor._computed[0] = predictor._take()
-        assert (len(predictor._computed[0]), len(predictor._take())) == (5, 5)
+        predictor._take(0)
+        assert (len(predictor._computed[0]), len(predictor._take(1))) == (5, 5)
 
 
 def test_a_text_that_comes_alone_is_computed_by_itself_whoever_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = BatchedPredictor(a_system(), passes_at_once=2)
     takers: list[str] = []
     take = predictor._take
-    monkeypatch.setattr(predictor, "_take", lambda: (takers.append(threading.current_thread().name), take())[1])
+    monkeypatch.setattr(
+        predictor, "_take", lambda number: (takers.append(threading.current_thread().name), take(number))[1]
+    )
     with predictor:
         for _ in range(3):
             predictor.predict(["cat"])

@@ -245,33 +245,47 @@ class BatchedPredictor(Generic[Told]):
     # The threads
 
     def _work(self, number: int) -> None:
-        parts: list[_Part] | None = []
         try:
-            if self._passes_at_once > 1:  # the soloist too, or it might begin with what the others are just given
-                own = self._others if number == self._soloist else self._num_threads
-                compute_with(own, others=self._others)
-            while (parts := self._next_parts(number)) is not None:
-                began = time.monotonic()
-                whole = self._whole(self._done(parts, self._read))
-                for alike in _alike(whole):
-                    self._done([_Part(call, 0, call.texts) for call in alike], self._answer)
-                self._passed(number, parts, time.monotonic() - began)
-                for call in whole:  # whoever asks again at once finds the pass over
-                    with suppress(InvalidStateError):  # it has failed
-                        call.future.set_result(call.answers)
-                self._answered()
+            self._serve(number)
         except BaseException as error:  # a fault of this file: nobody may wait for what will not come
-            with self._changed:
-                taken = [*self._computed.pop(number, ()), *(parts or ())]
-                left = [*self._calls, *(part.call for part in taken)]
-                self._calls.clear()
-                self._num_waiting = 0
-                self._wanted.pop(number, None)
-                del self._workers[number]
-            for call in left:
-                self._fail(call, error)
-            self._answered()
+            self._end(number, error)
             raise
+
+    def _serve(self, number: int) -> None:
+        """Pass after pass, until the predictor is closed."""
+        if self._passes_at_once > 1:  # the soloist too, or it might begin with what the others are just given
+            own = self._others if number == self._soloist else self._num_threads
+            compute_with(own, others=self._others)
+        while (parts := self._next_parts(number)) is not None:
+            try:
+                self._pass(number, parts)
+            except BaseException as error:
+                for part in parts:  # the pass may be over, and not all of it told
+                    self._fail(part.call, error)
+                raise
+
+    def _pass(self, number: int, parts: list[_Part]) -> None:
+        began = time.monotonic()
+        whole = self._whole(self._done(parts, self._read))
+        for alike in _alike(whole):
+            self._done([_Part(call, 0, call.texts) for call in alike], self._answer)
+        self._passed(number, parts, time.monotonic() - began)
+        for call in whole:  # whoever asks again at once finds the pass over
+            with suppress(InvalidStateError):  # it has failed
+                call.future.set_result(call.answers)
+        self._answered()
+
+    def _end(self, number: int, error: BaseException) -> None:
+        """The thread is no more; whoever waits, for it or another, is told. The next call begins a new one."""
+        with self._changed:
+            left = [*self._calls, *(part.call for part in self._computed.pop(number, ()))]
+            self._calls.clear()
+            self._num_waiting = 0
+            self._wanted.pop(number, None)
+            del self._workers[number]
+        for call in left:
+            self._fail(call, error)
+        self._answered()
 
     def _next_parts(self, number: int) -> list[_Part] | None:
         """The texts of the next pass; waits until there are some. None once closed."""
@@ -287,8 +301,7 @@ class BatchedPredictor(Generic[Told]):
                         self._wait_for(number, self._usual_calls(), self._linger(number))
                 if self._closed:
                     return None
-                parts = self._take()  # nothing where another thread was faster
-            self._computed[number] = parts
+                parts = self._take(number)  # nothing where another thread was faster
             self._num_passes += 1
             self._num_answered += _num_texts(parts)
             return parts
@@ -310,25 +323,43 @@ class BatchedPredictor(Generic[Told]):
     def _linger(self, number: int) -> float:
         return self._last[number].seconds / _LINGER if self._linger_seconds is None else self._linger_seconds
 
-    def _take(self) -> list[_Part]:
-        """Some of every call's texts while there is room, in turn. A call whose last texts are taken can leave no more."""
+    def _take(self, number: int) -> list[_Part]:
+        """Some of every call's texts while there is room, in turn. A call whose last texts are taken can leave no more.
+
+        Whatever raises here, each call is among those that wait or among those that are computed, and hears of it.
+        """
         taken: dict[_Call, int] = {}
+        try:
+            self._share_out(taken)
+            wanted = [call for call in taken if call.num_left or call.future.set_running_or_notify_cancel()]
+            starts = [(call, call.num_taken - taken[call]) for call in wanted]
+            parts = [_Part(call, start, call.texts[start : call.num_taken]) for call, start in starts]
+            if parts:
+                self._computed[number] = parts
+            return parts
+        except BaseException as error:
+            for call in taken:
+                self._fail(call, error)
+            raise
+
+    def _share_out(self, taken: dict[_Call, int]) -> None:
+        """How many texts of which call go into the next pass."""
         room = self._room()
         share = max(1, room // max(1, len(self._calls)))
         while self._calls and room:
-            call = self._calls.popleft()
+            call = self._calls[0]
             if call.future.done():  # it failed, or its caller has just left
+                self._calls.popleft()
                 self._num_waiting -= call.num_left
                 continue
             number = min(room, share, call.num_left)
-            call.num_taken += number
             taken[call] = taken.get(call, 0) + number
+            call.num_taken += number
             room, self._num_waiting = room - number, self._num_waiting - number
             if call.num_left:
-                self._calls.append(call)
-        wanted = [call for call in taken if call.num_left or call.future.set_running_or_notify_cancel()]
-        starts = [(call, call.num_taken - taken[call]) for call in wanted]
-        return [_Part(call, start, call.texts[start : call.num_taken]) for call, start in starts]
+                self._calls.rotate(-1)
+            else:
+                self._calls.popleft()
 
     def _room(self) -> int:
         """How many texts a pass may take: no more than its share, so that the other threads have theirs."""

@@ -207,7 +207,8 @@ def forget(store: Store, choice: Choice) -> Removed:
             removed.num_pins += rows.run("DELETE FROM pins WHERE user_name = ?", choice.user)
             set_zone(rows, choice.user, None)
         if removed.is_any:
-            rows.run("UPDATE jobs SET error = ''")  # an error may quote what it met
+            for number in sessions:  # an error may quote what it met
+                rows.run("UPDATE jobs SET error = '' WHERE session = ? AND error <> ''", number)
             want(rows, "erase", 0)  # whoever is killed from here on, the bytes will go
     return removed
 

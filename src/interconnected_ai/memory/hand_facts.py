@@ -7,7 +7,7 @@ from typing import Any
 from interconnected_ai.errors import Blame, ConfigError, UnknownNameError
 from interconnected_ai.memory.fact_rules import Statement, has_one_value
 from interconnected_ai.memory.facts import fact_of, remove_facts_of, write_by_hand
-from interconnected_ai.memory.log import check_name, check_text, session_number
+from interconnected_ai.memory.log import check_name, check_text, locked_session, session_number
 from interconnected_ai.memory.records import Fact, HandFact
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.text import is_blank
@@ -23,8 +23,7 @@ def set_fact(
     _check(statement, time, valid_until)
     with store.write() as rows:
         store.lock_user(rows, user)
-        number = session_number(rows, user, session, create=True)
-        store.lock(rows, number)
+        number = locked_session(store, rows, user, session)
         return fact_of(rows, _note(store, rows, number, statement, time, valid_until))
 
 
@@ -74,8 +73,7 @@ def add_all(store: Store, facts: Sequence[HandFact]) -> int:
         for user in sorted({one.user for one in facts}):
             store.lock_user(rows, user)
         for user, session in sorted({(one.user, one.session) for one in facts}):
-            number = session_number(rows, user, session, create=True)
-            store.lock(rows, number)
+            number = locked_session(store, rows, user, session)
             known = {_identity(one) for one in read_hand_facts(rows, user, session)}
             new = {_identity(one): one for one in facts if (one.user, one.session) == (user, session)}
             fresh = [one for identity, one in new.items() if identity not in known]

@@ -93,13 +93,7 @@ def append(
     than a minute changes nothing of that order. What was said before something that is there already takes its place by a job
     of its own (see `ordering`).
     """
-    number = session_number(rows, user, session, create=True)
-    # The row is changed first: on PostgreSQL that is the lock that keeps two writers of one session apart.
-    taken = rows.all(
-        "UPDATE sessions SET last_place = last_place + 1, num_messages = num_messages + 1, num_words = num_words + ?, "
-        f"current_tokens = current_tokens + ? WHERE number = ? RETURNING last_place, owner, {BOUNDARY_COLUMNS}",
-        message.terms.num_words, message.num_tokens, number,
-    )[0]  # fmt: skip
+    number, taken = _take_place(rows, user, session, message)
     present = rows.one("SELECT number, role, content FROM messages WHERE session = ? AND id = ?", number, message.id)
     if present is not None:
         if present[1:] != (message.role, message.content):
@@ -137,6 +131,23 @@ def append(
         want(rows, kind, number)
     settle(rows, levels, capacities)
     return where, True
+
+
+def _take_place(rows: Rows, user: str, session: str, message: NewMessage) -> tuple[int, tuple[Any, ...]]:
+    """The next place of a session: the session's number, and the place with owner and boundaries.
+
+    The row is changed first: on PostgreSQL that is the lock that keeps two writers of one session apart. Whoever waited for one
+    that forgot the session begins it anew.
+    """
+    while True:
+        number = session_number(rows, user, session, create=True)
+        taken = rows.all(
+            "UPDATE sessions SET last_place = last_place + 1, num_messages = num_messages + 1, num_words = num_words + ?, "
+            f"current_tokens = current_tokens + ? WHERE number = ? RETURNING last_place, owner, {BOUNDARY_COLUMNS}",
+            message.terms.num_words, message.num_tokens, number,
+        )  # fmt: skip
+        if taken:
+            return number, taken[0]
 
 
 def _newest_time(rows: Rows, session: int) -> float:
@@ -283,17 +294,28 @@ def session_number(rows: Rows, user: str, session: str, *, create: bool = False)
     if not create:
         known = [name for (name,) in rows.all("SELECT name FROM sessions WHERE user_name = ?", user)]
         raise UnknownNameError(f"session of user {user!r}", session, known)
-    rows.run(
-        "INSERT INTO sessions (user_name, name) VALUES (?, ?) ON CONFLICT (user_name, name) DO NOTHING", user, session
-    )
-    made = rows.one("SELECT number FROM sessions WHERE user_name = ? AND name = ?", user, session)
-    assert made is not None, "a row that was just made is there"
+    made = None
+    while made is None:  # another may make it at this moment, and another yet forget it
+        rows.run(
+            "INSERT INTO sessions (user_name, name) VALUES (?, ?) ON CONFLICT (user_name, name) DO NOTHING",
+            user,
+            session,
+        )
+        made = rows.one("SELECT number FROM sessions WHERE user_name = ? AND name = ?", user, session)
     rows.run(  # the user's, where there is one already; see `scope`
         "UPDATE sessions SET owner = (SELECT min(coalesce(owner, number)) FROM sessions WHERE user_name = ?) "
         "WHERE number = ? AND owner IS NULL",
         user, made[0],
     )  # fmt: skip
     return int(made[0])
+
+
+def locked_session(store: Store, rows: Rows, user: str, session: str) -> int:
+    """The number of a session that others are kept away from; one that is not there, or was forgotten just now, begins."""
+    number = session_number(rows, user, session, create=True)
+    while not store.lock(rows, number):
+        number = session_number(rows, user, session, create=True)
+    return number
 
 
 def session_numbers(rows: Rows, user: str | None, session: str | None) -> list[int]:

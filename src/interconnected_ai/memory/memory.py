@@ -25,6 +25,7 @@ from interconnected_ai.memory.log import (
     check_name,
     find_message,
     find_messages_of,
+    locked_session,
     messages_of,
     new_message,
     read_messages,
@@ -735,8 +736,7 @@ class ThreeLevelMemory:
             for user in sorted({one.user for one in batch}):
                 self.store.lock_user(rows, user)
             for user, session in sorted({(one.user, one.session) for one in batch}):
-                numbers[user, session] = session_number(rows, user, session, create=True)
-                self.store.lock(rows, numbers[user, session])
+                numbers[user, session] = locked_session(self.store, rows, user, session)
             for one in batch:
                 edited = edit(
                     self.store,

@@ -30,6 +30,7 @@ def migrate(store: Store) -> None:
             return
     try:
         with store.write() as rows:
+            store.lock_all(rows)
             version = _version(rows)
             if version < _READABLE_VERSION:
                 _to_users(store, rows)
@@ -66,7 +67,6 @@ def _to_users(store: Store, rows: Rows) -> None:
     rows.run("UPDATE messages SET ahead = 1 WHERE time >= ?", end_of_tomorrow(clock.time()))
     users = rows.all("SELECT user_name, min(number) FROM sessions GROUP BY user_name ORDER BY user_name")
     for user, owner in users:
-        store.lock_user(rows, user)
         for (session,) in rows.all("SELECT number FROM sessions WHERE user_name = ? AND number <> ?", user, owner):
             store.move_terms(rows, session, session, owner)
         rows.run("UPDATE sessions SET owner = ? WHERE user_name = ?", owner, user)

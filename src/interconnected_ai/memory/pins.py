@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from interconnected_ai.errors import Blame, ConfigError
-from interconnected_ai.memory.log import check_name, check_text, session_number
+from interconnected_ai.memory.log import check_name, check_text, locked_session
 from interconnected_ai.memory.records import Pin
 from interconnected_ai.memory.store import Rows, Store
 from interconnected_ai.text import is_blank
@@ -22,7 +22,7 @@ def add_pin(store: Store, text: str, *, session: str | None, user: str, time: fl
     if is_blank(text):
         raise ConfigError("an empty text cannot be pinned")
     with store.write() as rows:
-        number = session_number(rows, user, session, create=True) if session is not None else None
+        number = locked_session(store, rows, user, session) if session is not None else None
         pinned = [pin.text for pin in pins_for(rows, user, session)]
         _require_room([*pinned, text], count_tokens)
         made = rows.all(

@@ -121,9 +121,13 @@ class PostgresStore(Store):
         with self._refusals(), self._transaction(_READING) as rows:
             yield rows
 
-    def lock(self, rows: Rows, session: int) -> None:
+    def lock_all(self, rows: Rows) -> None:
+        """See `Store`. Whoever writes into a session changes its row, or locks it."""
+        rows.run("LOCK TABLE sessions IN EXCLUSIVE MODE")
+
+    def lock(self, rows: Rows, session: int) -> bool:
         """See `Store`."""
-        rows.one("SELECT 1 FROM sessions WHERE number = ? FOR UPDATE", session)
+        return rows.one("SELECT 1 FROM sessions WHERE number = ? FOR UPDATE", session) is not None
 
     def lock_user(self, rows: Rows, user: str) -> None:
         """See `Store`."""

@@ -33,6 +33,7 @@ def claim(store: Store, model_id: str | None) -> bool:
 
 def _write(store: Store, wanted: dict[str, str], *, index_again: bool) -> None:
     with store.write() as rows:
+        store.lock_all(rows)
         if index_again and remembered(rows, "analyzer") != analyzer_signature():  # nobody else was first
             for (number,) in rows.all("SELECT number FROM sessions"):
                 want(rows, "index", number)

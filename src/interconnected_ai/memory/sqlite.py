@@ -196,8 +196,12 @@ class SQLiteStore(Store):
             finally:
                 rows.roll_back()  # nothing was written: this only ends the reading
 
-    def lock(self, rows: Any, session: int) -> None:
+    def lock_all(self, rows: Any) -> None:
         """See `Store`. Nothing to do: there is one writer at a time."""
+
+    def lock(self, rows: Any, session: int) -> bool:
+        """See `Store`. Nothing to do: there is one writer at a time, and it saw the session."""
+        return True
 
     def lock_user(self, rows: Any, user: str) -> None:
         """See `Store`. Nothing to do: there is one writer at a time."""

@@ -78,8 +78,16 @@ class Store(ABC):
         """A transaction that reads: it sees one state from beginning to end, and waits for no writer."""
 
     @abstractmethod
-    def lock(self, rows: Rows, session: int) -> None:
-        """Keep other writers away from a session until this transaction ends. Comes first: no two may wait for each other."""
+    def lock_all(self, rows: Rows) -> None:
+        """Keep other writers away from all sessions, also those to come, until this transaction ends. Comes before all else."""
+
+    @abstractmethod
+    def lock(self, rows: Rows, session: int) -> bool:
+        """Keep other writers away from a session until this transaction ends; False where it is not there any more.
+
+        Comes before any writing: no two may wait for each other. So does it where what others write of their sessions is
+        changed: jobs, messages, facts.
+        """
 
     @abstractmethod
     def lock_user(self, rows: Rows, user: str) -> None:

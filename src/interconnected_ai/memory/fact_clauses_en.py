@@ -1,7 +1,7 @@
 """English sentences as clauses of the author and of kin: "Me and my wife, who's a vet, still live in Cork" → live in Cork; wife: be a vet."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from interconnected_ai.memory.caseless import Caseless
@@ -199,6 +199,19 @@ _IDIOMS = tuple(
         ),
     )
 )  # fmt: skip
+_Spelling = tuple[frozenset[str], Caseless, str | Callable[[re.Match[str]], str]]
+
+
+def _by_word(table: Sequence[_Spelling]) -> dict[str, tuple[int, ...]]:
+    """The numbers of the rows that are tried where a sentence has a word, by that word."""
+    found: dict[str, tuple[int, ...]] = {}
+    for number, (words, _, _) in enumerate(table):
+        for word in words:
+            found[word] = (*found.get(word, ()), number)
+    return found
+
+
+_IDIOMS_BY_WORD, _DIALECT_BY_WORD = _by_word(_IDIOMS), _by_word(_DIALECT)
 # "Now that I'm retired I have time", "being a nurse I know": a clause that leads over to another, and where that begins.
 _LEADING = tuple(
     (re.compile(pattern, re.IGNORECASE), said)
@@ -501,14 +514,12 @@ _LASTING = {
 def english_clauses(sentence: str) -> Iterator[Clause]:
     """The clauses of a sentence that are of its author or of kin; what is said of others or in doubt is left out."""
     words = _words(sentence)
-    for needed, idiom, said in _IDIOMS:
-        if not needed.isdisjoint(words):
-            sentence = idiom.sub(said, sentence)
+    for _, idiom, said in _for_words(_IDIOMS, _IDIOMS_BY_WORD, words):
+        sentence = idiom.sub(said, sentence)
     if _BARE_KIN_FIRST.match(sentence):
         sentence = f"my {sentence}"
-    for needed, pattern, spelled in _DIALECT:
-        if not needed.isdisjoint(words):
-            sentence = pattern.sub(spelled, sentence)
+    for _, pattern, spelled in _for_words(_DIALECT, _DIALECT_BY_WORD, words):
+        sentence = pattern.sub(spelled, sentence)
     if sentence[:5] in ("Have ", "have "):
         sentence = _HAVING.sub("I have ", sentence)
     if "," in sentence:
@@ -536,6 +547,14 @@ def _possessed(sentence: str, words: frozenset[str]) -> Iterator[Clause]:
     if not words.isdisjoint(_NAMED_KIN):
         for found in _KIN_BY_NAME.finditer(sentence):
             yield Clause(found["who"].lower(), f"named {found['name']}")
+
+
+def _for_words(
+    table: Sequence[_Spelling], by_word: Mapping[str, tuple[int, ...]], words: frozenset[str]
+) -> list[_Spelling]:
+    """The rows of a table of which a sentence has a word, in their order."""
+    numbers = {number for word in words if word in by_word for number in by_word[word]}
+    return [table[number] for number in sorted(numbers)]
 
 
 def _apart(sentence: str) -> str:
@@ -634,7 +653,8 @@ class _Reader:
             mentioned: list[str] = []
             if "my " in text or "My " in text:
                 mentioned = [met["who"].lower() for met in _MENTIONED.finditer(text) if not _KIN.match(text)]
-            if not _THEY.match(text):
+            is_of_them = bool(mentioned) and _THEY.match(text) is not None
+            if not is_of_them:
                 self._kin += mentioned
             if joint in _SKIPPED:
                 self._is_state = self._is_plain = False
@@ -646,7 +666,7 @@ class _Reader:
             for clause in self._clauses(joint, text):
                 yield clause
                 yield from self._coordinated(clause)
-            if _THEY.match(text):  # "he's allergic to my cat" is not of the cat
+            if is_of_them:  # "he's allergic to my cat" is not of the cat
                 self._kin += mentioned
             self._is_first = False
 

@@ -138,7 +138,7 @@ def value_of(found: Found) -> str:
     if rule.relation == "works as" and " turned " in said:
         said = said.rpartition(" turned ")[2]
     if not _CYRILLIC.search(found.match.string):
-        said = _clean(without_what_goes_on(said, rule.relation))
+        said = _clean(without_what_goes_on(_clean(said), rule.relation))
         if not says_something(said, rule.relation):
             return ""
         if rule.relation == "lives in" and found.match[0].startswith("on ") and not is_home_on(said):

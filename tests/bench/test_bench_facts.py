@@ -11,6 +11,7 @@ HELD = {
     "talk_ru": (0.91, 0.71),
     "letters_ru": (0.96, 0.68),
     "later_ru": (0.93, 0.83),
+    "asides_ru": (0.92, 0.93),
     "chats_en": (0.96, 0.57),
     "talk_en": (0.97, 0.69),
     "letters_en": (0.92, 0.55),

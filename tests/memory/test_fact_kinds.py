@@ -141,6 +141,7 @@ STATED = {
     "I live on toast and tea": [],
     "I live in pyjamas these days": [],
     "I stay in shape by hitting the gym": [],
+    "we're staying in Leeds this week": [],
     "I'm allergic to small talk": [],
     "I want to be left alone": [],
     "I want to be a nurse": ["wants: be a nurse"],
@@ -148,6 +149,8 @@ STATED = {
     "I've decided on the blue one": [],
     "I love the new layout": [],
     "I love the sea": ["likes: the sea"],
+    "I prefer working with a local lawyer": ["prefers: working with a local lawyer"],
+    "I love dancing with my wife": ["likes: dancing"],
     "I love games that test me": [],
     "I haven't touched my card today": [],
     "I'm engaged in a battle with the council": [],
@@ -203,6 +206,7 @@ STATED = {
     "выросла на Гайдаре": [],
     "планирую съесть весь торт": [],
     "собираю детей в школу": [],
+    "Я занимаюсь ремонтом компьютеров": ["hobby: ремонтом компьютеров"],
     "зовут меня редко": [],
 }
 

@@ -57,6 +57,7 @@ _SAID_TWICE = re.compile(r"^(?:(?:hate|love|really|absolutely|totally|just) )+",
 _NARROWED = re.compile(r" (?:that|who|whose|what|where|which)\b")
 _HANGING = re.compile(r"\s(?:to|of|for|from|about|into|than|as|and|or|the|a|an)$", re.IGNORECASE)
 _WITH = re.compile(r" with (?:an?|the|my|our|your|his|her|some|no|lots|plenty|loads|all)\b")
+_WITH_SOMEBODY = frozenset("working living dealing playing talking sharing being flirting collaborating".split())
 _OWNED_UP_TO = re.compile(
     r" (?:with|showing|waiting|coming|listed|due|going|sitting|standing|made|on (?:order|loan|hire|the)|off|left|already|here|there|full|again|as|at|under|over|between|somewhere|named|called|"
     r"about|who's|that's|and (?:zero|no|lots|hundreds|plenty|very|too))\b",
@@ -140,7 +141,8 @@ def without_what_goes_on(value: str, relation: str) -> str:
         if relation == "works at":
             value = _IN_WHAT.sub("", _BUSY_THERE.sub(r"\1", value))
     elif relation in _TASTES:
-        value = _SAID_TWICE.sub("", _up_to(_WITH, value))
+        without = _up_to(_WITH, value)
+        value = _SAID_TWICE.sub("", value if without in _WITH_SOMEBODY else without)
     elif relation == "hobby":
         value = _up_to(_PASTIME_UP_TO, value)
     elif relation == "has":

@@ -108,7 +108,7 @@ RULES: tuple[Rule, ...] = (
     Rule("lives in", "live", r"(?:up|down|off|round|above|behind|opposite|next to|across from|over|along|beside|between) [\w' -]{2,30}? in (?P<value>(?-i:[A-Z])[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)"),
     Rule("lives in", "live reside", rf"with (?:my|our) [\w' -]+? (?:in|near|outside|on) {_PLACE}"),
     Rule("lives in", "live reside", rf"(?:(?:alone|together|full[- ]time|part[- ]time|back|here|out|down|up|over|on (?:my|his|her|their|our) own|by (?:my|him|her)self) )+(?:in|near|outside|on) {_PLACE}"),
-    Rule("lives in", "be been", rf"(?:living|residing|based|located|settled|staying(?!.*\b(?:this|tonight|until|till|for|while|week|weekend|days?|nights?|hotel|hostel|airbnb)\b)) (?:[\w-]+ )?(?:in|at|near|outside|outside of|close to|on|out of) {_PLACE}"),
+    Rule("lives in", "be been", rf"(?:living|residing|based|located|settled|staying(?!.*\b(?:this|tonight|until|till|while|week|weekend|days?|nights?|hotel|hostel|airbnb)\b)) (?:[\w-]+ )?(?:in|at|near|outside|outside of|close to|on|out of) {_PLACE}"),
     Rule("lives in", "be been", rf"(?:living|staying) (?:with|alone)\b[\w' -]*? in {_PLACE}"),
     Rule("lives in", "bare", rf"(?:based|located|living) (?:in|out of|near) {_PLACE}"),
     Rule("lives in", "be been", rf"renting (?:(?!car\b|van\b|boat\b)[\w-]+ ){{0,4}}?(?:in|near|outside) {_PLACE}"),

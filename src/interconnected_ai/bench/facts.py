@@ -26,6 +26,9 @@ _FILES: dict[str, tuple[Part, ...]] = {
     "letters_": ("tuning", "held"),
     "fresh_": ("tuning",),
     "later_": ("held",),
+    "notes_": ("tuning",),
+    "replies_": ("held",),
+    "asides_": ("held",),
 }
 # key, what it is, the goal, and whether the goal is a ceiling
 GOALS = (
@@ -138,8 +141,8 @@ def _are_same(found: str, value: str) -> bool:
 
 
 def _lines(name: str) -> list[str]:
-    text = (files("interconnected_ai.bench") / "fact_sentences" / name).read_text(encoding="utf-8")
-    return text.splitlines()
+    file = files("interconnected_ai.bench") / "fact_sentences" / name
+    return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
 
 
 def _labelled(line: str, part: Part, file: str) -> Labelled:

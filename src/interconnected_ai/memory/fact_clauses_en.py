@@ -1,12 +1,12 @@
 """English sentences as clauses of the author and of kin: "Me and my wife, who's a vet, still live in Cork" → live in Cork; wife: be a vet."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from interconnected_ai.memory.caseless import Caseless
 from interconnected_ai.memory.fact_clauses import Clause
-from interconnected_ai.memory.fact_words import FEMALE_KIN, KIN, MALE_KIN, PETS
+from interconnected_ai.memory.fact_words import FEMALE_KIN, ILLNESSES, KIN, MALE_KIN, PETS
 
 _NOBODY = None  # a clause of others, or of nobody that is known
 
@@ -40,7 +40,8 @@ _DIALECT = tuple(
         ("does doesn doesnt", r"\bdoes ?n[o']?t\b|\bdoes not\b|\bdoesnt\b", "don't"),
         ("not isn isnt aren arent", r"\b(?:is|are)(?:n't|nt| not)\b", "be not"),
         ("not haven havent hasn hasnt", r"\bhave(?:n't|nt| not)\b|\bhas(?:n't|nt| not)\b", "have not"),
-        ("longer", r"\b(?:be|i'm|we're) no longer\b", "be nomore"),
+        ("longer", r"\b(i'm|we're) no longer\b", r"\1 nomore"),
+        ("longer", r"\bbe no longer\b", "be nomore"),
         ("now", r"\bnow,? (i'm|we're) (?=(?:in|at|with)\b)", r"\1 now "),
         ("gf girl", r"\b(?:gf|girl friend)\b", "girlfriend"),
         ("bf boy", r"\b(?:bf|boy friend)\b", "boyfriend"),
@@ -62,7 +63,7 @@ _IDIOMS = tuple(
         (
             "now these nowadays moment currently present",
             r"\b(i'm|we're) (?=(?:in|at|with|over in|out in|down in|up in|back in) [\w' -]{2,30}? "
-            r"(?:now|these days|nowadays|at the moment|currently|for now|at present)\b(?! (?:and|but) then))"
+            r"(?:(?<!right )now|these days|nowadays|currently)\b(?! (?:and|but) then))"
             r"(?!.*\b(?:for (?:the|an?) (?:weekend|week|few|night|day|couple|conference|wedding|meeting)|on holiday|visiting))",
             r"\1 now ",
         ),
@@ -71,8 +72,33 @@ _IDIOMS = tuple(
             r"\b(i|we) was (?:at|with) ((?-i:[A-Z])[\w&'-]+) (?=(?:before|until|till|for \w+ years|and now|but now)\b)",
             r"\1 used to work at \2 ",
         ),
+        ("being", r"^(?:honestly,? )?the (?:best|worst|hardest|nicest|weirdest|good|bad|only|main|funny|sad) (?:part|thing|bit|side) (?:of|about) being (an? [\w -]{3,30}?) (?:is|are)\b.*$", r"I'm \1"),
+        ("myself", r"\bi(?:'d| would)? (?:describe|call|consider|think of) myself (?:as )?(?=an? )", "I'm "),
+        ("introduce", r"^(?:let me|i should|i'd like to|allow me to) introduce myself(?: properly| first)?[:,. -]*", ""),
+        ("there", r"^there(?:'s| are| is) (?:\w+|\d) of us (?=(?:living )?in an? )", "we live "),
+        ("divorce", r"^(?:since|after) (?:the|my|our) divorce,? (?=(?:i|we)\b)", "I'm divorced, "),
+        ("dumped left divorced", r"\bmy (girlfriend|boyfriend|wife|husband|partner|fiancée?) (?:has |just |finally )*(?:dumped|left|divorced) me\b", r"i broke up with my \1"),
+        (
+            "living working",
+            r"^(?:honestly,? )?(living|working) (in|on|at|near) ((?-i:[A-Z])[\w' -]{1,30}?|(?<=working at )(?:an? |the )?[\w' -]{2,30}?) (?:is|has|means|makes|made|can|costs|gets)\b(?=.*\b(?:i|i'm|me|my|we|us|our)\b).*$",
+            r"I'm \1 \2 \3",
+        ),
+        (
+            "upstairs downstairs opposite next across here home",
+            rf"\b((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE})) (?:upstairs|downstairs|opposite|next door|across the (?:road|street|hall)|back home) (?=(?:is|has|plays|works|keeps|loves|hates|speaks|lives|was)\b)",
+            r"\1 ",
+        ),
+        (
+            _PEOPLE.replace("|", " "),
+            rf"\b((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE})) (?:over |up |down |out |back )?in ((?-i:[A-Z])[\w-]+) (?=(?:is|has|works|keeps|runs|owns|teaches|plays)\b)",
+            r"\1 lives in \2 and ",
+        ),
+        ("who that", rf"^it(?:'s| is| was) ((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE})(?: (?-i:[A-Z])\w+)?) (?:who|that) ", r"\1 "),
         ("big", r"\bbig into\b", "into"),
-        ("haven hasn", r"\b(?:haven't|havent|have not|have never) (?:eaten|touched|had|drunk) (?:a |any )?(?=\w+)", "never eat "),
+        ("haven hasn", r"\b(?:haven't|havent|have not|have never) (?:eaten|drunk|(?:touched|had)(?= (?:a |any )?"
+            r"(?:meat|dairy|sugar|alcohol|gluten|coffee|caffeine|bread|wine|beer|pork|beef|fish|seafood|eggs|milk|cheese|chicken|soda|chocolate|booze|whisky|gin|vodka|red meat|drink)\b)) "
+            r"(?:a |any )?(?=\w+)", "never eat "),
+        ("haven hasn", r"\b(?:haven't|havent|have not) got\b", "don't have"),
         ("without", r"\b(?:could|can)(?:n't| ?not|nt) (?:live|survive|function|do|cope|go a day) without\b", "love"),
         ("enough", r"\bcan(?:'t| ?not|t) get enough of\b", "love"),
         (
@@ -173,6 +199,19 @@ _IDIOMS = tuple(
         ),
     )
 )  # fmt: skip
+_Spelling = tuple[frozenset[str], Caseless, str | Callable[[re.Match[str]], str]]
+
+
+def _by_word(table: Sequence[_Spelling]) -> dict[str, tuple[int, ...]]:
+    """The numbers of the rows that are tried where a sentence has a word, by that word."""
+    found: dict[str, tuple[int, ...]] = {}
+    for number, (words, _, _) in enumerate(table):
+        for word in words:
+            found[word] = (*found.get(word, ()), number)
+    return found
+
+
+_IDIOMS_BY_WORD, _DIALECT_BY_WORD = _by_word(_IDIOMS), _by_word(_DIALECT)
 # "Now that I'm retired I have time", "being a nurse I know": a clause that leads over to another, and where that begins.
 _LEADING = tuple(
     (re.compile(pattern, re.IGNORECASE), said)
@@ -219,6 +258,13 @@ _LEAD = Caseless(
     r"(?:it )?turns out(?: that)?|(?:please )?(?:remember|don't forget|keep in mind|bear in mind)(?: that)?(?= (?:i|i'm|i've|my|we|we're)\b)|(?:i )?forgot to (?:say|mention|tell you|add)|did i (?:mention|say|tell you)|(?:you should know|be aware|bear in mind|important to (?:note|know)|worth (?:mentioning|saying|noting|knowing)|in case (?:it matters|it helps|you need it|you're wondering))|"
     r"from now on|that's why|which is why|good to know|nice to meet you|good (?:morning|afternoon|evening))(?: that)?\b[\s,.!:-]*)+",
 )
+# Times and manners that a clause may begin with, and their first words.
+_FIRST_TIME = re.compile(
+    rf"^(?:on paper|by (?:day|night|profession|trade|training)|every (?:{_DAYS}|week|month|year|morning|evening|night|summer|winter|weekend|now and then)|"
+    rf"most (?:days|mornings|evenings|weekends|nights|{_DAYS}s)|on (?:{_DAYS}s|weekends|weekdays)|at weekends|for (?:the (?:past|last) )?(?:\w+|\d+) (?:years|months)(?: now)?),? (?=(?:i|we)\b)",
+    re.IGNORECASE,
+)
+_FIRST_TIME_WORDS = frozenset("on by every most at for".split())
 _ADVERB = (
     r"(?:now|currently|still|also|just|both|only|already|quite|very|so|kinda|kind of|sort of|always|all|even|ever|here|btw|"
     r"fyi|a bit|pretty|half(?! (?-i:[A-Z]))|myself|too|presently|either|again|of course|as well|at the moment|at present|right now|these days|"
@@ -321,7 +367,7 @@ _BREAK = Caseless(
 )
 _BEGINS, _AND = Caseless(_STARTS), re.compile(r"^(?:and|or|but|so)\s+", re.IGNORECASE)
 _PREDICATE = Caseless(
-    rf"(?:{_ADVERB}\s+)*(?:{_THIRD_VERBS}|be|will|live|work|love|like|own|speak|have|named|called|just|died|passed|makes?|owns?)\b"
+    rf"(?:{_ADVERB}\s+)*(?:{_THIRD_VERBS}|be|will|live|work|love|like|own|speak|have|play|study|go|eat|drink|hate|want|teach|run|come|drive|turn|start|keep|named|called|just|died|passed|makes?|owns?)\b"
 )
 _SKIPPED = frozenset("when whenever while until till before after since which where apart from except despite".split())
 _AGE = re.compile(r"^(?P<age>[1-9]\d)\s?(?:yo|y/o|yrs?|years? old|f|m)?$", re.IGNORECASE)
@@ -359,11 +405,11 @@ _GOES_ON = Caseless(
 )
 _IMPERATIVES = re.compile(
     r"^(?:have|enjoy|take|keep|do|go|run|play|collect|use|read|watch|write|avoid|hold|make|support|plan|rent|manage|learn|practi[sc]e|come|understand|"
-    r"struggle|serve|drive|raise|be|not|don't|drink|eat|like|lead|call(?! me)|stand|wear|weigh|need|want|speak to|study (?:the|this|these)|teach|ride|follow|sing|paint|hope|never|can't|suffer|breed|identify|own|train)\b",
+    r"struggle|serve|drive|raise|be|not|don't|drink|eat|like|lead|call(?! me)|stand|wear|weigh|need|want|speak to|speak [a-z]+(?: please)?$|study (?:the|this|these)|teach|ride|follow|sing|paint|hope|never|can't|suffer|breed|identify|own|train)\b",
     re.IGNORECASE,
 )
 _DENIAL = re.compile(
-    r"^(?:not (?:really )?(?:an? )?(?:big |huge )?(?:fan|into|fond|keen|married|single)|can't (?:stand|eat|do|drink|drive|abide|bear|stomach|have|tolerate|handle|digest)|don't (?:like|eat|drink|have|own|live|work|do)|never (?:eat|drink)|like (?:my)|speak [a-z]+$|have (?:an?|two|three) (?:\w+ )?(?:dog|cat|son|daughter|kid)s?|own|drive an?)\b",
+    r"^(?:not (?:really )?(?:an? )?(?:big |huge )?(?:fan|into|fond|keen|married|single)|can't (?:stand|eat|do|drink|drive|abide|bear|stomach|have|tolerate|handle|digest)|don't (?:like|eat|drink|have|own|live|work|do)|never (?:eat|drink)|like (?:my)|have (?:an?|two|three) (?:\w+ )?(?:dog|cat|son|daughter|kid)s?|own|drive an?)\b",
     re.IGNORECASE,
 )
 _PAST_PARTICIPLE = re.compile(r"^(?:born|married|divorced|originally|allergic|based|retired|raised)\b", re.IGNORECASE)
@@ -372,6 +418,28 @@ _ASIDES = re.compile(
     r",\s*(?:by the way|btw|actually|of course|however|though|fyi|to be honest|in fact|as you know|honestly|unfortunately|sadly)\s*,",
     re.IGNORECASE,
 )
+_AILMENTS = frozenset(ILLNESSES.replace("\\s+", " ").split()) - frozenset(
+    "add a high heart ms disorder disease pressure stroke sleep".split()
+)
+_MY_AILMENT = re.compile(
+    rf"\bmy (?:bad |awful |chronic |severe |mild |old )?(?P<value>(?:type (?:1|2|one|two) )?(?:{'|'.join(sorted(_AILMENTS, key=len, reverse=True))}|high blood pressure))(?![\w'-])"
+    r"(?! (?:sign|era|order|phase|diet|app|playlist|doctor|dog|cat|nurse|meds?|test|book|course))",
+    re.IGNORECASE,
+)
+_MY_ALLERGY = re.compile(
+    r"\bmy (?:severe |bad |awful |stupid )?(?P<value>(?!food\b|skin\b|bad\b|new\b|own\b|main\b|only\b|worst\b)[a-z]{3,}) allergy\b",
+    re.IGNORECASE,
+)
+_NAMED_KIN = KIN - frozenset(
+    "company team project startup doctor therapist teacher landlord coach tutor mentor baby ex parents sisters brothers".split()
+)
+_KIN_BY_NAME = re.compile(
+    rf"\b(?:my|our) {_OLDER}(?P<who>{'|'.join(sorted((word for word in _NAMED_KIN if word.isalpha()), key=len, reverse=True))}) "
+    r"(?:called |named )?(?P<name>(?-i:[A-Z][a-z]{2,}))(?!['-]?\w)(?<!day)(?! (?:and|&|or)\b)(?=$|[,.;!?]| (?-i:[a-z]))",
+    re.IGNORECASE,
+)
+_HAVING = re.compile("^have (?=(?:been|had|lived|worked|always|never|just|recently) )", re.IGNORECASE)
+_OF_ANOTHER = re.compile(r"\s(?:you|he|she|they|people|everyone)(?:'\w+)?\s[a-z]", re.IGNORECASE)
 _GIVEN_NAME = re.compile(r"^[A-ZÀ-Ý][a-zà-ÿ]+$")
 _FILLING = Caseless(
     r"(?:[,\s]+(?:btw|lol|haha+|hehe|tbh|though|actually|by the way|fyi|ofc|atm|rn|at all|xd+|x+|innit|mate|now|these days|nowadays|at the moment|right now|currently|at present|please|pls|thanks|thx|:\)|;\)|:d|❤️?|🙂|😊|😂))+$",
@@ -387,7 +455,7 @@ _HAVE_DONE = Caseless(rf"^have (?=(?:{'|'.join(_PAST)})\b)")
 
 _BARE_ADVERBS = Caseless(rf"^(?!both of\b|now (?:in|at|with)\b)(?:{_ADVERB}\s+)+(?!longer\b)")
 _SINCE = re.compile(
-    r"\b(?:since|all my life|my whole life|for (?:\d+|\w+|a few|many|several|over \w+) (?:years|months|weeks))\b",
+    r"\b(?:since|all (?:my|our) (?:life|lives)|my whole life|for (?:\d+|\w+|a few|many|several|over \w+) (?:years|months|weeks))\b",
     re.IGNORECASE,
 )
 _BESIDE = Caseless(
@@ -421,7 +489,8 @@ _BABY = re.compile(r"(?:just )?(?:an? |our )(?:\w+ )?(?:baby|little) ?(?:boy|gir
 _CHILDREN = frozenset("son daughter baby twins kid child girl boy".split())
 _CHILD = 15  # years up to which a bare number at the beginning is no age of an author
 _ALSO_LIVING = re.compile(
-    r"\w (?:and |who's |currently )*((?:living|based|residing|working|studying) (?:in|at|near|for)\b)", re.IGNORECASE
+    r"\w(?<!\bor)(?<!\bof)(?<!\blike)(?<!\babout)(?<!\bhate)(?<!\bthan)(?<!\bfor)(?<!\bby)(?<!\bwith)(?<!\bon)(?<!\bto) (?:and |who's |currently )*((?:living|based|residing|working|studying) (?:in|at|near|for)\b)",
+    re.IGNORECASE,
 )
 _PERFECT = {
     "loved": "love",
@@ -445,21 +514,47 @@ _LASTING = {
 def english_clauses(sentence: str) -> Iterator[Clause]:
     """The clauses of a sentence that are of its author or of kin; what is said of others or in doubt is left out."""
     words = _words(sentence)
-    for needed, idiom, said in _IDIOMS:
-        if not needed.isdisjoint(words):
-            sentence = idiom.sub(said, sentence)
+    for _, idiom, said in _for_words(_IDIOMS, _IDIOMS_BY_WORD, words):
+        sentence = idiom.sub(said, sentence)
     if _BARE_KIN_FIRST.match(sentence):
         sentence = f"my {sentence}"
-    for needed, pattern, spelled in _DIALECT:
-        if not needed.isdisjoint(words):
-            sentence = pattern.sub(spelled, sentence)
+    for _, pattern, spelled in _for_words(_DIALECT, _DIALECT_BY_WORD, words):
+        sentence = pattern.sub(spelled, sentence)
+    if sentence[:5] in ("Have ", "have "):
+        sentence = _HAVING.sub("I have ", sentence)
     if "," in sentence:
         sentence = _ASIDES.sub(" ", sentence)
     if ("now" in words or "nowadays" in words or "these" in words) and _IS_NOW.search(sentence):
         sentence = _LASTED.sub(r"used to \1 ", sentence)
     if sentence.partition(" ")[0].lower() in _LEADING_WORDS:
         sentence = _apart(sentence)
-    yield from _Reader().read(sentence)
+    if words.isdisjoint(("my", "our")):
+        yield from _Reader().read(sentence)
+        return
+    read = list(_Reader().read(sentence))
+    yield from read
+    yield from (clause for clause in _possessed(sentence, words) if clause not in read)
+
+
+def _possessed(sentence: str, words: frozenset[str]) -> Iterator[Clause]:
+    """What "my eczema" and "our dog Rufus" say wherever they stand: an illness, a name."""
+    if not words.isdisjoint(_AILMENTS):
+        for found in _MY_AILMENT.finditer(sentence):
+            yield Clause("", f"have {found['value']}")
+    if "allergy" in words:
+        for found in _MY_ALLERGY.finditer(sentence):
+            yield Clause("", f"bare allergic to {found['value']}")
+    if not words.isdisjoint(_NAMED_KIN):
+        for found in _KIN_BY_NAME.finditer(sentence):
+            yield Clause(found["who"].lower(), f"named {found['name']}")
+
+
+def _for_words(
+    table: Sequence[_Spelling], by_word: Mapping[str, tuple[int, ...]], words: frozenset[str]
+) -> list[_Spelling]:
+    """The rows of a table of which a sentence has a word, in their order."""
+    numbers = {number for word in words if word in by_word for number in by_word[word]}
+    return [table[number] for number in sorted(numbers)]
 
 
 def _apart(sentence: str) -> str:
@@ -549,12 +644,18 @@ class _Reader:
         pieces = _pieces(sentence)
         yield from self._introduction(pieces)
         for joint, text in pieces:
+            if text.partition(" ")[0].lower() in _FIRST_TIME_WORDS:
+                text = _FIRST_TIME.sub("", text)
             text = _BARE_ADVERBS.sub("", _LEAD.sub("", text)).strip(" ,")
             text = _FILLING.sub("", text)
             if not text:
                 continue
+            mentioned: list[str] = []
             if "my " in text or "My " in text:
-                self._kin += [met["who"].lower() for met in _MENTIONED.finditer(text) if not _KIN.match(text)]
+                mentioned = [met["who"].lower() for met in _MENTIONED.finditer(text) if not _KIN.match(text)]
+            is_of_them = bool(mentioned) and _THEY.match(text) is not None
+            if not is_of_them:
+                self._kin += mentioned
             if joint in _SKIPPED:
                 self._is_state = self._is_plain = False
                 continue
@@ -565,6 +666,8 @@ class _Reader:
             for clause in self._clauses(joint, text):
                 yield clause
                 yield from self._coordinated(clause)
+            if is_of_them:  # "he's allergic to my cat" is not of the cat
+                self._kin += mentioned
             self._is_first = False
 
     def _introduction(self, pieces: list[tuple[str, str]]) -> Iterator[Clause]:
@@ -640,7 +743,7 @@ class _Reader:
             for found in _BESIDE.finditer(rest):
                 if found["counted"] is not None if head != "be" else _is_beside(rest, found):
                     yield Clause(clause.who, f"{head} {rest[found.end() :]}")
-        if head in ("be", "been") and (living := _ALSO_LIVING.search(rest)):
+        if head in ("be", "been", "divorced", "retired", "separated") and (living := _ALSO_LIVING.search(rest)):
             yield Clause(clause.who, f"be {rest[living.start(1) :]}")
         if match := _NAMED_THEM.match(clause.said):
             who = self._kin_of({"him": "he", "her": "she", "them": "they", "it": "it"}[match["whom"].lower()])
@@ -731,6 +834,8 @@ class _Reader:
             self._is_state = _SELF_INTRODUCED.search(text) is not None
             self._head = "bare"
             yield Clause(self._who, f"bare {text}")
+            if _OF_ANOTHER.search(text):  # "So glad you moved and became a nurse"
+                self._who = _NOBODY
 
     def _clause(self, who: str, said: str) -> Clause:
         said = _predicate(said, is_third=bool(who), is_since=self._is_since)
@@ -762,7 +867,9 @@ class _Reader:
 def _is_beside(rest: str, found: re.Match[str]) -> bool:
     """Whether "and" joins two things that somebody is: "deaf and a bit short", not "3 and 8"."""
     beside = rest[found.end() :]
-    return not (beside[:1].isdigit() or _DOES_SO.match(beside)) and _is_short(rest[: found.start()])
+    return not (beside[:1].isdigit() or beside[:1].isupper() or _DOES_SO.match(beside)) and _is_short(
+        rest[: found.start()]
+    )
 
 
 def _is_short(before: str) -> bool:

@@ -4,7 +4,21 @@ import re
 from collections.abc import Callable, Mapping
 
 from interconnected_ai.memory.fact_clauses import Found
+from interconnected_ai.memory.fact_guards_en import (
+    is_home_on,
+    is_left_employer,
+    is_left_place,
+    is_owned,
+    is_trade,
+    is_visited,
+    is_wished,
+    says_something,
+    without_what_goes_on,
+)
+from interconnected_ai.memory.fact_guards_ru import russian_value
 from interconnected_ai.memory.fact_words import (
+    COMMANDS,
+    EMPLOYERS,
     EMPTY_BEGINNINGS,
     EMPTY_VALUES,
     GIVEN_NAMES_EN,
@@ -69,7 +83,7 @@ _PROFESSIONS_RU = frozenset(normalize(word) for word in PROFESSIONS_RU.split())
 _NO_JOBS = frozenset(NO_JOBS.split())
 _LANGUAGES = frozenset(LANGUAGES.split())
 _NO_WORKERS = frozenset(
-    "brilliant amazing fantastic excellent decent keen awful rubbish mediocre passable wonderful fussy picky big huge terrible good great better lousy natural born bit kind sort morning people total complete real bad slow fast hard heavy".split()
+    "former failed wannabe would-be aspiring lapsed future budding one-time sometime brilliant amazing fantastic excellent decent keen awful rubbish mediocre passable wonderful fussy picky big huge terrible good great better lousy natural born bit kind sort morning people total complete real bad slow fast hard heavy".split()
 )
 _HAS_VERB = re.compile(
     r"\b(?:is|can|has|will|was|does|says|said|are|would|should|could|must|lives|works|who|that)\b", re.IGNORECASE
@@ -119,6 +133,18 @@ def value_of(found: Found) -> str:
         said = _without_job(said)
     if rule.check == "moving":
         said = f"{found.clause.verb} {found.match[0]}"
+    if rule.check == "doing":
+        said = f"{found.head} {said}"
+    if rule.relation == "works as" and " turned " in said:
+        said = said.rpartition(" turned ")[2]
+    if not _CYRILLIC.search(found.match.string):
+        said = _clean(without_what_goes_on(_clean(said), rule.relation))
+        if not says_something(said, rule.relation):
+            return ""
+        if rule.relation == "lives in" and found.match[0].startswith("on ") and not is_home_on(said):
+            return ""
+    elif not (said := russian_value(said, rule.relation, found.match[0])):
+        return ""
     return kept_value(said, rule.relation)
 
 
@@ -144,6 +170,8 @@ def kept_value(said: str, relation: str) -> str:
         value = _FIRST_TIMES.sub("", value)
     if relation == "lives in" and (home := _HOME_IN.match(value)):
         value = home["place"]
+    if relation.startswith("favourite ") and not _CYRILLIC.search(value):
+        value = without_what_goes_on(value, relation)
     if relation == "works at" and (town := _IN_TOWN_AT.match(value)) and _is_in_town(town["town"]):
         value = town["rest"]
     if relation not in ("plans", "decided", "wants", "birthday", "age"):
@@ -159,6 +187,7 @@ def kept_value(said: str, relation: str) -> str:
             words[0] in EMPTY_BEGINNINGS
             and relation != "family"
             and words[1:2] not in (["aid"], ["aids"], ["impaired"], ["loss"])
+            and (relation, words) != ("illness", ["hearing"])
         )
     ):
         return ""
@@ -233,12 +262,18 @@ def _is_job(found: Found, value: str) -> bool:
         not words
         or words[0].endswith("ing")
         or words[0].isdigit()
+        or words[-1].startswith("ex-")
         or not _PREPOSITIONS.isdisjoint(words[:-1])
-        or words[-1] in _NO_JOBS
+        or (words[-1] in _NO_JOBS and not (words[-1] == "specialist" and len(words) > 1))
         or words[-1] in KIN - _PROFESSIONS
     ):
         return False
-    if not _NO_WORKERS.isdisjoint(words[:-1]) or words[-2:] == ["role", "model"]:
+    if not _NO_WORKERS.isdisjoint(words[:-1]) or words[-2:] == ["role", "model"] or not is_trade(words[-1]):
+        return False
+    if (
+        found.match.string[found.match.end("value") :].startswith((" of this", " of my", " of our", " of philosophy"))
+        or words[0] in COMMANDS
+    ):
         return False
     if words[-1] == "student" and re.search(r"\b(?:at|of|in)\b", found.match.string[found.match.end("value") :]):
         return False
@@ -289,6 +324,15 @@ _MEDICINE_RU = re.compile(
     r"лирика|ламиктал|вальпроат|депакин|финлепсин|кеппр|метотрексат|железо|магний|омега|литий|гормоны|антидепрессант\w*|антибиотик\w*|витамин\w*|транквилизатор\w*|нейролептик\w*|"
     r"таблетк\w*|(?:кроверазжижающ|разжижающ|успокоительн|обезболивающ|снотворн|противозачаточн)\w+|статины|сорбифер|детралекс|мексидол|глицин|эналаприл|каптоприл|лозартан|бисопролол)(?:а|у|е|ом|ы|ов|ах|ами)?$"
 )
+_SUBJECTS = frozenset(
+    "law nursing medicine dentistry physics chemistry biology maths mathematics history english literature psychology philosophy economics engineering architecture accounting business finance "
+    "sociology anthropology geography geology linguistics journalism art design music theology politics pharmacy marketing biochemistry neuroscience statistics education archaeology astronomy "
+    "classics".split()
+)
+# What is quit without having been worked at.
+_FEEDS = frozenset(
+    "twitter facebook instagram tiktok whatsapp netflix linkedin reddit youtube spotify x duolingo tinder snapchat".split()
+)
 # How medicines end, and medicines that end otherwise.
 _MEDICINES_EN = tuple(
     (
@@ -303,15 +347,11 @@ _MEDICINES_EN = tuple(
 
 
 def _is_medicine_en(value: str) -> bool:
-    return value.endswith(_MEDICINES_EN) or value.startswith("vitamin ") or value in ("iron", "iron tablets")
-
-
-# Employers that everybody knows, which a name after "left" is rather than a town.
-_EMPLOYERS = frozenset(
-    "google amazon apple meta facebook microsoft netflix tesla uber nokia boeing airbus ikea tesco sainsbury's asda lidl aldi walmart target costco starbucks "
-    "mcdonald's deloitte kpmg pwc accenture ibm oracle intel nvidia samsung sony siemens bosch bmw toyota ford barclays hsbc lloyds monzo revolut stripe shopify "
-    "spotify twitter tiktok linkedin salesforce adobe cisco dell hp lufthansa ryanair easyjet nhs bbc unilever nestle pfizer astrazeneca shell bp vodafone".split()
-)
+    return (
+        (value.endswith(_MEDICINES_EN) and not value.endswith("spill"))
+        or value.startswith("vitamin ")
+        or value in ("iron", "iron tablets")
+    )
 
 
 def _is_parted(found: Found, value: str) -> bool:
@@ -375,6 +415,8 @@ def _is_nominative_job(found: Found, value: str) -> bool:
 
 def _is_illness(found: Found, value: str) -> bool:
     words = value.split()
+    if words[-1].endswith("phobia") and found.match.string[found.match.end("value") :].startswith(" of"):
+        return False
     return (
         words[-1] not in ("problems", "issues", "condition", "deficiency", "disorder", "intolerance")
         or not _BODY.isdisjoint(words)
@@ -471,7 +513,11 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
     "job": _is_job,
     "job at": _is_job_at,
     "not old": lambda found, value: _AGO.isdisjoint(value.split()),
-    "company": lambda found, value: " for " not in found.match.string and value.split()[0] not in ("my", "the", "a"),
+    "company": lambda found, value: (
+        " for " not in found.match.string
+        and value.split()[0] not in ("my", "the", "a")
+        and not (found.head == "quit" and value in _FEEDS)
+    ),
     "place": lambda found, value: (
         " in " in found.match[0] or " near " in found.match[0] or found.match["value"][:1].isupper()
     ),
@@ -487,7 +533,32 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
         )
         and value.split()[0] not in _NO_DIAGNOSES
     ),
-    "fan": lambda found, value: _NO_FANS.isdisjoint(value.split()) and _PREPOSITIONS.isdisjoint(value.split()),
+    "fan": lambda found, value: (
+        _NO_FANS.isdisjoint(value.split())
+        and _PREPOSITIONS.isdisjoint(value.split())
+        and value.split()[0] not in COMMANDS
+    ),
+    "owned": lambda found, value: (
+        found.head in ("own", "drive", "ride")
+        or (is_owned(found.match["value"]) and not found.match.string[found.match.end("value") :].startswith(" to "))
+    ),
+    "no town left": lambda found, value: not is_left_place(value),
+    "doing": lambda found, value: True,
+    "started": lambda found, value: (
+        not is_left_place(value) and not value.endswith(("uni", "university", "college", "bottom"))
+    ),
+    "place name": lambda found, value: value not in _LANGUAGES and value not in _SUBJECTS,
+    "no place name": lambda found, value: (
+        not found.match["value"][:1].isupper()
+        or " " in value
+        or value in _SUBJECTS
+        or not _LANGUAGES.isdisjoint(value.split())
+    ),
+    "wished": lambda found, value: is_wished(found.match["value"]),
+    "not visited": lambda found, value: not is_visited(value),
+    "left employer": lambda found, value: is_left_employer(found.match["value"]),
+    "left place": lambda found, value: is_left_place(found.match["value"]),
+    "back at": lambda found, value: " work " in f"{found.match[0]} " or value in EMPLOYERS,
     "sold": _is_sold,
     "had": lambda found, value: found.head == "nomore" or value.split()[-1] in _HAD,
     "died": lambda found, value: found.head in ("died", "passed") or found.match[0].strip() != "",
@@ -508,13 +579,16 @@ _CHECKS: Mapping[str, Callable[[Found, str], bool]] = {
         else all(map(_is_medicine_en, value.split(" and ")))
     ),
     "job now": lambda found, value: (
-        (found.head != "was" and _is_job(found, value))
-        or (re.match("hired|promoted|made|appointed", found.match[0].lower()) is not None and _is_job(found, value))
+        (found.head not in ("was", "got") and _is_job(found, value))
+        or (
+            re.match("hired|promoted|made|appointed", found.match[0].lower()) is not None
+            and (value.startswith("head of ") or _is_job(found, value))
+        )
     ),
-    "known employer": lambda found, value: value in _EMPLOYERS,
+    "known employer": lambda found, value: value in EMPLOYERS,
     "of a child": lambda found, value: found.clause.who in _YOUNG,
     "common name": lambda found, value: value in GIVEN_NAMES_EN,
-    "no company": lambda found, value: found.match["value"].lower() not in _EMPLOYERS,
+    "no company": lambda found, value: found.match["value"].lower() not in EMPLOYERS,
     "parted with": _is_parted,
     "employer": lambda found, value: " над " not in f" {found.match.string} " and not _is_in_town(value),
     "no town": lambda found, value: not _is_in_town(value),

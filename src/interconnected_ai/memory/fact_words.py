@@ -84,6 +84,8 @@ NO_JOBS = (
     "quaker messenger middleman eater hipster procrastinator overthinker sinner runner swimmer climber cyclist hiker skier surfer traveler traveller lurker newbie owner commuter vegetarian "
     "stoner rocker bachelor ancestor successor predecessor competitor debtor minister-to-be participant applicant claimant elephant giant "
     "masters master's bachelors redundant plant infant important distant instant pregnant constant tolerant intolerant allergic sweater later her quarter computer folder offer matter poor nor or error mirror colour color major "
+    "pragmatist completionist purist pacifist nihilist anarchist socialist communist capitalist nationalist monarchist environmentalist activist hedonist masochist narcissist egoist nudist naturist "
+    "traditionalist opportunist idealist fatalist rationalist antagonist protagonist hobbyist specialist survivalist egotist elitist sexist loyalist royalist "
     "factor actor-like mayor-like doer quitter keeper taker giver liar mister sir finder helper maker bit-player night-owl"
 )
 PROFESSIONS_RU = (
@@ -115,7 +117,7 @@ PROFESSIONS_RU = (
     "машинист слесарь токарь швея косметолог массажист логопед социолог философ филолог лингвист юрисконсульт режиссёр оператор монтажёр сисадмин системный администратор"
 )  # fmt: skip
 ILLNESSES = (
-    "stammer lisp diabetes asthma migraines migraine epilepsy adhd add anxiety depression arthritis celiac coeliac hypertension insomnia eczema "
+    "stammer lisp ulcer shingles hernia emphysema cirrhosis angina lymphoedema oedema gallstones neuropathy retinopathy cataracts cataract diabetes asthma migraines migraine epilepsy adhd add anxiety depression arthritis celiac coeliac hypertension insomnia eczema "
     "psoriasis anemia anaemia cancer scoliosis hypothyroidism dyslexia autism ibs gout lupus tinnitus psoriasis hepatitis fibromyalgia "
     "osteoporosis glaucoma crohn's parkinson's pcos endometriosis high\\s+blood\\s+pressure sleep\\s+apnea bipolar\\s+disorder "
     "a\\s+heart\\s+condition ocd ptsd copd stutter endometriosis hyperthyroidism hashimoto's alzheimer's dementia narcolepsy vertigo rosacea sciatica schizophrenia anorexia bulimia stroke leukemia leukaemia lymphoma tuberculosis hiv bronchitis pneumonia prediabetes celiac\\s+disease ms"
@@ -134,7 +136,9 @@ LANGUAGES = (
     "mandarin chinese cantonese japanese korean vietnamese thai greek swedish norwegian danish finnish hungarian romanian bulgarian "
     "serbian croatian georgian armenian kazakh persian farsi swahili latin esperanto icelandic estonian latvian lithuanian catalan "
     "welsh irish tatar indonesian malay tagalog tamil telugu marathi gujarati punjabi malayalam kannada sinhala nepali burmese khmer lao mongolian uzbek azerbaijani "
-    "albanian macedonian slovak slovene bosnian afrikaans zulu xhosa yoruba igbo hausa amharic somali pashto kurdish gaelic basque galician maltese yiddish belarusian"
+    "albanian macedonian slovak slovene bosnian afrikaans zulu xhosa yoruba igbo hausa amharic somali pashto kurdish gaelic basque galician maltese yiddish belarusian "
+    "breton cornish manx occitan frisian faroese luxembourgish romani tibetan uyghur sindhi assamese tigrinya oromo lingala wolof twi shona kinyarwanda malagasy javanese sundanese cebuano "
+    "hmong quechua guarani nahuatl maori samoan kyrgyz turkmen tajik dari hokkien hakka chechen ossetian bashkir chuvash patois"
 )
 
 # What may follow "I have a …" without being anything that somebody has.
@@ -153,6 +157,8 @@ _NO_POSSESSIONS = (
     "blast good great fun amazing nice peer project projects score result results value values memory memories idea tradition role update "
     "scenario sequence process step steps reaction hunch respect faith trust confidence support success luck money cash fund funds control power "
     "back backs thyroid eyesight allergy allergies appointment mistakes mistake knee knees leg arm shoulder hip neck ankle wrist foot tooth stomach "
+    "payment payments charge charges fee fees transaction transactions transfer withdrawal debit deposit statement card cards account accounts cheque check top-up bone leak essay "
+    "reservation picture sources recipe feet purchase purchases copies copy landlord payslip "
     "kidney lung hand finger throat ache pain flu injury promotion raise refund ticket tickets haircut letter reply answer response warning chat say"
 )
 _NO_POSSESSIONS_RU = (
@@ -179,18 +185,20 @@ NOT_PLACES = frozenset(
     "python rust java javascript typescript kubernetes aws azure gcp jira linear slack linux windows macos github gitlab postgres "
     "mysql excel docker notion teams production staging "
     "evening evenings morning mornings afternoon afternoons background silence bursts batches teams pairs "
+    "number zoom man woman guy bloke lady person people somebody place building same pace pyjamas pajamas shape touch toast bed trouble debt style comfort chaos limbo hotels airbnbs hostels leave "
+    "jeans hoodies leggings sweatpants scrubs address account file queue line meetings meeting traffic holiday vacation "
     "all ease times weekends weekend day once constant total interesting shadow middle "
     "страхе мире мечтах прошлом настоящем удовольствие долг кредит бедности роскоши ожидании кайф удаленке удалёнке выходных "
     "двух минуте шаге рубашке офис свободное две смену смены ночь ночную выходные праздники ночам износ пределе режиме паре команде совесть себя результат пользу условиях пятницу субботу воскресенье понедельник вторник среду четверг "
     "этой этом таких такой неделе месяце году".split()
 )
 NOT_NAMES = frozenset(
-    "gen same looky look newbie noob beginner student mom dad mum anybody anyone someone everybody monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october "
+    "going gonna old-fashioned naive cautious fussy boring superstitious gen same looky look newbie noob beginner student mom dad mum anybody anyone someone everybody monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october "
     "november december crazy back later tomorrow today tonight when if after before maybe on in at a an the not old cynical whatever "
     "out up over through right next first soon during between once only immediately directly american canadian british australian german french italian spanish russian irish scottish dutch polish indian chinese japanese "
     "korean jewish catholic muslim christian buddhist vegan anytime any now again asap names biased naive paranoid by for and or so well also often hard mud spelled misspelled missing "
     "written pronounced too please never always stupid lazy picky weird selfish skeptical sceptical sure fine sorry glad happy "
-    "в на не и а но за по к с все всё друзья обедать есть гулять работать домой туда сюда замуж начальник учиться иногда часто".split()
+    "редко всегда никогда куда везде в на не и а но за по к с все всё друзья обедать есть гулять работать домой туда сюда замуж начальник учиться иногда часто".split()
 )
 # Tastes of the talk itself: "I hate to say this", "I like the idea".
 IDLE_ACTIONS = frozenset(
@@ -291,4 +299,67 @@ GIVEN_NAMES_EN = frozenset(
     "samuel sandra sara sarah scott sean sebastian sergio shane sharon sheila simon sofia sonia sophia sophie stacey stella stephanie stephen steve steven stuart susan suzanne sven tanya tara "
     "teresa terry theo theresa thomas tim timothy tina toby todd tom tommy tony tracy trevor ursula valerie vanessa vera veronica victor victoria vincent vivian walter wendy william yusuf yvonne "
     "zoe".split()
+)
+
+# Nouns in -er, -or and -ant that are trades, beside those among the professions; of the others most are none: "a light sleeper".
+TRADES_EN = frozenset(
+    "campaigner fundraiser buyer planner packer picker presenter broadcaster framer turner miller cutter installer erector operator contractor inspector investor vendor collector instructor "
+    "navigator attendant lieutenant merchant restorer conservator composer drummer rapper caterer importer exporter retailer wholesaler grower trapper adviser advisor counsellor counselor "
+    "governor registrar manufacturer publisher printer engraver etcher embroiderer dealer racer boxer wrestler footballer cricketer golfer skipper rigger driller entertainer performer juggler "
+    "puppeteer auctioneer profiler examiner supplier shopkeeper bartender minder roaster carver sawyer logger assessor adjuster valuer warden checker typesetter transcriber captioner subtitler "
+    "narrator announcer newsreader podcaster animator modeller moderator facilitator mediator arbitrator coordinator co-ordinator educator lector invigilator headteacher preacher minister senator "
+    "legislator prosecutor commandant controller treasurer chancellor rector headmaster organiser organizer groomer tuner trimmer shearer milker dyer hatter glover roofer slater plasterer renderer "
+    "paver welder smelter moulder polisher finisher sprayer assembler lagger shipper loader carrier haulier butler launderer presser weaver distributor confectioner exterminator fumigator "
+    "stonecutter glassblower bookmaker server dishwasher scheduler signaller gunner mariner submariner stocker seller choreographer commissioner practitioner reviewer cartographer co-owner "
+    "tattooer piercer housesitter cabdriver gamekeeper innkeeper marketer adjutant".split()
+)
+
+# Things, animals and relatives that people say they have; of what else "I have a …" goes before, most is a turn of speech.
+OWNED = frozenset(
+    "allotment apartment flat house home cottage cabin caravan campervan motorhome van car truck lorry bike bicycle motorbike motorcycle moped scooter boat barge narrowboat yacht dinghy kayak canoe "
+    "skateboard surfboard snowboard ski tractor farm smallholding ranch vineyard orchard garden greenhouse shed garage pool pond balcony terrace paddock land plot conservatory workshop studio fireplace "
+    "stove boiler piano keyboard guitar banjo ukulele violin fiddle viola cello bass harp flute clarinet oboe sax saxophone trumpet trombone tuba accordion drum drums kit synth turntable organ "
+    "laptop computer pc desktop macbook ipad tablet phone iphone smartphone android kindle console xbox playstation ps4 ps5 camera drone printer telescope microscope tv television projector fridge "
+    "freezer dishwasher oven kiln loom tattoo piercing hair eyes eye beard moustache freckles glasses contacts lens lenses braces dentures crutches wheelchair prosthesis implant pacemaker aid aids scar "
+    "kid child children son daughter baby babies boy girl twin twins triplets toddler teenager teen stepson stepdaughter stepchildren grandkid grandchild grandchildren grandson granddaughter brother "
+    "sister sibling cousin nephew niece uncle aunt stepbrother stepsister lad lads goddaughter godson chicken hen bee goat sheep pig cow horse pony ponies donkey alpaca llama duck geese goose fish gecko "
+    "lizard iguana chameleon snake python tarantula scorpion hedgehog rat mouse mice gerbil guinea-pig pigs ferret pigeon canary canaries cockatiel cockatoo budgie parakeet spaniel dachshund "
+    "kitten puppies mutt mongrel tabby siamese retriever bulldog shepherd collie poodle rottweiler doberman dalmatian dane mastiff setter pointer staffie staffy bengal ragdoll moggy tomcat "
+    "degree phd doctorate masters master's diploma licence license citizenship passport business shop café cafe bakery restaurant pub bar salon company startup agency blog podcast channel "
+    "newsletter lodger tenant housemate roommate flatmate collection mortgage landline horsebox timeshare bonsai cactus houseplant treehouse sauna hammock trampoline treadmill loft "
+    "saloon hatchback suv minivan estate convertible pickup minibus bookshop guesthouse parrot tortoise turtle terrapin aquarium axolotl hive beehive beehives pendant necklace ring watch bracelet earring chair desk headset inhaler belt sofa couch plant cattle herd flock stall food-truck".split()
+)
+# Homes that have no name.
+HOME_WORDS = frozenset(
+    "flat house apartment room studio place cottage bungalow bedsit loft caravan houseboat farmhouse bedroom condo semi terrace boat barge narrowboat van campervan motorhome tent yurt trailer dorm dorms "
+    "hostel annexe basement attic hut cabin mansion penthouse flatshare houseshare commune convent monastery camp care lighthouse vicarage boarding downtown uptown abroad suburbia".split()
+)
+# Countries and large towns, which a name after "left" or "back to" is rather than an employer.
+PLACES_EN = frozenset(
+    "england scotland wales ireland britain uk london manchester birmingham leeds liverpool glasgow edinburgh bristol cardiff belfast sheffield newcastle nottingham brighton oxford cambridge york bath "
+    "dublin cork galway france paris lyon marseille nice toulouse bordeaux germany berlin munich hamburg cologne frankfurt leipzig dresden stuttgart spain madrid barcelona valencia seville malaga bilbao "
+    "portugal lisbon porto italy rome milan naples turin florence venice bologna palermo greece athens thessaloniki crete turkey istanbul ankara izmir netherlands amsterdam rotterdam utrecht belgium "
+    "brussels antwerp ghent luxembourg switzerland zurich geneva basel bern austria vienna graz salzburg poland warsaw krakow gdansk wroclaw czechia prague brno slovakia bratislava hungary budapest romania "
+    "bucharest bulgaria sofia serbia belgrade croatia zagreb split slovenia ljubljana bosnia sarajevo albania tirana estonia tallinn latvia riga lithuania vilnius finland helsinki tampere sweden stockholm "
+    "gothenburg malmö malmo norway oslo bergen denmark copenhagen aarhus iceland reykjavik russia moscow ukraine kyiv kiev lviv odessa kharkiv belarus minsk moldova georgia tbilisi armenia yerevan azerbaijan baku "
+    "kazakhstan almaty uzbekistan tashkent israel jerusalem lebanon beirut syria damascus jordan amman iraq baghdad iran tehran egypt cairo morocco casablanca tunisia tunis algeria kenya nairobi nigeria "
+    "lagos abuja ghana accra ethiopia uganda kampala tanzania rwanda zimbabwe harare zambia johannesburg durban india delhi mumbai bangalore chennai kolkata hyderabad pune pakistan karachi lahore bangladesh dhaka "
+    "nepal kathmandu thailand bangkok vietnam hanoi cambodia malaysia singapore indonesia jakarta bali philippines manila china beijing shanghai shenzhen guangzhou taiwan taipei japan tokyo osaka kyoto "
+    "korea seoul busan australia sydney melbourne brisbane perth adelaide canberra auckland wellington canada toronto vancouver montreal ottawa calgary edmonton quebec winnipeg halifax america usa chicago "
+    "boston seattle portland denver austin dallas houston miami atlanta phoenix detroit philadelphia pittsburgh cleveland minneapolis baltimore nashville memphis orlando tampa sacramento brooklyn manhattan "
+    "california texas florida ohio oregon michigan virginia arizona nevada utah colorado montana iowa kansas maine vermont alaska hawaii minnesota wisconsin illinois indiana tennessee kentucky alabama louisiana "
+    "mexico cuba havana jamaica brazil rio argentina chile santiago peru lima colombia bogota ecuador quito venezuela caracas bolivia uruguay paraguay dubai doha qatar kuwait bahrain oman malta cyprus nicosia "
+    "hull derby leicester coventry plymouth exeter norwich swansea aberdeen dundee inverness perth southampton portsmouth reading bradford europe asia africa".split()
+)
+# Employers that everybody knows, which a name after "left" is rather than a town.
+EMPLOYERS = frozenset(
+    "google amazon apple meta facebook microsoft netflix tesla uber nokia boeing airbus ikea tesco sainsbury's asda lidl aldi walmart target costco starbucks "
+    "mcdonald's deloitte kpmg pwc accenture ibm oracle intel nvidia samsung sony siemens bosch bmw toyota ford barclays hsbc lloyds monzo revolut stripe shopify "
+    "spotify twitter tiktok linkedin salesforce adobe cisco dell hp lufthansa ryanair easyjet nhs bbc unilever nestle pfizer astrazeneca shell bp vodafone".split()
+)
+
+# What a request begins with: "phone call secretary" is no trade.
+COMMANDS = frozenset(
+    "please spell phone text call remove schedule book set put turn find tell ask show make get add email remind play order send cancel create check need want give help write draft explain "
+    "look open start stop read use take search define translate change pay let".split()
 )

@@ -32,10 +32,14 @@ pytest.importorskip("Stemmer", reason='needs the extra "memory"')
 pytest.importorskip("pymorphy3", reason='needs the extra "memory"')
 
 # Ctrl-C between the opening of a file or folder and the block that closes it, in Python's own library too (`os.walk`), leaves
-# that to the collector.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+# that to the collector; in a callback of a weak reference it is told of and swallowed.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 LONG = {"quickstart", "expert quickstart", "surgery quickstart", "council quickstart", "plan calibrate"}
+AGAIN_SECONDS = 60
 GUARD_SECONDS = 8  # a call that a wrong value makes long is stopped as by Ctrl-C, and must end as after it
 
 # What is no UTF-8 comes from a terminal as surrogates; NUL cannot come from one.
@@ -125,18 +129,26 @@ class Terminal(io.TextIOWrapper):
 
 
 def called(arguments: list[str], *, most_seconds: float | None = None) -> Call:
-    """`iai ARGUMENTS` in this process, standard input empty; stopped as by Ctrl-C after `most_seconds`."""
+    """`iai ARGUMENTS` in this process, standard input empty; stopped as by Ctrl-C after `most_seconds`.
+
+    Python swallows what is raised while it is in a callback of a weak reference, Ctrl-C too, so it is pressed again.
+    """
     out, err, before = Terminal(), Terminal(), sys.stdin
     sys.stdin = io.TextIOWrapper(io.BytesIO(b""))
-    main_thread = threading.main_thread().ident
-    guard = threading.Timer(most_seconds or 0.0, lambda: signal.pthread_kill(main_thread, signal.SIGINT))
+    main_thread, is_over = threading.main_thread().ident, threading.Event()
+
+    def guard(seconds: float) -> None:
+        while not is_over.wait(seconds):
+            signal.pthread_kill(main_thread, signal.SIGINT)
+            seconds = AGAIN_SECONDS
+
     if most_seconds is not None:
-        guard.start()
+        threading.Thread(target=guard, args=(most_seconds,), daemon=True).start()
     try:
         with redirect_stdout(out), redirect_stderr(err):
             code = run_main(*arguments)
     finally:
-        guard.cancel()
+        is_over.set()
         sys.stdin = before
     return Call(arguments, code, out.text, err.text)
 

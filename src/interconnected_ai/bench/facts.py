@@ -29,7 +29,7 @@ _FILES: dict[str, tuple[Part, ...]] = {
     "notes_": ("tuning",),
     "replies_": ("held",),
     "asides_": ("held",),
-    "margins_": ("held",),
+    "margins_": ("tuning",),
 }
 # key, what it is, the goal, and whether the goal is a ceiling
 GOALS = (

@@ -31,6 +31,10 @@ from properties import NIGHTLY, PROFILE
 pytest.importorskip("Stemmer", reason='needs the extra "memory"')
 pytest.importorskip("pymorphy3", reason='needs the extra "memory"')
 
+# Ctrl-C between the opening of a file or folder and the block that closes it, in Python's own library too (`os.walk`), leaves
+# that to the collector.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
 LONG = {"quickstart", "expert quickstart", "surgery quickstart", "council quickstart", "plan calibrate"}
 GUARD_SECONDS = 8  # a call that a wrong value makes long is stopped as by Ctrl-C, and must end as after it
 

@@ -192,7 +192,7 @@ def test_calls_that_run_while_another_thread_closes_finish_or_say_that_it_was_cl
     assert not any(thread.is_alive() for thread in threads)
     again = make(capacities=Capacities(60, 100, 100), encode=hashed())
     assert set(added) <= {m.id for m in again.messages()}
-    assert again.catch_up(60) == 0  # at once: nobody holds a job any more
+    assert again.catch_up(300) == 0  # at once: nobody holds a job any more
 
 
 def test_closing_ends_a_catch_up_elsewhere_and_its_job_is_free_at_once(location: str, make: MakeMemory) -> None:

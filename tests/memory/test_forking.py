@@ -27,7 +27,7 @@ BUSY = """
     for number in range(8):
         child = os.fork()
         if not child:
-            signal.alarm(60)  # a child that waits for a lock of its parent dies of this
+            signal.alarm(300)  # a child that waits for a lock of its parent dies of this
             memory.add("user", f"child {number}", id=f"child-{number}")
             assert memory.search(f"child {number}")[0].message.id == f"child-{number}"
             assert memory.context("thing").num_tokens
@@ -42,7 +42,7 @@ BUSY = """
     assert codes == [7] * 8, codes
     there = {m.id for m in memory.messages()}
     assert there == {id for one in added for id in one} | {f"child-{number}" for number in range(8)}
-    assert memory.catch_up(60) == 0
+    assert memory.catch_up(300) == 0
     memory.close()
     print("whole")
 """
@@ -80,7 +80,7 @@ HELD = """
     inside.wait(60)
     child = os.fork()
     if not child:
-        signal.alarm(30)
+        signal.alarm(300)
         for use in (
             lambda: memory.add("user", "x"),
             lambda: memory.search("before"),
@@ -124,7 +124,7 @@ INSIDE = """
             rows.run("UPDATE messages SET role = 'parent'")
             child = os.fork()
             if not child:
-                signal.alarm(30)
+                signal.alarm(300)
                 rows.run("UPDATE messages SET role = 'child'")
     except StorageError as error:
         assert not child
@@ -166,7 +166,7 @@ IMPORTING = """
     sys.begun.wait(60)
     child = os.fork()
     if not child:
-        signal.alarm(30)  # a child that waits for the lock of a half-imported module dies of this
+        signal.alarm(300)  # a child that waits for the lock of a half-imported module dies of this
         memory.add("user", "from the child")
         memory.close()
         os._exit(7)
@@ -192,7 +192,7 @@ CALLABLE = """
     def extract(text):
         child = os.fork()
         if not child:
-            signal.alarm(30)
+            signal.alarm(300)
             return []  # the child goes on as if it were the worker, and comes to its end
         codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         return []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from interconnected_ai.memory import Capacities, SQLiteStore, ThreeLevelMemory
+from interconnected_ai.memory import Capacities, SQLiteStore, ThreeLevelMemory, jobs
 from interconnected_ai.memory.calls import QUIET_SECONDS, TURN_SECONDS, Calls
 from interconnected_ai.memory.jobs import LEASE_SECONDS, MAX_ATTEMPTS, finish, give_up, hand_back, renew, take, want
 from memory_stores import MakeMemory, count_words
@@ -78,10 +78,10 @@ def test_adding_does_not_wait_for_the_summariser_and_a_hanging_one_is_replaced(t
     )
     for number in range(30):
         memory.add("user", f"On day {number} we decided to meet Anna at 15:{number:02}.")
-    assert asked.wait(20)
+    assert asked.wait(300)
     memory.add("user", "added while it hangs", id="meanwhile")
     assert memory.context("hangs").source_ids[-1] == "meanwhile"
-    assert memory.catch_up(30) == 0
+    assert memory.catch_up(300) == 0
     release.set()
     assert memory.summaries()
     assert {s.method for s in memory.summaries()} == {"extractive"}
@@ -191,6 +191,26 @@ def test_jobs_are_done_although_calls_are_served_without_a_pause(make: MakeMemor
             threading.Event().wait(0.01)
         assert memory.stats().num_jobs == 0
         assert len(memory.facts()) == 30
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_that_died_of_a_fault_begins_anew_with_the_next_message(
+    make: MakeMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = make(background=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(jobs, "take", lambda *_: 1 / 0)
+        memory.add("user", "I like tea.")
+        died = memory._worker._hand.thread
+        assert died is not None
+        died.join(300)
+        assert not died.is_alive()
+    memory.add("user", "I like plums.")
+    for _ in range(6_000):
+        if not memory.stats().num_jobs:
+            break
+        threading.Event().wait(0.01)
+    assert {fact.value for fact in memory.facts()} == {"tea", "plums"}
 
 
 def test_a_busy_session_does_not_keep_its_place_before_all_others(make: MakeMemory) -> None:

@@ -166,7 +166,7 @@ def test_an_import_that_is_killed_has_added_the_first_rows_and_goes_on_from_ther
             assert [(m.id, m.content) for m in memory.messages()] == [(row["id"], row["content"]) for row in rows]
     assert len(numbers_there) > 2  # some died in the middle
     with opened(folder / "memory.db") as memory:
-        assert memory.catch_up(120) == 0
+        assert memory.catch_up(300) == 0
         explained(memory)
 
 

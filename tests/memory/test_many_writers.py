@@ -194,7 +194,7 @@ def test_whatever_many_writers_do_at_once_is_done(address: str, tmp_path: Path) 
         for thread in users:
             thread.join(300)
         assert not failed, failed
-        assert memories[0].catch_up(120) == 0
+        assert memories[0].catch_up(300) == 0
         assert memories[0].check() == Check(
             (), (), sum(s.num_messages for s in memories[0].sessions(everyone=True)), ()
         )

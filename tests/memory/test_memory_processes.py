@@ -96,7 +96,7 @@ def test_ten_processes_write_and_read_at_once_and_nothing_is_locked_lost_or_doub
     with ThreeLevelMemory(file, Capacities(150, 300, 500), count_tokens=count_words, background=False) as memory:
         ids = [m.id for m in memory.messages(session="all")]
         assert sorted(ids) == sorted(f"{name}-{number}" for name in range(10) for number in range(12))
-        assert memory.catch_up(60) == 0
+        assert memory.catch_up(300) == 0
         explained(memory)
         facts = memory.facts()
         assert len(facts) == len({fact.source_id for fact in facts}) == 120

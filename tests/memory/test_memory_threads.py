@@ -82,7 +82,7 @@ def test_sixteen_threads_and_a_second_process_lose_nothing_and_tear_nothing(
     there = Counter(m.id for session in ("s0", "s1", "s2") for m in memory.messages(session=session))
     wanted = {id for ids in added for id in ids} | {f"beside-{number}" for number in range(int(said))}
     assert there == Counter(wanted - {id for ids in forgotten for id in ids})
-    assert memory.catch_up(120) == 0
+    assert memory.catch_up(300) == 0
     explained(memory)
     learnt = {
         fact.source_id for session in ("s0", "s1", "s2") for fact in memory.facts(session=session, scope="session")

@@ -153,10 +153,10 @@ class Worker(Forkable):
         survive_forks(self)
 
     def wake(self) -> None:
-        """Start the thread if it does not run yet, and tell it that there is work."""
+        """Start the thread if it does not run, or has died of a fault of ours, and tell it that there is work."""
         hand = self._hand
         with hand.lock:
-            if hand.thread is None and not self._is_stopped:
+            if (hand.thread is None or not hand.thread.is_alive()) and not self._is_stopped:
                 hand.thread = threading.Thread(target=self._run, args=(hand,), name="memory-worker", daemon=True)
                 hand.thread.start()
         hand.wake.set()

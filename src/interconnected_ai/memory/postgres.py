@@ -36,6 +36,7 @@ _OURS = ("messages", "search", "summaries", "facts", "vectors", "jobs", "pins", 
 _LOCK_NUMBER = 0x49414D31  # of the advisory lock under which tables are made
 _ERASE_WAIT = "2s"  # as long as that, everybody else waits too
 _CONNECT_SECONDS = 10
+_PREPARE_AFTER = 5  # times that a statement was carried out: a context costs a fifth less then
 # What a transaction begins with.
 _READING = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _INDEX_NAME = re.compile(r"CREATE INDEX IF NOT EXISTS (\w+)")
@@ -91,6 +92,8 @@ class _Rows:
 class PostgresStore(Store):
     """A store at `postgresql://USER:PASSWORD@HOST/DATABASE`, in the first schema of its search path.
 
+    `?pgbouncer=true` behind it says that a pooler in transaction mode stands before the server (PgBouncer, Supavisor): nothing
+    is left on a connection from one transaction to the next then, prepared statements neither.
     Tables and the extension `vector` are made when they are absent. Raises `ConfigError` for what is no such address,
     `StorageError` when nobody answers there or pgvector is not installed, `FormatVersionError` for tables of a newer version.
     """
@@ -99,8 +102,8 @@ class PostgresStore(Store):
 
     def __init__(self, address: str) -> None:
         self._psycopg = require("psycopg", "postgres", "a memory in PostgreSQL")
-        self._address = address
-        self.location = _without_password(self._psycopg, address)
+        self._address, self._is_pooled = _without_pooler(address)
+        self.location = _without_password(self._psycopg, self._address)
         self._connections = Connections(self.location, self._connect, _disconnect, is_sound=self._is_sound)
         try:
             with self._refusals():
@@ -214,15 +217,27 @@ class PostgresStore(Store):
             connection.rollback()
             connection.autocommit = True
             try:
-                connection.execute(f"SET lock_timeout = '{_ERASE_WAIT}'")
                 for table in _OURS:
-                    connection.execute(f"VACUUM (FULL) {table}")
+                    self._vacuum(connection, table)
             except self._psycopg.errors.LockNotAvailable:
                 return False
             finally:
-                connection.execute("RESET lock_timeout")
                 connection.autocommit = False
         return True
+
+    def _vacuum(self, connection: Any, table: str) -> None:
+        """Write a table anew, or raise `LockNotAvailable` where that must wait for somebody."""
+        if self._is_pooled:  # what is set outside of a transaction would stay with whoever has the connection next
+            with connection.transaction():
+                connection.execute(f"SET LOCAL lock_timeout = '{_ERASE_WAIT}'")
+                connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            connection.execute(f"VACUUM (FULL) {table}")
+            return
+        connection.execute(f"SET lock_timeout = '{_ERASE_WAIT}'")
+        try:
+            connection.execute(f"VACUUM (FULL) {table}")
+        finally:
+            connection.execute("RESET lock_timeout")
 
     def file_bytes(self, rows: Rows) -> int:
         """See `Store`. In the caller's transaction: a second one could wait for `erase`, which waits for the first."""
@@ -313,7 +328,10 @@ class PostgresStore(Store):
         return connection
 
     def _connect(self) -> Any:
-        return self._psycopg.connect(self._address, autocommit=False, connect_timeout=_CONNECT_SECONDS)
+        return self._psycopg.connect(
+            self._address, autocommit=False, connect_timeout=_CONNECT_SECONDS,
+            prepare_threshold=None if self._is_pooled else _PREPARE_AFTER,
+        )  # fmt: skip
 
     def _is_sound(self, connection: Any) -> bool:
         idle = self._psycopg.pq.TransactionStatus.IDLE
@@ -328,10 +346,18 @@ class PostgresStore(Store):
             raise StorageError(f"{self.location} {_remedy(error.sqlstate)} (PostgreSQL says: {error})") from error
 
 
+_POOLED = (
+    "mixes up prepared statements, as behind a pooler in transaction mode (PgBouncer, Supavisor); nothing of this was kept: "
+    "add pgbouncer=true to the address"
+)
 # By SQLSTATE or its class (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 _REMEDIES = {
+    "08": "does not answer; check that the server runs, then try again",
     "53100": "has no disk left; nothing of this was kept: free some space on the server, then try again",
     "53": "has no room for this; nothing of it was kept: try again when fewer are at it",
+    "26000": _POOLED,
+    "42P05": _POOLED,
+    "08P01": _POOLED,
     "25006": "is read-only; write to the primary server",
     "28": "does not let this user in; check user and password",
     "3D000": "is no database that is there; make it first",
@@ -346,9 +372,22 @@ _REMEDIES = {
 
 
 def _remedy(sqlstate: str | None) -> str:
-    if sqlstate is None or sqlstate.startswith("08"):  # the library's own word, or no connection
+    if sqlstate is None or (
+        sqlstate.startswith("08") and sqlstate not in _REMEDIES
+    ):  # the library's own word, or no connection
         return "does not answer; check that the server runs, then try again"
     return _REMEDIES.get(sqlstate) or _REMEDIES.get(sqlstate[:2]) or "refuses this"
+
+
+def _without_pooler(address: str) -> tuple[str, bool]:
+    """The address as PostgreSQL's own library takes it, and whether it tells of a pooler in transaction mode."""
+    place, mark, query = address.partition("?")
+    given = query.split("&") if mark else []
+    told = [one.partition("=")[2].lower() for one in given if one.partition("=")[0] == "pgbouncer"]
+    if unknown := [one for one in told if one not in ("true", "false")]:
+        raise ConfigError(f"pgbouncer={unknown[0]} in the address of a database: it is true or false")
+    left = "&".join(one for one in given if one.partition("=")[0] != "pgbouncer")
+    return (f"{place}?{left}" if left else place) if told else address, "true" in told
 
 
 def _without_password(psycopg: Any, address: str) -> str:

@@ -45,16 +45,17 @@ class AnswerWriter:
     def __call__(self, table: "AnswerTable", texts: Sequence[str]) -> list[bytes]:
         """A text's answers each, in the branches' order."""
         written: list[bytes] = []
-        order = None if len(table.parts) == 1 else table.columns
         for start in range(0, len(texts), _ROWS):
-            rows = slice(start, start + _ROWS)
-            whole = np.concatenate([self._answers(part, rows) for part in table.parts], axis=1)
-            whole = whole if order is None else whole[:, order]
-            written += [b"{" + b",".join(answers) + b"}" for answers in whole.tolist()]
+            tables = [self._pieces(part, slice(start, start + _ROWS)) for part in table.parts]
+            if len(tables) == 1:  # joined but once
+                whole = tables[0].reshape(len(tables[0]), -1)
+            else:
+                whole = np.concatenate([_joined(each) for each in tables], axis=1)[:, table.columns]
+            written += [b"{" + b"".join(pieces)[:-1] + b"}" for pieces in whole.tolist()]
         return written
 
-    def _answers(self, part: "AnswerPart", rows: slice) -> np.ndarray:
-        """(num_texts, branches) answers, each with its branch's name."""
+    def _pieces(self, part: "AnswerPart", rows: slice) -> np.ndarray:
+        """(num_texts, branches, pieces) of answers, each with its branch's name before it and a comma behind it."""
         words = [self._words_of(card) for card in part.cards]
         classes = part.classes[rows]  # (num_texts, branches, top)
         labels = np.stack([each.labels for each in words])[np.arange(len(words))[:, None], classes]
@@ -62,15 +63,18 @@ class AnswerWriter:
         unknown = part.unknown[rows]
         label, share = labels[..., 0], shares[..., 0]
         answer = np.where(unknown, _objects([each.refusal for each in words]), label)
-        pieces = [
+        pieces: list[Any] = [
             _objects([each.begin for each in words]), label, b',"answer":', answer, b',"confidence":', share, b',"unknown":',
             _TRUTHS[unknown.astype(np.intp)], b',"familiarity":', familiarity, b',"top":[{"label":', label,
             b',"probability":', share,
         ]  # fmt: skip
         for place in range(1, classes.shape[-1]):
             pieces += [b'},{"label":', labels[..., place], b',"probability":', shares[..., place]]
-        pieces.append(b"}]}")
-        return _joined(pieces, unknown.shape)
+        pieces.append(b"}]},")
+        table = np.empty((*unknown.shape, len(pieces)), dtype=object)
+        for number, piece in enumerate(pieces):
+            table[..., number] = piece
+        return table
 
     def _words_of(self, card: "BranchCard") -> _Words:
         found = self._known.get(id(card))
@@ -81,12 +85,10 @@ class AnswerWriter:
         return found
 
 
-def _joined(pieces: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
-    """For each place of the shape the pieces that stand there, one after another; bytes stand everywhere."""
-    table = np.empty((*shape, len(pieces)), dtype=object)
-    for number, piece in enumerate(pieces):
-        table[..., number] = piece
-    return _objects([b"".join(each) for each in table.reshape(-1, len(pieces)).tolist()]).reshape(shape)
+def _joined(table: np.ndarray) -> np.ndarray:
+    """(…) the pieces of each place one after another. table: (…, pieces), bytes everywhere."""
+    *shape, num_pieces = table.shape
+    return _objects([b"".join(each) for each in table.reshape(-1, num_pieces).tolist()]).reshape(shape)
 
 
 def _numbers(values: np.ndarray) -> np.ndarray:

@@ -30,6 +30,7 @@ _FILES: dict[str, tuple[Part, ...]] = {
     "replies_": ("held",),
     "asides_": ("held",),
     "margins_": ("tuning",),
+    "corners_": ("held",),
 }
 # key, what it is, the goal, and whether the goal is a ceiling
 GOALS = (

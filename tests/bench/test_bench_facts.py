@@ -18,6 +18,7 @@ HELD = {
     "later_en": (0.95, 0.89),
     "replies_en": (0.97, 0.72),
     "asides_en": (0.96, 0.84),
+    "corners_en": (0.95, 0.82),
 }
 
 

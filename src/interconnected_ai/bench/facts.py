@@ -29,6 +29,8 @@ _FILES: dict[str, tuple[Part, ...]] = {
     "notes_": ("tuning",),
     "replies_": ("held",),
     "asides_": ("held",),
+    "margins_": ("tuning",),
+    "corners_": ("held",),
 }
 # key, what it is, the goal, and whether the goal is a ceiling
 GOALS = (

@@ -94,6 +94,8 @@ _IDIOMS = tuple(
             r"\1 lives in \2 and ",
         ),
         ("who that", rf"^it(?:'s| is| was) ((?:my|our) (?:[\w-]+ ){{0,2}}?(?:{_PEOPLE})(?: (?-i:[A-Z])\w+)?) (?:who|that) ", r"\1 "),
+        ("until till", r"\b(i|we) was (an? [\w -]{3,25}?) (?=(?:until|till)\b)", r"\1 used to be \2 "),
+        ("next", r"^next (?:week|month|year|spring|summer|autumn|winter),? (i'm|we're) (?=(?:hik|walk|cycl|climb|sail|driv|travel|tour|visit|row|run|swim|trek|ski|back-?pack)\w*ing\b)", r"\1 planning on "),
         ("big", r"\bbig into\b", "into"),
         ("haven hasn", r"\b(?:haven't|havent|have not|have never) (?:eaten|drunk|(?:touched|had)(?= (?:a |any )?"
             r"(?:meat|dairy|sugar|alcohol|gluten|coffee|caffeine|bread|wine|beer|pork|beef|fish|seafood|eggs|milk|cheese|chicken|soda|chocolate|booze|whisky|gin|vodka|red meat|drink)\b)) "
@@ -296,7 +298,7 @@ _BARE_KIN = re.compile(
 )
 # Kin that is spoken of anywhere in a clause, so that "he" and "she" of the next are known.
 _MENTIONED = re.compile(
-    rf"\b(?:my|our)\s+{_OLDER}(?P<who>(?!company|team|project|startup|kids?\b|children|child|baby)(?:{_KIN_WORDS}))(?![\w-])(?!(?:'s|') (?:[\w-]+ )?(?:{_KIN_WORDS})\b)",
+    rf"(?<!not )\b(?:my|our)\s+{_OLDER}(?P<who>(?!company|team|project|startup|kids?\b|children|child|baby)(?:{_KIN_WORDS}))(?![\w-])(?!(?:'s|') (?:[\w-]+ )?(?:{_KIN_WORDS})\b)",
     re.IGNORECASE,
 )
 _AUTHOR = re.compile(
@@ -435,7 +437,7 @@ _NAMED_KIN = KIN - frozenset(
 )
 _KIN_BY_NAME = re.compile(
     rf"\b(?:my|our) {_OLDER}(?P<who>{'|'.join(sorted((word for word in _NAMED_KIN if word.isalpha()), key=len, reverse=True))}) "
-    r"(?:called |named )?(?P<name>(?-i:[A-Z][a-z]{2,}))(?!['-]?\w)(?<!day)(?! (?:and|&|or)\b)(?=$|[,.;!?]| (?-i:[a-z]))",
+    r"(?:called |named )?(?P<name>(?-i:[A-Z][a-z]{2,}))(?:'s)?(?!['-]?\w)(?<!day)(?! (?:and|&|or)\b)(?=$|[,.;!?]| (?-i:[a-z]))",
     re.IGNORECASE,
 )
 _HAVING = re.compile("^have (?=(?:been|had|lived|worked|always|never|just|recently) )", re.IGNORECASE)

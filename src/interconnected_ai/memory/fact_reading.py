@@ -50,7 +50,7 @@ _CODE = re.compile(
 # What makes a whole sentence fiction, doubt or mockery; a hedge that is of one clause is the clauses' own.
 _UNSURE = Caseless(
     r"\b(?:imagine|suppose|supposedly|pretend|as if|as though|hypothetically|let's say|role-?play|act as|assuming|joking|kidding|jk|not sure|"
-    r"don't know|dunno|not that i|not saying|(?:i|we) doubt|wonder|sometimes i feel|feels? like|in another life|dreamt|dreamed|dream(?:ing)? (?:of|that|about)|used to think|"
+    r"don't know (?:if|whether|that|for sure)|^(?:i |we )?don't know|dunno|not that i|not saying|(?:i|we) doubt|wonder|sometimes i feel|(?<!when it )(?<!when he )(?<!when she )feels? like|in another life|dreamt|dreamed|dream(?:ing)? (?:of|that|about)|used to think|"
     r"in (?:the|this|that|my|a|his|her|our) (?:book|story|novel|film|movie|game|song|dream|play|scene|chapter|series|screenplay|poem|joke|article)|"
     r"(?:the|my|a) (?:character|protagonist|hero|narrator|persona|speaker|lyrics)|supposed to|or so (?:he|she|they|it|i'm|i am|i was)|at heart|horoscope|once upon a time|"
     r"представь(?:те)?|представляешь|предположим|допустим|якобы|будто|мол|дескать|шучу|шутка|шутят|гороскоп(?!у)|снилось|приснилось|"

@@ -201,7 +201,10 @@ def kept_value(said: str, relation: str) -> str:
 
 
 def _holds(relation: str, value: str, words: list[str]) -> bool:
-    if relation in _PLACE_RELATIONS and (words[0] in NOT_PLACES or words[-1] in NOT_PLACES):
+    is_home_for_others = relation == "works at" and len(words) > 1 and words[-1] == "home"  # "a funeral home"
+    if relation in _PLACE_RELATIONS and (
+        words[0] in NOT_PLACES or (words[-1] in NOT_PLACES and not is_home_for_others)
+    ):
         return False
     if relation in ("name", "is called"):
         return words[0] not in NOT_NAMES and len(words[0]) > 1
@@ -263,6 +266,7 @@ def _is_job(found: Found, value: str) -> bool:
         or words[0].endswith("ing")
         or words[0].isdigit()
         or words[-1].startswith("ex-")
+        or words[0] in ("my", "our", "your", "his", "her", "their")
         or not _PREPOSITIONS.isdisjoint(words[:-1])
         or (words[-1] in _NO_JOBS and not (words[-1] == "specialist" and len(words) > 1))
         or words[-1] in KIN - _PROFESSIONS

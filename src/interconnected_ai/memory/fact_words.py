@@ -185,7 +185,7 @@ NOT_PLACES = frozenset(
     "python rust java javascript typescript kubernetes aws azure gcp jira linear slack linux windows macos github gitlab postgres "
     "mysql excel docker notion teams production staging "
     "evening evenings morning mornings afternoon afternoons background silence bursts batches teams pairs "
-    "number zoom man woman guy bloke lady person people somebody place building same pace pyjamas pajamas shape touch toast bed trouble debt style comfort chaos limbo hotels airbnbs hostels leave "
+    "summer winter spring autumn number zoom man woman guy bloke lady person people somebody place building same pace pyjamas pajamas shape touch toast bed trouble debt style comfort chaos limbo hotels airbnbs hostels leave "
     "jeans hoodies leggings sweatpants scrubs address account file queue line meetings meeting traffic holiday vacation "
     "all ease times weekends weekend day once constant total interesting shadow middle "
     "страхе мире мечтах прошлом настоящем удовольствие долг кредит бедности роскоши ожидании кайф удаленке удалёнке выходных "

@@ -32,6 +32,7 @@ _FILES: dict[str, tuple[Part, ...]] = {
     "margins_": ("tuning",),
     "corners_": ("held",),
 }
+_ENGLISH_ALONE = ("notes_", "replies_", "margins_", "corners_")
 # key, what it is, the goal, and whether the goal is a ceiling
 GOALS = (
     ("facts_precision", "facts found that are true", 0.92, False),
@@ -68,6 +69,7 @@ def sentences_of(language: str, part: Part | None = None) -> list[Labelled]:
     every = [
         _labelled(line, parts[crc32(line.partition("\t")[0].encode()) % len(parts)], f"{name}{language}")
         for name, parts in _FILES.items()
+        if language == "en" or name not in _ENGLISH_ALONE
         for line in _lines(f"{name}{language}.tsv")
     ]
     return [sentence for sentence in every if part in (None, sentence.part)]
@@ -143,8 +145,8 @@ def _are_same(found: str, value: str) -> bool:
 
 
 def _lines(name: str) -> list[str]:
-    file = files("interconnected_ai.bench") / "fact_sentences" / name
-    return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    text = (files("interconnected_ai.bench") / "fact_sentences" / name).read_text(encoding="utf-8")
+    return text.splitlines()
 
 
 def _labelled(line: str, part: Part, file: str) -> Labelled:

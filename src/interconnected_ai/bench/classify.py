@@ -25,7 +25,7 @@ from interconnected_ai.bench.timing import machine
 from interconnected_ai.branches import EMBEDDED_ENCODER, Encoder, InterconnectedAISystem
 from interconnected_ai.config import RunConfig, SystemConfig
 from interconnected_ai.data import Splits
-from interconnected_ai.training import auroc, encoder_by_language, train_run
+from interconnected_ai.training import EncoderChoice, auroc, encoder_by_language, train_run, with_encoder
 
 SETS = tuple(TEXT_SETS)
 DRAWS = 3  # of so many rows a class; a figure is their mean
@@ -87,8 +87,8 @@ def train_by_default(
 ) -> InterconnectedAISystem:
     """What `iai train` makes of these rows when its config names nothing but them. The test rows stay unread.
 
-    changes, training: settings of the system and of its training other than the defaults. features: where encoded texts are
-    kept, for the peers too.
+    encoder: of this training alone, since its LoRA may learn. changes, training: settings of the system and of its training
+    other than the defaults. features: where encoded texts are kept, for the peers too.
     """
     with tempfile.TemporaryDirectory() as scratch:
         sources = [{"name": name, "path": f"{name}.csv"} for name in splits.train.branch_names]
@@ -101,6 +101,7 @@ def train_by_default(
             }
         )
         unread = replace(splits, test=splits.test.select([]))
+        config = with_encoder(config, EncoderChoice.learning(encoder.name, "as given", config))
         return train_run(config, splits=unread, encoder=encoder).system
 
 

@@ -170,6 +170,23 @@ class Encoder(nn.Module):
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
+    @property
+    def learns(self) -> bool:
+        """Whether it has a LoRA that training may still change; else its outputs are settled, and may be kept."""
+        return self.has_lora and any(parameter.requires_grad for parameter in self.model.parameters())
+
+    @property
+    def outputs_fingerprint(self) -> str:
+        """SHA-256 of all that its vectors follow from: `fingerprint`, and the LoRA as it is now."""
+        if not self.has_lora:
+            return self.fingerprint
+        digest = hashlib.sha256(self.fingerprint.encode())
+        for key, tensor in sorted(self.model.state_dict().items()):
+            if ".lora." in key:
+                digest.update(key.encode())
+                digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
     def add_lora(self, rank: int, *, alpha: float, dropout: float, generator: torch.Generator | None) -> None:
         """One LoRA on every linear layer of the encoder's blocks, shared by all branches.
 
@@ -202,14 +219,14 @@ class Encoder(nn.Module):
 
     def train(self, mode: bool = True) -> Self:
         """A frozen encoder always runs in evaluation mode (no dropout), so its outputs may be cached."""
-        return super().train(mode and self.has_lora)
+        return super().train(mode and self.learns)
 
     @contextmanager
     def attention_that_trains_fast(self) -> Iterator[None]:
         """While the LoRA trains on a CPU: plain attention, since a third of a step goes into the fused one's backward."""
         model: Any = self.model
         usual = model.config._attn_implementation
-        if self.has_lora and self.device.type == "cpu":
+        if self.learns and self.device.type == "cpu":
             model.set_attn_implementation("eager")
         try:
             yield

@@ -386,7 +386,7 @@ class InterconnectedAISystem(nn.Module):
     @checked
     def encode_tokens(self, input_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's part: (batch, seq) → the packed token vectors that the trunk needs, and their mask."""
-        learns = self.encoder.has_lora and torch.is_grad_enabled()
+        learns = self.encoder.learns and torch.is_grad_enabled()
         with nullcontext() if learns else torch.no_grad():
             return pack(self.encoder(input_ids, mask), mask, self._settings.pooling)
 

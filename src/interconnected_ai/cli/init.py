@@ -4,7 +4,7 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,12 +98,11 @@ def _look(start: Start) -> _Found:
     from interconnected_ai.branches import EMBEDDED_ENCODER
     from interconnected_ai.data import load_splits
     from interconnected_ai.doctor import checklist
-    from interconnected_ai.training import EncoderChoice, encoder_of_run, with_encoder
+    from interconnected_ai.training import encoder_of_run, with_encoder
 
     splits = load_splits(start.config.data)
     choice = encoder_of_run(start.config, splits)
-    name = choice.base_model_name or EMBEDDED_ENCODER
-    config = with_encoder(start.config, EncoderChoice(name, choice.reason))
+    config = with_encoder(start.config, replace(choice, base_model_name=choice.base_model_name or EMBEDDED_ENCODER))
     found = [check for check in checklist(config, splits=splits) if check.state != "ok"]
     config, changes, left = start.advised(config, found)
     evidence = {check.name: check.evidence for check in found}

@@ -122,8 +122,21 @@ class Trainer:
         final = best if best is not None else self.checkpoints.latest()
         if final is None:
             raise StorageError(f"no checkpoint in {self.checkpoints.folder} after training; was it removed meanwhile?")
-        self.model, self.kept_step = self.given.to(self.processes.device), final.step
-        _load_weights(self.model, final.model)
+        return self._take(final)
+
+    def take_finished(self) -> bool:
+        """Whether a training has ended here before, whose last weights the model holds then. In place of `run` and `finish`."""
+        kept = self._agreed(self.checkpoints.latest())
+        if kept is None or not kept.progress["finished"]:
+            return False
+        self.step = kept.step
+        self._take(kept)
+        return True
+
+    def _take(self, checkpoint: Checkpoint) -> nn.Module:
+        """The given model with a checkpoint's weights."""
+        self.model, self.kept_step = self.given.to(self.processes.device), checkpoint.step
+        _load_weights(self.model, checkpoint.model)
         return self.model
 
     def unwrapped(self) -> nn.Module:

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from interconnected_ai.arguments import checked
 from interconnected_ai.branches import EMBEDDED_ENCODER, MULTILINGUAL_ENCODER, Encoder, known_as
@@ -11,16 +12,37 @@ from interconnected_ai.config import RunConfig
 from interconnected_ai.data import Remark, Splits
 from interconnected_ai.text import language_of
 
+LEARNING_RANK, LEARNING_STEPS = 16, 300
+"""Of the LoRA in the embedded multilingual encoder, and how long it learns first: measured on held-out rows, see docs/log.md."""
+
 _SAMPLE = 2_000
 _MOST_FOREIGN = 1 / 20  # rows in other languages that the English encoder is left with
 
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """base_model_name: as `SystemConfig` has it, None for the embedded default. reason: in words, with what was counted."""
+    """base_model_name: as `SystemConfig` has it, None for the embedded default. reason: in words, with what was counted.
+    encoder_lora_rank, encoder_steps: what it learns with before all else, where the config leaves that open.
+    """
 
     base_model_name: str | None
     reason: str
+    encoder_lora_rank: int = 0
+    encoder_steps: int = 0
+
+    @classmethod
+    def learning(cls, base_model_name: str | None, reason: str, config: RunConfig) -> Self:
+        """The choice, with the steps that pay: the embedded multilingual encoder has some, an encoder that was made to tell
+        sentences apart gains nothing by them (docs/log.md). A LoRA that the config asks for itself learns as it says.
+        """
+        pays = base_model_name == MULTILINGUAL_ENCODER and not config.system.encoder_lora_rank
+        return cls(base_model_name, reason, *((LEARNING_RANK, LEARNING_STEPS) if pays else (0, 0)))
+
+    @classmethod
+    def of_begun(cls, began: RunConfig) -> Self:
+        """That of a run which has begun with this config, by whichever version of this package."""
+        rank, steps = began.system.encoder_lora_rank, began.training.encoder_steps or 0
+        return cls(began.system.base_model_name, "as this run began", rank, steps)
 
     def __str__(self) -> str:
         return f"{self.base_model_name or EMBEDDED_ENCODER} ({self.reason})"
@@ -67,21 +89,32 @@ def encoder_of_run(
 ) -> EncoderChoice:
     """The encoder that a run computes with: the one its config names, else the one that reads its training rows.
 
-    encoder: at hand already, it stays. resume: the run in `config.output` goes on with the encoder that it began with,
+    encoder: at hand already, it stays, and learns nothing unless the config says so. resume: the run in `config.output` goes on with the encoder that it began with,
     whatever rows have been added.
     """
-    if config.system.base_model_name is not None:
-        return EncoderChoice(config.system.base_model_name, "as the config says")
-    if encoder is not None:
-        return EncoderChoice(encoder.name, "as given")
     kept = Path(config.output) / "run.yaml"
-    if resume and kept.is_file():
-        return EncoderChoice(RunConfig.from_file(kept).system.base_model_name, "as this run began")
-    return encoder_by_language(splits.train.texts)
+    began = EncoderChoice.of_begun(RunConfig.from_file(kept)) if resume and kept.is_file() else None
+    name = config.system.base_model_name
+    if name is not None and began is not None:
+        return replace(began, base_model_name=name, reason="as the config says")
+    if encoder is not None:
+        return EncoderChoice(name, "as the config says") if name is not None else EncoderChoice(encoder.name, "as given")
+    if name is not None:
+        return EncoderChoice.learning(name, "as the config says", config)
+    if began is not None:
+        return began
+    found = encoder_by_language(splits.train.texts)
+    return EncoderChoice.learning(found.base_model_name, found.reason, config)
 
 
 @checked
 def with_encoder(config: RunConfig, choice: EncoderChoice) -> RunConfig:
-    """The config with this encoder named, a folder by its whole path, so that what is saved says what it was trained on."""
-    name = known_as(choice.base_model_name)
-    return config.with_changes(system=config.system.with_changes(base_model_name=name).to_dict())
+    """The config with this encoder named, a folder by its whole path, so that what is saved says what it was trained on; and
+    with its LoRA's rank and first steps as the choice has them, where `training.encoder_steps` leaves them open.
+    """
+    system = config.system.with_changes(base_model_name=known_as(choice.base_model_name))
+    training = config.training
+    if training.encoder_steps is None:
+        training = training.with_changes(encoder_steps=choice.encoder_steps)
+        system = system.with_changes(encoder_lora_rank=system.encoder_lora_rank or choice.encoder_lora_rank)
+    return config.with_changes(system=system.to_dict(), training=training.to_dict())

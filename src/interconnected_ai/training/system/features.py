@@ -36,7 +36,7 @@ class FeatureCache:
         self.system = system
         config = system.config
         position = "cls" if config.pooling == "cls" else "tokens"
-        key = f"{system.encoder.fingerprint[:16]}-{system.encoder.max_seq_len}-{position}"
+        key = f"{system.encoder.outputs_fingerprint[:16]}-{system.encoder.max_seq_len}-{position}"
         self.folder = Path(folder) / key
         self._where: dict[bytes, tuple[int, int, int]] = {}  # text → segment, first token, end token
         self._segments: list[np.ndarray] = []

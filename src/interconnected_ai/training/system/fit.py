@@ -13,7 +13,7 @@ from interconnected_ai.arguments import checked
 from interconnected_ai.branches import InterconnectedAISystem, readable_names
 from interconnected_ai.config import TrainingConfig
 from interconnected_ai.data import RowRecord, Rows, Splits
-from interconnected_ai.errors import TrainingError
+from interconnected_ai.errors import ConfigError, TrainingError
 from interconnected_ai.progress import Progress
 from interconnected_ai.text import KnownTexts
 from interconnected_ai.training.checkpoints import CheckpointFolder
@@ -23,10 +23,14 @@ from interconnected_ai.training.learner import Schedule
 from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.run_folder import owned
 from interconnected_ai.training.system.calibration import calibrate, take_directions
+from interconnected_ai.training.system.encoder_learner import EncoderCourse, learn_encoder
 from interconnected_ai.training.system.features import FeatureCache
 from interconnected_ai.training.system.learner import SystemLearner, plan_of
 from interconnected_ai.training.system.metrics import BranchMetrics, evaluate
 from interconnected_ai.training.trainer import Course, Trainer
+
+ENCODER_FOLDER = "encoder"
+"""Of a run's folder: where the encoder's own training keeps its checkpoints."""
 
 _LESS_MEMORY = (
     "Raise training.accumulation_steps, which computes the same batch in smaller parts, or lower training.batch_size or "
@@ -37,7 +41,7 @@ _LESS_MEMORY = (
 @dataclass(frozen=True)
 class FitResult:
     """How a training went. validation: metrics of the weights that were kept, before they learnt these rows too
-    (see `TrainingConfig.refit`); seconds of this call alone.
+    (see `TrainingConfig.refit`). encoder_steps: in which the encoder's LoRA learnt before all else. Seconds of this call alone.
     """
 
     steps: int
@@ -48,6 +52,8 @@ class FitResult:
     cache_seconds: float
     device: str
     precision: str
+    encoder_steps: int = 0
+    encoder_seconds: float = 0.0
     validation: dict[str, BranchMetrics] = field(default_factory=dict)
 
 
@@ -63,6 +69,8 @@ def fit(
     new_rows: bool = False,
 ) -> FitResult:
     """Train trunk, adapters and heads together; afterwards the trunk is frozen and every branch calibrated and sealed.
+
+    Where `config.encoder_steps` says so and the encoder has a LoRA, that learns first, and stands from then on.
 
     Where the regression of the beginning was not bettered, it is solved once more in the end, on the validation rows too
     (`config.refit`).
@@ -104,6 +112,7 @@ def _fit(
     for name in system.branch_names:
         system.branch(name).take_words(first.of(name)[0], scale=config.wide_scale or 1.0)
     system.to(processes.device)
+    encoder = _encoder_first(system, train, validation, config, folder, processes, resume, new_rows)
     steps = plan.steps_per_epoch
     trainer = Trainer(
         processes, system, Schedule(steps * config.epochs, steps, steps), config, folder,
@@ -121,11 +130,40 @@ def _fit(
             course = trainer.run(learner, resume=resume)
             trainer.finish()
             _settle(system, learner, train, validation)
-            result = _result(course, plan.steps_per_epoch, cache_seconds, learner, validation)
+            result = _result(course, plan.steps_per_epoch, cache_seconds, learner, validation, encoder)
             if trainer.kept_step == 0:
                 learner.solve_again()
             _seal(system, train)
             return result
+    finally:
+        torch.random.set_rng_state(random)
+
+
+def _encoder_first(
+    system: InterconnectedAISystem,
+    train: Rows,
+    validation: Rows,
+    config: TrainingConfig,
+    folder: Path,
+    processes: Processes,
+    resume: bool,
+    new_rows: bool,
+) -> EncoderCourse:
+    """What precedes the joint training where the encoder has a LoRA that shall learn alone."""
+    if not config.encoder_steps:
+        return EncoderCourse()
+    if not system.encoder.learns:
+        raise ConfigError(
+            f"training.encoder_steps={config.encoder_steps}, and the encoder has no LoRA that could learn; set "
+            "system.encoder_lora_rank (16 is usual), or training.encoder_steps to 0"
+        )
+    random = torch.random.get_rng_state()
+    place = folder / ENCODER_FOLDER
+    try:
+        with noting_errors(place, lambda: 0, advice=_LESS_MEMORY):
+            return learn_encoder(
+                system, train, validation, config, place, processes, resume=resume, new_rows=new_rows
+            )
     finally:
         torch.random.set_rng_state(random)
 
@@ -152,8 +190,8 @@ def _class_names(system: InterconnectedAISystem, config: TrainingConfig) -> list
 def _feature_cache(
     system: InterconnectedAISystem, texts: list[str], config: TrainingConfig, processes: Processes, folder: Path
 ) -> FeatureCache | None:
-    """The encoder's outputs for these texts; what is not on disk yet is encoded. With an encoder LoRA they change: None."""
-    if system.encoder.has_lora or not config.cache_features:
+    """The encoder's outputs for these texts; what is not on disk yet is encoded. While an encoder LoRA learns they change: None."""
+    if system.encoder.learns or not config.cache_features:
         return None
     place, distinct = config.feature_cache or folder / "features", list(dict.fromkeys(texts))
     if processes.is_main:
@@ -188,6 +226,7 @@ def _result(
     cache_seconds: float,
     learner: SystemLearner,
     validation: Rows,
+    encoder: EncoderCourse,
 ) -> FitResult:
     return FitResult(
         steps=course.steps,
@@ -198,6 +237,8 @@ def _result(
         cache_seconds=cache_seconds,
         device=str(learner.processes.device),
         precision=learner.processes.precision,
+        encoder_steps=encoder.steps,
+        encoder_seconds=encoder.seconds,
         validation=evaluate(learner.system, validation, include_learnt=True, encode=learner.encode)
         if len(validation)
         else {},

@@ -130,7 +130,7 @@ def _foreign_texts(run: Path) -> tuple[list[str], tuple[str, ...]]:
 def _encode_of(run: Path | None, system: InterconnectedAISystem, tell: Tell) -> "Callable[[Sequence[str]], Tensor]":
     """How texts get their vectors: those that the run's training encoded come from its feature cache."""
     cache = None
-    if run is not None and not system.encoder.has_lora and (run / "run.yaml").is_file():
+    if run is not None and (run / "run.yaml").is_file():
         place = Path(RunConfig.from_file(run / "run.yaml").training.feature_cache or run / "features")
         cache = FeatureCache(place, system) if place.is_dir() else None
 

@@ -309,7 +309,7 @@ class SystemLearner:
 
     @property
     def _learns_encoder(self) -> bool:
-        return self.system.encoder.has_lora
+        return self.system.encoder.learns
 
 
 def plan_of(system: InterconnectedAISystem, train: Rows, config: TrainingConfig, processes: Processes) -> BatchPlan:

@@ -160,10 +160,9 @@ def finished_results(config: RunConfig, splits: Splits) -> RunResults | None:
         return None
     if not (folder / RESULTS).is_file():  # last: it goes before the record of new rows comes
         return None
-    began = RunConfig.from_file(folder / "run.yaml").system.base_model_name
-    _check_same_run(
-        folder, with_encoder(config, EncoderChoice(config.system.base_model_name or began, "")), resume=True
-    )
+    began = EncoderChoice.of_begun(RunConfig.from_file(folder / "run.yaml"))
+    choice = replace(began, base_model_name=config.system.base_model_name or began.base_model_name)
+    _check_same_run(folder, with_encoder(config, choice), resume=True)
     return read_results(folder)
 
 
@@ -203,7 +202,7 @@ def _check_same_run(folder: Path, config: RunConfig, *, resume: bool) -> None:
     kept = folder / "run.yaml"
     if resume and kept.is_file():
         began = RunConfig.from_file(kept).with_changes(output=config.output)
-        if with_encoder(began, EncoderChoice(began.system.base_model_name, "as this run began")) != config:
+        if with_encoder(began, EncoderChoice.of_begun(began)) != config:
             raise ConfigError(
                 f"{kept} differs from the config given; resume with the same config, or train into another folder"
             )

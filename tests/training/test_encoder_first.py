@@ -1,0 +1,258 @@
+"""The encoder's LoRA learns before all else: it parts the classes, stands then, and a run that is cut goes on to the same bits."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import make_encoder, make_rows, make_system
+from interconnected_ai import InterconnectedAISystem
+from interconnected_ai.branches import class_directions
+from interconnected_ai.config import RunConfig, TrainingConfig
+from interconnected_ai.data import Rows, Splits
+from interconnected_ai.errors import ConfigError, DataError
+from interconnected_ai.training import EncoderChoice, encoder_of_run, fit, train_run, with_encoder
+from interconnected_ai.training.checkpoints import CheckpointFolder
+
+QUICK = {
+    "epochs": 2, "batch_size": 16, "precision": "float32", "device": "cpu", "monitors": [], "patience": None,
+    "encoder_steps": 12, "lr_encoder": 1e-2,
+}  # fmt: skip
+
+
+def config(**changes: object) -> TrainingConfig:
+    return TrainingConfig.from_mapping({**QUICK, **changes})
+
+
+def rows(count: int = 96, seed: int = 0) -> Rows:
+    return Rows.joined([make_rows("a", count, seed=seed), make_rows("b", count // 2, seed=seed + 1, marker="today")])
+
+
+def system_that_learns(**settings: object) -> InterconnectedAISystem:
+    return make_system("a", "b", **{"encoder_lora_rank": 4, **settings})
+
+
+def weights(system: InterconnectedAISystem) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in system.state_dict().items()}
+
+
+def same(one: InterconnectedAISystem, other: InterconnectedAISystem) -> bool:
+    first, second = weights(one), weights(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def nearness(system: InterconnectedAISystem, learnt: Rows) -> float:
+    """Mean cosine of a row's vector with its class's direction, less that with the nearest other's."""
+    texts, labels = learnt.of("a")
+    trunk, encoder = system.trunk, system.encoder
+    with torch.no_grad():
+        pooled = trunk.pooling(*system.encode_tokens(*encoder.pad(encoder.tokenize(texts))))
+    vectors = torch.nn.functional.normalize(pooled - pooled.mean(dim=0), dim=-1)
+    names = sorted(set(labels))
+    targets = torch.tensor([names.index(label) for label in labels])
+    cosines = vectors @ class_directions(vectors, targets, len(names)).T
+    own = cosines.gather(1, targets[:, None])[:, 0]
+    others = cosines.scatter(1, targets[:, None], -2.0).amax(dim=1)
+    return float((own - others).mean())
+
+
+def test_the_classes_of_new_rows_lie_farther_apart(tmp_path: Path) -> None:
+    begun, learnt = system_that_learns(), system_that_learns()
+    result = fit(learnt, rows(320), rows(24, seed=9), config(encoder_steps=60), tmp_path)
+    assert result.encoder_steps == 60
+    assert result.encoder_seconds > 0
+    new = rows(60, seed=30)
+    assert nearness(learnt, new) > nearness(begun, new) + 0.05
+
+
+def test_it_takes_four_epochs_at_the_most(tmp_path: Path) -> None:
+    result = fit(system_that_learns(), rows(32), rows(8, seed=9), config(encoder_steps=10_000), tmp_path)
+    assert result.encoder_steps == 4 * 2  # 48 rows, 32 in each step
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "attention"])
+def test_what_the_encoder_gives_then_is_kept_and_stays(tmp_path: Path, pooling: str) -> None:
+    system = system_that_learns(pooling=pooling)
+    fit(system, rows(), rows(12, seed=9), config(), tmp_path)
+    assert not system.encoder.learns
+    assert list((tmp_path / "features").glob("*/segment-*.npy"))
+    settled = {name: tensor for name, tensor in system.encoder.state_dict().items() if ".lora." in name}
+    checkpoint = CheckpointFolder(tmp_path / "encoder" / "checkpoints").latest()
+    assert checkpoint is not None
+    kept = {name.removeprefix("encoder."): tensor for name, tensor in checkpoint.model.items() if ".lora." in name}
+    assert settled.keys() == kept.keys()
+    assert all(torch.equal(settled[name], kept[name]) for name in kept)
+    joint = CheckpointFolder(tmp_path / "checkpoints").latest()
+    assert joint is not None
+    assert not [name for name in joint.model if ".lora." in name and name.startswith("encoder.")]
+    assert all(parameter.grad is None for parameter in system.parameters())
+
+
+def test_features_are_those_of_the_encoder_that_has_learnt(tmp_path: Path) -> None:
+    """One folder of features for an encoder before and after: neither gets the other's."""
+    features = str(tmp_path / "features")
+    plain, learnt = make_system("a", "b"), system_that_learns()
+    for name, one, steps in (("plain", plain, 0), ("learnt", learnt, 12)):
+        settings = config(feature_cache=features, encoder_steps=steps)
+        fit(one, rows(), rows(12, seed=9), settings, tmp_path / name)
+    assert len(list((tmp_path / "features").iterdir())) == 2
+    alone = system_that_learns()
+    fit(alone, rows(), rows(12, seed=9), config(feature_cache=str(tmp_path / "others")), tmp_path / "alone")
+    assert same(learnt, alone)
+
+
+def test_a_saved_system_answers_alike(tmp_path: Path, encoder_folder: Path) -> None:
+    system = make_system(
+        "a", "b", encoder=make_encoder(), base_model_name=str(encoder_folder), encoder_lora_rank=4
+    )  # fmt: skip
+    fit(system, rows(), rows(12, seed=9), config(), tmp_path / "run")
+    system.save_pretrained(tmp_path / "model")
+    loaded = InterconnectedAISystem.from_pretrained(tmp_path / "model")
+    assert not loaded.encoder.learns
+    texts = rows(12, seed=30).texts
+    assert torch.equal(system.encode(texts), loaded.encode(texts))
+    assert loaded.encoder.outputs_fingerprint == system.encoder.outputs_fingerprint
+    assert all(check.identical for check in loaded.verify())
+
+
+@pytest.mark.parametrize("cut_after", [3, 7, 14])
+def test_a_run_that_is_cut_ends_in_the_same_bits(tmp_path: Path, cut_after: int) -> None:
+    """In the encoder's training before and after a checkpoint, and in the joint one."""
+    settings = config(checkpoint_every_steps=5, epochs=3)
+    whole, stopped, resumed = (system_that_learns() for _ in range(3))
+    fit(whole, rows(), rows(12, seed=9), settings, tmp_path / "whole")
+    steps: list[int] = []
+
+    class Cut(BaseException):
+        pass
+
+    def count(*_: object) -> None:
+        if torch.is_grad_enabled():
+            steps.append(1)
+            if len(steps) > cut_after:
+                raise Cut
+
+    hooks = [module.register_forward_hook(count) for module in (stopped.encoder, stopped.trunk)]
+    with pytest.raises(Cut):
+        fit(stopped, rows(), rows(12, seed=9), settings, tmp_path / "cut")
+    for hook in hooks:
+        hook.remove()
+    fit(resumed, rows(), rows(12, seed=9), settings, tmp_path / "cut", resume=True)
+    assert same(whole, resumed)
+
+
+def test_once_settled_new_rows_do_not_move_it(tmp_path: Path) -> None:
+    first, more = rows(48), Rows.joined([rows(48), make_rows("a", 30, seed=77)])
+    fit(system_that_learns(), first, rows(12, seed=9), config(), tmp_path)
+    kept = CheckpointFolder(tmp_path / "encoder" / "checkpoints").latest()
+    resumed = system_that_learns()
+    fit(resumed, more, rows(12, seed=9), config(), tmp_path, resume=True, new_rows=True)
+    assert kept is not None
+    now = {f"encoder.{name}": tensor for name, tensor in resumed.encoder.state_dict().items() if ".lora." in name}
+    assert all(torch.equal(now[name], kept.model[name]) for name in now)
+
+
+def test_other_rows_are_refused_in_mid_training(tmp_path: Path) -> None:
+    stopped = system_that_learns()
+    steps: list[int] = []
+
+    def stop(*_: object) -> None:
+        if torch.is_grad_enabled():
+            steps.append(1)
+            if len(steps) == 8:
+                raise KeyboardInterrupt
+
+    stopped.encoder.register_forward_hook(stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, rows(), rows(12, seed=9), config(checkpoint_every_steps=2), tmp_path)
+    with pytest.raises(DataError, match="begun with other rows"):
+        fit(
+            system_that_learns(), rows(seed=5), rows(12, seed=9), config(checkpoint_every_steps=2), tmp_path,
+            resume=True,
+        )  # fmt: skip
+
+
+def test_steps_without_a_lora_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"encoder_steps=12.*no LoRA.*encoder_lora_rank"):
+        fit(make_system("a", "b"), rows(), rows(12, seed=9), config(), tmp_path)
+
+
+def test_a_lora_that_shall_not_learn_first_learns_with_the_rest(tmp_path: Path) -> None:
+    system = system_that_learns()
+    result = fit(system, rows(), rows(12, seed=9), config(encoder_steps=None), tmp_path)
+    assert result.encoder_steps == 0
+    assert not (tmp_path / "encoder").exists()
+    checkpoint = CheckpointFolder(tmp_path / "checkpoints").latest()
+    assert checkpoint is not None
+    assert [name for name in checkpoint.model if name.startswith("encoder.") and ".lora." in name]
+
+
+# Which runs do
+
+
+def run_config(folder: Path, **training: object) -> RunConfig:
+    return RunConfig.from_mapping(
+        {
+            "output": str(folder), "data": {"branches": [{"name": "a", "path": "a.csv"}]},
+            "training": {**QUICK, "encoder_steps": None, **training},
+        }
+    )  # fmt: skip
+
+
+RUSSIAN = Splits(*(Rows.of_branch("a", ["Где моя карта", "Заблокируйте счёт"] * 4, ["x", "y"] * 4) for _ in range(3)))
+ENGLISH = Splits(*(Rows.of_branch("a", ["Where is my card", "Close the account"] * 4, ["x", "y"] * 4) for _ in range(3)))
+
+
+def resolved(config: RunConfig, splits: Splits = RUSSIAN, *, resume: bool = False) -> tuple[str | None, int, int | None]:
+    made = with_encoder(config, encoder_of_run(config, splits, resume=resume))
+    return made.system.base_model_name, made.system.encoder_lora_rank, made.training.encoder_steps
+
+
+def test_the_embedded_multilingual_encoder_learns_unless_told_otherwise(tmp_path: Path) -> None:
+    plain = run_config(tmp_path)
+    assert resolved(plain) == ("multilingual", 16, 300)
+    assert resolved(plain, ENGLISH) == (None, 0, 0)
+    named = plain.with_changes(system={"base_model_name": "multilingual"})
+    assert resolved(named, ENGLISH) == ("multilingual", 16, 300)
+    assert resolved(run_config(tmp_path, encoder_steps=0)) == ("multilingual", 0, 0)
+    asked = plain.with_changes(system={"encoder_lora_rank": 4})
+    assert resolved(asked) == ("multilingual", 4, 0)
+
+
+def test_a_run_that_an_older_version_began_goes_on_as_it_was(tmp_path: Path) -> None:
+    plain = run_config(tmp_path)
+    began = plain.with_changes(system={"base_model_name": "multilingual"}).to_dict()
+    del began["training"]["encoder_steps"]
+    (tmp_path / "run.yaml").write_text(RunConfig.from_mapping(began).to_yaml().replace("  encoder_steps: null\n", ""))
+    assert resolved(plain, resume=True) == ("multilingual", 0, 0)
+
+
+def test_an_encoder_at_hand_is_left_alone(tmp_path: Path) -> None:
+    encoder = make_encoder()
+    encoder.name = "multilingual"
+    choice = encoder_of_run(run_config(tmp_path), RUSSIAN, encoder=encoder)
+    assert (choice.encoder_lora_rank, choice.encoder_steps) == (0, 0)
+
+
+def test_a_run_says_that_the_encoder_learns_and_keeps_it(
+    tmp_path: Path, encoder_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = run_config(tmp_path / "run", encoder_steps=8).with_changes(
+        system={"base_model_name": str(encoder_folder), "encoder_lora_rank": 4, "d_ff": 16, "num_experts": 2, "top_k": 1}
+    )
+    splits = Splits(make_rows("a", 64, seed=0), make_rows("a", 16, seed=1), make_rows("a", 16, seed=2))
+    with caplog.at_level(logging.INFO):
+        result = train_run(settings, splits=splits, baseline=False)
+    assert "the encoder learns first" in caplog.text
+    assert result.fit.encoder_steps == 8
+    again = train_run(settings, splits=splits, baseline=False, resume=True)
+    assert again.was_finished
+    assert again.fit.encoder_steps == 8
+    assert np.allclose(result.system.encode(["today"]).numpy(), again.system.encode(["today"]).numpy())
+
+
+def test_a_choice_of_a_begun_run_knows_what_it_learnt_with(tmp_path: Path) -> None:
+    began = run_config(tmp_path, encoder_steps=5).with_changes(system={"encoder_lora_rank": 3})
+    assert EncoderChoice.of_begun(began) == EncoderChoice(None, "as this run began", 3, 5)

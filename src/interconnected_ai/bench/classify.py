@@ -101,7 +101,7 @@ def train_by_default(
             }
         )
         unread = replace(splits, test=splits.test.select([]))
-        config = with_encoder(config, EncoderChoice.learning(encoder.name, "as given", config))
+        config = with_encoder(config, EncoderChoice(encoder.name, "as given"))
         return train_run(config, splits=unread, encoder=encoder).system
 
 

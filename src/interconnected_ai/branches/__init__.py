@@ -24,7 +24,7 @@ from interconnected_ai.branches.growth import (
     train_on_pooled,
 )
 from interconnected_ai.branches.inference import inference
-from interconnected_ai.branches.multilingual import MULTILINGUAL_ENCODER, multilingual_encoder_file
+from interconnected_ai.branches.multilingual import multilingual_encoder_file
 from interconnected_ai.branches.naming import ClassNames, readable_names
 from interconnected_ai.branches.prediction import (
     AnswerPart,
@@ -36,7 +36,7 @@ from interconnected_ai.branches.prediction import (
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
 from interconnected_ai.branches.trunk import Trunk
 from interconnected_ai.branches.vectors import TextVectors
-from interconnected_ai.config import BranchCard
+from interconnected_ai.config import MULTILINGUAL_ENCODER, BranchCard
 
 __all__ = [
     "EMBEDDED_ENCODER",

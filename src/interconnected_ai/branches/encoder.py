@@ -24,13 +24,13 @@ from interconnected_ai.branches.contract import (
 )
 from interconnected_ai.branches.fingerprint import PROBE_TEXTS, tokenizer_fingerprint
 from interconnected_ai.branches.multilingual import (
-    MULTILINGUAL_ENCODER,
     MULTILINGUAL_PREFIX,
     multilingual_encoder_file,
     read_packed_encoder,
 )
 from interconnected_ai.branches.prefix import prefix_of, write_prefix
 from interconnected_ai.branches.unpadded import can_leave_out_padding, tokens_of
+from interconnected_ai.config import MULTILINGUAL_ENCODER
 from interconnected_ai.errors import ConfigError, EncoderError, IntegrityError, MissingExtraError, UnsafeFileError
 from interconnected_ai.hub import ONE_NETWORK
 from interconnected_ai.nn import add_lora, require_own_threads, swap_dropouts, swap_gelus

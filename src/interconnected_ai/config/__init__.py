@@ -15,6 +15,13 @@ from interconnected_ai.config.card import BranchCard
 from interconnected_ai.config.council import CouncilConfig, MemberConfig
 from interconnected_ai.config.data import BranchData, CorpusConfig, DataConfig, TableData
 from interconnected_ai.config.expert import ExpertConfig, NormPlace
+from interconnected_ai.config.first_steps import (
+    MOST_FIRST_EPOCHS,
+    MULTILINGUAL_ENCODER,
+    ROWS_OF_A_FIRST_STEP,
+    num_first_steps,
+    with_first_steps,
+)
 from interconnected_ai.config.generation import GenerationConfig
 from interconnected_ai.config.overrides import setting_names, with_settings
 from interconnected_ai.config.record import Record
@@ -38,7 +45,10 @@ from interconnected_ai.config.training import ExpertTrainingConfig, LoopConfig, 
 __all__ = [
     "DOCUMENT_BRANCHES",
     "MANY_ROWS",
+    "MOST_FIRST_EPOCHS",
     "MOST_WIDE_WEIGHTS",
+    "MULTILINGUAL_ENCODER",
+    "ROWS_OF_A_FIRST_STEP",
     "UNKNOWN",
     "AdapterConfig",
     "AdapterRunConfig",
@@ -75,4 +85,6 @@ __all__ = [
     "settings_in",
     "settings_of",
     "with_settings",
+    "num_first_steps",
+    "with_first_steps",
 ]

@@ -64,7 +64,8 @@ class Ahead:
     def shape(self) -> SystemShape | None:
         """The planner's view of the system; None where it does not know the encoder."""
         loaded = None if self.encoder is None else self.encoder.model.config.to_dict()  # type: ignore[union-attr,operator]
-        return shape_of(self.config.system, {}, loaded)
+        settled = bool(self.config.training.encoder_steps)
+        return shape_of(self.config.system, {}, loaded, encoder_settled=settled)
 
     @cached_property
     def lengths(self) -> list[int]:

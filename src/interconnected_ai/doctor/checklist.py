@@ -65,7 +65,8 @@ def _encoder_frozen(ahead: Ahead) -> Check | None:
     if learning:
         told = f"{len(learning)} of its tensors learn, the first is {learning[0]}"
         return Check(name, "warning", told, "call requires_grad_(False) on the encoder before handing it over")
-    beside = f"; a LoRA of rank {config.encoder_lora_rank} beside them does" if config.encoder_lora_rank else ""
+    first = ", before all else" if ahead.config.training.encoder_steps else ""
+    beside = f"; a LoRA of rank {config.encoder_lora_rank} beside them does{first}" if config.encoder_lora_rank else ""
     return Check(name, "ok", f"none of its {count:,} parameters learns{beside}")
 
 
@@ -117,8 +118,14 @@ def _rates_in_range(ahead: Ahead) -> Check:
 def _rates(ahead: Ahead) -> dict[str, float]:
     system = ahead.config.system
     names = ["lr_moe", "lr_adapter", "lr_head"]
-    names += ["lr_wide"] * bool(system.wide_terms) + ["lr_encoder_lora"] * bool(system.encoder_lora_rank)
+    names += ["lr_wide"] * bool(system.wide_terms) + _lora_rates(ahead)
     return {name: getattr(ahead.config.training, name) for name in names}
+
+
+def _lora_rates(ahead: Ahead) -> list[str]:
+    if not ahead.config.system.encoder_lora_rank:
+        return []
+    return ["lr_encoder" if ahead.config.training.encoder_steps else "lr_encoder_lora"]
 
 
 def _every_batch_holds_every_branch(ahead: Ahead) -> Check | None:

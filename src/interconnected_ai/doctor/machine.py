@@ -56,7 +56,7 @@ def _disk_space(ahead: Ahead) -> Check | None:
         return None
     output = Path(ahead.config.output)
     places = {output: _checkpoint_bytes(ahead)}
-    if training.cache_features and not ahead.config.system.encoder_lora_rank:
+    if training.cache_features and not shape.encoder_learns:
         place = Path(training.feature_cache) if training.feature_cache else output / "features"
         texts = len({*ahead.splits.train.texts, *ahead.splits.validation.texts})
         cache = feature_cache_bytes(shape, num_texts=texts, tokens_per_text=ahead.tokens_per_text)
@@ -81,7 +81,8 @@ def _disk_space(ahead: Ahead) -> Check | None:
 def _checkpoint_bytes(ahead: Ahead) -> int:
     """Checkpoints with AdamW's two moments (one more than are kept, while it is written), the best weights, the model."""
     assert ahead.shape is not None
-    return 4 * ahead.shape.num_trainable_params * (3 * (ahead.config.training.keep_checkpoints + 1) + 2)
+    learnt = ahead.shape.num_trainable_params + (0 if ahead.shape.before is None else ahead.shape.before.num_trainable_params)
+    return 4 * learnt * (3 * (ahead.config.training.keep_checkpoints + 1) + 2)
 
 
 def _output_free(ahead: Ahead) -> Check:

@@ -37,17 +37,22 @@ class Demand:
 
 
 def shape_of(
-    system: SystemConfig, num_classes: Mapping[str, int], encoder_config: Mapping[str, Any] | None = None
+    system: SystemConfig,
+    num_classes: Mapping[str, int],
+    encoder_config: Mapping[str, Any] | None = None,
+    *,
+    encoder_settled: bool = False,
 ) -> SystemShape | None:
     """The planner's view of a system; None where it does not know the encoder.
 
     num_classes: of the branches that the config does not name. encoder_config: of an encoder that is loaded already.
+    encoder_settled: its LoRA learns before the joint training.
     """
     counts = {**num_classes, **{spec.name: spec.num_classes for spec in system.branches}}
     branches = [{"name": name, "num_classes": count} for name, count in counts.items()]
     try:
         encoder = encoder_shape(system.base_model_name, config=encoder_config)
-        return SystemShape.of(system.with_changes(branches=branches), encoder=encoder)
+        return SystemShape.of(system.with_changes(branches=branches), encoder=encoder, encoder_settled=encoder_settled)
     except (ConfigError, UnknownNameError):
         return None
 

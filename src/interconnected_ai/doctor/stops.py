@@ -11,7 +11,8 @@ from interconnected_ai.training import OUT_OF_MEMORY
 
 def _out_of_memory(history: History) -> Illness | None:
     failure, training = history.failure, history.config.training
-    shape = shape_of(history.config.system, {name: read.num_classes for name, read in history.data.items()})
+    classes = {name: read.num_classes for name, read in history.data.items()}
+    shape = shape_of(history.config.system, classes, encoder_settled=bool(training.encoder_steps))
     demand = training_demand(training, shape, history.tokens_per_text) if shape else None
     counted = "" if demand is None else f"; the planner counts {demand.words}"
     if failure is not None and failure.kind == OUT_OF_MEMORY:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from interconnected_ai.config import BranchSpec
+from interconnected_ai.config import ROWS_OF_A_FIRST_STEP, BranchSpec, num_first_steps
 from interconnected_ai.planner.devices import Device, find_device
 from interconnected_ai.planner.duration import Assumption, Range, Speed, usd
 from interconnected_ai.planner.encoders import EncoderShape
@@ -75,7 +75,8 @@ def plan(request: PlanRequest, *, devices: str | Path | None = None, encoder: En
     device = find_device(request.device, devices)
     if request.memory_bytes is not None:
         device = device.with_changes(memory_bytes=request.memory_bytes)
-    shape = SystemShape.of(request.system, encoder=encoder)
+    request = request.with_first_steps()
+    shape = SystemShape.of(request.system, encoder=encoder, encoder_settled=bool(request.training.encoder_steps))
     shape = shape.with_expected_terms(request.num_rows // len(request.system.branches))
     precision = chosen_precision(request, device)
     speed = Speed.on(device, precision)
@@ -201,7 +202,7 @@ def _added_way(shape: SystemShape, request: PlanRequest, speed: Speed) -> Way:
 
 
 def _is_cached(shape: SystemShape, request: PlanRequest) -> bool:
-    return request.training.cache_features and not shape.config.encoder_lora_rank
+    return request.training.cache_features and not shape.encoder_learns
 
 
 def _step_seconds(shape: SystemShape, request: PlanRequest, speed: Speed) -> Range:
@@ -216,13 +217,19 @@ def _step_seconds(shape: SystemShape, request: PlanRequest, speed: Speed) -> Ran
 
 
 def _run_seconds(shape: SystemShape, request: PlanRequest, speed: Speed) -> Range:
-    """The whole training: the cache, a head start, all epochs with their validation. Low: early stopping ends it."""
+    """The whole training: the encoder's own steps, the cache, a head start, all epochs with their validation. Low: early
+    stopping ends it.
+    """
     tokens, training = request.mean_tokens, request.training
     cached = _is_cached(shape, request)
     validation = round(request.num_rows * _VALIDATION_SHARE)
     before = Range(0.0, 0.0, 0.0)
     if cached:
         before = _repeated(encoder_work(shape, _ENCODE_BATCH, tokens), request.num_rows + validation, speed)
+    if shape.before is not None:
+        rows = max(1, ROWS_OF_A_FIRST_STEP // request.num_devices)
+        first = speed.seconds(training_step(shape.before, rows, tokens, cached=False))
+        before = before.plus(first.times(num_first_steps(training, request.num_rows)))
     if training.head_start_epochs:
         before = before.plus(_encode_seconds(shape, request.num_rows, tokens, speed))
         step = added_branch_step(shape, training.batch_size, shape.config.branches[0], tokens)

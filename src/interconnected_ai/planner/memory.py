@@ -6,7 +6,7 @@
 
 from dataclasses import dataclass
 
-from interconnected_ai.config import BranchSpec
+from interconnected_ai.config import ROWS_OF_A_FIRST_STEP, BranchSpec
 from interconnected_ai.planner.devices import Device
 from interconnected_ai.planner.precision import BYTES, weight_bytes
 from interconnected_ai.planner.system import SystemShape
@@ -66,8 +66,19 @@ def training_memory(
 
     The peak is what is there when the backward pass ends, and what the C library has not given back by then: it keeps
     freed blocks of up to 32 MB for reuse (glibc's M_MMAP_THRESHOLD), so activations count beside the gradients; two
-    buffers of the largest tensor are the optimiser's.
+    buffers of the largest tensor are the optimiser's. Where the encoder learns before that and takes more, it is its peak.
     """
+    joint = _training_memory(shape, batch, tokens_per_text, precision, checkpointing, overhead_bytes)
+    if shape.before is None:
+        return joint
+    rows = min(batch, ROWS_OF_A_FIRST_STEP)
+    first = _training_memory(shape.before, rows, tokens_per_text, precision, checkpointing, overhead_bytes)
+    return max(joint, first, key=lambda each: each.peak_bytes)
+
+
+def _training_memory(
+    shape: SystemShape, batch: int, tokens_per_text: int, precision: str, checkpointing: bool, overhead_bytes: int
+) -> TrainingMemory:
     num_tokens = trunk_tokens(shape, batch, tokens_per_text)
     learnt = shape.num_trainable_params
     weights = weight_bytes(shape.num_params["total"], "float32") + shape.fixed_bytes
@@ -78,7 +89,7 @@ def training_memory(
     kept = sum(layers) + encoder + fixed
     if checkpointing:
         inputs = num_tokens * shape.d_model * 4 * shape.config.num_moe_layers
-        blocks = shape.encoder.n_layers if shape.config.encoder_lora_rank else 0
+        blocks = shape.encoder.n_layers if shape.encoder_learns else 0
         inputs += blocks * batch * tokens_per_text * shape.d_model * 4
         kept = min(kept, inputs + max([*layers, encoder // max(1, blocks)]) + fixed)
     transient = _backward_transient(shape, num_tokens, precision)
@@ -132,8 +143,8 @@ def inference_memory(
 
 
 def feature_cache_bytes(shape: SystemShape, *, num_texts: int, tokens_per_text: int) -> int:
-    """The frozen encoder's outputs on disk, float32; nothing where an encoder LoRA trains."""
-    if shape.config.encoder_lora_rank:
+    """The frozen encoder's outputs on disk, float32; nothing where an encoder LoRA trains with the rest."""
+    if shape.encoder_learns:
         return 0
     return trunk_tokens(shape, num_texts, tokens_per_text) * shape.d_model * 4
 
@@ -172,7 +183,7 @@ def encoder_activation_bytes(shape: SystemShape, batch: int, seq: int, precision
     q, k, v, three maps of attention weights, two norms and two dropouts. Other families differ by a few percent.
     """
     rank, encoder = shape.config.encoder_lora_rank, shape.encoder
-    if not rank:
+    if not shape.encoder_learns:
         return 0
     positions = batch * seq
     numbers = 10 * encoder.d_model + 2 * encoder.d_ff + 3 * encoder.n_heads * seq + 6 * rank + 4

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from interconnected_ai.config import Record, RunConfig, SystemConfig, TrainingConfig, merged, settings_in
+from interconnected_ai.config import Record, RunConfig, SystemConfig, TrainingConfig, merged, settings_in, with_first_steps
 from interconnected_ai.errors import ConfigError, IntegrityError
 from interconnected_ai.storage import read_json
 
@@ -66,6 +66,11 @@ class PlanRequest(Record):
                 "texts are cut; raise max_seq_len or lower tokens_per_text"
             )
         return self
+
+    def with_first_steps(self) -> Self:
+        """The same, with the steps in which the encoder learns before all else as a number."""
+        system, training = with_first_steps(self.system, self.training)
+        return self.with_changes(system=system.to_dict(), training=training.to_dict())
 
     @property
     def mean_tokens(self) -> int:

@@ -40,9 +40,11 @@ def largest_fit(request: PlanRequest, *, devices: str | Path | None = None) -> F
             f"a budget of {request.budget_usd} USD needs an hourly price, and {device.name} has none; add a row with "
             "usd_per_hour in a file and give it with --devices"
         )
+    request = request.with_first_steps()
     precision, encoder = chosen_precision(request, device), encoder_shape(request.system.base_model_name)
     candidates = [_changed(request, number, d_ff) for number, d_ff in _sizes(request, encoder.d_model)]
-    shapes = [(SystemShape(candidate.system, encoder), candidate) for candidate in candidates]
+    settled = bool(request.training.encoder_steps)
+    shapes = [(SystemShape(candidate.system, encoder, settled), candidate) for candidate in candidates]
     fitting = [
         (shape, candidate)
         for shape, candidate in shapes

@@ -5,7 +5,7 @@ Every count equals the built object's (`InterconnectedAISystem`, `DenseSystem`);
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -21,15 +21,35 @@ _TERMS_PER_ROOT_OF_ROWS = 500
 
 @dataclass(frozen=True)
 class SystemShape:
-    """A system before it is built: its config, and its encoder's shape."""
+    """A system before it is built: its config, and its encoder's shape.
+
+    encoder_settled: its LoRA learns before the joint training, which finds it as it stands then.
+    """
 
     config: SystemConfig
     encoder: EncoderShape
+    encoder_settled: bool = False
 
     @classmethod
-    def of(cls, config: SystemConfig, *, encoder: EncoderShape | None = None) -> "SystemShape":
+    def of(
+        cls, config: SystemConfig, *, encoder: EncoderShape | None = None, encoder_settled: bool = False
+    ) -> "SystemShape":
         """The shape of the system a config describes; the encoder is looked up by `base_model_name`."""
-        return cls(config, encoder or encoder_shape(config.base_model_name))
+        return cls(config, encoder or encoder_shape(config.base_model_name), encoder_settled)
+
+    @property
+    def encoder_learns(self) -> bool:
+        """Whether a LoRA in the encoder learns in the joint training."""
+        return self.config.encoder_lora_rank > 0 and not self.encoder_settled
+
+    @property
+    def before(self) -> "SystemShape | None":
+        """What learns before the joint training: the encoder's LoRA, and a direction for each class, much as heads do."""
+        if not self.config.encoder_lora_rank or not self.encoder_settled:
+            return None
+        branches = [spec.with_changes(num_terms=0).to_dict() for spec in self.config.branches]
+        alone = self.config.with_changes(num_moe_layers=0, wide_terms=0, branches=branches)
+        return replace(self, config=alone, encoder_settled=False)
 
     @property
     def d_model(self) -> int:
@@ -75,8 +95,9 @@ class SystemShape:
 
     @property
     def num_trainable_params(self) -> int:
-        """What the joint training learns: everything but the encoder's own weights."""
-        return self.num_params["total"] - self.num_params["encoder"]
+        """What the joint training learns: everything but the encoder's own weights, and a LoRA there that stands already."""
+        standing = self.num_params["encoder_lora"] if self.encoder_settled else 0
+        return self.num_params["total"] - self.num_params["encoder"] - standing
 
     @property
     def num_shared_params(self) -> int:
@@ -109,7 +130,7 @@ class SystemShape:
             ).to_dict()
             for spec in self.config.branches
         ]
-        return SystemShape(self.config.with_changes(branches=branches), self.encoder)
+        return replace(self, config=self.config.with_changes(branches=branches))
 
     def num_branch_params(self, num_classes: int, num_terms: int = 0) -> int:
         """One branch: a LoRA adapter on the pooled vector, a linear head, and a wide part of so many terms."""
@@ -138,7 +159,7 @@ class SystemShape:
         if self.config.pooling != "attention":
             return layers
         seq = -(-num_tokens // batch)
-        learns_before = self.config.num_moe_layers > 0 or self.config.encoder_lora_rank > 0
+        learns_before = self.config.num_moe_layers > 0 or self.encoder_learns
         # The token vectors need a gradient only if something that learns made them.
         weight: Literal["none", "frozen"] = "none" if learns_before else "frozen"
         return (*layers, Product("pooling", 1, seq, self.d_model, batch, weight, input_grad=True))
@@ -182,12 +203,12 @@ class SystemShape:
 
     def dense_twin(self) -> "SystemShape":
         """The same system with dense FFNs of 20 : 11.8 of the MoE layers' parameters, see `dense_twin`."""
-        return SystemShape(dense_twin(self.config, self.d_model), self.encoder)
+        return replace(self, config=dense_twin(self.config, self.d_model))
 
     def with_branch(self, spec: BranchSpec) -> "SystemShape":
         """The same system and one more branch."""
         branches = [*(b.to_dict() for b in self.config.branches), spec.to_dict()]
-        return SystemShape(self.config.with_changes(branches=branches), self.encoder)
+        return replace(self, config=self.config.with_changes(branches=branches))
 
 
 def expected_terms(num_rows: int, num_classes: int, most: int) -> int:

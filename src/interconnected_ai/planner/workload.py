@@ -121,7 +121,7 @@ def training_step(shape: SystemShape, batch: int, tokens_per_text: int, *, cache
     cached: the frozen encoder's outputs are read from disk. Otherwise the encoder runs, without a backward pass where
     it is frozen and with one where its LoRA learns.
     """
-    learns = shape.config.encoder_lora_rank > 0
+    learns = shape.encoder_learns
     parts = [
         trunk_work(shape, batch * tokens_per_text, batch, trains=True),
         branches_work(shape, batch, tokens_per_text, trains=True),
@@ -165,7 +165,7 @@ def added_branch_step(shape: SystemShape, batch: int, spec: BranchSpec, tokens_p
 def num_trained_tensors(shape: SystemShape) -> int:
     """Tensors that the joint training's optimiser steps, one after the other on a CPU."""
     per_layer = 7 if shape.is_moe else 6
-    lora = 2 * len(shape.encoder.linears) if shape.config.encoder_lora_rank else 0
+    lora = 2 * len(shape.encoder.linears) if shape.encoder_learns else 0
     pooling = shape.config.pooling == "attention"
     branches = sum(4 + (spec.num_terms > 0) for spec in shape.config.branches)
     return per_layer * shape.config.num_moe_layers + 2 + pooling + lora + branches

@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Self
 
 from interconnected_ai.arguments import checked
-from interconnected_ai.branches import EMBEDDED_ENCODER, MULTILINGUAL_ENCODER, Encoder, known_as
-from interconnected_ai.config import RunConfig
+from interconnected_ai.branches import EMBEDDED_ENCODER, Encoder, known_as
+from interconnected_ai.config import MULTILINGUAL_ENCODER, RunConfig, with_first_steps
 from interconnected_ai.data import Remark, Splits
 from interconnected_ai.text import language_of
-
-LEARNING_RANK, LEARNING_STEPS = 16, 300
-"""Of the LoRA in the embedded multilingual encoder, and how long it learns first: measured on held-out rows, see docs/log.md."""
 
 _SAMPLE = 2_000
 _MOST_FOREIGN = 1 / 20  # rows in other languages that the English encoder is left with
@@ -22,21 +19,14 @@ _MOST_FOREIGN = 1 / 20  # rows in other languages that the English encoder is le
 @dataclass(frozen=True)
 class EncoderChoice:
     """base_model_name: as `SystemConfig` has it, None for the embedded default. reason: in words, with what was counted.
-    encoder_lora_rank, encoder_steps: what it learns with before all else, where the config leaves that open.
+    encoder_lora_rank, encoder_steps: what it learns with before all else, where the config leaves that open; None for both is
+    what `with_first_steps` says.
     """
 
     base_model_name: str | None
     reason: str
-    encoder_lora_rank: int = 0
-    encoder_steps: int = 0
-
-    @classmethod
-    def learning(cls, base_model_name: str | None, reason: str, config: RunConfig) -> Self:
-        """The choice, with the steps that pay: the embedded multilingual encoder has some, an encoder that was made to tell
-        sentences apart gains nothing by them (docs/log.md). A LoRA that the config asks for itself learns as it says.
-        """
-        pays = base_model_name == MULTILINGUAL_ENCODER and not config.system.encoder_lora_rank
-        return cls(base_model_name, reason, *((LEARNING_RANK, LEARNING_STEPS) if pays else (0, 0)))
+    encoder_lora_rank: int | None = None
+    encoder_steps: int | None = None
 
     @classmethod
     def of_begun(cls, began: RunConfig) -> Self:
@@ -98,13 +88,13 @@ def encoder_of_run(
     if name is not None and began is not None:
         return replace(began, base_model_name=name, reason="as the config says")
     if encoder is not None:
-        return EncoderChoice(name, "as the config says") if name is not None else EncoderChoice(encoder.name, "as given")
+        chosen = (encoder.name, "as given") if name is None else (name, "as the config says")
+        return EncoderChoice(*chosen, encoder_lora_rank=0, encoder_steps=0)
     if name is not None:
-        return EncoderChoice.learning(name, "as the config says", config)
+        return EncoderChoice(name, "as the config says")
     if began is not None:
         return began
-    found = encoder_by_language(splits.train.texts)
-    return EncoderChoice.learning(found.base_model_name, found.reason, config)
+    return encoder_by_language(splits.train.texts)
 
 
 @checked
@@ -114,7 +104,8 @@ def with_encoder(config: RunConfig, choice: EncoderChoice) -> RunConfig:
     """
     system = config.system.with_changes(base_model_name=known_as(choice.base_model_name))
     training = config.training
-    if training.encoder_steps is None:
+    if training.encoder_steps is None and choice.encoder_steps is not None:
         training = training.with_changes(encoder_steps=choice.encoder_steps)
-        system = system.with_changes(encoder_lora_rank=system.encoder_lora_rank or choice.encoder_lora_rank)
+        system = system.with_changes(encoder_lora_rank=system.encoder_lora_rank or choice.encoder_lora_rank or 0)
+    system, training = with_first_steps(system, training)
     return config.with_changes(system=system.to_dict(), training=training.to_dict())

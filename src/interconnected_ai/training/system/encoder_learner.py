@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interconnected_ai.branches import InterconnectedAISystem, class_directions
-from interconnected_ai.config import TrainingConfig
+from interconnected_ai.config import MOST_FIRST_EPOCHS, ROWS_OF_A_FIRST_STEP, TrainingConfig
 from interconnected_ai.data import BatchPlan, RowChanges, RowRecord, Rows, Splits
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.training.learner import DataRecord, Schedule, TrainingState, Validation
@@ -28,7 +28,6 @@ from interconnected_ai.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
-ROWS_OF_A_STEP, MOST_EPOCHS = 32, 4
 _SCALE = 16.0  # of a cosine, before the softmax over the classes
 _DIRECTIONS_RATE = 20.0  # times the LoRA's
 _EVALUATION_BATCH = 128
@@ -102,7 +101,7 @@ class EncoderLearner:
         self.held_out = {name: torch.from_numpy(t) for name, t in validation.targets(specs).items()}
         self.token_ids = system.encoder.tokenize(train.texts)
         num_branches = sum(bool((t >= 0).any()) for t in self.targets.values())
-        self.plan = BatchPlan.for_rows(train, max(ROWS_OF_A_STEP, num_branches, processes.count), config.seed)
+        self.plan = BatchPlan.for_rows(train, max(ROWS_OF_A_FIRST_STEP, num_branches, processes.count), config.seed)
         smallest = min(len(batch) for batch in self.plan.epoch(0))
         if smallest < processes.count:
             raise ConfigError(
@@ -115,7 +114,7 @@ class EncoderLearner:
     def schedule(self) -> Schedule:
         """Four epochs, or the steps that are allowed; validation rows are asked after each epoch."""
         epoch = self.plan.steps_per_epoch
-        total = min(self.config.encoder_steps or 0, MOST_EPOCHS * epoch)
+        total = min(self.config.encoder_steps or 0, MOST_FIRST_EPOCHS * epoch)
         return Schedule(total, epoch, epoch)
 
     def data_record(self) -> DataRecord:

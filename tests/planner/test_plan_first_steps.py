@@ -1,0 +1,53 @@
+"""Steps in which the encoder learns before all else: what a plan counts for them."""
+
+from typing import Any
+
+import pytest
+
+from interconnected_ai.config import SystemConfig, TrainingConfig, num_first_steps, with_first_steps
+from interconnected_ai.planner import PlanRequest, plan
+
+BRANCHES = [{"name": "a", "num_classes": 20}]
+
+
+def request(*, steps: int | None = None, base: str | None = "multilingual", **system: Any) -> PlanRequest:
+    content = {"base_model_name": base, "branches": BRANCHES, **system}
+    return PlanRequest.from_mapping(
+        {
+            "system": content, "training": {"encoder_steps": steps}, "num_rows": 2_000, "tokens_per_text": 20,
+            "device": "t4",
+        }
+    )  # fmt: skip
+
+
+def test_the_embedded_multilingual_encoder_has_some_by_default() -> None:
+    found, without = plan(request()), plan(request(steps=0))
+    assert found.request.training.encoder_steps == 300
+    assert found.way("moe").params["encoder_lora"] > without.way("moe").params["encoder_lora"] == 0
+    assert found.way("moe").run_seconds.expected > without.way("moe").run_seconds.expected
+    assert found.way("moe").cached
+    assert found.way("moe").feature_cache_bytes == without.way("moe").feature_cache_bytes > 0
+    assert found.way("moe").training.peak_bytes >= without.way("moe").training.peak_bytes
+
+
+def test_a_step_of_the_joint_training_is_no_dearer_for_it() -> None:
+    found, without = (plan(request(steps=steps)).way("moe") for steps in (None, 0))
+    assert found.step_training_flops == without.step_training_flops
+    assert found.num_trainable_params == without.num_trainable_params
+
+
+def test_a_lora_that_learns_with_the_rest_is_counted_as_before() -> None:
+    found = plan(request(encoder_lora_rank=16)).way("moe")
+    assert not found.cached
+    assert found.feature_cache_bytes == 0
+    assert found.num_trainable_params > plan(request()).way("moe").num_trainable_params
+
+
+def test_the_english_encoder_has_none() -> None:
+    assert plan(request(base="all-MiniLM-L6-v2")).request.training.encoder_steps == 0
+
+
+@pytest.mark.parametrize(("num_rows", "expected"), [(1, 4), (32, 4), (33, 8), (600, 76), (2_400, 300), (100_000, 300)])
+def test_four_epochs_are_the_most(num_rows: int, expected: int) -> None:
+    _, training = with_first_steps(SystemConfig(base_model_name="multilingual"), TrainingConfig())
+    assert num_first_steps(training, num_rows) == expected

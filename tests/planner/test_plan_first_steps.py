@@ -22,7 +22,7 @@ def request(*, steps: int | None = None, base: str | None = "multilingual", **sy
 
 def test_the_embedded_multilingual_encoder_has_some_by_default() -> None:
     found, without = plan(request()), plan(request(steps=0))
-    assert found.request.training.encoder_steps == 300
+    assert found.request.training.encoder_steps == 400
     assert found.way("moe").params["encoder_lora"] > without.way("moe").params["encoder_lora"] == 0
     assert found.way("moe").run_seconds.expected > without.way("moe").run_seconds.expected
     assert found.way("moe").cached
@@ -47,7 +47,9 @@ def test_the_english_encoder_has_none() -> None:
     assert plan(request(base="all-MiniLM-L6-v2")).request.training.encoder_steps == 0
 
 
-@pytest.mark.parametrize(("num_rows", "expected"), [(1, 4), (32, 4), (33, 8), (600, 76), (2_400, 300), (100_000, 300)])
-def test_four_epochs_are_the_most(num_rows: int, expected: int) -> None:
+@pytest.mark.parametrize(
+    ("num_rows", "expected"), [(1, 6), (32, 6), (33, 12), (600, 114), (2_400, 400), (100_000, 400)]
+)
+def test_six_epochs_are_the_most(num_rows: int, expected: int) -> None:
     _, training = with_first_steps(SystemConfig(base_model_name="multilingual"), TrainingConfig())
     assert num_first_steps(training, num_rows) == expected

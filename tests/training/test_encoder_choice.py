@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from conftest import make_encoder, make_rows
 from interconnected_ai.branches import MULTILINGUAL_ENCODER, Encoder, InterconnectedAISystem
-from interconnected_ai.config import RunConfig
+from interconnected_ai.config import NO_FIRST_STEPS, RunConfig
 from interconnected_ai.data import Rows, Splits
 from interconnected_ai.training import EncoderChoice, encoder_by_language, encoder_of_run, train_run, with_encoder
 from properties import examples
@@ -76,10 +76,10 @@ def test_a_name_an_encoder_at_hand_and_a_run_begun_before_come_before_the_langua
     config = config_at(tmp_path)
     assert encoder_of_run(config, splits).base_model_name == MULTILINGUAL_ENCODER
     assert encoder_of_run(config_at(tmp_path, "all-MiniLM-L6-v2"), splits).base_model_name == "all-MiniLM-L6-v2"
-    assert encoder_of_run(config, splits, encoder=make_encoder()) == EncoderChoice(None, "as given", 0, 0)
+    assert encoder_of_run(config, splits, encoder=make_encoder()) == EncoderChoice(None, "as given", NO_FIRST_STEPS)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.yaml").write_text(config.to_yaml(), encoding="utf-8")  # as an English run keeps it
-    assert encoder_of_run(config, splits, resume=True) == EncoderChoice(None, "as this run began", 0, 0)
+    assert encoder_of_run(config, splits, resume=True) == EncoderChoice(None, "as this run began", NO_FIRST_STEPS)
     assert encoder_of_run(config, splits).base_model_name == MULTILINGUAL_ENCODER
     begun = with_encoder(config, encoder_of_run(config, splits))
     (tmp_path / "run" / "run.yaml").write_text(begun.to_yaml(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The encoder's LoRA learns before all else: it parts the classes, stands then, and a run that is cut goes on to the same bits."""
+"""The encoder's LoRA learns before all else: it parts the classes, stands then, and goes on to the same bits after a cut."""
 
 import logging
 from pathlib import Path
@@ -10,7 +10,7 @@ import torch
 from conftest import make_encoder, make_rows, make_system
 from interconnected_ai import InterconnectedAISystem
 from interconnected_ai.branches import class_directions
-from interconnected_ai.config import RunConfig, TrainingConfig
+from interconnected_ai.config import NO_FIRST_STEPS, FirstSteps, RunConfig, TrainingConfig
 from interconnected_ai.data import Rows, Splits
 from interconnected_ai.errors import ConfigError, DataError
 from interconnected_ai.training import EncoderChoice, encoder_of_run, fit, train_run, with_encoder
@@ -67,9 +67,9 @@ def test_the_classes_of_new_rows_lie_farther_apart(tmp_path: Path) -> None:
     assert nearness(learnt, new) > nearness(begun, new) + 0.05
 
 
-def test_it_takes_four_epochs_at_the_most(tmp_path: Path) -> None:
+def test_it_takes_six_epochs_at_the_most(tmp_path: Path) -> None:
     result = fit(system_that_learns(), rows(32), rows(8, seed=9), config(encoder_steps=10_000), tmp_path)
-    assert result.encoder_steps == 4 * 2  # 48 rows, 32 in each step
+    assert result.encoder_steps == 6 * 2  # 48 rows, 32 in each step
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "attention"])
@@ -202,20 +202,24 @@ def run_config(folder: Path, **training: object) -> RunConfig:
 
 
 RUSSIAN = Splits(*(Rows.of_branch("a", ["Где моя карта", "Заблокируйте счёт"] * 4, ["x", "y"] * 4) for _ in range(3)))
-ENGLISH = Splits(*(Rows.of_branch("a", ["Where is my card", "Close the account"] * 4, ["x", "y"] * 4) for _ in range(3)))
+ENGLISH = Splits(
+    *(Rows.of_branch("a", ["Where is my card", "Close the account"] * 4, ["x", "y"] * 4) for _ in range(3))
+)
 
 
-def resolved(config: RunConfig, splits: Splits = RUSSIAN, *, resume: bool = False) -> tuple[str | None, int, int | None]:
+def resolved(
+    config: RunConfig, splits: Splits = RUSSIAN, *, resume: bool = False
+) -> tuple[str | None, int, int | None]:
     made = with_encoder(config, encoder_of_run(config, splits, resume=resume))
     return made.system.base_model_name, made.system.encoder_lora_rank, made.training.encoder_steps
 
 
 def test_the_embedded_multilingual_encoder_learns_unless_told_otherwise(tmp_path: Path) -> None:
     plain = run_config(tmp_path)
-    assert resolved(plain) == ("multilingual", 16, 300)
+    assert resolved(plain) == ("multilingual", 64, 400)
     assert resolved(plain, ENGLISH) == (None, 0, 0)
     named = plain.with_changes(system={"base_model_name": "multilingual"})
-    assert resolved(named, ENGLISH) == ("multilingual", 16, 300)
+    assert resolved(named, ENGLISH) == ("multilingual", 64, 400)
     assert resolved(run_config(tmp_path, encoder_steps=0)) == ("multilingual", 0, 0)
     asked = plain.with_changes(system={"encoder_lora_rank": 4})
     assert resolved(asked) == ("multilingual", 4, 0)
@@ -229,18 +233,32 @@ def test_a_run_that_an_older_version_began_goes_on_as_it_was(tmp_path: Path) -> 
     assert resolved(plain, resume=True) == ("multilingual", 0, 0)
 
 
+def test_a_run_goes_on_with_what_it_began_with(tmp_path: Path) -> None:
+    plain = run_config(tmp_path)
+    began = with_encoder(plain, encoder_of_run(plain, RUSSIAN))
+    (tmp_path / "run.yaml").write_text(began.to_yaml())
+    assert with_encoder(plain, encoder_of_run(plain, ENGLISH, resume=True)) == began
+    assert began.system.encoder_lora_alpha == 2.0 * began.system.encoder_lora_rank
+
+
 def test_an_encoder_at_hand_is_left_alone(tmp_path: Path) -> None:
     encoder = make_encoder()
     encoder.name = "multilingual"
     choice = encoder_of_run(run_config(tmp_path), RUSSIAN, encoder=encoder)
-    assert (choice.encoder_lora_rank, choice.encoder_steps) == (0, 0)
+    assert choice.first_steps == NO_FIRST_STEPS
 
 
 def test_a_run_says_that_the_encoder_learns_and_keeps_it(
     tmp_path: Path, encoder_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = run_config(tmp_path / "run", encoder_steps=8).with_changes(
-        system={"base_model_name": str(encoder_folder), "encoder_lora_rank": 4, "d_ff": 16, "num_experts": 2, "top_k": 1}
+        system={
+            "base_model_name": str(encoder_folder),
+            "encoder_lora_rank": 4,
+            "d_ff": 16,
+            "num_experts": 2,
+            "top_k": 1,
+        }
     )
     splits = Splits(make_rows("a", 64, seed=0), make_rows("a", 16, seed=1), make_rows("a", 16, seed=2))
     with caplog.at_level(logging.INFO):
@@ -255,4 +273,4 @@ def test_a_run_says_that_the_encoder_learns_and_keeps_it(
 
 def test_a_choice_of_a_begun_run_knows_what_it_learnt_with(tmp_path: Path) -> None:
     began = run_config(tmp_path, encoder_steps=5).with_changes(system={"encoder_lora_rank": 3})
-    assert EncoderChoice.of_begun(began) == EncoderChoice(None, "as this run began", 3, 5)
+    assert EncoderChoice.of_begun(began) == EncoderChoice(None, "as this run began", FirstSteps(3, 32.0, 5))

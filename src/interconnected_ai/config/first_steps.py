@@ -1,31 +1,52 @@
 """Whether an encoder learns before all else: what the settings of a system and of its training leave open."""
 
+from dataclasses import dataclass
+
 from interconnected_ai.config.system import SystemConfig
 from interconnected_ai.config.training import TrainingConfig
 
 MULTILINGUAL_ENCODER = "multilingual"
 """Name of the embedded encoder that reads any language."""
 
-LEARNING_RANK, LEARNING_STEPS = 16, 300
-"""Of the LoRA in that encoder, and how long it learns first: measured on held-out rows, see docs/log.md."""
-
-ROWS_OF_A_FIRST_STEP, MOST_FIRST_EPOCHS = 32, 4
+ROWS_OF_A_FIRST_STEP, MOST_FIRST_EPOCHS = 32, 6
 
 
-def with_first_steps(system: SystemConfig, training: TrainingConfig) -> tuple[SystemConfig, TrainingConfig]:
-    """Both with `training.encoder_steps` as a number: some for the embedded multilingual encoder, whose LoRA of rank 16 they
-    teach, none for another, nor where the system asks for a LoRA itself.
+@dataclass(frozen=True)
+class FirstSteps:
+    """The LoRA that learns, and in how many steps at the most: rank 0 is none, 0 steps leave it to the joint training."""
+
+    rank: int = 0
+    alpha: float = 32.0
+    steps: int = 0
+
+    @classmethod
+    def of(cls, system: SystemConfig, training: TrainingConfig) -> "FirstSteps":
+        """Those of a training that has begun with these settings, by whichever version of this package."""
+        return cls(system.encoder_lora_rank, system.encoder_lora_alpha, training.encoder_steps or 0)
+
+
+NO_FIRST_STEPS = FirstSteps()
+_OF_THE_MULTILINGUAL = FirstSteps(rank=64, alpha=128.0, steps=400)  # measured on held-out rows, see docs/log.md
+
+
+def with_first_steps(
+    system: SystemConfig, training: TrainingConfig, known: FirstSteps | None = None
+) -> tuple[SystemConfig, TrainingConfig]:
+    """Both with `training.encoder_steps` as a number: some for the embedded multilingual encoder, with a LoRA for it, none for
+    another, nor where the system asks for a LoRA itself.
+
+    known: what to take in place of that where the settings leave it open.
     """
     if training.encoder_steps is not None:
         return system, training
-    if system.base_model_name != MULTILINGUAL_ENCODER or system.encoder_lora_rank:
-        return system, training.with_changes(encoder_steps=0)
-    return (
-        system.with_changes(encoder_lora_rank=LEARNING_RANK),
-        training.with_changes(encoder_steps=LEARNING_STEPS),
-    )
+    if known is None:
+        pays = system.base_model_name == MULTILINGUAL_ENCODER and not system.encoder_lora_rank
+        known = _OF_THE_MULTILINGUAL if pays else NO_FIRST_STEPS
+    if known.rank and not system.encoder_lora_rank:
+        system = system.with_changes(encoder_lora_rank=known.rank, encoder_lora_alpha=known.alpha)
+    return system, training.with_changes(encoder_steps=known.steps)
 
 
 def num_first_steps(training: TrainingConfig, num_rows: int) -> int:
-    """How many of `training.encoder_steps` there are for so many rows: four epochs are the most."""
+    """How many of `training.encoder_steps` there are for so many rows: six epochs are the most."""
     return min(training.encoder_steps or 0, MOST_FIRST_EPOCHS * -(-num_rows // ROWS_OF_A_FIRST_STEP))

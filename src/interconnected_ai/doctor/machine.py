@@ -81,7 +81,9 @@ def _disk_space(ahead: Ahead) -> Check | None:
 def _checkpoint_bytes(ahead: Ahead) -> int:
     """Checkpoints with AdamW's two moments (one more than are kept, while it is written), the best weights, the model."""
     assert ahead.shape is not None
-    learnt = ahead.shape.num_trainable_params + (0 if ahead.shape.before is None else ahead.shape.before.num_trainable_params)
+    learnt = ahead.shape.num_trainable_params + (
+        0 if ahead.shape.before is None else ahead.shape.before.num_trainable_params
+    )
     return 4 * learnt * (3 * (ahead.config.training.keep_checkpoints + 1) + 2)
 
 

@@ -5,7 +5,15 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from interconnected_ai.config import Record, RunConfig, SystemConfig, TrainingConfig, merged, settings_in, with_first_steps
+from interconnected_ai.config import (
+    Record,
+    RunConfig,
+    SystemConfig,
+    TrainingConfig,
+    merged,
+    settings_in,
+    with_first_steps,
+)
 from interconnected_ai.errors import ConfigError, IntegrityError
 from interconnected_ai.storage import read_json
 

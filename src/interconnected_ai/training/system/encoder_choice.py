@@ -8,7 +8,7 @@ from typing import Self
 
 from interconnected_ai.arguments import checked
 from interconnected_ai.branches import EMBEDDED_ENCODER, Encoder, known_as
-from interconnected_ai.config import MULTILINGUAL_ENCODER, RunConfig, with_first_steps
+from interconnected_ai.config import MULTILINGUAL_ENCODER, NO_FIRST_STEPS, FirstSteps, RunConfig, with_first_steps
 from interconnected_ai.data import Remark, Splits
 from interconnected_ai.text import language_of
 
@@ -19,20 +19,17 @@ _MOST_FOREIGN = 1 / 20  # rows in other languages that the English encoder is le
 @dataclass(frozen=True)
 class EncoderChoice:
     """base_model_name: as `SystemConfig` has it, None for the embedded default. reason: in words, with what was counted.
-    encoder_lora_rank, encoder_steps: what it learns with before all else, where the config leaves that open; None for both is
-    what `with_first_steps` says.
+    first_steps: what it learns before all else, where the config leaves that open; None is what `with_first_steps` says.
     """
 
     base_model_name: str | None
     reason: str
-    encoder_lora_rank: int | None = None
-    encoder_steps: int | None = None
+    first_steps: FirstSteps | None = None
 
     @classmethod
     def of_begun(cls, began: RunConfig) -> Self:
         """That of a run which has begun with this config, by whichever version of this package."""
-        rank, steps = began.system.encoder_lora_rank, began.training.encoder_steps or 0
-        return cls(began.system.base_model_name, "as this run began", rank, steps)
+        return cls(began.system.base_model_name, "as this run began", FirstSteps.of(began.system, began.training))
 
     def __str__(self) -> str:
         return f"{self.base_model_name or EMBEDDED_ENCODER} ({self.reason})"
@@ -79,7 +76,8 @@ def encoder_of_run(
 ) -> EncoderChoice:
     """The encoder that a run computes with: the one its config names, else the one that reads its training rows.
 
-    encoder: at hand already, it stays, and learns nothing unless the config says so. resume: the run in `config.output` goes on with the encoder that it began with,
+    encoder: at hand already, it stays, and learns
+    nothing unless the config says so. resume: the run in `config.output` goes on with the encoder that it began with,
     whatever rows have been added.
     """
     kept = Path(config.output) / "run.yaml"
@@ -89,7 +87,7 @@ def encoder_of_run(
         return replace(began, base_model_name=name, reason="as the config says")
     if encoder is not None:
         chosen = (encoder.name, "as given") if name is None else (name, "as the config says")
-        return EncoderChoice(*chosen, encoder_lora_rank=0, encoder_steps=0)
+        return EncoderChoice(*chosen, NO_FIRST_STEPS)
     if name is not None:
         return EncoderChoice(name, "as the config says")
     if began is not None:
@@ -103,9 +101,5 @@ def with_encoder(config: RunConfig, choice: EncoderChoice) -> RunConfig:
     with its LoRA's rank and first steps as the choice has them, where `training.encoder_steps` leaves them open.
     """
     system = config.system.with_changes(base_model_name=known_as(choice.base_model_name))
-    training = config.training
-    if training.encoder_steps is None and choice.encoder_steps is not None:
-        training = training.with_changes(encoder_steps=choice.encoder_steps)
-        system = system.with_changes(encoder_lora_rank=system.encoder_lora_rank or choice.encoder_lora_rank or 0)
-    system, training = with_first_steps(system, training)
+    system, training = with_first_steps(system, config.training, choice.first_steps)
     return config.with_changes(system=system.to_dict(), training=training.to_dict())

@@ -112,7 +112,7 @@ class EncoderLearner:
 
     @property
     def schedule(self) -> Schedule:
-        """Four epochs, or the steps that are allowed; validation rows are asked after each epoch."""
+        """Six epochs, or the steps that are allowed; validation rows are asked after each epoch."""
         epoch = self.plan.steps_per_epoch
         total = min(self.config.encoder_steps or 0, MOST_FIRST_EPOCHS * epoch)
         return Schedule(total, epoch, epoch)

@@ -161,9 +161,7 @@ def _encoder_first(
     place = folder / ENCODER_FOLDER
     try:
         with noting_errors(place, lambda: 0, advice=_LESS_MEMORY):
-            return learn_encoder(
-                system, train, validation, config, place, processes, resume=resume, new_rows=new_rows
-            )
+            return learn_encoder(system, train, validation, config, place, processes, resume=resume, new_rows=new_rows)
     finally:
         torch.random.set_rng_state(random)
 
@@ -190,7 +188,7 @@ def _class_names(system: InterconnectedAISystem, config: TrainingConfig) -> list
 def _feature_cache(
     system: InterconnectedAISystem, texts: list[str], config: TrainingConfig, processes: Processes, folder: Path
 ) -> FeatureCache | None:
-    """The encoder's outputs for these texts; what is not on disk yet is encoded. While an encoder LoRA learns they change: None."""
+    """The encoder's outputs for these texts; what is not on disk yet is encoded. None while they change: a LoRA there learns."""
     if system.encoder.learns or not config.cache_features:
         return None
     place, distinct = config.feature_cache or folder / "features", list(dict.fromkeys(texts))

@@ -188,7 +188,7 @@ def _class_names(system: InterconnectedAISystem, config: TrainingConfig) -> list
 def _feature_cache(
     system: InterconnectedAISystem, texts: list[str], config: TrainingConfig, processes: Processes, folder: Path
 ) -> FeatureCache | None:
-    """The encoder's outputs for these texts; what is not on disk yet is encoded. None while they change: a LoRA there learns."""
+    """The encoder's outputs for these texts; what is not on disk yet is encoded. None while they change, as a LoRA learns."""
     if system.encoder.learns or not config.cache_features:
         return None
     place, distinct = config.feature_cache or folder / "features", list(dict.fromkeys(texts))

@@ -216,10 +216,10 @@ def resolved(
 
 def test_the_embedded_multilingual_encoder_learns_unless_told_otherwise(tmp_path: Path) -> None:
     plain = run_config(tmp_path)
-    assert resolved(plain) == ("multilingual", 64, 400)
+    assert resolved(plain) == ("multilingual", 32, 400)
     assert resolved(plain, ENGLISH) == (None, 0, 0)
     named = plain.with_changes(system={"base_model_name": "multilingual"})
-    assert resolved(named, ENGLISH) == ("multilingual", 64, 400)
+    assert resolved(named, ENGLISH) == ("multilingual", 32, 400)
     assert resolved(run_config(tmp_path, encoder_steps=0)) == ("multilingual", 0, 0)
     asked = plain.with_changes(system={"encoder_lora_rank": 4})
     assert resolved(asked) == ("multilingual", 4, 0)
@@ -274,3 +274,25 @@ def test_a_run_says_that_the_encoder_learns_and_keeps_it(
 def test_a_choice_of_a_begun_run_knows_what_it_learnt_with(tmp_path: Path) -> None:
     began = run_config(tmp_path, encoder_steps=5).with_changes(system={"encoder_lora_rank": 3})
     assert EncoderChoice.of_begun(began) == EncoderChoice(None, "as this run began", FirstSteps(3, 32.0, 5))
+
+
+def test_no_padding_is_computed_where_it_can_be_left_out(tmp_path: Path) -> None:
+    """The model's own pass, over padded rows, is not taken in the encoder's steps; gradients are those that it gives."""
+    system = system_that_learns(dropout=0.0)
+    texts = ["storm", "cash cash cash in transfer and then some more words of no use at all", "sheep dog cow"]
+    ids, mask = system.encoder.pad(system.encoder.tokenize(texts))
+    learnt = [parameter for parameter in system.encoder.parameters() if parameter.requires_grad]
+    with torch.no_grad():
+        for parameter in learnt:  # a LoRA of zeros has no gradient but one half of its matrices'
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
+    system.eval()
+    found = []
+    for way in (system.encoder.attention_that_trains_fast, system.encoder.training_without_padding):
+        with way():
+            out = system.encoder(ids, mask)[mask]
+        found.append((out.detach(), torch.autograd.grad(out.square().sum(), learnt)))
+    torch.testing.assert_close(found[0][0], found[1][0])
+    torch.testing.assert_close(found[0][1], found[1][1], atol=1e-4, rtol=1e-4)
+    with system.encoder.training_without_padding():
+        assert system.encoder.leaves_out_padding
+    assert not system.encoder.train().leaves_out_padding

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -86,6 +86,7 @@ class Encoder(nn.Module):
         self._require_room_for_text()
         self.has_lora = False
         self.computes_in_parts = True
+        self._trains_without_padding = False
         # A fast tokenizer keeps its length limit as a state, and fails when one thread sets it while another tokenizes; set
         # once, it is only read from here on.
         self.tokenize([""])
@@ -138,9 +139,9 @@ class Encoder(nn.Module):
         """Whether no padding is computed as things are: for BERT and its kin, in evaluation, on a CPU.
 
         On a GPU the model's own pass is as fast. Neither where weights are spread over processes nor where somebody watches
-        the model's passes by a hook.
+        the model's passes by a hook. In training only within `training_without_padding`.
         """
-        evaluated = not self.model.training and not torch.is_grad_enabled()
+        evaluated = self._trains_without_padding or (not self.model.training and not torch.is_grad_enabled())
         usual = self.computes_in_parts and can_leave_out_padding(self.model)
         return self._is_same_unpadded and evaluated and usual and self.device.type == "cpu"
 
@@ -232,6 +233,18 @@ class Encoder(nn.Module):
             yield
         finally:
             model.set_attn_implementation(usual)
+
+    @contextmanager
+    def training_without_padding(self) -> Iterator[None]:
+        """While the LoRA trains: no padding is computed where it could be left out in evaluation, and no attention weight is
+        dropped out then. Else as in `attention_that_trains_fast`.
+        """
+        self._trains_without_padding = True
+        try:
+            with nullcontext() if self.leaves_out_padding else self.attention_that_trains_fast():
+                yield
+        finally:
+            self._trains_without_padding = False
 
     def tokenize(self, texts: Sequence[str], *, cut: bool = True) -> list[list[int]]:
         """Token ids of each text, prefix and special tokens included, cut at `max_seq_len`.

@@ -27,7 +27,7 @@ def can_leave_out_padding(model: nn.Module) -> bool:
 def tokens_of(model: nn.Module, input_ids: Tensor, mask: Tensor, parts: Sequence[Tensor]) -> Tensor:
     """(batch, seq) ids and mask → (num_tokens, d_model): the model's last vectors of the real tokens, row after row.
 
-    parts: numbers of rows that attention reads together, each row once. For evaluation: nothing is dropped out.
+    parts: numbers of rows that attention reads together, each row once. Of attention weights nothing is dropped out.
     """
     require_own_threads()
     read: Any = model

@@ -61,7 +61,7 @@ class TrainingConfig(LoopConfig):
         training.
     encoder_steps: most optimiser steps (of 32 rows, six epochs at the longest) in which the encoder's LoRA learns before all
         else, at `lr_encoder`, and stands from then on; 0 lets a LoRA that there is learn in the joint training, at
-        `lr_encoder_lora`. None is 400 where a run takes the embedded multilingual encoder, which gets a LoRA of rank 64 for it,
+        `lr_encoder_lora`. None is 400 where a run takes the embedded multilingual encoder, which gets a LoRA of rank 32 for it,
         and 0 elsewhere: vectors of an encoder that was made to tell sentences apart gain nothing (docs/log.md).
     watch: what of the validation rows decides which epoch is kept and when the run stops: mean accuracy over the branches, mean
         macro-F1 (rare classes count like others), or mean loss (confidence counts). Of equal epochs the first is kept.
@@ -86,7 +86,7 @@ class TrainingConfig(LoopConfig):
     lr_wide: Rate = 2e-4
     lr_encoder_lora: Rate = 5e-4
     encoder_steps: Annotated[int, Field(ge=0)] | None = None
-    lr_encoder: Rate = 5e-4
+    lr_encoder: Rate = 7e-4
     wide_scale: Annotated[float, Field(gt=0.0)] | None = None
     words_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
     wide_decay: Annotated[float, Field(ge=0.0)] = 0.0

@@ -160,8 +160,8 @@ class EncoderLearner:
 
     @contextmanager
     def learning(self, model: nn.Module) -> Iterator[None]:
-        """With the attention that trains fast."""
-        with self.system.encoder.attention_that_trains_fast():
+        """Without padding, where that can be left out."""
+        with self.system.encoder.training_without_padding():
             yield
 
     def batches(self, epoch: int, start: int) -> list[np.ndarray]:

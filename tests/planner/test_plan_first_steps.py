@@ -48,8 +48,9 @@ def test_the_english_encoder_has_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("num_rows", "expected"), [(1, 6), (32, 6), (33, 12), (600, 114), (2_400, 400), (100_000, 400)]
+    ("steps_per_epoch", "tokens", "expected"),
+    [(1, 300, 6), (19, 300, 114), (75, 300, 400), (3_000, 300, 400), (3_000, 3_000, 100), (3_000, 10**6, 1)],
 )
-def test_six_epochs_are_the_most(num_rows: int, expected: int) -> None:
+def test_six_epochs_and_so_many_tokens_are_the_most(steps_per_epoch: int, tokens: float, expected: int) -> None:
     _, training = with_first_steps(SystemConfig(base_model_name="multilingual"), TrainingConfig())
-    assert num_first_steps(training, num_rows) == expected
+    assert num_first_steps(training, steps_per_epoch, tokens) == expected

@@ -16,7 +16,6 @@ from interconnected_ai.config.council import CouncilConfig, MemberConfig
 from interconnected_ai.config.data import BranchData, CorpusConfig, DataConfig, TableData
 from interconnected_ai.config.expert import ExpertConfig, NormPlace
 from interconnected_ai.config.first_steps import (
-    MOST_FIRST_EPOCHS,
     MULTILINGUAL_ENCODER,
     NO_FIRST_STEPS,
     ROWS_OF_A_FIRST_STEP,
@@ -47,7 +46,6 @@ from interconnected_ai.config.training import ExpertTrainingConfig, LoopConfig, 
 __all__ = [
     "DOCUMENT_BRANCHES",
     "MANY_ROWS",
-    "MOST_FIRST_EPOCHS",
     "MOST_WIDE_WEIGHTS",
     "MULTILINGUAL_ENCODER",
     "NO_FIRST_STEPS",

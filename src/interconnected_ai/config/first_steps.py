@@ -9,6 +9,8 @@ MULTILINGUAL_ENCODER = "multilingual"
 """Name of the embedded encoder that reads any language."""
 
 ROWS_OF_A_FIRST_STEP, MOST_FIRST_EPOCHS = 32, 6
+MOST_FIRST_TOKENS = 300_000
+"""That all first steps read together: long texts get fewer of them, so that they take no longer than short ones."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ def with_first_steps(
     return system, training.with_changes(encoder_steps=known.steps)
 
 
-def num_first_steps(training: TrainingConfig, num_rows: int) -> int:
-    """How many of `training.encoder_steps` there are for so many rows: six epochs are the most."""
-    return min(training.encoder_steps or 0, MOST_FIRST_EPOCHS * -(-num_rows // ROWS_OF_A_FIRST_STEP))
+def num_first_steps(training: TrainingConfig, steps_per_epoch: int, tokens_of_a_step: float) -> int:
+    """How many of `training.encoder_steps` there are: six epochs are the most, and some 300,000 tokens.
+
+    tokens_of_a_step: of all its rows together, as a mean.
+    """
+    within = max(1, int(MOST_FIRST_TOKENS / max(1.0, tokens_of_a_step)))
+    return min(training.encoder_steps or 0, MOST_FIRST_EPOCHS * steps_per_epoch, within)

@@ -228,8 +228,10 @@ def _run_seconds(shape: SystemShape, request: PlanRequest, speed: Speed) -> Rang
         before = _repeated(encoder_work(shape, _ENCODE_BATCH, tokens), request.num_rows + validation, speed)
     if shape.before is not None:
         rows = max(1, ROWS_OF_A_FIRST_STEP // request.num_devices)
+        steps_per_epoch = -(-request.num_rows // ROWS_OF_A_FIRST_STEP)
+        num_steps = num_first_steps(training, steps_per_epoch, ROWS_OF_A_FIRST_STEP * tokens)
         first = speed.seconds(training_step(shape.before, rows, tokens, cached=False))
-        before = before.plus(first.times(num_first_steps(training, request.num_rows)))
+        before = before.plus(first.times(num_steps))
     if training.head_start_epochs:
         before = before.plus(_encode_seconds(shape, request.num_rows, tokens, speed))
         step = added_branch_step(shape, training.batch_size, shape.config.branches[0], tokens)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interconnected_ai.branches import InterconnectedAISystem, class_directions
-from interconnected_ai.config import MOST_FIRST_EPOCHS, ROWS_OF_A_FIRST_STEP, TrainingConfig
+from interconnected_ai.config import ROWS_OF_A_FIRST_STEP, TrainingConfig, num_first_steps
 from interconnected_ai.data import BatchPlan, RowChanges, RowRecord, Rows, Splits
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.training.learner import DataRecord, Schedule, TrainingState, Validation
@@ -112,10 +112,10 @@ class EncoderLearner:
 
     @property
     def schedule(self) -> Schedule:
-        """Six epochs, or the steps that are allowed; validation rows are asked after each epoch."""
+        """`num_first_steps`; validation rows are asked after each epoch."""
         epoch = self.plan.steps_per_epoch
-        total = min(self.config.encoder_steps or 0, MOST_FIRST_EPOCHS * epoch)
-        return Schedule(total, epoch, epoch)
+        tokens = sum(map(len, self.token_ids)) / max(1, len(self.token_ids)) * self.plan.batch_size
+        return Schedule(num_first_steps(self.config, epoch, tokens), epoch, epoch)
 
     def data_record(self) -> DataRecord:
         """The rows' hashes and the branches' classes."""

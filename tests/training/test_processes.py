@@ -79,6 +79,32 @@ def test_two_processes_reach_the_loss_of_one(
     assert_close(weights_2, weights)
 
 
+def with_first_steps(config: Path) -> Path:
+    content = yaml.safe_load(config.read_text())
+    content["training"] |= {"encoder_steps": 8, "epochs": 2}
+    config.write_text(yaml.safe_dump(content))
+    return config
+
+
+def test_an_encoder_learns_first_in_two_processes_what_it_learns_in_one(tmp_path: Path, encoder_folder: Path) -> None:
+    settings = json.loads((encoder_folder / "config.json").read_text())
+    dropouts = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # every process would draw its own
+    (encoder_folder / "config.json").write_text(json.dumps(settings | dropouts))
+    one, two = (
+        with_first_steps(write_config(tmp_path, encoder_folder, name, encoder_lora_rank=2)) for name in ("one", "two")
+    )
+    weights, weights_2 = train(one, ALONE), train(two, in_two_processes())
+    assert_close(weights_2, weights)
+    assert any(".lora.lora_b" in name and bool(tensor.any()) for name, tensor in weights.items())
+
+
+def test_an_encoder_does_not_learn_first_where_weights_are_spread(tmp_path: Path, encoder_folder: Path) -> None:
+    config = with_first_steps(write_config(tmp_path, encoder_folder, "one", encoder_lora_rank=2))
+    done = run_iai(in_two_processes(), "train", str(config), environment=FSDP2)
+    assert done.returncode != 0
+    assert "FSDP2 spreads them; set training.encoder_steps to 0" in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("environment", "says"), PARALLELISMS[1:])
 def test_spread_weights_with_an_encoder_lora_reach_the_loss_of_one(

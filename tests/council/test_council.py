@@ -208,6 +208,16 @@ def test_experts_that_share_a_tokenizer_deliberate_and_the_seed_is_one_of_them(h
         assert both.experts == ("law", "code")
 
 
+def test_the_seeds_word_weighs_what_the_council_says(home: Path) -> None:
+    found = []
+    for weight in (0.01, 0.25, 1.0):
+        with council_of(home, width=2, seed="general", seed_weight=weight) as council:
+            found.append(council.chat("a traceback", max_new_tokens=1, **GREEDY).weights["general"])
+    assert found[0] < found[1] < found[2]
+    with pytest.raises(ConfigError, match="seed_weight"):
+        council_of(home, seed_weight=0.0)
+
+
 def test_experts_that_deliberate_are_loaded_side_by_side(home: Path) -> None:
     both = threading.Barrier(2, timeout=120)
 

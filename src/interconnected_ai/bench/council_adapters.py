@@ -1,5 +1,5 @@
 """Adapters of one base as a council, beside one adapter that was trained on the text of all for as many tokens as they have
-read together, and beside one that has read as many as each of them.
+read together, and beside one that has read as many as each of them; and the council with the first of these as its seed.
 
 A document's first tokens are the question: the router reads them, and who foretold them well weighs more. What follows is
 measured, the same tokens for everybody, on documents that no training, router or setting has seen.
@@ -77,6 +77,8 @@ class Measured:
             "width_2": members.mixture_costs(priors, width=2),
             "width_3": members.mixture_costs(priors, width=3),
             "council": members.mixture_costs(priors),
+            "council_with_single": self._with_single(LEAST_PRIOR),
+            "council_with_single_heard_fully": self._with_single(1.0),
             "council_equal_priors": members.mixture_costs(),
             "uniform": members.mixture_costs(forgetting=1.0),
             "council_recollecting": self._recollecting(members.mixture_nats(priors)),
@@ -89,6 +91,11 @@ class Measured:
         names = self._members()
         own = torch.tensor([names.index(domain) for domain in self.domains])
         return float((self.priors.argmax(1) == own).double().mean())
+
+    def _with_single(self, prior: float) -> Tensor:
+        """(num_documents,) costs of everybody with the adapter on all text as the seed, whose word begins with this weight."""
+        seed = self.priors.new_full((len(self.priors), 1), prior)
+        return self._only(*self._members(), SINGLE).mixture_costs(torch.cat([self.priors, seed], dim=1))
 
     def _recollecting(self, nats: Sequence[Tensor]) -> Tensor:
         """(num_documents,) what these tokens cost where the recollection has its say. nats: (num_tokens,) for each document."""
@@ -146,7 +153,7 @@ def bench_council_adapters(
     ]
     measured = _measured(folder, base, {**places, **on_all}, documents, learnt)
     figures = measured.figures()
-    members = [name for name in figures if name != SINGLE]
+    others = [name for name in figures if name != SINGLE]
     return {
         "machine": machine(),
         "measured_on": "validation" if on_validation else "test",
@@ -157,9 +164,7 @@ def bench_council_adapters(
         "bits_per_byte": figures,
         "adapters_council_over_single_bpb": figures["council"] / figures[SINGLE],
         "adapters_council_over_single_bpb_equal_expert_tokens": figures["council"] / figures[SHORT],
-        **{
-            f"adapters_{name}_over_single_bpb": figures[name] / figures[SINGLE] for name in members if name != "council"
-        },
+        **{f"adapters_{name}_over_single_bpb": figures[name] / figures[SINGLE] for name in others if name != "council"},
         "adapters_council_recollecting_over_single_recollecting_bpb": (
             figures["council_recollecting"] / figures["single_recollecting"]
         ),

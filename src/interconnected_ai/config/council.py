@@ -30,7 +30,8 @@ class CouncilConfig(Record):
     """A council.
 
     fallback: who answers where nobody is sure. fallbacks: who stands in for whom. seed: the expert that knows a little of
-    everything, which the others were made from: where several deliberate it is one of them.
+    everything, which the others were made from: where several deliberate it is one of them. seed_weight: what its word weighs
+    before the text says who foretells well, where the surest expert's weighs 1 at the most.
     budget_mb: MB (10⁶ bytes) that experts and their shared bases may take together; None is half of the machine's memory.
     rules, routers: asked in this order, rules first; with `semantic` the experts' cards are asked last. encoder: of routers
     that are learnt, None is the embedded English one.
@@ -47,6 +48,7 @@ class CouncilConfig(Record):
     fallback: Name
     fallbacks: Annotated[dict[Name, Name], Field(default_factory=dict)]
     seed: Name | None = None
+    seed_weight: Annotated[float, Field(gt=0.0, le=1.0, strict=False)] = 0.25
     budget_mb: Annotated[float, Field(gt=0, strict=False)] | None = None
     rules: Place | None = None
     routers: Annotated[tuple[Place, ...], Field(strict=False)] = ()

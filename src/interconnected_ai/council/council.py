@@ -457,7 +457,8 @@ class Council:
             told = "the experts have different tokenizers, so the surest answers alone"
             notices.append(Told.of("tokenizers", told))
             return None
-        prior = {name: max(route.score_of(name), LEAST_PRIOR) for name in alike}
+        least = {self.config.seed: self.config.seed_weight}
+        prior = {name: max(route.score_of(name), least.get(name, LEAST_PRIOR)) for name in alike}
         prior[next(iter(alike))] = max(prior.values())  # who answers is heard no less than whom a router leans to
         try:
             return DeliberationEngine(

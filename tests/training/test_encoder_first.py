@@ -143,6 +143,62 @@ def test_a_run_that_is_cut_ends_in_the_same_bits(tmp_path: Path, cut_after: int)
     assert same(whole, resumed)
 
 
+def test_parts_of_a_batch_teach_what_the_whole_does(tmp_path: Path) -> None:
+    """A config that computes few rows at once has its reason: memory."""
+    learnt, rows_at_once = [], []
+    for parts in (1, 4):
+        system = system_that_learns(dropout=0.0)
+        system.encoder.model.config.hidden_dropout_prob = 0.0
+        for module in system.encoder.modules():
+            if hasattr(module, "p"):
+                module.p = 0.0
+        most: list[int] = []
+
+        def count(_module: object, inputs: tuple[torch.Tensor, ...], _out: object, most: list[int] = most) -> None:
+            if torch.is_grad_enabled():
+                most.append(len(inputs[0]))
+
+        system.encoder.register_forward_hook(count)
+        fit(system, rows(), rows(0), config(accumulation_steps=parts, epochs=1), tmp_path / str(parts))
+        learnt.append({n: t for n, t in system.encoder.state_dict().items() if ".lora." in n})
+        rows_at_once.append(max(most))
+    assert 4 < rows_at_once[0] <= 16
+    assert rows_at_once[1] <= 4
+    for name, tensor in learnt[0].items():
+        torch.testing.assert_close(tensor, learnt[1][name], atol=1e-4, rtol=1e-3)
+
+
+def test_a_checkpoint_of_before_there_were_such_steps_is_gone_on_with(tmp_path: Path) -> None:
+    settings = config(encoder_steps=0, checkpoint_every_steps=3)
+    whole, stopped, resumed = (make_system("a", "b") for _ in range(3))
+    fit(whole, rows(), rows(12, seed=9), settings, tmp_path / "whole")
+    steps: list[int] = []
+
+    def stop(*_: object) -> None:
+        if torch.is_grad_enabled():
+            steps.append(1)
+            if len(steps) == 8:
+                raise KeyboardInterrupt
+
+    stopped.trunk.register_forward_hook(stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, rows(), rows(12, seed=9), settings, tmp_path / "cut")
+    folder = CheckpointFolder(tmp_path / "cut" / "checkpoints")
+    latest = folder.latest()
+    assert latest is not None
+    for later in ("encoder_steps", "lr_encoder"):
+        del latest.progress["training"][later]
+    folder.save(latest)
+    fit(resumed, rows(), rows(12, seed=9), settings, tmp_path / "cut", resume=True)
+    assert same(whole, resumed)
+    latest = folder.latest()
+    assert latest is not None
+    latest.progress["training"]["lr_moe"] = 1.0
+    folder.save(latest)
+    with pytest.raises(ConfigError, match=r"other settings \(lr_moe\)"):
+        fit(make_system("a", "b"), rows(), rows(12, seed=9), settings, tmp_path / "cut", resume=True)
+
+
 def test_once_settled_new_rows_do_not_move_it(tmp_path: Path) -> None:
     first, more = rows(48), Rows.joined([rows(48), make_rows("a", 30, seed=77)])
     fit(system_that_learns(), first, rows(12, seed=9), config(), tmp_path)

@@ -313,8 +313,9 @@ class Trainer:
         if checkpoint is None:
             logger.warning("no checkpoint in %s yet; starting from the beginning", self.checkpoints.folder)
             return None
-        if checkpoint.progress["training"] != self.config.to_dict():
-            changed = [k for k, v in self.config.to_dict().items() if checkpoint.progress["training"].get(k) != v]
+        known, ours = checkpoint.progress["training"], self.config.to_dict()
+        # A setting that came with a later version was not there to be another; the run's config says what it is now.
+        if changed := [key for key in known if key not in ours or known[key] != ours[key]]:
             raise ConfigError(
                 f"the checkpoint in {self.checkpoints.folder} was written with other settings ({', '.join(changed)}); "
                 "put them back to resume, or train into another folder"

@@ -76,8 +76,8 @@ def encoder_of_run(
 ) -> EncoderChoice:
     """The encoder that a run computes with: the one its config names, else the one that reads its training rows.
 
-    encoder: at hand already, it stays, and learns
-    nothing unless the config says so. resume: the run in `config.output` goes on with the encoder that it began with,
+    encoder: at hand already, it stays, and learns nothing unless the config says so. resume: the run in `config.output` goes
+    on with the encoder that it began with,
     whatever rows have been added.
     """
     kept = Path(config.output) / "run.yaml"

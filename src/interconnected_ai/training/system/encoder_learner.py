@@ -108,6 +108,8 @@ class EncoderLearner:
                 f"batches of {smallest} rows cannot be dealt out over {processes.count} processes; take fewer, or set "
                 "training.encoder_steps to 0"
             )
+        at_once = max(1, config.batch_size // config.accumulation_steps)
+        self.num_parts = max(1, min(-(-self.plan.batch_size // at_once), smallest // processes.count))
         self.right: tuple[int, int] = 0, 0  # of the last part, and of how many answers
 
     @property
@@ -230,8 +232,9 @@ def learn_encoder(
 ) -> EncoderCourse:
     """Train the LoRA of a system's encoder, and settle it: nothing changes its outputs afterwards.
 
-    folder: checkpoints and metrics. resume: go on from its last checkpoint; one that is finished is taken as it is, whatever
-    rows have come since. Raises `ConfigError` where weights are spread over processes, and what `Trainer.run` raises.
+    Batches are computed in parts no larger than the config's. folder: checkpoints and metrics. resume: go on from its last
+    checkpoint; one that is finished is taken as it is, whatever rows have come since. Raises `ConfigError` where weights are
+    spread over processes, and what `Trainer.run` raises.
     """
     if processes.parallelism.shards:
         raise ConfigError(
@@ -240,7 +243,9 @@ def learn_encoder(
         )
     started = time.perf_counter()
     learner = EncoderLearner(system, train, validation, config, processes, new_rows=new_rows)
-    plain = config.with_changes(batch_size=learner.plan.batch_size, accumulation_steps=1, patience=None)
+    parts = learner.num_parts
+    size = parts * -(-learner.plan.batch_size // parts)
+    plain = config.with_changes(batch_size=size, accumulation_steps=parts, patience=None)
     trainer = Trainer(processes, learner.model, learner.schedule, plain, folder, rates="lr_encoder")
     if not (resume and trainer.take_finished()):
         if processes.is_main:

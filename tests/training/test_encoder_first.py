@@ -12,9 +12,10 @@ from interconnected_ai import InterconnectedAISystem
 from interconnected_ai.branches import class_directions
 from interconnected_ai.config import NO_FIRST_STEPS, FirstSteps, RunConfig, TrainingConfig
 from interconnected_ai.data import Rows, Splits
-from interconnected_ai.errors import ConfigError, DataError
+from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError
 from interconnected_ai.training import EncoderChoice, encoder_of_run, fit, train_run, with_encoder
 from interconnected_ai.training.checkpoints import CheckpointFolder
+from interconnected_ai.training.failures import failure_of
 
 QUICK = {
     "epochs": 2, "batch_size": 16, "precision": "float32", "device": "cpu", "monitors": [], "patience": None,
@@ -228,6 +229,14 @@ def test_other_rows_are_refused_in_mid_training(tmp_path: Path) -> None:
             system_that_learns(), rows(seed=5), rows(12, seed=9), config(checkpoint_every_steps=2), tmp_path,
             resume=True,
         )  # fmt: skip
+
+
+def test_what_ends_it_is_noted_where_the_doctor_looks(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteLossError, match="lr_encoder"):
+        fit(system_that_learns(), rows(), rows(12, seed=9), config(lr_encoder=1e30), tmp_path)
+    noted = failure_of(tmp_path)
+    assert noted is not None
+    assert noted.kind == "NonFiniteLossError"
 
 
 def test_steps_without_a_lora_are_refused(tmp_path: Path) -> None:

@@ -30,7 +30,15 @@ from interconnected_ai.branches import (
     InterconnectedAISystem,
     fit_branch,
 )
-from interconnected_ai.config import BranchCard, RunConfig, SystemConfig, TrainingConfig
+from interconnected_ai.config import (
+    NO_FIRST_STEPS,
+    BranchCard,
+    FirstSteps,
+    RunConfig,
+    SystemConfig,
+    TrainingConfig,
+    with_first_steps,
+)
 from interconnected_ai.data import Rows, Splits, write_rows
 from interconnected_ai.errors import InterconnectedAIError, StorageError
 from interconnected_ai.storage import SYSTEM as SYSTEM_KIND
@@ -339,4 +347,6 @@ def _can_be_made_again(folder: Path, config: RunConfig, branches: Sequence[str])
     except InterconnectedAIError:
         return False
     names = {BranchCard.from_mapping(card, source=str(folder)).name for card in saved.get("branches", [])}
-    return (kept.data, kept.training) == (config.data, config.training) and names <= set(branches)
+    _, training = with_first_steps(config.system, config.training, FirstSteps.of(kept.system, kept.training))
+    _, kept_training = with_first_steps(kept.system, kept.training, NO_FIRST_STEPS)
+    return (kept.data, kept_training) == (config.data, training) and names <= set(branches)

@@ -265,3 +265,49 @@ def test_a_hub_that_cannot_be_reached_is_said_with_the_remedy(tmp_path: Path, en
         StorageError, match=r"could not push to 'me/system' \(ConnectionError: no route to host\); needs"
     ):
         system.push_to_hub("me/system", api=Down(tmp_path))
+
+
+def test_systems_whose_loras_differ_share_the_pretrained_weights_in_memory(
+    tmp_path: Path, encoder_folder: Path
+) -> None:
+    one, first = saved(tmp_path / "a", encoder_folder, encoder_lora_rank=2)
+    two, second = saved(tmp_path / "b", encoder_folder, encoder_lora_rank=3)
+    plain, third = saved(tmp_path / "c", encoder_folder)
+    expected = {folder: system.encode(TEXTS) for folder, system in ((first, one), (second, two), (third, plain))}
+    loaded: list[InterconnectedAISystem] = []
+    for folder in (first, second, third):
+        loaded.append(InterconnectedAISystem.from_pretrained(folder, beside=loaded))
+        for system, wanted in zip(loaded, expected.values(), strict=False):
+            assert torch.equal(system.encode(TEXTS), wanted)
+        assert loaded[-1].encoder.fingerprint == one.encoder.fingerprint
+    words = [system.encoder.model.embeddings.word_embeddings.weight.data_ptr() for system in loaded]  # type: ignore[union-attr]
+    assert len(set(words)) == 1
+    assert [system.encoder.has_lora for system in loaded] == [True, True, False]
+    assert loaded[0].encoder is not loaded[1].encoder
+    assert all(check.identical for system in loaded for check in system.verify())
+
+
+def test_another_encoder_or_another_length_is_not_shared(tmp_path: Path, encoder_folder: Path) -> None:
+    system, folder = saved(tmp_path / "a", encoder_folder, encoder_lora_rank=2)
+    shorter = make_system(
+        "one",
+        encoder=Encoder.load(str(encoder_folder), max_seq_len=16),
+        base_model_name=str(encoder_folder),
+        max_seq_len=16,
+    )
+    other = make_system("one", encoder=make_encoder(seed=5))
+    loaded = InterconnectedAISystem.from_pretrained(folder, beside=[shorter, other])
+    assert loaded.encoder.max_seq_len == system.encoder.max_seq_len
+    assert torch.equal(loaded.encode(TEXTS), system.encode(TEXTS))
+    weights = [s.encoder.model.embeddings.word_embeddings.weight.data_ptr() for s in (loaded, shorter, other)]  # type: ignore[union-attr]
+    assert len(set(weights)) == 3
+
+
+def test_a_system_sealed_before_its_lora_was_folded_in_is_another_machines(
+    tmp_path: Path, encoder_folder: Path
+) -> None:
+    _, folder = saved(tmp_path, encoder_folder, encoder_lora_rank=2)
+    assert InterconnectedAISystem.from_pretrained(folder).probe_environment.endswith(", LoRA folded in")
+    system = InterconnectedAISystem.from_pretrained(folder)
+    system._probe_environment = system.probe_environment.removesuffix(", LoRA folded in")
+    assert not any(check.same_machine for check in system.verify())

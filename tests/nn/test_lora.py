@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
-from interconnected_ai.nn import LoRA, LoRALinear, add_lora, merge_lora, unmerge_lora
+from interconnected_ai.nn import LoRA, LoRALinear, add_lora, merge_lora, remove_lora, unmerge_lora
 from properties import examples
 
 
@@ -120,3 +120,66 @@ def test_a_whole_model_is_merged_and_unmerged_at_once() -> None:
 def test_a_seeded_generator_makes_the_same_adapter() -> None:
     one, two = (LoRA(6, 6, 2, generator=torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(one.lora_a, two.lora_a)
+
+
+def folding(d_in: int = 6, d_out: int = 4) -> LoRALinear:
+    """A trained adapter in evaluation, which folds."""
+    wrapped = trained(LoRALinear(nn.Linear(d_in, d_out), rank=2)).eval()
+    wrapped.folds = True
+    return wrapped
+
+
+def test_a_folded_adapter_answers_with_one_product_and_keeps_its_weights_apart() -> None:
+    wrapped, hidden = folding(), torch.randn(5, 6)
+    state = {name: tensor.clone() for name, tensor in wrapped.state_dict().items()}
+    with torch.inference_mode():
+        folded = wrapped(hidden)
+    by_hand = nn.functional.linear(hidden, wrapped.base.weight + wrapped.lora.delta_weight(), wrapped.base.bias)
+    assert torch.equal(folded, by_hand)
+    assert_close(folded, wrapped(hidden), rtol=1e-5, atol=1e-5)  # with gradients: three products
+    assert wrapped.state_dict().keys() == state.keys()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in wrapped.state_dict().items())
+    wrapped(hidden).sum().backward()
+    assert wrapped.lora.lora_b.grad is not None
+
+
+def test_what_is_folded_is_computed_once_and_anew_for_other_weights() -> None:
+    wrapped, hidden = folding(), torch.randn(5, 6)
+
+    def kept() -> torch.Tensor:
+        with torch.no_grad():
+            wrapped(hidden)
+        assert wrapped._folded is not None
+        return wrapped._folded[1]
+
+    first = kept()
+    assert kept() is first
+    trained(wrapped, seed=1)  # in place
+    second = kept()
+    assert not torch.equal(second, first)
+    wrapped.load_state_dict(folding().state_dict())
+    assert not torch.equal(kept(), second)
+    wrapped.double()
+    hidden = hidden.double()
+    assert kept().dtype == torch.float64
+    wrapped.train()
+    assert wrapped._folded is None
+    optimizer = torch.optim.SGD(wrapped.lora.parameters(), lr=0.1)
+    wrapped(hidden).sum().backward()
+    optimizer.step()
+    wrapped.eval()
+    assert torch.equal(kept(), (wrapped.base.weight + wrapped.lora.delta_weight()).detach())
+
+
+def test_removed_adapters_leave_the_model_as_it_was() -> None:
+    torch.manual_seed(0)
+    model, hidden = TinyAttention(), torch.randn(3, 6)
+    expected, names = model(hidden), set(model.state_dict())
+    add_lora(model, 2)
+    for wrapped in model.modules():
+        if isinstance(wrapped, LoRALinear):
+            trained(wrapped)
+    merge_lora(model)
+    remove_lora(model)
+    assert torch.equal(model(hidden), expected)
+    assert set(model.state_dict()) == names

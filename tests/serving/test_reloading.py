@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -19,10 +20,11 @@ pytest.importorskip("re2")
 
 from tests.council.tiny_councils import RULES, saved_expert
 from tests.serving.halls import asked, call, config_of
-from tests.serving.own_halls import TEXTS, own_server
+from tests.serving.own_halls import TEXTS, own_server, saved_system
 
-from conftest import randomize
+from conftest import make_system, randomize
 from interconnected_ai import InterconnectedAISystem
+from interconnected_ai.branches import Encoder, TextVectors
 from interconnected_ai.config import ServingConfig
 from interconnected_ai.experts import BatchLimits
 from interconnected_ai.serving import Hall, ServerThread
@@ -217,3 +219,25 @@ def test_a_system_that_was_trained_anew_is_taken_up_and_texts_are_answered_meanw
             for name, each in expected.branches.items():
                 assert told["branches"][name]["label"] == each.label
         assert call(url, "/v1/branches/verify", b"", method="POST")[2]["object"] == "list"
+
+
+def test_systems_that_learnt_in_their_encoders_share_it_and_embeddings_are_those_of_before(tmp_path: Path) -> None:
+    plain = InterconnectedAISystem.from_pretrained(saved_system(tmp_path))
+    name, folders = plain.config.base_model_name, []
+    for rank in (2, 3):
+        encoder = Encoder.load(name, max_seq_len=32)
+        system = randomize(make_system("one", encoder=encoder, base_model_name=name, encoder_lora_rank=rank), seed=rank)
+        system.freeze_trunk()
+        folders.append(tmp_path / f"learnt{rank}")
+        system.save_pretrained(folders[-1])
+    with Hall.open(folders) as hall:
+        assert list(hall.systems) == ["learnt2", "learnt3"]
+        hall.refresh("learnt2")
+        words = {s.encoder.model.embeddings.word_embeddings.weight.data_ptr() for s in hall.systems.values()}  # type: ignore[union-attr]
+        assert len(words) == 1
+        (embedder,) = hall.encoders.values()
+        expected = TextVectors(plain.encoder)(TEXTS)
+        assert np.array_equal(embedder.embed(TEXTS).vectors, expected)
+        for folder in folders:
+            alone = InterconnectedAISystem.from_pretrained(folder).predict(TEXTS)
+            assert hall.systems[folder.name].predict(TEXTS) == alone

@@ -206,9 +206,7 @@ def _run_quickstart(
         scores = {name: {TWIN: score_of_system(dense, splits.test, name)} for name in texts.names}
         shutil.rmtree(folder / "dense_twin", ignore_errors=True)
     say(words.baselines)
-    frozen = encoder
-    if encoder.has_lora:  # it has learnt: logistic regression gets what the encoder was
-        frozen = Encoder.load(choice.base_model_name, max_seq_len=config.system.max_seq_len)
+    frozen = encoder.without_lora()  # where it has learnt, logistic regression gets what it was
     for name in texts.names:
         scores[name] |= {
             TFIDF: tfidf_svm(splits, name),
@@ -246,9 +244,7 @@ def measure_growth(
     added = add_later_branch(system, texts, seed=config.seed, cache=cache)
     after = _outputs(system, splits.test.texts, list(before))
     both = Splits(*(Rows.joined([a, b]) for a, b in _pairs(splits, later)))
-    encoder = system.encoder
-    if encoder.has_lora:  # a training from scratch begins with the encoder as it was
-        encoder = Encoder.load(encoder.name, max_seq_len=encoder.max_seq_len)
+    encoder = system.encoder.without_lora()  # a training from scratch begins with what it was
     joint = InterconnectedAISystem.from_config(_shape_of(system, both), encoder=encoder, seed=system.seed)
     joint_fit = fit(joint, both.train, both.validation, config, folder)
     return Growth(

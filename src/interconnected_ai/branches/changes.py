@@ -31,8 +31,6 @@ def save_change(
             conflict = error
         else:
             return system
-        # With an encoder LoRA the saved weights would be loaded into the encoder of the system at hand.
-        encoder = None if system.encoder.has_lora else system.encoder
-        system = InterconnectedAISystem.from_pretrained(folder, encoder=encoder)
+        system = InterconnectedAISystem.from_pretrained(folder, encoder=system.encoder.without_lora())
         again(system)
     raise conflict

@@ -1,5 +1,6 @@
 """The frozen Hugging Face encoder: text → token ids → one vector per token. Safetensors only, no remote code."""
 
+import copy
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
@@ -33,7 +34,7 @@ from interconnected_ai.branches.unpadded import can_leave_out_padding, tokens_of
 from interconnected_ai.config import MULTILINGUAL_ENCODER
 from interconnected_ai.errors import ConfigError, EncoderError, IntegrityError, MissingExtraError, UnsafeFileError
 from interconnected_ai.hub import ONE_NETWORK
-from interconnected_ai.nn import add_lora, require_own_threads, swap_dropouts, swap_gelus
+from interconnected_ai.nn import LoRALinear, add_lora, remove_lora, require_own_threads, swap_dropouts, swap_gelus
 from interconnected_ai.storage import sha256_of
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class Encoder(nn.Module):
         self.max_seq_len = length_limit(model, max_seq_len)
         self._require_room_for_text()
         self.has_lora = False
-        self.computes_in_parts = True
+        self._computes_in_parts = True
         self._trains_without_padding = False
         # A fast tokenizer keeps its length limit as a state, and fails when one thread sets it while another tokenizes; set
         # once, it is only read from here on.
@@ -133,6 +134,24 @@ class Encoder(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.model.parameters()).device
+
+    @property
+    def computes_in_parts(self) -> bool:
+        """Whether a batch that is mostly padding may go through the model in several passes, and a LoRA be folded into the
+        weights. Not where these are spread over processes, which must make as many passes each."""
+        return self._computes_in_parts
+
+    @property
+    def folds_lora(self) -> bool:
+        """Whether answers are computed with weights that the LoRA is folded into."""
+        return self.has_lora and self._computes_in_parts
+
+    @computes_in_parts.setter
+    def computes_in_parts(self, value: bool) -> None:
+        self._computes_in_parts = value
+        for module in self.model.modules():
+            if isinstance(module, LoRALinear):
+                module.folds = value
 
     @property
     def leaves_out_padding(self) -> bool:
@@ -205,6 +224,20 @@ class Encoder(nn.Module):
         require_gradients(lambda: self(*self.pad(self.tokenize(PROBE_TEXTS[:2]))), adapters)
         swap_dropouts(self.model)  # the encoder's own ones act while its LoRA trains
         self.has_lora = True
+        self.computes_in_parts = self.computes_in_parts  # answers come from folded weights
+
+    def without_lora(self) -> Self:
+        """The encoder as it was pretrained: this one where it has no LoRA, else another with the same tokenizer and weights in
+        memory, so that systems whose LoRAs differ hold them once. What moves one's weights to another device moves both.
+        """
+        if not self.has_lora:
+            return self
+        shared = [self.tokenizer, *self.model.parameters(), *self.model.buffers()]
+        twin = copy.deepcopy(self, {id(thing): thing for thing in shared})
+        remove_lora(twin.model)
+        twin.has_lora = False
+        twin.computes_in_parts = True
+        return twin.eval()
 
     def save(self, folder: str | Path) -> None:
         """Write the pretrained encoder as an ordinary Hugging Face folder, without the shared LoRA."""

@@ -75,22 +75,31 @@ def tokenizer_fingerprint(vocabulary: Mapping[str, int], tokenize: Callable[[Seq
 
 
 def compare_with_stored(
-    branch: str, logits: Tensor, stored: Tensor, fingerprint: str, environment: str, wide: bytes = b""
+    branch: str,
+    logits: Tensor,
+    stored: Tensor,
+    fingerprint: str,
+    environment: str,
+    wide: bytes = b"",
+    *,
+    folded: bool = False,
 ) -> BranchCheck:
-    """Logits computed now against the stored ones; `environment` is where those were computed, wide: see `fingerprint_of`."""
+    """Logits computed now against the stored ones; `environment` is where those were computed, wide: see `fingerprint_of`,
+    folded: see `this_environment`."""
     return BranchCheck(
         branch=branch,
         identical=fingerprint_of(logits, wide) == fingerprint,
         max_abs_diff=float((logits.cpu().float() - stored.cpu().float()).abs().max()),
-        same_machine=environment == this_environment(logits.device),
+        same_machine=environment == this_environment(logits.device, folded=folded),
     )
 
 
-def this_environment(device: torch.device) -> str:
-    """What the last bits of a float32 result depend on: library, instruction set or GPU, threads, whose GELU it is, and whether
-    padding is computed."""
+def this_environment(device: torch.device, *, folded: bool = False) -> str:
+    """What the last bits of a float32 result depend on: library, instruction set or GPU, threads, whose GELU it is, whether
+    padding is computed, and whether the encoder's LoRA is folded into its weights."""
+    lora = ", LoRA folded in" if folded else ""
     if device.type == "cuda":
-        return f"torch {torch.__version__}, {torch.cuda.get_device_name(device)}"
+        return f"torch {torch.__version__}, {torch.cuda.get_device_name(device)}{lora}"
     capability = torch.backends.cpu.get_cpu_capability()
     threads = f"{torch.get_num_threads()} threads"
-    return f"torch {torch.__version__}, {platform.machine()} {capability}, {threads}, PyTorch's GELU, unpadded"
+    return f"torch {torch.__version__}, {platform.machine()} {capability}, {threads}, PyTorch's GELU, unpadded{lora}"

@@ -537,7 +537,7 @@ class InterconnectedAISystem(nn.Module):
         if not branches:
             return []
         features = self._probe_features()
-        self._probe_environment = proof.this_environment(features.pooled.device)
+        self._probe_environment = proof.this_environment(features.pooled.device, folded=self.encoder.folds_lora)
         probes = [branch.evaluate(features) for branch in branches]
         return [
             branch.with_card(
@@ -559,7 +559,11 @@ class InterconnectedAISystem(nn.Module):
             assert card.fingerprint is not None
             assert stored is not None
             logits, wide = branch.evaluate(features), branch.wide_digest
-            checks.append(proof.compare_with_stored(card.name, logits, stored, card.fingerprint, environment, wide))
+            checks.append(
+                proof.compare_with_stored(
+                    card.name, logits, stored, card.fingerprint, environment, wide, folded=self.encoder.folds_lora
+                )
+            )
         return checks
 
     def _probe_features(self) -> TextFeatures:
@@ -624,19 +628,27 @@ class InterconnectedAISystem(nn.Module):
 
     @classmethod
     @checked
-    def from_pretrained(cls, folder_or_hub_id: str | Path, *, encoder: Encoder | None = None) -> Self:
+    def from_pretrained(
+        cls,
+        folder_or_hub_id: str | Path,
+        *,
+        encoder: Encoder | None = None,
+        beside: Sequence["InterconnectedAISystem"] = (),
+    ) -> Self:
         """The system saved in this folder (or in a hub repository); checksums, shapes and version are checked.
 
-        encoder: an `Encoder` already in memory, in place of the one the folder names.
+        encoder: an `Encoder` already in memory, in place of the one the folder names. beside: systems in memory; where one of
+        them has the same pretrained encoder, its weights are not loaded again, whatever LoRAs there are.
         """
         folder = local_folder(folder_or_hub_id)
-        return read_folder(folder, lambda place: cls._read(place, encoder), kind=SYSTEM)
+        return read_folder(folder, lambda place: cls._read(place, encoder, beside), kind=SYSTEM)
 
     @classmethod
-    def _read(cls, folder: Path, encoder: Encoder | None) -> Self:
+    def _read(cls, folder: Path, encoder: Encoder | None, beside: Sequence["InterconnectedAISystem"]) -> Self:
         version = version_of(folder)
         known = read_json(folder / "config.json")
         config = SystemConfig.from_mapping(known["system"], source=str(folder / "config.json"))
+        encoder = encoder or _encoder_of_one(beside, known, config)
         if encoder is None:
             inside = folder / "encoder"
             source = str(inside) if inside.is_dir() else config.base_model_name
@@ -717,11 +729,10 @@ class DenseSystem(InterconnectedAISystem):
     def twin_of(cls, system: InterconnectedAISystem) -> InterconnectedAISystem:
         """An untrained dense twin of an MoE system, on the same frozen encoder (its size: `planner.dense_twin`).
 
-        With an encoder LoRA, which trains, the twin gets an encoder of its own.
+        With an encoder LoRA, which trains, the twin gets one of its own beside the same frozen weights.
         """
         config = dense_twin(system.config, system.encoder.d_model)
-        encoder = None if system.encoder.has_lora else system.encoder
-        return cls.from_config(config, encoder=encoder, seed=system.seed)
+        return cls.from_config(config, encoder=system.encoder.without_lora(), seed=system.seed)
 
 
 def _require_a_token(mask: Tensor) -> None:
@@ -729,6 +740,21 @@ def _require_a_token(mask: Tensor) -> None:
     if not mask.numel() or not bool(mask.any(dim=1).all()):
         row = int(mask.any(dim=1).int().argmin()) if mask.numel() else 0
         raise DataError(f"row {row} of the token ids is padding alone; leave it out, or give an attention_mask")
+
+
+def _encoder_of_one(
+    systems: Sequence[InterconnectedAISystem], known: Mapping[str, Any], config: SystemConfig
+) -> Encoder | None:
+    """The pretrained encoder of the first of these systems that has the one a saved system was trained on."""
+    for system in systems:
+        encoder = system.encoder
+        if (
+            system.config.max_seq_len == config.max_seq_len
+            and encoder.weights_fingerprint == known["encoder_sha256"]
+            and encoder.tokenizer_fingerprint == known.get("tokenizer_sha256")
+        ):
+            return encoder.without_lora()
+    return None
 
 
 def _require_known_encoder(encoder: Encoder, known: Mapping[str, Any], folder: Path) -> None:

@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,6 @@ from interconnected_ai.council import Council
 from interconnected_ai.errors import (
     ConfigError,
     ConflictError,
-    IntegrityError,
     InterconnectedAIError,
     NotAModelError,
     UnknownNameError,
@@ -119,7 +118,7 @@ class Hall:
                         raise ConfigError(
                             f"two systems are called {name!r}: {folders[name]} and {folder}; rename a folder"
                         )
-                    systems[name], folders[name] = _system_in(folder), folder.resolve()
+                    systems[name], folders[name] = _system_in(folder, systems.values()), folder.resolve()
                 else:
                     _merge(found, _experts_at(place, path))
             cards = {name: expert_card(place) for name, place in found.items()}
@@ -177,10 +176,7 @@ class Hall:
         """
         with self._refreshing:
             live, folder = self.systems[system], self.folder(system)
-            try:
-                coming = _system_in(folder, live)
-            except IntegrityError:  # on another encoder; or damaged, and then it says so once more
-                coming = _system_in(folder)
+            coming = _system_in(folder, [live, *self.systems.values()])
             try:
                 live.take_branches(coming)
             except ConflictError:
@@ -275,8 +271,8 @@ def stands_at(place: str | Path) -> bool:
 
 
 def _embedders(systems: Mapping[str, "InterconnectedAISystem"]) -> dict[str, Embedder]:
-    """The encoders of the systems by their names; each counts once."""
-    made = [Embedder(system.encoder) for system in systems.values()]
+    """The encoders of the systems by their names, as they were pretrained: a training changes nobody's embeddings."""
+    made = [Embedder(system.encoder.without_lora()) for system in systems.values()]
     return {embedder.name: embedder for embedder in reversed(made)}
 
 
@@ -289,12 +285,11 @@ def _system_at(path: Path) -> Path | None:
     return None
 
 
-def _system_in(folder: Path, like: "InterconnectedAISystem | None" = None) -> "InterconnectedAISystem":
-    """The system of a folder. like: one whose encoder it may have, which saves loading it."""
+def _system_in(folder: Path, beside: "Iterable[InterconnectedAISystem]") -> "InterconnectedAISystem":
+    """The system of a folder. beside: those in memory, with which it shares the pretrained encoder where that is the same."""
     from interconnected_ai.branches import InterconnectedAISystem  # loads torch
 
-    encoder = None if like is None or like.encoder.has_lora else like.encoder
-    return InterconnectedAISystem.from_pretrained(folder, encoder=encoder).eval()
+    return InterconnectedAISystem.from_pretrained(folder, beside=list(beside)).eval()
 
 
 def _config_of(file: Path) -> CouncilConfig:

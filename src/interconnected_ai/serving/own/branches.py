@@ -119,8 +119,7 @@ def _removed(door: Door, served: str, name: str) -> list[str]:
     from interconnected_ai.training import remove_branch
 
     live, folder = door.hall.systems[served], door.hall.folder(served)
-    encoder = None if live.encoder.has_lora else live.encoder
-    remove_branch(InterconnectedAISystem.from_pretrained(folder, encoder=encoder), folder, name)
+    remove_branch(InterconnectedAISystem.from_pretrained(folder, encoder=live.encoder.without_lora()), folder, name)
     door.hall.refresh(served)
     return list(live.branch_names)
 

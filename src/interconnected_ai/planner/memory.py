@@ -81,7 +81,8 @@ def _training_memory(
 ) -> TrainingMemory:
     num_tokens = trunk_tokens(shape, batch, tokens_per_text)
     learnt = shape.num_trainable_params
-    weights = weight_bytes(shape.num_params["total"], "float32") + shape.fixed_bytes
+    folded = 0 if shape.encoder_learns else shape.num_folded_params
+    weights = weight_bytes(shape.num_params["total"] + folded, "float32") + shape.fixed_bytes
     gradients, optimizer = weight_bytes(learnt, "float32"), ADAMW_BYTES_PER_PARAM * learnt
     layers = [layer_activation_bytes(shape, num_tokens, precision)] * shape.config.num_moe_layers
     encoder = encoder_activation_bytes(shape, batch, tokens_per_text, precision)
@@ -111,7 +112,7 @@ def added_branch_memory(
 ) -> TrainingMemory:
     """Training one branch on a finished trunk: the pooled vectors and terms of all rows, and one small branch's gradients."""
     num_classes, learnt = spec.num_classes, shape.num_branch_params(spec.num_classes, spec.num_terms)
-    weights = weight_bytes(shape.num_params["total"] + learnt, "float32") + shape.fixed_bytes
+    weights = weight_bytes(shape.num_params["total"] + shape.num_folded_params + learnt, "float32") + shape.fixed_bytes
     weights += shape.num_fixed_bytes(num_classes, spec.num_terms)
     terms = TERM_BYTES * TERMS_PER_TOKEN * tokens_per_text if spec.num_terms else 0
     pooled = num_rows * (shape.d_model * 4 + terms)
@@ -138,7 +139,8 @@ def inference_memory(
         at_once = rows / shape.config.num_experts if shape.is_moe else rows
         moe = (2 * num_tokens + 3 * rows * shape.is_moe) * shape.d_model + 2 * at_once * shape.d_ff
         widest = max(widest, int(moe) * each + num_tokens * shape.d_model * each)
-    weights = weight_bytes(shape.num_params["total"], precision, scales=True) + shape.fixed_bytes
+    params = shape.num_params["total"] + shape.num_folded_params
+    weights = weight_bytes(params, precision, scales=True) + shape.fixed_bytes
     return InferenceMemory(weights, widest + overhead_bytes)
 
 

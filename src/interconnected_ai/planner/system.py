@@ -114,6 +114,13 @@ class SystemShape:
         return total - self.config.num_moe_layers * idle * ffn_params(self.d_model, self.d_ff)
 
     @property
+    def num_folded_params(self) -> int:
+        """Weights that are kept a second time, with the encoder's LoRA folded into them, while it does not learn."""
+        if not self.config.encoder_lora_rank:
+            return 0
+        return sum(d_in * d_out for d_in, d_out in self.encoder.linears)
+
+    @property
     def fixed_bytes(self) -> int:
         """What trained branches keep beside their weights: 12 bytes a term (hash, rarity), and each class's direction."""
         return sum(self.num_fixed_bytes(spec.num_classes, spec.num_terms) for spec in self.config.branches)
@@ -138,13 +145,13 @@ class SystemShape:
 
     # Matrix products
 
-    def encoder_products(self, batch: int, seq: int) -> tuple[Product, ...]:
-        """The encoder's, on `batch` rows of `seq` positions; its own weights are frozen, its LoRA learns.
+    def encoder_products(self, batch: int, seq: int, *, learns: bool = True) -> tuple[Product, ...]:
+        """The encoder's, on `batch` rows of `seq` positions; its own weights are frozen, its LoRA learns or is folded in.
 
         A longer `seq` counts as the encoder's own limit, at which `Encoder` cuts texts.
         """
         seq = min(seq, self.encoder.max_seq_len)
-        return self.encoder.products(batch, seq, lora_rank=self.config.encoder_lora_rank)
+        return self.encoder.products(batch, seq, lora_rank=self.config.encoder_lora_rank if learns else 0)
 
     def trunk_products(self, num_tokens: int, batch: int) -> tuple[Product, ...]:
         """The trunk's on `num_tokens` real tokens (packed: padding is not computed) of `batch` rows.

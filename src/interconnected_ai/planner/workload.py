@@ -58,18 +58,19 @@ class Workload:
 
 
 def encoder_work(shape: SystemShape, batch: int, seq: int, *, trains: bool = False) -> Workload:
-    """The encoder on `batch` rows of `seq` positions. trains: its LoRA learns (a frozen one has no backward pass)."""
+    """The encoder on `batch` rows of `seq` positions. trains: its LoRA learns; else there is no backward pass, and a LoRA is
+    folded into the weights."""
     encoder, positions = shape.encoder, batch * seq
-    rank = shape.config.encoder_lora_rank
+    rank = shape.config.encoder_lora_rank if trains else 0
     per_block = positions * (16 * encoder.d_model + encoder.d_ff) + 3 * batch * encoder.n_heads * seq * seq
     if rank:  # each adapter: dropout's mask and product, a scaled sum
         per_block += 5 * positions * sum(d_in + d_out for d_in, d_out in encoder.linears) // encoder.n_layers
     return Workload(
-        shape.encoder_products(batch, seq),
+        shape.encoder_products(batch, seq, learns=trains),
         moved_numbers=encoder.n_layers * per_block + 4 * positions * encoder.d_model,
         activated_numbers=encoder.n_layers * positions * encoder.d_ff,
         num_ops=encoder.n_layers * (30 + (36 if rank else 0)) + 10,
-        trains=trains and rank > 0,
+        trains=rank > 0,
     )
 
 

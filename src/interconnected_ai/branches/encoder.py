@@ -53,8 +53,6 @@ class Encoder(nn.Module):
     name: what `load` was given, kept as the reference in saved systems; None is the embedded default.
     prefix: what the encoder was trained to find before every text ("query: "). It is put there before a text is cut at
     `max_seq_len`, and it belongs to the fingerprint, and with it to the key of stored vectors.
-    computes_in_parts: whether a batch that is mostly padding may go through the model in several passes. Not where its weights
-    are spread over processes, which must all make the same number of passes.
     What the model is able to do is tried on one small batch: `d_model`, `stands_padding` and `reads_both_ways` are what it
     told (see `Traits`). Raises `EncoderError` for a model or tokenizer that cannot serve, `ConfigError` for a `max_seq_len`
     that leaves no room for text.
@@ -148,6 +146,7 @@ class Encoder(nn.Module):
 
     @computes_in_parts.setter
     def computes_in_parts(self, value: bool) -> None:
+        """Say so to the layers that would fold."""
         self._computes_in_parts = value
         for module in self.model.modules():
             if isinstance(module, LoRALinear):

@@ -18,7 +18,7 @@ from conftest import make_tokenizer
 from interconnected_ai.branches import MULTILINGUAL_ENCODER, Encoder
 from interconnected_ai.branches import encoder as branches_encoder
 from interconnected_ai.branches.contract import Traits
-from interconnected_ai.errors import ConfigError, UnknownNameError
+from interconnected_ai.errors import ConfigError, EncoderError, UnknownNameError
 from interconnected_ai.nn import LoRALinear
 from interconnected_ai.planner.encoders import (
     ALIASES,
@@ -241,10 +241,10 @@ def test_the_embedded_multilingual_encoder_is_the_one_that_is_packaged() -> None
 # FLOPs: `torch.utils.flop_counter` watches a small model at work.
 
 
-def cpu_encoder(config: Mapping[str, Any], rank: int, **options: Any) -> Encoder:
+def cpu_encoder(config: Mapping[str, Any], rank: int, layers: int | None = None, **options: Any) -> Encoder:
     encoder = Encoder(built(config, **options), make_tokenizer())
     if rank:
-        encoder.add_lora(rank, alpha=rank, dropout=0.1, generator=None)
+        encoder.add_lora(rank, alpha=rank, dropout=0.1, generator=None, layers=layers)
     return encoder
 
 
@@ -273,6 +273,30 @@ def test_plain_attention_multiplies_what_the_products_say(name: str, rank: int) 
     for batch, seq in ((3, 7), (2, 18)):
         products = shape.products(batch, seq, lora_rank=rank)
         assert counted(encoder, batch, seq) == (forward_flops(products), backward_flops(products))
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_adapters_in_the_last_blocks_spare_the_gradients_of_those_before(name: str) -> None:
+    shape = shape_of(SMALL[name])
+    encoder = cpu_encoder(SMALL[name], 3, layers=1, attn_implementation="eager").train()
+    products = shape.products(3, 7, lora_rank=3, lora_layers=1)
+    assert counted(encoder, 3, 7) == (forward_flops(products), backward_flops(products))
+    assert shape.num_lora_params(3, 1) == num_params(encoder) - shape.num_params
+    with pytest.raises(ConfigError, match=f"encoder_lora_layers=99: the encoder.*has {shape.n_layers} blocks"):
+        shape.products(3, 7, lora_rank=3, lora_layers=99)
+    with pytest.raises(EncoderError, match=f"encoder_lora_layers=99: .*has {shape.n_layers} blocks"):
+        cpu_encoder(SMALL[name], 3, layers=99)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_a_lora_that_has_learnt_costs_answers_no_products(name: str) -> None:
+    shape, encoder = shape_of(SMALL[name]), cpu_encoder(SMALL[name], 3, attn_implementation="eager").eval()
+    input_ids = torch.arange(3, 10).expand(3, 7)
+    with torch.no_grad():
+        encoder(input_ids, torch.ones_like(input_ids, dtype=torch.bool))  # folds
+        with FlopCounterMode(display=False) as counter:
+            encoder(input_ids, torch.ones_like(input_ids, dtype=torch.bool))
+    assert counter.get_total_flops() == forward_flops(shape.products(3, 7))
 
 
 @pytest.mark.parametrize("name", ["bert", "deberta-v3"])

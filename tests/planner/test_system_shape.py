@@ -43,6 +43,7 @@ shapes = st.fixed_dictionaries(
         "pooling": st.sampled_from(["mean", "cls", "attention"]),
         "lora_rank": st.integers(1, 9),
         "encoder_lora_rank": st.sampled_from([0, 0, 3]),
+        "encoder_lora_layers": st.sampled_from([None, None, 1]),
         "dropout": st.sampled_from([0.0, 0.1]),
         "branches": st.lists(st.integers(2, 30), min_size=1, max_size=4).map(
             lambda sizes: [

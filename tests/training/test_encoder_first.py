@@ -288,6 +288,9 @@ def test_the_embedded_multilingual_encoder_learns_unless_told_otherwise(tmp_path
     assert resolved(run_config(tmp_path, encoder_steps=0)) == ("multilingual", 0, 0)
     asked = plain.with_changes(system={"encoder_lora_rank": 4})
     assert resolved(asked) == ("multilingual", 4, 0)
+    layers = plain.with_changes(system={"encoder_lora_layers": 9})
+    made = with_encoder(layers, encoder_of_run(layers, RUSSIAN)).system
+    assert (made.encoder_lora_rank, made.encoder_lora_layers) == (32, 9)
 
 
 def test_a_run_that_an_older_version_began_goes_on_as_it_was(tmp_path: Path) -> None:
@@ -304,6 +307,12 @@ def test_a_run_goes_on_with_what_it_began_with(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(began.to_yaml())
     assert with_encoder(plain, encoder_of_run(plain, ENGLISH, resume=True)) == began
     assert began.system.encoder_lora_alpha == 2.0 * began.system.encoder_lora_rank
+    assert began.system.encoder_lora_layers == 6
+    in_all = began.with_changes(
+        system={**began.system.to_dict(), "encoder_lora_layers": None}
+    )  # as the first version did
+    (tmp_path / "run.yaml").write_text(in_all.to_yaml().replace("  encoder_lora_layers: null\n", ""))
+    assert with_encoder(plain, encoder_of_run(plain, ENGLISH, resume=True)) == in_all
 
 
 def test_an_encoder_at_hand_is_left_alone(tmp_path: Path) -> None:

@@ -139,11 +139,6 @@ class Encoder(nn.Module):
         weights. Not where these are spread over processes, which must make as many passes each."""
         return self._computes_in_parts
 
-    @property
-    def folds_lora(self) -> bool:
-        """Whether answers are computed with weights that the LoRA is folded into."""
-        return self.has_lora and self._computes_in_parts
-
     @computes_in_parts.setter
     def computes_in_parts(self, value: bool) -> None:
         """Say so to the layers that would fold."""
@@ -151,6 +146,11 @@ class Encoder(nn.Module):
         for module in self.model.modules():
             if isinstance(module, LoRALinear):
                 module.folds = value
+
+    @property
+    def folds_lora(self) -> bool:
+        """Whether answers are computed with weights that the LoRA is folded into."""
+        return self.has_lora and self._computes_in_parts
 
     @property
     def leaves_out_padding(self) -> bool:
@@ -206,14 +206,26 @@ class Encoder(nn.Module):
                 digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
-    def add_lora(self, rank: int, *, alpha: float, dropout: float, generator: torch.Generator | None) -> None:
-        """One LoRA on every linear layer of the encoder's blocks, shared by all branches.
+    def add_lora(
+        self,
+        rank: int,
+        *,
+        alpha: float,
+        dropout: float,
+        generator: torch.Generator | None,
+        layers: int | None = None,
+    ) -> None:
+        """One LoRA on every linear layer of the encoder's blocks, shared by all branches. layers: of so many last blocks alone.
 
-        Raises `EncoderError` where there is none, or where what is computed does not depend on it.
+        Raises `EncoderError` where there is none, or where what is computed does not depend on it, and for more layers than the
+        encoder has.
         """
-        found = add_lora(
-            self.model, rank, targets=_is_inside_a_block, alpha=alpha, dropout=dropout, generator=generator
-        )
+        before = () if layers is None else _names_of_first_blocks(self.model, layers)
+
+        def is_a_target(name: str, linear: nn.Linear) -> bool:
+            return _is_inside_a_block(name, linear) and not name.startswith(before)
+
+        found = add_lora(self.model, rank, targets=is_a_target, alpha=alpha, dropout=dropout, generator=generator)
         if not found:
             raise EncoderError(
                 f"{type(self.model).__name__} has no linear layer inside its blocks that a LoRA could adapt (GPT-2 has its own "
@@ -526,6 +538,19 @@ def _resolve(name: str | None) -> str | Path:
             "(owner/name)"
         )
     return name
+
+
+def _names_of_first_blocks(model: nn.Module, num_last: int) -> tuple[str, ...]:
+    """How the names of what is in a block begin, for all blocks but so many last ones. Blocks: the largest list of modules."""
+    lists = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.ModuleList)]
+    sizes = [sum(parameter.numel() for parameter in m.parameters()) for _, m in lists]
+    name, blocks = lists[sizes.index(max(sizes))] if lists else ("", nn.ModuleList())
+    if num_last > len(blocks):
+        raise EncoderError(
+            f"encoder_lora_layers={num_last}: {type(model).__name__} has {len(blocks)} blocks; take as many or fewer, or "
+            "leave it out for all"
+        )
+    return tuple(f"{name}.{number}." for number in range(len(blocks) - num_last))
 
 
 def _is_inside_a_block(name: str, linear: nn.Linear) -> bool:

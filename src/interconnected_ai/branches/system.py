@@ -129,7 +129,11 @@ class InterconnectedAISystem(nn.Module):
         self.encoder = encoder or Encoder.load(config.base_model_name, max_seq_len=config.max_seq_len)
         if config.encoder_lora_rank and not self.encoder.has_lora:
             self.encoder.add_lora(
-                config.encoder_lora_rank, alpha=config.encoder_lora_alpha, dropout=config.dropout, generator=generator
+                config.encoder_lora_rank,
+                alpha=config.encoder_lora_alpha,
+                dropout=config.dropout,
+                generator=generator,
+                layers=config.encoder_lora_layers,
             )
         if config.pooling == "cls" and not self.encoder.reads_both_ways:
             raise ConfigError(
@@ -657,8 +661,8 @@ class InterconnectedAISystem(nn.Module):
         _require_known_encoder(encoder, known, folder)
         system = cls.from_config(config, encoder=encoder, seed=known["seed"])
         tensors = load_tensors(folder / "model.safetensors")
-        beside = (_PROBE, _WORDS, _DIRECTIONS)
-        system._take_tensors({n: t for n, t in tensors.items() if not n.startswith(beside)}, folder)
+        apart = (_PROBE, _WORDS, _DIRECTIONS)
+        system._take_tensors({n: t for n, t in tensors.items() if not n.startswith(apart)}, folder)
         system._probe_texts = tuple(known["probe"]["texts"])
         system._probe_environment = known["probe"]["environment"]
         # In a file of its own, which versions that know nothing of it leave alone.

@@ -15,20 +15,27 @@ MOST_FIRST_TOKENS = 300_000
 
 @dataclass(frozen=True)
 class FirstSteps:
-    """The LoRA that learns, and in how many steps at the most: rank 0 is none, 0 steps leave it to the joint training."""
+    """The LoRA that learns, and in how many steps at the most: rank 0 is none, 0 steps leave it to the joint training.
+
+    layers: as `SystemConfig.encoder_lora_layers`.
+    """
 
     rank: int = 0
     alpha: float = 32.0
     steps: int = 0
+    layers: int | None = None
 
     @classmethod
     def of(cls, system: SystemConfig, training: TrainingConfig) -> "FirstSteps":
         """Those of a training that has begun with these settings, by whichever version of this package."""
-        return cls(system.encoder_lora_rank, system.encoder_lora_alpha, training.encoder_steps or 0)
+        steps = training.encoder_steps or 0
+        return cls(system.encoder_lora_rank, system.encoder_lora_alpha, steps, system.encoder_lora_layers)
 
 
 NO_FIRST_STEPS = FirstSteps()
-_OF_THE_MULTILINGUAL = FirstSteps(rank=32, alpha=64.0, steps=400)  # measured on held-out rows, see docs/log.md
+_OF_THE_MULTILINGUAL = FirstSteps(
+    rank=32, alpha=64.0, steps=400, layers=6
+)  # measured on held-out rows, see docs/log.md
 
 
 def with_first_steps(
@@ -45,7 +52,11 @@ def with_first_steps(
         pays = system.base_model_name == MULTILINGUAL_ENCODER and not system.encoder_lora_rank
         known = _OF_THE_MULTILINGUAL if pays else NO_FIRST_STEPS
     if known.rank and not system.encoder_lora_rank:
-        system = system.with_changes(encoder_lora_rank=known.rank, encoder_lora_alpha=known.alpha)
+        system = system.with_changes(
+            encoder_lora_rank=known.rank,
+            encoder_lora_alpha=known.alpha,
+            encoder_lora_layers=system.encoder_lora_layers or known.layers,
+        )
     return system, training.with_changes(encoder_steps=known.steps)
 
 

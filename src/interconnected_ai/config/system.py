@@ -102,6 +102,7 @@ class SystemConfig(Record):
     lora_rank: rank of each branch's adapter on the pooled vector.
     wide_terms: most terms (stems, pairs of stems, characters within words) of a branch's wide part; 0 leaves the wide part out.
     encoder_lora_rank: rank of the one LoRA inside the encoder that all branches share; 0 leaves the encoder as it is.
+    encoder_lora_layers: how many of the encoder's last blocks it is in; None is all of them.
     """
 
     base_model_name: str | None = None
@@ -118,6 +119,7 @@ class SystemConfig(Record):
     wide_terms: Annotated[int, Field(ge=0, le=2**24)] = 30_000
     encoder_lora_rank: Annotated[int, Field(ge=0, le=2**24)] = 0
     encoder_lora_alpha: Annotated[float, Field(gt=0.0)] = 32.0
+    encoder_lora_layers: Annotated[int, Field(ge=1, le=1024)] | None = None
     branches: Annotated[tuple[BranchSpec, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")

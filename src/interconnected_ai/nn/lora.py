@@ -103,7 +103,8 @@ class LoRALinear(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._folded = None
-        return super()._apply(fn, recurse)
+        super()._apply(fn, recurse)
+        return self
 
     def _folded_weight(self) -> Tensor:
         """(d_out, d_in): W + Δ, computed when it is first asked for."""

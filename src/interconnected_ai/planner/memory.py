@@ -90,7 +90,7 @@ def _training_memory(
     kept = sum(layers) + encoder + fixed
     if checkpointing:
         inputs = num_tokens * shape.d_model * 4 * shape.config.num_moe_layers
-        blocks = shape.encoder.n_layers if shape.encoder_learns else 0
+        blocks = shape.num_lora_layers if shape.encoder_learns else 0
         inputs += blocks * batch * tokens_per_text * shape.d_model * 4
         kept = min(kept, inputs + max([*layers, encoder // max(1, blocks)]) + fixed)
     transient = _backward_transient(shape, num_tokens, precision)
@@ -192,7 +192,7 @@ def encoder_activation_bytes(shape: SystemShape, batch: int, seq: int, precision
     masks = 7 * encoder.d_model + encoder.d_ff  # a byte each
     each = 4 if precision == "float32" else 2.6  # under autocast the norms' inputs stay in float32
     first = 3 * positions * encoder.d_model  # the first block's input needs no gradient: no masks are kept for it
-    return int(positions * encoder.n_layers * (numbers * each + masks) - first)
+    return int(positions * shape.num_lora_layers * (numbers * each + masks) - first)
 
 
 def branch_activation_bytes(shape: SystemShape, batch: int) -> int:

@@ -73,7 +73,9 @@ class SystemShape:
         """Parameters of each part, under the keys of `InterconnectedAISystem.get_num_params`."""
         counts = {
             "encoder": self.encoder.num_params,
-            "encoder_lora": self.encoder.num_lora_params(self.config.encoder_lora_rank),
+            "encoder_lora": self.encoder.num_lora_params(
+                self.config.encoder_lora_rank, self.config.encoder_lora_layers
+            ),
             "trunk": self.num_trunk_params,
             **{spec.name: self.num_branch_params(spec.num_classes, spec.num_terms) for spec in self.config.branches},
         }
@@ -114,11 +116,18 @@ class SystemShape:
         return total - self.config.num_moe_layers * idle * ffn_params(self.d_model, self.d_ff)
 
     @property
+    def num_lora_layers(self) -> int:
+        """How many of the encoder's blocks its LoRA is in."""
+        if not self.config.encoder_lora_rank:
+            return 0
+        return self.config.encoder_lora_layers or self.encoder.n_layers
+
+    @property
     def num_folded_params(self) -> int:
         """Weights that are kept a second time, with the encoder's LoRA folded into them, while it does not learn."""
         if not self.config.encoder_lora_rank:
             return 0
-        return sum(d_in * d_out for d_in, d_out in self.encoder.linears)
+        return sum(d_in * d_out for d_in, d_out in self.encoder.lora_linears(self.config.encoder_lora_layers))
 
     @property
     def fixed_bytes(self) -> int:
@@ -151,7 +160,8 @@ class SystemShape:
         A longer `seq` counts as the encoder's own limit, at which `Encoder` cuts texts.
         """
         seq = min(seq, self.encoder.max_seq_len)
-        return self.encoder.products(batch, seq, lora_rank=self.config.encoder_lora_rank if learns else 0)
+        rank, layers = self.config.encoder_lora_rank if learns else 0, self.config.encoder_lora_layers
+        return self.encoder.products(batch, seq, lora_rank=rank, lora_layers=layers)
 
     def trunk_products(self, num_tokens: int, batch: int) -> tuple[Product, ...]:
         """The trunk's on `num_tokens` real tokens (packed: padding is not computed) of `batch` rows.

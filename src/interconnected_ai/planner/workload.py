@@ -61,16 +61,16 @@ def encoder_work(shape: SystemShape, batch: int, seq: int, *, trains: bool = Fal
     """The encoder on `batch` rows of `seq` positions. trains: its LoRA learns; else there is no backward pass, and a LoRA is
     folded into the weights."""
     encoder, positions = shape.encoder, batch * seq
-    rank = shape.config.encoder_lora_rank if trains else 0
+    layers = shape.num_lora_layers if trains else 0
     per_block = positions * (16 * encoder.d_model + encoder.d_ff) + 3 * batch * encoder.n_heads * seq * seq
-    if rank:  # each adapter: dropout's mask and product, a scaled sum
-        per_block += 5 * positions * sum(d_in + d_out for d_in, d_out in encoder.linears) // encoder.n_layers
+    # each adapter: dropout's mask and product, a scaled sum
+    per_adapted = 5 * positions * sum(d_in + d_out for d_in, d_out in encoder.linears) // encoder.n_layers
     return Workload(
         shape.encoder_products(batch, seq, learns=trains),
-        moved_numbers=encoder.n_layers * per_block + 4 * positions * encoder.d_model,
+        moved_numbers=encoder.n_layers * per_block + layers * per_adapted + 4 * positions * encoder.d_model,
         activated_numbers=encoder.n_layers * positions * encoder.d_ff,
-        num_ops=encoder.n_layers * (30 + (36 if rank else 0)) + 10,
-        trains=rank > 0,
+        num_ops=encoder.n_layers * 30 + layers * 36 + 10,
+        trains=layers > 0,
     )
 
 
@@ -166,7 +166,7 @@ def added_branch_step(shape: SystemShape, batch: int, spec: BranchSpec, tokens_p
 def num_trained_tensors(shape: SystemShape) -> int:
     """Tensors that the joint training's optimiser steps, one after the other on a CPU."""
     per_layer = 7 if shape.is_moe else 6
-    lora = 2 * len(shape.encoder.linears) if shape.encoder_learns else 0
+    lora = 2 * len(shape.encoder.lora_linears(shape.config.encoder_lora_layers)) if shape.encoder_learns else 0
     pooling = shape.config.pooling == "attention"
     branches = sum(4 + (spec.num_terms > 0) for spec in shape.config.branches)
     return per_layer * shape.config.num_moe_layers + 2 + pooling + lora + branches

@@ -68,17 +68,31 @@ class EncoderShape:
         own = self.positions.num_own_linears if self.positions else 0
         return (*self.input_linears, *[(self.d_model, self.d_model)] * own, *self.inner_linears) * self.n_layers
 
-    def num_lora_params(self, rank: int) -> int:
-        """Parameters of one LoRA of this rank on all `linears`: rank · Σ (d_in + d_out). Rank 0 is none."""
-        require_count("lora_rank", rank, least=0)
-        return rank * sum(d_in + d_out for d_in, d_out in self.linears)
+    def lora_linears(self, layers: int | None = None) -> tuple[Linear, ...]:
+        """Those of so many last blocks, None is all. Raises `ConfigError` for more than there are."""
+        kept = self.n_layers if layers is None else layers
+        require_count("encoder_lora_layers", kept)
+        if kept > self.n_layers:
+            raise ConfigError(
+                f"encoder_lora_layers={layers}: the encoder {self.name!r} has {self.n_layers} blocks; take as many or fewer, "
+                "or leave it out for all"
+            )
+        return self.linears[: len(self.linears) // self.n_layers * kept]
 
-    def products(self, batch: int, seq: int, *, lora_rank: int = 0) -> tuple[Product, ...]:
+    def num_lora_params(self, rank: int, layers: int | None = None) -> int:
+        """Parameters of one LoRA of this rank on all `lora_linears`: rank · Σ (d_in + d_out). Rank 0 is none."""
+        require_count("lora_rank", rank, least=0)
+        return rank * sum(d_in + d_out for d_in, d_out in self.lora_linears(layers)) if rank else 0
+
+    def products(
+        self, batch: int, seq: int, *, lora_rank: int = 0, lora_layers: int | None = None
+    ) -> tuple[Product, ...]:
         """The matrix products of one pass over `batch` rows of `seq` positions, padding included; equal ones as one.
 
         Without LoRA nothing learns. With it, its own products ("encoder_lora") are trained, and every product after
-        the first adapter passes a gradient on; the embeddings are frozen, so nothing that reads them directly does
-        (the first block's query, key and value; DeBERTa's position vectors in every block; its convolution).
+        the first adapter passes a gradient on; what comes before is frozen, so nothing that reads it directly does (query, key
+        and value of the first block with an adapter; DeBERTa's position vectors in every block; its convolution).
+        lora_layers: how many last blocks have adapters, None is all.
 
         This is what `torch.utils.flop_counter` counts with plain ("eager") attention, forward and backward, matrix
         products and DeBERTa-v2's convolution. It sees nothing of lookups, norms, softmax, activations, biases and
@@ -96,10 +110,11 @@ class EncoderShape:
             raise ConfigError(
                 f"seq={seq}: the encoder {self.name!r} has {self.max_seq_len} positions; cut texts to those"
             )
+        first = self.n_layers - (len(self.lora_linears(lora_layers)) * self.n_layers // len(self.linears))
         blocks = (
             product
             for block in range(self.n_layers)
-            for product in self._block_products(batch, seq, lora_rank, is_first=block == 0)
+            for product in self._block_products(batch, seq, lora_rank if block >= first else 0, is_first=block == first)
         )
         return _counted_together((*self._products_before_blocks(batch * seq), *blocks))
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
-from interconnected_ai.nn import LoRA, LoRALinear, add_lora, merge_lora, remove_lora, unmerge_lora
+from interconnected_ai.nn import LoRA, LoRALinear, add_lora, merge_lora, unmerge_lora, without_lora
 from properties import examples
 
 
@@ -171,15 +171,19 @@ def test_what_is_folded_is_computed_once_and_anew_for_other_weights() -> None:
     assert torch.equal(kept(), (wrapped.base.weight + wrapped.lora.delta_weight()).detach())
 
 
-def test_removed_adapters_leave_the_model_as_it_was() -> None:
+def test_a_model_without_its_adapters_shares_the_weights_and_leaves_them_where_they_are() -> None:
     torch.manual_seed(0)
     model, hidden = TinyAttention(), torch.randn(3, 6)
-    expected, names = model(hidden), set(model.state_dict())
+    expected, state = model(hidden), model.state_dict()
     add_lora(model, 2)
     for wrapped in model.modules():
         if isinstance(wrapped, LoRALinear):
             trained(wrapped)
+    adapted = model(hidden)
+    twin = without_lora(model)
+    assert torch.equal(twin(hidden), expected)
+    assert {name: t.data_ptr() for name, t in twin.state_dict().items()} == {n: t.data_ptr() for n, t in state.items()}
+    assert torch.equal(model(hidden), adapted)
     merge_lora(model)
-    remove_lora(model)
-    assert torch.equal(model(hidden), expected)
-    assert set(model.state_dict()) == names
+    with pytest.raises(RuntimeError, match="query is merged; call unmerge_lora"):
+        without_lora(model)

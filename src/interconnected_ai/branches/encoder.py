@@ -1,6 +1,5 @@
 """The frozen Hugging Face encoder: text → token ids → one vector per token. Safetensors only, no remote code."""
 
-import copy
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
@@ -34,7 +33,7 @@ from interconnected_ai.branches.unpadded import can_leave_out_padding, tokens_of
 from interconnected_ai.config import MULTILINGUAL_ENCODER
 from interconnected_ai.errors import ConfigError, EncoderError, IntegrityError, MissingExtraError, UnsafeFileError
 from interconnected_ai.hub import ONE_NETWORK
-from interconnected_ai.nn import LoRALinear, add_lora, remove_lora, require_own_threads, swap_dropouts, swap_gelus
+from interconnected_ai.nn import LoRALinear, add_lora, require_own_threads, swap_dropouts, swap_gelus, without_lora
 from interconnected_ai.storage import sha256_of
 
 logger = logging.getLogger(__name__)
@@ -243,10 +242,9 @@ class Encoder(nn.Module):
         """
         if not self.has_lora:
             return self
-        shared = [self.tokenizer, *self.model.parameters(), *self.model.buffers()]
-        twin = copy.deepcopy(self, {id(thing): thing for thing in shared})
-        remove_lora(twin.model)
-        twin.has_lora = False
+        model = without_lora(self.model)
+        twin = type(self).__new__(type(self))
+        twin.__dict__ = {**self.__dict__, "_modules": {**self._modules, "model": model}, "has_lora": False}
         twin.computes_in_parts = True
         return twin.eval()
 

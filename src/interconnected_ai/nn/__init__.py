@@ -16,7 +16,7 @@ from interconnected_ai.nn.feed_forward import GELU, FeedForward, gelu, swap_gelu
 from interconnected_ai.nn.forks import require_own_threads
 from interconnected_ai.nn.grouped import GroupedBackend, choose_backend
 from interconnected_ai.nn.kv_cache import KVCache
-from interconnected_ai.nn.lora import LoRA, LoRALinear, add_lora, merge_lora, remove_lora, unmerge_lora
+from interconnected_ai.nn.lora import LoRA, LoRALinear, add_lora, merge_lora, unmerge_lora, without_lora
 from interconnected_ai.nn.moe import FFNExperts, MoELayer
 from interconnected_ai.nn.nf4 import nf4_levels, pack_nf4, unpack_nf4
 from interconnected_ai.nn.optimization import Descent, learning_rate_factor, set_rates
@@ -68,7 +68,6 @@ __all__ = [
     "nf4_levels",
     "pack_nf4",
     "products_of",
-    "remove_lora",
     "require_own_threads",
     "root_of",
     "set_rates",
@@ -81,4 +80,5 @@ __all__ = [
     "unmerge_lora",
     "unpack_nf4",
     "watched_score",
+    "without_lora",
 ]

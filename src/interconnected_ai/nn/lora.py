@@ -1,13 +1,16 @@
 """Low-rank adapters (Hu et al. 2021): a module of their own, or wrapped around a linear layer; merge and unmerge."""
 
+import copy
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interconnected_ai.nn.dropout import Dropout
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class LoRA(nn.Module):
@@ -149,12 +152,20 @@ def add_lora(
     return chosen
 
 
-def remove_lora(model: nn.Module) -> None:
-    """Put every `LoRALinear`'s frozen layer back in its place inside `model`; its adapter is left out."""
-    for name, wrapped in [(name, m) for name, m in model.named_modules() if isinstance(m, LoRALinear)]:
-        wrapped.unmerge()
+def without_lora(model: M) -> M:
+    """Another model with the same parameters and buffers in memory, and without the adapters inside `model`.
+
+    While adapters are merged this is no copy of what the weights were: raises `RuntimeError`. Other threads may compute.
+    """
+    wrapped = {name: m for name, m in model.named_modules() if isinstance(m, LoRALinear)}
+    if merged := [name for name, m in wrapped.items() if m.merged]:
+        raise RuntimeError(f"{merged[0]} is merged; call unmerge_lora(model) before copying it")
+    shared = [*model.parameters(), *model.buffers(), *(m._folded for m in wrapped.values())]
+    twin = copy.deepcopy(model, {id(thing): thing for thing in shared})
+    for name in wrapped:
         parent, _, attribute = name.rpartition(".")
-        setattr(model.get_submodule(parent), attribute, wrapped.base)
+        setattr(twin.get_submodule(parent), attribute, twin.get_submodule(name).base)
+    return twin
 
 
 def merge_lora(model: nn.Module) -> None:

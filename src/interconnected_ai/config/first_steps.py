@@ -33,9 +33,7 @@ class FirstSteps:
 
 
 NO_FIRST_STEPS = FirstSteps()
-_OF_THE_MULTILINGUAL = FirstSteps(
-    rank=32, alpha=64.0, steps=400, layers=6
-)  # measured on held-out rows, see docs/log.md
+_OF_THE_MULTILINGUAL = FirstSteps(rank=32, alpha=64.0, steps=400)  # measured on held-out rows, see docs/log.md
 
 
 def with_first_steps(

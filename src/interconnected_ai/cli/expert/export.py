@@ -16,7 +16,7 @@ _FORMATS = {
     "onnx": "ONNX Runtime runs it",
     "ctranslate2": "CTranslate2 runs it",
     "safetensors": "transformers and vLLM open it",
-    "peft": "PEFT opens it",
+    "peft": "PEFT opens it, and vLLM beside the base",
 }
 
 

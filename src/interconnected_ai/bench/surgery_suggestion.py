@@ -1,5 +1,6 @@
 """What LoRA on the suggested quarter of the experts gains, beside other quarters and beside all, each at its own best rate."""
 
+import gc
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -108,6 +109,8 @@ def compare(
             chosen, last = (math.log(b / a) for b, a in zip(before, after, strict=True))
             covered = sum(float(shares[layer][list(e)].sum()) for layer, e in experts.items()) / len(shares)
             tried.append(Gain(last, chosen, rate, adapter.num_params, covered))
+            del moe, adapter
+            gc.collect()  # a model and its layers know each other: without this five of them are in memory at once
         return max(tried, key=lambda each: each.validation_nats)
 
     gains = {name: gain(experts) for name, experts in choices(moe, asked, course, seed).items()}

@@ -287,6 +287,22 @@ def test_systems_whose_loras_differ_share_the_pretrained_weights_in_memory(
     assert all(check.identical for system in loaded for check in system.verify())
 
 
+def test_a_system_without_a_lora_gets_none_from_one_that_is_loaded_beside_it(
+    tmp_path: Path, encoder_folder: Path
+) -> None:
+    _, first = saved(tmp_path / "a", encoder_folder)
+    learnt, second = saved(tmp_path / "b", encoder_folder, encoder_lora_rank=2)
+    plain = InterconnectedAISystem.from_pretrained(first)
+    before = plain.encode(TEXTS)
+    for found in (
+        InterconnectedAISystem.from_pretrained(second, beside=[plain]),
+        InterconnectedAISystem.from_pretrained(second, encoder=plain.encoder),
+    ):
+        assert torch.equal(found.encode(TEXTS), learnt.encode(TEXTS))
+        assert not plain.encoder.has_lora
+        assert torch.equal(plain.encode(TEXTS), before)
+
+
 def test_another_encoder_or_another_length_is_not_shared(tmp_path: Path, encoder_folder: Path) -> None:
     system, folder = saved(tmp_path / "a", encoder_folder, encoder_lora_rank=2)
     shorter = make_system(

@@ -237,11 +237,13 @@ class Encoder(nn.Module):
         self.computes_in_parts = self.computes_in_parts  # answers come from folded weights
 
     def without_lora(self) -> Self:
-        """The encoder as it was pretrained: this one where it has no LoRA, else another with the same tokenizer and weights in
-        memory, so that systems whose LoRAs differ hold them once. What moves one's weights to another device moves both.
+        """The encoder as it was pretrained: this one where it has no LoRA, else `twin()`."""
+        return self.twin() if self.has_lora else self
+
+    def twin(self) -> Self:
+        """Another encoder without a LoRA, on the same tokenizer and pretrained weights in memory, so that systems whose LoRAs
+        differ hold them once. What moves one's weights to another device moves both. Other threads may compute meanwhile.
         """
-        if not self.has_lora:
-            return self
         model = without_lora(self.model)
         twin = type(self).__new__(type(self))
         twin.__dict__ = {**self.__dict__, "_modules": {**self._modules, "model": model}, "has_lora": False}

@@ -658,6 +658,8 @@ class InterconnectedAISystem(nn.Module):
             source = str(inside) if inside.is_dir() else config.base_model_name
             encoder = Encoder.load(source, max_seq_len=config.max_seq_len)
             encoder.name = config.base_model_name
+        elif config.encoder_lora_rank and not encoder.has_lora:
+            encoder = encoder.twin()  # or whoever else has it would get this system's LoRA
         _require_known_encoder(encoder, known, folder)
         system = cls.from_config(config, encoder=encoder, seed=known["seed"])
         tensors = load_tensors(folder / "model.safetensors")

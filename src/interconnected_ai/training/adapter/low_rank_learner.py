@@ -111,6 +111,8 @@ class LowRankLearner(ABC):
 
     def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """AdamW over the adapter's matrices."""
+        network = next(part for part in model.modules() if isinstance(part, AdaptedNetwork)).network
+        self.processes.parallelism.see(outputs=(), first=network.get_input_embeddings())
         learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
         groups: list[dict[str, Any]] = [
             {"name": "adapter", "params": learnt, "lr": self.config.lr, "weight_decay": self.config.weight_decay}

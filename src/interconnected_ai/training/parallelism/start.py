@@ -13,7 +13,7 @@ from interconnected_ai.extras import require
 from interconnected_ai.training.devices import Choice
 from interconnected_ai.training.parallelism.fsdp import FullySharded, shard_over_cpus
 from interconnected_ai.training.parallelism.replicated import Parallelism
-from interconnected_ai.training.parallelism.zero import Zero, zero_over_cpus
+from interconnected_ai.training.parallelism.zero import Zero, load_models_whole, zero_over_cpus
 
 
 def open_accelerator(choice: Choice) -> Any:
@@ -34,6 +34,8 @@ def open_accelerator(choice: Choice) -> Any:
             shard_over_cpus(accelerator, precision)
         if _asked_for("DEEPSPEED"):
             zero_over_cpus(accelerator)
+    if _kind(accelerator) == "DEEPSPEED":
+        load_models_whole()
     return accelerator
 
 

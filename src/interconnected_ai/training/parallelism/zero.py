@@ -58,6 +58,7 @@ class Zero(Parallelism):
             group["lr"] = 0.0  # stage 3 makes a step with zero gradients to begin with, which would decay the weights
         with redirect_stdout(sys.stderr):  # it tells there of kernels that it builds, where commands print JSON
             model, optimizer = self.accelerator.prepare(model, optimizer)
+        load_models_whole()
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         for state in _adamw(optimizer).state.values():
@@ -161,6 +162,15 @@ def _link(optimizer: Any) -> None:
     if hasattr(zero, "_lazy_init_hp_params_optimizer_state"):
         zero._hp_optimizer_states_linked = False
         zero._lazy_init_hp_params_optimizer_state()
+
+
+def load_models_whole() -> None:
+    """Keep transformers from cutting every model that it opens in this process, as it does once it hears of stage 3: what is to
+    be trained is cut in `Zero.prepare`, when it has been changed and tried, and all else is read as it is.
+    """
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()
 
 
 def zero_over_cpus(accelerator: Any) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from conftest import make_encoder, make_rows
 from interconnected_ai.branches import MULTILINGUAL_ENCODER, Encoder, InterconnectedAISystem
-from interconnected_ai.config import NO_FIRST_STEPS, RunConfig
+from interconnected_ai.config import NO_FIRST_STEPS, RunConfig, merged
 from interconnected_ai.data import Rows, Splits
 from interconnected_ai.training import EncoderChoice, encoder_by_language, encoder_of_run, train_run, with_encoder
 from properties import examples
@@ -109,3 +109,41 @@ def test_an_encoder_that_was_loaded_by_name_is_saved_by_name(tmp_path: Path, enc
     encoder = Encoder.load(str(encoder_folder), max_seq_len=16)
     run = train_run(config_at(tmp_path), splits=Splits(rows, rows, rows), encoder=encoder)
     assert InterconnectedAISystem.from_pretrained(run.folder / "model").config.base_model_name == str(encoder_folder)
+
+
+def many_rows(per_class: int, words: int = 3) -> Splits:
+    texts = [f"{ENGLISH[i % 4]} {i} {'again ' * words}" for i in range(4 * per_class)]
+    return splits_of(texts)
+
+
+def test_the_english_encoder_learns_first_where_classes_have_many_short_rows(tmp_path: Path) -> None:
+    config = config_at(tmp_path)
+    for splits, pays in ((many_rows(50), True), (many_rows(49), False), (many_rows(100, words=3_000), False)):
+        choice = encoder_of_run(config, splits)
+        settled = with_encoder(config, choice)
+        assert bool(settled.training.encoder_steps) == bool(settled.system.encoder_lora_rank) == pays
+        assert ("it learns the classes first: 200 rows of 4" in choice.reason) == pays
+    named = config_at(tmp_path, "all-MiniLM-L6-v2")
+    assert with_encoder(named, encoder_of_run(named, many_rows(50))).training.encoder_steps
+
+
+def test_what_the_config_says_of_first_steps_comes_before_the_rows(tmp_path: Path) -> None:
+    for changes in ({"training": {"encoder_steps": 0}}, {"system": {"encoder_lora_rank": 4}}):
+        config = RunConfig.from_mapping(merged(config_at(tmp_path).to_dict(), changes))
+        settled = with_encoder(config, encoder_of_run(config, many_rows(60)))
+        assert settled.training.encoder_steps == 0
+        assert settled.system.encoder_lora_rank == config.system.encoder_lora_rank
+
+
+@pytest.mark.parametrize("launch", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"])
+@pytest.mark.parametrize("texts", [ENGLISH * 60, RUSSIAN], ids=["English", "Russian"])
+def test_no_encoder_learns_first_where_a_launch_spreads_weights_and_the_run_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launch: str, texts: list[str]
+) -> None:
+    config, splits = config_at(tmp_path), splits_of(texts)
+    assert with_encoder(config, encoder_of_run(config, splits)).training.encoder_steps
+    monkeypatch.setenv(launch, "true")
+    choice = encoder_of_run(config, splits)
+    settled = with_encoder(config, choice)
+    assert (settled.training.encoder_steps, settled.system.encoder_lora_rank) == (0, 0)
+    assert "does not learn first" in choice.reason

@@ -25,7 +25,14 @@ from interconnected_ai.bench.timing import machine
 from interconnected_ai.branches import EMBEDDED_ENCODER, Encoder, InterconnectedAISystem
 from interconnected_ai.config import RunConfig, SystemConfig
 from interconnected_ai.data import Splits
-from interconnected_ai.training import EncoderChoice, auroc, encoder_by_language, train_run, with_encoder
+from interconnected_ai.training import (
+    EncoderChoice,
+    auroc,
+    encoder_by_language,
+    learning_first_where_it_pays,
+    train_run,
+    with_encoder,
+)
 
 SETS = tuple(TEXT_SETS)
 DRAWS = 3  # of so many rows a class; a figure is their mean
@@ -101,7 +108,8 @@ def train_by_default(
             }
         )
         unread = replace(splits, test=splits.test.select([]))
-        config = with_encoder(config, EncoderChoice(encoder.name, "as given"))
+        choice = learning_first_where_it_pays(EncoderChoice(encoder.name, "as given"), config, splits.train)
+        config = with_encoder(config, choice)
         return train_run(config, splits=unread, encoder=encoder).system
 
 

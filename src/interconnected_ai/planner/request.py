@@ -10,6 +10,7 @@ from interconnected_ai.config import (
     RunConfig,
     SystemConfig,
     TrainingConfig,
+    first_steps_on,
     merged,
     settings_in,
     with_first_steps,
@@ -77,7 +78,13 @@ class PlanRequest(Record):
 
     def with_first_steps(self) -> Self:
         """The same, with the steps in which the encoder learns before all else as a number."""
-        system, training = with_first_steps(self.system, self.training)
+        known = first_steps_on(
+            self.system,
+            num_rows=self.num_rows,
+            num_classes=sum(spec.num_classes for spec in self.system.branches),
+            tokens_per_text=self.mean_tokens,
+        )
+        system, training = with_first_steps(self.system, self.training, known)
         return self.with_changes(system=system.to_dict(), training=training.to_dict())
 
     @property

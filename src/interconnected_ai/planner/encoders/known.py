@@ -2,12 +2,12 @@
 
 from typing import Any
 
-EMBEDDED_ENCODER = "all-MiniLM-L6-v2"
+from interconnected_ai.config import EMBEDDED_ENCODER, MULTILINGUAL_ENCODER
 
 # Those that come as packages, by the names that a system's config has for them.
 EMBEDDED_ENCODERS = {
     EMBEDDED_ENCODER: "sentence-transformers/all-MiniLM-L6-v2",
-    "multilingual": "intfloat/multilingual-e5-small",
+    MULTILINGUAL_ENCODER: "intfloat/multilingual-e5-small",
 }
 
 # Names that the documents use for models which are called otherwise on the hub.

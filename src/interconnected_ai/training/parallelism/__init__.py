@@ -5,8 +5,8 @@
 
 from interconnected_ai.training.parallelism.fsdp import FullySharded
 from interconnected_ai.training.parallelism.replicated import Parallelism
-from interconnected_ai.training.parallelism.start import open_accelerator, parallelism_of
+from interconnected_ai.training.parallelism.start import open_accelerator, parallelism_of, spreads_weights
 from interconnected_ai.training.parallelism.tensors import whole
 from interconnected_ai.training.parallelism.zero import Zero
 
-__all__ = ["FullySharded", "Parallelism", "Zero", "open_accelerator", "parallelism_of", "whole"]
+__all__ = ["FullySharded", "Parallelism", "Zero", "open_accelerator", "parallelism_of", "spreads_weights", "whole"]

@@ -59,6 +59,11 @@ def parallelism_of(accelerator: Any) -> Parallelism:
     return FullySharded(accelerator)
 
 
+def spreads_weights() -> bool:
+    """Whether this process was launched to hold a piece of the weights, the gradients or the optimiser's state alone."""
+    return _asked_for("FSDP") or _asked_for("DEEPSPEED")
+
+
 def _asked_for(what: str) -> bool:
     return os.environ.get(f"ACCELERATE_USE_{what}", "").lower() == "true"
 

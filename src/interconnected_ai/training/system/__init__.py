@@ -16,6 +16,7 @@ from interconnected_ai.training.system.encoder_choice import (
     encoder_by_language,
     encoder_of_run,
     language_remark,
+    learning_first_where_it_pays,
     reads_english_only,
     with_encoder,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "is_changed",
     "kept_answers",
     "language_remark",
+    "learning_first_where_it_pays",
     "likely_mislabelled",
     "macro_f1",
     "measure_baselines",

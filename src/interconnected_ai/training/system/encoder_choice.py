@@ -7,12 +7,23 @@ from pathlib import Path
 from typing import Self
 
 from interconnected_ai.arguments import checked
-from interconnected_ai.branches import EMBEDDED_ENCODER, Encoder, known_as
-from interconnected_ai.config import MULTILINGUAL_ENCODER, NO_FIRST_STEPS, FirstSteps, RunConfig, with_first_steps
-from interconnected_ai.data import Remark, Splits
+from interconnected_ai.branches import Encoder, known_as
+from interconnected_ai.config import (
+    EMBEDDED_ENCODER,
+    ENGLISH_ENCODERS,
+    MULTILINGUAL_ENCODER,
+    NO_FIRST_STEPS,
+    FirstSteps,
+    RunConfig,
+    first_steps_on,
+    with_first_steps,
+)
+from interconnected_ai.data import Remark, Rows, Splits
 from interconnected_ai.text import language_of
+from interconnected_ai.training.parallelism import spreads_weights
 
 _SAMPLE = 2_000
+_CHARACTERS_PER_TOKEN = 4.0  # of English
 _MOST_FOREIGN = 1 / 20  # rows in other languages that the English encoder is left with
 
 
@@ -52,13 +63,12 @@ def encoder_by_language(texts: Sequence[str]) -> EncoderChoice:
 
 
 _NAMES = {"other": "other languages"}
-_READ_ENGLISH_ONLY = (EMBEDDED_ENCODER, f"sentence-transformers/{EMBEDDED_ENCODER}")
 
 
 @checked
 def reads_english_only(encoder: str | None) -> bool:
     """Whether this encoder is known to read no other language. encoder: as `SystemConfig` has it, or its own name."""
-    return encoder in _READ_ENGLISH_ONLY
+    return encoder in ENGLISH_ENCODERS
 
 
 @checked
@@ -88,11 +98,31 @@ def encoder_of_run(
     if encoder is not None:
         chosen = (encoder.name, "as given") if name is None else (name, "as the config says")
         return EncoderChoice(*chosen, NO_FIRST_STEPS)
-    if name is not None:
-        return EncoderChoice(name, "as the config says")
-    if began is not None:
+    if name is None and began is not None:
         return began
-    return encoder_by_language(splits.train.texts)
+    choice = encoder_by_language(splits.train.texts) if name is None else EncoderChoice(name, "as the config says")
+    return learning_first_where_it_pays(choice, config, splits.train)
+
+
+@checked
+def learning_first_where_it_pays(choice: EncoderChoice, config: RunConfig, train: Rows) -> EncoderChoice:
+    """The choice with its first steps where the config leaves them open and the encoder's name does not tell: those that pay on
+    these rows (`first_steps_on`), or none where this launch spreads weights over processes.
+    """
+    if config.training.encoder_steps is not None:
+        return choice
+    system = config.system.with_changes(base_model_name=choice.base_model_name)
+    labels = [train.of(name)[1] for name in train.branch_names]
+    num_rows, num_classes = sum(map(len, labels)), sum(len(set(each)) for each in labels)
+    tokens = sum(map(len, train.texts)) / max(1, len(train)) / _CHARACTERS_PER_TOKEN
+    pays = first_steps_on(system, num_rows=num_rows, num_classes=num_classes, tokens_per_text=tokens)
+    if spreads_weights() and (pays is not None or choice.base_model_name == MULTILINGUAL_ENCODER):
+        pays, why = NO_FIRST_STEPS, "it does not learn first, for which each process would need all of its weights"
+    elif pays is not None:
+        why = f"it learns the classes first: {num_rows:,} rows of {num_classes}"
+    else:
+        return choice
+    return replace(choice, reason=f"{choice.reason}; {why}", first_steps=pays)
 
 
 @checked

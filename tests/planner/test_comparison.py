@@ -31,6 +31,7 @@ from interconnected_ai.planner.workload import Workload, training_step
 def request(*, branches: int = 3, system: dict[str, Any] | None = None, **changes: Any) -> PlanRequest:
     specs = [{"name": f"branch-{i}", "num_classes": 20} for i in range(branches)]
     content = {"tokens_per_text": 30, "device": "A100 80GB SXM", **changes}
+    content["training"] = {"encoder_steps": 0, **content.get("training", {})}
     return PlanRequest.from_mapping({"system": {"branches": specs, "wide_terms": 0, **(system or {})}, **content})
 
 

@@ -43,13 +43,31 @@ def test_a_lora_that_learns_with_the_rest_is_counted_as_before() -> None:
     assert found.num_trainable_params > plan(request()).way("moe").num_trainable_params
 
 
-def test_the_english_encoder_has_none() -> None:
-    assert plan(request(base="all-MiniLM-L6-v2")).request.training.encoder_steps == 0
+@pytest.mark.parametrize("base", [None, "all-MiniLM-L6-v2"])
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({}, 1_000),
+        ({"num_rows": 999}, 0),
+        ({"num_rows": 1_000}, 1_000),
+        ({"num_rows": 20_001}, 0),
+        ({"tokens_per_text": None}, 1_000),
+    ],
+)
+def test_the_english_encoder_has_some_where_classes_have_many_short_rows(
+    base: str | None, changes: dict[str, Any], steps: int
+) -> None:
+    asked = request(base=base).with_changes(**changes)
+    assert plan(asked).request.training.encoder_steps == steps
+
+
+def test_another_english_encoder_has_none() -> None:
+    assert plan(request(base="bert-base-uncased")).request.training.encoder_steps == 0
 
 
 @pytest.mark.parametrize(
     ("steps_per_epoch", "tokens", "expected"),
-    [(1, 300, 6), (19, 300, 114), (75, 300, 400), (3_000, 300, 400), (3_000, 3_000, 100), (3_000, 10**6, 1)],
+    [(1, 300, 6), (19, 300, 114), (75, 300, 400), (3_000, 300, 400), (3_000, 3_000, 133), (3_000, 10**6, 1)],
 )
 def test_six_epochs_and_so_many_tokens_are_the_most(steps_per_epoch: int, tokens: float, expected: int) -> None:
     _, training = with_first_steps(SystemConfig(base_model_name="multilingual"), TrainingConfig())

@@ -12,6 +12,7 @@ EMBEDDED_ENCODER = "all-MiniLM-L6-v2"
 """Name of the embedded encoder that reads English: the default where nothing else decides."""
 
 ENGLISH_ENCODERS = (EMBEDDED_ENCODER, f"sentence-transformers/{EMBEDDED_ENCODER}")
+"""The names that a config may have for it."""
 
 ROWS_OF_A_FIRST_STEP, MOST_FIRST_EPOCHS = 32, 6
 MOST_FIRST_TOKENS = 400_000

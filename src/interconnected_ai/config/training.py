@@ -61,8 +61,8 @@ class TrainingConfig(LoopConfig):
         training.
     encoder_steps: most optimiser steps (of 32 rows, six epochs or 400,000 tokens at the longest) in which the encoder's LoRA
         learns before all else, at `lr_encoder`, and stands from then on; 0 lets a LoRA that there is learn in the joint
-        training, at `lr_encoder_lora`. None is 400 where a run takes the embedded multilingual encoder, 1,000 where it takes the
-        English one and each class has 50 rows or more, as a mean, which can all be read within those tokens; both get a LoRA
+        training, at `lr_encoder_lora`. None is 400 where a run takes the embedded multilingual encoder, 1,000 where it takes
+        the English one and a class has 50 rows or more, as a mean, which can all be read within those tokens; both get a LoRA
         of rank 32 for it. 0 elsewhere (docs/log.md).
     watch: what of the validation rows decides which epoch is kept and when the run stops: mean accuracy over the branches, mean
         macro-F1 (rare classes count like others), or mean loss (confidence counts). Of equal epochs the first is kept.

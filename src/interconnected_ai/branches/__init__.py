@@ -5,7 +5,6 @@ from interconnected_ai.branches.branch import Branch
 from interconnected_ai.branches.calibration import Answered, calibration
 from interconnected_ai.branches.changes import save_change
 from interconnected_ai.branches.encoder import (
-    EMBEDDED_ENCODER,
     Encoder,
     batches_by_length,
     embedded_encoder_folder,
@@ -36,7 +35,7 @@ from interconnected_ai.branches.prediction import (
 from interconnected_ai.branches.system import DenseSystem, InterconnectedAISystem, SystemOutput
 from interconnected_ai.branches.trunk import Trunk
 from interconnected_ai.branches.vectors import TextVectors
-from interconnected_ai.config import MULTILINGUAL_ENCODER, BranchCard
+from interconnected_ai.config import EMBEDDED_ENCODER, MULTILINGUAL_ENCODER, BranchCard
 
 __all__ = [
     "EMBEDDED_ENCODER",

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from interconnected_ai.branches.encoder import EMBEDDED_ENCODER
-from interconnected_ai.config import BranchCard, SystemConfig
+from interconnected_ai.config import EMBEDDED_ENCODER, BranchCard, SystemConfig
 
 
 def card_text(config: SystemConfig, cards: Mapping[str, BranchCard], num_params: Mapping[str, int]) -> str:
@@ -13,10 +12,11 @@ def card_text(config: SystemConfig, cards: Mapping[str, BranchCard], num_params:
         + (f"{card.metrics['accuracy']:.4f} |" if "accuracy" in card.metrics else "– |")
         for card in cards.values()
     )
+    within = f", with a LoRA of rank {config.encoder_lora_rank} inside" if config.encoder_lora_rank else ""
     return (
         "---\nlibrary_name: interconnected-ai\npipeline_tag: text-classification\n---\n\n"
         f"# A system of {len(cards)} branches on one trunk\n\n"
-        f"Encoder: `{config.base_model_name or EMBEDDED_ENCODER}` (frozen). Parameters: {num_params['total']:,}, "
+        f"Encoder: `{config.base_model_name or EMBEDDED_ENCODER}` (frozen{within}). Parameters: {num_params['total']:,}, "
         f"of them {num_params['trunk'] + num_params['encoder_lora']:,} shared and trained.\n\n"
         "| branch | classes | training rows | trained | validation accuracy |\n|---|---|---|---|---|\n"
         f"{rows}\n\n"

@@ -20,7 +20,6 @@ from interconnected_ai.branches.arguments import names_of, texts_of
 from interconnected_ai.branches.branch import Branch, Cards, key_of
 from interconnected_ai.branches.card import card_text
 from interconnected_ai.branches.encoder import (
-    EMBEDDED_ENCODER,
     Encoder,
     batches_by_length,
     known_as,
@@ -32,7 +31,7 @@ from interconnected_ai.branches.prediction import Prediction, known_branch
 from interconnected_ai.branches.trunk import Trunk, pack
 from interconnected_ai.branches.turns import Turns
 from interconnected_ai.branches.vocabulary import bags_of
-from interconnected_ai.config import BranchCard, BranchSpec, SystemConfig, document_branches
+from interconnected_ai.config import EMBEDDED_ENCODER, BranchCard, BranchSpec, SystemConfig, document_branches
 from interconnected_ai.errors import ConfigError, ConflictError, DataError, FormatVersionError, IntegrityError
 from interconnected_ai.hub import local_folder, upload
 from interconnected_ai.nn import Bags, Routing, in_evaluation

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from interconnected_ai.branches.encoder import EMBEDDED_ENCODER, Encoder, batches_by_length
+from interconnected_ai.branches.encoder import Encoder, batches_by_length
+from interconnected_ai.config import EMBEDDED_ENCODER
 from interconnected_ai.nn import in_evaluation
 
 _BATCH = 64

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from interconnected_ai.config import EMBEDDED_ENCODER
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.planner.encoders.architectures import shape_of
 from interconnected_ai.planner.encoders.keys import read_config
-from interconnected_ai.planner.encoders.known import ALIASES, EMBEDDED_ENCODER, EMBEDDED_ENCODERS, KNOWN_ENCODERS
+from interconnected_ai.planner.encoders.known import ALIASES, EMBEDDED_ENCODERS, KNOWN_ENCODERS
 from interconnected_ai.planner.encoders.shape import EncoderShape
 
 _SHORT_NAMES = {hub_id.partition("/")[2]: hub_id for hub_id in (*KNOWN_ENCODERS, *ALIASES)}

@@ -118,13 +118,20 @@ def many_rows(per_class: int, words: int = 3) -> Splits:
 
 def test_the_english_encoder_learns_first_where_classes_have_many_short_rows(tmp_path: Path) -> None:
     config = config_at(tmp_path)
-    for splits, pays in ((many_rows(50), True), (many_rows(49), False), (many_rows(100, words=3_000), False)):
+    for splits, pays in ((many_rows(50), True), (many_rows(49), False)):
         choice = encoder_of_run(config, splits)
         settled = with_encoder(config, choice)
         assert bool(settled.training.encoder_steps) == bool(settled.system.encoder_lora_rank) == pays
         assert ("it learns the classes first: 200 rows of 4" in choice.reason) == pays
     named = config_at(tmp_path, "all-MiniLM-L6-v2")
     assert with_encoder(named, encoder_of_run(named, many_rows(50))).training.encoder_steps
+
+
+def test_long_texts_count_as_far_as_they_are_read(tmp_path: Path) -> None:
+    splits = many_rows(250, words=400)  # of some 600 tokens
+    for length, pays in ((16, True), (512, False)):
+        config = RunConfig.from_mapping(merged(config_at(tmp_path).to_dict(), {"system": {"max_seq_len": length}}))
+        assert bool(with_encoder(config, encoder_of_run(config, splits)).training.encoder_steps) == pays
 
 
 def test_what_the_config_says_of_first_steps_comes_before_the_rows(tmp_path: Path) -> None:

@@ -87,8 +87,7 @@ def encoder_of_run(
     """The encoder that a run computes with: the one its config names, else the one that reads its training rows.
 
     encoder: at hand already, it stays, and learns nothing unless the config says so. resume: the run in `config.output` goes
-    on with the encoder that it began with,
-    whatever rows have been added.
+    on with the encoder that it began with, whatever rows have been added.
     """
     kept = Path(config.output) / "run.yaml"
     began = EncoderChoice.of_begun(RunConfig.from_file(kept)) if resume and kept.is_file() else None
@@ -109,12 +108,13 @@ def learning_first_where_it_pays(choice: EncoderChoice, config: RunConfig, train
     """The choice with its first steps where the config leaves them open and the encoder's name does not tell: those that pay on
     these rows (`first_steps_on`), or none where this launch spreads weights over processes.
     """
-    if config.training.encoder_steps is not None:
+    if config.training.encoder_steps is not None or config.system.encoder_lora_rank:
         return choice
     system = config.system.with_changes(base_model_name=choice.base_model_name)
     labels = [train.of(name)[1] for name in train.branch_names]
     num_rows, num_classes = sum(map(len, labels)), sum(len(set(each)) for each in labels)
-    tokens = sum(map(len, train.texts)) / max(1, len(train)) / _CHARACTERS_PER_TOKEN
+    read = (min(len(text) / _CHARACTERS_PER_TOKEN + 2, system.max_seq_len) for text in train.texts)
+    tokens = sum(read) / max(1, len(train))
     pays = first_steps_on(system, num_rows=num_rows, num_classes=num_classes, tokens_per_text=tokens)
     if spreads_weights() and (pays is not None or choice.base_model_name == MULTILINGUAL_ENCODER):
         pays, why = NO_FIRST_STEPS, "it does not learn first, for which each process would need all of its weights"

@@ -81,7 +81,7 @@ class _Attention:
         mixed = []
         for part in self.parts:
             asking, asked, told = (self._apart(each, part) for each in (query, key, value))
-            found = F.scaled_dot_product_attention(asking, asked, told, part.mask)  # (rows, heads, width, d_head)
+            found = _attended(asking, asked, told, part.mask)  # (rows, heads, width, d_head)
             mixed.append(found.transpose(1, 2).flatten(2).flatten(0, 1))
         return torch.cat(mixed).index_select(0, self.back)
 
@@ -89,3 +89,13 @@ class _Attention:
         """(num_tokens, d_model) → (rows, heads, width, d_head)."""
         apart = tokens.index_select(0, part.places)
         return apart.view(part.num_rows, -1, self.num_heads, tokens.shape[-1] // self.num_heads).transpose(1, 2)
+
+
+def _attended(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """softmax(q · kᵀ / √d_head) · v, in float32 where a gradient is to come: PyTorch's backward pass of it in bfloat16 takes
+    ten times as long on a CPU, for heads and rows as short as these.
+    """
+    if value.dtype != torch.bfloat16 or not value.requires_grad:
+        return F.scaled_dot_product_attention(query, key, value, mask)
+    with torch.autocast(query.device.type, enabled=False):
+        return F.scaled_dot_product_attention(query.float(), key.float(), value.float(), mask)

@@ -48,17 +48,42 @@ def test_a_lora_that_learns_with_the_rest_is_counted_as_before() -> None:
     ("changes", "steps"),
     [
         ({}, 1_000),
-        ({"num_rows": 999}, 0),
-        ({"num_rows": 1_000}, 1_000),
+        ({"num_rows": 159}, 0),
+        ({"num_rows": 160}, 1_000),
         ({"num_rows": 20_001}, 0),
-        ({"tokens_per_text": None}, 1_000),
+        ({"tokens_per_text": 32}, 1_000),
+        ({"tokens_per_text": 33}, 0),
+        ({"tokens_per_text": None}, 0),
     ],
 )
-def test_the_english_encoder_has_some_where_classes_have_many_short_rows(
+def test_the_english_encoder_has_some_where_classes_have_some_short_rows(
     base: str | None, changes: dict[str, Any], steps: int
 ) -> None:
     asked = request(base=base).with_changes(**changes)
     assert plan(asked).request.training.encoder_steps == steps
+
+
+@pytest.mark.parametrize(("num_rows", "rdrop"), [(999, 2.0), (1_000, None)])
+def test_few_rows_are_read_twice_by_the_english_encoder(num_rows: int, rdrop: float | None) -> None:
+    assert plan(request(base=None).with_changes(num_rows=num_rows)).request.training.encoder_rdrop == rdrop
+
+
+def test_reading_twice_takes_twice_as_long_and_no_more_memory() -> None:
+    once, twice = (
+        plan(
+            request(steps=60, encoder_lora_rank=8).with_changes(training={"encoder_steps": 60, "encoder_rdrop": rdrop})
+        )
+        for rdrop in (0.0, 2.0)
+    )
+    without = plan(request(steps=0)).way("moe").run_seconds.expected
+    first, second = (each.way("moe").run_seconds.expected - without for each in (once, twice))
+    assert 1.5 < second / first < 2.5
+    assert once.way("moe").training.peak_bytes == twice.way("moe").training.peak_bytes
+
+
+def test_long_texts_have_none() -> None:
+    for tokens, steps in ((32, 400), (33, 0)):
+        assert plan(request().with_changes(tokens_per_text=tokens)).request.training.encoder_steps == steps
 
 
 def test_another_english_encoder_has_none() -> None:

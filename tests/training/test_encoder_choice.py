@@ -93,7 +93,8 @@ def test_a_run_on_russian_rows_says_its_encoder_and_its_model_asks_for_the_same(
     config = config_at(tmp_path)
     with caplog.at_level(logging.INFO, logger="interconnected_ai"):
         run = train_run(config, splits=splits_of(RUSSIAN * 4))
-    assert "encoder: multilingual (of 16 texts looked at 16 in Russian)" in caplog.messages
+    why = "of 16 texts looked at 16 in Russian; it learns the classes first: 16 rows of 4"
+    assert f"encoder: multilingual ({why})" in caplog.messages
     assert run.system.config.base_model_name == MULTILINGUAL_ENCODER
     assert run.system.encoder.prefix == "query: "
     again = InterconnectedAISystem.from_pretrained(run.folder / "model")
@@ -116,22 +117,35 @@ def many_rows(per_class: int, words: int = 3) -> Splits:
     return splits_of(texts)
 
 
-def test_the_english_encoder_learns_first_where_classes_have_many_short_rows(tmp_path: Path) -> None:
+def test_the_english_encoder_learns_first_where_classes_have_some_short_rows(tmp_path: Path) -> None:
     config = config_at(tmp_path)
-    for splits, pays in ((many_rows(50), True), (many_rows(49), False)):
-        choice = encoder_of_run(config, splits)
+    for per_class, pays, rdrop in ((50, True, None), (49, True, 2.0), (8, True, 2.0), (7, False, None)):
+        choice = encoder_of_run(config, many_rows(per_class))
         settled = with_encoder(config, choice)
         assert bool(settled.training.encoder_steps) == bool(settled.system.encoder_lora_rank) == pays
-        assert ("it learns the classes first: 200 rows of 4" in choice.reason) == pays
+        assert settled.training.encoder_rdrop == rdrop
+        assert (f"it learns the classes first: {4 * per_class} rows of 4" in choice.reason) == pays
     named = config_at(tmp_path, "all-MiniLM-L6-v2")
     assert with_encoder(named, encoder_of_run(named, many_rows(50))).training.encoder_steps
 
 
-def test_long_texts_count_as_far_as_they_are_read(tmp_path: Path) -> None:
-    splits = many_rows(250, words=400)  # of some 600 tokens
+@pytest.mark.parametrize("texts", [ENGLISH * 50, RUSSIAN * 50], ids=["English", "Russian"])
+def test_long_texts_count_as_far_as_they_are_read(tmp_path: Path, texts: list[str]) -> None:
+    splits = splits_of([f"{text} {number} {text * 20}" for number, text in enumerate(texts)])
     for length, pays in ((16, True), (512, False)):
         config = RunConfig.from_mapping(merged(config_at(tmp_path).to_dict(), {"system": {"max_seq_len": length}}))
         assert bool(with_encoder(config, encoder_of_run(config, splits)).training.encoder_steps) == pays
+
+
+def test_a_run_begun_by_a_version_that_read_rows_once_goes_on_so(tmp_path: Path) -> None:
+    config = config_at(tmp_path)
+    begun = with_encoder(config, encoder_of_run(config, many_rows(50))).to_dict()
+    del begun["training"]["encoder_rdrop"]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.yaml").write_text(RunConfig.from_mapping(begun).to_yaml(), encoding="utf-8")
+    resumed = with_encoder(config, encoder_of_run(config, many_rows(20), resume=True))
+    assert resumed.training.encoder_steps == begun["training"]["encoder_steps"] > 0
+    assert resumed.training.encoder_rdrop is None
 
 
 def test_what_the_config_says_of_first_steps_comes_before_the_rows(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError
 from interconnected_ai.training import EncoderChoice, encoder_of_run, fit, train_run, with_encoder
 from interconnected_ai.training.checkpoints import CheckpointFolder
 from interconnected_ai.training.failures import failure_of
+from interconnected_ai.training.system.encoder_learner import kullback_leibler_both_ways
 
 QUICK = {
     "epochs": 2, "batch_size": 16, "precision": "float32", "device": "cpu", "monitors": [], "patience": None,
@@ -118,10 +119,10 @@ def test_a_saved_system_answers_alike(tmp_path: Path, encoder_folder: Path) -> N
     assert all(check.identical for check in loaded.verify())
 
 
-@pytest.mark.parametrize("cut_after", [3, 7, 14])
-def test_a_run_that_is_cut_ends_in_the_same_bits(tmp_path: Path, cut_after: int) -> None:
+@pytest.mark.parametrize(("cut_after", "rdrop"), [(3, None), (7, None), (14, None), (13, 2.0)])
+def test_a_run_that_is_cut_ends_in_the_same_bits(tmp_path: Path, cut_after: int, rdrop: float | None) -> None:
     """In the encoder's training before and after a checkpoint, and in the joint one."""
-    settings = config(checkpoint_every_steps=5, epochs=3)
+    settings = config(checkpoint_every_steps=5, epochs=3, encoder_rdrop=rdrop)
     whole, stopped, resumed = (system_that_learns() for _ in range(3))
     fit(whole, rows(), rows(12, seed=9), settings, tmp_path / "whole")
     steps: list[int] = []
@@ -169,6 +170,43 @@ def test_parts_of_a_batch_teach_what_the_whole_does(tmp_path: Path) -> None:
         torch.testing.assert_close(tensor, learnt[1][name], atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_two_readings_teach_more_than_one_where_masks_differ(tmp_path: Path, dropout: float) -> None:
+    """R-Drop. Without dropout both readings are one, and so is what is learnt; no more rows are computed at once either way."""
+    learnt, most = [], []
+    for weight in (0.0, 2.0):
+        system = system_that_learns(dropout=dropout)
+        for module in system.encoder.modules():
+            if hasattr(module, "p"):
+                module.p = dropout
+        at_once: list[int] = []
+
+        def count(
+            _module: object, inputs: tuple[torch.Tensor, ...], _out: object, at_once: list[int] = at_once
+        ) -> None:
+            if torch.is_grad_enabled():
+                at_once.append(len(inputs[0]))
+
+        system.encoder.register_forward_hook(count)
+        fit(system, rows(), rows(0), config(encoder_rdrop=weight, epochs=1), tmp_path / str(weight))
+        learnt.append(torch.cat([t.flatten() for n, t in system.encoder.state_dict().items() if ".lora." in n]))
+        most.append(max(at_once))
+    assert max(most) <= 16
+    assert torch.allclose(*learnt, atol=1e-4, rtol=1e-3) == (dropout == 0.0)
+
+
+def test_how_far_two_readings_are_apart() -> None:
+    one, other = torch.randn(2, 7, 5, dtype=torch.double, generator=torch.Generator().manual_seed(0)).unbind()
+    first, second = (torch.distributions.Categorical(logits=each) for each in (one, other))
+    both_ways = [torch.distributions.kl_divergence(a, b) for a, b in ((first, second), (second, first))]
+    torch.testing.assert_close(kullback_leibler_both_ways(one, other), sum(both_ways).sum() / 2)  # type: ignore[union-attr]
+    assert kullback_leibler_both_ways(one, one) == 0
+    far = torch.tensor([[1e4, -1e4]], requires_grad=True)
+    kullback_leibler_both_ways(far, -far.detach()).backward()
+    assert far.grad is not None
+    assert torch.isfinite(far.grad).all()
+
+
 def test_a_checkpoint_of_before_there_were_such_steps_is_gone_on_with(tmp_path: Path) -> None:
     settings = config(encoder_steps=0, checkpoint_every_steps=3)
     whole, stopped, resumed = (make_system("a", "b") for _ in range(3))
@@ -187,7 +225,7 @@ def test_a_checkpoint_of_before_there_were_such_steps_is_gone_on_with(tmp_path: 
     folder = CheckpointFolder(tmp_path / "cut" / "checkpoints")
     latest = folder.latest()
     assert latest is not None
-    for later in ("encoder_steps", "lr_encoder"):
+    for later in ("encoder_steps", "encoder_rdrop", "lr_encoder"):
         del latest.progress["training"][later]
     folder.save(latest)
     fit(resumed, rows(), rows(12, seed=9), settings, tmp_path / "cut", resume=True)

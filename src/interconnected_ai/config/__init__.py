@@ -24,6 +24,7 @@ from interconnected_ai.config.first_steps import (
     FirstSteps,
     first_steps_on,
     num_first_steps,
+    readings_of_a_row,
     with_first_steps,
 )
 from interconnected_ai.config.generation import GenerationConfig
@@ -89,6 +90,7 @@ __all__ = [
     "first_steps_on",
     "merged",
     "num_first_steps",
+    "readings_of_a_row",
     "refusal_for",
     "setting_names",
     "settings_in",

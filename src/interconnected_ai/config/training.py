@@ -61,9 +61,12 @@ class TrainingConfig(LoopConfig):
         training.
     encoder_steps: most optimiser steps (of 32 rows, six epochs or 400,000 tokens at the longest) in which the encoder's LoRA
         learns before all else, at `lr_encoder`, and stands from then on; 0 lets a LoRA that there is learn in the joint
-        training, at `lr_encoder_lora`. None is 400 where a run takes the embedded multilingual encoder, 1,000 where it takes
-        the English one and a class has 50 rows or more, as a mean, which can all be read within those tokens; both get a LoRA
-        of rank 32 for it. 0 elsewhere (docs/log.md).
+        training, at `lr_encoder_lora`. None is, where texts have no more than 32 tokens in the mean, 400 for the embedded
+        multilingual encoder and 1,000 for the English one if a class has 8 rows or more, as a mean, and 50 or more can all be
+        read within those tokens; both get a LoRA of rank 32 for it. 0 elsewhere (docs/log.md).
+    encoder_rdrop: weight of how far two readings of a row under other dropout masks are apart, in those steps (R-Drop, Wu et
+        al. 2021), which then read each row twice; 0 reads it once. None is 2 where the English encoder learns first by default
+        on classes of fewer than 50 rows, else 0.
     watch: what of the validation rows decides which epoch is kept and when the run stops: mean accuracy over the branches, mean
         macro-F1 (rare classes count like others), or mean loss (confidence counts). Of equal epochs the first is kept.
     patience: epochs in which that got no better before the run stops; None never stops early.
@@ -87,6 +90,7 @@ class TrainingConfig(LoopConfig):
     lr_wide: Rate = 2e-4
     lr_encoder_lora: Rate = 5e-4
     encoder_steps: Annotated[int, Field(ge=0)] | None = None
+    encoder_rdrop: Annotated[float, Field(ge=0.0, le=100.0)] | None = None
     lr_encoder: Rate = 7e-4
     wide_scale: Annotated[float, Field(gt=0.0)] | None = None
     words_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5

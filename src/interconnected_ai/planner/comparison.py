@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from interconnected_ai.config import ROWS_OF_A_FIRST_STEP, BranchSpec, num_first_steps
+from interconnected_ai.config import ROWS_OF_A_FIRST_STEP, BranchSpec, num_first_steps, readings_of_a_row
 from interconnected_ai.planner.devices import Device, find_device
 from interconnected_ai.planner.duration import Assumption, Range, Speed, usd
 from interconnected_ai.planner.encoders import EncoderShape
@@ -227,7 +227,7 @@ def _run_seconds(shape: SystemShape, request: PlanRequest, speed: Speed) -> Rang
     if cached:
         before = _repeated(encoder_work(shape, _ENCODE_BATCH, tokens), request.num_rows + validation, speed)
     if shape.before is not None:
-        rows = max(1, ROWS_OF_A_FIRST_STEP // request.num_devices)
+        rows = readings_of_a_row(training) * max(1, ROWS_OF_A_FIRST_STEP // request.num_devices)
         steps_per_epoch = -(-request.num_rows // ROWS_OF_A_FIRST_STEP)
         num_steps = num_first_steps(training, steps_per_epoch, ROWS_OF_A_FIRST_STEP * tokens)
         first = speed.seconds(training_step(shape.before, rows, tokens, cached=False))

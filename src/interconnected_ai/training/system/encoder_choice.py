@@ -23,7 +23,7 @@ from interconnected_ai.text import language_of
 from interconnected_ai.training.parallelism import spreads_weights
 
 _SAMPLE = 2_000
-_CHARACTERS_PER_TOKEN = 4.0  # of English
+_CHARACTERS_PER_TOKEN = 4.0
 _MOST_FOREIGN = 1 / 20  # rows in other languages that the English encoder is left with
 
 
@@ -116,12 +116,14 @@ def learning_first_where_it_pays(choice: EncoderChoice, config: RunConfig, train
     read = (min(len(text) / _CHARACTERS_PER_TOKEN + 2, system.max_seq_len) for text in train.texts)
     tokens = sum(read) / max(1, len(train))
     pays = first_steps_on(system, num_rows=num_rows, num_classes=num_classes, tokens_per_text=tokens)
-    if spreads_weights() and (pays is not None or choice.base_model_name == MULTILINGUAL_ENCODER):
-        pays, why = NO_FIRST_STEPS, "it does not learn first, for which each process would need all of its weights"
-    elif pays is not None:
-        why = f"it learns the classes first: {num_rows:,} rows of {num_classes}"
-    else:
+    if pays is None:
         return choice
+    if pays is NO_FIRST_STEPS:
+        return replace(choice, first_steps=pays)
+    if spreads_weights():
+        pays, why = NO_FIRST_STEPS, "it does not learn first, for which each process would need all of its weights"
+    else:
+        why = f"it learns the classes first: {num_rows:,} rows of {num_classes}"
     return replace(choice, reason=f"{choice.reason}; {why}", first_steps=pays)
 
 

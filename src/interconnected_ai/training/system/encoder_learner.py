@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interconnected_ai.branches import InterconnectedAISystem, class_directions
-from interconnected_ai.config import ROWS_OF_A_FIRST_STEP, TrainingConfig, num_first_steps
+from interconnected_ai.config import ROWS_OF_A_FIRST_STEP, TrainingConfig, num_first_steps, readings_of_a_row
 from interconnected_ai.data import BatchPlan, RowChanges, RowRecord, Rows, Splits
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.training.learner import DataRecord, Schedule, TrainingState, Validation
@@ -110,7 +110,8 @@ class EncoderLearner:
                 "training.encoder_steps to 0"
             )
         at_once = max(1, config.batch_size // config.accumulation_steps)
-        self.num_parts = max(1, min(-(-self.plan.batch_size // at_once), smallest // processes.count))
+        parts = readings_of_a_row(config) * -(-self.plan.batch_size // at_once)
+        self.num_parts = max(1, min(parts, smallest // processes.count))
         self.right: tuple[int, int] = 0, 0  # of the last part, and of how many answers
 
     @property
@@ -172,17 +173,25 @@ class EncoderLearner:
         return self.plan.epoch(epoch)[start:]
 
     def loss(self, state: TrainingState, rows: np.ndarray, batch: np.ndarray) -> _Loss:
-        """Cross-entropy over every labelled (row, branch) pair of the whole batch, this part's share."""
+        """Cross-entropy over every labelled (row, branch) pair of the whole batch, this part's share.
+
+        With `config.encoder_rdrop` every row is read twice, under masks of its own, and the two answers are drawn together.
+        """
         num_labels = sum(int((t[batch] >= 0).sum()) for t in self.targets.values())
-        input_ids, mask = self.system.encoder.pad([self.token_ids[row] for row in rows])
+        times = readings_of_a_row(self.config)
+        input_ids, mask = self.system.encoder.pad([self.token_ids[row] for row in rows] * times)
         logits: dict[str, Tensor] = state.model(input_ids, mask)
         total = torch.zeros((), device=self.processes.device)
         right = asked = 0
         for name, table in logits.items():
             targets = self.targets[name][rows].to(table.device)
             known = targets >= 0
-            total = total + F.cross_entropy(table[known], targets[known], reduction="sum") / num_labels
-            right += int((table[known].argmax(dim=-1) == targets[known]).sum())
+            read = [each[known] for each in table.chunk(times)]
+            for answers in read:
+                total = total + F.cross_entropy(answers, targets[known], reduction="sum") / (times * num_labels)
+            if times == 2:
+                total = total + (self.config.encoder_rdrop or 0.0) * kullback_leibler_both_ways(*read) / num_labels
+            right += int((read[0].argmax(dim=-1) == targets[known]).sum())
             asked += int(known.sum())
         self.right = right, asked
         return _Loss(total * self.processes.count, total.detach())
@@ -218,6 +227,16 @@ class EncoderLearner:
                 rows = order[start : start + _EVALUATION_BATCH]
                 parts.append(read(*encoder.pad([token_ids[row] for row in rows])).float())
         return torch.cat(parts)[torch.tensor(order).argsort().to(parts[0].device)]
+
+
+def kullback_leibler_both_ways(one: Tensor, other: Tensor) -> Tensor:
+    """How far two answers to the same rows are apart, as a sum over these: the mean of the Kullback-Leibler divergences of each
+    from the other (R-Drop: Wu et al. 2021, equation 2).
+
+    one, other: (num_rows, num_classes) logits.
+    """
+    first, second = F.log_softmax(one, dim=-1), F.log_softmax(other, dim=-1)
+    return ((first.exp() - second.exp()) * (first - second)).sum() / 2
 
 
 def learn_encoder(

@@ -88,8 +88,11 @@ def test_the_system_measured_is_the_defaults_of_iai_train(folder: Path, monkeypa
     bench_classify(folder, sets=("mine",), training={"epochs": 1, "device": "cpu"}, say=lambda line: None)
     (config,) = configs
     plain = RunConfig.from_mapping({"output": "runs/plain", "data": config.data.to_dict()})
-    assert config.system == plain.system
-    changed = {"epochs": 1, "device": "cpu", "feature_cache": config.training.feature_cache, "encoder_steps": 0}
+    assert config.system == plain.system.with_changes(encoder_lora_rank=32, encoder_lora_alpha=64.0)
+    changed = {
+        "epochs": 1, "device": "cpu", "feature_cache": config.training.feature_cache, "encoder_steps": 1_000,
+        "encoder_rdrop": 2.0,
+    }  # fmt: skip
     assert config.training == plain.training.with_changes(**changed)
 
 

@@ -53,7 +53,7 @@ def test_a_lora_that_learns_with_the_rest_is_counted_as_before() -> None:
         ({"num_rows": 20_001}, 0),
         ({"tokens_per_text": 32}, 1_000),
         ({"tokens_per_text": 33}, 0),
-        ({"tokens_per_text": None}, 0),
+        ({"tokens_per_text": None}, 1_000),
     ],
 )
 def test_the_english_encoder_has_some_where_classes_have_some_short_rows(

@@ -21,6 +21,7 @@ from interconnected_ai.config.first_steps import (
     MULTILINGUAL_ENCODER,
     NO_FIRST_STEPS,
     ROWS_OF_A_FIRST_STEP,
+    SHORT_TEXT,
     FirstSteps,
     first_steps_on,
     num_first_steps,
@@ -45,6 +46,7 @@ from interconnected_ai.config.system import (
     document_branches,
     refusal_for,
 )
+from interconnected_ai.config.text_lengths import expected_tokens
 from interconnected_ai.config.training import ExpertTrainingConfig, LoopConfig, Precision, TrainingConfig, Watch
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "MULTILINGUAL_ENCODER",
     "NO_FIRST_STEPS",
     "ROWS_OF_A_FIRST_STEP",
+    "SHORT_TEXT",
     "UNKNOWN",
     "AdapterConfig",
     "AdapterRunConfig",
@@ -87,6 +90,7 @@ __all__ = [
     "TrainingConfig",
     "Watch",
     "document_branches",
+    "expected_tokens",
     "first_steps_on",
     "merged",
     "num_first_steps",

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from interconnected_ai.branches import Encoder
-from interconnected_ai.config import RunConfig
+from interconnected_ai.config import RunConfig, expected_tokens
 from interconnected_ai.data import BatchPlan, BranchReport, Remark, Splits, remarks_on, report_on
 from interconnected_ai.doctor.memory import shape_of
 from interconnected_ai.planner import SystemShape
@@ -14,7 +14,6 @@ from interconnected_ai.planner import SystemShape
 State = Literal["ok", "warning", "fails"]
 
 _SAMPLE = 2000
-_CHARACTERS_PER_TOKEN = 4.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Ahead:
         texts: Sequence[str] = self.splits.train.texts if self.splits else []
         texts = texts[:: max(1, len(texts) // _SAMPLE)]
         if self.encoder is None or not texts:
-            return [round(len(text) / _CHARACTERS_PER_TOKEN) + 2 for text in texts]
+            return [round(expected_tokens(len(text))) for text in texts]
         return [len(ids) for ids in self.encoder.tokenize(texts, cut=False)]
 
     @property

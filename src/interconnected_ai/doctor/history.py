@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from interconnected_ai.config import RunConfig
+from interconnected_ai.config import RunConfig, expected_tokens
 from interconnected_ai.data import BranchReport
 from interconnected_ai.doctor import thresholds as limit
 from interconnected_ai.errors import DataError
 from interconnected_ai.training import Curve, Failure, RunRecord, RunResults, read_run
-
-_CHARACTERS_PER_TOKEN = 4.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ class History:
         if not rows:
             return longest
         characters = sum(branch.length_median * branch.num_train for branch in self.data.values()) / rows
-        return max(2, min(longest, round(characters / _CHARACTERS_PER_TOKEN) + 2))
+        return max(2, min(longest, round(expected_tokens(characters))))
 
     @property
     def epochs_done(self) -> float:

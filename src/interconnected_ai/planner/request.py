@@ -6,10 +6,12 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from interconnected_ai.config import (
+    SHORT_TEXT,
     Record,
     RunConfig,
     SystemConfig,
     TrainingConfig,
+    expected_tokens,
     first_steps_on,
     merged,
     settings_in,
@@ -17,9 +19,6 @@ from interconnected_ai.config import (
 )
 from interconnected_ai.errors import ConfigError, IntegrityError
 from interconnected_ai.storage import read_json
-
-# A letter of text makes about a quarter of a token in English and a third in Russian, with the encoders planned for here.
-_CHARACTERS_PER_TOKEN = 4.0
 
 
 class AddedBranch(Record):
@@ -77,12 +76,15 @@ class PlanRequest(Record):
         return self
 
     def with_first_steps(self) -> Self:
-        """The same, with the steps in which the encoder learns before all else as a number."""
+        """The same, with the steps in which the encoder learns before all else as a number.
+
+        Texts of unknown length are taken to be short here, so that no plan promises less work than a run has.
+        """
         known = first_steps_on(
             self.system,
             num_rows=self.num_rows,
             num_classes=sum(spec.num_classes for spec in self.system.branches),
-            tokens_per_text=self.mean_tokens,
+            tokens_per_text=SHORT_TEXT if self.tokens_per_text is None else self.tokens_per_text,
         )
         system, training = with_first_steps(self.system, self.training, known)
         return self.with_changes(system=system.to_dict(), training=training.to_dict())
@@ -131,7 +133,7 @@ def _from_run(folder: Path, changes: dict[str, Any]) -> PlanRequest:
         if not run.system.branches:
             run = run.with_changes(system={**run.system.to_dict(), "branches": known["branches"]})
         changes.setdefault("num_rows", known["num_rows"])
-        tokens = round(known["characters"] / known["num_rows"] / _CHARACTERS_PER_TOKEN) + 2
+        tokens = round(expected_tokens(known["characters"] / known["num_rows"]))
         changes.setdefault("tokens_per_text", max(2, min(run.system.max_seq_len, tokens)))
     return _from_run_config(run, changes, source=str(kept))
 

@@ -15,6 +15,7 @@ from interconnected_ai.config import (
     NO_FIRST_STEPS,
     FirstSteps,
     RunConfig,
+    expected_tokens,
     first_steps_on,
     with_first_steps,
 )
@@ -23,7 +24,6 @@ from interconnected_ai.text import language_of
 from interconnected_ai.training.parallelism import spreads_weights
 
 _SAMPLE = 2_000
-_CHARACTERS_PER_TOKEN = 4.0
 _MOST_FOREIGN = 1 / 20  # rows in other languages that the English encoder is left with
 
 
@@ -113,7 +113,7 @@ def learning_first_where_it_pays(choice: EncoderChoice, config: RunConfig, train
     system = config.system.with_changes(base_model_name=choice.base_model_name)
     labels = [train.of(name)[1] for name in train.branch_names]
     num_rows, num_classes = sum(map(len, labels)), sum(len(set(each)) for each in labels)
-    read = (min(len(text) / _CHARACTERS_PER_TOKEN + 2, system.max_seq_len) for text in train.texts)
+    read = (min(expected_tokens(len(text)), system.max_seq_len) for text in train.texts)
     tokens = sum(read) / max(1, len(train))
     pays = first_steps_on(system, num_rows=num_rows, num_classes=num_classes, tokens_per_text=tokens)
     if pays is None:

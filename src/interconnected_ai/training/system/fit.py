@@ -160,9 +160,8 @@ def _encoder_first(
     random = torch.random.get_rng_state()
     place = folder / ENCODER_FOLDER
     try:
-        with noting_errors(
-            folder, lambda: 0, advice=_LESS_MEMORY
-        ):  # the run's, where the doctor looks; no joint step yet
+        # the run's folder, where the doctor looks; no joint step has been taken yet
+        with noting_errors(folder, lambda: 0, advice=_LESS_MEMORY):
             return learn_encoder(system, train, validation, config, place, processes, resume=resume, new_rows=new_rows)
     finally:
         torch.random.set_rng_state(random)

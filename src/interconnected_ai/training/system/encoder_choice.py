@@ -105,7 +105,7 @@ def encoder_of_run(
 
 @checked
 def learning_first_where_it_pays(choice: EncoderChoice, config: RunConfig, train: Rows) -> EncoderChoice:
-    """The choice with its first steps where the config leaves them open and the encoder's name does not tell: those that pay on
+    """The choice with its first steps, where the config leaves them open and the encoder is an embedded one: those that pay on
     these rows (`first_steps_on`), or none where this launch spreads weights over processes.
     """
     if config.training.encoder_steps is not None or config.system.encoder_lora_rank:
@@ -118,7 +118,7 @@ def learning_first_where_it_pays(choice: EncoderChoice, config: RunConfig, train
     pays = first_steps_on(system, num_rows=num_rows, num_classes=num_classes, tokens_per_text=tokens)
     if pays is None:
         return choice
-    if pays is NO_FIRST_STEPS:
+    if not pays.steps:
         return replace(choice, first_steps=pays)
     if spreads_weights():
         pays, why = NO_FIRST_STEPS, "it does not learn first, for which each process would need all of its weights"

@@ -124,6 +124,15 @@ def test_a_written_config_is_trained_unchanged_and_its_run_planned_again(
     assert again["request"]["num_rows"] == len(learnt)
 
 
+def test_a_written_config_leaves_open_what_its_rows_decide(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "planned.yaml"
+    planned = run_json(capsys, "system", "--rows", "2000", "--device", "T4", "--write", str(target))
+    assert planned["first_steps"]["steps"]
+    written = RunConfig.from_file(target)
+    assert written.training.encoder_steps is None
+    assert not written.system.encoder_lora_rank
+
+
 def test_an_existing_file_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "mine.yaml"
     target.write_text("mine", encoding="utf-8")

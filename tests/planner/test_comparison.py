@@ -248,6 +248,23 @@ def test_the_largest_fit_fits_and_is_larger_than_what_was_asked_for() -> None:
     assert fit.num_fitting <= fit.num_tried
 
 
+@pytest.mark.parametrize("gigabytes", [1.5, 2.0, 2.5, 3.0, 4.0, 6.0])
+def test_what_the_search_takes_for_fitting_fits_by_its_plan(gigabytes: float) -> None:
+    specs = [{"name": f"branch-{i}", "num_classes": 77} for i in range(3)]
+    asked = PlanRequest.from_mapping(
+        {"system": {"branches": specs}, "device": "L4", "memory_bytes": int(gigabytes * 1e9)}
+    )
+    found = largest_fit(asked).plan
+    assert found.way("moe").fits_training
+    assert found.first_steps.steps
+
+
+def test_where_nothing_fits_the_encoder_s_own_steps_are_named() -> None:
+    asked = request(memory_bytes=800_000_000, training={"encoder_steps": 100}, system={"encoder_lora_rank": 8})
+    with pytest.raises(ConfigError, match=r"use training\.encoder_steps=0"):
+        largest_fit(asked)
+
+
 def test_a_budget_limits_the_fit() -> None:
     rich, poor = (largest_fit(request(budget_usd=budget)).plan.way("moe") for budget in (100.0, 0.02))
     assert poor.usd is not None

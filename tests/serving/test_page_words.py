@@ -137,7 +137,7 @@ def test_every_clause_that_the_server_tells_has_words() -> None:
     }  # fmt: skip
     codes["chat.reason."].discard("router")  # its words are the router's name
     codes["chat.notice."] |= {"set_aside", "unable"}
-    codes["planner.told."] |= {"tokens", "tokens_at_most"}
+    codes["planner.told."] |= {"tokens", "tokens_at_most", "first_steps", "first_steps_twice"}
     codes["chat.router."] = {"rules", "learned", "semantic", "classifier", "likelihood", "cascade", "prior"}
     for prefix, found in codes.items():
         assert {key.removeprefix(prefix) for key in CATALOGUE if key.startswith(prefix)} == found, prefix

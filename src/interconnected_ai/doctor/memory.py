@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from interconnected_ai.config import SystemConfig, TrainingConfig
+from interconnected_ai.config import SystemConfig, TrainingConfig, readings_of_a_row
 from interconnected_ai.doctor import thresholds as limit
 from interconnected_ai.errors import ConfigError, UnknownNameError
 from interconnected_ai.planner import SystemShape, encoder_shape, training_memory
@@ -67,7 +67,13 @@ def training_demand(training: TrainingConfig, shape: SystemShape, tokens_per_tex
     rows = max(1, training.batch_size // parts)
     precision = str(choice.dtype).removeprefix("torch.")
     free, total = device_memory(choice.device)
-    peak = training_memory(shape, batch=rows, tokens_per_text=tokens_per_text, precision=precision).peak_bytes
+    peak = training_memory(
+        shape,
+        batch=rows,
+        tokens_per_text=tokens_per_text,
+        precision=precision,
+        first_readings=readings_of_a_row(training),
+    ).peak_bytes
     return Demand(peak, free, total, rows, tokens_per_text, str(choice.device))
 
 

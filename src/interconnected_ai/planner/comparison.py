@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from interconnected_ai.config import ROWS_OF_A_FIRST_STEP, BranchSpec, num_first_steps, readings_of_a_row
+from interconnected_ai.config import ROWS_OF_A_FIRST_STEP, BranchSpec, FirstSteps, num_first_steps, readings_of_a_row
 from interconnected_ai.planner.devices import Device, find_device
 from interconnected_ai.planner.duration import Assumption, Range, Speed, usd
 from interconnected_ai.planner.encoders import EncoderShape
-from interconnected_ai.planner.fitting import chosen_precision, fits, nearest_change
+from interconnected_ai.planner.fitting import chosen_precision, fits, nearest_change, requested_memory
 from interconnected_ai.planner.memory import (
     added_branch_memory,
     feature_cache_bytes,
     inference_memory,
     overhead_of,
-    training_memory,
 )
 from interconnected_ai.planner.precision import BYTES, weight_bytes
 from interconnected_ai.planner.recommendation import Recommendation, recommend
@@ -43,7 +42,7 @@ _BYTES_PER_SECOND_BETWEEN_DEVICES = 10e9
 class Plan:
     """The ways side by side, what they rest on, and what to choose.
 
-    added_over_retraining: seconds of adding a branch as a share of training all again with it.
+    request: as it was asked. added_over_retraining: seconds of adding a branch as a share of training all again with it.
     """
 
     request: PlanRequest
@@ -61,6 +60,11 @@ class Plan:
         return next(way for way in self.ways if way.name == name)
 
     @property
+    def first_steps(self) -> FirstSteps:
+        """What the encoder learns before all else, by the rows that are planned for."""
+        return FirstSteps.of(*self.request.settled())
+
+    @property
     def added_over_retraining(self) -> float:
         """Expected time of an added branch over that of joint training with it."""
         return self.way("added branch").run_seconds.expected / self.retraining_seconds.expected
@@ -75,9 +79,7 @@ def plan(request: PlanRequest, *, devices: str | Path | None = None, encoder: En
     device = find_device(request.device, devices)
     if request.memory_bytes is not None:
         device = device.with_changes(memory_bytes=request.memory_bytes)
-    request = request.with_first_steps()
-    shape = SystemShape.of(request.system, encoder=encoder, encoder_settled=bool(request.training.encoder_steps))
-    shape = shape.with_expected_terms(request.num_rows // len(request.system.branches))
+    shape = request.shape(encoder)
     precision = chosen_precision(request, device)
     speed = Speed.on(device, precision)
     moe = _joint_way("moe" if shape.is_moe else "dense", shape, request, speed)
@@ -107,9 +109,7 @@ def _joint_way(name: str, shape: SystemShape, request: PlanRequest, speed: Speed
     step = training_step(shape, rows, tokens, cached=cached)
     once = answer(shape, request.requests_per_batch, tokens)
     overhead = overhead_of(speed.device)
-    memory = training_memory(
-        shape, batch=rows, tokens_per_text=tokens, precision=speed.precision, overhead_bytes=overhead
-    )
+    memory = requested_memory(shape, request, speed.precision, speed.device)
     inference = inference_memory(
         shape, batch=request.requests_per_batch, tokens_per_text=tokens, overhead_bytes=overhead
     )
@@ -131,14 +131,7 @@ def _joint_way(name: str, shape: SystemShape, request: PlanRequest, speed: Speed
         cached=cached,
         weights_bytes=_weights(shape.num_params["total"]),
         training=memory,
-        checkpointed=training_memory(
-            shape,
-            batch=rows,
-            tokens_per_text=tokens,
-            precision=speed.precision,
-            checkpointing=True,
-            overhead_bytes=overhead,
-        ),
+        checkpointed=requested_memory(shape, request, speed.precision, speed.device, checkpointing=True),
         inference=inference,
         feature_cache_bytes=_cache_bytes(shape, request) if cached else 0,
         num_steps=request.steps_per_epoch * request.training.epochs,
@@ -227,11 +220,9 @@ def _run_seconds(shape: SystemShape, request: PlanRequest, speed: Speed) -> Rang
     if cached:
         before = _repeated(encoder_work(shape, _ENCODE_BATCH, tokens), request.num_rows + validation, speed)
     if shape.before is not None:
-        rows = readings_of_a_row(training) * max(1, ROWS_OF_A_FIRST_STEP // request.num_devices)
-        steps_per_epoch = -(-request.num_rows // ROWS_OF_A_FIRST_STEP)
-        num_steps = num_first_steps(training, steps_per_epoch, ROWS_OF_A_FIRST_STEP * tokens)
-        first = speed.seconds(training_step(shape.before, rows, tokens, cached=False))
-        before = before.plus(first.times(num_steps))
+        readings = readings_of_a_row(request.settled()[1]) * max(1, ROWS_OF_A_FIRST_STEP // request.num_devices)
+        step = training_step(shape.before, readings, request.tokens_of_a_first_text, cached=False)
+        before = before.plus(speed.seconds(step).times(_num_first_steps(request)))
     if training.head_start_epochs:
         before = before.plus(_encode_seconds(shape, request.num_rows, tokens, speed))
         step = added_branch_step(shape, training.batch_size, shape.config.branches[0], tokens)
@@ -243,6 +234,12 @@ def _run_seconds(shape: SystemShape, request: PlanRequest, speed: Speed) -> Rang
     soonest = training.epochs if training.patience is None else min(training.epochs, training.patience + 1)
     epochs = epoch.times(training.epochs)
     return before.plus(Range(epoch.low * soonest, epochs.expected, epochs.high))
+
+
+def _num_first_steps(request: PlanRequest) -> int:
+    steps_per_epoch = -(-request.num_rows // ROWS_OF_A_FIRST_STEP)
+    tokens = ROWS_OF_A_FIRST_STEP * request.tokens_of_a_first_text
+    return num_first_steps(request.settled()[1], steps_per_epoch, tokens)
 
 
 def _encode_seconds(shape: SystemShape, num_rows: int, tokens: int, speed: Speed) -> Range:
@@ -260,9 +257,10 @@ def _cache_bytes(shape: SystemShape, request: PlanRequest) -> int:
 
 def _grown(shape: SystemShape, request: PlanRequest) -> tuple[SystemShape, PlanRequest]:
     """The system and the request of training everything again, the new branch's rows included."""
-    return shape.with_branch(_added_spec(shape, request)), request.with_changes(
-        num_rows=request.num_rows + request.added.num_rows
-    )
+    branches = shape.with_branch(_added_spec(shape, request)).config.branches
+    system = request.system.with_changes(branches=[spec.to_dict() for spec in branches])
+    more = request.with_changes(num_rows=request.num_rows + request.added.num_rows, system=system.to_dict())
+    return more.shape(shape.encoder), more
 
 
 def _added_spec(shape: SystemShape, request: PlanRequest) -> BranchSpec:
@@ -283,6 +281,14 @@ def _weights(num_params: int) -> dict[str, int]:
     return {precision: weight_bytes(num_params, precision, scales=True) for precision in BYTES}
 
 
+def _note_on_first_steps(request: PlanRequest) -> Told:
+    steps, rows, tokens = _num_first_steps(request), ROWS_OF_A_FIRST_STEP, request.tokens_of_a_first_text
+    twice = readings_of_a_row(request.settled()[1]) > 1
+    told = f"the encoder learns first: at most {steps} steps of {rows} rows of {tokens} tokens, "
+    told += "each read twice" if twice else "each read once"
+    return Told.of("first_steps_twice" if twice else "first_steps", told, count=steps, rows=rows, tokens=tokens)
+
+
 def _notes(shape: SystemShape, request: PlanRequest) -> tuple[str, ...]:
     tokens, epochs, pooler = request.mean_tokens, request.training.epochs, shape.encoder.num_pooler_params
     is_given = request.tokens_per_text is not None
@@ -298,6 +304,8 @@ def _notes(shape: SystemShape, request: PlanRequest) -> tuple[str, ...]:
         ),
         Told.of("checkpointing", "gradient checkpointing is computed for comparison; `iai train` does not offer it"),
     ]  # fmt: skip
+    if shape.before is not None:
+        notes.append(_note_on_first_steps(request))
     if pooler:
         told = f"the encoder counts without its pooler ({pooler:,} parameters), which nothing reads"
         notes.append(Told.of("pooler", told, count=pooler))

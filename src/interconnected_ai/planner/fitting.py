@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from interconnected_ai.config import readings_of_a_row
 from interconnected_ai.planner.devices import DEVICES, Device
-from interconnected_ai.planner.memory import overhead_of, training_memory
+from interconnected_ai.planner.memory import TrainingMemory, overhead_of, training_memory
 from interconnected_ai.planner.request import PlanRequest
 from interconnected_ai.planner.system import SystemShape
 
@@ -24,15 +25,27 @@ def chosen_precision(request: PlanRequest, device: Device) -> str:
     return "bfloat16" if device.kind == "gpu" and "bfloat16" in device.peak_flops else "float32"
 
 
-def peak_training_bytes(shape: SystemShape, request: PlanRequest, precision: str, device: Device) -> int:
-    """Memory of the joint training on one such device."""
+def requested_memory(
+    shape: SystemShape,
+    request: PlanRequest,
+    precision: str,
+    device: Device,
+    *,
+    rows: int | None = None,
+    checkpointing: bool = False,
+) -> TrainingMemory:
+    """Memory of the training on one such device. rows: of a pass, in place of those asked for."""
+    _, training = request.settled()
     return training_memory(
         shape,
-        batch=request.rows_at_once,
+        batch=rows or request.rows_at_once,
         tokens_per_text=request.mean_tokens,
         precision=precision,
+        checkpointing=checkpointing,
         overhead_bytes=overhead_of(device),
-    ).peak_bytes
+        first_readings=readings_of_a_row(training),
+        first_tokens_per_text=request.tokens_of_a_first_text,
+    )
 
 
 def fits(num_bytes: int, device: Device) -> bool:
@@ -53,15 +66,7 @@ def _changes(
 
     def with_steps(steps: int, shape: SystemShape = shape, precision: str = precision) -> Callable[[], int]:
         rows = max(1, batch // (steps * request.num_devices))
-        return lambda: (
-            training_memory(
-                shape,
-                batch=rows,
-                tokens_per_text=request.mean_tokens,
-                precision=precision,
-                overhead_bytes=overhead_of(device),
-            ).peak_bytes
-        )
+        return lambda: requested_memory(shape, request, precision, device, rows=rows).peak_bytes
 
     for steps in (2, 4, 8, 16, 32, 64):
         if batch % (steps * request.num_devices) == 0:
@@ -86,12 +91,12 @@ def nearest_change(shape: SystemShape, request: PlanRequest, device: Device, pre
     Tried in this order: smaller parts of a batch, 16-bit activations, half and a quarter of d_ff, fewer experts, and
     last the smallest device of the table that is large enough.
     """
-    if fits(peak_training_bytes(shape, request, precision, device), device):
+    needed = requested_memory(shape, request, precision, device).peak_bytes
+    if fits(needed, device):
         return None
     for change, sentence in _changes(shape, request, device, precision):
         if fits(change(), device):
             return sentence
-    needed = peak_training_bytes(shape, request, precision, device)
     large_enough = sorted(
         (d for d in DEVICES if fits(needed, d) and d.kind == device.kind), key=lambda d: d.memory_bytes
     )

@@ -58,6 +58,8 @@ def training_memory(
     precision: str = "float32",
     checkpointing: bool = False,
     overhead_bytes: int = 0,
+    first_readings: int = 1,
+    first_tokens_per_text: int | None = None,
 ) -> TrainingMemory:
     """The joint training: weights, gradients and AdamW in float32 (16-bit training is autocast), activations in `precision`.
 
@@ -66,13 +68,14 @@ def training_memory(
 
     The peak is what is there when the backward pass ends, and what the C library has not given back by then: it keeps
     freed blocks of up to 32 MB for reuse (glibc's M_MMAP_THRESHOLD), so activations count beside the gradients; two
-    buffers of the largest tensor are the optimiser's. Where the encoder learns before that and takes more, it is its peak.
+    buffers of the largest tensor are the optimiser's. Where the encoder learns before that and takes more, it is its peak:
+    with first_readings of each row (`readings_of_a_row`), in texts of first_tokens_per_text (None: of as many).
     """
     joint = _training_memory(shape, batch, tokens_per_text, precision, checkpointing, overhead_bytes)
     if shape.before is None:
         return joint
-    rows = min(batch, ROWS_OF_A_FIRST_STEP)
-    first = _training_memory(shape.before, rows, tokens_per_text, precision, checkpointing, overhead_bytes)
+    rows, tokens = min(batch, first_readings * ROWS_OF_A_FIRST_STEP), first_tokens_per_text or tokens_per_text
+    first = _training_memory(shape.before, rows, tokens, precision, checkpointing, overhead_bytes)
     return max(joint, first, key=lambda each: each.peak_bytes)
 
 

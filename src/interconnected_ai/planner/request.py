@@ -18,6 +18,8 @@ from interconnected_ai.config import (
     with_first_steps,
 )
 from interconnected_ai.errors import ConfigError, IntegrityError
+from interconnected_ai.planner.encoders import EncoderShape
+from interconnected_ai.planner.system import SystemShape
 from interconnected_ai.storage import read_json
 
 
@@ -75,8 +77,9 @@ class PlanRequest(Record):
             )
         return self
 
-    def with_first_steps(self) -> Self:
-        """The same, with the steps in which the encoder learns before all else as a number.
+    def settled(self) -> tuple[SystemConfig, TrainingConfig]:
+        """System and training with the steps in which the encoder learns before all else as a number, as a run on such rows
+        settles them.
 
         Texts of unknown length are taken to be short here, so that no plan promises less work than a run has.
         """
@@ -84,10 +87,21 @@ class PlanRequest(Record):
             self.system,
             num_rows=self.num_rows,
             num_classes=sum(spec.num_classes for spec in self.system.branches),
-            tokens_per_text=SHORT_TEXT if self.tokens_per_text is None else self.tokens_per_text,
+            tokens_per_text=self.tokens_of_a_first_text,
         )
-        system, training = with_first_steps(self.system, self.training, known)
-        return self.with_changes(system=system.to_dict(), training=training.to_dict())
+        return with_first_steps(self.system, self.training, known)
+
+    def shape(self, encoder: EncoderShape | None = None) -> SystemShape:
+        """What a run would build, with the terms that its rows will probably teach it. encoder: in place of looking it up."""
+        system, training = self.settled()
+        shape = SystemShape.of(system, encoder=encoder, encoder_settled=bool(training.encoder_steps))
+        return shape.with_expected_terms(self.num_rows // len(system.branches))
+
+    @property
+    def tokens_of_a_first_text(self) -> int:
+        """Tokens of a text that the encoder learns first from; unknown ones are the most with which it does by default."""
+        left_open = self.tokens_per_text is None and self.training.encoder_steps is None
+        return min(SHORT_TEXT, self.mean_tokens) if left_open else self.mean_tokens
 
     @property
     def mean_tokens(self) -> int:

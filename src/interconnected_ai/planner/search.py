@@ -5,9 +5,9 @@ from pathlib import Path
 
 from interconnected_ai.errors import ConfigError
 from interconnected_ai.planner.comparison import Plan, plan
-from interconnected_ai.planner.devices import find_device
-from interconnected_ai.planner.encoders import encoder_shape
-from interconnected_ai.planner.fitting import chosen_precision, fits, peak_training_bytes
+from interconnected_ai.planner.devices import Device, find_device
+from interconnected_ai.planner.encoders import EncoderShape, encoder_shape
+from interconnected_ai.planner.fitting import chosen_precision, fits, requested_memory
 from interconnected_ai.planner.request import PlanRequest
 from interconnected_ai.planner.system import SystemShape
 
@@ -40,30 +40,43 @@ def largest_fit(request: PlanRequest, *, devices: str | Path | None = None) -> F
             f"a budget of {request.budget_usd} USD needs an hourly price, and {device.name} has none; add a row with "
             "usd_per_hour in a file and give it with --devices"
         )
-    request = request.with_first_steps()
     precision, encoder = chosen_precision(request, device), encoder_shape(request.system.base_model_name)
-    candidates = [_changed(request, number, d_ff) for number, d_ff in _sizes(request, encoder.d_model)]
-    settled = bool(request.training.encoder_steps)
-    shapes = [(SystemShape(candidate.system, encoder, settled), candidate) for candidate in candidates]
-    fitting = [
-        (shape, candidate)
-        for shape, candidate in shapes
-        if fits(peak_training_bytes(shape, candidate, precision, device), device)
+    tried = [
+        _Candidate.of(_changed(request, number, d_ff), encoder, precision, device)
+        for number, d_ff in _sizes(request, encoder.d_model)
     ]
-    fitting.sort(key=lambda pair: (-pair[0].num_params["total"], pair[0].num_active_params))
-    for shape, candidate in fitting:
-        found = plan(candidate, devices=devices, encoder=shape.encoder)
-        way = found.way("moe" if shape.is_moe else "dense")
+    fitting = [one for one in tried if fits(one.peak_bytes, device)]
+    fitting.sort(key=lambda one: (-one.shape.num_params["total"], one.shape.num_active_params))
+    for one in fitting:
+        found = plan(one.request, devices=devices, encoder=encoder)
+        way = found.way("moe" if one.shape.is_moe else "dense")
         if request.budget_usd is None or (way.usd is not None and way.usd.expected <= request.budget_usd):
-            return Fit(found, len(candidates), len(fitting))
-    smallest = min((peak_training_bytes(shape, candidate, precision, device) for shape, candidate in shapes), default=0)
+            return Fit(found, len(tried), len(fitting))
     limit = f"{device.memory_bytes / 1e9:.1f} GB of {device.name}"
     if fitting:
         limit += f" and a budget of {request.budget_usd} USD"
+    smallest = min(tried, key=lambda one: one.peak_bytes)
+    remedies = ["a smaller encoder", "a smaller batch_size", "accumulation_steps", "or a larger device"]
+    if smallest.request.settled()[1].encoder_steps:
+        remedies.insert(0, "training.encoder_steps=0 (the encoder does not learn first)")
     raise ConfigError(
-        f"no system fits {limit}: the smallest tried peaks at {smallest / 1e9:.2f} GB in training, beside the process "
-        "itself; use a smaller encoder, a smaller batch_size, accumulation_steps, or a larger device"
+        f"no system fits {limit}: the smallest tried peaks at {smallest.peak_bytes / 1e9:.2f} GB in training, beside the "
+        f"process itself; use {', '.join(remedies)}"
     )
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A system that is tried, and what its training peaks at."""
+
+    request: PlanRequest
+    shape: SystemShape
+    peak_bytes: int
+
+    @classmethod
+    def of(cls, request: PlanRequest, encoder: EncoderShape, precision: str, device: Device) -> "_Candidate":
+        shape = request.shape(encoder)
+        return cls(request, shape, requested_memory(shape, request, precision, device).peak_bytes)
 
 
 def _sizes(request: PlanRequest, d_model: int) -> list[tuple[int, int]]:

@@ -112,6 +112,7 @@ def plan_json(found: "Plan") -> dict[str, Any]:
         "ways": [{**asdict(way), "num_params": way.num_params} for way in found.ways],
         "retraining_seconds": asdict(found.retraining_seconds),
         "added_over_retraining": found.added_over_retraining,
+        "first_steps": asdict(found.first_steps),
         "recommendation": {**asdict(found.recommendation), "score": found.recommendation.score},
         "notes": list(found.notes),
     }

@@ -24,13 +24,17 @@ from interconnected_ai.branches.system import InterconnectedAISystem
 from interconnected_ai.branches.turns import Turns
 from interconnected_ai.config import BranchCard, TrainingConfig, Watch
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError
-from interconnected_ai.nn import Bags, Descent, learning_rate_factor, require_own_threads, watched_score
+from interconnected_ai.nn import (
+    Bags,
+    Descent,
+    learning_rate_factor,
+    require_own_threads,
+    surely_more_right,
+    watched_score,
+)
 from interconnected_ai.text import KnownTexts
 
 _training = Turns()
-
-
-_SURE = 2.0  # standard errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,8 +322,8 @@ def _train(
 def _regression_unless_beaten(
     branch: Branch, course: _Course, asked: TextFeatures, targets: Tensor, watch: Watch
 ) -> _Course:
-    """The course, back at its beginning where descent is not ahead of it by two standard errors of the rows that the two answer
-    differently (McNemar 1947): what a few validation rows prefer by luck is worth less than learning them.
+    """The course, back at its beginning where descent is not ahead of it for sure (`surely_more_right`): what a few validation
+    rows prefer by luck is worth less than learning them.
 
     Where something else than accuracy is watched, that decides as it does. Changes the branch in place.
     """
@@ -328,8 +332,7 @@ def _regression_unless_beaten(
     begun = copy.deepcopy(branch)
     begun.load_state_dict(course.beginning)
     was, found = (each.evaluate(asked).argmax(dim=-1) == targets for each in (begun, branch))
-    gained, lost = int((found & ~was).sum()), int((was & ~found).sum())
-    if gained - lost > _SURE * math.sqrt(gained + lost):
+    if surely_more_right([(was, found)]):
         return course
     branch.load_state_dict(course.beginning)
     return replace(course, kept_epoch=0, accuracy=was.double().mean().item())

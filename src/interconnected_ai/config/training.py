@@ -52,9 +52,9 @@ class TrainingConfig(LoopConfig):
     ridge: heads and wide parts begin as multinomial logistic regression with this penalty (1 / C of scikit-learn, of vectors of
         length 1), on pooled vectors of the untrained trunk, and in an added branch: random heads would first pull the trunk the
         wrong way (Kumar et al. 2022, LP-FT). None leaves it out.
-    refit: solve that regression once more on training and validation rows together, in the end, where no epoch of the joint
-        training was better, nor descent in an added branch surely so; temperature, threshold and the card's metrics stay those
-        of the weights that had not learnt these rows.
+    refit: solve that regression once more on training and validation rows together, in the end, where descent was not surely
+        better, by two standard errors of the validation rows' accuracy; temperature, threshold and the card's metrics stay
+        those of the weights that had not learnt these rows.
     class_names: whether that regression learns the name of a class as one more row of it; names without a word, such as "M17",
         are left out.
     head_start_epochs: epochs of descent in which adapters, heads and wide parts alone learn, after that and before the joint

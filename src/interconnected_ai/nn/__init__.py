@@ -23,7 +23,7 @@ from interconnected_ai.nn.optimization import Descent, learning_rate_factor, set
 from interconnected_ai.nn.positions import PositionalEncoding, sinusoidal_positions
 from interconnected_ai.nn.regression import Problem, descend, root_of, softmax_regression
 from interconnected_ai.nn.router import Routing, TokenRouter
-from interconnected_ai.nn.scores import macro_f1, watched_score
+from interconnected_ai.nn.scores import macro_f1, surely_more_right, watched_score
 from interconnected_ai.nn.standardization import Standardization
 from interconnected_ai.nn.threads import compute_with
 from interconnected_ai.nn.transformer import TransformerBlock
@@ -73,6 +73,7 @@ __all__ = [
     "set_rates",
     "sinusoidal_positions",
     "softmax_regression",
+    "surely_more_right",
     "swap_dropouts",
     "swap_gelus",
     "swiglu",

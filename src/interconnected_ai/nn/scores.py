@@ -1,5 +1,8 @@
 """How right answers are, as one number: what early stopping watches and what evaluations report."""
 
+import math
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,6 +14,20 @@ from interconnected_ai.config import Watch
 def accuracy(predicted: Tensor, targets: Tensor) -> float:
     """The share of class numbers that are right."""
     return (predicted == targets).double().mean().item()
+
+
+def surely_more_right(pairs: Iterable[tuple[Tensor, Tensor]], *, errors: float = 2.0) -> bool:
+    """Whether new answers are ahead of old ones by more than so many standard errors of the rows on which the two differ
+    (McNemar 1947), as a mean over groups of rows. What wins by less may be luck.
+
+    pairs: for each group, which of its rows were answered rightly before and now: (num_rows,) booleans.
+    """
+    lead = variance = 0.0
+    for before, now in pairs:
+        gained, lost = int((now & ~before).sum()), int((before & ~now).sum())
+        lead += (gained - lost) / max(1, len(now))
+        variance += (gained + lost) / max(1, len(now)) ** 2
+    return lead > errors * math.sqrt(variance)
 
 
 @checked

@@ -44,10 +44,15 @@ class PartLoss(Protocol):
 
 @dataclass(frozen=True)
 class Validation:
-    """What an evaluation found. score: higher is better; None when there was nothing to measure on."""
+    """What an evaluation found. score: higher is better; None when there was nothing to measure on.
+
+    right: which rows were answered rightly, by group, where the weights of step 0 are to be kept until later ones are ahead of
+    them for sure (`surely_more_right`); None where the better score is enough.
+    """
 
     score: float | None
     figures: Mapping[str, float]
+    right: Mapping[str, Tensor] | None = None
 
 
 @dataclass(frozen=True)

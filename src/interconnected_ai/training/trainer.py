@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from interconnected_ai.config import LoopConfig
 from interconnected_ai.errors import ConfigError, NonFiniteLossError, StorageError
-from interconnected_ai.nn import learning_rate_factor, set_rates
+from interconnected_ai.nn import learning_rate_factor, set_rates, surely_more_right
 from interconnected_ai.progress import Progress
 from interconnected_ai.training.checkpoints import Checkpoint, CheckpointFolder
 from interconnected_ai.training.interruption import StopRequest, TrainingStoppedError, heeding_signals
@@ -75,6 +75,8 @@ class Trainer:
         self.step = 0
         self.highest_loss = -math.inf  # since the last line of the log
         self.best_score, self.best_step, self.waited = -math.inf, 0, 0
+        self.highest_score = -math.inf  # of all, that of weights which were not kept included
+        self.begun: dict[str, Tensor] | None = None  # which rows the weights of step 0 answered rightly, by group
         self.kept_step: int | None = None  # when the weights were reached that `finish` took
         self.monitors: list[Monitor] = []
         self.data: DataRecord | None = None  # the learner's
@@ -239,15 +241,26 @@ class Trainer:
         score = None if found.score is None else self.processes.agree(found.score)
         if score is None:
             self.best_step = self.step
-        elif score > self.best_score:
-            self.best_score, self.best_step, self.waited = score, self.step, 0
-            self._save(best=True)
         else:
-            self.waited += 1
+            self.waited = 0 if score > self.highest_score else self.waited + 1
+            self.highest_score = max(self.highest_score, score)
+            if score > self.best_score and not self._may_be_luck(found):
+                self.best_score, self.best_step = score, self.step
+                self._save(best=True)
         if self.processes.is_main:
             shown = ", ".join(f"{name} {value:.4g}" for name, value in found.figures.items())
             logger.debug("step %d: %s; the best is step %d", self.step, shown, self.best_step)
         self._log(found.figures)
+
+    def _may_be_luck(self, found: Validation) -> bool:
+        """Whether weights that would take the place of step 0's are not ahead of them for sure. All processes must ask."""
+        if self.step == 0 and found.right is not None:
+            self.begun = {name: right.cpu() for name, right in found.right.items()}
+            return False
+        if self.best_step or self.begun is None or found.right is None:
+            return False
+        pairs = [(self.begun[name], right.cpu()) for name, right in found.right.items()]
+        return not self.processes.agree(float(surely_more_right(pairs)))
 
     def _has_waited_enough(self) -> bool:
         return self.config.patience is not None and self.waited >= self.config.patience
@@ -288,7 +301,9 @@ class Trainer:
             "total_steps": self.schedule.total_steps,
             "best_score": self.best_score if math.isfinite(self.best_score) else None,
             "best_step": self.best_step,
+            "highest_score": self.highest_score if math.isfinite(self.highest_score) else None,
             "waited": self.waited,
+            "begun": None if self.begun is None else {name: _digits(right) for name, right in self.begun.items()},
             "finished": final,
             "training": self.config.to_dict(),
         }
@@ -324,9 +339,13 @@ class Trainer:
         _load_weights(self.given, checkpoint.model)
         self.step = checkpoint.step
         if same:
-            best_score = checkpoint.progress["best_score"]
-            self.best_score = -math.inf if best_score is None else best_score
-            self.best_step, self.waited = checkpoint.progress["best_step"], checkpoint.progress["waited"]
+            kept = checkpoint.progress
+            self.best_score = -math.inf if kept["best_score"] is None else kept["best_score"]
+            self.best_step, self.waited = kept["best_step"], kept["waited"]
+            highest = kept.get("highest_score")  # earlier versions kept every best score
+            self.highest_score = self.best_score if highest is None else highest
+            begun = kept.get("begun")
+            self.begun = None if begun is None else {name: _from_digits(digits) for name, digits in begun.items()}
         logger.info("resumed at step %d of %d", self.step, self.schedule.total_steps)
         return checkpoint
 
@@ -360,6 +379,15 @@ def _load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
             raise StorageError(f"the checkpoint's tensor {name!r} does not fit this model; was its config changed?")
         with torch.no_grad():
             places[name].copy_(tensor)
+
+
+def _digits(right: Tensor) -> str:
+    """Booleans as a text of ones and zeros."""
+    return "".join(str(int(each)) for each in right.tolist())
+
+
+def _from_digits(digits: str) -> Tensor:
+    return torch.tensor([each == "1" for each in digits], dtype=torch.bool)
 
 
 def _mixed(seed: int, step: int, process: int) -> int:

@@ -3,6 +3,7 @@
 The loop is `Trainer`'s, what is learnt by it `SystemLearner`'s.
 """
 
+import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ from interconnected_ai.training.system.features import FeatureCache
 from interconnected_ai.training.system.learner import SystemLearner, plan_of
 from interconnected_ai.training.system.metrics import BranchMetrics, evaluate
 from interconnected_ai.training.trainer import Course, Trainer
+
+logger = logging.getLogger(__name__)
 
 ENCODER_FOLDER = "encoder"
 """Of a run's folder: where the encoder's own training keeps its checkpoints."""
@@ -72,8 +75,8 @@ def fit(
 
     Where `config.encoder_steps` says so and the encoder has a LoRA, that learns first, and stands from then on.
 
-    Where the regression of the beginning was not bettered, it is solved once more in the end, on the validation rows too
-    (`config.refit`).
+    Where the regression of the beginning was not surely bettered, it is solved once more in the end, on the validation rows
+    too (`config.refit`).
 
     folder: checkpoints, features, metrics.jsonl and TensorBoard logs go here. resume: go on from its last checkpoint, which
     must have been written with the same rows; new_rows: or with fewer, of which each stays on its side.
@@ -131,8 +134,10 @@ def _fit(
             trainer.finish()
             _settle(system, learner, train, validation)
             result = _result(course, plan.steps_per_epoch, cache_seconds, learner, validation, encoder)
-            if trainer.kept_step == 0:
-                learner.solve_again()
+            if trainer.kept_step == 0 and learner.solve_again() and processes.is_main:
+                logger.info(
+                    "no epoch was surely better than the regression: it is solved again, validation rows included"
+                )
             _seal(system, train)
             return result
     finally:

@@ -31,7 +31,7 @@ from interconnected_ai.training.processes import Processes
 from interconnected_ai.training.system.features import FeatureCache
 from interconnected_ai.training.system.figures import Drift, learning_figures, routing_figures, validation_figures
 from interconnected_ai.training.system.loss import GlobalBatch, LossParts, system_loss
-from interconnected_ai.training.system.metrics import BranchMetrics, branch_metrics
+from interconnected_ai.training.system.metrics import branch_metrics
 from interconnected_ai.training.system.run_rows import refuse_other_rows
 
 logger = logging.getLogger(__name__)
@@ -200,10 +200,22 @@ class SystemLearner:
         epoch = {"epoch": float(state.step // self.plan.steps_per_epoch)}
         if not len(self.validation):
             return Validation(None, {**drift, **epoch})
-        figures = validation_figures(self._validation_metrics(state), self.config.watch)
-        return Validation(figures["watched"], {**figures, **drift, **epoch})
+        return self._validated(state, {**drift, **epoch})
 
-    def _validation_metrics(self, state: TrainingState) -> dict[str, BranchMetrics]:
+    def _validated(self, state: TrainingState, more: Mapping[str, float]) -> Validation:
+        """What validation rows say of the weights as they are. Where the regression of the beginning would be solved again on
+        these rows too, it is left only for what is ahead of it for sure.
+        """
+        answers = self._validation_answers(state)
+        metrics = {name: branch_metrics(table, targets) for name, (table, targets) in answers.items()}
+        figures = validation_figures(metrics, self.config.watch)
+        right = None
+        if self._solves_again and self.config.watch == "accuracy":
+            right = {name: table.argmax(dim=-1) == targets for name, (table, targets) in answers.items()}
+        return Validation(figures["watched"], {**figures, **more}, right)
+
+    def _validation_answers(self, state: TrainingState) -> dict[str, tuple[Tensor, Tensor]]:
+        """Of each branch with validation rows: (num_rows, num_classes) probabilities and (num_rows,) classes."""
         targets = self.validation.targets([card.spec for card in self.system.cards.values()])
         logits: dict[str, list[Tensor]] = {name: [] for name in self.system.cards}
         state.model.eval()
@@ -217,7 +229,7 @@ class SystemLearner:
             labelled = targets[name] >= 0
             if labelled.any():
                 table = torch.cat(parts)[labelled].softmax(dim=-1)
-                out[name] = branch_metrics(table, torch.from_numpy(targets[name][labelled]))
+                out[name] = table, torch.from_numpy(targets[name][labelled])
         return out
 
     def _evaluate_batch(self, state: TrainingState, texts: Sequence[str]) -> SystemOutput:
@@ -254,18 +266,17 @@ class SystemLearner:
         if not len(self.validation):
             return Validation(None, {})
         state = TrainingState(0, 0, model, model, lambda: model)
-        figures = validation_figures(self._validation_metrics(state), self.config.watch)
-        return Validation(figures["watched"], {**figures, "epoch": 0.0})
+        return self._validated(state, {"epoch": 0.0})
 
     # After the last step
 
-    def solve_again(self) -> None:
+    def solve_again(self) -> bool:
         """Where the system stands at its beginning, give every branch with validation rows the regression on these and on its
         training rows together, if `config.refit` says so. A head start has left the regression behind: nothing is solved.
+        Returns whether something was.
         """
-        config = self.config
-        if not config.refit or config.ridge is None or config.head_start_epochs or not len(self.validation):
-            return
+        if not self._solves_again:
+            return False
         specs = [card.spec for card in self.system.cards.values()]
         answers = {name: torch.from_numpy(t) for name, t in self.validation.targets(specs).items()}
         texts = [*self.train_rows.texts, *self.validation.texts]
@@ -276,7 +287,15 @@ class SystemLearner:
             targets = torch.cat([self.targets[name], answers[name]])
             labelled = targets >= 0
             known = targets[labelled].to(features.pooled.device)
-            solve_on_pooled(self.system.branch(name), features[labelled], known, config, names=self._class_names(name))
+            solve_on_pooled(
+                self.system.branch(name), features[labelled], known, self.config, names=self._class_names(name)
+            )
+        return True
+
+    @property
+    def _solves_again(self) -> bool:
+        config = self.config
+        return config.refit and config.ridge is not None and not config.head_start_epochs and len(self.validation) > 0
 
     def _class_names(self, name: str) -> ClassNames | None:
         return ClassNames.of(self.system.cards[name].spec.labels, self.encode) if self.config.class_names else None

@@ -63,12 +63,15 @@ def test_branches_are_measured_forward_and_from_text_to_label() -> None:
         "encoder",
         "predict_1",
         "predict_all",
+        "predict_1_by_torch",
         "read_1",
         "read_all",
         "peft_all",
     }
     assert min(seconds.values()) > 0
     assert found["predict_200_over_1"] == seconds["predict_all"] / seconds["predict_1"]
+    assert found["predict_speedup_by_onednn"] == seconds["predict_1_by_torch"] / seconds["predict_1"]
+    assert torch.backends.mkldnn.enabled
     assert found["read_200_over_1"] == seconds["read_all"] / seconds["read_1"]
     assert found["cost_200_over_1"] == seconds["ours_all"] / seconds["ours_1"]
 

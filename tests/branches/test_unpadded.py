@@ -1,14 +1,34 @@
 """Texts without padding: BERT and its kin compute real tokens alone, and give the model's own vectors."""
 
+import sys
+from random import Random
+
 import pytest
 import torch
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from conftest import make_encoder, make_system, make_tokenizer, randomize
 from interconnected_ai.branches import Encoder
+from interconnected_ai.branches.unpadded import _passes
+from interconnected_ai.nn import MOST_ROWS, few_shapes, multiplies_by_onednn
+from properties import examples
 
 SHORT, LONG = "bank", "the cat will show me the money in my bank account today please tell me now of rain and snow"
 TEXTS = [SHORT, LONG, "cat dog horse", "rain", "the money", *[SHORT] * 15, "snow in the wind"]
+
+
+@pytest.fixture(params=["usual", "oneDNN"], autouse=True)
+def products(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever library multiplies: what oneDNN computes it computes on any CPU."""
+    slow = request.param == "oneDNN" and torch.backends.mkldnn.is_available()
+    monkeypatch.setattr(sys.modules["interconnected_ai.nn.linear"], "_is_slow_for_mkl", lambda: slow)
+
+
+def computed(num_tokens: int) -> int:
+    """How many rows so many tokens are computed as, in one pass."""
+    return few_shapes(num_tokens) if multiplies_by_onednn(torch.device("cpu")) else num_tokens
 
 
 class Rows:
@@ -37,11 +57,13 @@ def test_no_padding_is_computed_and_every_text_has_the_vector_that_it_has_alone(
     num_tokens = sum(map(len, tiny.tokenize(TEXTS)))
     rows = Rows(tiny)
     found = system.encode_together(TEXTS)
-    assert rows.counts == [num_tokens]  # nor any group by itself
+    assert rows.counts == [computed(num_tokens)]  # nor any group by itself
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
     rows.counts.clear()
     torch.testing.assert_close(system.encode(TEXTS, batch_size=6), wanted, atol=1e-5, rtol=1e-4)
-    assert (len(rows.counts), sum(rows.counts)) == (4, num_tokens)
+    assert len(rows.counts) == 4
+    assert num_tokens <= sum(rows.counts) <= num_tokens + 4 * 16
+    assert all(count == computed(count) for count in rows.counts)
 
 
 @torch.no_grad()
@@ -136,3 +158,44 @@ def test_training_in_bfloat16_attends_in_float32_and_reading_does_not(monkeypatc
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         tiny(ids, mask)
     assert set(seen) == {torch.bfloat16}
+
+
+@torch.no_grad()
+def test_more_tokens_than_a_product_takes_go_through_in_several_passes() -> None:
+    tiny = make_encoder()
+    texts = [LONG if row % 3 else SHORT for row in range(150)]
+    ids = tiny.tokenize(texts)
+    wanted = [own_vectors(tiny, own) for own in ids]
+    rows = Rows(tiny)
+    found = tiny(*tiny.pad(ids))
+    if multiplies_by_onednn(torch.device("cpu")):
+        assert len(rows.counts) > 1
+        assert max(rows.counts) <= MOST_ROWS
+    for row, own in enumerate(wanted):
+        torch.testing.assert_close(found[row, : len(own)], own, atol=1e-5, rtol=1e-4)
+
+
+@given(st.lists(st.integers(1, 1_500), min_size=1, max_size=30), st.integers(1, 9), st.randoms(use_true_random=False))
+@examples(100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_passes_hold_every_row_once_and_no_more_than_they_may(lengths: list[int], size: int, luck: Random) -> None:
+    order = list(range(len(lengths)))
+    luck.shuffle(order)
+    passes = _passes(torch.tensor(order).split(size), lengths)
+    assert [row for some in passes for part in some for row in part.tolist()] == order
+    for some in passes:
+        rows = torch.cat(some).tolist()
+        assert sum(lengths[row] for row in rows) <= MOST_ROWS or len(rows) == 1
+
+
+def test_a_branch_that_was_sealed_with_the_other_library_is_told_as_another_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    system = randomize(make_system("a"))
+    system.seal_branches({"a": {}})
+    assert all(check.identical and check.same_machine for check in system.verify())
+    now = multiplies_by_onednn(torch.device("cpu"))
+    monkeypatch.setattr(sys.modules["interconnected_ai.nn.linear"], "_is_slow_for_mkl", lambda: not now)
+    if now != multiplies_by_onednn(torch.device("cpu")):
+        (check,) = system.verify()
+        assert not check.same_machine
+        assert check.max_abs_diff < 1e-4

@@ -1,6 +1,7 @@
 """What 200 branches cost: on our trunk, and with PEFT, where every branch is a LoRA inside the encoder."""
 
 import json
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -26,8 +27,9 @@ def bench_branches(*, num_branches: int = 200, repeats: int = 7) -> dict[str, An
     PEFT runs the encoder once per branch, since after the first adapted layer the hidden states differ: its time is one
     pass, taken in turn with ours, times the number of branches. Switching adapters (`set_adapter`) is not counted.
     Beside the forward passes, `predict` from texts to labels, of one branch and of all, in turn on the same texts, every branch
-    with a wide part that knows all terms of these texts and thousands more; and the same with every answer written as JSON
-    (`read_200_over_1`).
+    with a wide part that knows all terms of these texts and thousands more; the same with every answer written as JSON
+    (`read_200_over_1`); and of one branch without oneDNN (`predict_speedup_by_onednn`; 1 where MKL is as fast, see
+    `multiplies_by_onednn`).
     """
     texts = questions(TEXTS)
     system = many_branches(num_branches, texts)
@@ -49,6 +51,7 @@ def bench_branches(*, num_branches: int = 200, repeats: int = 7) -> dict[str, An
         {
             "predict_1": lambda: system.predict(texts, branches=first),
             "predict_all": lambda: system.predict(texts),
+            "predict_1_by_torch": lambda: _by_torch(lambda: system.predict(texts, branches=first)),
             "read_1": lambda: _read(system.predict(texts, branches=first)),
             "read_all": lambda: _read(system.predict(texts)),
         },
@@ -61,6 +64,7 @@ def bench_branches(*, num_branches: int = 200, repeats: int = 7) -> dict[str, An
         "cost_200_over_1": times["ours_all"].median / times["ours_1"].median,
         "speedup_vs_peft_200": peft_seconds / against["ours_all"].median,
         "predict_200_over_1": asked["predict_all"].median / asked["predict_1"].median,
+        "predict_speedup_by_onednn": asked["predict_1_by_torch"].median / asked["predict_1"].median,
         "read_200_over_1": asked["read_all"].median / asked["read_1"].median,
         "num_texts": len(texts),
         "num_terms": sum(card.spec.num_terms for card in system.cards.values()) // num_branches,
@@ -110,6 +114,14 @@ def _peft_pass(num_branches: int, input_ids: torch.Tensor, mask: torch.Tensor) -
         return logits
 
     return one_pass
+
+
+def _by_torch(answer: Callable[[], list[Prediction]]) -> list[Prediction]:
+    """The answers with every product by PyTorch's own choice of library."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "TF32 acceleration")  # of settings that come with the one that is meant
+        with torch.backends.mkldnn.flags(enabled=False):
+            return answer()
 
 
 def _read(predictions: list[Prediction]) -> int:

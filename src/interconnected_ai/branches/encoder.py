@@ -33,7 +33,15 @@ from interconnected_ai.branches.unpadded import can_leave_out_padding, tokens_of
 from interconnected_ai.config import EMBEDDED_ENCODER, MULTILINGUAL_ENCODER
 from interconnected_ai.errors import ConfigError, EncoderError, IntegrityError, MissingExtraError, UnsafeFileError
 from interconnected_ai.hub import ONE_NETWORK
-from interconnected_ai.nn import LoRALinear, add_lora, require_own_threads, swap_dropouts, swap_gelus, without_lora
+from interconnected_ai.nn import (
+    LoRALinear,
+    add_lora,
+    require_own_threads,
+    swap_dropouts,
+    swap_gelus,
+    swap_linears,
+    without_lora,
+)
 from interconnected_ai.storage import sha256_of
 
 logger = logging.getLogger(__name__)
@@ -76,6 +84,7 @@ class Encoder(nn.Module):
             model.pooler = None  # type: ignore[assignment]  # never read here, and random where a checkpoint lacks it
         self.model = model.requires_grad_(False).eval()
         swap_gelus(self.model)
+        swap_linears(self.model)
         self.tokenizer = tokenizer
         self.name = name
         self.prefix = prefix

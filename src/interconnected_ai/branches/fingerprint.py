@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from interconnected_ai.nn import multiplies_by_onednn
+
 # Kept with every saved system, so that a later version of this list cannot invalidate older fingerprints.
 PROBE_TEXTS: tuple[str, ...] = (
     "Return the sum of array elements over a given axis.",
@@ -95,11 +97,13 @@ def compare_with_stored(
 
 
 def this_environment(device: torch.device, *, folded: bool = False) -> str:
-    """What the last bits of a float32 result depend on: library, instruction set or GPU, threads, whose GELU it is, whether
-    padding is computed, and whether the encoder's LoRA is folded into its weights."""
+    """What the last bits of a float32 result depend on: library, instruction set or GPU, threads, whose GELU and whose products
+    they are, whether padding is computed, and whether the encoder's LoRA is folded into its weights."""
     lora = ", LoRA folded in" if folded else ""
     if device.type == "cuda":
         return f"torch {torch.__version__}, {torch.cuda.get_device_name(device)}{lora}"
     capability = torch.backends.cpu.get_cpu_capability()
     threads = f"{torch.get_num_threads()} threads"
-    return f"torch {torch.__version__}, {platform.machine()} {capability}, {threads}, PyTorch's GELU, unpadded{lora}"
+    products = ", oneDNN's products" if multiplies_by_onednn(device) else ""
+    cpu = f"{platform.machine()} {capability}, {threads}"
+    return f"torch {torch.__version__}, {cpu}, PyTorch's GELU, unpadded{products}{lora}"

@@ -16,6 +16,7 @@ from interconnected_ai.nn.feed_forward import GELU, FeedForward, gelu, swap_gelu
 from interconnected_ai.nn.forks import require_own_threads
 from interconnected_ai.nn.grouped import GroupedBackend, choose_backend
 from interconnected_ai.nn.kv_cache import KVCache
+from interconnected_ai.nn.linear import MOST_ROWS, few_shapes, linear, multiplies_by_onednn, swap_linears
 from interconnected_ai.nn.lora import LoRA, LoRALinear, add_lora, merge_lora, unmerge_lora, without_lora
 from interconnected_ai.nn.moe import FFNExperts, MoELayer
 from interconnected_ai.nn.nf4 import nf4_levels, pack_nf4, unpack_nf4
@@ -32,6 +33,7 @@ __all__ = [
     "GELU",
     "HIGHEST_TEMPERATURE",
     "LOWEST_TEMPERATURE",
+    "MOST_ROWS",
     "AdaptedLinear",
     "BagProduct",
     "Bags",
@@ -57,14 +59,17 @@ __all__ = [
     "compute_with",
     "descend",
     "device_of",
+    "few_shapes",
     "fit_temperature",
     "fit_threshold",
     "gelu",
     "in_evaluation",
     "learning_rate_factor",
+    "linear",
     "linear_cross_entropy",
     "macro_f1",
     "merge_lora",
+    "multiplies_by_onednn",
     "nf4_levels",
     "pack_nf4",
     "products_of",
@@ -76,6 +81,7 @@ __all__ = [
     "surely_more_right",
     "swap_dropouts",
     "swap_gelus",
+    "swap_linears",
     "swiglu",
     "times",
     "unmerge_lora",

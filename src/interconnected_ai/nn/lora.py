@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from interconnected_ai.nn.dropout import Dropout
+from interconnected_ai.nn.linear import linear
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -93,7 +94,7 @@ class LoRALinear(nn.Module):
         if self.merged:
             out: Tensor = self.base(hidden)
         elif self.folds and not self.training and not torch.is_grad_enabled():
-            out = F.linear(hidden, self._folded_weight(), self.base.bias)
+            out = linear(hidden, self._folded_weight(), self.base.bias)
         else:
             out = self.base(hidden) + self.lora(hidden)
         return out

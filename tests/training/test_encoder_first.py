@@ -2,14 +2,16 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from conftest import make_encoder, make_rows, make_system
+from conftest import make_encoder, make_rows, make_system, spec
 from interconnected_ai import InterconnectedAISystem
-from interconnected_ai.branches import class_directions
+from interconnected_ai.branches import Branch, class_directions, fit_branch, growth, scale_beside_learnt_vectors
+from interconnected_ai.branches.convex import choose_scale
 from interconnected_ai.config import NO_FIRST_STEPS, FirstSteps, RunConfig, TrainingConfig
 from interconnected_ai.data import Rows, Splits
 from interconnected_ai.errors import ConfigError, DataError, NonFiniteLossError
@@ -405,3 +407,41 @@ def test_no_padding_is_computed_where_it_can_be_left_out(tmp_path: Path) -> None
     with system.encoder.training_without_padding():
         assert system.encoder.leaves_out_padding
     assert not system.encoder.train().leaves_out_padding
+
+
+@pytest.mark.parametrize(("num_rows", "scale"), [(2, 0.5), (2_000, 0.5), (2_001, 1.0)])
+def test_the_more_rows_the_longer_words_beside_learnt_vectors(num_rows: int, scale: float) -> None:
+    assert scale_beside_learnt_vectors(num_rows) == scale
+
+
+def test_rows_that_the_encoder_has_learnt_do_not_tell_how_long_words_should_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    usual = choose_scale
+
+    def watched(branch: Branch, *given: Any, **named: Any) -> float:
+        asked.append(branch.card.name)
+        return usual(branch, *given, **named)
+
+    monkeypatch.setattr(growth, "choose_scale", watched)
+    for folder, changes in (("learns", {}), ("asked", {"wide_scale": 2.0}), ("stands", {"encoder_steps": 0})):
+        system = system_that_learns(wide_terms=500, encoder_lora_rank=0 if folder == "stands" else 4)
+        fit(system, rows(), rows(24, seed=3), config(**changes), tmp_path / folder)
+        scales = {"learns": 0.5, "asked": 2.0}
+        for name in ("a", "b"):
+            branch = system.branch(name)
+            assert branch.wide is not None
+            if folder in scales:
+                assert float(branch.wide.scale) == pytest.approx(branch.length_of_words(scales[folder]))
+        assert asked == ([] if folder in scales else ["a", "b"])
+    fit_branch(system_with_learnt(tmp_path), "c", *make_rows("c", 60, seed=5).of("c"), config=config())
+    assert asked == ["a", "b", "c"]
+
+
+def system_with_learnt(folder: Path) -> InterconnectedAISystem:
+    """Its encoder has learnt rows of other branches."""
+    system = system_that_learns(wide_terms=500)
+    fit(system, rows(), rows(24, seed=3), config(), folder / "grown")
+    system.add_branch(spec("c", *sorted(set(make_rows("c", 60).of("c")[1]))))
+    return system

@@ -4,6 +4,7 @@ from interconnected_ai.branches.batched import BatchedPredictor, PredictorStats
 from interconnected_ai.branches.branch import Branch
 from interconnected_ai.branches.calibration import Answered, calibration
 from interconnected_ai.branches.changes import save_change
+from interconnected_ai.branches.convex import scale_beside_learnt_vectors
 from interconnected_ai.branches.encoder import (
     Encoder,
     batches_by_length,
@@ -75,6 +76,7 @@ __all__ = [
     "readable_names",
     "rows_for_directions",
     "save_change",
+    "scale_beside_learnt_vectors",
     "solve_on_pooled",
     "train_on_pooled",
 ]

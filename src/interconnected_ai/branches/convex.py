@@ -108,6 +108,15 @@ def choose_scale(
     return max(scale for scale in SCALES if found[scale] >= max(found.values()) - about)
 
 
+def scale_beside_learnt_vectors(num_rows: int) -> float:
+    """How long words should be beside vectors of an encoder that has learnt the same rows.
+
+    Folds of these rows say nothing of it: what the encoder has learnt already needs no words, and the shortest would be chosen
+    always. Few rows know few words (docs/log.md).
+    """
+    return SCALES[0] if num_rows <= _FEW_ROWS else 1.0
+
+
 def _smoothed_where_it_helps(
     similarity: Tensor, targets: Tensor, folds: Tensor, problem: Problem, num_classes: int
 ) -> Problem:

@@ -71,7 +71,8 @@ class TrainingConfig(LoopConfig):
         macro-F1 (rare classes count like others), or mean loss (confidence counts). Of equal epochs the first is kept.
     patience: epochs in which that got no better before the run stops; None never stops early.
     lr_wide, wide_decay: learning rate and weight decay of the branches' wide parts. wide_scale: how long the words of a text
-        are beside its pooled vector; None is chosen for each branch by cross-validation on its rows.
+        are beside its pooled vector; None is chosen for each branch by cross-validation on its rows, or by their number where
+        the encoder has learnt them first.
     words_dropout: share of a batch's rows whose words are left out in a step of the joint training, so that the trunk learns.
     class_weights: "balanced" weighs classes by inverse frequency (square root), "none" treats rows alike.
     cache_features: keep the frozen encoder's outputs on disk (not possible while an encoder LoRA trains).

@@ -19,6 +19,7 @@ from interconnected_ai.branches import (
     TextFeatures,
     Trunk,
     class_weights,
+    scale_beside_learnt_vectors,
     solve_on_pooled,
     train_on_pooled,
 )
@@ -259,7 +260,7 @@ class SystemLearner:
                 features[labelled],
                 targets,
                 None,
-                config,
+                self._with_length_of_words(len(targets)),
                 epochs=config.head_start_epochs,
                 names=self._class_names(name),
             )
@@ -267,6 +268,13 @@ class SystemLearner:
             return Validation(None, {})
         state = TrainingState(0, 0, model, model, lambda: model)
         return self._validated(state, {"epoch": 0.0})
+
+    def _with_length_of_words(self, num_rows: int) -> TrainingConfig:
+        """The config, with a length of words where cross-validation cannot choose it: the encoder has learnt these rows."""
+        config = self.config
+        if config.wide_scale is not None or not (config.encoder_steps and self.system.encoder.has_lora):
+            return config
+        return config.with_changes(wide_scale=scale_beside_learnt_vectors(num_rows))
 
     # After the last step
 

@@ -66,3 +66,20 @@ def test_a_branch_learns_from_stored_vectors_what_it_learns_from_texts(tmp_path:
         assert seen == ([60, 20, 3] if cached else [])  # rows to learn, to choose by, names of classes
         logits.append(system.logits_of(system.features_of(["bank card", "rain sun"]), ["b"])["b"])
     torch.testing.assert_close(*logits, atol=1e-3, rtol=1e-3)
+
+
+def test_however_many_threads_encode_they_write_the_same_bits(tmp_path: Path, encoded: list[int]) -> None:
+    texts = [f"{text} {number}" for number, text in enumerate(make_rows("a", 300).texts)]
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            cache = FeatureCache(tmp_path / str(threads), make_system("a"))
+            told: list[int] = []
+            cache.build(texts, lambda done, total, told=told: told.append(done))
+            assert told == [64, 128, 192, 256, 300]
+            found.append(cache.read(texts)[0])
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
+    assert sum(encoded) == 600

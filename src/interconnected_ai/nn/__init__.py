@@ -26,7 +26,7 @@ from interconnected_ai.nn.regression import Problem, descend, root_of, softmax_r
 from interconnected_ai.nn.router import Routing, TokenRouter
 from interconnected_ai.nn.scores import macro_f1, surely_more_right, watched_score
 from interconnected_ai.nn.standardization import Standardization
-from interconnected_ai.nn.threads import compute_with
+from interconnected_ai.nn.threads import compute_with, in_lanes
 from interconnected_ai.nn.transformer import TransformerBlock
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "fit_threshold",
     "gelu",
     "in_evaluation",
+    "in_lanes",
     "learning_rate_factor",
     "linear",
     "linear_cross_entropy",

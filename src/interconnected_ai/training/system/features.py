@@ -17,7 +17,7 @@ from torch import Tensor
 from interconnected_ai.arguments import checked
 from interconnected_ai.branches import InterconnectedAISystem, batches_by_length
 from interconnected_ai.errors import StorageError
-from interconnected_ai.nn import in_evaluation
+from interconnected_ai.nn import in_evaluation, in_lanes
 from interconnected_ai.storage import atomic_file
 
 _TEXTS_PER_SEGMENT = 4096
@@ -130,15 +130,20 @@ class FeatureCache:
         self, token_ids: Sequence[Sequence[int]], progress: Callable[[int], None]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Token vectors one after another, and how many each text has. progress: is told of texts after every batch."""
-        vectors, lengths = [], []
         encoder = self.system.encoder.eval()
-        with torch.inference_mode():
-            for start in range(0, len(token_ids), _BATCH):
-                input_ids, mask = encoder.pad(token_ids[start : start + _BATCH])
-                tokens, kept = self.system.encode_tokens(input_ids, mask)
-                vectors.append(tokens.float().cpu().numpy())
-                lengths.append(kept.sum(dim=1).cpu().numpy())
-                progress(min(start + _BATCH, len(token_ids)))
+
+        def encoded(start: int) -> tuple[np.ndarray, np.ndarray]:
+            with torch.inference_mode():
+                tokens, kept = self.system.encode_tokens(*encoder.pad(token_ids[start : start + _BATCH]))
+            return tokens.float().cpu().numpy(), kept.sum(dim=1).cpu().numpy()
+
+        starts = range(0, len(token_ids), _BATCH)
+        on_cpu = encoder.device.type == "cpu" and encoder.computes_in_parts
+        vectors, lengths = [], []
+        for start, found in zip(starts, (in_lanes if on_cpu else map)(encoded, starts), strict=True):
+            vectors.append(found[0])
+            lengths.append(found[1])
+            progress(min(start + _BATCH, len(token_ids)))
         return np.concatenate(vectors), np.concatenate(lengths)
 
     def _open_segments(self) -> None:

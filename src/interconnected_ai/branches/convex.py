@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from interconnected_ai.arguments import checked
 from interconnected_ai.branches.branch import Branch
 from interconnected_ai.errors import NonFiniteLossError
 from interconnected_ai.nn import (
@@ -108,6 +109,7 @@ def choose_scale(
     return max(scale for scale in SCALES if found[scale] >= max(found.values()) - about)
 
 
+@checked
 def scale_beside_learnt_vectors(num_rows: int) -> float:
     """How long words should be beside vectors of an encoder that has learnt the same rows.
 

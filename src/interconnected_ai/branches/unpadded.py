@@ -60,7 +60,7 @@ def _passes(parts: Sequence[Tensor], lengths: Sequence[int]) -> list[list[Tensor
                 num_tokens = lengths[row]
         for some in part.tensor_split(cut[1:]):
             needed = sum(lengths[row] for row in some.tolist())
-            if needed > room:
+            if not passes or needed > room:
                 passes.append([])
                 room = MOST_ROWS
             passes[-1].append(some)

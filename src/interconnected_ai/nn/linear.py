@@ -1,4 +1,4 @@
-"""Linear layers by whichever library multiplies fast here: oneDNN on CPUs for which MKL has no code of their own.
+"""Linear layers by whichever library multiplies fast here: oneDNN on CPUs that MKL does not use to the full.
 
 MKL takes AVX2 on AMD's CPUs, whatever they have; oneDNN asks what the CPU can do. With AVX-512 it is twice as fast there
 (docs/log.md).

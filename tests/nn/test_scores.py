@@ -25,6 +25,11 @@ def test_a_lead_counts_beside_the_rows_that_differ(gained: int, lost: int, sure:
         assert surely_more_right([answers(both, gained, lost, neither)]) is sure
 
 
+def test_a_lead_of_just_two_errors_is_not_more_of_however_many_rows() -> None:
+    for num_rows in range(4, 400):
+        assert not surely_more_right([answers(num_rows - 4, 4, 0)])
+
+
 def test_groups_count_alike_however_many_rows_they_have() -> None:
     small, large = answers(10, 6, 0), answers(1_000, 0, 6)
     assert surely_more_right([small, large])

@@ -4,7 +4,6 @@ How long words are beside meaning, and whether answers are smoothed, is chosen b
 validation rows stay unread.
 """
 
-import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -24,6 +23,7 @@ from interconnected_ai.nn import (
     products_of,
     root_of,
     softmax_regression,
+    surely_more_right,
     times,
 )
 
@@ -128,8 +128,7 @@ def _smoothed_where_it_helps(
     smoothed = Problem(problem.ridge, problem.class_weights, SMOOTHING)
     plain, logits = (_unseen_logits(similarity, targets, folds, one, num_classes) for one in (problem, smoothed))
     was, found = (each.argmax(dim=-1) == targets for each in (plain, logits))
-    gained, lost = int((found & ~was).sum()), int((was & ~found).sum())
-    if gained - lost <= _SURE * math.sqrt(gained + lost):
+    if not surely_more_right([(was, found)], errors=_SURE):
         return problem
     return Problem(problem.ridge, problem.class_weights, SMOOTHING, fit_temperature(logits, targets))
 

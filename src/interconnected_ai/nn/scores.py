@@ -1,7 +1,7 @@
 """How right answers are, as one number: what early stopping watches and what evaluations report."""
 
-import math
 from collections.abc import Iterable
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -22,12 +22,12 @@ def surely_more_right(pairs: Iterable[tuple[Tensor, Tensor]], *, errors: float =
 
     pairs: for each group, which of its rows were answered rightly before and now: (num_rows,) booleans.
     """
-    lead = variance = 0.0
+    lead = variance = Fraction(0)  # exact: a lead of just so many errors is not more
     for before, now in pairs:
         gained, lost = int((now & ~before).sum()), int((before & ~now).sum())
-        lead += (gained - lost) / max(1, len(now))
-        variance += (gained + lost) / max(1, len(now)) ** 2
-    return lead > errors * math.sqrt(variance)
+        lead += Fraction(gained - lost, max(1, len(now)))
+        variance += Fraction(gained + lost, max(1, len(now)) ** 2)
+    return lead > 0 and lead**2 > Fraction(errors) ** 2 * variance
 
 
 @checked
